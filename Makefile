@@ -1,0 +1,37 @@
+# The front door. `make demo` shows it, `make test` proves it; every other target is a part of those two.
+PYTHON ?= python3
+WORK   := $(CURDIR)/.work
+VENV   := $(WORK)/venv
+BIN    := $(VENV)/bin
+export PATH := $(BIN):$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(WORK)/collections
+export PYTHONPATH := $(WORK)/collections
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help venv collections lint sanity unit molecule test demo demo-down build clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+venv: $(VENV)/.done ## the pinned tools, in .work/venv
+$(VENV)/.done: requirements-test.txt
+	@tests/lab/venv.sh $(PYTHON) $(VENV) requirements-test.txt
+	@touch $@
+
+collections: venv ## a collections path that holds this checkout and what it depends on
+	@$(BIN)/python tests/lab/collections.py $(WORK)/collections
+
+lint: collections ## ansible-lint (production), yamllint, ruff, mypy
+	ruff check . && ruff format --check .
+	yamllint .
+	mypy plugins
+	ansible-lint
+
+sanity: collections ## ansible-test sanity on a copy, with empty ignore files
+	tests/lab/sanity.sh $(WORK)/sanity
+
+unit: collections ## unit tests
+	pytest tests/unit
+
+clean: ## everything this checkout made outside git
+	rm -rf $(WORK) .ansible tests/output
