@@ -1,0 +1,28 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs a module's work and turns every failure into fail_json. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ._errors import SlipwayError
+
+Work = Callable[[AnsibleModule], Dict[str, Any]]
+
+
+def run(module: AnsibleModule, work: Work) -> None:
+    """Exit the module with what work returns, or fail with a message and a code, never with a traceback."""
+    try:
+        result = work(module)
+    except SlipwayError as error:
+        module.fail_json(msg=str(error), code=error.code, fix=error.fix)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        module.fail_json(msg=f"{error.strerror or error}{where}", code="os_error", fix="")
+    else:
+        module.exit_json(**result)
