@@ -19,7 +19,7 @@ $(VENV)/.done: requirements-test.txt
 	@touch $@
 
 collections: venv ## a collections path that holds this checkout and what it depends on
-	@$(BIN)/python tests/lab/collections.py $(WORK)/collections
+	@$(BIN)/python tests/lab/collections_path.py $(WORK)/collections
 
 lint: collections ## ansible-lint (production), yamllint, ruff, mypy
 	ruff check . && ruff format --check .

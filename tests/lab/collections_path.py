@@ -2,7 +2,7 @@
 
 PyPI serves where Galaxy does not, and one wheel pins every dependency at once. Standard library only.
 
-Usage: collections.py DEST [--copy]
+Usage: collections_path.py DEST [--copy]
   DEST    becomes a collections path (DEST/ansible_collections/…)
   --copy  copy the files git knows instead of linking the checkout: ansible-test resolves symlinks
           and then refuses a directory that is not named slipway/go
