@@ -1,0 +1,3 @@
+module example.com/slipway/shop
+
+go 1.25

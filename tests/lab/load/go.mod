@@ -1,0 +1,3 @@
+module example.com/slipway/load
+
+go 1.25
