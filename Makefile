@@ -24,7 +24,7 @@ collections: venv ## a collections path that holds this checkout and what it dep
 lint: collections ## ansible-lint (production), yamllint, ruff, mypy
 	ruff check . && ruff format --check .
 	yamllint .
-	mypy plugins
+	mypy -p ansible_collections.slipway.go.plugins
 	ansible-lint
 
 sanity: collections ## ansible-test sanity on a copy, with empty ignore files

@@ -21,6 +21,55 @@ attributes:
     platforms: linux
 """
 
+    # Options of the release engine that its modules share.
+    ENGINE = r"""
+options:
+  name:
+    description:
+      - The service's name. It is also the name of its units, and by default of its user and of its directory.
+      - Lower-case letters, digits, V(_) and V(-), a letter first, at most 31 characters.
+    type: str
+    required: true
+  root:
+    description:
+      - The directory that holds the releases. Defaults to C(/opt/NAME).
+    type: path
+  health:
+    description:
+      - The health check that decides, an option set of M(slipway.go.health_check) such as C(url) and C(timeout).
+      - Four keys set its pace, C(interval) (seconds between checks, 0.2), C(rise) (passes in a row that make it
+        healthy, 2), C(fall) (failures in a row that end a soak, 3) and C(deadline) (seconds to become healthy, 30).
+      - Only answers of the release's own process count, so that the old release cannot answer for the new one.
+      - When empty, a release counts as healthy when systemd calls it active and it stays up through O(soak_time).
+    type: dict
+    default: {}
+  start_timeout:
+    description:
+      - Seconds the new release may take until systemd calls it active.
+    type: float
+    default: 60
+  drain_timeout:
+    description:
+      - Seconds the old release may take to finish what it has begun.
+    type: float
+    default: 30
+  keep:
+    description:
+      - How many releases stay on the host. The current and the last good one always do.
+    type: int
+    default: 5
+  soak_time:
+    description:
+      - Seconds the new release must serve in good health before it counts as the last good one.
+    type: float
+    default: 5
+  lock_timeout:
+    description:
+      - Seconds to wait for another run that releases the same service on the same host.
+    type: float
+    default: 30
+"""
+
     INFO_MODULE = r"""
 options: {}
 attributes:

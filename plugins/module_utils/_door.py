@@ -20,7 +20,7 @@ def run(module: AnsibleModule, work: Work) -> None:
     try:
         result = work(module)
     except SlipwayError as error:
-        module.fail_json(msg=str(error), code=error.code, fix=error.fix)
+        module.fail_json(msg=str(error), code=error.code, fix=error.fix, **error.details)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         module.fail_json(msg=f"{error.strerror or error}{where}", code="os_error", fix="")

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class SlipwayError(Exception):
     """Something an operator can act on.
@@ -13,13 +15,15 @@ class SlipwayError(Exception):
     code: stable, lower-case, snake_case; documented where it is raised for users.
     message: what is wrong, naming the variable, file or unit.
     fix: one line that says what to do; may be empty where there is nothing to do.
+    details: further keys of the module's result.
     """
 
-    def __init__(self, code: str, message: str, fix: str = "") -> None:
+    def __init__(self, code: str, message: str, fix: str = "", **details: Any) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.fix = fix
+        self.details = details
 
     def __str__(self) -> str:
         return f"{self.message} Fix: {self.fix}" if self.fix else self.message

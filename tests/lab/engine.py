@@ -104,7 +104,11 @@ def _spawn() -> None:
     RUNTIME.mkdir(parents=True, exist_ok=True)
     with step("starting dockerd"), LOG.open("w") as log:
         daemon = subprocess.Popen(
-            ["dockerd", "--pidfile", str(PIDFILE)], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            ["dockerd", "--pidfile", str(PIDFILE)],
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers():

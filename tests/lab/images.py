@@ -15,9 +15,9 @@ from engine import LabError, apt_install, docker, machine_lock, run, say, step
 SUITES = {"bullseye": "11", "bookworm": "12", "trixie": "13"}
 # python3-apt: the apt modules. netbase: firewalld needs /etc/protocols. libpam-systemd: polkitd needs logind.
 PACKAGES = (
-    "systemd,systemd-sysv,dbus,python3,python3-apt,openssh-server,sudo,iproute2,ca-certificates,procps,netbase,"
-    "libpam-systemd,logrotate,kmod"
-).split(",")
+    "systemd", "systemd-sysv", "dbus", "libpam-systemd", "python3", "python3-apt", "openssh-server", "sudo",
+    "iproute2", "ca-certificates", "procps", "netbase", "logrotate", "kmod",
+)  # fmt: skip
 # Every host makes a machine id of its own. The SSH host keys stay: an image never leaves the machine that built it.
 FORGET = ": > /etc/machine-id && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin"
 PULL_TIMEOUT_S = 120
@@ -89,7 +89,9 @@ def _debian_mirror() -> str | None:
     sources = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     for source in sources:
         if source.is_file():
-            found = re.search(r"^(?:URIs:|deb)\s+(?:\[[^]]*\]\s+)?(https?://\S+/debian/?)(?:\s|$)", source.read_text(), re.M)
+            found = re.search(
+                r"^(?:URIs:|deb)\s+(?:\[[^]]*\]\s+)?(https?://\S+/debian/?)(?:\s|$)", source.read_text(), re.M
+            )
             if found:
                 return found.group(1)
     return None

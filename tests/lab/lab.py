@@ -165,7 +165,9 @@ def status() -> None:
     if not engine.answers():
         print("no container engine runs")
         return
-    columns = f'{{{{.Label "{LABEL}"}}}}\t{{{{.Label "{LABEL}.host"}}}}\t{{{{.Label "{LABEL}.suite"}}}}\t{{{{.Status}}}}'
+    columns = (
+        f'{{{{.Label "{LABEL}"}}}}\t{{{{.Label "{LABEL}.host"}}}}\t{{{{.Label "{LABEL}.suite"}}}}\t{{{{.Status}}}}'
+    )
     print(docker("ps", "--all", "--filter", f"label={LABEL}", "--format", columns) or "no lab is up")
 
 
@@ -175,7 +177,9 @@ def environment(suites: list[str]) -> dict[str, str]:
     cgroup = engine.cgroup_version()
     names = {suite: images.ensure(suite) for suite in suites}
     privileged = cgroup == "2"
-    cgroups = "/sys/fs/cgroup/systemd:/sys/fs/cgroup/systemd:rw" if cgroup == "1" else "/dev/null:/dev/slipway-unused:ro"
+    cgroups = (
+        "/sys/fs/cgroup/systemd:/sys/fs/cgroup/systemd:rw" if cgroup == "1" else "/dev/null:/dev/slipway-unused:ro"
+    )
     return {
         **{f"LAB_IMAGE_{suite.upper()}": name for suite, name in names.items()},
         "LAB_INIT": " ".join(init_command(cgroup)),

@@ -1,0 +1,405 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The release engine: takes one service from one release to another, or back. This file is PRIVATE to the collection.
+
+A strategy is a sequence of phases. The engine saves each phase before it acts, so that a later run, or a recovery at
+boot, knows how far the one before it came. Everything from INTENT to SOAK is undone when a phase fails.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
+
+from .. import _files
+from .._errors import SlipwayError
+from .._systemd import Systemd, UnitState
+from . import preflight, stage
+from .gate import Gate, verify_shared_socket
+from .model import Settings, Spec, validate_release_id
+from .store import Layout, Store, Transaction
+
+STAGE = "STAGE"
+INTENT = "INTENT"
+OVERLAP = "OVERLAP"
+START = "START"
+FLIP = "FLIP"
+DRAIN = "DRAIN"
+SOAK = "SOAK"
+COMMIT = "COMMIT"
+PRUNE = "PRUNE"
+
+# The order is the strategy: `socket` starts the new before it stops the old, `restart` cannot.
+SWAP: dict[str, tuple[str, ...]] = {
+    "socket": (INTENT, OVERLAP, FLIP, DRAIN, SOAK, COMMIT),
+    "restart": (INTENT, DRAIN, FLIP, START, SOAK, COMMIT),
+}
+STOP_MARGIN = 15.0
+NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
+
+
+@dataclass
+class Outcome:
+    """What a run did. Durations are in seconds; downtime is None where the strategy has none by design."""
+
+    changed: bool
+    current: Optional[str]
+    previous: Optional[str]
+    action: str
+    phases: dict[str, float] = field(default_factory=dict)
+    swap_seconds: float = 0.0
+    downtime_seconds: Optional[float] = None
+    pruned: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "changed": self.changed,
+            "current": self.current,
+            "previous": self.previous,
+            "action": self.action,
+            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "swap_seconds": round(self.swap_seconds, 3),
+            "downtime_seconds": None if self.downtime_seconds is None else round(self.downtime_seconds, 3),
+            "pruned": self.pruned,
+        }
+
+    def diff(self) -> dict[str, str]:
+        """What Ansible's diff mode shows."""
+        before = self.previous if self.changed else self.current
+        return {"before": f"{before or 'none'}\n", "after": f"{self.current or 'none'}\n"}
+
+
+class Swap:
+    """One transaction: from `source` (None on a first release) to `to`."""
+
+    def __init__(
+        self, settings: Settings, layout: Layout, store: Store, systemd: Systemd, transaction: Transaction
+    ) -> None:
+        self._settings = settings
+        self._layout = layout
+        self._store = store
+        self._systemd = systemd
+        self._txn = transaction
+        self._gate = Gate(layout, systemd, settings.health, transaction.strategy)
+        self._started = NOT_STARTED
+        self._down_since: Optional[float] = None
+        self.phases: dict[str, float] = {}
+        self.downtime: Optional[float] = None
+        self._steps: dict[str, Callable[[], None]] = {
+            INTENT: self._intent,
+            OVERLAP: self._overlap,
+            START: self._start,
+            FLIP: self._flip,
+            DRAIN: self._drain,
+            SOAK: self._soak,
+            COMMIT: self._commit,
+        }
+
+    def run(self) -> None:
+        """Walk the strategy's phases; when one fails, restore `source` and raise what happened."""
+        for phase in SWAP[self._txn.strategy]:
+            begun = time.monotonic()
+            self._enter(phase)
+            try:
+                self._steps[phase]()
+            except (SlipwayError, OSError) as error:
+                raise self._undo(phase, error) from error
+            self.phases[phase] = time.monotonic() - begun
+
+    def _enter(self, phase: str) -> None:
+        self._txn.phase = phase
+        self._store.save(self._txn)
+        self._store.record("phase", txn=self._txn.txn, phase=phase, to=self._txn.to)
+
+    def _intent(self) -> None:
+        """A first release has nothing to fall back to: the guard of its socket may start only the release itself."""
+        if self._txn.source is None:
+            point_boot(self._layout, self._txn.to)
+
+    def _overlap(self) -> None:
+        self._open_socket()
+        self._start_candidate()
+        verify_shared_socket(self._layout.instance(self._txn.to), self._started.main_pid)
+        self._gate.wait_healthy(self._txn.to, self._started)
+
+    def _start(self) -> None:
+        self._start_candidate()
+        self._gate.wait_healthy(self._txn.to, self._started)
+        if self._down_since is not None:
+            self.downtime = time.monotonic() - self._down_since
+
+    def _start_candidate(self) -> None:
+        unit = self._layout.instance(self._txn.to)
+        self._systemd.call("reset-failed", unit, check=False)
+        self._systemd.start(unit)
+        self._started = self._systemd.wait_active(unit, self._settings.start_timeout)
+
+    def _open_socket(self) -> None:
+        """Have PID 1 listen; anew when the socket's unit has changed since the running release was staged."""
+        socket = f"{self._layout.name}.socket"
+        units = [self._layout.manifest(i).get("units", {}).get(socket) for i in (self._txn.source, self._txn.to) if i]
+        if len(units) == 2 and units[0] != units[1]:
+            self._systemd.restart(socket)
+        else:
+            self._systemd.start_and_wait(socket)
+
+    def _flip(self) -> None:
+        _files.flip_symlink(self._layout.current, f"releases/{self._txn.to}")
+
+    def _drain(self) -> None:
+        """Stop every instance but the new one; also one that an earlier run has left behind."""
+        self._down_since = time.monotonic() if self._txn.strategy == "restart" and self._txn.source else None
+        for unit in self._systemd.active_instances(self._layout.name):
+            if unit != self._layout.instance(self._txn.to):
+                self._stop(unit)
+
+    def _stop(self, unit: str) -> None:
+        self._systemd.stop(unit, self._settings.drain_timeout + STOP_MARGIN)
+
+    def _soak(self) -> None:
+        self._gate.soak(self._txn.to, self._started, self._settings.soak_time)
+
+    def _commit(self) -> None:
+        commit(self._layout, self._store, self._txn)
+        self._systemd.start_and_wait(f"{self._layout.name}.service")
+
+    def _undo(self, phase: str, error: Exception) -> SlipwayError:
+        reason = str(error)
+        if phase == COMMIT:
+            return SlipwayError(
+                "not_committed",
+                f"{self._txn.to} serves, but the last step failed: {reason}",
+                "run the same release again",
+            )
+        self._store.record("rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason)
+        try:
+            serving = restore(self._settings, self._layout, self._store, self._systemd, self._txn, reason)
+        except (SlipwayError, OSError) as failure:
+            return SlipwayError(
+                "rollback_failed",
+                f"{self._txn.to} failed in {phase} ({reason}), and going back to {self._txn.source} failed: {failure}",
+                f"look at systemctl status '{self._layout.name}@*'",
+                rolled_back=False,
+                failed_phase=phase,
+            )
+        fate = f"{serving} serves again" if serving else "it was the first release, so nothing serves"
+        return SlipwayError(
+            "rolled_back",
+            f"{self._txn.to} was rolled back in {phase}: {reason} Now {fate}.",
+            "",
+            rolled_back=True,
+            failed_phase=phase,
+            failed_release=self._txn.to,
+            current=serving,
+        )
+
+
+def point_boot(layout: Layout, release_id: str) -> None:
+    """What PID 1 starts at boot and when the service's socket has nobody to answer."""
+    _files.write_atomic(layout.boot_file, f"SLIPWAY_RELEASE={release_id}\n", 0o644)
+
+
+def commit(layout: Layout, store: Store, transaction: Transaction) -> None:
+    """Make the transaction's `to` the last good release. Safe to repeat."""
+    point_boot(layout, transaction.to)
+    _files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
+    store.record(
+        "committed",
+        txn=transaction.txn,
+        kind=transaction.kind,
+        release=transaction.to,
+        previous=transaction.source,
+        strategy=transaction.strategy,
+        seconds=round(time.time() - transaction.started, 3),
+    )
+    store.clear()
+
+
+def restore(
+    settings: Settings, layout: Layout, store: Store, systemd: Systemd, transaction: Transaction, reason: str
+) -> Optional[str]:
+    """Make the transaction's `source` the one that serves and stop the rest; return its id. Safe to repeat."""
+    source = transaction.source
+    candidate = layout.instance(transaction.to)
+    stop_timeout = settings.drain_timeout + STOP_MARGIN
+    if transaction.strategy == "restart" or source is None:
+        systemd.stop(candidate, stop_timeout)
+    if source is None:
+        _forget_first(layout, systemd, transaction)
+    else:
+        _bring_back(settings, layout, systemd, transaction.strategy, source)
+        if transaction.to != source:
+            systemd.stop(candidate, stop_timeout)
+    store.record(
+        "rolled_back", txn=transaction.txn, kind=transaction.kind, release=transaction.to, serving=source, reason=reason
+    )
+    store.clear()
+    return source
+
+
+def _forget_first(layout: Layout, systemd: Systemd, transaction: Transaction) -> None:
+    if transaction.strategy == "socket":
+        systemd.call("stop", f"{layout.name}.socket", check=False)
+    for path in (layout.current, layout.boot_file):
+        _files.remove_link(path)
+
+
+def _bring_back(settings: Settings, layout: Layout, systemd: Systemd, strategy: str, source: str) -> None:
+    unit = layout.instance(source)
+    if not systemd.show(unit).up:
+        systemd.call("reset-failed", unit, check=False)
+        systemd.start(unit)
+        started = systemd.wait_active(unit, settings.start_timeout)
+        Gate(layout, systemd, settings.health, strategy).wait_healthy(source, started)
+    if layout.current_id() != source:
+        _files.flip_symlink(layout.current, f"releases/{source}")
+
+
+class Engine:
+    """The doors of the engine for one service."""
+
+    def __init__(self, settings: Settings, layout: Optional[Layout] = None, systemd: Optional[Systemd] = None) -> None:
+        self._settings = settings
+        self._layout = layout or Layout(settings.name, settings.root)
+        self._store = Store(self._layout)
+        self._systemd = systemd or Systemd()
+
+    def predict(self, spec: Spec) -> Outcome:
+        """Check everything a release needs and say what it would do; change nothing."""
+        self._preflight(spec)
+        wanted = stage.content(spec, self._layout).release_id()
+        current = self._layout.current_id()
+        if self._serves(wanted):
+            return Outcome(False, current, None, "none")
+        return Outcome(True, wanted, current, "release")
+
+    def release(self, spec: Spec) -> Outcome:
+        """Make the specified release the committed one; return at once when it is.
+
+        The action is "upload", and nothing has happened, when the host needs the artefact and has not got it.
+        """
+        with self._store.locked(self._settings.lock_timeout):
+            self._recover()
+            content = stage.content(spec, self._layout)
+            wanted = content.release_id()
+            if self._serves(wanted):
+                return Outcome(False, wanted, None, "none")
+            self._preflight(spec)
+            phases: dict[str, float] = {}
+            if not stage.is_staged(self._layout, wanted, content):
+                if spec.artefact.path is None:
+                    return Outcome(False, self._layout.current_id(), None, "upload")
+                begun = time.monotonic()
+                stage.stage(spec, self._layout, wanted, content)
+                phases[STAGE] = time.monotonic() - begun
+            return self._swap(wanted, spec.strategy, "release", phases)
+
+    def predict_rollback(self, wanted: Optional[str] = None) -> Outcome:
+        """Say where a rollback would go; change nothing."""
+        target = self._rollback_target(wanted)
+        current = self._layout.current_id()
+        return Outcome(False, current, None, "none") if target is None else Outcome(True, target, current, "rollback")
+
+    def rollback(self, wanted: Optional[str] = None) -> Outcome:
+        """Go back to the named release, or to the last good one before the current one."""
+        with self._store.locked(self._settings.lock_timeout):
+            self._recover()
+            target = self._rollback_target(wanted)
+            if target is None:
+                return Outcome(False, self._layout.current_id(), None, "none")
+            strategy = str(self._layout.manifest(target).get("strategy", "restart"))
+            return self._swap(target, strategy, "rollback", {})
+
+    def _rollback_target(self, wanted: Optional[str]) -> Optional[str]:
+        """The release a rollback would go to; None when it has been done already."""
+        if wanted is not None:
+            return self._named_target(validate_release_id(wanted))
+        current = self._layout.current_id()
+        outcomes = self._store.outcomes()
+        last = outcomes[-1] if outcomes else {}
+        if last.get("event") == "committed" and last.get("kind") == "rollback" and self._serves(str(current)):
+            return None
+        target = self._earlier_good(current)
+        if target is None:
+            raise SlipwayError(
+                "no_last_good",
+                f"{self._layout.name} has no earlier good release on this host to go back to.",
+                "name an id that slipway.go.release_info lists under releases, or release another version",
+            )
+        return target
+
+    def _earlier_good(self, other_than: Optional[str]) -> Optional[str]:
+        """The release that was committed most recently, is still here, and that nobody has rolled back from."""
+        good: list[str] = []
+        for entry in self._store.outcomes():
+            if entry.get("event") != "committed":
+                continue
+            left = entry.get("previous") if entry.get("kind") == "rollback" else None
+            good = [i for i in good if i not in (left, entry.get("release"))] + [str(entry.get("release"))]
+        staged = set(self._layout.staged())
+        return next((i for i in reversed(good) if i in staged and i != other_than), None)
+
+    def _named_target(self, wanted: str) -> Optional[str]:
+        if wanted not in self._layout.staged():
+            raise SlipwayError(
+                "unknown_release",
+                f"release {wanted} of {self._layout.name} is not on this host.",
+                f"choose one of: {', '.join(self._layout.staged()) or 'none are staged'}",
+            )
+        return None if self._serves(wanted) else wanted
+
+    def _serves(self, release_id: str) -> bool:
+        layout = self._layout
+        return (
+            layout.current_id() == release_id
+            and layout.last_good_id() == release_id
+            and self._store.load() is None
+            and self._systemd.show(layout.instance(release_id)).up
+        )
+
+    def _preflight(self, spec: Spec) -> None:
+        own_ports = self._systemd.socket_ports(f"{self._layout.name}.socket")
+        found = preflight.problems(spec, self._layout, own_ports)
+        if found:
+            raise SlipwayError(
+                found[0].code,
+                " ".join(str(problem) for problem in found),
+                "",
+                problems=[{"code": p.code, "message": p.message, "fix": p.fix} for p in found],
+            )
+
+    def _recover(self) -> None:
+        """Finish or undo what a run that was cut short has left in flight."""
+        left = self._store.load()
+        if left is None:
+            return
+        if left.phase == COMMIT:
+            commit(self._layout, self._store, left)
+        else:
+            restore(self._settings, self._layout, self._store, self._systemd, left, "the run was cut short")
+
+    def _swap(self, target: str, strategy: str, kind: str, phases: dict[str, float]) -> Outcome:
+        source = self._layout.current_id()
+        if source == target or source not in self._layout.staged():
+            source = self._earlier_good(target)
+        transaction = self._store.begin(target, source, strategy, kind)
+        swap = Swap(self._settings, self._layout, self._store, self._systemd, transaction)
+        swap.run()
+        phases = {**phases, **swap.phases}
+        begun = time.monotonic()
+        protect = {name for name in (target, source, self._layout.last_good_id()) if name}
+        pruned = stage.prune(self._layout, self._settings.keep, protect)
+        phases[PRUNE] = time.monotonic() - begun
+        return Outcome(
+            changed=True,
+            current=target,
+            previous=source,
+            action=kind,
+            phases=phases,
+            swap_seconds=sum(phases.get(name, 0.0) for name in (INTENT, OVERLAP, START, FLIP, DRAIN)),
+            downtime_seconds=swap.downtime,
+            pruned=pruned,
+        )

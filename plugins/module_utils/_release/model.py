@@ -1,0 +1,176 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a release is made of, and the rules its names must obey. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional
+
+from .._errors import SlipwayError
+
+STRATEGIES = ("socket", "restart")
+RESERVED_NAMES = frozenset(("systemd", "ssh", "sshd", "dbus", "slipway"))
+RESERVED_SUFFIX = "-guard"  # the unit that starts a service when its socket has nobody to answer
+MAX_NAME = 31
+MAX_VERSION = 100
+DIGEST_LENGTH = 10
+
+# One name is a unit, a Linux user (useradd(8)), a directory and a syslog identifier: the strictest of the four rules.
+_NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
+_VERSION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$")
+_ENVIRONMENT_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_RELEASE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{10}$")
+_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+
+
+def validate_name(name: str) -> str:
+    """Return a service name that systemd, useradd and the file system all accept."""
+    if not _NAME.match(name) or len(name) > MAX_NAME:
+        raise SlipwayError(
+            "invalid_name",
+            f"service_name {name!r} is not a usable service name.",
+            f"use lower-case letters, digits, '-' and '_', a letter first, at most {MAX_NAME} characters",
+        )
+    if name in RESERVED_NAMES or name.endswith(RESERVED_SUFFIX):
+        raise SlipwayError(
+            "invalid_name", f"service_name {name!r} belongs to the system or to slipway.", "choose another name"
+        )
+    return name
+
+
+def validate_version(version: str) -> str:
+    """Return a version that can be part of a path and of a unit name."""
+    if not version:
+        raise SlipwayError("invalid_version", "release_version is empty.", "set it to the version of the artefact")
+    if not _VERSION.match(version) or len(version) > MAX_VERSION:
+        raise SlipwayError(
+            "invalid_version",
+            f"release_version {version!r} cannot name a release.",
+            f"use letters, digits and . _ + ~ - (no '/' and no spaces), at most {MAX_VERSION} characters",
+        )
+    return version
+
+
+def validate_release_id(release_id: str) -> str:
+    """Return the id if it has the form <version>-<10 hex>; it becomes a path and a unit instance."""
+    if not _RELEASE_ID.match(release_id):
+        raise SlipwayError(
+            "invalid_release", f"{release_id!r} is not a release id.", "use an id from slipway.go.release_info"
+        )
+    return release_id
+
+
+def parse_checksum(checksum: str) -> str:
+    """Return the hexadecimal SHA-256 of 'sha256:HEX' or 'HEX'."""
+    algorithm, separator, value = checksum.strip().rpartition(":")
+    value = value.lower()
+    if (separator and algorithm.lower() != "sha256") or not _SHA256.match(value):
+        raise SlipwayError(
+            "invalid_checksum",
+            f"release_checksum {checksum!r} is not a SHA-256.",
+            "give sha256:<64 hexadecimal digits>",
+        )
+    return value
+
+
+def render_environment(variables: Mapping[str, object]) -> str:
+    """Render an environment file as systemd.exec(5) reads it; every value is quoted, so no value can end a line."""
+    lines = []
+    for name in sorted(variables):
+        value = variables[name]
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        if not _ENVIRONMENT_NAME.match(name):
+            raise SlipwayError(
+                "invalid_environment",
+                f"environment variable name {name!r} is not valid.",
+                "use letters, digits and '_', not starting with a digit",
+            )
+        if "\n" in text or "\0" in text:
+            raise SlipwayError(
+                "invalid_environment",
+                f"the value of environment variable {name} has a line break or a NUL.",
+                "put such a value into a configuration file (service_config_files)",
+            )
+        escaped = re.sub(r'(["\\$`])', r"\\\1", text)
+        lines.append(f'{name}="{escaped}"\n')
+    return "".join(lines)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """The binary: what the controller saw of it. path is on the host, and None while it is not there."""
+
+    sha256: str
+    size: int
+    goarch: Optional[str] = None
+    path: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the engine treats one service. Durations are in seconds."""
+
+    name: str
+    root: str
+    health: Mapping[str, Any] = field(default_factory=dict)
+    start_timeout: float = 60.0
+    drain_timeout: float = 30.0
+    soak_time: float = 5.0
+    lock_timeout: float = 30.0
+    keep: int = 5
+
+    def __post_init__(self) -> None:
+        validate_name(self.name)
+        if not self.root.startswith("/") or "/../" in f"{self.root}/":
+            raise SlipwayError("invalid_root", f"service_root {self.root!r} is not an absolute path.", "use /opt/NAME")
+        if self.keep < 2:
+            raise SlipwayError(
+                "invalid_keep", f"release_keep is {self.keep}.", "keep at least 2: the current and the last good"
+            )
+        for option in ("start_timeout", "drain_timeout", "soak_time", "lock_timeout"):
+            if getattr(self, option) < 0:
+                raise SlipwayError("invalid_duration", f"release_{option} is negative.", "give seconds, 0 or more")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One wish: this version of a service, swapped in this way."""
+
+    version: str
+    strategy: str
+    artefact: Artefact
+    group: str
+    environment: Mapping[str, object] = field(default_factory=dict)
+    listen: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        validate_version(self.version)
+        if self.strategy not in STRATEGIES:
+            raise SlipwayError(
+                "invalid_strategy", f"service_swap {self.strategy!r} is unknown.", f"use one of {', '.join(STRATEGIES)}"
+            )
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything a release's id stands for; two releases with the same content are the same release."""
+
+    version: str
+    binary_sha256: str
+    environment: str
+    config: dict[str, str]
+    units: dict[str, str]
+
+    def release_id(self) -> str:
+        """<version>-<10 hex of the content digest>; '+' and '~', which unit names cannot hold, become '_'."""
+        canonical = json.dumps(
+            [self.version, self.binary_sha256, self.environment, self.config, self.units], sort_keys=True
+        )
+        digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
+        return f"{re.sub('[+~]', '_', self.version)}-{digest}"

@@ -1,0 +1,102 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What must hold on a host before a release may change it; reads only. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Optional
+
+from .. import _sockets
+from .._errors import SlipwayError
+from .model import Artefact, Spec
+from .store import Layout
+
+# The release itself, and as much again for its journal, its logs and a neighbour's growth while it is written.
+DISK_FACTOR = 2
+DISK_RESERVE = 16 << 20
+_GOARCH = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "arm",
+    "armv6l": "arm",
+    "i686": "386",
+    "i386": "386",
+    "ppc64le": "ppc64le",
+    "s390x": "s390x",
+    "riscv64": "riscv64",
+}
+
+
+def check_architecture(goarch: Optional[str], machine: str) -> None:
+    """Fail when the artefact is built for another machine; a 386 or arm binary runs on its 64-bit sibling."""
+    host = _GOARCH.get(machine)
+    if goarch is None or host is None or goarch == host:
+        return
+    if (goarch, host) == ("386", "amd64"):
+        return
+    raise SlipwayError(
+        "wrong_architecture",
+        f"release_src is built for {goarch}, this host is {host}.",
+        f"build it with GOOS=linux GOARCH={host}",
+    )
+
+
+def check_space(artefact: Artefact, root: str) -> None:
+    """Fail when the file system of the release tree cannot take the artefact and its companions."""
+    path = root
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    free = os.statvfs(path)
+    available = free.f_bavail * free.f_frsize
+    needed = artefact.size * DISK_FACTOR + DISK_RESERVE
+    if available < needed:
+        raise SlipwayError(
+            "disk_full",
+            f"{path} has {available >> 20} MiB free, this release needs {needed >> 20} MiB.",
+            f"free space on the file system of service_root ({root}), or lower release_keep",
+        )
+
+
+def check_ports(name: str, listen: list[str], own_socket_ports: set[int]) -> None:
+    """Fail when a port the service is to listen on belongs to somebody else.
+
+    own_socket_ports are those that PID 1 holds open for this service's own socket unit.
+    """
+    listeners = _sockets.tcp_listeners()
+    for entry in listen:
+        port = _sockets.tcp_port(entry)
+        inodes = {inode for inode, used in listeners.items() if used == port}
+        if not inodes:
+            continue
+        holders = _sockets.holders(inodes)
+        strangers = [
+            pid
+            for pid in holders
+            if not _sockets.in_unit(pid, f"{name}@") and not (pid == 1 and port in own_socket_ports)
+        ]
+        if strangers or not holders:
+            who = f"{_sockets.process_name(strangers[0])} (pid {strangers[0]})" if strangers else "another process"
+            raise SlipwayError(
+                "port_in_use",
+                f"port {port} of service_listen is in use by {who}.",
+                "stop that process, or choose another port in service_listen",
+            )
+
+
+def problems(spec: Spec, layout: Layout, own_socket_ports: set[int]) -> list[SlipwayError]:
+    """Every reason not to start, so that one run names them all."""
+    found: list[SlipwayError] = []
+    for check in (
+        lambda: check_architecture(spec.artefact.goarch, platform.machine()),
+        lambda: check_space(spec.artefact, layout.root),
+        lambda: check_ports(layout.name, spec.listen, own_socket_ports),
+    ):
+        try:
+            check()
+        except SlipwayError as problem:
+            found.append(problem)
+    return found

@@ -1,0 +1,143 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Puts a release on the host, inert and complete or not at all. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import os
+import time
+from typing import Iterator
+
+from .. import _files, _systemd
+from .._errors import SlipwayError
+from .model import Content, Spec, render_environment
+from .store import Layout
+
+_RESTORECON = ("/usr/sbin/restorecon", "/sbin/restorecon")
+_SELINUX = "/sys/fs/selinux/enforce"
+
+
+def group_id(name: str) -> int:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise SlipwayError(
+            "no_group",
+            f"the group {name!r} of service_group is not on this host.",
+            "apply the role slipway.go.service first",
+        ) from None
+
+
+def _config_files(folder: str) -> Iterator[tuple[str, str]]:
+    """(relative path, path) of each regular file below folder, in a fixed order; links are not followed."""
+    for base, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(base, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                yield os.path.relpath(path, folder), path
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""
+
+
+def _unit_digests(layout: Layout) -> dict[str, str]:
+    units = (layout.template_unit, layout.socket_unit)
+    return {os.path.basename(u): _files.sha256_file(u) for u in units if os.path.isfile(u)}
+
+
+def content(spec: Spec, layout: Layout) -> Content:
+    """What this release would be on this host: the artefact, and the configuration as the host has it now."""
+    shared = _text(os.path.join(layout.config, "environment"))
+    own = render_environment(spec.environment)
+    config = {name: _files.sha256_file(path) for name, path in _config_files(os.path.join(layout.config, "config"))}
+    return Content(spec.version, spec.artefact.sha256, shared + own, config, _unit_digests(layout))
+
+
+def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
+    manifest = layout.manifest(release_id)
+    return manifest.get("sha256") == wanted.binary_sha256 and os.path.isfile(layout.binary(release_id))
+
+
+def collect_leftovers(layout: Layout) -> None:
+    """Remove what a run that was cut short has left half-written; complete releases never start with a dot."""
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(layout.releases):
+            if entry.name.startswith(".tmp-"):
+                _files.remove_tree(entry.path)
+
+
+def stage(spec: Spec, layout: Layout, release_id: str, wanted: Content) -> None:
+    """Write the release aside, verify it, sync it, and rename it into place."""
+    gid = group_id(spec.group)
+    for path, mode in ((layout.root, 0o755), (layout.releases, 0o750)):
+        _files.make_directory(path, mode, gid)
+    collect_leftovers(layout)
+    target = layout.release(release_id)
+    temporary = os.path.join(layout.releases, f".tmp-{release_id}")
+    try:
+        _fill(spec, layout, temporary, wanted, gid)
+        if os.path.isdir(target):
+            _files.remove_tree(target)
+        os.rename(temporary, target)
+    except BaseException:
+        _files.remove_tree(temporary)
+        raise
+    _files.fsync_directory(layout.releases)
+    _label(target)
+
+
+def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) -> None:
+    for path in (folder, os.path.join(folder, "bin"), os.path.join(folder, "config")):
+        _files.make_directory(path, 0o750, gid)
+    binary = os.path.join(folder, "bin", layout.name)
+    written = _files.copy_hashed(str(spec.artefact.path), binary, 0o750, gid)
+    if written != wanted.binary_sha256:
+        raise SlipwayError(
+            "wrong_checksum",
+            f"what arrived on this host has SHA-256 {written}, expected {wanted.binary_sha256}.",
+            "run again; if it stays, check the artefact and the disk",
+        )
+    _files.write_new(os.path.join(folder, "environment"), wanted.environment, 0o640, gid)
+    for name, source in _config_files(os.path.join(layout.config, "config")):
+        copy = os.path.join(folder, "config", name)
+        _files.make_directory(os.path.dirname(copy), 0o750, gid)
+        _files.copy_hashed(source, copy, 0o640, gid)
+    manifest = {
+        "version": spec.version,
+        "sha256": wanted.binary_sha256,
+        "units": wanted.units,
+        "config": wanted.config,
+        "strategy": spec.strategy,
+        "staged": round(time.time(), 3),
+    }
+    _files.write_new(os.path.join(folder, "release.json"), json.dumps(manifest, indent=2) + "\n", 0o640, gid)
+    for base, _folders, _names in os.walk(folder):
+        _files.fsync_directory(base)
+
+
+def _label(path: str) -> None:
+    """Give new files their SELinux context; moved ones keep the wrong one and end in 203/EXEC."""
+    command = next((c for c in _RESTORECON if os.path.exists(c)), None)
+    if command and os.path.exists(_SELINUX):
+        _systemd.run([command, "-R", path], timeout=60.0)
+
+
+def prune(layout: Layout, keep: int, protect: set[str]) -> list[str]:
+    """Delete the oldest releases beyond keep, never a protected one; return what went."""
+    staged = layout.staged()
+    surplus = max(len(staged) - keep, 0)
+    doomed = [name for name in staged if name not in protect][:surplus]
+    for name in doomed:
+        _files.remove_tree(layout.release(name))
+    return doomed

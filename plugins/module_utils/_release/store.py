@@ -1,0 +1,221 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a service keeps its releases and what it remembers. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import json
+import os
+import time
+import uuid
+from dataclasses import asdict, dataclass
+from typing import Any, Iterator, Optional
+
+from .. import _files
+from .._errors import SlipwayError
+
+STATE_ROOT = "/var/lib/slipway"
+CONFIG_ROOT = "/etc"
+UNIT_ROOT = "/etc/systemd/system"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every path of one service."""
+
+    name: str
+    root: str
+    state_root: str = STATE_ROOT
+    config_root: str = CONFIG_ROOT
+    unit_root: str = UNIT_ROOT
+
+    @property
+    def releases(self) -> str:
+        return os.path.join(self.root, "releases")
+
+    @property
+    def current(self) -> str:
+        return os.path.join(self.root, "current")
+
+    @property
+    def last_good(self) -> str:
+        return os.path.join(self.root, "last-good")
+
+    @property
+    def state(self) -> str:
+        return os.path.join(self.state_root, self.name)
+
+    @property
+    def boot_file(self) -> str:
+        return os.path.join(self.state, "boot.env")
+
+    @property
+    def config(self) -> str:
+        return os.path.join(self.config_root, self.name)
+
+    @property
+    def template_unit(self) -> str:
+        return os.path.join(self.unit_root, f"{self.name}@.service")
+
+    @property
+    def socket_unit(self) -> str:
+        return os.path.join(self.unit_root, f"{self.name}.socket")
+
+    def release(self, release_id: str) -> str:
+        return os.path.join(self.releases, release_id)
+
+    def binary(self, release_id: str) -> str:
+        return os.path.join(self.release(release_id), "bin", self.name)
+
+    def instance(self, release_id: str) -> str:
+        return f"{self.name}@{release_id}.service"
+
+    def current_id(self) -> Optional[str]:
+        return _files.link_name(self.current)
+
+    def last_good_id(self) -> Optional[str]:
+        return _files.link_name(self.last_good)
+
+    def staged(self) -> list[str]:
+        """The ids of all complete releases on this host, oldest first."""
+        try:
+            entries = list(os.scandir(self.releases))
+        except FileNotFoundError:
+            return []
+        found = [e for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False)]
+        return [e.name for e in sorted(found, key=lambda e: e.stat().st_mtime)]
+
+    def manifest(self, release_id: str) -> dict[str, Any]:
+        """What release.json says; empty where the release or its manifest is not readable."""
+        try:
+            with open(os.path.join(self.release(release_id), "release.json"), encoding="utf-8") as stream:
+                loaded = json.load(stream)
+        except (OSError, ValueError):
+            return {}
+        return loaded if isinstance(loaded, dict) else {}
+
+
+@dataclass
+class Transaction:
+    """The one swap in flight. Times are seconds since the epoch."""
+
+    txn: str
+    phase: str
+    to: str
+    source: Optional[str]
+    strategy: str
+    started: float
+    kind: str = "release"
+
+
+class Store:
+    """state.json (one transaction in flight), journal.jsonl (append-only history) and the lock of one service."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self._state = os.path.join(layout.state, "state.json")
+        self._journal = os.path.join(layout.state, "journal.jsonl")
+        self._lock = os.path.join(layout.state, "lock")
+
+    @contextlib.contextmanager
+    def locked(self, timeout: float) -> Iterator[None]:
+        """Hold the service's lock; flock(2) ends with its holder, so a killed run leaves nothing to clean."""
+        _files.make_directory(self.layout.state, 0o755)
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._acquire(descriptor, timeout)
+            holder = {"pid": os.getpid(), "user": _who(), "since": time.time()}
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _acquire(self, descriptor: int, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise self._busy(descriptor, timeout) from None
+                time.sleep(0.1)
+
+    def _busy(self, descriptor: int, timeout: float) -> SlipwayError:
+        try:
+            holder = json.loads(os.pread(descriptor, 4096, 0))
+            who = f"{holder['user']} (pid {holder['pid']}) for {time.time() - holder['since']:.0f} s"
+        except (ValueError, KeyError, TypeError):
+            who = "another run"
+        return SlipwayError(
+            "locked",
+            f"{self.layout.name} is being released by {who}; waited {timeout:g} s.",
+            "wait for that run to end, or raise release_lock_timeout",
+        )
+
+    def begin(self, to: str, source: Optional[str], strategy: str, kind: str) -> Transaction:
+        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind)
+
+    def save(self, transaction: Transaction) -> None:
+        _files.write_atomic(self._state, json.dumps(asdict(transaction)) + "\n", 0o644)
+
+    def load(self) -> Optional[Transaction]:
+        """The transaction a run has left in flight, or None."""
+        try:
+            with open(self._state, encoding="utf-8") as stream:
+                return Transaction(**json.load(stream))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise SlipwayError(
+                "damaged_state",
+                f"{self._state} is not readable as a transaction: {error}.",
+                "look at journal.jsonl beside it, make sure the right release runs, then remove that file",
+            ) from error
+
+    def clear(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._state)
+            _files.fsync_directory(self.layout.state)
+
+    def record(self, event: str, **details: Any) -> None:
+        """Append one event to the journal and make it durable."""
+        entry = {"time": round(time.time(), 3), "event": event, **details}
+        descriptor = os.open(self._journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(descriptor, (json.dumps(entry) + "\n").encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """All readable events, oldest first; a line that a power cut has torn is skipped."""
+        try:
+            with open(self._journal, encoding="utf-8", errors="replace") as stream:
+                lines = stream.read().splitlines()
+        except FileNotFoundError:
+            return []
+        events = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    events.append(event)
+        return events
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """One entry per finished transaction: the history an operator reads."""
+        return [e for e in self.journal() if e.get("event") in ("committed", "rolled_back", "recovered")]
+
+
+def _who() -> str:
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

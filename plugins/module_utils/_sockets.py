@@ -1,0 +1,102 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who listens where, read from /proc without starting anything. This file is PRIVATE to the collection.
+
+Formats: proc(5), /proc/net/tcp (state 0A is LISTEN) and /proc/net/unix (flag 0x10000 is __SO_ACCEPTCON).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import Iterable, Optional
+
+from ._errors import SlipwayError
+
+_TCP_LISTEN = "0A"
+_UNIX_ACCEPTS = 0x10000
+_SOCKET = re.compile(r"^socket:\[(\d+)\]$")
+MAX_PORT = 65535
+
+
+def tcp_port(listen: str) -> Optional[int]:
+    """The port of a systemd ListenStream= value: PORT, ADDRESS:PORT or [ADDRESS]:PORT; None for a socket path.
+
+    Source: systemd.socket(5), ListenStream=.
+    """
+    text = str(listen).strip()
+    if text.startswith(("/", "@", "vsock:")):
+        return None
+    port = text.rpartition(":")[2]
+    if not port.isdigit() or not 1 <= int(port) <= MAX_PORT:
+        raise SlipwayError(
+            "invalid_listen",
+            f"service_listen entry {listen!r} is neither a port, an address with a port, nor a socket path.",
+            "use for example 8080, 127.0.0.1:8080, [::1]:8080 or /run/shop.sock",
+        )
+    return int(port)
+
+
+def parse_tcp_listeners(text: str) -> dict[str, int]:
+    """Map the inode of each listening socket in a /proc/net/tcp or tcp6 table to its port."""
+    found = {}
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 9 and fields[3] == _TCP_LISTEN:
+            found[fields[9]] = int(fields[1].rpartition(":")[2], 16)
+    return found
+
+
+def parse_unix_listeners(text: str) -> set[str]:
+    """The inodes of listening sockets in /proc/net/unix."""
+    rows = [line.split() for line in text.splitlines()[1:]]
+    return {row[6] for row in rows if len(row) > 6 and int(row[3], 16) & _UNIX_ACCEPTS}
+
+
+def _read(path: str) -> str:
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+    return ""
+
+
+def tcp_listeners() -> dict[str, int]:
+    return {**parse_tcp_listeners(_read("/proc/net/tcp")), **parse_tcp_listeners(_read("/proc/net/tcp6"))}
+
+
+def listening_inodes() -> set[str]:
+    """Every listening stream socket of this network namespace."""
+    return set(tcp_listeners()) | parse_unix_listeners(_read("/proc/net/unix"))
+
+
+def socket_inodes(pid: int) -> set[str]:
+    """The sockets a process holds; empty when it is gone."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                match = _SOCKET.match(os.readlink(f"/proc/{pid}/fd/{name}"))
+                if match:
+                    found.add(match.group(1))
+    return found
+
+
+def processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def holders(inodes: Iterable[str]) -> list[int]:
+    """The processes that hold any of these sockets."""
+    wanted = set(inodes)
+    return [pid for pid in processes() if wanted & socket_inodes(pid)]
+
+
+def process_name(pid: int) -> str:
+    return _read(f"/proc/{pid}/comm").strip() or "?"
+
+
+def in_unit(pid: int, prefix: str) -> bool:
+    """Whether the process runs in a systemd unit whose name starts with prefix (from its control group)."""
+    return any(part.startswith(prefix) for part in _read(f"/proc/{pid}/cgroup").replace("\n", "/").split("/"))

@@ -1,0 +1,164 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Unit files: compared, verified aside, installed together. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from typing import Optional, Sequence
+
+from . import _files
+from ._errors import SlipwayError
+from ._systemd import Systemd
+
+UNIT_ROOT = "/etc/systemd/system"
+VERIFY_TIMEOUT = 60.0
+_NAME = re.compile(r"^[A-Za-z0-9:_.\\-]+@?\.(service|socket|timer|target|path|slice)$")
+_EXEC = re.compile(r"^(Exec[A-Za-z]+=[-@:+!]*)(/\S+)", re.MULTILINE)
+_STAND_IN = "/bin/true"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit as it should be. enabled None leaves its state alone."""
+
+    name: str
+    content: str
+    enabled: Optional[bool] = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file: None stands for a file that is not there."""
+
+    name: str
+    before: Optional[str]
+    after: Optional[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What differs from what is wanted."""
+
+    wanted: Sequence[Unit]
+    changes: Sequence[Change]
+    enable: Sequence[str]
+    disable: Sequence[str]
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.changes or self.enable or self.disable)
+
+    @property
+    def changed_names(self) -> list[str]:
+        return sorted({c.name for c in self.changes} | set(self.enable) | set(self.disable))
+
+
+def read(name: str, root: str = UNIT_ROOT) -> Optional[str]:
+    try:
+        with open(os.path.join(root, name), encoding="utf-8") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return None
+
+
+def validate_unit_name(name: str) -> None:
+    if not _NAME.match(name):
+        raise SlipwayError(
+            "invalid_unit_name", f"{name!r} is not a unit file's name.", "use for example shop.service or shop@.service"
+        )
+
+
+def is_enabled(name: str) -> bool:
+    """Whether PID 1 starts the unit at boot; one that is not there is not enabled."""
+    asked = subprocess.run(["systemctl", "is-enabled", "--quiet", name], check=False, capture_output=True)
+    return asked.returncode == 0
+
+
+def plan(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -> Plan:
+    for name in [*(unit.name for unit in wanted), *absent]:
+        validate_unit_name(name)
+    changes = [Change(u.name, read(u.name, root), u.content) for u in wanted if read(u.name, root) != u.content]
+    changes += [Change(name, read(name, root), None) for name in absent if read(name, root) is not None]
+    switched = [(u, is_enabled(u.name)) for u in wanted if u.enabled is not None]
+    return Plan(
+        wanted,
+        changes,
+        enable=[u.name for u, now in switched if u.enabled and not now],
+        disable=[u.name for u, now in switched if not u.enabled and now],
+    )
+
+
+def stand_in(content: str) -> str:
+    """The content with programs that are not on this host yet replaced, so that only their absence is forgiven."""
+    return _EXEC.sub(lambda m: m.group(0) if os.path.exists(m.group(2)) else m.group(1) + _STAND_IN, content)
+
+
+def verify(planned: Plan) -> list[str]:
+    """Raise what systemd would refuse or ignore; return what this systemd is too old to know."""
+    if not planned.changes or not planned.wanted:
+        return []
+    with tempfile.TemporaryDirectory(prefix="slipway-verify-") as folder:
+        paths = []
+        for unit in planned.wanted:
+            path = os.path.join(folder, unit.name)
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(stand_in(unit.content))
+            paths.append(path)
+        said, failed = _analyze(paths, folder)
+    relevant = [line for line in said if any(unit.name in line for unit in planned.wanted)]
+    too_new = [line for line in relevant if "Unknown" in line]
+    wrong = [line for line in relevant if line not in too_new]
+    if failed or wrong:
+        raise SlipwayError(
+            "invalid_unit",
+            f"systemd would not take these units as they are: {'; '.join(wrong or said) or 'no reason given'}",
+            "correct the variable that this line comes from",
+        )
+    return too_new
+
+
+def _analyze(paths: Sequence[str], folder: str) -> tuple[list[str], bool]:
+    environment = {**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:", "LC_ALL": "C", "SYSTEMD_LOG_LEVEL": "warning"}
+    try:
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", *paths],
+            check=False,
+            capture_output=True,
+            timeout=VERIFY_TIMEOUT,
+            env=environment,
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+        raise SlipwayError(
+            "no_verify", f"systemd-analyze verify did not run: {error}.", "is this a systemd host?"
+        ) from None
+    text = done.stderr.decode(errors="replace").replace(f"{folder}/", "")
+    return [line for line in text.splitlines() if line.strip()], done.returncode != 0
+
+
+def apply(planned: Plan, root: str = UNIT_ROOT, systemd: Optional[Systemd] = None) -> None:
+    """Write all, reload once, then enable and disable."""
+    if not planned.changed:
+        return
+    systemd = systemd or Systemd()
+    gone = [c.name for c in planned.changes if c.after is None]
+    if gone:
+        systemd.call("disable", "--quiet", *gone, check=False)
+    for change in planned.changes:
+        path = os.path.join(root, change.name)
+        if change.after is None:
+            os.unlink(path)
+        else:
+            _files.write_atomic(path, change.after, 0o644)
+    if planned.changes:
+        systemd.call("daemon-reload")
+    if planned.enable:
+        systemd.call("enable", "--quiet", *planned.enable)
+    if planned.disable:
+        systemd.call("disable", "--quiet", *planned.disable)

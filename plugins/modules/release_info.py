@@ -1,0 +1,142 @@
+#!/usr/bin/python
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release_info
+short_description: Tell what runs, what is there to go back to, and what has happened
+version_added: 0.1.0
+author:
+  - Slipway maintainers (@slipway)
+description:
+  - Reads what the release engine has recorded on the host, and what systemd says of the service's instances.
+extends_documentation_fragment:
+  - slipway.go.attributes
+  - slipway.go.attributes.info_module
+options:
+  name:
+    description:
+      - The service's name.
+    type: str
+    required: true
+  root:
+    description:
+      - The directory that holds the releases. Defaults to C(/opt/NAME).
+    type: path
+  history:
+    description:
+      - How many finished transactions to return, the newest first.
+    type: int
+    default: 10
+seealso:
+  - module: slipway.go.release
+  - module: slipway.go.rollback
+"""
+
+EXAMPLES = r"""
+- name: What does this host run?
+  slipway.go.release_info:
+    name: shop
+  register: shop
+"""
+
+RETURN = r"""
+current:
+  description: The id of the release that C(current) points at; V(null) before the first release.
+  returned: success
+  type: str
+  sample: 2.0.0-3b1d8f00aa
+last_good:
+  description: The id of the release that was committed last.
+  returned: success
+  type: str
+  sample: 2.0.0-3b1d8f00aa
+version:
+  description: The version of the current release.
+  returned: success
+  type: str
+  sample: 2.0.0
+state:
+  description: What systemd says of the current release's instance.
+  returned: success
+  type: str
+  sample: active (running)
+running:
+  description: The units of all instances that run; two only while a swap is on.
+  returned: success
+  type: list
+  elements: str
+  sample: [shop@2.0.0-3b1d8f00aa.service]
+in_flight:
+  description: The transaction that a run has begun and not finished; V(null) if there is none.
+  returned: success
+  type: dict
+  sample: null
+releases:
+  description: The ids of all releases on the host, the oldest first.
+  returned: success
+  type: list
+  elements: str
+  sample: [1.9.4-77c0aa12de, 2.0.0-3b1d8f00aa]
+history:
+  description: What has happened, the newest first.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - time: 1789000000.123
+      event: committed
+      kind: release
+      release: 2.0.0-3b1d8f00aa
+      previous: 1.9.4-77c0aa12de
+      strategy: socket
+      seconds: 7.2
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.go.plugins.module_utils import _door
+from ansible_collections.slipway.go.plugins.module_utils._release.model import validate_name
+from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store
+from ansible_collections.slipway.go.plugins.module_utils._systemd import Systemd
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    name = validate_name(module.params["name"])
+    layout = Layout(name, module.params["root"] or f"/opt/{name}")
+    store, systemd = Store(layout), Systemd()
+    current = layout.current_id()
+    in_flight = store.load()
+    outcomes = store.outcomes()
+    return {
+        "changed": False,
+        "current": current,
+        "last_good": layout.last_good_id(),
+        "version": layout.manifest(current).get("version") if current else None,
+        "state": systemd.show(layout.instance(current)).describe() if current else "never released",
+        "running": systemd.active_instances(name),
+        "in_flight": asdict(in_flight) if in_flight else None,
+        "releases": layout.staged(),
+        "history": outcomes[::-1][: module.params["history"]],
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "root": {"type": "path"},
+            "history": {"type": "int", "default": 10},
+        },
+        supports_check_mode=True,
+    )
+    _door.run(module, work)
+
+
+if __name__ == "__main__":
+    main()

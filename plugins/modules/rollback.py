@@ -1,0 +1,121 @@
+#!/usr/bin/python
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollback
+short_description: Take a service back to its last good release
+version_added: 0.1.0
+author:
+  - Slipway maintainers (@slipway)
+description:
+  - Swaps the service back, by the same strategy, with the same proof of health and with as little lost as in a release.
+  - It works when the current release is dead.
+  - Without O(release), it goes to the release that was committed most recently before the current one and that was not
+    rolled back from. A second run finds that done and changes nothing, so that a retried job does not go back twice.
+extends_documentation_fragment:
+  - slipway.go.attributes
+  - slipway.go.attributes.engine
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+options:
+  release:
+    description:
+      - The id of the release to go back to, as listed by M(slipway.go.release_info).
+    type: str
+seealso:
+  - module: slipway.go.release
+  - module: slipway.go.release_info
+"""
+
+EXAMPLES = r"""
+- name: Back to the last good release
+  slipway.go.rollback:
+    name: shop
+    health:
+      url: http://127.0.0.1:8080/readyz
+
+- name: Back to a named release
+  slipway.go.rollback:
+    name: shop
+    release: 1.9.4-77c0aa12de
+"""
+
+RETURN = r"""
+current:
+  description: The id of the release that serves now; in check mode, that would.
+  returned: success
+  type: str
+  sample: 1.9.4-77c0aa12de
+previous:
+  description: The id of the release that was left; V(null) when nothing was done.
+  returned: success
+  type: str
+  sample: 2.0.0-3b1d8f00aa
+action:
+  description: What was done, V(rollback), or V(none) where the service is back already.
+  returned: success
+  type: str
+  sample: rollback
+phases:
+  description: Seconds each phase took.
+  returned: success
+  type: dict
+  sample: {"INTENT": 0.01, "OVERLAP": 0.4, "FLIP": 0.01, "DRAIN": 1.3, "SOAK": 5.0, "COMMIT": 0.06}
+swap_seconds:
+  description: Seconds from the first act to the end of the drain.
+  returned: success
+  type: float
+  sample: 1.71
+downtime_seconds:
+  description: Seconds nothing served, measured; V(null) for a strategy that has no downtime.
+  returned: success
+  type: float
+  sample: 0.3
+pruned:
+  description: The ids of releases that were deleted because too many were there.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+code:
+  description: A stable name of the failure.
+  returned: failure
+  type: str
+  sample: no_last_good
+fix:
+  description: What to do about the failure.
+  returned: failure
+  type: str
+  sample: name an id that slipway.go.release_info lists under releases, or release another version
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.go.plugins.module_utils import _door, _engine_options
+from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    engine = Engine(_engine_options.settings(module.params))
+    wanted = module.params["release"]
+    outcome = engine.predict_rollback(wanted) if module.check_mode else engine.rollback(wanted)
+    return {**outcome.as_dict(), "diff": outcome.diff()}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec=dict(release={"type": "str"}, **_engine_options.argument_spec()), supports_check_mode=True
+    )
+    _door.run(module, work)
+
+
+if __name__ == "__main__":
+    main()
