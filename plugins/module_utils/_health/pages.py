@@ -1,0 +1,19 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The http and https kinds. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from .assertions import judge
+from .http import fetch
+from .outcome import Attempt
+from .session import Probe, healthy
+
+
+def attempt(probe: Probe) -> Attempt:
+    assert probe.check.http is not None
+    response = fetch(probe)
+    judge(probe, probe.check.http, response)
+    return healthy(probe, f"{probe.check.target} answers {response.status}")

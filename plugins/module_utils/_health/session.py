@@ -1,0 +1,127 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the attempts of one check share, and what one attempt finds out. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence
+
+from .identity import Identifier
+from .outcome import FAIL, PASS, WARN, Attempt, CheckFailed, Process
+from .stream import Stream, connect
+
+if TYPE_CHECKING:
+    from .check import Check, Tls
+    from .deadline import Deadline, Stopwatch
+    from .endpoint import Endpoint
+
+
+class Session:
+    """Caches of one check; an attempt leaves here what the next one can use."""
+
+    def __init__(self, check: Check) -> None:
+        self.check = check
+        self.identifier = Identifier(check.identity)
+        self.memory: dict[str, Any] = {}
+        self._contexts: dict[tuple[Tls, tuple[str, ...]], Any] = {}
+
+    def tls_context(self, options: Tls, alpn: Sequence[str]) -> Any:
+        key = (options, tuple(alpn))
+        if key not in self._contexts:
+            from .tls import context
+
+            self._contexts[key] = context(options, alpn)
+        return self._contexts[key]
+
+
+class Probe:
+    """One attempt under way: its time, its connection, and what is known of the other end so far."""
+
+    def __init__(self, session: Session, deadline: Deadline, watch: Stopwatch) -> None:
+        self.session = session
+        self.check = session.check
+        self.deadline = deadline
+        self.watch = watch
+        self.family = session.check.family
+        self.process: Optional[Process] = None
+        self.status: Optional[int] = None
+        self.certificate_days: Optional[float] = None
+        self.details: dict[str, Any] = {}
+        self.warning: Optional[CheckFailed] = None
+
+    @contextmanager
+    def open(self, endpoint: Endpoint) -> Iterator[Stream]:
+        """Connect, and see who accepted before a word is said: a wrong process then gets no half question."""
+        stream = connect(endpoint, self.family, self.deadline, self.watch)
+        try:
+            self._look_early(stream)
+            self.watch.restart()
+            yield stream
+        finally:
+            stream.close()
+
+    def _look_early(self, stream: Stream) -> None:
+        self.process = None
+        if self.check.identity is not None:
+            self.process = self.session.identifier.early(stream)
+        elif self.check.min_healthy_time > 0:
+            # A stability window is about the process, also where no particular one is wanted.
+            self.process = self.session.identifier.glimpse(stream)
+
+    def settle_identity(self, stream: Stream) -> None:
+        """Last call before the answer may come: from then on the other side may close and be forgotten."""
+        if self.check.identity is not None and self.process is None:
+            self.process = self.session.identifier.required(stream)
+
+    def say(self, stream: Stream, data: bytes) -> None:
+        """Send a whole question. A process that accepts only once data is there is identified before the end."""
+        if self.check.identity is not None and self.process is None and len(data) > 1:
+            stream.send(data[:-1])
+            self.settle_identity(stream)
+            data = data[-1:]
+        stream.send(data)
+
+    def secure(self, stream: Stream, options: Tls, server_name: Optional[str], alpn: Sequence[str]) -> Optional[str]:
+        """TLS on this connection; the protocol that was agreed on."""
+        from .tls import certificate_days, judge_certificate
+
+        context = self.session.tls_context(options, alpn)
+        self.watch.restart()
+        secured = stream.start_tls(context, server_name)
+        self.certificate_days = certificate_days(secured)
+        verdict = judge_certificate(self.certificate_days, options, stream.where)
+        if verdict is not None and verdict.state == FAIL:
+            raise verdict
+        self.warning = verdict or self.warning
+        return secured.selected_alpn_protocol()
+
+
+def failing(probe: Probe, failed: CheckFailed) -> Attempt:
+    """The attempt as it ended, with what was known by then."""
+    return Attempt(
+        state=failed.state,
+        reason=failed.reason,
+        message=failed.message,
+        status=probe.status,
+        process=failed.process or probe.process,
+        certificate_days=probe.certificate_days,
+        details=probe.details,
+        counts=failed.counts,
+    )
+
+
+def healthy(probe: Probe, message: str) -> Attempt:
+    """The attempt as it ended well, or with a warning."""
+    warning = probe.warning
+    return Attempt(
+        state=PASS if warning is None else WARN,
+        reason="ok" if warning is None else warning.reason,
+        message=message if warning is None else warning.message,
+        status=probe.status,
+        process=probe.process,
+        certificate_days=probe.certificate_days,
+        details=probe.details,
+    )

@@ -1,0 +1,82 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A plain connection: connect, perhaps send, perhaps expect. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional
+
+from .matching import search
+from .outcome import Attempt, CheckFailed
+from .session import Probe, healthy
+from .stream import Stream
+
+if TYPE_CHECKING:
+    from .check import Talk
+    from .deadline import Deadline
+
+ANSWER_LIMIT = 65536
+
+
+def attempt(probe: Probe) -> Attempt:
+    check = probe.check
+    assert check.endpoint is not None
+    assert check.talk is not None
+    with probe.open(check.endpoint) as stream:
+        if check.tls is not None:
+            probe.secure(stream, check.tls, check.tls.server_name or check.endpoint.host or None, ())
+        if check.talk.send:
+            probe.say(stream, check.talk.send)
+        probe.settle_identity(stream)
+        if check.talk.expect is None and check.talk.pattern is None:
+            _hold(stream, check.talk.hold)
+            return healthy(probe, f"{stream.where} accepts connections")
+        _expect(stream, check.talk)
+        return healthy(probe, f"{stream.where} answers with {wanted_words(check.talk)}")
+
+
+def _hold(stream: Stream, seconds: float) -> None:
+    """The kernel completes connections for a process that drops them at once: see whether this one stays."""
+    if stream.glance(stream.deadline.at_most(seconds)) == b"":
+        raise CheckFailed("closed", f"{stream.where} accepted the connection and closed it at once")
+
+
+def _expect(stream: Stream, wanted: Talk) -> None:
+    stream.doing = f"waiting for an answer from {stream.where}"
+    answer = b""
+    while not answered(answer, wanted, stream.deadline):
+        if len(answer) >= ANSWER_LIMIT:
+            raise CheckFailed("body", f"{stream.where} sent {ANSWER_LIMIT} bytes without {wanted_words(wanted)}")
+        data = stream.receive(ANSWER_LIMIT)
+        if not answer:
+            stream.watch.stop("first_byte")
+        if not data:
+            raise _ended(answer, wanted, stream.where)
+        answer += data
+        stream.doing = f"waiting for {wanted_words(wanted)} from {stream.where}, which sent {answer[:60]!r}"
+
+
+def _ended(answer: bytes, wanted: Talk, where: str) -> CheckFailed:
+    if not answer:
+        return CheckFailed("closed", f"{where} closed the connection without a word")
+    return CheckFailed("body", f"{where} answered {answer[:60]!r} and closed, wanted {wanted_words(wanted)}")
+
+
+def answered(answer: bytes, wanted: Talk, deadline: Deadline) -> bool:
+    """Whether the answer so far is the wanted one."""
+    if not answer:
+        return False
+    if wanted.expect is not None and wanted.expect not in answer:
+        return False
+    return wanted.pattern is None or search(wanted.pattern, answer.decode("utf-8", "replace"), deadline, "the answer")
+
+
+def wanted_words(wanted: Talk) -> str:
+    """What has to come back, for people."""
+    parts: list[Optional[str]] = [
+        None if wanted.expect is None else repr(wanted.expect.decode("utf-8", "replace")),
+        None if wanted.pattern is None else f"a match of {wanted.pattern.pattern!r}",
+    ]
+    return " and ".join(part for part in parts if part)
