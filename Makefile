@@ -33,5 +33,14 @@ sanity: collections ## ansible-test sanity on a copy, with empty ignore files
 unit: collections ## unit tests
 	pytest tests/unit
 
+demo: collections ## bare hosts to a released service, an upgrade under load, a bad release; leaves the hosts up
+	@$(BIN)/python tests/lab/demo.py
+
+demo-down: ## remove the demo's hosts, and the container engine if the demo started it
+	@$(PYTHON) tests/lab/lab.py down demo
+
+build: collections ## the tarball for Galaxy
+	ansible-galaxy collection build --force --output-path $(WORK)
+
 clean: ## everything this checkout made outside git
 	rm -rf $(WORK) .ansible tests/output

@@ -24,7 +24,7 @@ class Inspected:
 
     digest: str
     size: int
-    goarch: str
+    goarch: str | None
 
 
 def inspect(path: str, checksum: str | None) -> Inspected:

@@ -93,7 +93,8 @@ history:
       release: 2.0.0-3b1d8f00aa
       previous: 1.9.4-77c0aa12de
       strategy: socket
-      seconds: 7.2
+      started: 1788999994.511
+      swap_seconds: 0.446
 """
 
 from dataclasses import asdict

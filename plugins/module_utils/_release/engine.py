@@ -163,7 +163,7 @@ class Swap:
         self._gate.soak(self._txn.to, self._started, self._settings.soak_time)
 
     def _commit(self) -> None:
-        commit(self._layout, self._store, self._txn)
+        commit(self._layout, self._store, self._txn, swap_seconds=round(swap_seconds(self.phases), 3))
         self._systemd.start_and_wait(f"{self._layout.name}.service")
 
     def _undo(self, phase: str, error: Exception) -> SlipwayError:
@@ -202,7 +202,12 @@ def point_boot(layout: Layout, release_id: str) -> None:
     _files.write_atomic(layout.boot_file, f"SLIPWAY_RELEASE={release_id}\n", 0o644)
 
 
-def commit(layout: Layout, store: Store, transaction: Transaction) -> None:
+def swap_seconds(phases: dict[str, float]) -> float:
+    """From the first act to the end of the drain: what the users of the service might notice."""
+    return sum(phases.get(name, 0.0) for name in (INTENT, OVERLAP, START, FLIP, DRAIN))
+
+
+def commit(layout: Layout, store: Store, transaction: Transaction, **measured: Any) -> None:
     """Make the transaction's `to` the last good release. Safe to repeat."""
     point_boot(layout, transaction.to)
     _files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
@@ -213,7 +218,8 @@ def commit(layout: Layout, store: Store, transaction: Transaction) -> None:
         release=transaction.to,
         previous=transaction.source,
         strategy=transaction.strategy,
-        seconds=round(time.time() - transaction.started, 3),
+        started=round(transaction.started, 3),
+        **measured,
     )
     store.clear()
 
@@ -234,7 +240,14 @@ def restore(
         if transaction.to != source:
             systemd.stop(candidate, stop_timeout)
     store.record(
-        "rolled_back", txn=transaction.txn, kind=transaction.kind, release=transaction.to, serving=source, reason=reason
+        "rolled_back",
+        txn=transaction.txn,
+        kind=transaction.kind,
+        release=transaction.to,
+        serving=source,
+        strategy=transaction.strategy,
+        started=round(transaction.started, 3),
+        reason=reason,
     )
     store.clear()
     return source
@@ -361,6 +374,7 @@ class Engine:
         )
 
     def _preflight(self, spec: Spec) -> None:
+        Gate(self._layout, self._systemd, self._settings.health, spec.strategy)
         own_ports = self._systemd.socket_ports(f"{self._layout.name}.socket")
         found = preflight.problems(spec, self._layout, own_ports)
         if found:
@@ -399,7 +413,7 @@ class Engine:
             previous=source,
             action=kind,
             phases=phases,
-            swap_seconds=sum(phases.get(name, 0.0) for name in (INTENT, OVERLAP, START, FLIP, DRAIN)),
+            swap_seconds=swap_seconds(phases),
             downtime_seconds=swap.downtime,
             pruned=pruned,
         )

@@ -42,7 +42,7 @@ class Gate:
         self.pace = Pace(float(values["interval"]), int(values["rise"]), int(values["fall"]), float(values["deadline"]))
         self._health = {key: value for key, value in health.items() if key not in PACE}
         if self._health:
-            parse_check(self._spec("validation"))
+            parse_check(self._spec(layout.binary("0-0000000000")))
 
     def _spec(self, executable: str) -> dict[str, Any]:
         identity = {"executable": executable, "shared": self._strategy == "socket"}

@@ -1,0 +1,70 @@
+"""Run the collection's playbooks and modules as a user does, and give what they said back to Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Play:
+    """How a playbook ended. seconds is wall-clock time."""
+
+    code: int
+    seconds: float
+    output: str
+
+    @property
+    def recap(self) -> dict[str, dict[str, int]]:
+        """The PLAY RECAP as {host: {"ok": …, "changed": …, "failed": …}}."""
+        found: dict[str, dict[str, int]] = {}
+        for line in self.output.partition("PLAY RECAP")[2].splitlines()[1:]:
+            host, colon, rest = line.partition(":")
+            if colon:
+                found[host.strip()] = {k: int(v) for k, v in (pair.split("=") for pair in rest.split())}
+        return found
+
+
+def environment() -> dict[str, str]:
+    collections = CHECKOUT / ".work" / "collections"
+    return {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(collections),
+        "ANSIBLE_NOCOLOR": "1",
+    }
+
+
+def playbook(name: str, inventory: Path, variables: dict[str, Any], *flags: str, log: Path | None = None) -> Play:
+    """Run playbooks/NAME.yml, or a playbook by its path or full collection name."""
+    path = CHECKOUT / "playbooks" / f"{name}.yml"
+    argv = ["ansible-playbook", str(path) if path.exists() else name, "-i", str(inventory)]
+    argv += ["-e", json.dumps(variables), *flags]
+    begun = time.monotonic()
+    done = subprocess.run(argv, env=environment(), cwd=CHECKOUT, capture_output=True, text=True)
+    play = Play(done.returncode, time.monotonic() - begun, done.stdout + done.stderr)
+    if log:
+        with log.open("a") as stream:
+            stream.write(f"$ {' '.join(argv)}\n{play.output}\n")
+    return play
+
+
+def module(name: str, arguments: dict[str, Any], inventory: Path, *flags: str) -> dict[str, dict[str, Any]]:
+    """Run one module on all hosts; return {host: result}."""
+    argv = ["ansible", "all", "-i", str(inventory), "-m", name, "-a", json.dumps(arguments), *flags]
+    extra = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"}
+    done = subprocess.run(argv, env={**environment(), **extra}, cwd=CHECKOUT, capture_output=True, text=True)
+    if not done.stdout.lstrip().startswith("{"):
+        raise RuntimeError(f"{' '.join(argv)} failed: {done.stderr or done.stdout}")
+    hosts: dict[str, dict[str, Any]] = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]
+    return hosts
