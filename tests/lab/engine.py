@@ -20,6 +20,7 @@ from pathlib import Path
 RUNTIME = Path("/run/slipway-lab")
 PIDFILE = RUNTIME / "dockerd.pid"
 LOG = Path("/var/log/slipway-lab-dockerd.log")
+HELD = "SLIPWAY_LAB_ENGINE_HELD"  # set while an outer `lab.py run` answers for the engine
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
 
@@ -131,7 +132,7 @@ def stop() -> None:
     """Stop the engine if start() started it and no container is left that needs it."""
     with machine_lock("engine"):
         pid = _own_pid()
-        if pid is None:
+        if pid is None or os.environ.get(HELD):
             return
         if docker("ps", "--quiet", check=False):
             say("dockerd stays up: containers still run on it")

@@ -191,7 +191,8 @@ def environment(suites: list[str]) -> dict[str, str]:
 def run_inside(command: list[str], suites: list[str]) -> int:
     """Run command with the lab's environment; whatever engine this started is stopped afterwards."""
     try:
-        return subprocess.run(command, env={**os.environ, **environment(suites)}).returncode
+        inner = {**os.environ, **environment(suites), engine.HELD: "1"}
+        return subprocess.run(command, env=inner).returncode
     finally:
         engine.stop()
 

@@ -1,0 +1,99 @@
+"""Bad input is refused with the variable and the fix, before any host is touched."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SERVICE = "intake"
+
+
+def variables(binaries: Path, **more: Any) -> dict[str, Any]:
+    return {
+        "service_name": SERVICE,
+        "service_listen": ["7070"],
+        "release_version": "1.0.0",
+        "release_src": str(binaries / "shop-1.0.0"),
+        "release_soak_time": 0,
+        **more,
+    }
+
+
+BAD = {
+    "missing artefact": ({"release_src": "/nowhere/shop"}, "release_src /nowhere/shop is not a file"),
+    "empty artefact path": ({"release_src": ""}, "release_src is empty"),
+    "wrong checksum": ({"release_checksum": "sha256:" + "0" * 64}, "release_checksum says"),
+    "not a checksum": ({"release_checksum": "md5:abc"}, "is not a SHA-256"),
+    "not an ELF": ({"release_src": "/etc/passwd"}, "is not a Linux executable"),
+    "empty version": ({"release_version": ""}, "release_version is empty"),
+    "version with a slash": ({"release_version": "1/2"}, "release_version '1/2' cannot name a release"),
+    "version with spaces": ({"release_version": "1 2"}, "release_version '1 2' cannot name a release"),
+    "service name systemd rejects": ({"service_name": "a b"}, "service_name 'a b' is not a usable service name"),
+    "environment name": ({"release_environment": {"A B": 1}}, "environment variable name 'A B' is not valid"),
+    "listen": ({"service_listen": ["eighty"]}, "service_listen entry 'eighty'"),
+    "health url": ({"release_health": {"url": "127.0.0.1:7070"}}, "url"),
+    "keep": ({"release_keep": 1}, "release_keep is 1"),
+}
+
+
+def assert_refused(fleet: Any, values: dict[str, Any], message: str) -> None:
+    done = fleet.play("site", values)
+    assert done.code != 0
+    said = " ".join(done.output.split())
+    assert message in said
+    assert "Fix:" in said
+    assert "Traceback" not in done.output
+    for host in fleet.hosts:
+        assert not host.exists(f"/etc/{values['service_name']}"), f"{host.name} was touched"
+        assert not host.exists(f"/opt/{values['service_name']}"), f"{host.name} was touched"
+
+
+@pytest.mark.parametrize("case", BAD, ids=list(BAD))
+def test_refused_before_any_host_changes(fleet: Any, binaries: Path, case: str) -> None:
+    wrong, message = BAD[case]
+    assert_refused(fleet, variables(binaries, **wrong), message)
+
+
+def test_wrong_architecture(fleet: Any, binaries: Path) -> None:
+    values = variables(binaries, release_src=str(binaries / "shop-arm64"))
+    assert_refused(fleet, values, "release_src is built for arm64, this host is")
+
+
+def test_port_of_somebody_else(fleet: Any, binaries: Path) -> None:
+    """One host of two says no, and the other is not touched either."""
+    stranger = fleet.hosts[1]
+    stranger.run("systemd-run", "--unit=stranger", "python3", "-m", "http.server", "7070")
+    try:
+        assert_refused(fleet, variables(binaries), "port 7070 of service_listen is in use by python3")
+    finally:
+        stranger.run("systemctl", "stop", "stranger")
+
+
+@contextlib.contextmanager
+def small_disk(host: Any, path: str) -> Iterator[None]:
+    host.run("mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", path)
+    try:
+        yield
+    finally:
+        host.run("umount", path)
+
+
+def test_disk_too_full(fleet: Any, binaries: Path) -> None:
+    with small_disk(fleet.hosts[0], "/opt"):
+        assert_refused(fleet, variables(binaries), "this release needs")
+
+
+def test_a_unit_systemd_would_not_take(fleet: Any, binaries: Path) -> None:
+    """A sandbox that systemd ignores is not in force, so it is an error, and no unit is installed."""
+    values = variables(binaries, service_sandbox={"ProtectSystem": "perhaps"})
+    done = fleet.play("site", values)
+    assert done.code != 0
+    assert "systemd would not take these units as they are" in done.output
+    assert "ProtectSystem" in done.output
+    for host in fleet.hosts:
+        assert not host.exists(f"/etc/systemd/system/{SERVICE}@.service")
+        host.run("sh", "-c", f"userdel {SERVICE}; rm -rf /etc/{SERVICE}")
