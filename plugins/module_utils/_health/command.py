@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -16,7 +17,6 @@ from typing import Optional, Sequence
 
 from .deadline import Deadline
 from .outcome import CheckFailed
-import contextlib
 
 OUTPUT_LIMIT = 65536
 _AFTER_EXIT = 0.05  # a child that lives on may hold the pipe open: what is not there by then is not waited for

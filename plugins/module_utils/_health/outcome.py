@@ -34,8 +34,8 @@ REASONS: dict[str, str] = {
     "unstable": "healthy at first, then not, or its process was replaced",
     "exec": "the command could not run or its exit status says not healthy",
     "unit": "the systemd unit is not in the wanted state",
-    "metrics": "error ratio or latency quantile over the threshold, or a metric is missing",
-    "inconclusive": "too little traffic for a verdict",
+    "metrics": "error ratio or latency quantile over the threshold, or not in the Prometheus format",
+    "inconclusive": "too little traffic for a verdict, or no such metric yet",
     "skipped": "not attempted, because a startup check failed",
     "error": "the check itself could not be made on this host",
 }
