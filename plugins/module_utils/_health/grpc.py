@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from .http import read_secret
 from .http2 import exchange, question
-from .outcome import Attempt, CheckFailed
+from .outcome import Attempt, CheckFailed, need
 from .session import Probe, healthy
 
 _PATH = "/grpc.health.v1.Health/Check"
@@ -42,14 +42,13 @@ _MOST_MILLISECONDS = 99999999  # the header has room for eight digits
 
 def attempt(probe: Probe) -> Attempt:
     check = probe.check
-    assert check.endpoint is not None
-    assert check.grpc is not None
-    with probe.open(check.endpoint) as stream:
+    endpoint = need(check.endpoint)
+    with probe.open(endpoint) as stream:
         if check.tls is not None:
-            agreed = probe.secure(stream, check.tls, check.tls.server_name or check.endpoint.host or None, ("h2",))
+            agreed = probe.secure(stream, check.tls, check.tls.server_name or endpoint.host or None, ("h2",))
             if agreed not in (None, "h2"):
                 raise CheckFailed("protocol", f"{stream.where} agreed on {agreed}, gRPC needs h2")
-        probe.say(stream, question(_headers(probe), _request(check.grpc.service)))
+        probe.say(stream, question(_headers(probe), _request(need(check.grpc).service)))
         headers, trailers, message = exchange(stream)
     _require_grpc(headers, check.target)
     _require_ok(probe, trailers)
@@ -58,9 +57,8 @@ def attempt(probe: Probe) -> Attempt:
 
 def _headers(probe: Probe) -> list[tuple[str, str]]:
     check = probe.check
-    assert check.endpoint is not None
-    assert check.grpc is not None
-    authority = "localhost" if check.endpoint.path is not None else str(check.endpoint)
+    endpoint, grpc = need(check.endpoint), need(check.grpc)
+    authority = "localhost" if endpoint.path is not None else str(endpoint)
     milliseconds = min(_MOST_MILLISECONDS, max(1, int(probe.deadline.left() * 1000)))
     headers = [
         (":method", "POST"),
@@ -72,9 +70,9 @@ def _headers(probe: Probe) -> list[tuple[str, str]]:
         ("user-agent", "slipway-health"),
         ("grpc-timeout", f"{milliseconds}m"),
     ]
-    headers += [(name.lower(), value) for name, value in check.grpc.headers]
-    if check.grpc.authorization_file:
-        headers.append(("authorization", read_secret(check.grpc.authorization_file)))
+    headers += [(name.lower(), value) for name, value in grpc.headers]
+    if grpc.authorization_file:
+        headers.append(("authorization", read_secret(grpc.authorization_file)))
     return headers
 
 
@@ -117,23 +115,21 @@ def _require_ok(probe: Probe, trailers: dict[str, str]) -> None:
 
 
 def _hint(probe: Probe, code: int) -> str:
-    assert probe.check.grpc is not None
     if code == _UNIMPLEMENTED:
         return "; it does not offer grpc.health.v1"
     if code == _NOT_FOUND:
-        return f"; it reports no health for service {probe.check.grpc.service!r}"
+        return f"; it reports no health for service {need(probe.check.grpc).service!r}"
     return ""
 
 
 def _judge(probe: Probe, message: bytes) -> Attempt:
-    assert probe.check.grpc is not None
     number = _serving(message)
     if number is None:
         raise CheckFailed("protocol", f"{probe.check.target} answers with something else than a HealthCheckResponse")
     word = _SERVING.get(number, str(number))
     probe.details["serving"] = word
     if word != "SERVING":
-        service = probe.check.grpc.service
+        service = need(probe.check.grpc).service
         raise CheckFailed("status", f"{probe.check.target} says {word}{f' for {service!r}' if service else ''}")
     return healthy(probe, f"{probe.check.target} says SERVING")
 

@@ -13,7 +13,7 @@ from typing import Dict, List, Optional
 from .check import Metrics
 from .exposition import FormatError, Sample, error_ratio, growth, quantile, samples, selected
 from .http import fetch
-from .outcome import FAIL, WARN, Attempt, CheckFailed
+from .outcome import FAIL, WARN, Attempt, CheckFailed, need
 from .session import Probe, healthy
 
 _MEMORY = "metrics"
@@ -23,8 +23,7 @@ Scrape = Dict[str, List[Sample]]
 
 def attempt(probe: Probe) -> Attempt:
     """Two scrapes, window apart. With too little traffic the first one is kept, so that the next attempt sees more."""
-    wanted = probe.check.metrics
-    assert wanted is not None
+    wanted = need(probe.check.metrics)
     memory = probe.session.memory
     before = memory.get(_MEMORY)
     if before is None:

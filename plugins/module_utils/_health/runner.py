@@ -14,7 +14,7 @@ from typing import Callable, Optional, Sequence
 from .._errors import SlipwayError
 from .check import Check
 from .deadline import Deadline, Stopwatch
-from .outcome import FAIL, WARN, Attempt, CheckFailed
+from .outcome import FAIL, WARN, Attempt, CheckFailed, need
 from .result import CheckResult, summarise
 from .session import Probe, Session, failing
 from .stability import Stability
@@ -99,8 +99,7 @@ def _every_family(kind: Kind, probe: Probe) -> Attempt:
         except CheckFailed as failed:
             raise CheckFailed(failed.reason, f"over IPv{family}: {failed}", failed.state, failed.counts) from failed
         made = answer if made is None or answer.state == WARN else made
-    assert made is not None
-    return made
+    return need(made)
 
 
 def run(check: Check, tries: Try = lambda session, end: attempt(session.check, end, session)) -> CheckResult:

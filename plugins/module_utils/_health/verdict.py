@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from .check import Check
-from .outcome import FAIL, WARN, Attempt
+from .outcome import FAIL, WARN, Attempt, need
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,7 @@ class Judge:
 
     def out_of_time(self, now: float) -> Verdict:
         """The deadline came before a verdict."""
-        last = self.last
-        assert last is not None
+        last = need(self.last)
         within = f"not healthy within {self.check.deadline:g} s"
         if not last.counts and last.state == WARN:
             return Verdict(WARN, last.reason, last.message)
