@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Pattern, Sequence, Union
 
@@ -26,6 +27,7 @@ WINDOW = 2.0
 LIVENESS_FALL = 3
 MAX_BODY = 1024 * 1024
 HOLD = 0.1
+ERRORS = "5.."
 STATUS = ("200-299",)
 PRESET_PATHS = {"healthz": "/healthz", "spring": "/actuator/health", "health_json": "/health"}
 
@@ -162,7 +164,7 @@ class Metrics:
     labels: tuple[tuple[str, str], ...] = ()
     requests: Optional[str] = None
     status_label: str = "code"
-    errors: Optional[Pattern[str]] = None
+    errors: Pattern[str] = re.compile(ERRORS)
     max_error_ratio: Optional[float] = None
     warn_error_ratio: Optional[float] = None
     histogram: Optional[str] = None
@@ -551,7 +553,7 @@ def _metrics_values(nested: Options) -> Metrics:
         labels=nested.pairs("labels"),
         requests=nested.text("requests"),
         status_label=nested.text("status_label") or "code",
-        errors=nested.pattern("errors"),
+        errors=nested.pattern("errors") or re.compile(ERRORS),
         max_error_ratio=nested.number("max_error_ratio", None, 0),
         warn_error_ratio=nested.number("warn_error_ratio", None, 0),
         histogram=nested.text("histogram"),

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -15,8 +16,7 @@ from dataclasses import dataclass
 from typing import Optional, Sequence
 
 from .deadline import Deadline
-from .outcome import CheckFailed
-import contextlib
+from .outcome import CheckFailed, need
 
 OUTPUT_LIMIT = 65536
 _AFTER_EXIT = 0.05  # a child that lives on may hold the pipe open: what is not there by then is not waited for
@@ -51,12 +51,12 @@ def execute(argv: Sequence[str], deadline: Deadline) -> Finished:
 
 
 def _finish(child: subprocess.Popen[bytes], name: str, deadline: Deadline) -> Finished:
-    assert child.stdout is not None
-    os.set_blocking(child.stdout.fileno(), False)
+    output = need(child.stdout).fileno()
+    os.set_blocking(output, False)
     chunks: list[bytes] = []
     quiet: Optional[float] = None
     while True:
-        open_still = _drain(child.stdout.fileno(), chunks)
+        open_still = _drain(output, chunks)
         rc = child.poll()
         if rc is not None:
             quiet = quiet or time.monotonic() + _AFTER_EXIT
@@ -64,7 +64,7 @@ def _finish(child: subprocess.Popen[bytes], name: str, deadline: Deadline) -> Fi
                 return Finished(rc, b"".join(chunks))
         if deadline.passed():
             raise CheckFailed("timeout", f"{name} did not end within {deadline.seconds:g} s and was killed")
-        _wait(child.stdout.fileno() if open_still else None, min(_POLL, max(0.0, deadline.left())))
+        _wait(output if open_still else None, min(_POLL, max(0.0, deadline.left())))
 
 
 def _drain(descriptor: int, chunks: list[bytes]) -> bool:

@@ -7,45 +7,48 @@
 from __future__ import annotations
 
 import calendar
-from typing import Optional
+from typing import NamedTuple, Optional
 
-_SEQUENCE = 0x30
 _VERSION = 0xA0
 _UTC_TIME = 0x17
 _GENERALIZED_TIME = 0x18
 
 
+class Element(NamedTuple):
+    tag: int
+    content: bytes
+
+
 def not_after(certificate: bytes) -> Optional[int]:
     """The end of a DER certificate's validity as seconds since 1970; None where it cannot be read."""
     try:
-        _, to_be_signed, _ = _element(certificate)
-        _, fields, _ = _element(to_be_signed)
-        tag, _, rest = _element(fields)
-        if tag == _VERSION:
-            _, _, rest = _element(rest)
-        for _skipped in ("signature", "issuer"):
-            _, _, rest = _element(rest)
-        tag, validity, _ = _element(rest)
-        if tag != _SEQUENCE:
-            return None
-        _, _, rest = _element(validity)
-        tag, when, _ = _element(rest)
-        return _seconds(tag, when.decode("ascii"))
+        whole = _elements(certificate)[0]
+        to_be_signed = _elements(whole.content)[0]
+        fields = _elements(to_be_signed.content)
+        # Before the validity: perhaps a version, then serial number, signature algorithm and issuer.
+        validity = fields[4 if fields[0].tag == _VERSION else 3]
+        end = _elements(validity.content)[1]
+        return _seconds(end.tag, end.content.decode("ascii"))
     except (ValueError, IndexError):
         return None
 
 
-def _element(data: bytes) -> tuple[int, bytes, bytes]:
-    """Tag, content and what follows."""
-    tag, length, start = data[0], data[1], 2
-    if length & 0x80:
-        size = length & 0x7F
-        if not 1 <= size <= 4:
-            raise ValueError("length")
-        length, start = int.from_bytes(data[2 : 2 + size], "big"), 2 + size
-    if start + length > len(data):
-        raise ValueError("truncated")
-    return tag, data[start : start + length], data[start + length :]
+def _elements(data: bytes) -> list[Element]:
+    found: list[Element] = []
+    position = 0
+    while position < len(data):
+        tag, length = data[position], data[position + 1]
+        start = position + 2
+        if length & 0x80:
+            size = length & 0x7F
+            if not 1 <= size <= 4:
+                raise ValueError("length")
+            length, start = int.from_bytes(data[start : start + size], "big"), start + size
+        position = start + length
+        if position > len(data):
+            raise ValueError("cut short")
+        found.append(Element(tag, data[start:position]))
+    return found
 
 
 def _seconds(tag: int, text: str) -> Optional[int]:

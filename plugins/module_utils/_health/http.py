@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 
 from .._errors import SlipwayError
 from .endpoint import Url, parse_url
-from .outcome import CheckFailed
+from .outcome import CheckFailed, need
 from .session import Probe
 from .stream import Stream
 
@@ -88,19 +88,17 @@ class Reader:
 def fetch(probe: Probe) -> Response:
     """The final response, redirects followed as far as asked."""
     check = probe.check
-    assert check.http is not None
-    url, method = check.http.url, check.http.method
-    for _hop in range(check.http.follow_redirects + 1):
-        response = _exchange(probe, check.http, url, method)
+    http = need(check.http)
+    url, method = http.url, http.method
+    for _hop in range(http.follow_redirects + 1):
+        response = _exchange(probe, http, url, method)
         location = response.header("location")
-        if response.status not in _REDIRECTS or location is None or not check.http.follow_redirects:
+        if response.status not in _REDIRECTS or location is None or not http.follow_redirects:
             return response
         if response.status == 303 and method != "HEAD":
             method = "GET"
         url = _redirected(check, url, location)
-    raise CheckFailed(
-        "status", f"{check.target} redirects more than {check.http.follow_redirects} times, last to {url}"
-    )
+    raise CheckFailed("status", f"{check.target} redirects more than {http.follow_redirects} times, last to {url}")
 
 
 def _redirected(check: Check, url: Url, location: str) -> Url:
@@ -212,7 +210,7 @@ def _final_head(reader: Reader) -> tuple[int, Headers]:
 
 def _status_line(reader: Reader) -> tuple[bytes, int]:
     line = reader.line(LINE_LIMIT, "a status line")
-    version, _, rest = line.partition(b" ")
+    version, rest = [*line.split(b" ", 1), b""][:2]
     status = rest[:3]
     plausible = version in (b"HTTP/1.0", b"HTTP/1.1") and status.isdigit() and len(status) == 3
     if not plausible or rest[3:4] not in (b"", b" ") or not 100 <= int(status) <= 599:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
 PASS = "pass"  # noqa: S105 - a state, not a password
 WARN = "warn"
@@ -34,13 +34,23 @@ REASONS: dict[str, str] = {
     "unstable": "healthy at first, then not, or its process was replaced",
     "exec": "the command could not run or its exit status says not healthy",
     "unit": "the systemd unit is not in the wanted state",
-    "metrics": "error ratio or latency quantile over the threshold, or a metric is missing",
-    "inconclusive": "too little traffic for a verdict",
+    "metrics": "error ratio or latency quantile over the threshold, or not in the Prometheus format",
+    "inconclusive": "too little traffic for a verdict, or no such metric yet",
     "skipped": "not attempted, because a startup check failed",
     "error": "the check itself could not be made on this host",
 }
 
 PHASES = ("dns", "connect", "tls", "first_byte", "total")
+
+
+Part = TypeVar("Part")
+
+
+def need(part: Optional[Part]) -> Part:
+    """A part that is there by construction: parse_check() gives every kind what it needs."""
+    if part is None:
+        raise RuntimeError("a check without a part its kind needs: make checks with parse_check()")
+    return part
 
 
 def no_latency() -> dict[str, Optional[float]]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from .assertions import judge
 from .http import fetch
-from .outcome import Attempt
+from .outcome import Attempt, need
 from .session import Probe, healthy
 
 
 def attempt(probe: Probe) -> Attempt:
-    assert probe.check.http is not None
     response = fetch(probe)
-    judge(probe, probe.check.http, response)
+    judge(probe, need(probe.check.http), response)
     return healthy(probe, f"{probe.check.target} answers {response.status}")

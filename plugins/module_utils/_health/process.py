@@ -63,8 +63,7 @@ def units(pid: int) -> tuple[str, ...]:
         return ()
     found: list[str] = []
     for line in lines:
-        hierarchy, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+        hierarchy, controllers, path = [*line.split(":", 2), "", ""][:3]
         if hierarchy == "0" or controllers == "name=systemd":
             found.extend(reversed([_unescaped(part) for part in path.split("/") if part]))
     return tuple(found)

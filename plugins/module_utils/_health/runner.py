@@ -14,9 +14,10 @@ from typing import Callable, Optional, Sequence
 from .._errors import SlipwayError
 from .check import Check
 from .deadline import Deadline, Stopwatch
-from .outcome import FAIL, WARN, Attempt, CheckFailed, Process
+from .outcome import FAIL, WARN, Attempt, CheckFailed, need
 from .result import CheckResult, summarise
 from .session import Probe, Session, failing
+from .stability import Stability
 from .verdict import Judge, Verdict
 
 PARALLEL = 32
@@ -98,8 +99,7 @@ def _every_family(kind: Kind, probe: Probe) -> Attempt:
         except CheckFailed as failed:
             raise CheckFailed(failed.reason, f"over IPv{family}: {failed}", failed.state, failed.counts) from failed
         made = answer if made is None or answer.state == WARN else made
-    assert made is not None
-    return made
+    return need(made)
 
 
 def run(check: Check, tries: Try = lambda session, end: attempt(session.check, end, session)) -> CheckResult:
@@ -107,14 +107,17 @@ def run(check: Check, tries: Try = lambda session, end: attempt(session.check, e
     session = Session(check)
     began = time.monotonic()
     end = None if check.deadline is None else began + check.deadline
-    judge = Judge(check, began)
+    judge, stability = Judge(check), Stability(check)
     attempts: list[Attempt] = []
     time.sleep(check.initial_delay)
     while True:
         started = time.monotonic()
         made = replace(tries(session, end), at=started - began)
         attempts.append(made)
-        verdict = judge.add(made, time.monotonic()) or _broken(judge)
+        verdict = judge.add(made, time.monotonic())
+        broken = stability.broken(made, end)
+        if broken is not None:
+            verdict = judge.unstable(broken)
         if verdict is None:
             verdict = _pause(judge.next_start(started, time.monotonic()), end, judge)
         if verdict is not None:
@@ -128,18 +131,6 @@ def _pause(until: float, end: Optional[float], judge: Judge) -> Optional[Verdict
         return judge.out_of_time(time.monotonic())
     time.sleep(max(0.0, until - time.monotonic()))
     return None
-
-
-def _broken(judge: Judge) -> Optional[Verdict]:
-    """The process behind a healthy answer is gone: whatever answers next is another one."""
-    from .process import alive
-
-    lost = next((process for process in judge.processes if not alive(process)), None)
-    return None if lost is None else judge.unstable(_lost(lost))
-
-
-def _lost(process: Process) -> str:
-    return f"pid {process.pid} ({process.exe or 'executable not visible'}) answered and has ended since"
 
 
 def run_all(checks: Sequence[Check], parallel: int = PARALLEL) -> tuple[CheckResult, ...]:

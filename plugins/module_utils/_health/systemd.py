@@ -12,7 +12,7 @@ from typing import Optional
 from .command import execute
 from .deadline import Deadline
 from .identity import unit_name
-from .outcome import Attempt, CheckFailed
+from .outcome import Attempt, CheckFailed, need
 from .process import describe
 from .session import Probe, healthy
 
@@ -47,8 +47,8 @@ def restarts(properties: dict[str, str]) -> Optional[int]:
 
 def attempt(probe: Probe) -> Attempt:
     check = probe.check
-    assert check.unit is not None
-    found = show(check.unit, probe.deadline)
+    unit = need(check.unit)
+    found = show(unit, probe.deadline)
     probe.details.update(
         active=found.get("ActiveState"),
         sub=found.get("SubState"),
@@ -58,10 +58,10 @@ def attempt(probe: Probe) -> Attempt:
     pid = found.get("MainPID", "0")
     if pid.isdigit() and pid != "0":
         probe.process = describe(int(pid))
-    _require_active(check.unit, found)
-    _require_few_restarts(check.unit, restarts(found), check.max_restarts)
-    _require_watchdog(check.unit, found)
-    return healthy(probe, f"{check.unit} is {found.get('ActiveState')} ({found.get('SubState')})")
+    _require_active(unit, found)
+    _require_few_restarts(unit, restarts(found), check.max_restarts)
+    _require_watchdog(unit, found)
+    return healthy(probe, f"{unit} is {found.get('ActiveState')} ({found.get('SubState')})")
 
 
 def _require_active(unit: str, found: dict[str, str]) -> None:

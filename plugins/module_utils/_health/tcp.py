@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Optional
 
 from .matching import search
-from .outcome import Attempt, CheckFailed
+from .outcome import Attempt, CheckFailed, need
 from .session import Probe, healthy
 from .stream import Stream
 
@@ -22,19 +22,18 @@ ANSWER_LIMIT = 65536
 
 def attempt(probe: Probe) -> Attempt:
     check = probe.check
-    assert check.endpoint is not None
-    assert check.talk is not None
-    with probe.open(check.endpoint) as stream:
+    endpoint, talk = need(check.endpoint), need(check.talk)
+    with probe.open(endpoint) as stream:
         if check.tls is not None:
-            probe.secure(stream, check.tls, check.tls.server_name or check.endpoint.host or None, ())
-        if check.talk.send:
-            probe.say(stream, check.talk.send)
+            probe.secure(stream, check.tls, check.tls.server_name or endpoint.host or None, ())
+        if talk.send:
+            probe.say(stream, talk.send)
         probe.settle_identity(stream)
-        if check.talk.expect is None and check.talk.pattern is None:
-            _hold(stream, check.talk.hold)
+        if talk.expect is None and talk.pattern is None:
+            _hold(stream, talk.hold)
             return healthy(probe, f"{stream.where} accepts connections")
-        _expect(stream, check.talk)
-        return healthy(probe, f"{stream.where} answers with {wanted_words(check.talk)}")
+        _expect(stream, talk)
+        return healthy(probe, f"{stream.where} answers with {wanted_words(talk)}")
 
 
 def _hold(stream: Stream, seconds: float) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from .check import Check
-from .outcome import FAIL, WARN, Attempt, Process
+from .outcome import FAIL, WARN, Attempt, need
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,14 @@ class Judge:
     row. A check with a deadline may still be starting, so it is given up before that only where fall was asked for.
     """
 
-    def __init__(self, check: Check, began: float) -> None:
+    def __init__(self, check: Check) -> None:
         self.check = check
-        self.began = began
         self.fall = check.fall or 1
         self.gives_up = check.fall is not None or check.deadline is None
         self.good = 0
         self.bad = 0
         self.up_since: Optional[float] = None
         self.was_up = False
-        self.processes: list[Process] = []
         self.last: Optional[Attempt] = None
 
     @property
@@ -57,8 +55,6 @@ class Judge:
     def _add_good(self, attempt: Attempt, now: float) -> Optional[Verdict]:
         self.good += 1
         self.bad = 0
-        if attempt.process is not None and attempt.process not in self.processes:
-            self.processes.append(attempt.process)
         if self.good >= self.check.rise and self.up_since is None:
             self.up_since = now
             self.was_up = True
@@ -98,8 +94,7 @@ class Judge:
 
     def out_of_time(self, now: float) -> Verdict:
         """The deadline came before a verdict."""
-        last = self.last
-        assert last is not None
+        last = need(self.last)
         within = f"not healthy within {self.check.deadline:g} s"
         if not last.counts and last.state == WARN:
             return Verdict(WARN, last.reason, last.message)
