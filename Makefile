@@ -8,7 +8,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(WORK)/collections
 export PYTHONPATH := $(WORK)/collections
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv collections lint sanity unit molecule test demo demo-down build clean
+.PHONY: help venv collections lint sanity unit integration test demo demo-down bench molecule-on build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -16,6 +16,10 @@ help: ## this list
 venv: $(VENV)/.done ## the pinned tools, in .work/venv
 $(VENV)/.done: requirements-test.txt
 	@tests/lab/venv.sh $(PYTHON) $(VENV) requirements-test.txt
+	@touch $@
+
+$(WORK)/venv-oldest/.done: requirements-oldest.txt
+	@tests/lab/venv.sh $(PYTHON) $(WORK)/venv-oldest requirements-oldest.txt
 	@touch $@
 
 collections: venv ## a collections path that holds this checkout and what it depends on
@@ -33,14 +37,26 @@ sanity: collections ## ansible-test sanity on a copy, with empty ignore files
 unit: collections ## unit tests
 	pytest tests/unit
 
+integration: collections $(WORK)/venv-oldest/.done ## tests on lab hosts, Molecule scenarios among them
+	$(BIN)/python tests/lab/lab.py run -- pytest tests/integration
+
 demo: collections ## bare hosts to a released service, an upgrade under load, a bad release; leaves the hosts up
 	@$(BIN)/python tests/lab/demo.py
 
 demo-down: ## remove the demo's hosts, and the container engine if the demo started it
 	@$(PYTHON) tests/lab/lab.py down demo
 
+bench: collections ## what a release costs, as ratios in one run (about six minutes)
+	$(BIN)/python tests/bench/release.py
+
 build: collections ## the tarball for Galaxy
 	ansible-galaxy collection build --force --output-path $(WORK)
+
+test: collections $(WORK)/venv-oldest/.done lint sanity ## everything: lint, sanity, unit, integration and Molecule
+	$(BIN)/python tests/lab/lab.py run -- pytest tests/unit tests/integration
+
+molecule-on: collections ## the Molecule scenarios on another distribution: make molecule-on IMAGE=rockylinux:9
+	$(BIN)/python tests/lab/lab.py run --base $(IMAGE) -- pytest tests/integration/test_molecule.py
 
 clean: ## everything this checkout made outside git
 	rm -rf $(WORK) .ansible tests/output

@@ -18,9 +18,9 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / "tests" / "lab"))
 
-import lab  # noqa: E402
-import play  # noqa: E402
-from build import build_app, build_load  # noqa: E402
+import lab
+import play
+from build import build_app, build_load
 
 PORT = 8080
 BINARIES = CHECKOUT / ".work" / "app"

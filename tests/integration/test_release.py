@@ -99,7 +99,10 @@ def test_a_release_that_never_gets_ready_gets_no_request(released: Any, binaries
 def test_a_changed_port_is_a_release(released: Any, binaries: Path) -> None:
     """The socket moves with the release; afterwards it moves back."""
     moved = variables(
-        binaries, "1.0.0", service_listen=["8081"], release_health={"url": "http://127.0.0.1:8081/readyz", "deadline": 6}
+        binaries,
+        "1.0.0",
+        service_listen=["8081"],
+        release_health={"url": "http://127.0.0.1:8081/readyz", "deadline": 6},
     )
     done = released.play("site", moved)
     assert done.code == 0, done.output
@@ -127,7 +130,15 @@ def test_a_run_cut_short_is_repaired_by_the_next(released: Any, binaries: Path) 
     host = released.hosts[0]
     values = variables(binaries, "2.0.0", release_soak_time=30)
     only = ("--limit", host.name)
-    argv = ["ansible-playbook", "playbooks/release.yml", "-i", str(released.inventory), "-e", play.json.dumps(values), *only]
+    argv = [
+        "ansible-playbook",
+        "playbooks/release.yml",
+        "-i",
+        str(released.inventory),
+        "-e",
+        play.json.dumps(values),
+        *only,
+    ]
     run = subprocess.Popen(argv, env=play.environment(), cwd=play.CHECKOUT, stdout=subprocess.DEVNULL)
     try:
         state = f"/var/lib/slipway/{SERVICE}/state.json"
@@ -158,5 +169,7 @@ def test_a_reboot_brings_the_release_back(released: Any) -> None:
 
 
 def instances_if_up(host: Any) -> list[str]:
-    listed = host.run("systemctl", "list-units", "--plain", "--no-legend", "--state=active", f"{SERVICE}@*", check=False)
+    listed = host.run(
+        "systemctl", "list-units", "--plain", "--no-legend", "--state=active", f"{SERVICE}@*", check=False
+    )
     return [line.split()[0] for line in listed.splitlines() if "@" in line]

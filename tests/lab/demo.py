@@ -94,7 +94,9 @@ def row(title: str, figures: dict[str, Any] | None) -> str:
 def summary(report: dict[str, Any], told: dict[str, dict[str, Any]]) -> None:
     total = report["total"]
     say()
-    say(f"Summary: {len(told)} hosts, {RATE} requests/s to each, {total['sent']:,} requests, {total['failed']:,} failed")
+    say(
+        f"Summary: {len(told)} hosts, {RATE} requests/s to each; {total['sent']:,} requests, {total['failed']:,} failed"
+    )
     say(f"  {'':<34}{'sent':>9}{'failed':>8}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}")
     say(row("before", report.get("before_marks")))
     for mark in report["marks"]:
@@ -104,13 +106,13 @@ def summary(report: dict[str, Any], told: dict[str, dict[str, Any]]) -> None:
     say(row("after", report.get("after_marks")))
     reached = total["versions"].get(BAD, 0)
     say(f"  answered by {', '.join(f'{v}: {n:,}' for v, n in sorted(total['versions'].items()))}")
-    say(f"  the bad release answered {reached:,} requests before it was rolled back (rehearsal, which makes that 0, comes later)")
+    say(f"  the bad release answered {reached:,} requests before it was rolled back (until there is rehearsal)")
     for name, count in sorted(total["failures"].items()):
         say(f"  FAILED {name}: {count}")
     say()
     say(f"  {'host':<10}{'runs now':<26}{'systemd says':<22}{'swap to ' + BETTER:>16}")
     for host, info in told.items():
-        seconds = [e["swap_seconds"] for e in info["history"] if e["event"] == "committed"][0]
+        seconds = next(e["swap_seconds"] for e in info["history"] if e["event"] == "committed")
         say(f"  {host:<10}{info['current']:<26}{info['state']:<22}{seconds:>14.2f} s")
     say()
 

@@ -21,6 +21,10 @@ PACKAGES = (
 # Every host makes a machine id of its own. The SSH host keys stay: an image never leaves the machine that built it.
 FORGET = ": > /etc/machine-id && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin"
 PULL_TIMEOUT_S = 120
+RPM_PACKAGES = (
+    "systemd", "dbus", "python3", "openssh-server", "sudo", "iproute", "ca-certificates", "procps-ng", "logrotate",
+    "util-linux", "policycoreutils",
+)  # fmt: skip
 
 
 def tag(suite: str) -> str:
@@ -46,15 +50,29 @@ def _from_registry(suite: str, image: str) -> bool:
     except LabError:
         say(f"no registry serves {base} here; building the image with debootstrap")
         return False
-    recipe = (
-        f"FROM {base}\n"
-        "RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "
-        f"{' '.join(PACKAGES)} && {FORGET}\n"
-        'CMD ["/sbin/init"]\n'
-    )
-    with step(f"building {image} from {base}"):
-        docker("build", "--quiet", "--tag", image, "-", stdin=recipe)
+    _build(base, image)
     return True
+
+
+def _build(base: str, image: str) -> None:
+    """Add to a distribution's base image what makes it a host."""
+    deb = (
+        "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "
+        f"{' '.join(PACKAGES)} && {FORGET}"
+    )
+    rpm = f"dnf -y install --setopt=install_weak_deps=False {' '.join(RPM_PACKAGES)} && : > /etc/machine-id"
+    install = f"if command -v apt-get; then {deb}; else {rpm}; fi"
+    with step(f"building {image} from {base}"):
+        docker("build", "--quiet", "--tag", image, "-", stdin=f'FROM {base}\nRUN {install}\nCMD ["/sbin/init"]\n')
+
+
+def ensure_from(base: str) -> str:
+    """A host's image from any base image of a Debian-like or RHEL-like distribution that a registry serves."""
+    image = f"slipway-lab:{re.sub('[^a-z0-9.]', '-', base)}"
+    with machine_lock("image-base"):
+        if not docker("images", "--quiet", image):
+            _build(base, image)
+    return image
 
 
 def _from_debootstrap(suite: str, image: str) -> None:

@@ -5,6 +5,7 @@ Usage:
   lab.py down NAME                                        remove them, and the engine if the lab started it
   lab.py status                                           the lab's hosts on this machine
   lab.py run [--suites S,…] -- COMMAND…                   run COMMAND with an engine and images; stop what was started
+  lab.py run --base IMAGE -- COMMAND…                     the same, every host made from one image of a registry
   lab.py environment [--suites S,…]                       KEY=VALUE lines for Molecule's shared configuration
 
 State is kept in .work/lab/NAME: inventory.yml, an SSH key made for this lab, known_hosts.
@@ -171,11 +172,11 @@ def status() -> None:
     print(docker("ps", "--all", "--filter", f"label={LABEL}", "--format", columns) or "no lab is up")
 
 
-def environment(suites: list[str]) -> dict[str, str]:
+def environment(suites: list[str], base: str = "") -> dict[str, str]:
     """What .config/molecule/config.yml and the scenarios read."""
     engine.start()
     cgroup = engine.cgroup_version()
-    names = {suite: images.ensure(suite) for suite in suites}
+    names = {suite: images.ensure_from(base) if base else images.ensure(suite) for suite in suites}
     privileged = cgroup == "2"
     cgroups = (
         "/sys/fs/cgroup/systemd:/sys/fs/cgroup/systemd:rw" if cgroup == "1" else "/dev/null:/dev/slipway-unused:ro"
@@ -188,10 +189,10 @@ def environment(suites: list[str]) -> dict[str, str]:
     }
 
 
-def run_inside(command: list[str], suites: list[str]) -> int:
+def run_inside(command: list[str], suites: list[str], base: str) -> int:
     """Run command with the lab's environment; whatever engine this started is stopped afterwards."""
     try:
-        inner = {**os.environ, **environment(suites), engine.HELD: "1"}
+        inner = {**os.environ, **environment(suites, base), engine.HELD: "1"}
         return subprocess.run(command, env=inner).returncode
     finally:
         engine.stop()
@@ -209,6 +210,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         if name in ("up", "run", "environment"):
             command.add_argument("--suites", default=DEFAULT_SUITES, type=lambda text: text.split(","))
         if name == "run":
+            command.add_argument("--base", default="")
             command.add_argument("argv", nargs="+", metavar="COMMAND")
     return parser.parse_args(argv)
 
@@ -225,7 +227,7 @@ def main(argv: list[str]) -> int:
         elif arguments.command == "environment":
             print("\n".join(f"{key}={value}" for key, value in environment(arguments.suites).items()))
         else:
-            return run_inside(arguments.argv, arguments.suites)
+            return run_inside(arguments.argv, arguments.suites, arguments.base)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

@@ -12,7 +12,8 @@ def instances(host):
 
 
 def version(host):
-    script = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{PORT}/version', timeout=5).read().decode())"
+    url = f"http://127.0.0.1:{PORT}/version"
+    script = f"import urllib.request as u; print(u.urlopen('{url}', timeout=5).read().decode())"
     return json.loads(host.check_output("python3 -c %s", script))["version"]
 
 
@@ -58,7 +59,8 @@ def test_the_sandbox_is_tight(host):
 
 
 def test_history_tells_what_happened(host):
-    journal = [json.loads(line) for line in host.file("/var/lib/slipway/shop/journal.jsonl").content_string.splitlines()]
+    lines = host.file("/var/lib/slipway/shop/journal.jsonl").content_string.splitlines()
+    journal = [json.loads(line) for line in lines]
     ends = [e for e in journal if e["event"] in ("committed", "rolled_back")]
     assert [(e["event"], e["kind"], e["release"].partition("-")[0]) for e in ends] == [
         ("committed", "release", "1.0.0"),

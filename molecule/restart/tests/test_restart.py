@@ -1,4 +1,4 @@
-"""What a host looks like after a release by the restart strategy, with a log file and a configuration file (testinfra)."""
+"""A host after releases by the restart strategy, with a log file and a configuration file (testinfra)."""
 
 import json
 
@@ -6,7 +6,8 @@ PORT = 9090
 
 
 def version(host):
-    script = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{PORT}/version', timeout=5).read().decode())"
+    url = f"http://127.0.0.1:{PORT}/version"
+    script = f"import urllib.request as u; print(u.urlopen('{url}', timeout=5).read().decode())"
     return json.loads(host.check_output("python3 -c %s", script))["version"]
 
 

@@ -1,0 +1,149 @@
+"""What a release costs, as ratios in one run: `make bench`.
+
+One lab host. First `ansible -m ping` and playbooks that have nothing to do, then SWAPS releases under a fixed load of
+new connections, keep-alive POSTs, long requests and streams. Prints a table and writes .work/bench/release.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
+
+import lab
+import play
+from build import build_app, build_load
+
+LAB = "bench"
+SERVICE = "shop"
+PORT = 8080
+WORK = lab.CHECKOUT / ".work" / "bench"
+PINGS = 5
+QUIET_S = 20.0
+
+
+def variables(version: str) -> dict[str, Any]:
+    return {
+        "service_name": SERVICE,
+        "service_listen": [str(PORT)],
+        "release_version": version,
+        "release_src": str(WORK / f"{SERVICE}-{version}"),
+        "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz"},
+        "release_soak_time": 1,
+    }
+
+
+def timed_ping(inventory: Path) -> float:
+    begun = time.monotonic()
+    subprocess.run(
+        ["ansible", "all", "-i", str(inventory), "-m", "ping"],
+        env=play.environment(), cwd=lab.CHECKOUT, check=True, capture_output=True,
+    )  # fmt: skip
+    return time.monotonic() - begun
+
+
+def run(name: str, inventory: Path, version: str) -> play.Play:
+    done = play.playbook(name, inventory, variables(version))
+    if done.code:
+        raise SystemExit(f"playbooks/{name}.yml failed:\n{done.output[-3000:]}")
+    return done
+
+
+def tasks(done: play.Play) -> int:
+    return sum(line.startswith("TASK [") for line in done.output.splitlines())
+
+
+def swaps(inventory: Path, count: int, seconds: float) -> list[float]:
+    """Release two versions in turn, evenly over the time, and return the wall-clock seconds of each run."""
+    begun, took = time.monotonic(), []
+    for number in range(count):
+        took.append(run("release", inventory, ("2.0.0", "1.0.0")[number % 2]).seconds)
+        time.sleep(max(0.0, begun + (number + 1) * seconds / count - time.monotonic()))
+    return took
+
+
+def marks(inventory: Path, count: int) -> list[dict[str, Any]]:
+    told = play.module("slipway.go.release_info", {"name": SERVICE, "history": count}, inventory)
+    history = next(iter(told.values()))["history"]
+    return [
+        {"name": f"swap {n}", "start": e["started"], "end": e["started"] + e["swap_seconds"]}
+        for n, e in enumerate(reversed(history))
+    ]
+
+
+def under_load(inventory: Path, count: int, rate: int, requests: int) -> dict[str, Any]:
+    address = next(iter(json.loads(inventory.read_text())["all"]["hosts"].values()))["ansible_host"]
+    report, marked = WORK / "load.json", WORK / "marks.jsonl"
+    argv = [str(WORK / "load"), "-url", f"http://{address}:{PORT}", "-rate", str(rate), "-interval", "0"]
+    load = subprocess.Popen([*argv, "-json", str(report), "-marks", str(marked)], stdout=subprocess.DEVNULL)
+    try:
+        time.sleep(QUIET_S)
+        took = swaps(inventory, count, max(requests / rate - QUIET_S, 0.0))
+        marked.write_text("".join(json.dumps(mark) + "\n" for mark in marks(inventory, count)))
+        load.send_signal(signal.SIGINT)
+        load.wait(timeout=60)
+    finally:
+        if load.poll() is None:
+            load.kill()
+    return {"took": took, **json.loads(report.read_text())}
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    WORK.mkdir(parents=True, exist_ok=True)
+    for version in ("1.0.0", "2.0.0"):
+        build_app(version, WORK / f"{SERVICE}-{version}")
+    build_load(WORK / "load")
+    inventory = lab.up(LAB, 1, ["bookworm"])
+    try:
+        first = run("site", inventory, "1.0.0")
+        pings = [timed_ping(inventory) for _ in range(PINGS)]
+        noop_site, noop_release = run("site", inventory, "1.0.0"), run("release", inventory, "1.0.0")
+        loaded = under_load(inventory, arguments.swaps, arguments.rate, arguments.requests)
+    finally:
+        lab.down(LAB)
+    ping = statistics.median(pings)
+    swap = [m["end"] - m["start"] for m in loaded["marks"]]
+    during = [m["latency_ms"]["p99"] for m in loaded["marks"] if m["sent"]]
+    return {
+        "ping_s": round(ping, 2),
+        "first_site_pings": round(first.seconds / ping, 1),
+        "noop_site_pings": round(noop_site.seconds / ping, 1),
+        "noop_site_tasks": tasks(noop_site),
+        "noop_release_pings": round(noop_release.seconds / ping, 1),
+        "release_pings": round(statistics.median(loaded["took"]) / ping, 1),
+        "swaps": len(swap),
+        "swap_s_median": round(statistics.median(swap), 3),
+        "requests": loaded["total"]["sent"],
+        "failed": loaded["total"]["failed"],
+        "failures": loaded["total"]["failures"],
+        "late": loaded["total"]["late"],
+        "p99_ms_before": loaded["before_marks"]["latency_ms"]["p99"],
+        "p99_ms_outside": loaded["outside_marks"]["latency_ms"]["p99"],
+        "p99_ms_during_median": round(statistics.median(during), 2),
+        "p99_during_over_outside": round(statistics.median(during) / loaded["outside_marks"]["latency_ms"]["p99"], 2),
+        "p99_during_over_before": round(statistics.median(during) / loaded["before_marks"]["latency_ms"]["p99"], 2),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--swaps", type=int, default=20)
+    parser.add_argument("--rate", type=int, default=400, help="requests per second")
+    parser.add_argument("--requests", type=int, default=105_000, help="requests in all, at least")
+    figures = measure(parser.parse_args())
+    for name, value in figures.items():
+        print(f"{name:<26}{value}")
+    (WORK / "release.json").write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
