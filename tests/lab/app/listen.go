@@ -39,8 +39,12 @@ func inheritedListeners() ([]net.Listener, error) {
 }
 
 func fromDescriptor(fd int) (net.Listener, error) {
-	if listening, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN); err != nil || listening == 0 {
-		return nil, errors.Join(err, errors.New("it does not listen"))
+	listening, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
+	if err == nil && listening == 0 {
+		err = syscall.EINVAL
+	}
+	if err != nil {
+		return nil, err
 	}
 	// O_NONBLOCK belongs to the socket, not to the process: systemd clears it when it starts the next process on this
 	// socket (unless the unit says NonBlocking=yes), and accept(2) in this one may then sleep until a client comes.

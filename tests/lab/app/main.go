@@ -23,6 +23,7 @@ func main() {
 	// First of all: until someone listens for SIGUSR2 it kills the process.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
+	signal.Ignore(syscall.SIGPIPE) // a log reader that went away must not take the service with it
 	os.Exit(run(signals))
 }
 

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -142,37 +141,34 @@ func (t *target) exchange(c *conn, k kind) (res result, reusable bool) {
 // ends is cut.
 func (t *target) follow(c *conn, body io.Reader, res *result) {
 	lines := bufio.NewScanner(body)
-	leave := time.Now().Add(t.streamFor)
+	var leave time.Time
 	closing := false
 	for {
 		deadline := time.Now().Add(t.timeout)
-		if leave.Before(deadline) {
+		if !leave.IsZero() && leave.Before(deadline) {
 			deadline = leave
 		}
 		_ = c.SetReadDeadline(deadline)
 		if !lines.Scan() {
 			break
 		}
-		if res.answered.IsZero() {
+		if leave.IsZero() {
 			res.answered = time.Now()
+			leave = res.answered.Add(t.streamFor)
 		}
 		closing = closing || lines.Text() == "event: close"
 	}
-	err := lines.Err()
-	isTimeout := errors.Is(err, errTimeout) || isNetTimeout(err)
-	switch {
+	switch err := lines.Err(); {
 	case closing && err == nil:
-	case isTimeout && !time.Now().Before(leave) && !res.answered.IsZero():
-	case isTimeout:
+	case isTimeout(err) && !leave.IsZero() && !time.Now().Before(leave):
+	case isTimeout(err):
 		res.outcome, res.err = timeout, err
 	default:
-		res.outcome, res.err = streamCut, errors.Join(err, errors.New("the stream ended without its closing event"))
+		res.outcome, res.err = streamCut, errors.Join(errors.New("no closing event"), err)
 	}
 }
 
-var errTimeout = syscall.ETIMEDOUT
-
-func isNetTimeout(err error) bool {
+func isTimeout(err error) bool {
 	var netErr net.Error
 	return errors.As(err, &netErr) && netErr.Timeout()
 }
@@ -198,7 +194,7 @@ func failure(err error) result {
 		res.outcome = reset
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		res.outcome = eof
-	case isNetTimeout(err), strings.Contains(err.Error(), "i/o timeout"):
+	case isTimeout(err):
 		res.outcome = timeout
 	}
 	now := time.Now()

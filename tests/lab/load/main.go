@@ -72,7 +72,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	flags.Float64Var(&opts.rate, "rate", 100, "requests per second to each target")
 	mixText := flags.String("mix", defaultMix, "weights of the kinds of request")
 	slowMS := flags.Int("slow-ms", 500, "how long a slow request asks to take")
-	streamMS := flags.Int("stream-ms", 3000, "how long a stream is read before the client leaves")
+	streamMS := flags.Int("stream-ms", 3000, "how long the client reads a stream before it leaves")
 	flags.DurationVar(&opts.duration, "duration", 0, "how long to send; 0 is until SIGINT or SIGTERM")
 	flags.DurationVar(&opts.timeout, "timeout", 5*time.Second, "for one request, and between two events of a stream")
 	flags.DurationVar(&opts.maxIdle, "max-idle", 500*time.Millisecond,

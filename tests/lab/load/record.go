@@ -168,20 +168,18 @@ func (t *tally) rank(p float64) float64 {
 	return float64(t.latencies[max(i, 0)]) / 1000
 }
 
-// progress sums up everything so far, and what came since from.
-func (r *recorder) progress(from []int) (total, recent summary) {
+// progress adds what came since the last call to total, and sums it up by itself.
+func (r *recorder) progress(from []int, total *tally) (recent summary) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all, last := tally{mixed: true}, tally{mixed: true}
+	last := tally{mixed: true}
 	for i, entries := range r.perTarget {
-		for j, entry := range entries {
-			all.add(entry)
-			if j >= from[i] {
-				last.add(entry)
-			}
+		for _, entry := range entries[from[i]:] {
+			total.add(entry)
+			last.add(entry)
 		}
 		from[i] = len(entries)
 	}
-	all.latencies = nil
-	return all.done(r.versions), last.done(r.versions)
+	total.latencies = nil
+	return last.done(r.versions)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -12,11 +13,6 @@ import (
 func run(stop context.Context, opts options) *recorder {
 	start := time.Now()
 	rec := newRecorder(start, opts.targets)
-	if opts.duration > 0 {
-		var cancel context.CancelFunc
-		stop, cancel = context.WithDeadline(stop, start.Add(opts.duration))
-		defer cancel()
-	}
 	var sending, progress sync.WaitGroup
 	finished := make(chan struct{})
 	if opts.interval > 0 {
@@ -42,12 +38,12 @@ func drive(stop context.Context, opts options, index int, t *target, start time.
 	slots := make(chan struct{}, opts.inFlight)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	end, limited := stop.Deadline()
 	for n := 0; ; n++ {
-		due := start.Add(time.Duration(float64(n) / opts.rate * float64(time.Second)))
-		if limited && !due.Before(end) {
-			return
+		after := time.Duration(float64(n) / opts.rate * float64(time.Second))
+		if opts.duration > 0 && after >= opts.duration {
+			return // what came due before is sent, however late
 		}
+		due := start.Add(after)
 		timer.Reset(time.Until(due))
 		select {
 		case <-stop.Done():
@@ -65,16 +61,17 @@ func drive(stop context.Context, opts options, index int, t *target, start time.
 	}
 }
 
-func (r *recorder) reportProgress(out *os.File, interval time.Duration, finished <-chan struct{}) {
+func (r *recorder) reportProgress(out io.Writer, interval time.Duration, finished <-chan struct{}) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	from := make([]int, len(r.perTarget))
+	total := tally{mixed: true}
 	for {
 		select {
 		case <-finished:
 			return
 		case <-tick.C:
-			total, recent := r.progress(from)
+			recent := r.progress(from, &total)
 			fmt.Fprintf(out, "load %4.0fs  sent %d  failed %d  late %d  p99 %.1f ms  %s\n", time.Since(r.start).Seconds(),
 				total.Sent, total.Failed, total.Late, recent.Latency.P99, versionsText(recent.Versions))
 		}
