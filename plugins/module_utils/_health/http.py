@@ -124,11 +124,25 @@ def _exchange(probe: Probe, http: Http, url: Url, method: str) -> Response:
                 _tunnel(stream, url)
             tls = check.tls or _default_tls()
             probe.secure(stream, tls, (tls.server_name if own else None) or url.host, ("http/1.1",))
-        probe.say(stream, _request(http, url, method, own))
+        refused = _ask(probe, stream, _request(http, url, method, own))
         stream.doing = f"waiting for the first byte of an answer from {stream.where}"
-        response = read_response(stream, method, http.max_body)
+        try:
+            response = read_response(stream, method, http.max_body)
+        except CheckFailed as failed:
+            raise refused or failed from None
     probe.status = response.status
     return response
+
+
+def _ask(probe: Probe, stream: Stream, request: bytes) -> Optional[CheckFailed]:
+    """Send the request. Who answers and closes without reading it may still have said why."""
+    try:
+        probe.say(stream, request)
+    except CheckFailed as failed:
+        if failed.reason != "reset":
+            raise
+        return failed
+    return None
 
 
 def _default_tls() -> Tls:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 from typing import TYPE_CHECKING, Any, Optional
@@ -29,6 +30,7 @@ _ERRNO_REASONS = {
     errno.ECONNRESET: "reset",
     errno.EPIPE: "reset",
     errno.ECONNABORTED: "reset",
+    errno.ENOTCONN: "reset",
     errno.ETIMEDOUT: "timeout",
     errno.EHOSTUNREACH: "unreachable",
     errno.ENETUNREACH: "unreachable",
@@ -82,6 +84,11 @@ class Stream:
     def start_tls(self, context: ssl.SSLContext, server_name: Optional[str]) -> ssl.SSLSocket:
         from .tls import handshake
 
+        try:
+            # A connection that was reset by now cannot be wrapped, and says so in many ways.
+            self.sock.getpeername()
+        except OSError as error:
+            raise failure(error, self.where) from error
         self.doing = f"in the TLS handshake with {self.where}"
         secured = handshake(self.sock, context, server_name, self.deadline, self.where)
         self.sock = secured
@@ -217,13 +224,7 @@ def _finish_connect(sock: socket.socket, sockaddr: tuple[Any, ...], deadline: De
         _wait(sock, select.POLLOUT, deadline, f"connecting to {where} (no answer, or its backlog is full)")
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
-        raise OSError(code, _strerror(code))
-
-
-def _strerror(code: int) -> str:
-    import os
-
-    return os.strerror(code)
+        raise OSError(code, os.strerror(code))
 
 
 def _connect_unix(path: str, deadline: Deadline, watch: Stopwatch) -> Stream:
@@ -235,13 +236,20 @@ def _connect_unix(path: str, deadline: Deadline, watch: Stopwatch) -> Stream:
     except OSError as error:
         sock.close()
         if error.errno == errno.ECONNREFUSED:
-            raise CheckFailed("refused", f"{where} is stale: the file is there, but nothing listens on it") from error
+            raise CheckFailed("refused", f"{where} {_deaf(path)}") from error
         raise failure(error, where) from error
     except CheckFailed:
         sock.close()
         raise
     watch.stop("connect")
     return Stream(sock, where, deadline, watch)
+
+
+def _deaf(path: str) -> str:
+    """Why nobody listens on a socket file that is there."""
+    if os.path.isfile(path) or os.path.isdir(path):
+        return "is not a socket"
+    return "is stale: the socket is there, but nothing listens on it"
 
 
 def _knock(sock: socket.socket, path: str, deadline: Deadline, where: str) -> None:
@@ -254,4 +262,4 @@ def _knock(sock: socket.socket, path: str, deadline: Deadline, where: str) -> No
         deadline.require(f"connecting to {where}, whose backlog is full: nobody accepts")
         deadline.pause(FULL_BACKLOG_PAUSE)
     if code:
-        raise OSError(code, _strerror(code))
+        raise OSError(code, os.strerror(code))
