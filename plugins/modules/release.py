@@ -68,6 +68,18 @@ options:
     type: list
     elements: str
     default: []
+  rehearsal:
+    description:
+      - The address, in the notation of C(ListenStream=), at which the release is proven before any request can reach
+        it; the one that the role P(slipway.go.service#role) has given the rehearsal's units.
+      - When empty, there is no rehearsal.
+    type: str
+    default: ""
+  force:
+    description:
+      - Whether to release also what has failed on this host before, or what somebody has rolled back from.
+    type: bool
+    default: false
   digest:
     description:
       - SHA-256 of the artefact. Set by the controller's half of this module.
@@ -130,7 +142,7 @@ phases:
   description: Seconds each phase took.
   returned: success
   type: dict
-  sample: {"STAGE": 0.05, "INTENT": 0.01, "OVERLAP": 0.42, "FLIP": 0.01, "DRAIN": 1.31, "SOAK": 5.0, "COMMIT": 0.06}
+  sample: {"STAGE": 0.05, "REHEARSE": 0.5, "OVERLAP": 0.42, "FLIP": 0.01, "DRAIN": 1.31, "SOAK": 5.0, "COMMIT": 0.06}
 swap_seconds:
   description: Seconds from the first act to the end of the drain, without staging and soaking.
   returned: success
@@ -214,6 +226,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         group=values["group"] or values["name"],
         environment=values["environment"],
         listen=values["listen"],
+        rehearsal=values["rehearsal"],
+        force=values["force"],
     )
     engine = Engine(_engine_options.settings(values))
     outcome = engine.predict(spec) if module.check_mode else engine.release(spec)
@@ -222,20 +236,22 @@ def work(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(
-            version={"type": "str", "required": True},
-            src={"type": "path", "required": True},
-            checksum={"type": "str"},
-            strategy={"type": "str", "choices": ["socket", "restart"], "default": "socket"},
-            group={"type": "str"},
-            environment={"type": "dict", "default": {}, "no_log": True},
-            listen={"type": "list", "elements": "str", "default": []},
-            digest={"type": "str"},
-            size={"type": "int"},
-            goarch={"type": "str"},
-            uploaded={"type": "path"},
+        argument_spec={
+            "version": {"type": "str", "required": True},
+            "src": {"type": "path", "required": True},
+            "checksum": {"type": "str"},
+            "strategy": {"type": "str", "choices": ["socket", "restart"], "default": "socket"},
+            "group": {"type": "str"},
+            "environment": {"type": "dict", "default": {}, "no_log": True},
+            "listen": {"type": "list", "elements": "str", "default": []},
+            "rehearsal": {"type": "str", "default": ""},
+            "force": {"type": "bool", "default": False},
+            "digest": {"type": "str"},
+            "size": {"type": "int"},
+            "goarch": {"type": "str"},
+            "uploaded": {"type": "path"},
             **_engine_options.argument_spec(),
-        ),
+        },
         supports_check_mode=True,
     )
     _door.run(module, work)

@@ -104,7 +104,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     inventory = lab.up(LAB, 1, ["bookworm"])
     try:
         first = run("site", inventory, "1.0.0")
-        pings = [timed_ping(inventory) for _ in range(PINGS)]
+        pings = [timed_ping(inventory) for _number in range(PINGS)]
         noop_site, noop_release = run("site", inventory, "1.0.0"), run("release", inventory, "1.0.0")
         loaded = under_load(inventory, arguments.swaps, arguments.rate, arguments.requests)
     finally:

@@ -30,7 +30,7 @@ def test_site_twice(fleet: Any, binaries: Path) -> None:
     argv = [command, "slipway.go.site", "-i", str(fleet.inventory), "-e", play.json.dumps(values)]
     environment = {**play.environment(), "PATH": f"{OLDEST / 'bin'}:{os.environ['PATH']}"}
     changed = []
-    for _ in range(2):
+    for _run in range(2):
         done = subprocess.run(argv, env=environment, cwd=play.CHECKOUT, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         changed.append({host["changed"] > 0 for host in play.Play(0, 0.0, done.stdout).recap.values()})

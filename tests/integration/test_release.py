@@ -61,8 +61,7 @@ def test_an_upgrade_a_bad_release_and_a_rollback_lose_nothing(released: Any, bin
     bad = variables(binaries, "3.0.0", release_environment={"APP_UNHEALTHY_AFTER": "0s"})
     refused = released.play("release", bad)
     assert refused.code != 0
-    assert "was rolled back in OVERLAP" in refused.output
-    assert "2.0.0" in refused.output
+    assert "was refused in REHEARSE, before any request could reach it" in refused.output
     assert runs(released) == {"2.0.0"}
 
     back = released.play("rollback", variables(binaries, "2.0.0"))
@@ -73,7 +72,21 @@ def test_an_upgrade_a_bad_release_and_a_rollback_lose_nothing(released: Any, bin
     assert report["total"]["sent"] > 1000
     assert report["total"]["failures"] == {}
     assert report["total"]["failed"] == 0
-    assert {"1.0.0", "2.0.0"} <= set(report["total"]["versions"])
+    assert set(report["total"]["versions"]) == {"1.0.0", "2.0.0"}
+
+
+def test_without_rehearsal_a_bad_release_is_rolled_back_and_loses_nothing(
+    released: Any, binaries: Path, load: Any
+) -> None:
+    client = load(rate=200)
+    bad = variables(binaries, "3.0.0", release_environment={"APP_UNHEALTHY_AFTER": "0s"}, release_rehearsal="")
+    again = {**bad, "release_force": True}
+    assert "is marked bad on this host since" in released.play("release", bad).output
+    done = released.play("release", again)
+    assert done.code != 0
+    assert "was rolled back in OVERLAP" in done.output
+    assert runs(released) == {"1.0.0"}
+    assert client.report()["total"]["failed"] == 0
 
 
 def test_the_second_host_is_not_tried_after_the_first_failed(released: Any, binaries: Path) -> None:
@@ -128,7 +141,7 @@ def test_a_dead_release_is_started_again_by_the_next_run(released: Any, binaries
 def test_a_run_cut_short_is_repaired_by_the_next(released: Any, binaries: Path) -> None:
     """The engine is killed in the middle of a soak; the next run restores what was, and goes on."""
     host = released.hosts[0]
-    values = variables(binaries, "2.0.0", release_soak_time=30)
+    values = variables(binaries, "2.0.0", release_soak_time=30, release_force=True)
     only = ("--limit", host.name)
     argv = [
         "ansible-playbook",

@@ -100,13 +100,13 @@ def summary(report: dict[str, Any], told: dict[str, dict[str, Any]]) -> None:
     say(f"  {'':<34}{'sent':>9}{'failed':>8}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}")
     say(row("before", report.get("before_marks")))
     for mark in report["marks"]:
-        kind, _, host = mark["name"].partition(" ")
-        title = f"while {host} swapped to {BETTER}" if kind == "swap" else f"while {host} tried and left {BAD}"
+        kind, _space, host = mark["name"].partition(" ")
+        title = f"while {host} swapped to {BETTER}" if kind == "swap" else f"while {host} refused {BAD}"
         say(row(title, mark))
     say(row("after", report.get("after_marks")))
     reached = total["versions"].get(BAD, 0)
     say(f"  answered by {', '.join(f'{v}: {n:,}' for v, n in sorted(total['versions'].items()))}")
-    say(f"  the bad release answered {reached:,} requests before it was rolled back (until there is rehearsal)")
+    say(f"  the bad release answered {reached:,} requests before it was refused")
     for name, count in sorted(total["failures"].items()):
         say(f"  FAILED {name}: {count}")
     say()
@@ -145,7 +145,7 @@ def run() -> None:
         time.sleep(SETTLE_S)
         with step(4, f"release.yml: {BETTER} in batches, under {RATE} requests/s to each host"):
             play("release", inventory, variables(BETTER))
-        with step(5, f"release.yml: {BAD}, which starts but never becomes healthy; it must be rolled back"):
+        with step(5, f"release.yml: {BAD}, which starts but never becomes healthy; it must be refused"):
             bad = variables(BAD, release_environment={"APP_UNHEALTHY_AFTER": "0s"})
             play("release", inventory, bad, fails=True)
         time.sleep(SETTLE_S)

@@ -61,11 +61,11 @@ def test_the_sandbox_is_tight(host):
 def test_history_tells_what_happened(host):
     lines = host.file("/var/lib/slipway/shop/journal.jsonl").content_string.splitlines()
     journal = [json.loads(line) for line in lines]
-    ends = [e for e in journal if e["event"] in ("committed", "rolled_back")]
+    ends = [e for e in journal if e["event"] in ("committed", "rolled_back", "refused")]
     assert [(e["event"], e["kind"], e["release"].partition("-")[0]) for e in ends] == [
         ("committed", "release", "1.0.0"),
         ("committed", "release", "2.0.0"),
-        ("rolled_back", "release", "3.0.0"),
+        ("refused", "release", "3.0.0"),
         ("committed", "rollback", "1.0.0"),
     ]
 

@@ -23,6 +23,7 @@ from .model import Settings, Spec, validate_release_id
 from .store import Layout, Store, Transaction
 
 STAGE = "STAGE"
+REHEARSE = "REHEARSE"
 INTENT = "INTENT"
 OVERLAP = "OVERLAP"
 START = "START"
@@ -123,11 +124,11 @@ class Swap:
         self._open_socket()
         self._start_candidate()
         verify_shared_socket(self._layout.instance(self._txn.to), self._started.main_pid)
-        self._gate.wait_healthy(self._txn.to, self._started)
+        self._gate.wait_healthy(self._gate.serving(self._txn.to), self._started)
 
     def _start(self) -> None:
         self._start_candidate()
-        self._gate.wait_healthy(self._txn.to, self._started)
+        self._gate.wait_healthy(self._gate.serving(self._txn.to), self._started)
         if self._down_since is not None:
             self.downtime = time.monotonic() - self._down_since
 
@@ -160,14 +161,14 @@ class Swap:
         self._systemd.stop(unit, self._settings.drain_timeout + STOP_MARGIN)
 
     def _soak(self) -> None:
-        self._gate.soak(self._txn.to, self._started, self._settings.soak_time)
+        self._gate.soak(self._gate.serving(self._txn.to), self._started, self._settings.soak_time)
 
     def _commit(self) -> None:
         commit(self._layout, self._store, self._txn, swap_seconds=round(swap_seconds(self.phases), 3))
         self._systemd.start_and_wait(f"{self._layout.name}.service")
 
     def _undo(self, phase: str, error: Exception) -> SlipwayError:
-        reason = str(error)
+        reason, fix = cause(error)
         if phase == COMMIT:
             return SlipwayError(
                 "not_committed",
@@ -189,12 +190,17 @@ class Swap:
         return SlipwayError(
             "rolled_back",
             f"{self._txn.to} was rolled back in {phase}: {reason} Now {fate}.",
-            "",
+            fix,
             rolled_back=True,
             failed_phase=phase,
             failed_release=self._txn.to,
             current=serving,
         )
+
+
+def cause(error: Exception) -> tuple[str, str]:
+    """What went wrong and what to do about it."""
+    return (error.message, error.fix) if isinstance(error, SlipwayError) else (f"{error}.", "")
 
 
 def point_boot(layout: Layout, release_id: str) -> None:
@@ -225,7 +231,13 @@ def commit(layout: Layout, store: Store, transaction: Transaction, **measured: A
 
 
 def restore(
-    settings: Settings, layout: Layout, store: Store, systemd: Systemd, transaction: Transaction, reason: str
+    settings: Settings,
+    layout: Layout,
+    store: Store,
+    systemd: Systemd,
+    transaction: Transaction,
+    reason: str,
+    interrupted: bool = False,
 ) -> Optional[str]:
     """Make the transaction's `source` the one that serves and stop the rest; return its id. Safe to repeat."""
     source = transaction.source
@@ -247,6 +259,7 @@ def restore(
         serving=source,
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
+        interrupted=interrupted,
         reason=reason,
     )
     store.clear()
@@ -266,7 +279,8 @@ def _bring_back(settings: Settings, layout: Layout, systemd: Systemd, strategy: 
         systemd.call("reset-failed", unit, check=False)
         systemd.start(unit)
         started = systemd.wait_active(unit, settings.start_timeout)
-        Gate(layout, systemd, settings.health, strategy).wait_healthy(source, started)
+        gate = Gate(layout, systemd, settings.health, strategy)
+        gate.wait_healthy(gate.serving(source), started)
     if layout.current_id() != source:
         _files.flip_symlink(layout.current, f"releases/{source}")
 
@@ -287,6 +301,7 @@ class Engine:
         current = self._layout.current_id()
         if self._serves(wanted):
             return Outcome(False, current, None, "none")
+        self._refuse_known_bad(wanted, spec.force)
         return Outcome(True, wanted, current, "release")
 
     def release(self, spec: Spec) -> Outcome:
@@ -300,6 +315,7 @@ class Engine:
             wanted = content.release_id()
             if self._serves(wanted):
                 return Outcome(False, wanted, None, "none")
+            self._refuse_known_bad(wanted, spec.force)
             self._preflight(spec)
             phases: dict[str, float] = {}
             if not stage.is_staged(self._layout, wanted, content):
@@ -308,6 +324,10 @@ class Engine:
                 begun = time.monotonic()
                 stage.stage(spec, self._layout, wanted, content)
                 phases[STAGE] = time.monotonic() - begun
+            if spec.rehearsal:
+                begun = time.monotonic()
+                self._rehearse(wanted, spec)
+                phases[REHEARSE] = time.monotonic() - begun
             return self._swap(wanted, spec.strategy, "release", phases)
 
     def predict_rollback(self, wanted: Optional[str] = None) -> Outcome:
@@ -373,6 +393,57 @@ class Engine:
             and self._systemd.show(layout.instance(release_id)).up
         )
 
+    def _refuse_known_bad(self, wanted: str, force: bool) -> None:
+        """What has failed here before fails again, unless somebody says that the cause is gone."""
+        event = self._store.bad().get(wanted)
+        if event is None or force:
+            return
+        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(event.get("time", 0))))
+        reason = event.get("reason") or "somebody rolled back from it"
+        raise SlipwayError(
+            "known_bad",
+            f"{wanted} is marked bad on this host since {when}: {reason}",
+            "release another version or configuration, or set release_force: true when the cause is gone",
+            current=self._layout.current_id(),
+        )
+
+    def _rehearse(self, wanted: str, spec: Spec) -> None:
+        """Prove the release in its own sandbox at an address no user knows; nothing is exposed, nothing to undo."""
+        layout, systemd = self._layout, self._systemd
+        unit, begun = layout.rehearsal(wanted), time.time()
+        gate = Gate(layout, systemd, self._settings.health, spec.strategy)
+        try:
+            self._end_rehearsal(unit)
+            if spec.strategy == "socket":
+                systemd.start_and_wait(layout.rehearsal_socket)
+            systemd.start(unit)
+            started = systemd.wait_active(unit, self._settings.start_timeout)
+            gate.wait_healthy(gate.rehearsing(wanted, spec.rehearsal), started)
+        except SlipwayError as error:
+            reason, fix = cause(error)
+            self._store.record(
+                "refused", kind="release", release=wanted, started=round(begun, 3), phase=REHEARSE, reason=reason
+            )
+            current = layout.current_id()
+            raise SlipwayError(
+                "refused",
+                f"{wanted} was refused in {REHEARSE}, before any request could reach it: {reason} "
+                f"{current or 'Nothing'} serves as before.",
+                fix,
+                rolled_back=False,
+                failed_phase=REHEARSE,
+                failed_release=wanted,
+                current=current,
+            ) from error
+        finally:
+            self._end_rehearsal(unit)
+
+    def _end_rehearsal(self, unit: str) -> None:
+        """Stop the rehearsal, also one that a run before this has left; the sockets first, so that nothing restarts."""
+        for left in (self._layout.rehearsal_socket, unit):
+            self._systemd.call("stop", left, check=False)
+            self._systemd.call("reset-failed", left, check=False)
+
     def _preflight(self, spec: Spec) -> None:
         Gate(self._layout, self._systemd, self._settings.health, spec.strategy)
         own_ports = self._systemd.socket_ports(f"{self._layout.name}.socket")
@@ -393,7 +464,15 @@ class Engine:
         if left.phase == COMMIT:
             commit(self._layout, self._store, left)
         else:
-            restore(self._settings, self._layout, self._store, self._systemd, left, "the run was cut short")
+            restore(
+                self._settings,
+                self._layout,
+                self._store,
+                self._systemd,
+                left,
+                "the run was cut short",
+                interrupted=True,
+            )
 
     def _swap(self, target: str, strategy: str, kind: str, phases: dict[str, float]) -> Outcome:
         source = self._layout.current_id()

@@ -17,6 +17,8 @@ from .._health.runner import attempt
 from .._systemd import Systemd, UnitState
 from .store import Layout
 
+# The kinds of check whose answer can be traced to a process.
+BOUND_KINDS = ("http", "https", "tcp", "unix", "grpc")
 # The gate's own pace; everything else in release_health is an option of slipway.go.health_check.
 PACE: dict[str, float] = {"interval": 0.2, "rise": 2, "fall": 3, "deadline": 30.0}
 
@@ -31,36 +33,56 @@ class Pace:
     deadline: float
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is being proven: one release in one unit, reached as its health check says, or by nothing but systemd."""
+
+    release_id: str
+    unit: str
+    check: Optional[Check]
+
+
 class Gate:
     """Watches one instance through systemd and through its health check."""
 
     def __init__(self, layout: Layout, systemd: Systemd, health: Mapping[str, Any], strategy: str) -> None:
         self._layout = layout
         self._systemd = systemd
-        self._strategy = strategy
+        self._shared = strategy == "socket"
         values = {key: health.get(key, default) for key, default in PACE.items()}
         self.pace = Pace(float(values["interval"]), int(values["rise"]), int(values["fall"]), float(values["deadline"]))
         self._health = {key: value for key, value in health.items() if key not in PACE}
-        if self._health:
-            parse_check(self._spec(layout.binary("0-0000000000")))
+        self.serving("0-0000000000")
 
-    def _spec(self, executable: str) -> dict[str, Any]:
-        identity = {"executable": executable, "shared": self._strategy == "socket"}
-        return {"name": "release", "kind": "http", "identity": identity, **self._health}
+    def serving(self, release_id: str) -> Subject:
+        """The release as its users reach it."""
+        return Subject(release_id, self._layout.instance(release_id), self._check(release_id, {}, self._shared))
 
-    def _check(self, release_id: str) -> Optional[Check]:
-        return parse_check(self._spec(self._layout.binary(release_id))) if self._health else None
+    def rehearsing(self, release_id: str, address: str) -> Subject:
+        """The release in its rehearsal, at an address of systemd.socket(5) that no user knows."""
+        where = {"address": f"127.0.0.1:{address}" if address.isdigit() else address}
+        return Subject(release_id, self._layout.rehearsal(release_id), self._check(release_id, where, False))
 
-    def wait_healthy(self, release_id: str, started: UnitState) -> None:
+    def _check(self, release_id: str, where: Mapping[str, str], shared: bool) -> Optional[Check]:
+        if not self._health:
+            return None
+        url = str(self._health.get("url", ""))
+        spec = {"name": "release", "kind": "https" if url.startswith("https:") else "http", **self._health, **where}
+        if where:
+            spec.pop("unix_socket", None)
+        if spec["kind"] in BOUND_KINDS:
+            spec["identity"] = {"executable": self._layout.binary(release_id), "shared": shared}
+        return parse_check(spec)
+
+    def wait_healthy(self, subject: Subject, started: UnitState) -> None:
         """Return once the instance has passed `rise` checks in a row; raise when it dies or the deadline passes."""
-        check = self._check(release_id)
-        if check is None:
+        if subject.check is None:
             return
         deadline = time.monotonic() + self.pace.deadline
         passes, last = 0, "no answer yet"
         while passes < self.pace.rise:
-            self._stable(release_id, started)
-            answer = attempt(check, deadline)
+            self._stable(subject, started)
+            answer = attempt(subject.check, deadline)
             passes = passes + 1 if answer.state != "fail" else 0
             if answer.state == "fail":
                 last = f"{answer.reason}: {answer.message}"
@@ -68,37 +90,37 @@ class Gate:
                 if time.monotonic() + self.pace.interval >= deadline:
                     raise SlipwayError(
                         "unhealthy",
-                        f"{release_id} did not become healthy within {self.pace.deadline:g} s ({last}).",
-                        f"see journalctl -u '{self._layout.instance(release_id)}', or raise release_health.deadline",
+                        f"{subject.release_id} did not become healthy within {self.pace.deadline:g} s ({last}).",
+                        f"see journalctl -u '{subject.unit}', or raise release_health.deadline",
                     )
                 time.sleep(self.pace.interval)
 
-    def soak(self, release_id: str, started: UnitState, seconds: float) -> None:
+    def soak(self, subject: Subject, started: UnitState, seconds: float) -> None:
         """Raise unless the instance stays up and healthy for that long."""
-        check = self._check(release_id)
         deadline = time.monotonic() + seconds
         failures = 0
         while True:
-            self._stable(release_id, started)
-            if check is not None:
-                answer = attempt(check)
+            self._stable(subject, started)
+            if subject.check is not None:
+                answer = attempt(subject.check)
                 failures = failures + 1 if answer.state == "fail" else 0
                 if failures >= self.pace.fall:
                     raise SlipwayError(
                         "unhealthy_in_soak",
-                        f"{release_id} was healthy and then failed {failures} checks in a row "
+                        f"{subject.release_id} was healthy and then failed {failures} checks in a row "
                         f"({answer.reason}: {answer.message}).",
-                        f"see journalctl -u '{self._layout.instance(release_id)}'",
+                        f"see journalctl -u '{subject.unit}'",
                     )
             if time.monotonic() >= deadline:
                 return
             time.sleep(min(self.pace.interval, max(deadline - time.monotonic(), 0.01)))
 
-    def _stable(self, release_id: str, started: UnitState) -> None:
-        unit = self._layout.instance(release_id)
-        now = self._systemd.show(unit)
+    def _stable(self, subject: Subject, started: UnitState) -> None:
+        now = self._systemd.show(subject.unit)
         if not now.up or now.restarts != started.restarts or now.main_pid != started.main_pid:
-            raise SlipwayError("crashed", f"{unit} did not stay up: {now.describe()}.", f"see journalctl -u '{unit}'")
+            raise SlipwayError(
+                "crashed", f"{subject.unit} did not stay up: {now.describe()}.", f"see journalctl -u '{subject.unit}'"
+            )
 
 
 def verify_shared_socket(unit: str, main_pid: int) -> None:

@@ -16,7 +16,7 @@ from .._errors import SlipwayError
 
 STRATEGIES = ("socket", "restart")
 RESERVED_NAMES = frozenset(("systemd", "ssh", "sshd", "dbus", "slipway"))
-RESERVED_SUFFIX = "-guard"  # the unit that starts a service when its socket has nobody to answer
+RESERVED_SUFFIXES = ("-guard", "-rehearsal")  # units of a service beside its releases
 MAX_NAME = 31
 MAX_VERSION = 100
 DIGEST_LENGTH = 10
@@ -37,7 +37,7 @@ def validate_name(name: str) -> str:
             f"service_name {name!r} is not a usable service name.",
             f"use lower-case letters, digits, '-' and '_', a letter first, at most {MAX_NAME} characters",
         )
-    if name in RESERVED_NAMES or name.endswith(RESERVED_SUFFIX):
+    if name in RESERVED_NAMES or name.endswith(RESERVED_SUFFIXES):
         raise SlipwayError(
             "invalid_name", f"service_name {name!r} belongs to the system or to slipway.", "choose another name"
         )
@@ -140,7 +140,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Spec:
-    """One wish: this version of a service, swapped in this way."""
+    """One wish: this version of a service, swapped in this way.
+
+    rehearsal is the address of systemd.socket(5) at which it is proven first; empty for a service that cannot be.
+    force releases also what has failed before.
+    """
 
     version: str
     strategy: str
@@ -148,6 +152,8 @@ class Spec:
     group: str
     environment: Mapping[str, object] = field(default_factory=dict)
     listen: list[str] = field(default_factory=list)
+    rehearsal: str = ""
+    force: bool = False
 
     def __post_init__(self) -> None:
         validate_version(self.version)

@@ -75,6 +75,13 @@ class Layout:
     def instance(self, release_id: str) -> str:
         return f"{self.name}@{release_id}.service"
 
+    def rehearsal(self, release_id: str) -> str:
+        return f"{self.name}-rehearsal@{release_id}.service"
+
+    @property
+    def rehearsal_socket(self) -> str:
+        return f"{self.name}-rehearsal.socket"
+
     def current_id(self) -> Optional[str]:
         return _files.link_name(self.current)
 
@@ -211,7 +218,20 @@ class Store:
 
     def outcomes(self) -> list[dict[str, Any]]:
         """One entry per finished transaction: the history an operator reads."""
-        return [e for e in self.journal() if e.get("event") in ("committed", "rolled_back", "recovered")]
+        return [e for e in self.journal() if e.get("event") in ("committed", "rolled_back", "refused")]
+
+    def bad(self) -> dict[str, dict[str, Any]]:
+        """The releases that failed or that somebody rolled back from, each with the event that says so."""
+        found: dict[str, dict[str, Any]] = {}
+        for event in self.outcomes():
+            release = str(event.get("release"))
+            if event["event"] == "committed":
+                found.pop(release, None)
+                if event.get("kind") == "rollback" and event.get("previous"):
+                    found[str(event["previous"])] = event
+            elif event.get("kind") == "release" and not event.get("interrupted"):
+                found[release] = event
+        return found
 
 
 def _who() -> str:
