@@ -69,6 +69,7 @@ def go_environment() -> dict[str, str]:
         "GOENV": "off",
         "GOFLAGS": "-mod=mod",
         "GOOS": "linux",
+        "GOPATH": str(CHECKOUT / ".work" / "go"),
         "GOPROXY": "off",
         "GOTELEMETRY": "off",
         "GOTOOLCHAIN": "local",

@@ -55,12 +55,13 @@ func start(t *testing.T, v string, files []*os.File, env ...string) *process {
 		p.Env = append(p.Env, fmt.Sprintf("LISTEN_FDS=%d", len(files)))
 	}
 	p.Stderr = stderr
+	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to end it together with every process it handed over to
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() { _ = p.Wait(); close(p.done) }()
 	t.Cleanup(func() {
-		_ = p.Process.Kill()
+		_ = syscall.Kill(-p.Process.Pid, syscall.SIGKILL)
 		<-p.done
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", v, p.output())
@@ -300,6 +301,22 @@ func (h *hammer) once(c *client) (version string, again *client, err error) {
 		return "", again, err
 	}
 	return response.Header.Get("X-Version"), again, nil
+}
+
+// await waits until a version gave another 20 answers.
+func (h *hammer) await(t *testing.T, version string) {
+	t.Helper()
+	count := func() int {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.counts[version]
+	}
+	for want, tries := count()+20, 0; count() < want; tries++ {
+		if tries > 500 {
+			t.Fatalf("%s does not answer", version)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // stop returns how many answers each version gave, and fails the test for every one that did not come.

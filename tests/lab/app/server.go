@@ -82,7 +82,7 @@ func (s *server) drain(linger, timeout time.Duration) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("cut %d connections after DRAIN_TIMEOUT", s.open.Load())
 	}
-	// 5. Shutdown gives up on connections that never sent a byte: leave them a moment.
+	// 5. A moment more, for a connection that Shutdown took for abandoned and that was just about to speak.
 	time.Sleep(beforeExit)
 	return err
 }
