@@ -129,7 +129,8 @@ def _exchange(probe: Probe, http: Http, url: Url, method: str) -> Response:
         try:
             response = read_response(stream, method, http.max_body)
         except CheckFailed as failed:
-            raise refused or failed from None
+            # TLS 1.3 refuses a client certificate only after the handshake, and says so only to who reads.
+            raise failed if refused is None or failed.reason == "tls" else refused from None
     probe.status = response.status
     return response
 

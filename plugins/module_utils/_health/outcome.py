@@ -18,9 +18,9 @@ STATES = (PASS, WARN, FAIL)
 REASONS: dict[str, str] = {
     "ok": "healthy",
     "degraded": "the service answers and calls itself degraded",
-    "refused": "nothing listens there: connection refused, or no socket file",
+    "refused": "nothing listens there, connection refused or no socket file",
     "unreachable": "no route, no permission, or no address of the wanted family",
-    "reset": "the other side reset the connection or the stream (RST, RST_STREAM, GOAWAY)",
+    "reset": "the other side reset the connection or the stream, also by RST_STREAM or GOAWAY",
     "closed": "the other side closed the connection before it had answered",
     "timeout": "no complete answer within timeout",
     "dns": "the name did not resolve, or not in time",

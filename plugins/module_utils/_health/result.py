@@ -38,6 +38,7 @@ class CheckResult:
 
     def as_dict(self, kept: int = KEPT) -> dict[str, Any]:
         last = self.last
+        shown = self.attempts[max(0, len(self.attempts) - kept) :] if self.state == FAIL else ()
         process = last.process.as_dict() if last and last.process else dict(_NO_PROCESS)
         return {
             "name": self.name,
@@ -54,7 +55,7 @@ class CheckResult:
             "process": process,
             "certificate_days": last.certificate_days if last else None,
             "details": last.details if last else {},
-            "last_attempts": [] if self.state != FAIL else [made.as_dict() for made in self.attempts[-kept:]],
+            "last_attempts": [made.as_dict() for made in shown],
         }
 
 

@@ -100,6 +100,8 @@ class Stream:
         while view:
             self.deadline.require(self.doing)
             sent = self._step(self.sock.send, view, select.POLLOUT)
+            if sent == b"":
+                raise CheckFailed("reset", f"{self.where} closed the connection before it was asked")
             view = view[sent:] if sent is not None else view
 
     def receive(self, limit: int = CHUNK) -> bytes:

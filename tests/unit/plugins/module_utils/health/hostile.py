@@ -389,7 +389,7 @@ def slow_handshake(certificates: Certificates) -> Behaviour:
 # ---------------------------------------------------------------------------------------------------------------------
 # The table
 
-TIMEOUT = 0.6  # of a check that has to run into it; short enough for 30 of them, long enough for 10 % to be 60 ms
+TIMEOUT = 0.4  # of a check that has to run into it: there are 30 of them
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,124 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A service's own watch: when to restart it, when to call for help. Pure. This file is PRIVATE to the collection.
+
+The state is a mapping that goes to a file between two runs of the timer and comes back from it; whatever is wrong with
+it, the watch begins anew rather than failing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping, Optional
+
+NOTHING = "nothing"
+RESTART = "restart"
+ALERT = "alert"
+
+
+@dataclass(frozen=True)
+class Policy:
+    fall: int = 3  # failures in a row before anything is done
+    rise: int = 3  # good answers in a row that end an episode and forget its restarts
+    backoff: float = 30.0  # seconds between the first restart and the second; doubles from then on
+    cap: float = 900.0  # the longest time between two restarts
+    remind: float = 3600.0  # seconds between two alerts of one episode
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do now. An alert belongs to a restart, too: someone has to hear of it."""
+
+    action: str
+    message: str
+    state: dict[str, Any]
+
+
+def fresh(epoch: str) -> dict[str, Any]:
+    """The state of a service that is new: after a boot, or with another release."""
+    return {
+        "epoch": epoch,
+        "failures": 0,
+        "good": 0,
+        "restarts": 0,
+        "restarts_total": 0,
+        "next_restart": 0.0,
+        "next_alert": 0.0,
+    }
+
+
+def step(state: Any, healthy: Optional[bool], now: float, policy: Policy, epoch: str = "", why: str = "") -> Decision:
+    """One run of the timer.
+
+    healthy: None when the check says nothing, or while a swap is under way: the watch then keeps out of it.
+    now: seconds of the wall clock, as the state outlives the process.
+    epoch: what the counting is bound to, such as boot id and release.
+    """
+    known = _usable(state, epoch, now, policy)
+    if healthy is None:
+        return Decision(NOTHING, "no verdict", known)
+    return _good(known, policy) if healthy else _bad(known, now, policy, why)
+
+
+def _usable(state: Any, epoch: str, now: float, policy: Policy) -> dict[str, Any]:
+    begun = fresh(epoch)
+    if not isinstance(state, Mapping) or not all(_same_kind(state.get(key), begun[key]) for key in begun):
+        return begun
+    if state["epoch"] != epoch:
+        begun["restarts_total"] = state["restarts_total"]
+        return begun
+    known = {key: state[key] for key in begun}
+    # A clock that was set back must not make the watch wait for a time that is far away.
+    known["next_restart"] = min(known["next_restart"], now + policy.cap)
+    known["next_alert"] = min(known["next_alert"], now + policy.remind)
+    return known
+
+
+def _same_kind(value: Any, like: Any) -> bool:
+    if isinstance(like, str):
+        return isinstance(value, str)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _good(known: dict[str, Any], policy: Policy) -> Decision:
+    good = known["good"] + 1
+    state = {**known, "good": good, "failures": 0}
+    if good >= policy.rise:
+        state.update(restarts=0, next_restart=0.0, next_alert=0.0)
+    return Decision(NOTHING, "healthy", state)
+
+
+def _bad(known: dict[str, Any], now: float, policy: Policy, why: str) -> Decision:
+    failures = known["failures"] + 1
+    state = {**known, "good": 0, "failures": failures}
+    cause = f": {why}" if why else ""
+    if failures < policy.fall:
+        return Decision(NOTHING, f"failure {failures} of {policy.fall}{cause}", state)
+    if now >= known["next_restart"]:
+        return _restart(state, now, policy, cause)
+    wait = f"restarted {known['restarts']} times, next in {known['next_restart'] - now:.0f} s"
+    if now >= known["next_alert"]:
+        state["next_alert"] = now + policy.remind
+        return Decision(ALERT, f"still unhealthy, {wait}{cause}", state)
+    return Decision(NOTHING, f"still unhealthy, {wait}{cause}", state)
+
+
+def _restart(state: dict[str, Any], now: float, policy: Policy, cause: str) -> Decision:
+    restarts = state["restarts"] + 1
+    failures = state["failures"]
+    state.update(
+        failures=0,
+        restarts=restarts,
+        restarts_total=state["restarts_total"] + 1,
+        next_restart=now + pause(restarts, policy),
+        next_alert=now + policy.remind if restarts == 1 else state["next_alert"],
+    )
+    return Decision(RESTART, f"unhealthy {failures} times in a row, restart {restarts}{cause}", state)
+
+
+def pause(restarts: int, policy: Policy) -> float:
+    """Seconds until the next restart may come."""
+    # The exponent is bounded: a service that is down for a year must not end in an overflow.
+    return min(policy.cap, policy.backoff * 2.0 ** min(restarts - 1, 32))

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._health import watch
+from hypothesis import given
+from hypothesis import strategies as st
+
+POLICY = watch.Policy(fall=3, rise=2, backoff=10, cap=60, remind=600)
+
+
+class Watched:
+    """A watch on a timer of one second, its state going through JSON between the runs."""
+
+    def __init__(self, policy: watch.Policy = POLICY) -> None:
+        self.policy = policy
+        self.text = "null"
+        self.now = 1.7e9
+
+    def runs(self, *healthy: bool | None, epoch: str = "boot") -> list[str]:
+        actions = []
+        for one in healthy:
+            decision = watch.step(json.loads(self.text), one, self.now, self.policy, epoch, "refused")
+            self.text = json.dumps(decision.state)
+            self.now += 1
+            actions.append(decision.action)
+        return actions
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return dict(json.loads(self.text))
+
+
+def test_nothing_is_done_about_a_healthy_service() -> None:
+    assert set(Watched().runs(*[True] * 50)) == {"nothing"}
+
+
+def test_fall_failures_in_a_row_restart_it() -> None:
+    assert Watched().runs(False, False, True, False, False, False) == ["nothing"] * 5 + ["restart"]
+
+
+def test_restarts_come_less_and_less_often_up_to_the_cap() -> None:
+    watched = Watched()
+    actions = watched.runs(*[False] * 400)
+    times = [number for number, action in enumerate(actions) if action == "restart"]
+    gaps = [later - earlier for earlier, later in zip(times, times[1:])]
+    assert gaps[:4] == [10, 20, 40, 60]
+    assert set(gaps[3:]) == {60}
+    assert watched.state["restarts_total"] == len(times)
+
+
+def test_help_is_called_for_once_in_a_while() -> None:
+    actions = Watched().runs(*[False] * 1300)
+    alerts = [number for number, action in enumerate(actions) if action == "alert"]
+    assert len(alerts) in (1, 2)
+    assert alerts[0] >= 600
+
+
+def test_a_recovery_forgets_the_restarts_but_only_one_that_lasts() -> None:
+    watched = Watched()
+    watched.runs(*[False] * 30)
+    assert watched.state["restarts"] == 2
+    watched.runs(True, False)
+    assert watched.state["restarts"] == 2
+    watched.runs(True, True)
+    assert watched.state["restarts"] == 0
+    assert watched.runs(False, False, False)[-1] == "restart"
+
+
+def test_no_verdict_changes_nothing() -> None:
+    watched = Watched()
+    watched.runs(False, False)
+    before = watched.state
+    assert watched.runs(None, None) == ["nothing", "nothing"]
+    assert watched.state == before
+
+
+def test_a_boot_or_another_release_begins_anew_and_keeps_the_total() -> None:
+    watched = Watched()
+    watched.runs(False, False, False)
+    assert watched.runs(False, epoch="next boot") == ["nothing"]
+    assert (watched.state["failures"], watched.state["restarts"], watched.state["restarts_total"]) == (1, 0, 1)
+
+
+def test_a_clock_that_was_set_back_delays_a_restart_by_the_cap_at_most() -> None:
+    watched = Watched()
+    watched.runs(False, False, False)
+    watched.now -= 1_000_000
+    assert "restart" in watched.runs(*[False] * (int(POLICY.cap) + 5))
+
+
+def test_the_message_names_the_cause() -> None:
+    decision = watch.step(None, False, 0, POLICY, why="10.0.0.1:80 refused the connection")
+    assert decision.message == "failure 1 of 3: 10.0.0.1:80 refused the connection"
+
+
+@pytest.mark.parametrize(
+    "state", [None, [], "x", {}, {"failures": "3"}, {"failures": -1}, {**watch.fresh(""), "good": True}]
+)
+def test_a_broken_state_is_a_fresh_one(state: Any) -> None:
+    assert watch.step(state, None, 0, POLICY).state == watch.fresh("")
+
+
+def test_years_of_failure_do_not_overflow() -> None:
+    assert watch.pause(10**9, POLICY) == POLICY.cap
+
+
+states = st.fixed_dictionaries(
+    {
+        key: st.floats(0, 1e9) if isinstance(value, float) else st.integers(0, 10**6)
+        for key, value in watch.fresh("").items()
+        if key != "epoch"
+    }
+)
+
+
+@given(states, st.lists(st.sampled_from([True, False, None]), max_size=30))
+def test_two_restarts_are_never_closer_than_the_back_off(state: dict[str, Any], healthy: list[bool | None]) -> None:
+    current: Any = {**state, "epoch": ""}
+    last = None
+    for number, one in enumerate(healthy):
+        decision = watch.step(current, one, float(number), watch.Policy(fall=1, rise=99, backoff=5, cap=20))
+        current = decision.state
+        if decision.action == "restart":
+            assert last is None or number - last >= 5
+            last = number
