@@ -90,7 +90,9 @@ def _build(source: Path, out: Path, ldflags: str, goarch: str) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".build-") as scratch:
         made = Path(scratch) / out.name
-        done = subprocess.run([*argv, "-o", str(made), "."], cwd=source, env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            [*argv, "-o", str(made), "."], cwd=source, env=env, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise BuildError(f"go build in {source.name} failed:\n{done.stderr.strip()}")
         made.replace(out)  # whole or not at all, also for a second build at the same time
@@ -99,7 +101,7 @@ def _build(source: Path, out: Path, ldflags: str, goarch: str) -> Path:
 
 
 def _go_version(go: Path, env: dict[str, str]) -> str:
-    done = subprocess.run([str(go), "env", "GOVERSION", "GOARCH"], env=env, capture_output=True, text=True)
+    done = subprocess.run([str(go), "env", "GOVERSION", "GOARCH"], env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BuildError(f"{go} does not run: {done.stderr.strip()}")
     return done.stdout

@@ -45,7 +45,7 @@ def step(text: str) -> Iterator[None]:
 def run(argv: Sequence[str], check: bool = True, timeout: float | None = None, stdin: str | None = None) -> str:
     """Run argv and return its standard output; a failure becomes a LabError with what the command said."""
     try:
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
     except FileNotFoundError as error:
         raise LabError(f"{argv[0]} is not installed. Fix: apt-get install the package that brings {argv[0]}") from error
     except subprocess.TimeoutExpired as error:
@@ -81,7 +81,10 @@ def machine_lock(name: str) -> Iterator[None]:
 def answers() -> bool:
     if shutil.which("docker") is None:
         return False
-    return subprocess.run(["docker", "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    return (
+        subprocess.run(["docker", "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
+        == 0
+    )
 
 
 def start() -> None:
@@ -149,5 +152,7 @@ def cgroup_version() -> str:
 
 
 def allows_privileged(image: str) -> bool:
-    done = subprocess.run(["docker", "run", "--rm", "--privileged", image, "/bin/true"], capture_output=True)
+    done = subprocess.run(
+        ["docker", "run", "--rm", "--privileged", image, "/bin/true"], capture_output=True, check=False
+    )
     return done.returncode == 0

@@ -96,7 +96,10 @@ def _from_debootstrap(suite: str, image: str) -> None:
 def _import(root: Path, image: str) -> None:
     packed = subprocess.Popen(["tar", "-C", str(root), "-c", "."], stdout=subprocess.PIPE)
     imported = subprocess.run(
-        ["docker", "import", "--change", 'CMD ["/sbin/init"]', "-", image], stdin=packed.stdout, capture_output=True
+        ["docker", "import", "--change", 'CMD ["/sbin/init"]', "-", image],
+        stdin=packed.stdout,
+        capture_output=True,
+        check=False,
     )
     if packed.wait() != 0 or imported.returncode != 0:
         raise LabError(f"docker import failed: {imported.stderr.decode(errors='replace').strip()}")

@@ -84,7 +84,10 @@ def wait_until_running(container: str) -> None:
     state = ""
     while time.monotonic() < deadline:
         asked = subprocess.run(
-            ["docker", "exec", container, "systemctl", "is-system-running"], capture_output=True, text=True
+            ["docker", "exec", container, "systemctl", "is-system-running"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         state = asked.stdout.strip()
         if state == "running":
@@ -193,7 +196,7 @@ def run_inside(command: list[str], suites: list[str], base: str) -> int:
     """Run command with the lab's environment; whatever engine this started is stopped afterwards."""
     try:
         inner = {**os.environ, **environment(suites, base), engine.HELD: "1"}
-        return subprocess.run(command, env=inner).returncode
+        return subprocess.run(command, env=inner, check=False).returncode
     finally:
         engine.stop()
 

@@ -51,7 +51,7 @@ def playbook(name: str, inventory: Path, variables: dict[str, Any], *flags: str,
     argv = ["ansible-playbook", str(path) if path.exists() else name, "-i", str(inventory)]
     argv += ["-e", json.dumps(variables), *flags]
     begun = time.monotonic()
-    done = subprocess.run(argv, env=environment(), cwd=CHECKOUT, capture_output=True, text=True)
+    done = subprocess.run(argv, env=environment(), cwd=CHECKOUT, capture_output=True, text=True, check=False)
     play = Play(done.returncode, time.monotonic() - begun, done.stdout + done.stderr)
     if log:
         with log.open("a") as stream:
@@ -63,7 +63,9 @@ def module(name: str, arguments: dict[str, Any], inventory: Path, *flags: str) -
     """Run one module on all hosts; return {host: result}."""
     argv = ["ansible", "all", "-i", str(inventory), "-m", name, "-a", json.dumps(arguments), *flags]
     extra = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"}
-    done = subprocess.run(argv, env={**environment(), **extra}, cwd=CHECKOUT, capture_output=True, text=True)
+    done = subprocess.run(
+        argv, env={**environment(), **extra}, cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
     if not done.stdout.lstrip().startswith("{"):
         raise RuntimeError(f"{' '.join(argv)} failed: {done.stderr or done.stdout}")
     hosts: dict[str, dict[str, Any]] = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]
