@@ -25,6 +25,7 @@ _VERSIONS = {
     "1.2": ssl.TLSVersion.TLSv1_2,
     "1.3": ssl.TLSVersion.TLSv1_3,
 }
+_PARTIAL_CHAIN = 0x80000  # OpenSSL: ca_file may name an intermediate authority; without a name before Python 3.10
 _VERIFY_WORDS = {
     10: "its certificate has expired",
     9: "its certificate is not valid yet",
@@ -40,18 +41,30 @@ _VERIFY_WORDS = {
 
 def context(options: Tls, alpn: Sequence[str] = ()) -> ssl.SSLContext:
     """The client side of TLS as the check wants it."""
-    try:
-        made = ssl.create_default_context(cafile=options.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise CheckFailed("tls", f"ca_file {options.ca_file}: {_words(error)}") from error
-    if not options.verify:
-        made.check_hostname = False
-        made.verify_mode = ssl.CERT_NONE
+    made = _verifying(options) if options.verify else _trusting()
     made.minimum_version = _VERSIONS[options.min_version]
     if alpn:
         made.set_alpn_protocols(list(alpn))
     if options.client_cert:
         _load_client(made, options)
+    return made
+
+
+def _verifying(options: Tls) -> ssl.SSLContext:
+    try:
+        made = ssl.create_default_context(cafile=options.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise CheckFailed("tls", f"ca_file {options.ca_file}: {_words(error)}") from error
+    # Python 3.13 became stricter about the form of certificates and laxer about where a chain may end: the same check
+    # says the same on every host.
+    made.verify_flags = ssl.VerifyFlags((made.verify_flags & ~ssl.VERIFY_X509_STRICT) | _PARTIAL_CHAIN)
+    return made
+
+
+def _trusting() -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
     return made
 
 
