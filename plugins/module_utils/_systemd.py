@@ -132,6 +132,15 @@ class Systemd:
             return set()
         return {int(port) for port in re.findall(r"^Listen=\S*?:?(\d+) \(Stream\)$", shown, re.MULTILINE)}
 
+    def stopping(self, name: str) -> list[str]:
+        """The socket and the instances of a service that PID 1 has been told to stop and has not stopped yet."""
+        jobs = [line.split() for line in self.call("list-jobs", "--plain", "--no-legend").splitlines()]
+        return [
+            job[1]
+            for job in jobs
+            if len(job) > 2 and job[2] == "stop" and (job[1] == f"{name}.socket" or job[1].startswith(f"{name}@"))
+        ]
+
     def active_instances(self, name: str) -> list[str]:
         """The instances of name@.service that run or try to."""
         listed = self.call("list-units", "--plain", "--no-legend", "--full", "--all", f"{name}@*.service", check=False)

@@ -26,11 +26,12 @@ _STAND_IN = "/bin/true"
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit as it should be. enabled None leaves its state alone."""
+    """A unit as it should be. enabled None leaves its state alone; started only ever starts it."""
 
     name: str
     content: str
     enabled: Optional[bool] = None
+    started: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,15 @@ class Plan:
     changes: Sequence[Change]
     enable: Sequence[str]
     disable: Sequence[str]
+    start: Sequence[str]
 
     @property
     def changed(self) -> bool:
-        return bool(self.changes or self.enable or self.disable)
+        return bool(self.changes or self.enable or self.disable or self.start)
 
     @property
     def changed_names(self) -> list[str]:
-        return sorted({c.name for c in self.changes} | set(self.enable) | set(self.disable))
+        return sorted({c.name for c in self.changes} | set(self.enable) | set(self.disable) | set(self.start))
 
 
 def read(name: str, root: str = UNIT_ROOT) -> Optional[str]:
@@ -81,6 +83,11 @@ def is_enabled(name: str) -> bool:
     return asked.returncode == 0
 
 
+def is_active(name: str) -> bool:
+    asked = subprocess.run(["systemctl", "is-active", "--quiet", name], check=False, capture_output=True)
+    return asked.returncode == 0
+
+
 def plan(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -> Plan:
     for name in [*(unit.name for unit in wanted), *absent]:
         validate_unit_name(name)
@@ -92,6 +99,7 @@ def plan(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -
         changes,
         enable=[u.name for u, now in switched if u.enabled and not now],
         disable=[u.name for u, now in switched if not u.enabled and now],
+        start=[u.name for u in wanted if u.started and not is_active(u.name)],
     )
 
 
@@ -143,13 +151,13 @@ def _analyze(paths: Sequence[str], folder: str) -> tuple[list[str], bool]:
 
 
 def apply(planned: Plan, root: str = UNIT_ROOT, systemd: Optional[Systemd] = None) -> None:
-    """Write all, reload once, then enable and disable."""
+    """Write all, reload once, then enable, disable and start."""
     if not planned.changed:
         return
     systemd = systemd or Systemd()
     gone = [c.name for c in planned.changes if c.after is None]
     if gone:
-        systemd.call("disable", "--quiet", *gone, check=False)
+        systemd.call("disable", "--quiet", "--now", *gone, check=False)
     for change in planned.changes:
         path = os.path.join(root, change.name)
         if change.after is None:
@@ -162,3 +170,5 @@ def apply(planned: Plan, root: str = UNIT_ROOT, systemd: Optional[Systemd] = Non
         systemd.call("enable", "--quiet", *planned.enable)
     if planned.disable:
         systemd.call("disable", "--quiet", *planned.disable)
+    if planned.start:
+        systemd.call("start", *planned.start)

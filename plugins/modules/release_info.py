@@ -31,6 +31,11 @@ options:
       - How many finished transactions to return, the newest first.
     type: int
     default: 10
+  answers:
+    description:
+      - How often to ask the release's health check, the one it was released with, in a row; V(0) for not at all.
+    type: int
+    default: 0
 seealso:
   - module: slipway.go.release
   - module: slipway.go.rollback
@@ -64,6 +69,42 @@ state:
   returned: success
   type: str
   sample: active (running)
+service:
+  description: The service's name.
+  returned: success
+  type: str
+  sample: shop
+since:
+  description: When the current release was committed, in seconds since the epoch.
+  returned: success
+  type: float
+  sample: 1789000000.123
+restarts:
+  description: How often systemd has restarted the current release by itself.
+  returned: success
+  type: int
+  sample: 0
+health:
+  description: V(pass), V(warn) or V(fail), by the health check where O(answers) asks it, else by systemd.
+  returned: success
+  type: str
+  sample: pass
+message:
+  description: What the health is based on.
+  returned: success
+  type: str
+  sample: http://127.0.0.1:8080/readyz answers 200
+p99:
+  description: The 99th percentile of the answers' time in seconds; V(null) where none was asked for.
+  returned: success
+  type: float
+  sample: 0.0021
+bad:
+  description: The ids of releases on the host that failed, or that somebody rolled back from.
+  returned: success
+  type: list
+  elements: str
+  sample: [2.0.1-aa00bb11cc]
 running:
   description: The units of all instances that run; two only while a swap is on.
   returned: success
@@ -97,34 +138,32 @@ history:
       swap_seconds: 0.446
 """
 
-from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _door
-from ansible_collections.slipway.go.plugins.module_utils._release.model import validate_name
-from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store
-from ansible_collections.slipway.go.plugins.module_utils._systemd import Systemd
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.model import Settings, validate_name
+from ansible_collections.slipway.go.plugins.module_utils._release.operate import Operator
+from ansible_collections.slipway.go.plugins.module_utils._release.store import load_settings
+
+
+def settings(name: str, root: str) -> Settings:
+    """How the last release was treated; before a first one, only where it would be."""
+    try:
+        return load_settings(name)
+    except SlipwayError as error:
+        if error.code != "unknown_service":
+            raise
+        return Settings(validate_name(name), root)
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    name = validate_name(module.params["name"])
-    layout = Layout(name, module.params["root"] or f"/opt/{name}")
-    store, systemd = Store(layout), Systemd()
-    current = layout.current_id()
-    in_flight = store.load()
-    outcomes = store.outcomes()
-    return {
-        "changed": False,
-        "current": current,
-        "last_good": layout.last_good_id(),
-        "version": layout.manifest(current).get("version") if current else None,
-        "state": systemd.show(layout.instance(current)).describe() if current else "never released",
-        "running": systemd.active_instances(name),
-        "in_flight": asdict(in_flight) if in_flight else None,
-        "releases": layout.staged(),
-        "history": outcomes[::-1][: module.params["history"]],
-    }
+    name = module.params["name"]
+    operator = Operator(settings(name, module.params["root"] or f"/opt/{name}"))
+    told = operator.status(module.params["answers"])
+    history = operator.store.outcomes()[::-1][: module.params["history"]]
+    return {"changed": False, **told, "history": history}
 
 
 def main() -> None:
@@ -133,6 +172,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "root": {"type": "path"},
             "history": {"type": "int", "default": 10},
+            "answers": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )

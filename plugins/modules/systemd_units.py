@@ -16,7 +16,7 @@ description:
     aside. Only when every one is accepted are they written, and systemd is reloaded once.
   - A line that systemd would ignore is an error, because a sandbox that is ignored is not in force. A directive that
     this host's systemd is too old to know is a warning.
-  - Nothing is started, stopped or restarted.
+  - Nothing that runs is restarted. A unit that has to go is stopped first.
 extends_documentation_fragment:
   - slipway.go.attributes
 attributes:
@@ -46,6 +46,11 @@ options:
         description:
           - Whether the unit starts at boot. Leave it out for units that have no C([Install]) section.
         type: bool
+      started:
+        description:
+          - Whether to start the unit when it is not active, which suits a timer. It is never restarted.
+        type: bool
+        default: false
   absent:
     description:
       - File names of units that must not be there, for example those of a strategy the service no longer uses.
@@ -114,6 +119,7 @@ def main() -> None:
         "name": {"type": "str", "required": True},
         "content": {"type": "str", "required": True},
         "enabled": {"type": "bool"},
+        "started": {"type": "bool", "default": False},
     }
     module = AnsibleModule(
         argument_spec={

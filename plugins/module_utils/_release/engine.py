@@ -164,6 +164,7 @@ class Swap:
         self._gate.soak(self._gate.serving(self._txn.to), self._started, self._settings.soak_time)
 
     def _commit(self) -> None:
+        self._store.save_settings(self._settings)
         commit(self._layout, self._store, self._txn, swap_seconds=round(swap_seconds(self.phases), 3))
         self._systemd.start_and_wait(f"{self._layout.name}.service")
 
@@ -345,6 +346,13 @@ class Engine:
                 return Outcome(False, self._layout.current_id(), None, "none")
             strategy = str(self._layout.manifest(target).get("strategy", "restart"))
             return self._swap(target, strategy, "rollback", {})
+
+    def recover(self) -> Optional[str]:
+        """Finish or undo what a run that was cut short has left; return the release it was about, if any."""
+        with self._store.locked(self._settings.lock_timeout):
+            left = self._store.load()
+            self._recover()
+            return left.to if left else None
 
     def _rollback_target(self, wanted: Optional[str]) -> Optional[str]:
         """The release a rollback would go to; None when it has been done already."""

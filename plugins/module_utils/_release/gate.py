@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Mapping, Optional
 
 from .. import _sockets
 from .._errors import SlipwayError
 from .._health.check import Check, parse_check
+from .._health.result import CheckResult
 from .._health.runner import attempt
+from .._health.runner import run as judge
 from .._systemd import Systemd, UnitState
 from .store import Layout
 
@@ -74,6 +76,14 @@ class Gate:
             spec["identity"] = {"executable": self._layout.binary(release_id), "shared": shared}
         return parse_check(spec)
 
+    def look(self, subject: Subject, answers: int = 1) -> Optional[CheckResult]:
+        """Ask that many times in a row and judge; None where there is no health check."""
+        if subject.check is None:
+            return None
+        return judge(
+            replace(subject.check, rise=answers, fall=1, interval=0.0, deadline=answers * subject.check.timeout)
+        )
+
     def wait_healthy(self, subject: Subject, started: UnitState) -> None:
         """Return once the instance has passed `rise` checks in a row; raise when it dies or the deadline passes."""
         if subject.check is None:
@@ -83,7 +93,8 @@ class Gate:
         while passes < self.pace.rise:
             self._stable(subject, started)
             answer = attempt(subject.check, deadline)
-            passes = passes + 1 if answer.state != "fail" else 0
+            if answer.counts:
+                passes = passes + 1 if answer.state != "fail" else 0
             if answer.state == "fail":
                 last = f"{answer.reason}: {answer.message}"
             if passes < self.pace.rise:
@@ -103,7 +114,7 @@ class Gate:
             self._stable(subject, started)
             if subject.check is not None:
                 answer = attempt(subject.check)
-                failures = failures + 1 if answer.state == "fail" else 0
+                failures = failures + 1 if answer.state == "fail" and answer.counts else 0
                 if failures >= self.pace.fall:
                     raise SlipwayError(
                         "unhealthy_in_soak",

@@ -16,7 +16,7 @@ from .._errors import SlipwayError
 
 STRATEGIES = ("socket", "restart")
 RESERVED_NAMES = frozenset(("systemd", "ssh", "sshd", "dbus", "slipway"))
-RESERVED_SUFFIXES = ("-guard", "-rehearsal")  # units of a service beside its releases
+RESERVED_SUFFIXES = ("-guard", "-rehearsal", "-watch", "-alert")  # units of a service beside its releases
 MAX_NAME = 31
 MAX_VERSION = 100
 DIGEST_LENGTH = 10

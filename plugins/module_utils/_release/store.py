@@ -18,6 +18,7 @@ from typing import Any, Iterator, Optional
 
 from .. import _files
 from .._errors import SlipwayError
+from .model import Settings, validate_name
 
 STATE_ROOT = "/var/lib/slipway"
 CONFIG_ROOT = "/etc"
@@ -127,6 +128,7 @@ class Store:
         self.layout = layout
         self._state = os.path.join(layout.state, "state.json")
         self._journal = os.path.join(layout.state, "journal.jsonl")
+        self._settings = os.path.join(layout.state, "settings.json")
         self._lock = os.path.join(layout.state, "lock")
 
     @contextlib.contextmanager
@@ -191,6 +193,10 @@ class Store:
             os.unlink(self._state)
             _files.fsync_directory(self.layout.state)
 
+    def save_settings(self, settings: Settings) -> None:
+        """Keep how the service is treated, for the tool on the host. A health check may hold secrets: root only."""
+        _files.write_atomic(self._settings, json.dumps(asdict(settings)) + "\n", 0o600)
+
     def record(self, event: str, **details: Any) -> None:
         """Append one event to the journal and make it durable."""
         entry = {"time": round(time.time(), 3), "event": event, **details}
@@ -232,6 +238,30 @@ class Store:
             elif event.get("kind") == "release" and not event.get("interrupted"):
                 found[release] = event
         return found
+
+
+def load_settings(name: str, state_root: str = STATE_ROOT) -> Settings:
+    """How the last release of this service was treated."""
+    path = os.path.join(state_root, validate_name(name), "settings.json")
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return Settings(**json.load(stream))
+    except FileNotFoundError:
+        raise SlipwayError(
+            "unknown_service", f"{name} has never been released on this host.", "slipway status lists the services"
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise SlipwayError(
+            "damaged_settings", f"{path} is not readable: {error}.", "release the service again"
+        ) from error
+
+
+def services(state_root: str = STATE_ROOT) -> list[str]:
+    """The names of all services that have been released on this host."""
+    try:
+        return sorted(e.name for e in os.scandir(state_root) if os.path.exists(os.path.join(e.path, "settings.json")))
+    except FileNotFoundError:
+        return []
 
 
 def _who() -> str:

@@ -1,0 +1,53 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's half of slipway.go.tool: builds the tool and has ansible.builtin.copy put it on the host."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.slipway.go.plugins.module_utils import _tool
+
+DEFAULT_PATH = "/usr/local/sbin/slipway"
+
+
+class ActionModule(ActionBase):
+    """One round trip where the host has the tool already."""
+
+    TRANSFERS_FILES = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        validated, arguments = self.validate_argument_spec(
+            {"path": {"type": "path", "default": "/usr/local/sbin/slipway"}}
+        )
+        del validated
+        descriptor, built = tempfile.mkstemp(prefix="slipway-")
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(_tool.build(os.path.dirname(os.path.abspath(_tool.__file__))))
+            copied = self._copy(built, arguments["path"], task_vars)
+        finally:
+            os.unlink(built)
+        copied.pop("diff", None)
+        return {**result, **copied}
+
+    def _copy(self, source: str, target: str, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        task = self._task.copy()
+        task.args = {"src": source, "dest": target, "owner": "root", "group": "root", "mode": "0755"}
+        copy = self._shared_loader_obj.action_loader.get(
+            "ansible.legacy.copy",
+            task=task,
+            connection=self._connection,
+            play_context=self._play_context,
+            loader=self._loader,
+            templar=self._templar,
+            shared_loader_obj=self._shared_loader_obj,
+        )
+        answer: dict[str, Any] = copy.run(task_vars=task_vars)
+        return answer

@@ -1,0 +1,76 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: status_table
+short_description: Render the state of services on hosts as one table
+version_added: 0.1.0
+author:
+  - Slipway maintainers (@slipway)
+description:
+  - Takes what M(slipway.go.release_info) has returned for each host, and gives one line a host.
+  - A host that did not answer counts as down.
+options:
+  _input:
+    description:
+      - A dictionary of host names and the registered results of M(slipway.go.release_info).
+    type: dict
+    required: true
+  service:
+    description:
+      - The service's name, for hosts that did not answer.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show the table
+  ansible.builtin.debug:
+    msg: "{{ (results | slipway.go.status_table(service='shop')).table }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The table and the names of the hosts on which the service does not serve.
+  type: dict
+  contains:
+    table:
+      description: The table, its lines separated by line breaks.
+      type: str
+    down:
+      description: The hosts, as C(HOST/SERVICE).
+      type: list
+      elements: str
+  sample:
+    table: "HOST  SERVICE  RELEASE"
+    down: [web2/shop]
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.slipway.go.plugins.module_utils._health import status
+
+
+def row(host: str, service: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    if told.get("unreachable") or told.get("failed") or "health" not in told:
+        return {"host": host, "service": service, "health": "unknown", "message": told.get("msg") or "did not answer"}
+    shown = {key: told.get(key) for key in ("service", "commit", "since", "health", "p99", "restarts", "message")}
+    return {"host": host, "release": told.get("current"), **shown}
+
+
+def status_table(results: Any, service: str) -> dict[str, Any]:
+    if not isinstance(results, Mapping):
+        raise AnsibleFilterError(f"status_table takes a dictionary of hosts, not {type(results).__name__}")
+    rows = [row(str(host), service, told) for host, told in results.items()]
+    return {"table": status.render_status_table(rows, time.time()), "down": status.down(rows)}
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., dict[str, Any]]]:
+        return {"status_table": status_table}

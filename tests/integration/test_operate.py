@@ -1,0 +1,119 @@
+"""A service looked after without Ansible: the tool on the host, its watch, and the status table."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SERVICE = "desk"
+PORT = 8090
+
+
+def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
+    return {
+        "service_name": SERVICE,
+        "service_listen": [str(PORT)],
+        "service_watch_interval": 1,
+        "service_watch_fall": 2,
+        "service_watch_alert": ["/usr/bin/touch", "/run/alerted"],
+        "service_watch_metrics": "/run/textfiles",
+        "release_version": version,
+        "release_src": str(binaries / f"shop-{version}"),
+        "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 6, "timeout": 1},
+        "release_soak_time": 0,
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def released(fleet: Any, binaries: Path) -> Any:
+    for host in fleet.hosts:
+        host.run("mkdir", "-p", "/run/textfiles")
+    for version in ("1.0.0", "2.0.0"):
+        done = fleet.play("site", variables(binaries, version))
+        assert done.code == 0, done.output
+    return fleet
+
+
+def wait_for(what: Any, seconds: float = 60) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if what():
+            return True
+        time.sleep(0.3)
+    return False
+
+
+def test_the_operator_takes_a_release_back_on_the_host(released: Any) -> None:
+    host = released.hosts[0]
+    assert "health    pass" in host.run("slipway", "status", SERVICE)
+    assert "1.0.0-" in host.run("slipway", "rollback", SERVICE)
+    assert host.current(SERVICE).startswith("1.0.0-")
+    assert "serves already" in host.run("slipway", "rollback", SERVICE)
+    told = json.loads(host.run("slipway", "status", SERVICE, "--json"))[0]
+    assert (told["health"], len(told["bad"])) == ("pass", 1)
+    assert host.run("slipway", "history", SERVICE).splitlines()[0].endswith("by a rollback")
+
+
+def test_the_status_table_and_its_verdict(released: Any, binaries: Path) -> None:
+    good = released.play("status", variables(binaries, "1.0.0"))
+    assert good.code == 0, good.output
+    assert "pass" in good.output
+    victim = released.hosts[1]
+    victim.run("systemctl", "stop", SERVICE)
+    bad = released.play("status", variables(binaries, "1.0.0"))
+    victim.run("systemctl", "start", SERVICE)
+    assert bad.code != 0
+    assert f"{victim.name}/{SERVICE}: systemd says inactive" in " ".join(bad.output.split())
+
+
+def test_the_watch_restarts_a_release_that_hangs_and_tells(released: Any) -> None:
+    """SIGSTOP: systemd calls it active, it accepts, and it never answers."""
+    host = released.hosts[1]
+    unit = host.run("systemctl", "list-units", "--plain", "--no-legend", f"{SERVICE}@*").split()[0]
+    before = host.run("systemctl", "show", "--property=MainPID", "--value", unit)
+    host.run("rm", "-f", "/run/alerted")
+    host.run("kill", "-STOP", before)
+    assert wait_for(lambda: host.run("systemctl", "show", "--property=MainPID", "--value", unit) not in (before, "0"))
+    assert wait_for(lambda: "health    pass" in host.run("slipway", "status", SERVICE, check=False))
+    assert wait_for(lambda: host.exists("/run/alerted"))
+    journal = host.run("cat", f"/var/lib/slipway/{SERVICE}/journal.jsonl")
+    assert journal.count('"watch_restart"') == 1
+
+
+def test_the_watch_writes_metrics(released: Any) -> None:
+    host = released.hosts[0]
+    path = f"/run/textfiles/slipway-{SERVICE}.prom"
+    assert wait_for(lambda: host.exists(path))
+    text = host.run("cat", path)
+    assert f'slipway_release_info{{service="{SERVICE}",release="{host.current(SERVICE)}"' in text
+    assert f'slipway_swaps_total{{service="{SERVICE}",result="committed"}}' in text
+
+
+def test_the_watch_leaves_a_stopped_service_alone(released: Any) -> None:
+    host = released.hosts[0]
+    host.run("systemctl", "stop", SERVICE)
+    host.run("slipway", "watch", SERVICE, "--fall", "1")
+    assert host.run("systemctl", "is-active", f"{SERVICE}.service", check=False) == "inactive"
+    host.run("systemctl", "start", SERVICE)
+    assert "health    pass" in host.run("slipway", "status", SERVICE)
+
+
+def test_a_boot_settles_what_was_interrupted(released: Any) -> None:
+    """The state a power cut leaves in a swap: `current` is turned, nothing is committed."""
+    host = released.hosts[1]
+    good = host.current(SERVICE)
+    other = next(
+        name for name in host.run("ls", f"/opt/{SERVICE}/releases").split() if name != good and name.startswith("1.0.0")
+    )
+    left = {"txn": "x", "phase": "DRAIN", "to": other, "source": good, "strategy": "socket", "started": 1.0}
+    host.run("sh", "-c", f"echo '{json.dumps(left)}' > /var/lib/slipway/{SERVICE}/state.json")
+    host.run("ln", "-sfn", f"releases/{other}", f"/opt/{SERVICE}/current")
+    host.run("systemctl", "restart", "slipway-recover.service")
+    assert host.current(SERVICE) == good
+    assert not host.exists(f"/var/lib/slipway/{SERVICE}/state.json")
+    assert "health    pass" in host.run("slipway", "status", SERVICE)

@@ -1,0 +1,29 @@
+"""One line a host; whoever did not answer is down."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.slipway.go.plugins.filter.status_table import status_table
+
+GOOD = {"service": "shop", "current": "2.0.0-aa00bb11cc", "since": 1.0, "health": "pass", "p99": 0.002, "restarts": 0}
+
+
+def test_hosts_that_serve_and_hosts_that_do_not() -> None:
+    told = {
+        "web1": GOOD,
+        "web2": {**GOOD, "health": "fail", "message": "readyz answers 503"},
+        "web3": {"unreachable": True, "msg": "no route to host"},
+    }
+    found = status_table(told, "shop")
+    assert found["down"] == ["web2/shop", "web3/shop"]
+    lines = found["table"].splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["web1", "web2", "web3"]
+    assert "2.0.0-aa00bb11cc" in lines[1]
+    assert "web2/shop: readyz answers 503" in found["table"]
+    assert "web3/shop: no route to host" in found["table"]
+
+
+def test_anything_but_a_dictionary_is_an_error() -> None:
+    with pytest.raises(AnsibleFilterError):
+        status_table(["web1"], "shop")

@@ -1,0 +1,114 @@
+"""What the tool on the host says, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils import _cli
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+
+STATUS: dict[str, Any] = {
+    "service": "shop",
+    "current": "2.0.0-aa00bb11cc",
+    "last_good": "2.0.0-aa00bb11cc",
+    "since": 1.0,
+    "state": "active (running)",
+    "health": "pass",
+    "message": "readyz answers 200",
+    "p99": 0.0021,
+    "in_flight": None,
+    "releases": ["1.0.0-0011223344", "2.0.0-aa00bb11cc", "3.0.0-99887766ff"],
+    "bad": ["3.0.0-99887766ff"],
+}
+
+
+class FakeOperator:
+    def __init__(self, **changed: Any) -> None:
+        self.told = {**STATUS, **changed}
+
+    def status(self) -> dict[str, Any]:
+        return self.told
+
+
+@pytest.fixture(autouse=True)
+def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_cli.os, "geteuid", lambda: 0)
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
+    monkeypatch.setattr(_cli, "services", lambda: ["shop"])
+    monkeypatch.setattr(_cli, "operator", lambda name: FakeOperator(**changed))
+
+
+def test_status_names_what_runs_and_what_there_is(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    serve(monkeypatch)
+    assert _cli.main(["status"]) == _cli.OK
+    said = capsys.readouterr().out
+    assert "shop: 2.0.0-aa00bb11cc since" in said
+    assert "health    pass, p99 2.1 ms: readyz answers 200" in said
+    assert "2.0.0-aa00bb11cc  (current, last good)" in said
+    assert "3.0.0-99887766ff  (bad)" in said
+
+
+def test_status_fails_when_a_service_is_down(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    serve(monkeypatch, health="fail", message="refused", p99=None)
+    assert _cli.main(["status", "shop", "--json"]) == _cli.FAILED
+    assert json.loads(capsys.readouterr().out)[0]["health"] == "fail"
+
+
+def test_an_interrupted_swap_is_shown_with_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    serve(monkeypatch, in_flight={"phase": "SOAK", "to": "3.0.0-99887766ff"})
+    _cli.main(["status"])
+    assert "IN FLIGHT SOAK to 3.0.0-99887766ff: slipway recover" in capsys.readouterr().out
+
+
+def test_a_host_without_services_is_not_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(_cli, "services", list)
+    assert _cli.main(["status"]) == _cli.OK
+    assert "no service has been released" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "error", [SlipwayError("locked", "busy.", "wait"), PermissionError(13, "Permission denied", "/x")]
+)
+def test_a_failure_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Any, error: Exception) -> None:
+    def fail(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(_cli, "operator", fail)
+    assert _cli.main(["rollback", "shop"]) == _cli.FAILED
+    said = capsys.readouterr().err
+    assert said.startswith("slipway: ")
+    assert said.count("\n") == 1
+
+
+def test_only_root(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(_cli.os, "geteuid", lambda: 1000)
+    assert _cli.main(["status"]) == _cli.USAGE
+    assert "only root" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["rollback"], ["history"], ["watch"]])
+def test_wrong_usage(argv: list[str], capsys: Any) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        _cli.main(argv)
+    assert stopped.value.code == _cli.USAGE
+
+
+def test_services_are_found_by_their_settings(tmp_path: Path) -> None:
+    from ansible_collections.slipway.go.plugins.module_utils._release import store
+
+    for name in ("shop", "blog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "settings.json").write_text(json.dumps({"name": name, "root": f"/opt/{name}"}))
+    (tmp_path / "deadman").mkdir()
+    assert store.services(str(tmp_path)) == ["blog", "shop"]
+    assert store.load_settings("shop", str(tmp_path)).root == "/opt/shop"
+    with pytest.raises(SlipwayError, match="never been released"):
+        store.load_settings("other", str(tmp_path))
+    (tmp_path / "shop" / "settings.json").write_text("{")
+    with pytest.raises(SlipwayError, match="not readable"):
+        store.load_settings("shop", str(tmp_path))
