@@ -59,9 +59,13 @@ def validate_version(version: str) -> str:
     return version
 
 
+def is_release_id(name: str) -> bool:
+    return _RELEASE_ID.fullmatch(name) is not None
+
+
 def validate_release_id(release_id: str) -> str:
     """Return the id if it has the form <version>-<10 hex>; it becomes a path and a unit instance."""
-    if not _RELEASE_ID.fullmatch(release_id):
+    if not is_release_id(release_id):
         raise SlipwayError(
             "invalid_release", f"{release_id!r} is not a release id.", "use an id from slipway.go.release_info"
         )
