@@ -293,6 +293,7 @@ class Engine:
         self._layout = layout or Layout(settings.name, settings.root)
         self._store = Store(self._layout)
         self._systemd = systemd or Systemd()
+        Gate(self._layout, self._systemd, settings.health, "socket")  # refuses bad options before anything happens
 
     def predict(self, spec: Spec) -> Outcome:
         """Check everything a release needs and say what it would do; change nothing."""
@@ -445,7 +446,6 @@ class Engine:
             self._systemd.call("reset-failed", left, check=False)
 
     def _preflight(self, spec: Spec) -> None:
-        Gate(self._layout, self._systemd, self._settings.health, spec.strategy)
         own_ports = self._systemd.socket_ports(f"{self._layout.name}.socket")
         found = preflight.problems(spec, self._layout, own_ports)
         if found:
