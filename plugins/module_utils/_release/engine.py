@@ -10,6 +10,7 @@ boot, knows how far the one before it came. Everything from INTENT to SOAK is un
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
@@ -103,8 +104,8 @@ class Swap:
         """Walk the strategy's phases; when one fails, restore `source` and raise what happened."""
         for phase in SWAP[self._txn.strategy]:
             begun = time.monotonic()
-            self._enter(phase)
             try:
+                self._enter(phase)
                 self._steps[phase]()
             except (SlipwayError, OSError) as error:
                 raise self._undo(phase, error) from error
@@ -175,7 +176,8 @@ class Swap:
                 f"{self._txn.to} serves, but the last step failed: {reason}",
                 "run the same release again",
             )
-        self._store.record("rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason)
+        with contextlib.suppress(OSError):  # a full disk must not keep the old release from coming back
+            self._store.record("rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason)
         try:
             serving = restore(self._settings, self._layout, self._store, self._systemd, self._txn, reason)
         except (SlipwayError, OSError) as failure:
