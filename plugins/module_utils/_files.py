@@ -43,14 +43,26 @@ def write_new(path: str, content: str, mode: int, gid: int = -1) -> None:
         stream.write(content.encode())
 
 
-def write_atomic(path: str, content: str, mode: int, gid: int = -1) -> None:
-    """Replace path as a whole: readers see the old content or the new, and so does the next boot."""
+@contextlib.contextmanager
+def _aside(path: str) -> Iterator[str]:
+    """A name beside path for what is to replace it in one rename(2); nothing stays there when that fails."""
     temporary = f"{path}.tmp-{os.getpid()}"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
-    write_new(temporary, content, mode, gid)
-    os.rename(temporary, path)
+    try:
+        yield temporary
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
     fsync_directory(os.path.dirname(path))
+
+
+def write_atomic(path: str, content: str, mode: int, gid: int = -1) -> None:
+    """Replace path as a whole: readers see the old content or the new, and so does the next boot."""
+    with _aside(path) as temporary:
+        write_new(temporary, content, mode, gid)
 
 
 def copy_hashed(source: str, target: str, mode: int, gid: int = -1) -> str:
@@ -74,12 +86,8 @@ def sha256_file(path: str) -> str:
 
 def flip_symlink(link: str, target: str) -> None:
     """Point link at target in one rename(2): no moment without a link."""
-    temporary = f"{link}.tmp-{os.getpid()}"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
-    os.symlink(target, temporary)
-    os.rename(temporary, link)
-    fsync_directory(os.path.dirname(link))
+    with _aside(link) as temporary:
+        os.symlink(target, temporary)
 
 
 def remove_link(link: str) -> None:

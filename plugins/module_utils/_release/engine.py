@@ -10,6 +10,7 @@ boot, knows how far the one before it came. Everything from INTENT to SOAK is un
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
@@ -103,8 +104,8 @@ class Swap:
         """Walk the strategy's phases; when one fails, restore `source` and raise what happened."""
         for phase in SWAP[self._txn.strategy]:
             begun = time.monotonic()
-            self._enter(phase)
             try:
+                self._enter(phase)
                 self._steps[phase]()
             except (SlipwayError, OSError) as error:
                 raise self._undo(phase, error) from error
@@ -176,7 +177,8 @@ class Swap:
                 f"{self._txn.to} serves, but the last step failed: {reason}",
                 "run the same release again",
             )
-        self._store.record("rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason)
+        with contextlib.suppress(OSError):  # a full disk must not keep the old release from coming back
+            self._store.record("rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason)
         try:
             serving = restore(self._settings, self._layout, self._store, self._systemd, self._txn, reason)
         except (SlipwayError, OSError) as failure:
@@ -294,6 +296,7 @@ class Engine:
         self._layout = layout or Layout(settings.name, settings.root)
         self._store = Store(self._layout)
         self._systemd = systemd or Systemd()
+        Gate(self._layout, self._systemd, settings.health, "socket")  # refuses bad options before anything happens
 
     def predict(self, spec: Spec) -> Outcome:
         """Check everything a release needs and say what it would do; change nothing."""
@@ -453,7 +456,6 @@ class Engine:
             self._systemd.call("reset-failed", left, check=False)
 
     def _preflight(self, spec: Spec) -> None:
-        Gate(self._layout, self._systemd, self._settings.health, spec.strategy)
         own_ports = self._systemd.socket_ports(f"{self._layout.name}.socket")
         found = preflight.problems(spec, self._layout, own_ports)
         if found:

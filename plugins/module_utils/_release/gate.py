@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import Any, Mapping, Optional
@@ -44,6 +45,23 @@ class Subject:
     check: Optional[Check]
 
 
+def parse_pace(health: Mapping[str, Any]) -> Pace:
+    """The four keys of release_health that are not the check's own; an unset one has its default."""
+    values: dict[str, float] = {}
+    for key, default in PACE.items():
+        given = health.get(key)
+        try:
+            value = default if given is None else float(given)
+        except (TypeError, ValueError):
+            value = math.nan
+        whole = key in ("rise", "fall")
+        if not (1 if whole else 0) <= value < math.inf or (whole and value != int(value)):
+            least = "a whole number, 1 or more" if whole else "seconds, 0 or more"
+            raise SlipwayError("invalid_health", f"release_health.{key} is {given!r}.", f"give {least}")
+        values[key] = value
+    return Pace(values["interval"], int(values["rise"]), int(values["fall"]), values["deadline"])
+
+
 class Gate:
     """Watches one instance through systemd and through its health check."""
 
@@ -51,8 +69,7 @@ class Gate:
         self._layout = layout
         self._systemd = systemd
         self._shared = strategy == "socket"
-        values = {key: health.get(key, default) for key, default in PACE.items()}
-        self.pace = Pace(float(values["interval"]), int(values["rise"]), int(values["fall"]), float(values["deadline"]))
+        self.pace = parse_pace(health)
         self._health = {key: value for key, value in health.items() if key not in PACE}
         self.serving("0-0000000000")
 
@@ -107,7 +124,7 @@ class Gate:
                 time.sleep(self.pace.interval)
 
     def soak(self, subject: Subject, started: UnitState, seconds: float) -> None:
-        """Raise unless the instance stays up and healthy for that long."""
+        """Raise unless the instance stays up and healthy for that long, and is so in the end."""
         deadline = time.monotonic() + seconds
         failures = 0
         while True:
@@ -122,7 +139,7 @@ class Gate:
                         f"({answer.reason}: {answer.message}).",
                         f"see journalctl -u '{subject.unit}'",
                     )
-            if time.monotonic() >= deadline:
+            if failures == 0 and time.monotonic() >= deadline:
                 return
             time.sleep(min(self.pace.interval, max(deadline - time.monotonic(), 0.01)))
 

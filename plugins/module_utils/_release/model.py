@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional
@@ -22,16 +23,17 @@ MAX_VERSION = 100
 DIGEST_LENGTH = 10
 
 # One name is a unit, a Linux user (useradd(8)), a directory and a syslog identifier: the strictest of the four rules.
-_NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
-_VERSION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+~-]*$")
-_ENVIRONMENT_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
-_RELEASE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{10}$")
-_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VALUE = re.compile("[^\n\0\ud800-\udfff]*")
+_RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{10}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def validate_name(name: str) -> str:
     """Return a service name that systemd, useradd and the file system all accept."""
-    if not _NAME.match(name) or len(name) > MAX_NAME:
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise SlipwayError(
             "invalid_name",
             f"service_name {name!r} is not a usable service name.",
@@ -48,7 +50,7 @@ def validate_version(version: str) -> str:
     """Return a version that can be part of a path and of a unit name."""
     if not version:
         raise SlipwayError("invalid_version", "release_version is empty.", "set it to the version of the artefact")
-    if not _VERSION.match(version) or len(version) > MAX_VERSION:
+    if not _VERSION.fullmatch(version) or len(version) > MAX_VERSION:
         raise SlipwayError(
             "invalid_version",
             f"release_version {version!r} cannot name a release.",
@@ -57,9 +59,13 @@ def validate_version(version: str) -> str:
     return version
 
 
+def is_release_id(name: str) -> bool:
+    return _RELEASE_ID.fullmatch(name) is not None
+
+
 def validate_release_id(release_id: str) -> str:
     """Return the id if it has the form <version>-<10 hex>; it becomes a path and a unit instance."""
-    if not _RELEASE_ID.match(release_id):
+    if not is_release_id(release_id):
         raise SlipwayError(
             "invalid_release", f"{release_id!r} is not a release id.", "use an id from slipway.go.release_info"
         )
@@ -70,7 +76,7 @@ def parse_checksum(checksum: str) -> str:
     """Return the hexadecimal SHA-256 of 'sha256:HEX' or 'HEX'."""
     algorithm, separator, value = checksum.strip().rpartition(":")
     value = value.lower()
-    if (separator and algorithm.lower() != "sha256") or not _SHA256.match(value):
+    if (separator and algorithm.lower() != "sha256") or not _SHA256.fullmatch(value):
         raise SlipwayError(
             "invalid_checksum",
             f"release_checksum {checksum!r} is not a SHA-256.",
@@ -82,19 +88,18 @@ def parse_checksum(checksum: str) -> str:
 def render_environment(variables: Mapping[str, object]) -> str:
     """Render an environment file as systemd.exec(5) reads it; every value is quoted, so no value can end a line."""
     lines = []
-    for name in sorted(variables):
-        value = variables[name]
+    for name, value in sorted(((str(name), value) for name, value in variables.items()), key=lambda pair: pair[0]):
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        if not _ENVIRONMENT_NAME.match(name):
+        if not _ENVIRONMENT_NAME.fullmatch(name):
             raise SlipwayError(
                 "invalid_environment",
                 f"environment variable name {name!r} is not valid.",
                 "use letters, digits and '_', not starting with a digit",
             )
-        if "\n" in text or "\0" in text:
+        if not _VALUE.fullmatch(text):
             raise SlipwayError(
                 "invalid_environment",
-                f"the value of environment variable {name} has a line break or a NUL.",
+                f"the value of environment variable {name} has a line break, a NUL, or what UTF-8 cannot hold.",
                 "put such a value into a configuration file (service_config_files)",
             )
         escaped = re.sub(r'(["\\$`])', r"\\\1", text)
@@ -127,15 +132,18 @@ class Settings:
 
     def __post_init__(self) -> None:
         validate_name(self.name)
-        if not self.root.startswith("/") or "/../" in f"{self.root}/":
-            raise SlipwayError("invalid_root", f"service_root {self.root!r} is not an absolute path.", "use /opt/NAME")
+        if not self.root.startswith("/") or "/../" in f"{self.root}/" or not self.root.strip("/."):
+            raise SlipwayError(
+                "invalid_root", f"service_root {self.root!r} is not the absolute path of a directory.", "use /opt/NAME"
+            )
         if self.keep < 2:
             raise SlipwayError(
                 "invalid_keep", f"release_keep is {self.keep}.", "keep at least 2: the current and the last good"
             )
         for option in ("start_timeout", "drain_timeout", "soak_time", "lock_timeout"):
-            if getattr(self, option) < 0:
-                raise SlipwayError("invalid_duration", f"release_{option} is negative.", "give seconds, 0 or more")
+            value = getattr(self, option)
+            if not 0 <= value < math.inf:
+                raise SlipwayError("invalid_duration", f"release_{option} is {value}.", "give seconds, 0 or more")
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,8 @@ def _unit_digests(layout: Layout) -> dict[str, str]:
 def content(spec: Spec, layout: Layout) -> Content:
     """What this release would be on this host: the artefact, and the configuration as the host has it now."""
     shared = _text(os.path.join(layout.config, "environment"))
+    if shared and not shared.endswith("\n"):
+        shared += "\n"
     own = render_environment(spec.environment)
     config = {name: _files.sha256_file(path) for name, path in _config_files(os.path.join(layout.config, "config"))}
     return Content(spec.version, spec.artefact.sha256, shared + own, config, _unit_digests(layout))
@@ -71,10 +73,31 @@ def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
 
 def collect_leftovers(layout: Layout) -> None:
     """Remove what a run that was cut short has left half-written; complete releases never start with a dot."""
-    with contextlib.suppress(FileNotFoundError):
-        for entry in os.scandir(layout.releases):
-            if entry.name.startswith(".tmp-"):
-                _files.remove_tree(entry.path)
+    prefixes = {
+        layout.releases: (".tmp-",),
+        layout.root: ("current.tmp-", "last-good.tmp-"),
+        layout.state: ("boot.env.tmp-", "state.json.tmp-"),
+    }
+    for folder, names in prefixes.items():
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(folder):
+                if entry.name.startswith(names):
+                    _remove(entry.path)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        _files.remove_tree(path)
+    else:
+        os.unlink(path)
+
+
+def _set_aside(path: str) -> str:
+    """Take a release away in one rename(2), so that what is half removed is no release; return where it is now."""
+    folder, name = os.path.split(path)
+    aside = os.path.join(folder, f".tmp-{name}.old")
+    os.rename(path, aside)
+    return aside
 
 
 def stage(spec: Spec, layout: Layout, release_id: str, wanted: Content) -> None:
@@ -88,12 +111,13 @@ def stage(spec: Spec, layout: Layout, release_id: str, wanted: Content) -> None:
     try:
         _fill(spec, layout, temporary, wanted, gid)
         if os.path.isdir(target):
-            _files.remove_tree(target)
+            _set_aside(target)
         os.rename(temporary, target)
     except BaseException:
         _files.remove_tree(temporary)
         raise
     _files.fsync_directory(layout.releases)
+    collect_leftovers(layout)
     _label(target)
 
 
@@ -138,6 +162,9 @@ def prune(layout: Layout, keep: int, protect: set[str]) -> list[str]:
     staged = layout.staged()
     surplus = max(len(staged) - keep, 0)
     doomed = [name for name in staged if name not in protect][:surplus]
+    gone = []
     for name in doomed:
-        _files.remove_tree(layout.release(name))
-    return doomed
+        with contextlib.suppress(OSError):  # what cannot be removed now is surplus next time, too
+            _files.remove_tree(_set_aside(layout.release(name)))
+            gone.append(name)
+    return gone

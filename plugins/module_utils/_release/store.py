@@ -18,7 +18,7 @@ from typing import Any, Iterator, Optional
 
 from .. import _files
 from .._errors import SlipwayError
-from .model import Settings, validate_name
+from .model import Settings, is_release_id, validate_name
 
 STATE_ROOT = "/var/lib/slipway"
 CONFIG_ROOT = "/etc"
@@ -95,7 +95,7 @@ class Layout:
             entries = list(os.scandir(self.releases))
         except FileNotFoundError:
             return []
-        found = [e for e in entries if not e.name.startswith(".") and e.is_dir(follow_symlinks=False)]
+        found = [e for e in entries if is_release_id(e.name) and e.is_dir(follow_symlinks=False)]
         return [e.name for e in sorted(found, key=lambda e: e.stat().st_mtime)]
 
     def manifest(self, release_id: str) -> dict[str, Any]:
@@ -198,11 +198,16 @@ class Store:
         _files.write_atomic(self._settings, json.dumps(asdict(settings)) + "\n", 0o600)
 
     def record(self, event: str, **details: Any) -> None:
-        """Append one event to the journal and make it durable."""
+        """Append one event to the journal and make it durable; a line that was torn before it stays by itself."""
         entry = {"time": round(time.time(), 3), "event": event, **details}
-        descriptor = os.open(self._journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(self._journal, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            os.write(descriptor, (json.dumps(entry) + "\n").encode())
+            size = os.fstat(descriptor).st_size
+            line = f"{json.dumps(entry)}\n".encode()
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                line = b"\n" + line
+            while line:
+                line = line[os.write(descriptor, line) :]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

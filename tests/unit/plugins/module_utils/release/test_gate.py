@@ -1,0 +1,188 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""When a release counts as healthy, and when no longer."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils import _sockets
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release import gate as module
+from ansible_collections.slipway.go.plugins.module_utils._release.gate import Gate, parse_pace, verify_shared_socket
+from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._systemd import UnitState
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Clock
+from hypothesis import given
+from hypothesis import strategies as st
+
+ID = "1.0-0123456789"
+UP = UnitState("loaded", "active", "running", 42, 0, "success", 0)
+URL = "http://127.0.0.1:8080/readyz"
+
+
+class Answers:
+    """What systemd and the health check say, one after the other; the last one for ever."""
+
+    def __init__(self, monkeypatch, checks, states=(UP,), takes=0.0):
+        self.checks, self.states, self.takes = list(checks), list(states), takes
+        self.asked = []
+        self.clock = Clock()
+        monkeypatch.setattr(module, "time", self.clock)
+        monkeypatch.setattr(module, "attempt", self.attempt)
+
+    def attempt(self, check, deadline=None):
+        self.asked.append((self.clock.now, deadline))
+        self.clock.now += self.takes
+        state = self.checks.pop(0) if len(self.checks) > 1 else self.checks[0]
+        return SimpleNamespace(state=state, reason="status", message="HTTP 503", counts=True)
+
+    def show(self, _unit):
+        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+
+    def gate(self, strategy="socket", **health):
+        return Gate(Layout("shop", "/opt/shop"), self, {"url": URL, **health}, strategy)
+
+
+def failure(act):
+    with pytest.raises(SlipwayError) as caught:
+        act()
+    assert caught.value.fix
+    return caught.value
+
+
+def test_rise_passes_in_a_row_are_healthy(monkeypatch):
+    answers = Answers(monkeypatch, ["fail", "pass", "fail", "pass", "pass", "pass", "fail"])
+    gate = answers.gate(rise=3)
+    gate.wait_healthy(gate.serving(ID), UP)
+    assert len(answers.asked) == 6
+
+
+def test_degraded_is_healthy_enough(monkeypatch):
+    answers = Answers(monkeypatch, ["warn"])
+    gate = answers.gate()
+    gate.wait_healthy(gate.serving(ID), UP)
+    assert len(answers.asked) == 2
+
+
+def test_no_attempt_may_last_longer_than_the_deadline(monkeypatch):
+    answers = Answers(monkeypatch, ["fail"])
+    gate = answers.gate(deadline=7)
+    begun = answers.clock.now
+    error = failure(lambda: gate.wait_healthy(gate.serving(ID), UP))
+    assert error.code == "unhealthy"
+    assert "within 7 s" in str(error)
+    assert "HTTP 503" in str(error)
+    assert "release_health.deadline" in error.fix
+    assert answers.clock.now <= begun + 7
+    assert {deadline for _, deadline in answers.asked} == {begun + 7}
+    assert len(answers.asked) > 7 / 0.2 - 2, "it gave up early"
+
+
+DOWN = UnitState("loaded", "failed", "failed", 0, 0, "exit-code", 1)
+NEW_PID = UnitState("loaded", "active", "running", 43, 0, "success", 0)
+RESTARTED = UnitState("loaded", "active", "running", 42, 1, "success", 0)
+
+
+@pytest.mark.parametrize("state", [DOWN, NEW_PID, RESTARTED])
+def test_another_process_is_another_release(monkeypatch, state):
+    for act in ("wait_healthy", "soak"):
+        answers = Answers(monkeypatch, ["pass"], [UP, state])
+        gate = answers.gate()
+        more = () if act == "wait_healthy" else (5,)
+        error = failure(lambda act=act, gate=gate, more=more: getattr(gate, act)(gate.serving(ID), UP, *more))
+        assert error.code == "crashed"
+        assert f"shop@{ID}.service did not stay up: {state.describe()}" in str(error)
+        assert len(answers.asked) == 1
+
+
+def test_a_soak_forgives_less_than_fall_failures_in_a_row(monkeypatch):
+    answers = Answers(monkeypatch, ["pass", "fail", "fail", "pass", "fail", "fail", "pass"])
+    gate = answers.gate(fall=3)
+    gate.soak(gate.serving(ID), UP, 5)
+    assert len(answers.asked) > 20
+
+
+def test_a_soak_ends_with_fall_failures_in_a_row(monkeypatch):
+    answers = Answers(monkeypatch, ["pass", "fail"])
+    gate = answers.gate(fall=3)
+    error = failure(lambda: gate.soak(gate.serving(ID), UP, 5))
+    assert error.code == "unhealthy_in_soak"
+    assert "failed 3 checks in a row (status: HTTP 503)" in str(error)
+    assert len(answers.asked) == 4
+
+
+@pytest.mark.parametrize(("seconds", "takes"), [(0, 0.0), (5, 5.0), (5, 30.0), (1, 0.9)])
+def test_no_soak_ends_on_a_failed_check(monkeypatch, seconds, takes):
+    """A release that hangs takes each check to its timeout, and there is time for few of them."""
+    answers = Answers(monkeypatch, ["fail"], takes=takes)
+    gate = answers.gate(fall=3)
+    assert failure(lambda: gate.soak(gate.serving(ID), UP, seconds)).code == "unhealthy_in_soak"
+    assert len(answers.asked) == 3
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05, 3])
+def test_a_soak_lasts_as_long_as_it_should(monkeypatch, seconds):
+    answers = Answers(monkeypatch, ["pass"])
+    gate = answers.gate()
+    begun = answers.clock.now
+    gate.soak(gate.serving(ID), UP, seconds)
+    assert seconds <= answers.clock.now - begun < seconds + 0.3
+    assert answers.asked
+
+
+def test_without_a_check_only_systemd_is_asked(monkeypatch):
+    answers = Answers(monkeypatch, ["fail"], [UP, UP, DOWN])
+    gate = Gate(Layout("shop", "/opt/shop"), answers, {}, "restart")
+    gate.wait_healthy(gate.serving(ID), UP)
+    assert failure(lambda: gate.soak(gate.serving(ID), UP, 5)).code == "crashed"
+    assert answers.asked == []
+
+
+def test_only_the_release_itself_may_answer(monkeypatch):
+    answers = Answers(monkeypatch, ["pass"])
+    for strategy, shared in (("socket", True), ("restart", False)):
+        identity = answers.gate(strategy).serving(ID).check.identity
+        assert identity.executable == f"/opt/shop/releases/{ID}/bin/shop"
+        assert identity.shared is shared
+    rehearsed = answers.gate().rehearsing(ID, "/run/shop-rehearsal.sock")
+    assert rehearsed.unit == f"shop-rehearsal@{ID}.service"
+    assert rehearsed.check.endpoint.path == "/run/shop-rehearsal.sock"
+    assert not rehearsed.check.identity.shared
+    assert answers.gate().rehearsing(ID, "18080").check.endpoint.port == 18080
+
+
+def test_pace_has_defaults_and_takes_numbers_as_text():
+    assert parse_pace({}) == parse_pace({"rise": None, "fall": None, "interval": None, "deadline": None})
+    assert parse_pace({"rise": "4", "interval": "0.5"}).rise == 4
+    assert parse_pace({"interval": "0.5"}).interval == 0.5
+
+
+@given(st.sampled_from(sorted(module.PACE)), st.one_of(st.floats(), st.integers(), st.text(max_size=4), st.just([])))
+def test_a_pace_is_usable_or_refused(key, value):
+    try:
+        pace = parse_pace({key: value})
+    except SlipwayError as error:
+        text, fix = str(error), error.fix
+    else:
+        found = getattr(pace, key)
+        assert 0 <= found < 10**400 or found == float(value)
+        assert key not in ("rise", "fall") or (found >= 1 and isinstance(found, int))
+        return
+    assert f"release_health.{key}" in text
+    assert fix
+
+
+def test_the_socket_must_be_one_that_pid_1_has_and_that_listens(monkeypatch):
+    sockets = {1: {"10", "11"}, 42: {"10", "99"}, 43: {"99"}, 44: {"11"}}
+    monkeypatch.setattr(_sockets, "socket_inodes", sockets.get)
+    monkeypatch.setattr(_sockets, "listening_inodes", lambda: {"10", "99"})
+    verify_shared_socket("shop@x.service", 42)
+    for pid in (43, 44):
+        error = failure(lambda pid=pid: verify_shared_socket("shop@x.service", pid))
+        assert error.code == "socket_not_inherited"
+        assert "shop@x.service" in str(error)
+        assert "LISTEN_FDS" in error.fix

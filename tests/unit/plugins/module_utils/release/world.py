@@ -1,0 +1,645 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host in memory: systemctl, the clock and /proc are played, the files are real ones below a folder.
+
+Every act that changes something, and every question to systemd, is an effect. Faults can make any one of them fail,
+or end the process there the way SIGKILL does: nothing after it happens, not even what stands in a `finally`.
+"""
+
+from __future__ import annotations
+
+import copy
+import errno
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, Callable
+
+from ansible_collections.slipway.go.plugins.module_utils import _files, _sockets, _systemd
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._files import sha256_file
+from ansible_collections.slipway.go.plugins.module_utils._release import engine, gate, stage, store
+from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine, Outcome
+from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Settings, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store
+
+NAME = "shop"
+REHEARSAL_SOCKET = "/run/shop-rehearsal.sock"
+REHEARSAL_PORT = "18080"
+URL = "http://127.0.0.1:8080/readyz"
+GROUP_ID = os.getgid()
+LISTENING = {str(inode) for inode in range(5000, 5100)}
+
+
+class Killed(BaseException):
+    """The process is gone. Not an Exception, so that nothing can handle it."""
+
+
+@dataclass
+class Faults:
+    """What goes wrong in one run: at which effect, and how.
+
+    fail: the effect does not happen, and says so.       late: it happens, and yet an error is reported.
+    full: from then on, nothing new can be written.      kill: it happens, and then the process is gone.
+    torn: like kill, but of what it was to write, only half arrives.
+    """
+
+    how: str = ""
+    at: int = -1
+    seen: list[str] = field(default_factory=list)
+    dead: bool = False
+
+    def effect(self, name: str, act: Callable[[], Any], error: Callable[[], Exception], grows: bool = False) -> Any:
+        if self.dead:
+            raise Killed
+        number = len(self.seen)
+        self.seen.append(name)
+        if (self.how == "fail" and number == self.at) or (self.how == "full" and grows and number >= self.at >= 0):
+            raise error()
+        done = act()
+        if number == self.at and self.how in ("kill", "torn"):
+            self.dead = True
+            raise Killed
+        if number == self.at and self.how == "late":
+            raise error()
+        return done
+
+    def half(self, data: bytes) -> bytes:
+        """What of a write arrives."""
+        return data[: len(data) // 2] if self.how == "torn" and len(self.seen) == self.at else data
+
+
+class Stream:
+    """What os.fdopen returns, with its writes as effects."""
+
+    def __init__(self, descriptor: int, path: str, host: FakeOs) -> None:
+        self._descriptor, self._path, self._host = descriptor, path, host
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def flush(self) -> None:
+        pass
+
+    def write(self, data: bytes) -> int:
+        return self._host.write(self._descriptor, data)
+
+
+class FakeOs:
+    """The module os, as far as it changes files: each change is an effect. The disk's cache needs no syncing here."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._names: dict[int, str] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def _effect(self, what: str, path: Any, act: Callable[[], Any], grows: bool = False) -> Any:
+        where = self._names.get(path, "?") if isinstance(path, int) else os.path.relpath(str(path), self._host.folder)
+
+        def error() -> OSError:
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), where)
+
+        return self._host.faults.effect(f"{what} {where}", act, error, grows)
+
+    def open(self, path: str, flags: int, mode: int = 0o777) -> int:
+        if not flags & (os.O_WRONLY | os.O_RDWR):
+            descriptor = os.open(path, flags)
+        else:
+            grows = not os.path.exists(path)
+            descriptor = self._effect("open", path, lambda: os.open(path, flags, mode), grows)
+        self._names[descriptor] = os.path.relpath(path, self._host.folder)
+        return descriptor
+
+    def fdopen(self, descriptor: int, _mode: str) -> Stream:
+        return Stream(descriptor, self._names[descriptor], self)
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        part = self._host.faults.half(data)
+        return self._effect("write", descriptor, lambda: os.write(descriptor, part), True)
+
+    def pwrite(self, descriptor: int, data: bytes, offset: int) -> int:
+        part = self._host.faults.half(data)
+        return self._effect("write", descriptor, lambda: os.pwrite(descriptor, part, offset), True)
+
+    def fsync(self, descriptor: int) -> None:
+        self._effect("fsync", descriptor, lambda: None)
+
+    def ftruncate(self, descriptor: int, size: int) -> None:
+        self._effect("truncate", descriptor, lambda: os.ftruncate(descriptor, size))
+
+    def fchmod(self, descriptor: int, mode: int) -> None:
+        self._effect("chmod", descriptor, lambda: os.fchmod(descriptor, mode))
+
+    def fchown(self, descriptor: int, uid: int, gid: int) -> None:
+        self._effect("chown", descriptor, lambda: os.fchown(descriptor, uid, gid))
+
+    def chmod(self, path: str, mode: int) -> None:
+        self._effect("chmod", path, lambda: os.chmod(path, mode))
+
+    def chown(self, path: str, uid: int, gid: int) -> None:
+        self._effect("chown", path, lambda: os.chown(path, uid, gid))
+
+    def makedirs(self, path: str, mode: int = 0o777, exist_ok: bool = False) -> None:
+        if os.path.isdir(path) and exist_ok:
+            return
+        self._effect("mkdir", path, lambda: os.makedirs(path, mode, exist_ok), True)
+
+    def rename(self, source: str, target: str) -> None:
+        def act() -> None:
+            os.rename(source, target)
+            self._host.clock.now += 1.0  # directories of the same tick have no order
+            os.utime(target, (self._host.clock.now,) * 2, follow_symlinks=False)
+
+        self._effect("rename", target, act)
+
+    def symlink(self, source: str, target: str) -> None:
+        self._effect("symlink", target, lambda: os.symlink(source, target), True)
+
+    def unlink(self, path: str) -> None:
+        if not os.path.lexists(path):
+            raise FileNotFoundError(path)
+        self._effect("unlink", path, lambda: os.unlink(path))
+
+    def rmtree(self, path: str, ignore_errors: bool = False) -> None:
+        """shutil.rmtree, which can stop in the middle like the real one."""
+        for base, folders, names in os.walk(path, topdown=False):
+            for name in sorted(names):
+                self._tolerate(ignore_errors, "unlink", os.path.join(base, name), os.unlink)
+            for name in sorted(folders):
+                self._tolerate(ignore_errors, "rmdir", os.path.join(base, name), os.rmdir)
+        self._tolerate(ignore_errors, "rmdir", path, os.rmdir)
+
+    def _tolerate(self, tolerate: bool, what: str, path: str, act: Callable[[str], None]) -> None:
+        try:
+            self._effect(what, path, lambda: act(path))
+        except OSError:
+            if not tolerate:
+                raise
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0, "time.sleep refuses this"
+        self.now += seconds
+
+
+@dataclass
+class Behaviour:
+    """How the releases of one version behave. Counts are questions to systemd or health checks."""
+
+    boots: bool = True
+    ready_after: int = 1
+    ready: bool = True
+    restarts_after: int | None = None  # up, then replaced by a new process
+    dies_after: int | None = None  # up, then gone for good
+    healthy: bool = True
+    sick_after: int | None = None  # healthy checks, then failing ones
+    check_takes: float = 0.01  # seconds, of a check that fails
+    inherits: bool = True  # takes the socket it is passed
+    plays_along: bool = False  # in rehearsal, none of this shows
+
+
+@dataclass
+class Instance:
+    """One instance of shop@.service."""
+
+    unit: str
+    behaviour: Behaviour
+    state: str = "inactive"
+    pid: int = 0
+    restarts: int = 0
+    inode: str | None = None
+    polls: int = 0
+    checks: int = 0
+    failed: bool = False
+
+    @property
+    def release_id(self) -> str:
+        return self.unit.partition("@")[2][: -len(".service")]
+
+    @property
+    def rehearses(self) -> bool:
+        return self.unit.startswith(f"{NAME}-rehearsal@")
+
+
+class FakeSystemd(_systemd.Systemd):
+    """systemctl(1) in memory, as far as the engine uses it; below the class it plays, the commands are the real ones.
+
+    strategy decides what the installed units are: with `socket`, an instance takes what shop.socket holds at its start.
+    """
+
+    def __init__(self, host: Host, strategy: str) -> None:
+        super().__init__()
+        self.host = host
+        self.strategy = strategy
+        self.instances: dict[str, Instance] = {}
+        self.socket: str | None = None
+        self.rehearsal_socket = False
+        self.umbrella = False
+        self.pids = 100
+        self.inodes = 5000
+        self.commands: list[str] = []
+        self.lowest = 99
+        self.most = 0
+
+    # What the tests ask.
+
+    def running(self) -> list[str]:
+        """The ids of the releases that run."""
+        return [i.release_id for i in self.instances.values() if i.state == "active" and not i.rehearses]
+
+    def rehearsing(self) -> list[str]:
+        """What runs in rehearsal, and its socket."""
+        found = [i.unit for i in self.instances.values() if i.state in ("active", "activating") and i.rehearses]
+        return found + ["the socket"] * self.rehearsal_socket
+
+    def serving(self) -> list[str]:
+        """The ids of the releases that users reach."""
+        reached = [i for i in self.instances.values() if i.state == "active" and not i.rehearses]
+        if self.strategy == "socket":  # a socket that is closed in PID 1 is still open in who has it
+            reached = [i for i in reached if i.inode is not None and self.socket in (i.inode, None)]
+        return [i.release_id for i in reached]
+
+    def instance(self, release_id: str) -> Instance:
+        return self._get(f"{NAME}@{release_id}.service")
+
+    def die(self, release_id: str) -> None:
+        """The release crashes and does not come back."""
+        found = self.instance(release_id)
+        found.state, found.pid, found.inode = "failed", 0, None
+        found.behaviour.boots = False
+
+    def reboot(self) -> None:
+        for found in self.instances.values():
+            found.state, found.pid, found.inode, found.restarts = "inactive", 0, None, 0
+        self.socket, self.umbrella, self.rehearsal_socket = None, False, False
+        faults, self.host.faults = self.host.faults, Faults()
+        try:
+            if self.strategy == "socket":
+                self._start_socket()
+            self._start_umbrella()
+        except SlipwayError:
+            pass  # a unit that fails at boot is nobody's exception
+        finally:
+            self.host.faults = faults
+
+    # What the engine asks.
+
+    def call(self, *arguments: str, timeout: float | None = None, check: bool = True) -> str:
+        command = " ".join(arguments)
+
+        def error() -> SlipwayError:
+            return SlipwayError("command_failed", f"systemctl {command} failed (1): injected")
+
+        def act() -> str:
+            self.commands.append(command)
+            try:
+                return self._do(list(arguments))
+            finally:
+                self.lowest = min(self.lowest, len(self.serving()))
+                self.most = max(self.most, len(self.running()))
+
+        try:
+            return str(self.host.faults.effect(f"systemctl {command}", act, error))
+        except SlipwayError:
+            if check:
+                raise
+            return ""
+
+    def _do(self, arguments: list[str]) -> str:
+        verb, *rest = [a for a in arguments if a not in ("--no-block", "--quiet")]
+        if verb == "list-units":
+            assert rest[:-1] == ["--plain", "--no-legend", "--full", "--all"], rest
+            prefix, star, suffix = rest[-1].partition("*")
+            assert (star, suffix) == ("*", ".service"), rest
+            found = [i for i in self.instances.values() if i.unit.startswith(prefix)]
+            return "".join(f"{i.unit} loaded {i.state} x A release of it\n" for i in found)
+        (unit,) = [a for a in rest if not a.startswith("--property=")]
+        if unit == f"{NAME}.socket":
+            return self._do_socket(verb)
+        if unit == f"{NAME}-rehearsal.socket":
+            if self.strategy != "socket":
+                assert verb in ("stop", "reset-failed"), arguments
+                raise SlipwayError("command_failed", f"systemctl {verb} {unit} failed (5): Unit {unit} not loaded.")
+            self.rehearsal_socket = self.rehearsal_socket if verb == "reset-failed" else verb == "start"
+            return ""
+        if unit == f"{NAME}.service":
+            assert verb == "start", arguments
+            self._start_umbrella()
+            return ""
+        return self._do_instance(verb, self._get(unit), "--no-block" in arguments)
+
+    def _do_instance(self, verb: str, found: Instance, no_block: bool) -> str:
+        if verb == "show":
+            self._step(found)
+            return self._show(found)
+        if verb == "start":
+            self._start(found)
+            if not no_block:
+                self._wait(found)
+        elif verb == "stop":
+            found.state = "inactive" if found.state != "failed" else "failed"
+            found.pid, found.inode = 0, None
+        elif verb == "restart":
+            found.state = "inactive"
+            self._start(found)
+            self._wait(found)
+        else:
+            assert verb == "reset-failed", verb
+            found.restarts, found.failed = 0, False
+            if found.state == "failed":
+                found.state = "inactive"
+        return ""
+
+    def _do_socket(self, verb: str) -> str:
+        if verb == "show":
+            return f"ActiveState={'active' if self.socket else 'inactive'}\nListen=[::]:8080 (Stream)\n"
+        if verb in ("stop", "restart"):
+            self.socket = None
+        if verb in ("start", "restart"):
+            self._start_socket()
+        return ""
+
+    def _get(self, unit: str) -> Instance:
+        if unit not in self.instances:
+            found = self.instances[unit] = Instance(unit, Behaviour())
+            found.behaviour = self.host.behaviour_of(found)
+        return self.instances[unit]
+
+    def _start_socket(self) -> None:
+        if self.socket is None and os.path.exists(self.host.layout.boot_file):  # ConditionPathExists=
+            self.inodes += 1
+            self.socket = str(self.inodes)
+
+    def _start_umbrella(self) -> None:
+        if self.umbrella or not os.path.exists(self.host.layout.boot_file):
+            return
+        if self.strategy == "socket":
+            self._start_socket()
+        found = self._get(f"{NAME}@{self.host.boot_id()}.service")
+        self._start(found)
+        self._wait(found)
+        self.umbrella = True
+
+    def _start(self, found: Instance) -> None:
+        if found.state in ("active", "activating"):
+            return
+        release = self.host.layout.release(found.release_id)
+        whole = all(os.path.exists(os.path.join(release, part)) for part in (f"bin/{NAME}", "environment"))
+        if not (whole and found.behaviour.boots):
+            found.state, found.failed = "failed", True
+            return
+        self.pids += 1
+        found.state, found.pid, found.polls, found.checks = "activating", self.pids, 0, 0
+        if self.strategy == "socket" and not found.rehearses:
+            self._start_socket()  # Sockets= implies Wants=
+            found.inode = self.socket if found.behaviour.inherits else None
+
+    def _wait(self, found: Instance) -> None:
+        for _ in range(found.behaviour.ready_after + 1):
+            self._step(found)
+        if found.state == "activating":
+            found.state, found.pid, found.inode = "failed", 0, None
+        if found.state != "active":
+            raise SlipwayError("command_failed", f"systemctl start {found.unit} failed (1): see journalctl")
+
+    def _step(self, found: Instance) -> None:
+        """One moment in the life of an instance."""
+        behaviour = found.behaviour
+        found.polls += 1
+        if found.state == "activating" and behaviour.ready and found.polls >= behaviour.ready_after:
+            found.state, found.polls = "active", 0
+        elif found.state == "active" and behaviour.dies_after is not None and found.polls > behaviour.dies_after:
+            found.state, found.pid, found.inode, found.failed = "failed", 0, None, True
+        elif found.state == "active" and found.polls == behaviour.restarts_after:
+            self.pids += 1
+            found.pid, found.restarts = self.pids, found.restarts + 1
+
+    def _show(self, found: Instance) -> str:
+        values = {
+            "LoadState": "loaded",
+            "ActiveState": found.state,
+            "SubState": {"active": "running", "activating": "start"}.get(found.state, "dead"),
+            "MainPID": found.pid,
+            "NRestarts": found.restarts,
+            "Result": "exit-code" if found.failed else "success",
+            "ExecMainStatus": 1 if found.failed else 0,
+        }
+        return "".join(f"{key}={value}\n" for key, value in values.items())
+
+
+class Host:
+    """One host, from bare to whatever a test makes of it."""
+
+    def __init__(self, folder: str, strategy: str = "socket") -> None:
+        self.folder = folder
+        self.strategy = strategy
+        self.clock = Clock()
+        self.faults = Faults()
+        self.behaviours: dict[str, Behaviour] = {}
+        self.layout = Layout(
+            NAME,
+            root=os.path.join(folder, "opt", NAME),
+            state_root=os.path.join(folder, "var"),
+            config_root=os.path.join(folder, "etc"),
+            unit_root=os.path.join(folder, "units"),
+        )
+        self.systemd = FakeSystemd(self, strategy)
+        self.health: dict[str, Any] = {"url": URL, "deadline": 5}
+        self.keep = 5
+        self.soak_time = 1.0
+        self.rehearsal = ""
+        for path in (self.layout.unit_root, os.path.join(self.layout.config, "config")):
+            os.makedirs(path, exist_ok=True)
+        self.write_unit("first")
+        with open(os.path.join(self.layout.config, "environment"), "w", encoding="utf-8") as stream:
+            stream.write('SHARED="yes"\n')
+        with open(os.path.join(self.layout.config, "config", "shop.toml"), "w", encoding="utf-8") as stream:
+            stream.write("[shop]\n")
+
+    def write_unit(self, text: str, unit: str = f"{NAME}.socket") -> None:
+        for name in (f"{NAME}@.service", f"{NAME}.socket")[: 2 if self.strategy == "socket" else 1]:
+            path = os.path.join(self.layout.unit_root, name)
+            if name == unit or not os.path.exists(path):
+                with open(path, "w", encoding="utf-8") as stream:
+                    stream.write(f"# {text}\n")
+
+    def install(self, monkeypatch: Any) -> Host:
+        """Let the engine work on this host, in this clock's time."""
+        played = FakeOs(self)
+        for module in (_files, store, stage):
+            monkeypatch.setattr(module, "os", played)
+        monkeypatch.setattr(_files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
+        for module in (_systemd, store, gate, engine, stage):
+            monkeypatch.setattr(module, "time", self.clock)
+        monkeypatch.setattr(gate, "attempt", self._attempt)
+        monkeypatch.setattr(_sockets, "socket_inodes", self._socket_inodes)
+        monkeypatch.setattr(_sockets, "listening_inodes", lambda: LISTENING)
+        monkeypatch.setattr(_sockets, "tcp_listeners", dict)
+        return self
+
+    def copy(self, folder: str) -> Host:
+        """The same host once more, in another folder."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        twin = Host.__new__(Host)
+        twin.__dict__.update(self.__dict__)
+        twin.folder = folder
+        twin.clock = copy.copy(self.clock)
+        twin.faults = Faults()
+        twin.behaviours = copy.deepcopy(self.behaviours)
+        moved = {k: str(v).replace(self.folder, folder, 1) for k, v in vars(self.layout).items()}
+        twin.layout = Layout(**moved)
+        twin.systemd = copy.copy(self.systemd)
+        twin.systemd.host = twin
+        twin.systemd.commands = []
+        twin.systemd.instances = copy.deepcopy(self.systemd.instances)
+        for found in twin.systemd.instances.values():
+            found.behaviour = twin.behaviour_of(found)
+        twin.watch()
+        return twin
+
+    # What the world does.
+
+    def behave(self, version: str) -> Behaviour:
+        return self.behaviours.setdefault(version, Behaviour())
+
+    def behaviour_of(self, found: Instance) -> Behaviour:
+        behaviour = self.behave(found.release_id.rsplit("-", 1)[0])
+        return Behaviour() if found.rehearses and behaviour.plays_along else behaviour
+
+    def _attempt(self, check: Any, deadline: float | None = None) -> Any:
+        release_id = check.identity.executable.split("/")[-3]
+        found = self.systemd.instance(release_id)
+        if check.endpoint.path == REHEARSAL_SOCKET or str(check.endpoint.port) == REHEARSAL_PORT:
+            found = self.systemd.instances.get(f"{NAME}-rehearsal@{release_id}.service", Instance("", Behaviour()))
+        if found.state != "active":
+            return SimpleNamespace(state="fail", reason="refused", message="nothing listens there", counts=True)
+        found.checks += 1
+        behaviour = found.behaviour
+        if behaviour.healthy and (behaviour.sick_after is None or found.checks <= behaviour.sick_after):
+            self.clock.now += 0.01
+            return SimpleNamespace(state="pass", reason="ok", message="healthy", counts=True)
+        self.clock.now += behaviour.check_takes
+        return SimpleNamespace(state="fail", reason="status", message="HTTP 503", counts=True)
+
+    def rehearse(self) -> Host:
+        """From now on, releases are rehearsed."""
+        self.rehearsal = REHEARSAL_SOCKET if self.strategy == "socket" else REHEARSAL_PORT
+        return self
+
+    def _socket_inodes(self, pid: int) -> set[str]:
+        if pid == 1:
+            return {self.systemd.socket} if self.systemd.socket else set()
+        held = [i.inode for i in self.systemd.instances.values() if i.pid == pid]
+        return {inode for inode in held if inode}
+
+    # What the tests do.
+
+    def artefact(self, version: str) -> Artefact:
+        path = os.path.join(self.folder, "artefacts", version)
+        if not os.path.exists(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(f"the binary of {version}\n")
+        return Artefact(sha256=sha256_file(path), size=os.path.getsize(path), path=path)
+
+    def spec(self, version: str, **changes: Any) -> Spec:
+        import grp
+
+        values: dict[str, Any] = {
+            "version": version,
+            "strategy": self.strategy,
+            "artefact": self.artefact(version),
+            "group": grp.getgrgid(GROUP_ID).gr_name,
+            "environment": {"OWN": version},
+            "rehearsal": self.rehearsal,
+        }
+        return Spec(**{**values, **changes})
+
+    def settings(self) -> Settings:
+        return Settings(
+            NAME, self.layout.root, health=self.health, soak_time=self.soak_time, keep=self.keep, lock_timeout=0
+        )
+
+    def engine(self) -> Engine:
+        return Engine(self.settings(), self.layout, self.systemd)
+
+    def id_of(self, version: str) -> str:
+        return stage.content(self.spec(version), self.layout).release_id()
+
+    def stage(self, version: str) -> None:
+        """Put it on the host, inert."""
+        content = stage.content(self.spec(version), self.layout)
+        stage.stage(self.spec(version), self.layout, content.release_id(), content)
+
+    def release(self, version: str, **changes: Any) -> Outcome:
+        return self.engine().release(self.spec(version, **changes))
+
+    def rollback(self, wanted: str | None = None) -> Outcome:
+        return self.engine().rollback(wanted)
+
+    def watch(self) -> None:
+        """Forget the extremes seen so far."""
+        self.systemd.lowest = len(self.systemd.serving())
+        self.systemd.most = 0
+
+    # What the tests see.
+
+    @property
+    def store(self) -> Store:
+        return Store(self.layout)
+
+    def boot_id(self) -> str | None:
+        try:
+            with open(self.layout.boot_file, encoding="utf-8") as stream:
+                return stream.read().strip().partition("=")[2]
+        except FileNotFoundError:
+            return None
+
+    def leftovers(self) -> list[str]:
+        """Files that only a run in flight should have."""
+        found = []
+        for base, folders, names in os.walk(self.folder):
+            found += [os.path.join(base, n) for n in folders + names if ".tmp-" in n or n == "state.json"]
+        return found
+
+    def settled(self) -> str:
+        """The id of the one release that runs, serves, is current, last good and what the next boot starts."""
+        (running,) = self.systemd.running()
+        assert self.systemd.serving() == [running]
+        assert self.layout.current_id() == running
+        assert self.layout.last_good_id() == running
+        assert self.boot_id() == running
+        assert self.store.load() is None
+        assert running in self.layout.staged()
+        assert self.systemd.umbrella, "systemctl stop shop would stop nothing"
+        assert self.systemd.rehearsing() == []
+        if self.strategy == "socket":
+            assert self.systemd.instance(running).inode == self.systemd.socket
+        return running
