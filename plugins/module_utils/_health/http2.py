@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from . import hpack
 from .http import Reader
@@ -76,8 +76,8 @@ class Answer:
         self.headers: dict[str, str] = {}
         self.trailers: dict[str, str] = {}
         self.message = bytearray()
-        self._blocks = 0
         self._taken = 0
+        self._refused: Optional[CheckFailed] = None
 
     def read(self) -> None:
         ended = False
@@ -104,7 +104,8 @@ class Answer:
     def _exactly(self, size: int) -> bytes:
         while len(self.reader.buffer) < size:
             if not self.reader.fill():
-                raise CheckFailed("closed", f"{self.stream.where} closed the connection before its answer was complete")
+                where = self.stream.where
+                raise self._refused or CheckFailed("closed", f"{where} closed the connection before it had answered")
         return self.reader.exactly(size, "a frame")
 
     def _take(self, frame: Frame) -> bool:
@@ -168,7 +169,13 @@ class Answer:
         if frame.flags & ACK:
             return
         payload = frame.payload if frame.kind == PING else b""
-        self.stream.send(pack(frame.kind, ACK, 0, payload))
+        try:
+            self.stream.send(pack(frame.kind, ACK, 0, payload))
+        except CheckFailed as failed:
+            # Who has said all and closed takes no thanks; the answer may be here already.
+            if failed.reason != "reset":
+                raise
+            self._refused = failed
 
     def _going_away(self, frame: Frame) -> None:
         """A server that is ending may still finish what it had accepted."""
