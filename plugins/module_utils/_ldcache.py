@@ -66,6 +66,7 @@ class LdCache:
         self._order = "<" if endian == "little" else ">"
         self._entry = struct.Struct(self._order + "iIIIQ")
         self._hwcaps: tuple[str, ...] = ()
+        self._keys: dict[int, list[tuple[int, int]]] = {}
         start = self._find_new_table()
         if start is not None:
             self._open(start)
@@ -122,7 +123,10 @@ class LdCache:
         return Entry(flags, key, value, hwcap)
 
     def _key(self, index: int) -> list[tuple[int, int]]:
-        return name_key(self._string(self._at(index).key, self._base))
+        known = self._keys.get(index)
+        if known is None:
+            known = self._keys[index] = name_key(self._string(self._at(index).key, self._base))
+        return known
 
     def lookup(self, name: str, rules: Rules) -> Optional[str]:
         """The path the loader would try for name, if any."""

@@ -10,7 +10,7 @@ import errno
 import os
 import posixpath
 import re
-from typing import Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
 from ._elf import PF_W, PT_LOAD, Elf, ElfError, Header, Reader, parse_elf, read_header
 from ._fsview import View
@@ -19,6 +19,7 @@ from ._problems import Problem
 MAX_LIBRARIES = 2000
 MAX_FILES = 4096
 MAX_BLOB = 8 << 20
+Made = TypeVar("Made")
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 
 
@@ -63,8 +64,8 @@ class Files:
 
     def __init__(self) -> None:
         self._files: dict[tuple[int, int, int, int], File] = {}
-        self._blobs: dict[tuple[int, int], bytes] = {}
         self._directories: dict[str, bool] = {}
+        self._known: dict[tuple[object, ...], Any] = {}
 
     def get(self, host: str, want: Header) -> File:
         """OSError where the loader's open(2) would fail."""
@@ -83,12 +84,16 @@ class Files:
             known = self._directories[host] = os.path.isdir(host)
         return known
 
+    def once(self, key: tuple[object, ...], make: Callable[[], Made]) -> Made:
+        """What make returns, made once per key."""
+        if key not in self._known:
+            self._known[key] = make()
+        found: Made = self._known[key]
+        return found
+
     def constants(self, file: File) -> bytes:
         """The read-only bytes of a loader: its search path is in there."""
-        blob = self._blobs.get(file.identity)
-        if blob is None:
-            blob = self._blobs[file.identity] = _read_constants(file)
-        return blob
+        return self.once(("constants", file.identity), lambda: _read_constants(file))
 
 
 def _read_file(host: str, identity: tuple[int, int], want: Header) -> File:
@@ -160,13 +165,16 @@ class Interpreter(NamedTuple):
 
 def identify(name: str, file: File, files: Files) -> Interpreter:
     """By what is in it: a file's name proves nothing, a glibc host may well have a file called ld-musl-…"""
-    blob = files.constants(file)
-    kind = "unknown"
+    kind = files.once(("kind", file.identity), lambda: _kind(file, files.constants(file)))
+    return Interpreter(kind, name, file, files.constants(file))
+
+
+def _kind(file: File, blob: bytes) -> str:
     if re.search(rb"/etc/ld-musl-[\w.-]+\.path\0", blob):
-        kind = "musl"
-    elif b"ld.so.cache\0" in blob or "GLIBC_PRIVATE" in ((file.elf and file.elf.dynamic.verdef) or ()):
-        kind = "glibc"
-    return Interpreter(kind, name, file, blob)
+        return "musl"
+    if b"ld.so.cache\0" in blob or "GLIBC_PRIVATE" in ((file.elf and file.elf.dynamic.verdef) or ()):
+        return "glibc"
+    return "unknown"
 
 
 class Linker:

@@ -57,11 +57,16 @@ def read_traits(blob: bytes, bits: int) -> Traits:
 
 
 def _system_directories(blob: bytes) -> tuple[str, ...]:
-    for run in re.finditer(rb"(?:/[^\0:% ]{1,200}/\0){1,8}", blob):
-        names = tuple(os.fsdecode(name) for name in run.group(0).split(b"\0")[:-1])
-        if all(name.startswith(("/lib", "/usr/lib")) or "/lib" in name for name in names):
-            return names
-    return ()
+    """The loader keeps them one after the other, each ending in a slash."""
+    run: list[bytes] = []
+    for piece in blob.split(b"\0"):
+        if len(piece) > 1 and piece[:1] == piece[-1:] == b"/" and b"%" not in piece:
+            run.append(piece)
+            continue
+        if run and all(b"/lib" in name for name in run):
+            break
+        run = []
+    return tuple(map(os.fsdecode, run))
 
 
 def _lib_token(blob: bytes, system: tuple[str, ...]) -> str:
@@ -99,9 +104,9 @@ class GlibcLinker(Linker):
         super().__init__(view, files, interpreter, want, around)
         self.cpu = cpu
         self.machine = machine
-        self.traits = read_traits(interpreter.constants, want.bits)
-        self.subdirectories = self._subdirectories()
-        self._cache: Optional[LdCache] = None
+        identity = interpreter.file.identity
+        self.traits = files.once(("traits", identity), lambda: read_traits(interpreter.constants, want.bits))
+        self.subdirectories = files.once(("subdirectories", identity), self._subdirectories)
         self._searched: dict[tuple[str, str], list[str]] = {}
         self._other_class = False
         self._denied = ""
@@ -148,10 +153,9 @@ class GlibcLinker(Linker):
         return not word & ~(allowed | _PLATFORM_BITS) and (word & _PLATFORM_BITS) in (0, own)
 
     def _from_cache(self, name: str) -> Optional[str]:
-        if self._cache is None:
-            self._cache = self._read_cache()
+        cache = self.files.once(("ld.so.cache", self.traits.cache, self.want.endian), self._read_cache)
         rules = Rules(FLAGS.get((self.want.machine, self.want.bits), ()), self._active_hwcaps(), self._legacy_word)
-        return self._cache.lookup(name, rules)
+        return cache.lookup(name, rules)
 
     def _read_cache(self) -> LdCache:
         try:
