@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Iterable
+from typing import Iterable, Sequence
 
 from ._fsview import View
 
@@ -64,6 +64,11 @@ def debian_name(soname: str) -> str:
 def other_class_fix(name: str, bits: int) -> str:
     other = 32 if bits == 64 else 64
     return f"The {name} found is for {other}-bit programs, this one has {bits} bits: install the {bits}-bit library."
+
+
+def symbol_fix(names: Sequence[str], wanting: str) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{wanting} needs {names[0]}{more} of a library that is older here: install that, or build on this system."
 
 
 def version_fix(version: str, provider: str, provided: Iterable[str]) -> str:

@@ -10,15 +10,17 @@ import errno
 import os
 import posixpath
 import re
-from typing import Any, Callable, NamedTuple, Optional, TypeVar
+from typing import Any, Callable, NamedTuple, Optional, Sequence, TypeVar
 
 from ._elf import PF_W, PT_LOAD, Elf, ElfError, Header, Reader, parse_elf, read_header
+from ._elf_symbols import Symbols, bound_at_start, read_symbols
 from ._fsview import View
 from ._problems import Problem
 
 MAX_LIBRARIES = 2000
 MAX_FILES = 4096
 MAX_BLOB = 8 << 20
+MAX_NAMES = 300_000  # some 30 MB
 Made = TypeVar("Made")
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 
@@ -66,6 +68,8 @@ class Files:
         self._files: dict[tuple[int, int, int, int], File] = {}
         self._directories: dict[str, bool] = {}
         self._known: dict[tuple[object, ...], Any] = {}
+        self._symbols: dict[tuple[int, int], Symbols] = {}
+        self._names = 0
 
     def get(self, host: str, want: Header) -> File:
         """OSError where the loader's open(2) would fail."""
@@ -91,6 +95,19 @@ class Files:
         found: Made = self._known[key]
         return found
 
+    def symbols(self, link_map: LinkMap, view: View) -> Symbols:
+        if link_map.file is None:  # the program itself, asked once
+            return _read_symbols(link_map.host(view), link_map.elf)
+        known = self._symbols.get(link_map.file.identity)
+        if known is None:
+            known = _read_symbols(link_map.file.host, link_map.elf)
+            self._names += len(known.defined)
+            if self._names > MAX_NAMES:
+                self._symbols.clear()
+                self._names = len(known.defined)
+            self._symbols[link_map.file.identity] = known
+        return known
+
     def constants(self, file: File) -> bytes:
         """The read-only bytes of a loader: its search path is in there."""
         return self.once(("constants", file.identity), lambda: _read_constants(file))
@@ -106,6 +123,14 @@ def _read_file(host: str, identity: tuple[int, int], want: Header) -> File:
     except ElfError as error:
         file.error = error
     return file
+
+
+def _read_symbols(host: str, elf: Elf) -> Symbols:
+    try:
+        with Reader(host) as reader:
+            return read_symbols(reader, elf)
+    except ElfError:
+        return Symbols()
 
 
 def _read_constants(file: File) -> bytes:
@@ -137,6 +162,16 @@ class LinkMap:
         self.loader = loader  # who needed it first
         self.names = {path}
         self.origin = posixpath.dirname(path) or "."
+
+    def host(self, view: View) -> str:
+        return self.file.host if self.file is not None else view.host(self.path)
+
+
+class Unresolved(NamedTuple):
+    """Symbols that an object wants and nothing loaded defines, in the order of its table."""
+
+    link_map: LinkMap
+    names: list[str]
 
 
 class Refused(Exception):
@@ -236,7 +271,36 @@ class Linker:
             raise
         return file if self.around.may_read(file.host) else None
 
+    def unresolved(self, also: Sequence[LinkMap] = ()) -> list[Unresolved]:
+        """What is bound at start and defined nowhere, by object."""
+        scope = [*self.maps, *also]
+        tables = {id(link_map): self.files.symbols(link_map, self.view) for link_map in scope}
+        every: set[bytes] = set()
+        for table in tables.values():
+            every.update(table.wanted)
+        for table in tables.values():
+            every = every - table.defined
+        if not every:
+            return []
+        found: list[Unresolved] = []
+        for link_map in scope:
+            wanted = tables[id(link_map)].wanted
+            names = sorted((name for name in wanted if name in every), key=wanted.__getitem__)
+            names = self._bound_now(link_map, {wanted[name]: name for name in names})
+            if names:
+                found.append(Unresolved(link_map, [os.fsdecode(name) for name in names]))
+        return found
+
+    def _bound_now(self, link_map: LinkMap, candidates: dict[int, bytes]) -> list[bytes]:
+        if not candidates or self.eager or self.around.bind_now or link_map.elf.dynamic.bind_now:
+            return list(candidates.values())
+        with Reader(link_map.host(self.view)) as reader:
+            needed = bound_at_start(reader, link_map.elf, set(candidates))
+        return [name for index, name in candidates.items() if index in needed]
+
     # What differs:
+
+    eager = False  # whether functions are bound before the program starts, whatever it says
 
     def start(self, main: LinkMap) -> None:
         raise NotImplementedError

@@ -17,7 +17,7 @@ from ._cpu import Cpu
 from ._elf import DF_1_NODEFLIB, DF_1_PIE, DT_RELR, PT_DYNAMIC, PT_LOAD, Elf, Header
 from ._elf_machines import EM_386, EM_ARM, EM_X86_64
 from ._fsview import View
-from ._hints import library_fix, other_class_fix, version_fix
+from ._hints import library_fix, other_class_fix, symbol_fix, version_fix
 from ._ldcache import FLAGS, LdCache, Rules, read_cache
 from ._loader import File, Files, Interpreter, Library, Linker, LinkMap, Refused, Surroundings
 
@@ -438,6 +438,13 @@ class GlibcLinker(Linker):
             self._check_versions(link_map)
             self._check_relr(link_map)
             self._check_isa(link_map)
+        if not self.missing and not self.problems:
+            self._check_symbols()
+
+    def _check_symbols(self) -> None:
+        for link_map, names in self.unresolved():
+            text = f"{self._program}: symbol lookup error: {link_map.label}: undefined symbol: {names[0]}"
+            self.complain("symbol_missing", text, symbol_fix(names, link_map.label))
 
     def _check_versions(self, link_map: LinkMap) -> None:
         for need in link_map.elf.dynamic.verneed:

@@ -14,7 +14,7 @@ from typing import Iterator, Optional
 
 from ._elf import PT_DYNAMIC, Elf, ElfError, Reader
 from ._fsview import View
-from ._hints import library_fix
+from ._hints import library_fix, symbol_fix
 from ._loader import File, Files, Interpreter, Library, Linker, LinkMap, Refused, Surroundings
 
 DEFAULT_PATH = "/lib:/usr/local/lib:/usr/lib"
@@ -30,6 +30,8 @@ class MuslLinker(Linker):
         super().__init__(view, files, interpreter, want, around)
         self._system: Optional[str] = None
         self._self_listed = False
+
+    eager = True
 
     def start(self, main: LinkMap) -> None:
         if not self.around.secure:
@@ -135,6 +137,15 @@ class MuslLinker(Linker):
             raise Refused(os.strerror(errno.EPERM), "noexec_mount")
         added = self.add(name, path, file, current)
         added.names = {posixpath.basename(path)} if "/" not in name else set()
+
+    def finish(self) -> None:
+        file = self.interpreter.file
+        if self.missing or self.problems or file.elf is None:
+            return
+        own = LinkMap(self.interpreter.name, self.interpreter.name, file.elf, file, None)
+        for link_map, names in self.unresolved([own]):
+            text = f"Error relocating {link_map.label}: {names[0]}: symbol not found"
+            self.complain("symbol_missing", text, symbol_fix(names, link_map.label))
 
     def _refuse(self, current: LinkMap, name: str, refused: Refused) -> None:
         self.missing.add(name)
