@@ -89,11 +89,14 @@ class Reader:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._start_cache()
         self._fd = _open_regular(path)
         status = os.fstat(self._fd)
         self.size = status.st_size
         self.status = status
+
+    def _start_cache(self) -> None:
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
 
     def __enter__(self) -> Reader:
         return self

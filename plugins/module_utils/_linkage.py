@@ -12,15 +12,16 @@ import stat
 import struct
 from typing import NamedTuple, Optional
 
-from ._elf import Elf, ElfError, Reader, parse_elf
+from ._elf import Elf, ElfError
 from ._fsview import Place
 from ._gobuildinfo import BuildInfo, read_build_info
-from ._host import Binfmt, Host
+from ._host import Host
 from ._loader import Files, Interpreter, Library, Linker, Surroundings, identify
 from ._loader_glibc import GlibcLinker
 from ._loader_musl import MuslLinker
 from ._problems import Problem
-from ._requirements import interpreter_fix, machine_problem, needs
+from ._program import open_program
+from ._requirements import has_musl, interpreter_fix, machine_problem, needs
 from ._unit_context import Context
 
 
@@ -95,10 +96,11 @@ class Checker:
             raise ElfError(
                 code, f"{path}: {error.strerror}{where}", "Check the path; upload the file first."
             ) from error
-        with Reader(place.host) as reader:
-            elf = parse_elf(reader)._replace(path=path)
-            info = read_build_info(reader, elf)
-            return Program(path, place, elf, info, reader.read(0, min(reader.size, 256)), reader.status)
+        with open_program(place.host) as opened:
+            elf = opened.elf._replace(path=path)
+            info = read_build_info(opened.reader, elf)
+            start = opened.outer.read(0, min(opened.outer.size, 256))
+            return Program(path, place, elf, info, start, opened.outer.status)
 
     # What the kernel and the unit say before anything is loaded
 
@@ -233,7 +235,7 @@ class Checker:
             if isinstance(error, OSError) and error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 reason = error.strerror or reason
             text = f"{program.label}: {reason}: the interpreter {name} is missing"
-            raise ElfError("interpreter_missing", text, interpreter_fix(program.elf, view)) from error
+            raise ElfError("interpreter_missing", text, interpreter_fix(program.elf, has_musl(view))) from error
         if file.elf is None or file.elf.header.type not in (2, 3):
             text = f"{program.label}: {os.strerror(errno.ELIBBAD)}: the interpreter {name}"
             raise ElfError("interpreter_invalid", text, f"Install {name} for {program.elf.goarch} again.")
@@ -276,7 +278,3 @@ def file_capabilities(host: str) -> tuple[bool, int]:
     magic, low = struct.unpack_from("<II", data)
     high = struct.unpack_from("<I", data, 12)[0] if len(data) >= 20 else 0
     return bool(magic & 1), low | high << 32
-
-
-def binfmt_for(start: bytes, binfmts: tuple[Binfmt, ...]) -> Optional[Binfmt]:
-    return next((entry for entry in binfmts if entry.matches(start)), None)

@@ -16,6 +16,7 @@ from ._elf import PF_W, PT_LOAD, Elf, ElfError, Header, Reader, parse_elf, read_
 from ._elf_symbols import Symbols, bound_at_start, read_symbols
 from ._fsview import View
 from ._problems import Problem
+from ._program import open_program
 
 MAX_LIBRARIES = 2000
 MAX_FILES = 4096
@@ -97,7 +98,7 @@ class Files:
 
     def symbols(self, link_map: LinkMap, view: View) -> Symbols:
         if link_map.file is None:  # the program itself, asked once
-            return _read_symbols(link_map.host(view), link_map.elf)
+            return _program_symbols(link_map.host(view), link_map.elf)
         known = self._symbols.get(link_map.file.identity)
         if known is None:
             known = _read_symbols(link_map.file.host, link_map.elf)
@@ -129,6 +130,14 @@ def _read_symbols(host: str, elf: Elf) -> Symbols:
     try:
         with Reader(host) as reader:
             return read_symbols(reader, elf)
+    except ElfError:
+        return Symbols()
+
+
+def _program_symbols(host: str, elf: Elf) -> Symbols:
+    try:
+        with open_program(host) as opened:
+            return read_symbols(opened.reader, elf)
     except ElfError:
         return Symbols()
 
@@ -294,8 +303,8 @@ class Linker:
     def _bound_now(self, link_map: LinkMap, candidates: dict[int, bytes]) -> list[bytes]:
         if not candidates or self.eager or self.around.bind_now or link_map.elf.dynamic.bind_now:
             return list(candidates.values())
-        with Reader(link_map.host(self.view)) as reader:
-            needed = bound_at_start(reader, link_map.elf, set(candidates))
+        with open_program(link_map.host(self.view)) as opened:
+            needed = bound_at_start(opened.reader, link_map.elf, set(candidates))
         return [name for index, name in candidates.items() if index in needed]
 
     # What differs:

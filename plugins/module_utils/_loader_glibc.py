@@ -252,6 +252,16 @@ class GlibcLinker(Linker):
                 return cached, file
         return None if no_default else self._try_directories(self.traits.system, name)
 
+    def locate(self, name: str, elf: Elf) -> Optional[Elf]:
+        """The library of that name that a program without run paths would get."""
+        main = LinkMap("", "/", elf, None, None)
+        self.maps = [main]
+        try:
+            found = self._search(main, name)
+        except Refused:
+            return None
+        return found[1].elf if found is not None else None
+
     def _verify_quietly(self, path: str) -> Optional[File]:
         try:
             return self._verify(path)

@@ -139,7 +139,7 @@ def _arm(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
     return None
 
 
-def interpreter_fix(elf: Elf, view: View) -> str:
+def interpreter_fix(elf: Elf, musl_here: bool) -> str:
     """Who names an interpreter that is not there was usually built for another kind of system."""
     name = elf.interpreter or ""
     base = os.path.basename(name)
@@ -149,7 +149,7 @@ def interpreter_fix(elf: Elf, view: View) -> str:
         return f"The interpreter {name} is missing: built on Alpine? Build with CGO_ENABLED=0, or install musl."
     if base.startswith(("ld-linux", "ld64.so", "ld.so")):
         advice = f"The interpreter {name} is missing: built for glibc"
-        if _musl_here(view):
+        if musl_here:
             return f"{advice}, this host has musl: build with CGO_ENABLED=0, or on Alpine."
         if elf.bits == 32:
             return f"{advice} and 32 bits: install the 32-bit C library (Debian: libc6:i386), or build for 64."
@@ -157,8 +157,10 @@ def interpreter_fix(elf: Elf, view: View) -> str:
     return f"The interpreter {name} is missing: build with CGO_ENABLED=0, or with the interpreter of this host."
 
 
-def _musl_here(view: View) -> bool:
+def has_musl(view: View) -> bool:
+    """musl and no glibc: a glibc host may have musl installed beside."""
     try:
-        return any(entry.startswith("ld-musl-") for entry in os.listdir(view.host("/lib")))
+        names = os.listdir(view.host("/lib"))
     except OSError:
         return False
+    return any(name.startswith("ld-musl-") for name in names) and not any(name.startswith("ld-linux") for name in names)
