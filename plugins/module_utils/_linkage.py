@@ -19,10 +19,24 @@ from ._host import Host
 from ._loader import Files, Interpreter, Library, Linker, Surroundings, identify
 from ._loader_glibc import GlibcLinker
 from ._loader_musl import MuslLinker
+from ._policy import Denial, check_policy, parse_denylist
 from ._problems import Problem
+from ._profile import HostProfile, collect_host_profile, judge_artifact
 from ._program import open_program
 from ._requirements import has_musl, interpreter_fix, machine_problem, needs
 from ._unit_context import Context
+
+__all__ = [
+    "Checker",
+    "Denial",
+    "HostProfile",
+    "Problem",
+    "Verdict",
+    "check_policy",
+    "collect_host_profile",
+    "judge_artifact",
+    "parse_denylist",
+]
 
 
 class Verdict(NamedTuple):
