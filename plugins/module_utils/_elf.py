@@ -40,7 +40,8 @@ PT_GNU_STACK, PT_GNU_RELRO = 0x6474E551, 0x6474E552
 PF_X, PF_W, PF_R = 1, 2, 4
 SHT_SYMTAB, SHT_NOBITS = 2, 8
 DT_NEEDED, DT_STRTAB, DT_STRSZ, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 5, 10, 14, 15, 29
-DT_BIND_NOW, DT_FLAGS, DT_FLAGS_1 = 24, 30, 0x6FFFFFFB
+DT_BIND_NOW, DT_FLAGS, DT_FLAGS_1, DT_RELR = 24, 30, 0x6FFFFFFB, 36
+DT_AUXILIARY, DT_FILTER = 0x7FFFFFFD, 0x7FFFFFFF
 DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 DF_BIND_NOW = 8
 DF_1_NOW, DF_1_NODEFLIB, DF_1_PIE = 0x1, 0x800, 0x08000000
@@ -88,11 +89,14 @@ class Reader:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._start_cache()
         self._fd = _open_regular(path)
         status = os.fstat(self._fd)
         self.size = status.st_size
         self.status = status
+
+    def _start_cache(self) -> None:
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
 
     def __enter__(self) -> Reader:
         return self
@@ -254,6 +258,8 @@ class Dynamic(NamedTuple):
 
     present: bool = False
     needed: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+    auxiliaries: tuple[str, ...] = ()
     soname: Optional[str] = None
     rpath: Optional[str] = None
     runpath: Optional[str] = None
@@ -374,8 +380,8 @@ def read_elf(path: str) -> Elf:
         return parse_elf(reader)
 
 
-def parse_elf(reader: Reader) -> Elf:
-    header = _read_header(reader)
+def parse_elf(reader: Reader, header: Optional[Header] = None) -> Elf:
+    header = header or read_header(reader)
     layout = LAYOUTS[header.bits, header.endian]
     segments = _read_segments(reader, header, layout)
     interpreter = _read_interpreter(reader, segments)
@@ -384,7 +390,7 @@ def parse_elf(reader: Reader) -> Elf:
     return Elf(reader.path, reader.size, header, segments, interpreter, dynamic, notes)
 
 
-def _read_header(reader: Reader) -> Header:
+def read_header(reader: Reader) -> Header:
     if reader.size == 0:
         raise ElfError("empty", f"{reader.path}: the file is empty.", "Build or upload it again.")
     start = reader.read(0, min(reader.size, 64))
@@ -457,6 +463,9 @@ class _Strings:
         self._offset = offset
         self._size = size
 
+    def all(self, indexes: list[int]) -> tuple[str, ...]:
+        return tuple(self.at(index) for index in indexes)
+
     def at(self, index: int) -> str:
         if not 0 <= index < self._size:
             raise malformed(self._reader.path, f"string {index} is outside a table of {self._size} bytes")
@@ -468,10 +477,10 @@ def _read_dynamic(reader: Reader, segments: tuple[Segment, ...], layout: _Layout
     found = [segment for segment in segments if segment.type == PT_DYNAMIC and segment.filesz]
     if not found:
         return Dynamic()
-    values, needed = _dynamic_entries(reader, segments, found[-1], layout)
+    values, names = _dynamic_entries(reader, segments, found[-1], layout)
     offset = offset_of(segments, values.get(DT_STRTAB, -1))
     if offset is None:
-        if needed:
+        if any(names.values()):
             raise malformed(reader.path, "the dynamic string table is in no segment")
         return Dynamic(present=True, values=values)
     strings = _Strings(reader, offset, values.get(DT_STRSZ, 0))
@@ -482,7 +491,9 @@ def _read_dynamic(reader: Reader, segments: tuple[Segment, ...], layout: _Layout
     flags, flags_1 = values.get(DT_FLAGS, 0), values.get(DT_FLAGS_1, 0)
     return Dynamic(
         present=True,
-        needed=tuple(strings.at(index) for index in needed),
+        needed=strings.all(names[DT_NEEDED]),
+        filters=strings.all(names[DT_FILTER]),
+        auxiliaries=strings.all(names[DT_AUXILIARY]),
         soname=text(DT_SONAME),
         rpath=text(DT_RPATH),
         runpath=text(DT_RUNPATH),
@@ -497,7 +508,7 @@ def _read_dynamic(reader: Reader, segments: tuple[Segment, ...], layout: _Layout
 
 def _dynamic_entries(
     reader: Reader, segments: tuple[Segment, ...], where: Segment, layout: _Layout
-) -> tuple[dict[int, int], list[int]]:
+) -> tuple[dict[int, int], dict[int, list[int]]]:
     offset = offset_of(segments, where.vaddr)
     if offset is None:
         offset = where.offset
@@ -505,17 +516,18 @@ def _dynamic_entries(
     if size // layout.dynamic.size > MAX_DYNAMIC:
         raise too_large(reader.path, "dynamic entries", size // layout.dynamic.size, MAX_DYNAMIC)
     values: dict[int, int] = {}
-    needed: list[int] = []
+    names: dict[int, list[int]] = {DT_NEEDED: [], DT_FILTER: [], DT_AUXILIARY: []}
     for tag, value in layout.dynamic.iter_unpack(reader.read(offset, size - size % layout.dynamic.size)):
         if tag == 0:
             break
-        if tag == DT_NEEDED:
-            needed.append(value)
+        if tag in names:
+            names[tag].append(value)
         else:
             values[tag] = value
-    if len(needed) > MAX_NEEDED:
-        raise too_large(reader.path, "needed libraries", len(needed), MAX_NEEDED)
-    return values, needed
+    count = sum(map(len, names.values()))
+    if count > MAX_NEEDED:
+        raise too_large(reader.path, "needed libraries", count, MAX_NEEDED)
+    return values, names
 
 
 def _chain(reader: Reader, layout: struct.Struct, offset: int, what: str) -> Iterator[tuple[int, tuple[Any, ...]]]:

@@ -106,6 +106,11 @@ def goarch_of(machine: int, bits: int, endian: str) -> Optional[str]:
     return _GOARCH.get((machine, bits, endian))
 
 
+def machines() -> dict[str, tuple[int, int, str]]:
+    """GOARCH to machine number, bits and byte order."""
+    return {goarch: key for key, goarch in _GOARCH.items()}
+
+
 def machine_name_of(machine: int) -> str:
     return _NAMES.get(machine, f"machine {machine}")
 

@@ -1,0 +1,128 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names an ELF file defines and lacks, as far as starting depends on them. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import struct
+from types import MappingProxyType
+from typing import Iterator, Mapping, NamedTuple, Optional
+
+from ._elf import DT_STRSZ, DT_STRTAB, Elf, ElfError, Reader
+
+DT_HASH, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_REL, DT_RELSZ = 4, 6, 7, 8, 17, 18
+DT_GNU_HASH = 0x6FFFFEF5
+EM_S390 = 22
+MAX_SYMBOLS = 1 << 20
+MAX_STRINGS = 32 << 20
+MAX_RELOCATIONS = 1 << 22
+GLOBAL, WEAK, UNIQUE = 1, 2, 10
+
+
+class Symbols(NamedTuple):
+    """wanted: undefined and not weak, with the index each has in the table."""
+
+    defined: frozenset[bytes] = frozenset()
+    wanted: Mapping[bytes, int] = MappingProxyType({})
+
+
+def read_symbols(reader: Reader, elf: Elf) -> Symbols:
+    """Nothing where the tables are missing, damaged or too large: then nothing can be held against the file."""
+    try:
+        return _read(reader, elf)
+    except (ElfError, struct.error):
+        return Symbols()
+
+
+def _read(reader: Reader, elf: Elf) -> Symbols:
+    values = elf.dynamic.values
+    count = _count(reader, elf)
+    table = elf.offset_of(values.get(DT_SYMTAB, -1))
+    names = elf.offset_of(values.get(DT_STRTAB, -1))
+    size = values.get(DT_STRSZ, 0)
+    if not count or table is None or names is None or count > MAX_SYMBOLS or size > MAX_STRINGS:
+        return Symbols()
+    strings = reader.read(names, min(size, reader.size - names))
+    order = "<" if elf.endian == "little" else ">"
+    layout = struct.Struct(order + ("IBxH16x" if elf.bits == 64 else "I8xBxH"))
+    defined: list[bytes] = []
+    wanted: dict[bytes, int] = {}
+    rows = layout.iter_unpack(reader.read(table, count * layout.size))
+    for index, (name, info, section) in enumerate(rows):
+        binding = info >> 4
+        if section:
+            if binding in (GLOBAL, WEAK, UNIQUE):
+                defined.append(_name(strings, name))
+        elif binding == GLOBAL and name:
+            wanted[_name(strings, name)] = index
+    return Symbols(frozenset(defined), wanted)
+
+
+def _name(strings: bytes, start: int) -> bytes:
+    end = strings.find(b"\0", start)
+    return strings[start:end] if end >= 0 else b""
+
+
+def _count(reader: Reader, elf: Elf) -> int:
+    order = "<" if elf.endian == "little" else ">"
+    at = elf.offset_of(elf.dynamic.values.get(DT_HASH, -1))
+    if at is not None:
+        wide = elf.machine == EM_S390 and elf.bits == 64
+        count: int = reader.unpack(struct.Struct(order + ("QQ" if wide else "II")), at)[1]
+        return count
+    at = elf.offset_of(elf.dynamic.values.get(DT_GNU_HASH, -1))
+    return 0 if at is None else _count_gnu(reader, at, order, elf.bits // 8)
+
+
+def _count_gnu(reader: Reader, at: int, order: str, word: int) -> int:
+    """The GNU hash table does not say how long the symbol table is: its last chain ends it."""
+    buckets, first, bloom, _shift = reader.unpack(struct.Struct(order + "IIII"), at)
+    if buckets > MAX_SYMBOLS or bloom > MAX_SYMBOLS:
+        return 0
+    start = at + 16 + bloom * word
+    last = max(struct.unpack(f"{order}{buckets}I", reader.read(start, buckets * 4)), default=0)
+    if last < first:
+        return int(first)
+    chains = start + buckets * 4
+    cell = struct.Struct(order + "I")
+    for index in range(last, min(last + MAX_SYMBOLS, MAX_SYMBOLS)):
+        if reader.unpack(cell, chains + (index - first) * 4)[0] & 1:
+            return index + 1
+    return 0
+
+
+def bound_at_start(reader: Reader, elf: Elf, indexes: set[int]) -> set[int]:
+    """Which of these symbols a lazily bound file needs at once: those that any but the PLT relocations name."""
+    try:
+        return {index for index in _relocated(reader, elf) if index in indexes}
+    except (ElfError, struct.error):
+        return set()
+
+
+def _relocated(reader: Reader, elf: Elf) -> Iterator[int]:
+    order = "<" if elf.endian == "little" else ">"
+    wide = elf.bits == 64
+    for start, length, addend in ((DT_RELA, DT_RELASZ, True), (DT_REL, DT_RELSZ, False)):
+        table = _table(elf, start, length)
+        if table is None:
+            continue
+        tail = ("8x" if wide else "4x") if addend else ""
+        layout = struct.Struct(order + ("8xQ" if wide else "4xI") + tail)
+        offset, size = table
+        position = 0
+        while position < size:
+            step = min(size - position, layout.size * 4096)
+            step -= step % layout.size
+            if not step:
+                break
+            for (info,) in layout.iter_unpack(reader.read(offset + position, step)):
+                yield info >> 32 if wide else info >> 8
+            position += step
+
+
+def _table(elf: Elf, start: int, length: int) -> Optional[tuple[int, int]]:
+    offset = elf.offset_of(elf.dynamic.values.get(start, -1))
+    size = elf.dynamic.values.get(length, 0)
+    return None if offset is None or size > MAX_RELOCATIONS * 8 else (offset, size)

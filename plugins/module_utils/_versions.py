@@ -1,0 +1,41 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Orders module versions and Go releases as Go does. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional, Tuple
+
+Identifier = Tuple[int, int, str]
+Key = Tuple[int, int, int, int, Tuple[Identifier, ...]]
+
+_MODULE = re.compile(r"v(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?$")
+_GO = re.compile(r"(?:devel )?go(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:(alpha|beta|rc)(\d+))?")
+
+
+def module_key(text: str) -> Optional[Key]:
+    """A sortable key of a semantic version; None for (devel) and whatever else is not one."""
+    match = _MODULE.match(text)
+    if match is None:
+        return None
+    major, minor, patch, pre = match.groups()
+    return int(major), int(minor or 0), int(patch or 0), 0 if pre else 1, _identifiers(pre)
+
+
+def _identifiers(text: Optional[str]) -> tuple[Identifier, ...]:
+    """Numbers before words, as the standard says."""
+    parts = text.split(".") if text else []
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
+
+
+def go_key(text: str) -> Optional[Key]:
+    """A sortable key of go1.22.3, 1.22.3, go1.21rc2 or what a toolchain adds to them."""
+    match = _GO.match(text if "go" in text else f"go{text}")
+    if match is None:
+        return None
+    major, minor, patch, kind, number = match.groups()
+    pre: tuple[Identifier, ...] = ((1, 0, kind), (0, int(number), "")) if kind else ()
+    return int(major), int(minor or 0), int(patch or 0), 0 if kind else 1, pre
