@@ -2,55 +2,81 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The controller's half of slipway.go.release: looks at the artefact, and uploads it only where it is missing."""
+"""The controller's half of slipway.go.release: judges the artefact, and uploads it only where it is missing."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.slipway.go.plugins.module_utils import _files
-from ansible_collections.slipway.go.plugins.module_utils._elf import read_elf
+from ansible_collections.slipway.go.plugins.module_utils import _linkage
+from ansible_collections.slipway.go.plugins.module_utils._binary import Binary, read_binary
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
 from ansible_collections.slipway.go.plugins.module_utils._release import model
 
-
-@dataclass(frozen=True)
-class Inspected:
-    """What the controller knows of an artefact without executing it."""
-
-    digest: str
-    size: int
-    goarch: str | None
+POLICIES = ("require_static", "require_vcs_clean", "min_go_version", "main_module")
+# What holds for the temporary place of a file that is only looked at, and not for where it will run.
+ABOUT_THE_PLACE = ("noexec_mount", "not_executable")
 
 
-def inspect(path: str, checksum: str | None) -> Inspected:
-    """Raise unless path is a Linux binary with that checksum."""
+def inspect(path: str, checksum: str | None) -> Binary:
+    """Raise unless path is a Linux program with that checksum. Nothing is executed."""
     if not os.path.isfile(path):
         raise SlipwayError(
             "missing_artefact", f"release_src {path} is not a file on the controller.", "build it, or correct the path"
         )
     if not os.access(path, os.R_OK):
         raise SlipwayError("unreadable_artefact", f"release_src {path} is not readable.", "check its permissions")
+    wanted = model.parse_checksum(checksum) if checksum else None
     try:
-        elf = read_elf(path)
+        binary = read_binary(path)
     except SlipwayError as error:
         raise SlipwayError(
             error.code,
             f"release_src {path} is not a Linux executable: {error.message}",
             "build it with GOOS=linux, and give the binary itself, not an archive",
         ) from error
-    digest = _files.sha256_file(path)
-    if checksum and model.parse_checksum(checksum) != digest:
+    if wanted and wanted != binary.facts["sha256"]:
         raise SlipwayError(
             "wrong_checksum",
-            f"release_src {path} has SHA-256 {digest}, release_checksum says {checksum}.",
+            f"release_src {path} has SHA-256 {binary.facts['sha256']}, release_checksum says {checksum}.",
             "build or fetch the artefact again, or correct release_checksum",
         )
-    return Inspected(digest, os.path.getsize(path), elf.goarch)
+    return binary
+
+
+def check_policy(binary: Binary, policy: Mapping[str, Any]) -> list[Problem]:
+    """What the operator's own rules have against the artefact; denylist is a path on the controller."""
+    asked = {key: policy.get(key) for key in POLICIES}
+    path = policy.get("denylist")
+    if path:
+        try:
+            with open(path, encoding="utf-8") as stream:
+                asked["denied_modules"] = _linkage.parse_denylist(stream.read(), path)
+        except OSError as error:
+            raise SlipwayError(
+                "unreadable_denylist",
+                f"release_denylist {path} is not readable: {error.strerror}.",
+                "correct the path, or leave release_denylist empty",
+            ) from error
+    return _linkage.check_policy(binary.facts, asked)
+
+
+def refusal(problems: Sequence[Problem]) -> dict[str, Any]:
+    """A failed result that names every problem; the first one's code is the failure's."""
+    return {
+        "failed": True,
+        "changed": False,
+        "code": problems[0].code,
+        "fix": problems[0].fix,
+        "msg": " ".join(f"{problem.message} Fix: {problem.fix}" for problem in problems),
+        "problems": [problem._asdict() for problem in problems],
+    }
 
 
 class ActionModule(ActionBase):
@@ -64,14 +90,46 @@ class ActionModule(ActionBase):
         try:
             self._validate(arguments)
             source = self._find_source(str(arguments["src"]))
-            inspected = inspect(source, arguments.get("checksum"))
+            binary = inspect(source, arguments.get("checksum"))
+            against = check_policy(binary, self._policy(arguments))
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
-        arguments.update(digest=inspected.digest, size=inspected.size, goarch=inspected.goarch)
-        answer = self._execute(arguments, task_vars)
-        if answer.get("action") == "upload":
-            answer = self._upload_and_execute(source, arguments, task_vars)
-        return {**result, **answer}
+        if against:
+            return {**result, **refusal(against)}
+        facts = binary.facts
+        arguments.update(digest=facts["sha256"], size=facts["size"], goarch=binary.elf.goarch)
+        return {**result, **self._release(source, binary, arguments, task_vars)}
+
+    def _release(
+        self, source: str, binary: Binary, arguments: dict[str, Any], task_vars: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        answer = self._execute("release", arguments, task_vars)
+        profile = answer.pop("host_profile", None)
+        if profile is None or answer.get("failed"):
+            return answer
+        problems = _linkage.judge_artifact(binary.elf, _linkage.HostProfile.from_dict(profile), binary.info)
+        if problems:
+            return refusal(problems)
+        upload = answer.get("action") == "upload"
+        if not upload and binary.elf.elf_class in ("static", "static-pie"):
+            return answer
+        with self._uploaded(source) as remote:
+            if upload:
+                return self._execute("release", {**arguments, "uploaded": remote}, task_vars)
+            problems = self._look(remote, source, task_vars)
+        return refusal(problems) if problems else answer
+
+    def _look(self, remote: str, source: str, task_vars: dict[str, Any] | None) -> list[Problem]:
+        """Only the host can tell where its loader finds the libraries of a dynamic program."""
+        answer = self._execute("linkage", {"path": [remote]}, task_vars)
+        if answer.get("failed"):
+            return [Problem("not_judged", str(answer.get("msg")), "run slipway.go.linkage on that host")]
+        found = answer["binaries"][0]["problems"]
+        return [
+            Problem(p["code"], p["message"].replace(remote, source), p["fix"].replace(remote, source))
+            for p in found
+            if p["code"] not in ABOUT_THE_PLACE
+        ]
 
     @staticmethod
     def _validate(arguments: dict[str, Any]) -> None:
@@ -83,24 +141,30 @@ class ActionModule(ActionBase):
         model.validate_version(str(arguments["version"]))
         model.render_environment(arguments.get("environment") or {})
 
+    def _policy(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        policy = dict(arguments.get("policy") or {})
+        if policy.get("denylist"):
+            policy["denylist"] = self._find_source(str(policy["denylist"]))
+        return policy
+
     def _find_source(self, path: str) -> str:
         try:
             return str(self._find_needle("files", path))
         except AnsibleError:
             return str(self._loader.path_dwim(path))
 
-    def _execute(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        answer: dict[str, Any] = self._execute_module("slipway.go.release", module_args=arguments, task_vars=task_vars)
+    def _execute(self, name: str, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        answer: dict[str, Any] = self._execute_module(f"slipway.go.{name}", module_args=arguments, task_vars=task_vars)
         return answer
 
-    def _upload_and_execute(
-        self, source: str, arguments: dict[str, Any], task_vars: dict[str, Any] | None
-    ) -> dict[str, Any]:
+    @contextmanager
+    def _uploaded(self, source: str) -> Iterator[str]:
+        """The artefact in a temporary directory of the host, for as long as it is needed there."""
         folder = self._make_tmp_path()
         try:
-            remote = self._connection._shell.join_path(folder, "artefact")
+            remote = str(self._connection._shell.join_path(folder, "artefact"))
             self._transfer_file(source, remote)
             self._fixup_perms2((folder, remote))
-            return self._execute({**arguments, "uploaded": remote}, task_vars)
+            yield remote
         finally:
             self._remove_tmp_path(folder)

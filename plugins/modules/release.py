@@ -75,6 +75,35 @@ options:
       - When empty, there is no rehearsal.
     type: str
     default: ""
+  policy:
+    description:
+      - Your own rules for artefacts, checked on the controller before any host is asked.
+    type: dict
+    default: {}
+    suboptions:
+      require_static:
+        description:
+          - Refuse a binary that needs a dynamic loader.
+        type: bool
+        default: false
+      require_vcs_clean:
+        description:
+          - Refuse a binary that was built outside a repository, or from a modified one.
+        type: bool
+        default: false
+      min_go_version:
+        description:
+          - The oldest Go version, for example V(1.25) or V(1.25.3).
+        type: str
+      main_module:
+        description:
+          - The path of the main module that the binary must have been built from.
+        type: str
+      denylist:
+        description:
+          - A file on the controller that names modules that must not be in the binary, a line each, as in
+            C(example.com/mod <v1.2.3  # why); C(example.com/mod/...) covers what is below, C(stdlib) is Go itself.
+        type: path
   force:
     description:
       - Whether to release also what has failed on this host before, or what somebody has rolled back from.
@@ -196,6 +225,11 @@ problems:
     - code: port_in_use
       message: port 8080 of service_listen is in use by nginx (pid 812).
       fix: stop that process, or choose another port in service_listen
+host_profile:
+  description: What this host offers to programs, for the controller's half of this module, which takes it away.
+  returned: never to a playbook
+  type: dict
+  sample: {"machine": "x86_64", "goarch": "amd64"}
 code:
   description: A stable name of the failure.
   returned: failure
@@ -212,8 +246,17 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _door, _engine_options
+from ansible_collections.slipway.go.plugins.module_utils._profile import collect_host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Spec
+
+POLICY = {
+    "require_static": {"type": "bool", "default": False},
+    "require_vcs_clean": {"type": "bool", "default": False},
+    "min_go_version": {"type": "str"},
+    "main_module": {"type": "str"},
+    "denylist": {"type": "path"},
+}
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -231,7 +274,10 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     )
     engine = Engine(_engine_options.settings(values))
     outcome = engine.predict(spec) if module.check_mode else engine.release(spec)
-    return {**outcome.as_dict(), "diff": outcome.diff()}
+    result = {**outcome.as_dict(), "diff": outcome.diff()}
+    if outcome.needs_judgement(module.check_mode):
+        result["host_profile"] = collect_host_profile().as_dict()
+    return result
 
 
 def main() -> None:
@@ -245,6 +291,7 @@ def main() -> None:
             "environment": {"type": "dict", "default": {}, "no_log": True},
             "listen": {"type": "list", "elements": "str", "default": []},
             "rehearsal": {"type": "str", "default": ""},
+            "policy": {"type": "dict", "default": {}, "options": POLICY},
             "force": {"type": "bool", "default": False},
             "digest": {"type": "str"},
             "size": {"type": "int"},

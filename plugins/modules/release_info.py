@@ -74,6 +74,11 @@ service:
   returned: success
   type: str
   sample: shop
+commit:
+  description: The commit the current release was built from, where Go has written it into the binary.
+  returned: success
+  type: str
+  sample: 1f3c9b0a
 since:
   description: When the current release was committed, in seconds since the epoch.
   returned: success

@@ -17,7 +17,10 @@ from typing import Any, Callable, Optional
 
 from .. import _files
 from .._errors import SlipwayError
+from .._host import read_host
+from .._linkage import Checker
 from .._systemd import Systemd, UnitState
+from .._unit_context import unit_context
 from . import preflight, stage
 from .gate import Gate, verify_shared_socket
 from .model import Settings, Spec, validate_release_id
@@ -67,6 +70,10 @@ class Outcome:
             "downtime_seconds": None if self.downtime_seconds is None else round(self.downtime_seconds, 3),
             "pruned": self.pruned,
         }
+
+    def needs_judgement(self, predicted: bool) -> bool:
+        """Whether the controller still has to judge the artefact against this host."""
+        return self.action == "upload" or (predicted and self.changed)
 
     def diff(self) -> dict[str, str]:
         """What Ansible's diff mode shows."""
@@ -328,6 +335,7 @@ class Engine:
                 begun = time.monotonic()
                 stage.stage(spec, self._layout, wanted, content)
                 phases[STAGE] = time.monotonic() - begun
+            self._check_linkage(wanted)
             if spec.rehearsal:
                 begun = time.monotonic()
                 self._rehearse(wanted, spec)
@@ -417,6 +425,19 @@ class Engine:
             "release another version or configuration, or set release_force: true when the cause is gone",
             current=self._layout.current_id(),
         )
+
+    def _check_linkage(self, wanted: str) -> None:
+        """Raise unless the kernel and the loader of this host would start the release in its own unit."""
+        unit = self._layout.instance(wanted)
+        verdict = Checker(read_host(), unit_context(unit)).check(self._layout.binary(wanted))
+        if verdict.problems:
+            raise SlipwayError(
+                verdict.problems[0].code,
+                " ".join(f"{p.message} Fix: {p.fix}" for p in verdict.problems),
+                "",
+                problems=[p._asdict() for p in verdict.problems],
+                current=self._layout.current_id(),
+            )
 
     def _rehearse(self, wanted: str, spec: Spec) -> None:
         """Prove the release in its own sandbox at an address no user knows; nothing is exposed, nothing to undo."""

@@ -56,6 +56,7 @@ class Operator:
             "current": current,
             "last_good": self.layout.last_good_id(),
             "version": self.layout.manifest(current).get("version") if current else None,
+            "commit": self.layout.manifest(current).get("commit") if current else None,
             "since": committed[-1]["time"] if committed else None,
             "state": unit.describe() if unit else "never released",
             "restarts": unit.restarts if unit else None,
@@ -112,7 +113,8 @@ class Operator:
             counts[str(event["event"])] += 1
         committed = [e for e in outcomes if e["event"] == "committed"]
         last = committed[-1] if committed else {}
-        info = {"release": current, "version": self.layout.manifest(current).get("version")}
+        manifest = self.layout.manifest(current)
+        info = {"release": current, "version": manifest.get("version"), "commit": manifest.get("commit")}
         families = [
             *textfile.release(name, info, last.get("time")),
             *textfile.health(name, [look.as_dict()] if look else [], now),

@@ -11,9 +11,10 @@ import grp
 import json
 import os
 import time
-from typing import Iterator
+from typing import Iterator, Optional
 
 from .. import _files, _systemd
+from .._binary import read_binary
 from .._errors import SlipwayError
 from .model import Content, Spec, render_environment
 from .store import Layout
@@ -143,11 +144,23 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
         "units": wanted.units,
         "config": wanted.config,
         "strategy": spec.strategy,
+        **_build(binary),
         "staged": round(time.time(), 3),
     }
     _files.write_new(os.path.join(folder, "release.json"), json.dumps(manifest, indent=2) + "\n", 0o640, gid)
     for base, _folders, _names in os.walk(folder):
         _files.fsync_directory(base)
+
+
+def _build(binary: str) -> dict[str, Optional[str]]:
+    """Where the binary comes from, as Go has written into it."""
+    go = read_binary(binary, checksum=False).facts["go"] or {}
+    vcs = go.get("vcs") or {}
+    return {
+        "commit": vcs.get("revision"),
+        "go_version": go.get("version"),
+        "main_module": (go.get("main") or {}).get("path"),
+    }
 
 
 def _label(path: str) -> None:
