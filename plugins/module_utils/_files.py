@@ -65,6 +65,18 @@ def write_atomic(path: str, content: str, mode: int, gid: int = -1) -> None:
         write_new(temporary, content, mode, gid)
 
 
+def replace_if_different(path: str, content: str) -> bool:
+    """Give a configuration file this content; return whether it had another."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            if stream.read() == content:
+                return False
+    except FileNotFoundError:
+        pass
+    write_atomic(path, content, 0o644)
+    return True
+
+
 def copy_hashed(source: str, target: str, mode: int, gid: int = -1) -> str:
     """Copy source to a new file and return the SHA-256 of the bytes that were written."""
     digest = hashlib.sha256()

@@ -21,6 +21,7 @@ UNIT_ROOT = "/etc/systemd/system"
 VERIFY_TIMEOUT = 60.0
 _NAME = re.compile(r"^[A-Za-z0-9:_.\\-]+@?\.(service|socket|timer|target|path|slice)$")
 _EXEC = re.compile(r"^(Exec[A-Za-z]+=[-@:+!]*)(/\S+)", re.MULTILINE)
+_TOO_NEW = re.compile(r"Unknown (key name|lvalue|key)\b")
 _STAND_IN = "/bin/true"
 
 
@@ -79,12 +80,16 @@ def validate_unit_name(name: str) -> None:
 
 def is_enabled(name: str) -> bool:
     """Whether PID 1 starts the unit at boot; one that is not there is not enabled."""
-    asked = subprocess.run(["systemctl", "is-enabled", "--quiet", name], check=False, capture_output=True)
+    asked = subprocess.run(
+        ["systemctl", "is-enabled", "--quiet", name], check=False, capture_output=True, timeout=VERIFY_TIMEOUT
+    )
     return asked.returncode == 0
 
 
 def is_active(name: str) -> bool:
-    asked = subprocess.run(["systemctl", "is-active", "--quiet", name], check=False, capture_output=True)
+    asked = subprocess.run(
+        ["systemctl", "is-active", "--quiet", name], check=False, capture_output=True, timeout=VERIFY_TIMEOUT
+    )
     return asked.returncode == 0
 
 
@@ -121,7 +126,7 @@ def verify(planned: Plan) -> list[str]:
             paths.append(path)
         said, failed = _analyze(paths, folder)
     relevant = [line for line in said if any(unit.name in line for unit in planned.wanted)]
-    too_new = [line for line in relevant if "Unknown" in line]
+    too_new = [line for line in relevant if _TOO_NEW.search(line)]
     wrong = [line for line in relevant if line not in too_new]
     if failed or wrong:
         raise SlipwayError(

@@ -157,8 +157,11 @@ def run() -> None:
     finally:
         if load.poll() is None:
             load.kill()
-    summary(json.loads((WORK / "load.json").read_text()), told)
+    report = json.loads((WORK / "load.json").read_text())
+    summary(report, told)
     explore(inventory)
+    if report["total"]["failed"]:
+        raise LabError(f"{report['total']['failed']} requests failed; {WORK / 'load.json'} has examples")
 
 
 def main() -> int:

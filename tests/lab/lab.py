@@ -146,7 +146,9 @@ def up(lab: str, count: int, suites: list[str]) -> Path:
         for (name, suite), container in zip(plan, containers):
             wait_until_running(container)
             public = let_in(container, key)
-            address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container)
+            address = docker(
+                "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container
+            )
             hosts.append(Host(name, address, suite))
             known.append(f"{address} {public}")
     (state / "known_hosts").write_text("\n".join(known) + "\n")

@@ -11,6 +11,7 @@ boot, knows how far the one before it came. Everything from INTENT to SOAK is un
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
@@ -97,6 +98,7 @@ class Swap:
         self._down_since: Optional[float] = None
         self.phases: dict[str, float] = {}
         self.downtime: Optional[float] = None
+        self._plan = plan(transaction.strategy, source_strategy(layout, transaction))
         self._steps: dict[str, Callable[[], None]] = {
             INTENT: self._intent,
             OVERLAP: self._overlap,
@@ -109,12 +111,12 @@ class Swap:
 
     def run(self) -> None:
         """Walk the strategy's phases; when one fails, restore `source` and raise what happened."""
-        for phase in SWAP[self._txn.strategy]:
+        for phase in self._plan:
             begun = time.monotonic()
             try:
                 self._enter(phase)
                 self._steps[phase]()
-            except (SlipwayError, OSError) as error:
+            except Exception as error:  # whatever it is, the release before has to come back
                 raise self._undo(phase, error) from error
             self.phases[phase] = time.monotonic() - begun
 
@@ -129,31 +131,24 @@ class Swap:
             point_boot(self._layout, self._txn.to)
 
     def _overlap(self) -> None:
-        self._open_socket()
         self._start_candidate()
-        verify_shared_socket(self._layout.instance(self._txn.to), self._started.main_pid)
         self._gate.wait_healthy(self._gate.serving(self._txn.to), self._started)
 
     def _start(self) -> None:
-        self._start_candidate()
-        self._gate.wait_healthy(self._gate.serving(self._txn.to), self._started)
+        self._overlap()
         if self._down_since is not None:
             self.downtime = time.monotonic() - self._down_since
 
     def _start_candidate(self) -> None:
         unit = self._layout.instance(self._txn.to)
+        install_units(self._layout, self._systemd, self._txn.to)
+        if self._txn.strategy == "socket":
+            open_socket(self._layout, self._systemd, self._txn.source, self._txn.to)
         self._systemd.call("reset-failed", unit, check=False)
         self._systemd.start(unit)
         self._started = self._systemd.wait_active(unit, self._settings.start_timeout)
-
-    def _open_socket(self) -> None:
-        """Have PID 1 listen; anew when the socket's unit has changed since the running release was staged."""
-        socket = f"{self._layout.name}.socket"
-        units = [self._layout.manifest(i).get("units", {}).get(socket) for i in (self._txn.source, self._txn.to) if i]
-        if len(units) == 2 and units[0] != units[1]:
-            self._systemd.restart(socket)
-        else:
-            self._systemd.start_and_wait(socket)
+        if self._txn.strategy == "socket":
+            verify_shared_socket(unit, self._started.main_pid)
 
     def _flip(self) -> None:
         _files.flip_symlink(self._layout.current, f"releases/{self._txn.to}")
@@ -166,7 +161,14 @@ class Swap:
                 self._stop(unit)
 
     def _stop(self, unit: str) -> None:
-        self._systemd.stop(unit, self._settings.drain_timeout + STOP_MARGIN)
+        """A release that does not end is killed: that must not undo the one that serves."""
+        try:
+            self._systemd.stop(unit, self._settings.drain_timeout + STOP_MARGIN)
+        except SlipwayError as error:
+            if error.code != "command_timeout":
+                raise
+            self._systemd.call("kill", "--signal=KILL", unit, check=False)
+            self._systemd.stop(unit, STOP_MARGIN)
 
     def _soak(self) -> None:
         self._gate.soak(self._gate.serving(self._txn.to), self._started, self._settings.soak_time)
@@ -187,14 +189,26 @@ class Swap:
         with contextlib.suppress(OSError):  # a full disk must not keep the old release from coming back
             self._store.record("rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason)
         try:
-            serving = restore(self._settings, self._layout, self._store, self._systemd, self._txn, reason)
-        except (SlipwayError, OSError) as failure:
+            serving = restore(self._settings, self._layout, self._store, self._systemd, self._txn, error)
+        except Exception as failure:
             return SlipwayError(
                 "rollback_failed",
-                f"{self._txn.to} failed in {phase} ({reason}), and going back to {self._txn.source} failed: {failure}",
+                f"{self._txn.to} failed in {phase} ({reason}), and going back to {self._txn.source} failed: "
+                f"{cause(failure)[0]}",
                 f"look at systemctl status '{self._layout.name}@*'",
                 rolled_back=False,
                 failed_phase=phase,
+                failed_release=self._txn.to,
+            )
+        if serving == self._txn.to:
+            return SlipwayError(
+                "not_proven",
+                f"{self._txn.to} failed in {phase}: {reason} It is the only good release here and was left as it is.",
+                fix,
+                rolled_back=False,
+                failed_phase=phase,
+                failed_release=self._txn.to,
+                current=serving,
             )
         fate = f"{serving} serves again" if serving else "it was the first release, so nothing serves"
         return SlipwayError(
@@ -206,6 +220,35 @@ class Swap:
             failed_release=self._txn.to,
             current=serving,
         )
+
+
+def plan(strategy: str, before: Optional[str]) -> tuple[str, ...]:
+    """The phases of a swap. A release that holds the port itself must end before PID 1 can listen in its place."""
+    return SWAP["restart"] if strategy == "socket" and before == "restart" else SWAP[strategy]
+
+
+def source_strategy(layout: Layout, transaction: Transaction) -> Optional[str]:
+    """How the release to come back to was swapped in; None where there is none."""
+    if transaction.source is None:
+        return None
+    return str(layout.manifest(transaction.source).get("strategy", transaction.strategy))
+
+
+def install_units(layout: Layout, systemd: Systemd, release_id: str) -> None:
+    """Put the units in place that the release was staged with: its sandbox goes and comes back with it."""
+    changed = [unit for unit in stage.unit_copies(layout, release_id) if _files.replace_if_different(*unit)]
+    if changed:
+        systemd.call("daemon-reload")
+
+
+def open_socket(layout: Layout, systemd: Systemd, before: Optional[str], after: str) -> None:
+    """Have PID 1 listen as `after` wants it, anew where `before` wanted it otherwise."""
+    socket = f"{layout.name}.socket"
+    wanted = [layout.manifest(i).get("units", {}).get(socket) for i in (before, after) if i]
+    if len(wanted) == 2 and wanted[0] != wanted[1]:
+        systemd.restart(socket)
+    else:
+        systemd.start_and_wait(socket)
 
 
 def cause(error: Exception) -> tuple[str, str]:
@@ -246,19 +289,25 @@ def restore(
     store: Store,
     systemd: Systemd,
     transaction: Transaction,
-    reason: str,
+    error: Exception,
     interrupted: bool = False,
 ) -> Optional[str]:
     """Make the transaction's `source` the one that serves and stop the rest; return its id. Safe to repeat."""
     source = transaction.source
+    if source is None and layout.last_good_id() == transaction.to:
+        store.record("left_as_is", txn=transaction.txn, release=transaction.to, reason=cause(error)[0])
+        store.clear()
+        return transaction.to
     candidate = layout.instance(transaction.to)
     stop_timeout = settings.drain_timeout + STOP_MARGIN
-    if transaction.strategy == "restart" or source is None:
+    before = source_strategy(layout, transaction)
+    if before != "socket":
         systemd.stop(candidate, stop_timeout)
+        systemd.call("stop", f"{layout.name}.socket", check=False)
     if source is None:
-        _forget_first(layout, systemd, transaction)
+        _forget_first(layout)
     else:
-        _bring_back(settings, layout, systemd, transaction.strategy, source)
+        _bring_back(settings, layout, systemd, transaction, str(before))
         if transaction.to != source:
             systemd.stop(candidate, stop_timeout)
     store.record(
@@ -270,29 +319,52 @@ def restore(
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
         interrupted=interrupted,
-        reason=reason,
+        code=getattr(error, "code", "error"),
+        reason=cause(error)[0],
     )
     store.clear()
     return source
 
 
-def _forget_first(layout: Layout, systemd: Systemd, transaction: Transaction) -> None:
-    if transaction.strategy == "socket":
-        systemd.call("stop", f"{layout.name}.socket", check=False)
+def _forget_first(layout: Layout) -> None:
     for path in (layout.current, layout.boot_file):
         _files.remove_link(path)
 
 
-def _bring_back(settings: Settings, layout: Layout, systemd: Systemd, strategy: str, source: str) -> None:
+def _bring_back(settings: Settings, layout: Layout, systemd: Systemd, transaction: Transaction, strategy: str) -> None:
+    source = str(transaction.source)
     unit = layout.instance(source)
+    install_units(layout, systemd, source)
+    if strategy == "socket":
+        open_socket(layout, systemd, transaction.to, source)
+        state = systemd.show(unit)
+        if state.up and not shares_socket(state.main_pid):
+            systemd.stop(unit, settings.drain_timeout + STOP_MARGIN)
     if not systemd.show(unit).up:
         systemd.call("reset-failed", unit, check=False)
         systemd.start(unit)
         started = systemd.wait_active(unit, settings.start_timeout)
+        if strategy == "socket":
+            verify_shared_socket(unit, started.main_pid)
         gate = Gate(layout, systemd, settings.health, strategy)
         gate.wait_healthy(gate.serving(source), started)
     if layout.current_id() != source:
         _files.flip_symlink(layout.current, f"releases/{source}")
+
+
+def adopt(settings: Settings, layout: Layout, store: Store, systemd: Systemd, transaction: Transaction) -> None:
+    """Keep the transaction's `to` where `source` could not be brought back; it must prove itself like any other."""
+    unit = layout.instance(transaction.to)
+    install_units(layout, systemd, transaction.to)
+    if transaction.strategy == "socket":
+        systemd.start_and_wait(f"{layout.name}.socket")
+    systemd.call("reset-failed", unit, check=False)
+    systemd.start(unit)
+    started = systemd.wait_active(unit, settings.start_timeout)
+    gate = Gate(layout, systemd, settings.health, transaction.strategy)
+    gate.wait_healthy(gate.serving(transaction.to), started)
+    _files.flip_symlink(layout.current, f"releases/{transaction.to}")
+    commit(layout, store, transaction)
 
 
 class Engine:
@@ -312,7 +384,6 @@ class Engine:
         current = self._layout.current_id()
         if self._serves(wanted):
             return Outcome(False, current, None, "none")
-        self._refuse_known_bad(wanted, spec.force)
         return Outcome(True, wanted, current, "release")
 
     def release(self, spec: Spec) -> Outcome:
@@ -325,7 +396,7 @@ class Engine:
             content = stage.content(spec, self._layout)
             wanted = content.release_id()
             if self._serves(wanted):
-                return Outcome(False, wanted, None, "none")
+                return self._settled(wanted)
             self._refuse_known_bad(wanted, spec.force)
             self._preflight(spec)
             phases: dict[str, float] = {}
@@ -342,6 +413,14 @@ class Engine:
                 phases[REHEARSE] = time.monotonic() - begun
             return self._swap(wanted, spec.strategy, "release", phases)
 
+    def _settled(self, wanted: str) -> Outcome:
+        """Nothing to swap; what systemctl acts on has to be up, too."""
+        umbrella = f"{self._layout.name}.service"
+        if self._systemd.show(umbrella).up:
+            return Outcome(False, wanted, None, "none")
+        self._systemd.start_and_wait(umbrella)
+        return Outcome(True, wanted, wanted, "start")
+
     def predict_rollback(self, wanted: Optional[str] = None) -> Outcome:
         """Say where a rollback would go; change nothing."""
         target = self._rollback_target(wanted)
@@ -356,6 +435,12 @@ class Engine:
             if target is None:
                 return Outcome(False, self._layout.current_id(), None, "none")
             strategy = str(self._layout.manifest(target).get("strategy", "restart"))
+            if strategy == "socket" and not os.path.exists(self._layout.socket_unit):
+                raise SlipwayError(
+                    "units_missing",
+                    f"{target} was released with the strategy socket, whose units are no longer on this host.",
+                    "set service_swap back to socket and release that version",
+                )
             return self._swap(target, strategy, "rollback", {})
 
     def recover(self) -> Optional[str]:
@@ -372,7 +457,8 @@ class Engine:
         current = self._layout.current_id()
         outcomes = self._store.outcomes()
         last = outcomes[-1] if outcomes else {}
-        if last.get("event") == "committed" and last.get("kind") == "rollback" and self._serves(str(current)):
+        back = last.get("event") in ("rolled_back", "refused") or last.get("kind") == "rollback"
+        if back and self._serves(str(current)):
             return None
         target = self._earlier_good(current)
         if target is None:
@@ -454,8 +540,15 @@ class Engine:
         except SlipwayError as error:
             reason, fix = cause(error)
             self._store.record(
-                "refused", kind="release", release=wanted, started=round(begun, 3), phase=REHEARSE, reason=reason
+                "refused",
+                kind="release",
+                release=wanted,
+                started=round(begun, 3),
+                phase=REHEARSE,
+                code=error.code,
+                reason=reason,
             )
+            stage.prune(self._layout, self._settings.keep, self._protected(wanted))
             current = layout.current_id()
             raise SlipwayError(
                 "refused",
@@ -487,6 +580,10 @@ class Engine:
                 problems=[{"code": p.code, "message": p.message, "fix": p.fix} for p in found],
             )
 
+    def _protected(self, *more: Optional[str]) -> set[str]:
+        """What prune must not touch."""
+        return {name for name in (*more, self._layout.current_id(), self._layout.last_good_id()) if name}
+
     def _recover(self) -> None:
         """Finish or undo what a run that was cut short has left in flight."""
         left = self._store.load()
@@ -494,16 +591,22 @@ class Engine:
             return
         if left.phase == COMMIT:
             commit(self._layout, self._store, left)
-        else:
-            restore(
-                self._settings,
-                self._layout,
-                self._store,
-                self._systemd,
-                left,
-                "the run was cut short",
-                interrupted=True,
+            return
+        cut_short = SlipwayError("interrupted", "the run was cut short")
+        try:
+            restore(self._settings, self._layout, self._store, self._systemd, left, cut_short, interrupted=True)
+        except Exception as error:
+            self._adopt_or_give_up(left, error)
+
+    def _adopt_or_give_up(self, left: Transaction, error: Exception) -> None:
+        """A service that cannot be recovered must not lock out the release that may mend it."""
+        try:
+            adopt(self._settings, self._layout, self._store, self._systemd, left)
+        except Exception as failure:
+            self._store.record(
+                "not_recovered", release=left.to, source=left.source, reason=f"{cause(error)[0]} {cause(failure)[0]}"
             )
+            self._store.clear()
 
     def _swap(self, target: str, strategy: str, kind: str, phases: dict[str, float]) -> Outcome:
         source = self._layout.current_id()
@@ -514,8 +617,7 @@ class Engine:
         swap.run()
         phases = {**phases, **swap.phases}
         begun = time.monotonic()
-        protect = {name for name in (target, source, self._layout.last_good_id()) if name}
-        pruned = stage.prune(self._layout, self._settings.keep, protect)
+        pruned = stage.prune(self._layout, self._settings.keep, self._protected(target, source))
         phases[PRUNE] = time.monotonic() - begun
         return Outcome(
             changed=True,

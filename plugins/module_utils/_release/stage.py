@@ -67,6 +67,14 @@ def content(spec: Spec, layout: Layout) -> Content:
     return Content(spec.version, spec.artefact.sha256, shared + own, config, _unit_digests(layout))
 
 
+def unit_copies(layout: Layout, release_id: str) -> list[tuple[str, str]]:
+    """(where it belongs, its content) of each unit the release was staged with."""
+    folder = os.path.join(layout.release(release_id), "units")
+    units = (layout.template_unit, layout.socket_unit)
+    copies = [(unit, os.path.join(folder, os.path.basename(unit))) for unit in units]
+    return [(unit, _text(copy)) for unit, copy in copies if os.path.isfile(copy)]
+
+
 def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
     manifest = layout.manifest(release_id)
     return manifest.get("sha256") == wanted.binary_sha256 and os.path.isfile(layout.binary(release_id))
@@ -138,6 +146,11 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
         copy = os.path.join(folder, "config", name)
         _files.make_directory(os.path.dirname(copy), 0o750, gid)
         _files.copy_hashed(source, copy, 0o640, gid)
+    units = os.path.join(folder, "units")
+    _files.make_directory(units, 0o750, gid)
+    for unit in (layout.template_unit, layout.socket_unit):
+        if os.path.isfile(unit):
+            _files.copy_hashed(unit, os.path.join(units, os.path.basename(unit)), 0o640, gid)
     manifest = {
         "version": spec.version,
         "sha256": wanted.binary_sha256,

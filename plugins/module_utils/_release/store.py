@@ -23,6 +23,10 @@ from .model import Settings, is_release_id, validate_name
 STATE_ROOT = "/var/lib/slipway"
 CONFIG_ROOT = "/etc"
 UNIT_ROOT = "/etc/systemd/system"
+# Failures that are the release's own; others, such as a missing unit, say nothing about it.
+RELEASE_FAULTS = frozenset(
+    ("not_started", "start_timeout", "unhealthy", "unhealthy_in_soak", "crashed", "socket_not_inherited")
+)
 
 
 @dataclass(frozen=True)
@@ -134,8 +138,8 @@ class Store:
     @contextlib.contextmanager
     def locked(self, timeout: float) -> Iterator[None]:
         """Hold the service's lock; flock(2) ends with its holder, so a killed run leaves nothing to clean."""
-        _files.make_directory(self.layout.state, 0o755)
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        _files.make_directory(self.layout.state, 0o700)
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._acquire(descriptor, timeout)
             holder = {"pid": os.getpid(), "user": _who(), "since": time.time()}
@@ -240,7 +244,7 @@ class Store:
                 found.pop(release, None)
                 if event.get("kind") == "rollback" and event.get("previous"):
                     found[str(event["previous"])] = event
-            elif event.get("kind") == "release" and not event.get("interrupted"):
+            elif event.get("kind") == "release" and event.get("code") in RELEASE_FAULTS:
                 found[release] = event
         return found
 
