@@ -443,7 +443,8 @@ class Engine:
 
     def _end_rehearsal(self, unit: str) -> None:
         """Stop the rehearsal, also one that a run before this has left; the sockets first, so that nothing restarts."""
-        for left in (self._layout.rehearsal_socket, unit):
+        strays = self._systemd.active_instances(f"{self._layout.name}-rehearsal")
+        for left in (self._layout.rehearsal_socket, unit, *strays):
             self._systemd.call("stop", left, check=False)
             self._systemd.call("reset-failed", left, check=False)
 
