@@ -165,8 +165,7 @@ class Swap:
         self._gate.soak(self._gate.serving(self._txn.to), self._started, self._settings.soak_time)
 
     def _commit(self) -> None:
-        commit(self._layout, self._store, self._txn, swap_seconds=round(swap_seconds(self.phases), 3))
-        self._systemd.start_and_wait(f"{self._layout.name}.service")
+        commit(self._layout, self._store, self._systemd, self._txn, swap_seconds=round(swap_seconds(self.phases), 3))
 
     def _undo(self, phase: str, error: Exception) -> SlipwayError:
         reason, fix = cause(error)
@@ -215,10 +214,11 @@ def swap_seconds(phases: dict[str, float]) -> float:
     return sum(phases.get(name, 0.0) for name in (INTENT, OVERLAP, START, FLIP, DRAIN))
 
 
-def commit(layout: Layout, store: Store, transaction: Transaction, **measured: Any) -> None:
-    """Make the transaction's `to` the last good release. Safe to repeat."""
+def commit(layout: Layout, store: Store, systemd: Systemd, transaction: Transaction, **measured: Any) -> None:
+    """Make the transaction's `to` the last good release, and what systemctl(1) means by the service. Safe to repeat."""
     point_boot(layout, transaction.to)
     _files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
+    systemd.start_and_wait(f"{layout.name}.service")
     store.record(
         "committed",
         txn=transaction.txn,
@@ -465,7 +465,7 @@ class Engine:
         if left is None:
             return
         if left.phase == COMMIT:
-            commit(self._layout, self._store, left)
+            commit(self._layout, self._store, self._systemd, left)
         else:
             restore(
                 self._settings,
