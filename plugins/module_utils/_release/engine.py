@@ -19,7 +19,7 @@ from .. import _files
 from .._errors import SlipwayError
 from .._systemd import Systemd, UnitState
 from . import preflight, stage
-from .gate import Gate, verify_shared_socket
+from .gate import Gate, shares_socket, verify_shared_socket
 from .model import Settings, Spec, validate_release_id
 from .store import Layout, Store, Transaction
 
@@ -178,7 +178,9 @@ class Swap:
         with contextlib.suppress(OSError):  # a full disk must not keep the old release from coming back
             self._store.record("rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason)
         try:
-            serving = restore(self._settings, self._layout, self._store, self._systemd, self._txn, reason)
+            unhealthy = restore(self._settings, self._layout, self._store, self._systemd, self._txn, reason)
+            if unhealthy:
+                raise unhealthy
         except (SlipwayError, OSError) as failure:
             return SlipwayError(
                 "rollback_failed",
@@ -187,6 +189,7 @@ class Swap:
                 rolled_back=False,
                 failed_phase=phase,
             )
+        serving = self._txn.source
         fate = f"{serving} serves again" if serving else "it was the first release, so nothing serves"
         return SlipwayError(
             "rolled_back",
@@ -207,6 +210,15 @@ def cause(error: Exception) -> tuple[str, str]:
 def point_boot(layout: Layout, release_id: str) -> None:
     """What PID 1 starts at boot and when the service's socket has nobody to answer."""
     _files.write_atomic(layout.boot_file, f"SLIPWAY_RELEASE={release_id}\n", 0o644)
+
+
+def booted(layout: Layout) -> Optional[str]:
+    """What point_boot has written."""
+    try:
+        with open(layout.boot_file, encoding="utf-8") as stream:
+            return stream.read().strip().partition("=")[2] or None
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def swap_seconds(phases: dict[str, float]) -> float:
@@ -240,19 +252,27 @@ def restore(
     transaction: Transaction,
     reason: str,
     interrupted: bool = False,
-) -> Optional[str]:
-    """Make the transaction's `source` the one that serves and stop the rest; return its id. Safe to repeat."""
+) -> Optional[SlipwayError]:
+    """Make the transaction's `source` the one that serves and stop the rest. Safe to repeat.
+
+    Return what speaks against the health of `source`: it is back all the same, for nothing else was ever good.
+    """
     source = transaction.source
     candidate = layout.instance(transaction.to)
     stop_timeout = settings.drain_timeout + STOP_MARGIN
-    if transaction.strategy == "restart" or source is None:
-        systemd.stop(candidate, stop_timeout)
+    unhealthy = None
     if source is None:
+        systemd.stop(candidate, stop_timeout)
         _forget_first(layout, systemd, transaction)
     else:
-        _bring_back(settings, layout, systemd, transaction.strategy, source)
-        if transaction.to != source:
-            systemd.stop(candidate, stop_timeout)
+        if transaction.strategy == "restart" or transaction.phase in (INTENT, OVERLAP):
+            with contextlib.suppress(SlipwayError):  # a candidate that does not end must not keep `source` from coming
+                systemd.stop(candidate, stop_timeout)
+        unhealthy = _bring_back(settings, layout, systemd, transaction.strategy, source)
+        for unit in (candidate, *systemd.active_instances(layout.name)):
+            if unit != layout.instance(source):
+                systemd.stop(unit, stop_timeout)
+        _point_back(layout, source)
     store.record(
         "rolled_back",
         txn=transaction.txn,
@@ -265,26 +285,52 @@ def restore(
         reason=reason,
     )
     store.clear()
-    return source
+    return unhealthy
 
 
 def _forget_first(layout: Layout, systemd: Systemd, transaction: Transaction) -> None:
+    """Leave the host as if nothing had been; a release that was good before stays what the next boot starts."""
+    if layout.last_good_id() == transaction.to:
+        return
     if transaction.strategy == "socket":
         systemd.call("stop", f"{layout.name}.socket", check=False)
     for path in (layout.current, layout.boot_file):
         _files.remove_link(path)
 
 
-def _bring_back(settings: Settings, layout: Layout, systemd: Systemd, strategy: str, source: str) -> None:
+def _bring_back(
+    settings: Settings, layout: Layout, systemd: Systemd, strategy: str, source: str
+) -> Optional[SlipwayError]:
+    """Have `source` run, on the socket that is open now; return what speaks against its health."""
     unit = layout.instance(source)
-    if not systemd.show(unit).up:
-        systemd.call("reset-failed", unit, check=False)
-        systemd.start(unit)
-        started = systemd.wait_active(unit, settings.start_timeout)
-        gate = Gate(layout, systemd, settings.health, strategy)
+    state = systemd.show(unit)
+    if state.up:
+        if strategy != "socket" or not _cut_off(layout, systemd, state):
+            return None
+        systemd.stop(unit, settings.drain_timeout + STOP_MARGIN)
+    systemd.call("reset-failed", unit, check=False)
+    systemd.start(unit)
+    started = systemd.wait_active(unit, settings.start_timeout)
+    gate = Gate(layout, systemd, settings.health, strategy)
+    try:
         gate.wait_healthy(gate.serving(source), started)
-    if layout.current_id() != source:
-        _files.flip_symlink(layout.current, f"releases/{source}")
+    except SlipwayError as error:
+        return error
+    return None
+
+
+def _cut_off(layout: Layout, systemd: Systemd, state: UnitState) -> bool:
+    """Whether users reach a socket that this process has not got, because it was opened anew for a candidate."""
+    return systemd.show(f"{layout.name}.socket").up and not shares_socket(state.main_pid)
+
+
+def _point_back(layout: Layout, source: str) -> None:
+    """Undo what a commit had begun, and what stood there of a release that died after it had been good."""
+    for link in (layout.current, layout.last_good):
+        if _files.link_name(link) != source:
+            _files.flip_symlink(link, f"releases/{source}")
+    if booted(layout) != source:
+        point_boot(layout, source)
 
 
 class Engine:
@@ -461,21 +507,28 @@ class Engine:
 
     def _recover(self) -> None:
         """Finish or undo what a run that was cut short has left in flight."""
+        stage.collect_leftovers(self._layout)
         left = self._store.load()
         if left is None:
             return
-        if left.phase == COMMIT:
+        if left.phase == COMMIT and self._systemd.show(self._layout.instance(left.to)).up:
             commit(self._layout, self._store, self._systemd, left)
-        else:
-            restore(
-                self._settings,
-                self._layout,
-                self._store,
-                self._systemd,
-                left,
-                "the run was cut short",
-                interrupted=True,
-            )
+            return
+        why = "the run was cut short"
+        try:
+            restore(self._settings, self._layout, self._store, self._systemd, left, why, interrupted=True)
+        except SlipwayError as error:
+            if left.source is None or self._systemd.show(self._layout.instance(left.source)).up:
+                raise
+            self._give_up(left, left.source, str(error))
+
+    def _give_up(self, left: Transaction, source: str, reason: str) -> None:
+        """What was good does not run any more. Go on: what is asked for now may be the repair."""
+        _point_back(self._layout, source)
+        self._store.record(
+            "given_up", txn=left.txn, kind=left.kind, release=left.to, serving=None, interrupted=True, reason=reason
+        )
+        self._store.clear()
 
     def _swap(self, target: str, strategy: str, kind: str, phases: dict[str, float]) -> Outcome:
         source = self._layout.current_id()

@@ -140,13 +140,17 @@ class Gate:
             )
 
 
+def shares_socket(main_pid: int) -> bool:
+    """Whether the process holds a listening socket that PID 1 holds too."""
+    return bool(_sockets.socket_inodes(main_pid) & _sockets.socket_inodes(1) & _sockets.listening_inodes())
+
+
 def verify_shared_socket(unit: str, main_pid: int) -> None:
-    """Raise unless the process holds a listening socket that PID 1 holds too.
+    """Raise unless the unit's process accepts where PID 1 listens.
 
     An instance can be active without the descriptors it was to inherit; draining the other one would then be an outage.
     """
-    shared = _sockets.socket_inodes(main_pid) & _sockets.socket_inodes(1) & _sockets.listening_inodes()
-    if not shared:
+    if not shares_socket(main_pid):
         raise SlipwayError(
             "socket_not_inherited",
             f"{unit} runs but does not listen on the service's socket.",
