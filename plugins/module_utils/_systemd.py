@@ -143,7 +143,7 @@ class Systemd:
 
     def active_instances(self, name: str) -> list[str]:
         """The instances of name@.service that run or try to."""
-        listed = self.call("list-units", "--plain", "--no-legend", "--full", "--all", f"{name}@*.service", check=False)
+        listed = self.call("list-units", "--plain", "--no-legend", "--full", "--all", f"{name}@*.service")
         rows = [line.split() for line in listed.splitlines()]
         return [
             row[0] for row in rows if len(row) > 2 and row[2] in ("active", "activating", "reloading", "deactivating")

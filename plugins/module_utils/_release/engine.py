@@ -23,7 +23,7 @@ from .._linkage import Checker
 from .._systemd import Systemd, UnitState
 from .._unit_context import unit_context
 from . import preflight, stage
-from .gate import Gate, verify_shared_socket
+from .gate import Gate, shares_socket, verify_shared_socket
 from .model import Settings, Spec, validate_release_id
 from .store import Layout, Store, Transaction
 
@@ -175,8 +175,7 @@ class Swap:
 
     def _commit(self) -> None:
         self._store.save_settings(self._settings)
-        commit(self._layout, self._store, self._txn, swap_seconds=round(swap_seconds(self.phases), 3))
-        self._systemd.start_and_wait(f"{self._layout.name}.service")
+        commit(self._layout, self._store, self._systemd, self._txn, swap_seconds=round(swap_seconds(self.phases), 3))
 
     def _undo(self, phase: str, error: Exception) -> SlipwayError:
         reason, fix = cause(error)
@@ -189,7 +188,9 @@ class Swap:
         with contextlib.suppress(OSError):  # a full disk must not keep the old release from coming back
             self._store.record("rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason)
         try:
-            serving = restore(self._settings, self._layout, self._store, self._systemd, self._txn, error)
+            unhealthy = restore(self._settings, self._layout, self._store, self._systemd, self._txn, error)
+            if unhealthy:
+                raise unhealthy
         except Exception as failure:
             return SlipwayError(
                 "rollback_failed",
@@ -200,7 +201,8 @@ class Swap:
                 failed_phase=phase,
                 failed_release=self._txn.to,
             )
-        if serving == self._txn.to:
+        serving = self._txn.source
+        if serving is None and self._layout.last_good_id() == self._txn.to:
             return SlipwayError(
                 "not_proven",
                 f"{self._txn.to} failed in {phase}: {reason} It is the only good release here and was left as it is.",
@@ -208,7 +210,7 @@ class Swap:
                 rolled_back=False,
                 failed_phase=phase,
                 failed_release=self._txn.to,
-                current=serving,
+                current=self._txn.to,
             )
         fate = f"{serving} serves again" if serving else "it was the first release, so nothing serves"
         return SlipwayError(
@@ -261,15 +263,25 @@ def point_boot(layout: Layout, release_id: str) -> None:
     _files.write_atomic(layout.boot_file, f"SLIPWAY_RELEASE={release_id}\n", 0o644)
 
 
+def booted(layout: Layout) -> Optional[str]:
+    """What point_boot has written."""
+    try:
+        with open(layout.boot_file, encoding="utf-8") as stream:
+            return stream.read().strip().partition("=")[2] or None
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 def swap_seconds(phases: dict[str, float]) -> float:
     """From the first act to the end of the drain: what the users of the service might notice."""
     return sum(phases.get(name, 0.0) for name in (INTENT, OVERLAP, START, FLIP, DRAIN))
 
 
-def commit(layout: Layout, store: Store, transaction: Transaction, **measured: Any) -> None:
-    """Make the transaction's `to` the last good release. Safe to repeat."""
+def commit(layout: Layout, store: Store, systemd: Systemd, transaction: Transaction, **measured: Any) -> None:
+    """Make the transaction's `to` the last good release, and what systemctl(1) means by the service. Safe to repeat."""
     point_boot(layout, transaction.to)
     _files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
+    systemd.start_and_wait(f"{layout.name}.service")
     store.record(
         "committed",
         txn=transaction.txn,
@@ -291,27 +303,19 @@ def restore(
     transaction: Transaction,
     error: Exception,
     interrupted: bool = False,
-) -> Optional[str]:
-    """Make the transaction's `source` the one that serves and stop the rest; return its id. Safe to repeat."""
+) -> Optional[SlipwayError]:
+    """Make the transaction's `source` the one that serves and stop the rest. Safe to repeat.
+
+    Return what speaks against the health of `source`: it is back all the same, for nothing else was ever good.
+    """
     source = transaction.source
-    if source is None and layout.last_good_id() == transaction.to:
-        store.record("left_as_is", txn=transaction.txn, release=transaction.to, reason=cause(error)[0])
-        store.clear()
-        return transaction.to
-    candidate = layout.instance(transaction.to)
-    stop_timeout = settings.drain_timeout + STOP_MARGIN
-    before = source_strategy(layout, transaction)
-    if before != "socket":
-        systemd.stop(candidate, stop_timeout)
-        systemd.call("stop", f"{layout.name}.socket", check=False)
-    if source is None:
-        _forget_first(layout)
-    else:
-        _bring_back(settings, layout, systemd, transaction, str(before))
-        if transaction.to != source:
-            systemd.stop(candidate, stop_timeout)
+    unhealthy = None
+    if source is not None:
+        unhealthy = _return_to(settings, layout, systemd, transaction, source)
+    elif layout.last_good_id() != transaction.to:
+        _forget_first(settings, layout, systemd, transaction)
     store.record(
-        "rolled_back",
+        "rolled_back" if source or layout.last_good_id() != transaction.to else "left_as_is",
         txn=transaction.txn,
         kind=transaction.kind,
         release=transaction.to,
@@ -323,33 +327,74 @@ def restore(
         reason=cause(error)[0],
     )
     store.clear()
-    return source
+    return unhealthy
 
 
-def _forget_first(layout: Layout) -> None:
+def _return_to(
+    settings: Settings, layout: Layout, systemd: Systemd, transaction: Transaction, source: str
+) -> Optional[SlipwayError]:
+    candidate = layout.instance(transaction.to)
+    stop_timeout = settings.drain_timeout + STOP_MARGIN
+    before = source_strategy(layout, transaction)
+    if before != "socket" or transaction.phase in (INTENT, OVERLAP):
+        with contextlib.suppress(SlipwayError):  # a candidate that does not end must not keep `source` from coming
+            systemd.stop(candidate, stop_timeout)
+    if before != "socket" and transaction.strategy == "socket":
+        systemd.call("stop", f"{layout.name}.socket", check=False)
+    unhealthy = _bring_back(settings, layout, systemd, transaction, source)
+    for unit in (candidate, *systemd.active_instances(layout.name)):
+        if unit != layout.instance(source):
+            systemd.stop(unit, stop_timeout)
+    _point_back(layout, source)
+    return unhealthy
+
+
+def _forget_first(settings: Settings, layout: Layout, systemd: Systemd, transaction: Transaction) -> None:
+    """Leave the host as if nothing had been."""
+    systemd.stop(layout.instance(transaction.to), settings.drain_timeout + STOP_MARGIN)
+    if transaction.strategy == "socket":
+        systemd.call("stop", f"{layout.name}.socket", check=False)
     for path in (layout.current, layout.boot_file):
         _files.remove_link(path)
 
 
-def _bring_back(settings: Settings, layout: Layout, systemd: Systemd, transaction: Transaction, strategy: str) -> None:
-    source = str(transaction.source)
+def _bring_back(
+    settings: Settings, layout: Layout, systemd: Systemd, transaction: Transaction, source: str
+) -> Optional[SlipwayError]:
+    """Have `source` run in its own units, on the socket that is open now; return what speaks against its health."""
     unit = layout.instance(source)
+    strategy = str(source_strategy(layout, transaction))
     install_units(layout, systemd, source)
     if strategy == "socket":
         open_socket(layout, systemd, transaction.to, source)
-        state = systemd.show(unit)
-        if state.up and not shares_socket(state.main_pid):
-            systemd.stop(unit, settings.drain_timeout + STOP_MARGIN)
-    if not systemd.show(unit).up:
-        systemd.call("reset-failed", unit, check=False)
-        systemd.start(unit)
-        started = systemd.wait_active(unit, settings.start_timeout)
-        if strategy == "socket":
-            verify_shared_socket(unit, started.main_pid)
-        gate = Gate(layout, systemd, settings.health, strategy)
+    state = systemd.show(unit)
+    if state.up:
+        if strategy != "socket" or not _cut_off(layout, systemd, state):
+            return None
+        systemd.stop(unit, settings.drain_timeout + STOP_MARGIN)
+    systemd.call("reset-failed", unit, check=False)
+    systemd.start(unit)
+    started = systemd.wait_active(unit, settings.start_timeout)
+    gate = Gate(layout, systemd, settings.health, strategy)
+    try:
         gate.wait_healthy(gate.serving(source), started)
-    if layout.current_id() != source:
-        _files.flip_symlink(layout.current, f"releases/{source}")
+    except SlipwayError as error:
+        return error
+    return None
+
+
+def _cut_off(layout: Layout, systemd: Systemd, state: UnitState) -> bool:
+    """Whether users reach a socket that this process has not got, because it was opened anew for a candidate."""
+    return systemd.show(f"{layout.name}.socket").up and not shares_socket(state.main_pid)
+
+
+def _point_back(layout: Layout, source: str) -> None:
+    """Undo what a commit had begun, and what stood there of a release that died after it had been good."""
+    for link in (layout.current, layout.last_good):
+        if _files.link_name(link) != source:
+            _files.flip_symlink(link, f"releases/{source}")
+    if booted(layout) != source:
+        point_boot(layout, source)
 
 
 def adopt(settings: Settings, layout: Layout, store: Store, systemd: Systemd, transaction: Transaction) -> None:
@@ -364,7 +409,7 @@ def adopt(settings: Settings, layout: Layout, store: Store, systemd: Systemd, tr
     gate = Gate(layout, systemd, settings.health, transaction.strategy)
     gate.wait_healthy(gate.serving(transaction.to), started)
     _files.flip_symlink(layout.current, f"releases/{transaction.to}")
-    commit(layout, store, transaction)
+    commit(layout, store, systemd, transaction)
 
 
 class Engine:
@@ -396,7 +441,7 @@ class Engine:
             content = stage.content(spec, self._layout)
             wanted = content.release_id()
             if self._serves(wanted):
-                return self._settled(wanted)
+                return Outcome(False, wanted, None, "none")
             self._refuse_known_bad(wanted, spec.force)
             self._preflight(spec)
             phases: dict[str, float] = {}
@@ -412,14 +457,6 @@ class Engine:
                 self._rehearse(wanted, spec)
                 phases[REHEARSE] = time.monotonic() - begun
             return self._swap(wanted, spec.strategy, "release", phases)
-
-    def _settled(self, wanted: str) -> Outcome:
-        """Nothing to swap; what systemctl acts on has to be up, too."""
-        umbrella = f"{self._layout.name}.service"
-        if self._systemd.show(umbrella).up:
-            return Outcome(False, wanted, None, "none")
-        self._systemd.start_and_wait(umbrella)
-        return Outcome(True, wanted, wanted, "start")
 
     def predict_rollback(self, wanted: Optional[str] = None) -> Outcome:
         """Say where a rollback would go; change nothing."""
@@ -565,7 +602,8 @@ class Engine:
 
     def _end_rehearsal(self, unit: str) -> None:
         """Stop the rehearsal, also one that a run before this has left; the sockets first, so that nothing restarts."""
-        for left in (self._layout.rehearsal_socket, unit):
+        strays = self._systemd.active_instances(f"{self._layout.name}-rehearsal")
+        for left in (self._layout.rehearsal_socket, unit, *strays):
             self._systemd.call("stop", left, check=False)
             self._systemd.call("reset-failed", left, check=False)
 
@@ -586,25 +624,35 @@ class Engine:
 
     def _recover(self) -> None:
         """Finish or undo what a run that was cut short has left in flight."""
+        stage.collect_leftovers(self._layout)
         left = self._store.load()
         if left is None:
             return
-        if left.phase == COMMIT:
-            commit(self._layout, self._store, left)
+        if left.phase == COMMIT and self._systemd.show(self._layout.instance(left.to)).up:
+            commit(self._layout, self._store, self._systemd, left)
             return
         cut_short = SlipwayError("interrupted", "the run was cut short")
         try:
             restore(self._settings, self._layout, self._store, self._systemd, left, cut_short, interrupted=True)
         except Exception as error:
-            self._adopt_or_give_up(left, error)
+            if left.source is None or self._systemd.show(self._layout.instance(left.source)).up:
+                raise
+            self._adopt_or_give_up(left, left.source, error)
 
-    def _adopt_or_give_up(self, left: Transaction, error: Exception) -> None:
-        """A service that cannot be recovered must not lock out the release that may mend it."""
+    def _adopt_or_give_up(self, left: Transaction, source: str, error: Exception) -> None:
+        """What was good does not run any more. A service like that must not lock out the release that may mend it."""
         try:
             adopt(self._settings, self._layout, self._store, self._systemd, left)
         except Exception as failure:
+            _point_back(self._layout, source)
             self._store.record(
-                "not_recovered", release=left.to, source=left.source, reason=f"{cause(error)[0]} {cause(failure)[0]}"
+                "given_up",
+                txn=left.txn,
+                kind=left.kind,
+                release=left.to,
+                serving=None,
+                interrupted=True,
+                reason=f"{cause(error)[0]} {cause(failure)[0]}",
             )
             self._store.clear()
 

@@ -233,7 +233,7 @@ class Store:
 
     def outcomes(self) -> list[dict[str, Any]]:
         """One entry per finished transaction: the history an operator reads."""
-        return [e for e in self.journal() if e.get("event") in ("committed", "rolled_back", "refused")]
+        return [e for e in self.journal() if e.get("event") in ("committed", "rolled_back", "refused", "given_up")]
 
     def bad(self) -> dict[str, dict[str, Any]]:
         """The releases that failed or that somebody rolled back from, each with the event that says so."""

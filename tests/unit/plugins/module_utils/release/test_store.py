@@ -222,9 +222,9 @@ def test_a_write_that_stops_half_way_is_continued(store, monkeypatch):
 
 
 def test_outcomes_are_what_has_ended(store):
-    for event in ("phase", "committed", "rolling_back", "rolled_back", "refused"):
+    for event in ("phase", "committed", "rolling_back", "rolled_back", "refused", "given_up"):
         store.record(event)
-    assert [e["event"] for e in store.outcomes()] == ["committed", "rolled_back", "refused"]
+    assert [e["event"] for e in store.outcomes()] == ["committed", "rolled_back", "refused", "given_up"]
 
 
 def test_what_is_bad(store):

@@ -1,0 +1,534 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an operator can rely on when nothing breaks but the release itself."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
+
+BAD = {
+    "cannot start": (Behaviour(boots=False), "not_started"),
+    "never ready": (Behaviour(ready=False), "was not ready within"),
+    "unhealthy": (Behaviour(healthy=False), "did not become healthy"),
+    "dies while it is asked": (Behaviour(dies_after=1), "did not stay up"),
+    "dies in the soak": (Behaviour(dies_after=4), "did not stay up"),
+    "is restarted in the soak": (Behaviour(restarts_after=4), "did not stay up"),
+    "sick in the soak": (Behaviour(sick_after=3), "failed 3 checks in a row"),
+    "hangs in the soak": (Behaviour(sick_after=2, check_takes=5.0), "failed 3 checks in a row"),
+}
+
+
+@pytest.fixture(params=["socket", "restart"])
+def host(request, tmp_path, monkeypatch):
+    return Host(str(tmp_path), request.param).install(monkeypatch)
+
+
+@pytest.fixture
+def sockets(tmp_path, monkeypatch):
+    return Host(str(tmp_path), "socket").install(monkeypatch)
+
+
+@pytest.fixture
+def restarts(tmp_path, monkeypatch):
+    return Host(str(tmp_path), "restart").install(monkeypatch)
+
+
+def fails(act, code):
+    with pytest.raises(SlipwayError) as caught:
+        act()
+    assert caught.value.code == code, str(caught.value)
+    return caught.value
+
+
+def test_first_release(host):
+    outcome = host.release("v1")
+    assert host.settled() == host.id_of("v1") == outcome.current
+    assert (outcome.changed, outcome.action, outcome.previous, outcome.pruned) == (True, "release", None, [])
+    assert outcome.diff() == {"before": "none\n", "after": f"{outcome.current}\n"}
+    assert host.leftovers() == []
+
+
+def test_second_release_takes_over(host):
+    first = host.release("v1").current
+    outcome = host.release("v2")
+    assert host.settled() == host.id_of("v2") == outcome.current
+    assert outcome.previous == first
+    assert host.layout.staged() == [first, outcome.current]
+    assert host.leftovers() == []
+
+
+def test_socket_overlaps_and_restart_does_not(host):
+    host.release("v1")
+    host.watch()
+    outcome = host.release("v2")
+    if host.strategy == "socket":
+        assert (host.systemd.lowest, host.systemd.most) == (1, 2)
+        assert outcome.downtime_seconds is None
+    else:
+        assert (host.systemd.lowest, host.systemd.most) == (0, 1)
+        assert outcome.downtime_seconds > 0
+    assert outcome.as_dict()["swap_seconds"] >= (outcome.downtime_seconds or 0)
+
+
+def test_the_first_release_has_no_downtime(restarts):
+    assert restarts.release("v1").downtime_seconds is None
+
+
+def test_phases_are_those_of_the_strategy(host):
+    outcome = host.release("v1")
+    swap = {
+        "socket": ["INTENT", "OVERLAP", "FLIP", "DRAIN", "SOAK", "COMMIT"],
+        "restart": ["INTENT", "DRAIN", "FLIP", "START", "SOAK", "COMMIT"],
+    }[host.strategy]
+    assert list(outcome.phases) == ["STAGE", *swap, "PRUNE"]
+    assert outcome.phases["SOAK"] >= host.soak_time
+
+
+def test_unchanged_release_does_nothing(host):
+    current = host.release("v1").current
+    host.systemd.commands.clear()
+    before = host.store.journal()
+    outcome = host.release("v1")
+    assert (outcome.changed, outcome.action, outcome.current) == (False, "none", current)
+    assert [c for c in host.systemd.commands if not c.startswith("show ")] == []
+    assert host.store.journal() == before
+    assert outcome.diff() == {"before": f"{current}\n", "after": f"{current}\n"}
+
+
+@pytest.mark.parametrize("what", ["environment", "shared environment", "configuration", "unit"])
+def test_changed_configuration_is_a_new_release(host, what):
+    first = host.release("v1").current
+    changes = {"environment": {"OWN": "other"}} if what == "environment" else {}
+    if what == "shared environment":
+        with open(os.path.join(host.layout.config, "environment"), "a", encoding="utf-8") as stream:
+            stream.write('MORE="1"\n')
+    if what == "configuration":
+        with open(os.path.join(host.layout.config, "config", "new.toml"), "w", encoding="utf-8") as stream:
+            stream.write("x = 1\n")
+    if what == "unit":
+        host.write_unit("changed", "shop@.service")
+    outcome = host.release("v1", **changes)
+    assert outcome.changed
+    assert outcome.previous == first != outcome.current
+    assert host.settled() == outcome.current
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_release_leaves_the_good_one(host, what):
+    behaviour, reason = BAD[what]
+    good = host.release("v1").current
+    host.behaviours["v2"] = replace(behaviour)
+    error = fails(lambda: host.release("v2"), "rolled_back")
+    assert reason.replace("not_started", "did not start") in str(error)
+    assert error.details["rolled_back"] is True
+    assert error.details["current"] == good
+    assert error.details["failed_release"] == host.id_of("v2")
+    assert host.settled() == good
+    assert host.id_of("v2") in host.layout.staged(), "its files stay as evidence"
+    assert host.store.outcomes()[-1]["event"] == "rolled_back"
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_no_bad_release_ever_leaves_the_socket_alone(sockets, what):
+    sockets.release("v1")
+    sockets.behaviours["v2"] = replace(BAD[what][0])
+    # A release that dies after the old one has drained is the one thing an overlap cannot help with.
+    dies_alone = what in ("dies in the soak",)
+    sockets.watch()
+    fails(lambda: sockets.release("v2"), "rolled_back")
+    assert sockets.systemd.lowest == (0 if dies_alone else 1)
+
+
+@pytest.mark.parametrize("what", ["cannot start", "never ready", "unhealthy", "dies while it is asked"])
+def test_what_fails_before_the_flip_never_becomes_current(sockets, what):
+    good = sockets.release("v1").current
+    sockets.behaviours["v2"] = replace(BAD[what][0])
+    error = fails(lambda: sockets.release("v2"), "rolled_back")
+    assert error.details["failed_phase"] == "OVERLAP"
+    assert sockets.layout.current_id() == good
+    assert not any(c.startswith(f"stop shop@{good}") for c in sockets.systemd.commands)
+
+
+def test_an_instance_without_the_socket_is_refused(sockets):
+    good = sockets.release("v1").current
+    sockets.behaviours["v2"] = Behaviour(inherits=False)
+    error = fails(lambda: sockets.release("v2"), "rolled_back")
+    assert "does not listen on the service's socket" in str(error)
+    assert sockets.settled() == good
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_first_release_leaves_a_bare_host(host, what):
+    host.behaviours["v1"] = replace(BAD[what][0])
+    error = fails(lambda: host.release("v1"), "rolled_back")
+    assert "it was the first release" in str(error)
+    assert host.systemd.running() == []
+    assert host.systemd.socket is None
+    assert (host.layout.current_id(), host.layout.last_good_id(), host.boot_id()) == (None, None, None)
+    assert host.store.load() is None
+    host.behaviours["v2"] = Behaviour()
+    assert host.release("v2").previous is None
+    assert host.settled() == host.id_of("v2")
+
+
+def test_a_repaired_release_is_taken(host):
+    host.release("v1")
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: host.release("v2"), "rolled_back")
+    host.behaviours["v2"].healthy = True
+    outcome = host.release("v2", force=True)
+    assert "STAGE" not in outcome.phases, "it is on the host already"
+    assert host.settled() == host.id_of("v2")
+
+
+def test_a_dead_current_release_is_started_again_by_releasing_it(host):
+    host.release("v1")
+    host.release("v2")
+    host.systemd.die(host.id_of("v2"))
+    host.behave("v2").boots = True
+    outcome = host.release("v2")
+    assert outcome.changed
+    assert host.settled() == host.id_of("v2")
+
+
+def test_a_dead_only_release_is_started_again_by_releasing_it(host):
+    host.release("v1")
+    host.systemd.die(host.id_of("v1"))
+    host.behave("v1").boots = True
+    assert host.release("v1").changed
+    assert host.settled() == host.id_of("v1")
+
+
+def test_when_the_current_release_is_dead_and_stays_so_the_one_before_serves_also_after_a_reboot(host):
+    first = host.release("v1").current
+    host.release("v2")
+    host.systemd.die(host.id_of("v2"))
+    error = fails(lambda: host.release("v2"), "rolled_back")
+    assert error.details["current"] == first
+    assert host.settled() == first
+    host.systemd.reboot()
+    assert host.settled() == first
+
+
+def test_with_a_dead_current_release_a_bad_one_does_not_bar_the_way_for_a_good_one(host):
+    host.release("v1")
+    host.systemd.die(host.id_of("v1"))
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: host.release("v2"), "rollback_failed")
+    host.release("v3")
+    assert host.settled() == host.id_of("v3")
+
+
+def test_a_failed_rollback_is_not_called_one(host):
+    host.release("v1")
+    host.systemd.die(host.id_of("v1"))
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    error = fails(lambda: host.release("v2"), "rollback_failed")
+    assert error.details["rolled_back"] is False
+
+
+def test_what_failed_is_not_released_again_unless_forced(host):
+    good = host.release("v1").current
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: host.release("v2"), "rolled_back")
+    before = len(host.systemd.commands)
+    for act in (lambda: host.release("v2"), lambda: host.engine().predict(host.spec("v2"))):
+        error = fails(act, "known_bad")
+        assert "did not become healthy" in str(error)
+        assert "release_force" in error.fix
+    assert all(c.startswith("show ") for c in host.systemd.commands[before:])
+    assert host.engine().predict(host.spec("v2", force=True)).changed
+    fails(lambda: host.release("v2", force=True), "rolled_back")
+    host.behaviours["v2"].healthy = True
+    host.release("v2", force=True)
+    host.release("v1")
+    host.release("v2")
+    assert host.settled() == host.id_of("v2") != good, "once good, it is no longer marked"
+
+
+def test_what_was_rolled_back_from_is_not_released_again_unless_forced(host):
+    host.release("v1")
+    host.release("v2")
+    host.rollback()
+    assert "rolled back from it" in str(fails(lambda: host.release("v2"), "known_bad"))
+    host.release("v2", force=True)
+    assert host.settled() == host.id_of("v2")
+
+
+def test_upload_is_asked_for_and_nothing_happens(host):
+    artefact = replace(host.artefact("v1"), path=None)
+    outcome = host.release("v1", artefact=artefact)
+    assert (outcome.changed, outcome.action) == (False, "upload")
+    assert host.layout.staged() == []
+    assert host.systemd.running() == []
+    host.release("v1")
+    assert host.release("v1", artefact=artefact).action == "none", "what is there is not asked for again"
+
+
+def test_prediction_changes_nothing_and_comes_true(host):
+    def everything():
+        found = []
+        for base, folders, names in os.walk(host.folder):
+            found += [os.path.join(base, name) for name in folders + names]
+        return sorted(found)
+
+    host.release("v1")
+    host.artefact("v2")
+    before, commands = everything(), len(host.systemd.commands)
+    predicted = host.engine().predict(host.spec("v2"))
+    assert everything() == before
+    assert all(c.startswith("show ") for c in host.systemd.commands[commands:])
+    done = host.release("v2")
+    assert (predicted.changed, predicted.current, predicted.previous, predicted.action) == (
+        done.changed,
+        done.current,
+        done.previous,
+        done.action,
+    )
+    assert not host.engine().predict(host.spec("v2")).changed
+
+
+def test_rollback_goes_to_the_release_before(host):
+    first = host.release("v1").current
+    second = host.release("v2").current
+    predicted = host.engine().predict_rollback()
+    outcome = host.rollback()
+    assert (outcome.changed, outcome.current, outcome.previous, outcome.action) == (True, first, second, "rollback")
+    assert (predicted.changed, predicted.current, predicted.previous) == (True, first, second)
+    assert host.settled() == first
+
+
+def test_second_rollback_changes_nothing(host):
+    host.release("v1")
+    second = host.release("v2").current
+    host.release("v3")
+    host.rollback()
+    assert not host.engine().predict_rollback().changed
+    outcome = host.rollback()
+    assert (outcome.changed, outcome.action, outcome.current) == (False, "none", second)
+    assert host.settled() == second
+
+
+def test_rollback_after_a_release_after_a_rollback_skips_what_was_left(host):
+    first = host.release("v1").current
+    host.release("v2")
+    host.rollback()
+    host.release("v3")
+    assert host.rollback().current == first, "v2 was rolled back from, nobody calls it good"
+    assert host.settled() == first
+
+
+def test_rollback_ignores_releases_that_failed(host):
+    first = host.release("v1").current
+    host.release("v2")
+    host.behaviours["v3"] = Behaviour(healthy=False)
+    fails(lambda: host.release("v3"), "rolled_back")
+    assert host.rollback().current == first
+
+
+def test_rollback_when_the_current_release_is_dead(host):
+    first = host.release("v1").current
+    host.systemd.die(host.release("v2").current)
+    assert host.rollback().current == first
+    assert host.settled() == first
+
+
+def test_rollback_when_the_link_to_the_current_release_is_lost(host):
+    host.release("v1")
+    second = host.release("v2").current
+    os.unlink(host.layout.current)
+    host.rollback(second)
+    assert host.settled() == second
+
+
+def test_rollback_that_finds_the_old_one_broken_keeps_the_current(host):
+    host.release("v1")
+    second = host.release("v2").current
+    host.behaviours["v1"].healthy = False
+    fails(host.rollback, "rolled_back")
+    assert host.settled() == second
+
+
+def test_named_rollback(host):
+    first = host.release("v1").current
+    host.release("v2")
+    host.release("v3")
+    assert host.engine().predict_rollback(first).current == first
+    assert host.rollback(first).current == first
+    assert host.settled() == first
+    assert not host.rollback(first).changed
+
+
+def test_rollback_to_a_release_that_never_was_good_must_prove_itself(host):
+    host.release("v1")
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: host.release("v2"), "rolled_back")
+    error = fails(lambda: host.rollback(host.id_of("v2")), "rolled_back")
+    assert error.details["failed_release"] == host.id_of("v2")
+    assert host.settled() == host.id_of("v1")
+
+
+@pytest.mark.parametrize("wanted", ["../../etc", "v1", "", "v1-0123456789\n", "v1-0123456789/.."])
+def test_a_rollback_to_nonsense_is_refused(host, wanted):
+    host.release("v1")
+    error = fails(lambda: host.rollback(wanted), "invalid_release")
+    assert "release_info" in error.fix
+
+
+def test_a_rollback_to_what_is_not_there_names_what_is(host):
+    first = host.release("v1").current
+    error = fails(lambda: host.rollback("v9-0123456789"), "unknown_release")
+    assert first in error.fix
+    assert host.settled() == first
+
+
+def test_no_earlier_good(host):
+    fails(host.rollback, "no_last_good")
+    first = host.release("v1").current
+    error = fails(host.rollback, "no_last_good")
+    fails(host.engine().predict_rollback, "no_last_good")
+    assert error.fix
+    assert host.settled() == first
+
+
+def test_prune_keeps_the_newest(host):
+    host.keep = 2
+    ids = [host.release(f"v{number}").current for number in range(1, 5)]
+    assert host.layout.staged() == ids[-2:]
+
+
+def test_prune_never_takes_what_is_needed(host):
+    host.keep = 2
+    first = host.release("v1").current
+    for version in ("v2", "v3", "v4"):
+        host.behaviours[version] = Behaviour(healthy=False)
+        fails(lambda version=version: host.release(version), "rolled_back")
+    last = host.release("v5").current
+    assert host.layout.staged() == [first, last]
+    assert host.rollback().current == first
+
+
+def test_a_changed_socket_is_opened_anew_before_the_release_takes_it(sockets):
+    sockets.release("v1")
+    old = sockets.systemd.socket
+    sockets.release("v2")
+    assert sockets.systemd.socket == old, "the same unit, the same socket"
+    sockets.write_unit("another backlog")
+    sockets.release("v3")
+    assert sockets.systemd.socket != old
+    assert sockets.settled() == sockets.id_of("v3")
+
+
+def test_after_a_bad_release_with_a_changed_socket_the_old_one_serves_on_the_socket_that_is_open(sockets):
+    good = sockets.release("v1").current
+    sockets.write_unit("another backlog")
+    sockets.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: sockets.release("v2"), "rolled_back")
+    assert sockets.settled() == good
+
+
+def test_leftover_instances_are_stopped(host):
+    host.release("v1")
+    stray = host.systemd.instance("v0-0123456789")
+    stray.state = "active"
+    host.release("v2")
+    assert host.systemd.running() == [host.id_of("v2")]
+
+
+@pytest.mark.parametrize(
+    ("health", "option"),
+    [
+        ({"interval": "often"}, "interval"),
+        ({"interval": -1}, "interval"),
+        ({"rise": 0}, "rise"),
+        ({"rise": "two"}, "rise"),
+        ({"fall": 0}, "fall"),
+        ({"fall": 1.5}, "fall"),
+        ({"deadline": float("nan")}, "deadline"),
+        ({"deadline": -1}, "deadline"),
+        ({"urll": "http://127.0.0.1:1/"}, "urll"),
+    ],
+)
+def test_bad_health_options_are_refused_before_anything_happens(host, health, option):
+    host.release("v1")
+    host.release("v2")
+    host.health = {**host.health, **health}
+    before = len(host.systemd.commands)
+    for act in (
+        lambda: host.release("v3"),
+        host.rollback,
+        lambda: host.engine().predict(host.spec("v3")),
+        lambda: host.engine().predict_rollback(),
+    ):
+        with pytest.raises(SlipwayError) as caught:
+            act()
+        assert option in str(caught.value)
+        assert caught.value.fix
+    assert not any(c.startswith(("start", "stop", "restart")) for c in host.systemd.commands[before:])
+    host.health = {"url": host.health["url"]}
+    assert host.settled() == host.id_of("v2")
+
+
+def test_without_a_health_check_staying_up_is_enough(host):
+    host.health = {}
+    host.release("v1")
+    host.behaviours["v2"] = Behaviour(dies_after=1)
+    fails(lambda: host.release("v2"), "rolled_back")
+    assert host.settled() == host.id_of("v1")
+
+
+def test_a_rehearsal_comes_first_and_leaves_nothing(host):
+    outcome = host.rehearse().release("v1")
+    assert list(outcome.phases)[:3] == ["STAGE", "REHEARSE", "INTENT"]
+    commands = host.systemd.commands
+    unit = f"shop-rehearsal@{outcome.current}.service"
+    assert commands.index(f"start --no-block {unit}") < commands.index(
+        f"start --no-block shop@{outcome.current}.service"
+    )
+    assert host.settled() == outcome.current
+
+
+@pytest.mark.parametrize("what", ["cannot start", "never ready", "unhealthy", "dies while it is asked"])
+def test_what_fails_in_rehearsal_is_never_exposed(host, what):
+    good = host.release("v1").current
+    host.behaviours["v2"] = replace(BAD[what][0])
+    before = len(host.systemd.commands)
+    error = fails(lambda: host.rehearse().release("v2"), "refused")
+    assert error.details["failed_phase"] == "REHEARSE"
+    assert error.details["current"] == good
+    assert not any(c.endswith(f"shop@{host.id_of('v2')}.service") for c in host.systemd.commands[before:])
+    assert host.settled() == good
+    fails(lambda: host.release("v2"), "known_bad")
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_only_fails_before_users_is_rolled_back(host, what):
+    good = host.release("v1").current
+    host.behaviours["v2"] = replace(BAD[what][0], plays_along=True)
+    fails(lambda: host.rehearse().release("v2"), "rolled_back")
+    assert host.settled() == good
+
+
+def test_a_rehearsal_that_was_cut_short_does_not_stand_in_the_way_of_the_next(host):
+    host.rehearse().release("v1")
+    stray = host.systemd._get("shop-rehearsal@v0-0123456789.service")
+    stray.state = "active"
+    host.release("v2")
+    assert host.systemd.rehearsing() == [], "it may have the port that the next rehearsal needs"
+
+
+def test_every_phase_is_in_the_journal(host):
+    host.release("v1")
+    events = host.store.journal()
+    txn = events[0]["txn"]
+    assert {e["txn"] for e in events} == {txn}
+    assert next(e["phase"] for e in events if e["event"] == "phase") == "INTENT"
+    assert events[-1]["event"] == "committed"
+    assert events[-1]["release"] == host.id_of("v1")

@@ -1,0 +1,248 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Something breaks at every single point of a run, and the next run finds its way.
+
+Each story is played once to count its effects, then once per effect and kind of fault on a fresh copy of the host.
+Where a story is not about staging, the release is on the host already.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from dataclasses import dataclass
+from typing import Callable, Iterator
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
+    Behaviour,
+    Faults,
+    Host,
+    Killed,
+)
+
+STRATEGIES = ("socket", "restart")
+STARTS_V1, STARTS_V2 = "systemctl start --no-block shop@v1", "systemctl start --no-block shop@v2"
+
+
+@dataclass(frozen=True)
+class Story:
+    """What has been, what is tried while something breaks, and the versions that may run once all is well again."""
+
+    before: Callable[[Host], object]
+    tried: Callable[[Host, bool], object]
+    ends_on: str
+    old: str | None = None  # could serve all the time
+    must_see: str = STARTS_V2  # an effect without which the story would prove nothing
+
+
+def nothing(_host: Host) -> None:
+    pass
+
+
+def one(host: Host) -> None:
+    host.release("v1")
+    host.stage("v2")
+
+
+def three(host: Host) -> None:
+    for version in ("v0", "v1", "v2"):
+        host.release(version)
+
+
+def three_and_a_dead_one(host: Host) -> None:
+    three(host)
+    host.systemd.die(host.id_of("v2"))
+
+
+def full_shelf(host: Host) -> None:
+    host.keep = 2
+    host.release("v0")
+    host.release("v1")
+
+
+def bad(**behaviour: object) -> Callable[[Host], None]:
+    def before(host: Host) -> None:
+        one(host)
+        host.behaviours["v2"] = Behaviour(**behaviour)
+
+    return before
+
+
+def changed_socket(behaviour: Behaviour) -> Callable[[Host], None]:
+    def before(host: Host) -> None:
+        host.release("v1")
+        host.behaviours["v2"] = behaviour
+        host.write_unit("another backlog")
+        host.stage("v2")
+
+    return before
+
+
+def release(version: str) -> Callable[[Host, bool], object]:
+    return lambda host, force: host.release(version, force=force)
+
+
+def rollback(host: Host, _force: bool) -> object:
+    return host.rollback()
+
+
+STORIES = {
+    "first": Story(nothing, release("v2"), "v2"),
+    "second": Story(one, release("v2"), "v2", old="v1"),
+    "unhealthy": Story(bad(healthy=False), release("v2"), "v1", old="v1"),
+    "cannot start": Story(bad(boots=False), release("v2"), "v1", old="v1"),
+    "sick in the soak": Story(bad(sick_after=2), release("v2"), "v1", old="v1", must_see=STARTS_V1),
+    "dead in the soak": Story(bad(dies_after=4), release("v2"), "v1", old=None, must_see=STARTS_V1),
+    "rollback": Story(three, rollback, "v1", old="v2", must_see=STARTS_V1),
+    "rollback from a dead one": Story(three_and_a_dead_one, rollback, "v1", must_see=STARTS_V1),
+    "prune": Story(full_shelf, release("v2"), "v2", old="v1", must_see="rmdir opt/shop/releases"),
+    "unchanged": Story(three, release("v2"), "v2", old="v2", must_see="systemctl show"),
+}
+SOCKET_STORIES = {
+    "new socket": Story(changed_socket(Behaviour()), release("v2"), "v2", must_see="systemctl restart shop.socket"),
+    "new socket, bad release": Story(
+        changed_socket(Behaviour(healthy=False)), release("v2"), "v1", must_see="systemctl restart shop.socket"
+    ),
+}
+CASES = [
+    *itertools.product(STRATEGIES, STORIES),
+    *itertools.product(("socket",), SOCKET_STORIES),
+]
+
+
+class Play:
+    """Plays one story as often as it has effects."""
+
+    def __init__(self, folder: str, monkeypatch: pytest.MonkeyPatch, strategy: str, story: Story) -> None:
+        self.folder, self.monkeypatch, self.story = folder, monkeypatch, story
+        self.overlaps = strategy == "socket" and story.old is not None
+        self.start = Host(f"{folder}/start", strategy).install(monkeypatch)
+        self.start.soak_time = 0.3
+        story.before(self.start)
+        for version in ("v2", "v3"):
+            self.start.artefact(version)
+        self.number = 0
+        rehearsal = self.copy(self.start)
+        self.run(rehearsal, Faults())
+        self.effects = rehearsal.faults.seen
+        assert any(story.must_see in effect for effect in self.effects), self.effects
+
+    def copy(self, host: Host) -> Host:
+        self.number += 1
+        return host.copy(f"{self.folder}/{self.number}").install(self.monkeypatch)
+
+    def run(self, host: Host, faults: Faults, force: bool = False) -> str:
+        """How it ended, in a word."""
+        host.faults = faults
+        try:
+            self.story.tried(host, force)
+        except SlipwayError as error:
+            return error.code
+        except OSError:
+            return "os_error"
+        except Killed:
+            return "killed"
+        return "ok"
+
+    def after(self, *kinds: str) -> Iterator[tuple[str, Host, str]]:
+        """Each effect with each kind of fault that makes a difference: a host on which that has just happened."""
+        plan = [(how, at, effect) for how in kinds for at, effect in enumerate(self.effects) if differs(how, effect)]
+        for how, at, effect in plan:
+            host = self.copy(self.start)
+            yield f"{how} at {at}, {effect}", host, self.run(host, Faults(how, at))
+            shutil.rmtree(host.folder)
+        assert len(plan) > 3
+
+
+def differs(how: str, effect: str) -> bool:
+    """Whether this fault at this effect leaves another host behind than the one at the effect before it."""
+    asks = effect.startswith(("systemctl show", "systemctl list-units"))
+    return {
+        "fail": True,
+        "late": effect.startswith("systemctl") and not asks,
+        "full": effect.startswith(("open", "write", "mkdir", "symlink")),
+        "kill": not asks and not effect.startswith("fsync"),
+        "torn": effect.startswith("write"),
+    }[how]
+
+
+def version_of(release_id: str) -> str:
+    return release_id.rsplit("-", 1)[0]
+
+
+class Problems(list):
+    """Collects what is wrong, so that one run shows the whole picture."""
+
+    def check(self, where: str, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except (AssertionError, ValueError, SlipwayError, OSError) as error:
+            self.append(f"{where}: {type(error).__name__}: {error}")
+
+    def summary(self) -> str:
+        return f"{len(self)} problems\n" + "\n".join(self[:20])
+
+
+def again(play: Play, host: Host, force: bool = False) -> None:
+    """The same run once more, with nothing in its way."""
+    host.install(play.monkeypatch)
+    play.run(host, Faults(), force)
+    assert version_of(host.settled()) == play.story.ends_on
+    assert host.leftovers() == []
+    if play.overlaps:
+        assert host.systemd.lowest >= 1, "nobody held the socket"
+
+
+def other(play: Play, host: Host) -> None:
+    """Another, good release, with nothing in its way."""
+    host.install(play.monkeypatch).faults = Faults()
+    host.release("v3")
+    assert version_of(host.settled()) == "v3"
+
+
+def reboot_and_again(play: Play, host: Host) -> None:
+    good = host.layout.last_good_id()
+    host.systemd.reboot()
+    if good is not None and play.story.old is not None:
+        assert len(host.systemd.serving()) == 1, f"{good} was good, and a reboot did not bring it"
+    host.watch()
+    again(play, host)
+
+
+@pytest.fixture(params=CASES, ids=lambda case: "-".join(case).replace(" ", "_"))
+def play(request, memory, monkeypatch):
+    strategy, name = request.param
+    return Play(memory, monkeypatch, strategy, {**STORIES, **SOCKET_STORIES}[name])
+
+
+def test_a_failure_leaves_somebody_to_serve_and_the_next_run_a_settled_host(play):
+    """Whatever fails, and however full the disk is: where the old release could serve, one serves afterwards."""
+    problems = Problems()
+    for where, host, ended in play.after("fail", "late", "full"):
+        twin = play.copy(host)
+        if play.story.old is not None:
+            reached = [version_of(i) for i in host.systemd.serving()]
+            # With `restart`, a bad release and a systemd that does not start the old one again, nobody could serve.
+            hopeless = ended == "rollback_failed" and f"shop@{play.story.old}-" in where
+            if not reached and not hopeless:
+                problems.append(f"{where}: nobody serves, the run ended with {ended}")
+            if ended == "rolled_back" and reached != [play.story.old]:
+                problems.append(f"{where}: it was rolled back, and {reached} serve")
+        problems.check(where, lambda host=host: again(play, host, force=True))
+        problems.check(f"{where}, then another release", lambda twin=twin: other(play, twin))
+    assert not problems, problems.summary()
+
+
+def test_a_killed_run_is_finished_or_undone_by_the_next_one(play):
+    problems = Problems()
+    for where, host, ended in play.after("kill", "torn"):
+        assert ended == "killed", where
+        for then in (reboot_and_again, other):
+            twin = play.copy(host)
+            problems.check(f"{where}, {then.__name__}", lambda twin=twin, then=then: then(play, twin))
+        problems.check(where, lambda host=host: again(play, host))
+    assert not problems, problems.summary()
