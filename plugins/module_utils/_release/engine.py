@@ -18,10 +18,7 @@ from typing import Any, Callable, Optional
 
 from .. import _files
 from .._errors import SlipwayError
-from .._host import read_host
-from .._linkage import Checker
 from .._systemd import Systemd, UnitState
-from .._unit_context import unit_context
 from . import preflight, stage
 from .gate import Gate, shares_socket, verify_shared_socket
 from .model import Settings, Spec, validate_release_id
@@ -552,13 +549,13 @@ class Engine:
     def _check_linkage(self, wanted: str) -> None:
         """Raise unless the kernel and the loader of this host would start the release in its own unit."""
         unit = self._layout.instance(wanted)
-        verdict = Checker(read_host(), unit_context(unit)).check(self._layout.binary(wanted))
-        if verdict.problems:
+        problems = preflight.linkage_problems(unit, self._layout.binary(wanted))
+        if problems:
             raise SlipwayError(
-                verdict.problems[0].code,
-                " ".join(f"{p.message} Fix: {p.fix}" for p in verdict.problems),
+                problems[0].code,
+                " ".join(f"{p.message} Fix: {p.fix}" for p in problems),
                 "",
-                problems=[p._asdict() for p in verdict.problems],
+                problems=[p._asdict() for p in problems],
                 current=self._layout.current_id(),
             )
 

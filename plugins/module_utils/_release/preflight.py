@@ -12,6 +12,10 @@ from typing import Optional
 
 from .. import _sockets
 from .._errors import SlipwayError
+from .._host import read_host
+from .._linkage import Checker
+from .._problems import Problem
+from .._unit_context import unit_context
 from .model import Artefact, Spec
 from .store import Layout
 
@@ -85,6 +89,11 @@ def check_ports(name: str, listen: list[str], own_socket_ports: set[int]) -> Non
                 f"port {port} of service_listen is in use by {who}.",
                 "stop that process, or choose another port in service_listen",
             )
+
+
+def linkage_problems(unit: str, binary: str) -> list[Problem]:
+    """What keeps the kernel or the loader of this host from starting the binary in that unit."""
+    return Checker(read_host(), unit_context(unit)).check(binary).problems
 
 
 def problems(spec: Spec, layout: Layout, own_socket_ports: set[int]) -> list[SlipwayError]:

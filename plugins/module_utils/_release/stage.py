@@ -166,14 +166,13 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
 
 
 def _build(binary: str) -> dict[str, Optional[str]]:
-    """Where the binary comes from, as Go has written into it."""
-    go = read_binary(binary, checksum=False).facts["go"] or {}
-    vcs = go.get("vcs") or {}
-    return {
-        "commit": vcs.get("revision"),
-        "go_version": go.get("version"),
-        "main_module": (go.get("main") or {}).get("path"),
-    }
+    """Where the binary comes from, as Go has written into it; nothing where it is not readable as a program."""
+    try:
+        go = read_binary(binary, checksum=False).facts["go"] or {}
+    except SlipwayError:
+        go = {}
+    vcs, main = go.get("vcs") or {}, go.get("main") or {}
+    return {"commit": vcs.get("revision"), "go_version": go.get("version"), "main_module": main.get("path")}
 
 
 def _label(path: str) -> None:

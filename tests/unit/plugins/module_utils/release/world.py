@@ -22,7 +22,7 @@ from typing import Any, Callable
 from ansible_collections.slipway.go.plugins.module_utils import _files, _sockets, _systemd
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._files import sha256_file
-from ansible_collections.slipway.go.plugins.module_utils._release import engine, gate, stage, store
+from ansible_collections.slipway.go.plugins.module_utils._release import engine, gate, preflight, stage, store
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine, Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Settings, Spec
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store
@@ -502,6 +502,7 @@ class Host:
         monkeypatch.setattr(_sockets, "socket_inodes", self._socket_inodes)
         monkeypatch.setattr(_sockets, "listening_inodes", lambda: LISTENING)
         monkeypatch.setattr(_sockets, "tcp_listeners", dict)
+        monkeypatch.setattr(preflight, "linkage_problems", lambda unit, binary: [])
         return self
 
     def copy(self, folder: str) -> Host:
