@@ -491,7 +491,7 @@ class Engine:
         current = self._layout.current_id()
         outcomes = self._store.outcomes()
         last = outcomes[-1] if outcomes else {}
-        back = last.get("event") in ("rolled_back", "refused") or last.get("kind") == "rollback"
+        back = (last.get("event") == "committed") == (last.get("kind") == "rollback")
         if back and self._serves(str(current)):
             return None
         target = self._earlier_good(current)

@@ -85,7 +85,7 @@ def collect_leftovers(layout: Layout) -> None:
     prefixes = {
         layout.releases: (".tmp-",),
         layout.root: ("current.tmp-", "last-good.tmp-"),
-        layout.state: ("boot.env.tmp-", "state.json.tmp-"),
+        layout.state: tuple(f"{name}.tmp-" for name in ("boot.env", "state.json", "settings.json", "watch.json")),
     }
     for folder, names in prefixes.items():
         with contextlib.suppress(FileNotFoundError):

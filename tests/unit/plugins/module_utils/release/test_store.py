@@ -230,7 +230,7 @@ def test_outcomes_are_what_has_ended(store):
 def test_what_is_bad(store):
     store.record("committed", kind="release", release=A, previous=None)
     assert store.bad() == {}
-    store.record("rolled_back", kind="release", release=B, reason="HTTP 503")
+    store.record("rolled_back", kind="release", release=B, code="unhealthy", reason="HTTP 503")
     assert store.bad()[B]["reason"] == "HTTP 503"
     store.record("committed", kind="release", release=B, previous=A)
     assert store.bad() == {}, "good at last"
@@ -238,8 +238,10 @@ def test_what_is_bad(store):
     assert set(store.bad()) == {B}, "somebody rolled back from it"
     store.record("committed", kind="release", release=B, previous=A)
     assert store.bad() == {}
-    store.record("refused", kind="release", release="3.0-0000000000", phase="REHEARSE")
+    store.record("refused", kind="release", release="3.0-0000000000", code="crashed", phase="REHEARSE")
     assert set(store.bad()) == {"3.0-0000000000"}
+    store.record("refused", kind="release", release="4.0-0000000000", code="command_failed", phase="REHEARSE")
+    assert "4.0-0000000000" not in store.bad(), "a missing unit says nothing about the release"
 
 
 def test_what_was_cut_short_or_only_could_not_be_gone_back_to_is_not_bad(store):

@@ -334,6 +334,8 @@ class FakeSystemd(_systemd.Systemd):
 
     def _do(self, arguments: list[str]) -> str:
         verb, *rest = [a for a in arguments if a not in ("--no-block", "--quiet")]
+        if verb == "daemon-reload":
+            return ""
         if verb == "list-units":
             assert rest[:-1] == ["--plain", "--no-legend", "--full", "--all"], rest
             prefix, star, suffix = rest[-1].partition("*")
