@@ -19,6 +19,7 @@ from ._errors import SlipwayError
 _TCP_LISTEN = "0A"
 _UNIX_ACCEPTS = 0x10000
 _SOCKET = re.compile(r"^socket:\[(\d+)\]$")
+_DIGITS = re.compile(r"[0-9]{1,5}")
 MAX_PORT = 65535
 
 
@@ -31,7 +32,7 @@ def tcp_port(listen: str) -> Optional[int]:
     if text.startswith(("/", "@", "vsock:")):
         return None
     port = text.rpartition(":")[2]
-    if not port.isdigit() or not 1 <= int(port) <= MAX_PORT:
+    if not _DIGITS.fullmatch(port) or not 1 <= int(port) <= MAX_PORT:
         raise SlipwayError(
             "invalid_listen",
             f"service_listen entry {listen!r} is neither a port, an address with a port, nor a socket path.",
@@ -40,20 +41,30 @@ def tcp_port(listen: str) -> Optional[int]:
     return int(port)
 
 
+def _hexadecimal(text: str) -> Optional[int]:
+    """None for anything else: a unix socket's name may hold line breaks, and then the kernel writes half a row."""
+    try:
+        return int(text, 16)
+    except ValueError:
+        return None
+
+
 def parse_tcp_listeners(text: str) -> dict[str, int]:
     """Map the inode of each listening socket in a /proc/net/tcp or tcp6 table to its port."""
     found = {}
     for line in text.splitlines()[1:]:
         fields = line.split()
         if len(fields) > 9 and fields[3] == _TCP_LISTEN:
-            found[fields[9]] = int(fields[1].rpartition(":")[2], 16)
+            port = _hexadecimal(fields[1].rpartition(":")[2])
+            if port is not None:
+                found[fields[9]] = port
     return found
 
 
 def parse_unix_listeners(text: str) -> set[str]:
     """The inodes of listening sockets in /proc/net/unix."""
     rows = [line.split() for line in text.splitlines()[1:]]
-    return {row[6] for row in rows if len(row) > 6 and int(row[3], 16) & _UNIX_ACCEPTS}
+    return {row[6] for row in rows if len(row) > 6 and (_hexadecimal(row[3]) or 0) & _UNIX_ACCEPTS}
 
 
 def _read(path: str) -> str:

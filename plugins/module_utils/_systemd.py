@@ -130,7 +130,7 @@ class Systemd:
         shown = self.call("show", "--property=ActiveState,Listen", unit)
         if "ActiveState=active" not in shown:
             return set()
-        return {int(port) for port in re.findall(r"^Listen=\S*?:?(\d+) \(Stream\)$", shown, re.MULTILINE)}
+        return {int(port) for port in re.findall(r"^Listen=(?![/@])(?:\S*:)?(\d+) \(Stream\)$", shown, re.MULTILINE)}
 
     def stopping(self, name: str) -> list[str]:
         """The socket and the instances of a service that PID 1 has been told to stop and has not stopped yet."""

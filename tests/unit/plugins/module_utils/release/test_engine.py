@@ -226,6 +226,56 @@ def test_with_a_dead_current_release_a_bad_one_does_not_bar_the_way_for_a_good_o
     assert host.settled() == host.id_of("v3")
 
 
+def test_the_release_before_comes_back_even_if_it_does_not_pass_the_check_any_more(host):
+    """The check may ask for what only the new release has; the old one is still the one that was good."""
+    first = host.release("v1").current
+    host.behaviours["v2"] = Behaviour(sick_after=2)
+    host.behave("v1").healthy = False
+    error = fails(lambda: host.release("v2"), "rollback_failed")
+    assert "v1" in str(error)
+    assert "did not become healthy" in str(error)
+    assert host.settled() == first
+
+
+def test_a_release_that_does_not_end_does_not_keep_the_old_one_from_coming_back(restarts, monkeypatch):
+    first = restarts.release("v1").current
+    restarts.behaviours["v2"] = Behaviour(healthy=False)
+    stop = restarts.systemd.stop
+    stuck = [f"shop@{restarts.id_of('v2')}.service"]
+
+    def slow(unit, timeout):
+        if unit in stuck:
+            stuck.remove(unit)
+            raise SlipwayError("command_timeout", f"systemctl stop {unit} did not end within {timeout:g} s.")
+        stop(unit, timeout)
+
+    monkeypatch.setattr(restarts.systemd, "stop", slow)
+    fails(lambda: restarts.release("v2"), "rolled_back")
+    assert stuck == []
+    assert restarts.settled() == first
+
+
+def test_what_is_given_up_is_in_the_history(host):
+    host.release("v1")
+    host.systemd.die(host.id_of("v1"))
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: host.release("v2"), "rollback_failed")
+    host.release("v3")
+    assert [e["event"] for e in host.store.outcomes()] == ["committed", "given_up", "committed"]
+    assert "did not start" in host.store.outcomes()[1]["reason"]
+
+
+def test_a_dead_only_release_that_fails_again_is_still_what_the_next_boot_starts(host):
+    """Its database may be back by then."""
+    first = host.release("v1").current
+    host.systemd.die(first)
+    fails(lambda: host.release("v1"), "rolled_back")
+    assert (host.layout.current_id(), host.layout.last_good_id(), host.boot_id()) == (first, first, first)
+    host.behave("v1").boots = True
+    host.systemd.reboot()
+    assert host.settled() == first
+
+
 def test_a_failed_rollback_is_not_called_one(host):
     host.release("v1")
     host.systemd.die(host.id_of("v1"))
@@ -509,6 +559,7 @@ def test_what_fails_in_rehearsal_is_never_exposed(host, what):
     assert error.details["current"] == good
     assert not any(c.endswith(f"shop@{host.id_of('v2')}.service") for c in host.systemd.commands[before:])
     assert host.settled() == good
+    assert host.systemd.rehearsing() == []
     fails(lambda: host.release("v2"), "known_bad")
 
 
