@@ -29,7 +29,7 @@ from ansible_collections.slipway.go.plugins.module_utils._health.outcome import 
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
 
 SLACK = 0.1
-PATIENCE = 20  # seconds after the timeout at which a tool that hangs is ended
+PATIENCE = 10  # seconds after the timeout at which a tool that hangs is ended
 TOOLS = {
     "health_check": "ansible_collections.slipway.go.plugins.modules.health_check",
     "uri": "ansible.modules.uri",
@@ -73,6 +73,7 @@ def ask(name: str, arguments: dict[str, Any], timeout: float) -> tuple[dict[str,
             [sys.executable, __file__, "--child", name],
             input=text.encode(),
             capture_output=True,
+            check=False,
             timeout=timeout + PATIENCE,
         )
     except subprocess.TimeoutExpired:
@@ -122,6 +123,7 @@ def for_wait_for(spec: dict[str, Any]) -> dict[str, Any] | None:
 
 def healthy_by_uri(spec: dict[str, Any], result: dict[str, Any]) -> bool:
     content = result.get("content", "")
+    document = _document(content) if "assert_json" in spec or "preset" in spec else None
     checks = [
         not result.get("failed"),
         spec.get("body_contains", "") in content,
@@ -129,10 +131,17 @@ def healthy_by_uri(spec: dict[str, Any], result: dict[str, Any]) -> bool:
         all(
             result.get(one["name"].lower().replace("-", "_")) == one["equals"] for one in spec.get("assert_headers", [])
         ),
-        all(_json_holds(result.get("json"), one) for one in spec.get("assert_json", [])),
-        "preset" not in spec or (result.get("json") or {}).get("status") in ("UP", "pass", "warn"),
+        all(_json_holds(document, one) for one in spec.get("assert_json", [])),
+        "preset" not in spec or _json_holds(document, {"path": "$.status", "in": ("UP", "pass", "warn")}),
     ]
     return all(checks)
+
+
+def _document(content: str) -> Any:
+    try:
+        return json.loads(content, parse_int=float)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _json_holds(document: Any, one: dict[str, Any]) -> bool:
@@ -142,6 +151,8 @@ def _json_holds(document: Any, one: dict[str, Any]) -> bool:
         document = document[key]
     if "max" in one:
         return bool(document <= one["max"])
+    if "in" in one:
+        return document in one["in"]
     return "equals" not in one or document is one["equals"]
 
 

@@ -228,6 +228,14 @@ def redirects(location: str) -> Behaviour:
     return answer(http(b"", "302 Found", f"Location: {location}\r\n"))
 
 
+def redirects_elsewhere(conn: socket.socket) -> None:
+    """Away from here; who follows and still comes here is welcomed."""
+    if b"Host: elsewhere" in read_request(conn):
+        conn.sendall(OK)
+    else:
+        conn.sendall(http(b"", "302 Found", "Location: http://elsewhere.example/\r\n"))
+
+
 # -- HTTP/2 and gRPC
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -572,7 +580,7 @@ CASES: tuple[Case, ...] = (
     a(
         "a unix socket redirects to another host",
         UNIX_HTTP,
-        redirects("http://elsewhere.example/"),
+        redirects_elsewhere,
         spec={"follow_redirects": 5},
         transport="unix",
         reason="status",
@@ -634,6 +642,9 @@ CASES: tuple[Case, ...] = (
     ),
     # Plain TCP
     a("TCP: a healthy answer", TCP, redis, spec={"send": "PING\r\n", "expect": "+PONG"}),
+    a("TCP: IPv6 only, asked by name", {"kind": "tcp", "address": "both.test:{port}"}, silent, transport="tcp6"),
+    a("TCP: IPv6 only, asked over IPv4", TCP, silent, transport="tcp6", reason="refused"),
+    a("TCP: the name does not exist", {"kind": "tcp", "address": "nowhere.invalid:{port}"}, silent, reason="dns"),
     a("TCP: nothing listens", TCP, transport="none", reason="refused"),
     a("TCP: resets at once", TCP, reset, reason="reset"),
     a("TCP: closes at once", TCP, closes, reason="closed"),
