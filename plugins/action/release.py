@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from ansible_collections.slipway.go.plugins.module_utils._problems import Proble
 from ansible_collections.slipway.go.plugins.module_utils._release import model
 
 POLICIES = ("require_static", "require_vcs_clean", "min_go_version", "main_module")
+# Options that may hold secrets: an environment, and a health check's headers.
+SEALED = ("environment", "health")
 # What holds for the temporary place of a file that is only looked at, and not for where it will run.
 ABOUT_THE_PLACE = ("noexec_mount", "not_executable")
 
@@ -79,6 +82,11 @@ def refusal(problems: Sequence[Problem]) -> dict[str, Any]:
     }
 
 
+def seal(arguments: dict[str, Any]) -> str:
+    """Take what may hold secrets out of the arguments, as one text that no result shows and no short value can mask."""
+    return json.dumps({name: arguments.pop(name, None) or {} for name in SEALED})
+
+
 class ActionModule(ActionBase):
     """Runs the module once where the host has the artefact, and twice where it must be uploaded."""
 
@@ -96,8 +104,8 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
         if against:
             return {**result, **refusal(against)}
-        facts = binary.facts
-        arguments.update(digest=facts["sha256"], size=facts["size"], goarch=binary.elf.goarch)
+        arguments.update(digest=binary.facts["sha256"], size=binary.facts["size"], goarch=binary.elf.goarch)
+        arguments["sealed"] = seal(arguments)
         return {**result, **self._release(source, binary, arguments, task_vars)}
 
     def _release(

@@ -109,6 +109,10 @@ options:
       - Whether to release also what has failed on this host before, or what somebody has rolled back from.
     type: bool
     default: false
+  sealed:
+    description:
+      - O(environment) and O(health) as JSON. Set by the controller's half of this module, which takes those two away.
+    type: str
   digest:
     description:
       - SHA-256 of the artefact. Set by the controller's half of this module.
@@ -242,6 +246,7 @@ fix:
   sample: build it with GOOS=linux GOARCH=amd64
 """
 
+import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -260,7 +265,8 @@ POLICY = {
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    values = module.params
+    sealed = json.loads(module.params["sealed"] or "{}")
+    values = {**module.params, **sealed}
     artefact = Artefact(sha256=values["digest"], size=values["size"], goarch=values["goarch"], path=values["uploaded"])
     spec = Spec(
         version=values["version"],
@@ -288,7 +294,8 @@ def main() -> None:
             "checksum": {"type": "str"},
             "strategy": {"type": "str", "choices": ["socket", "restart"], "default": "socket"},
             "group": {"type": "str"},
-            "environment": {"type": "dict", "default": {}, "no_log": True},
+            "environment": {"type": "dict", "default": {}},
+            "sealed": {"type": "str", "no_log": True},
             "listen": {"type": "list", "elements": "str", "default": []},
             "rehearsal": {"type": "str", "default": ""},
             "policy": {"type": "dict", "default": {}, "options": POLICY},

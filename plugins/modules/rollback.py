@@ -14,17 +14,22 @@ author:
 description:
   - Swaps the service back, by the same strategy, with the same proof of health and with as little lost as in a release.
   - It works when the current release is dead.
+  - Health check, timeouts and directories are those of the last release on that host.
   - Without O(release), it goes to the release that was committed most recently before the current one and that was not
     rolled back from. A second run finds that done and changes nothing, so that a retried job does not go back twice.
 extends_documentation_fragment:
   - slipway.go.attributes
-  - slipway.go.attributes.engine
 attributes:
   check_mode:
     support: full
   diff_mode:
     support: full
 options:
+  name:
+    description:
+      - The service's name.
+    type: str
+    required: true
   release:
     description:
       - The id of the release to go back to, as listed by M(slipway.go.release_info).
@@ -38,8 +43,6 @@ EXAMPLES = r"""
 - name: Back to the last good release
   slipway.go.rollback:
     name: shop
-    health:
-      url: http://127.0.0.1:8080/readyz
 
 - name: Back to a named release
   slipway.go.rollback:
@@ -99,12 +102,13 @@ fix:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _door, _engine_options
+from ansible_collections.slipway.go.plugins.module_utils import _door
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
+from ansible_collections.slipway.go.plugins.module_utils._release.store import load_settings
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    engine = Engine(_engine_options.settings(module.params))
+    engine = Engine(load_settings(module.params["name"]))
     wanted = module.params["release"]
     outcome = engine.predict_rollback(wanted) if module.check_mode else engine.rollback(wanted)
     return {**outcome.as_dict(), "diff": outcome.diff()}
@@ -112,7 +116,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(release={"type": "str"}, **_engine_options.argument_spec()), supports_check_mode=True
+        argument_spec={"name": {"type": "str", "required": True}, "release": {"type": "str"}},
+        supports_check_mode=True,
     )
     _door.run(module, work)
 

@@ -40,9 +40,11 @@ def server_inode(sock: socket.socket) -> int:
     if sock.family == socket.AF_UNIX:
         return _unix_peer_inode(sock)
     try:
-        return _tcp_peer_inode(sock)
+        inode = _tcp_peer_inode(sock)
     except DiagUnavailable:
-        return _tcp_peer_inode_from_text(sock)
+        inode = GONE
+    # A kernel that lacks the diagnostics of a family says the same as one that lacks the connection.
+    return _tcp_peer_inode_from_text(sock) if inode == GONE else inode
 
 
 def _ask(request: bytes) -> bytes:
@@ -121,6 +123,8 @@ def _find_row(path: str, wanted: str) -> Optional[int]:
 def _unix_peer_inode(sock: socket.socket) -> int:
     own = os.fstat(sock.fileno()).st_ino
     payload = _ask(struct.pack("=BBHIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, own, _UNIX_SHOW_PEER) + _ANY_COOKIE)
+    if not payload:
+        raise DiagUnavailable("the kernel does not know our own socket")
     position = 16
     while position + 4 <= len(payload):
         length, kind = struct.unpack_from("=HH", payload, position)

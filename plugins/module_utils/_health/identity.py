@@ -182,7 +182,10 @@ def _difference(found: Process, wanted: Identity) -> Optional[str]:
         file = processes.file_id(wanted.executable)
         if file is None:
             return f"the wanted executable {wanted.executable} is not there"
-        if processes.exe_file(found.pid) != file:
+        running = processes.exe_file(found.pid)
+        if running is None:
+            return "what it runs cannot be seen, which takes root (become: true)"
+        if running != file:
             return f"it does not run the file {wanted.executable}"
     if wanted.unit is not None and unit_name(wanted.unit) not in processes.units(found.pid):
         return f"it belongs to {found.unit or 'no unit'}, not to {unit_name(wanted.unit)}"

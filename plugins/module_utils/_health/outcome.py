@@ -40,6 +40,7 @@ REASONS: dict[str, str] = {
     "error": "the check itself could not be made on this host",
 }
 
+MESSAGE_LIMIT = 600
 PHASES = ("dns", "connect", "tls", "first_byte", "total")
 
 
@@ -53,6 +54,12 @@ def need(part: Optional[Part]) -> Part:
     return part
 
 
+def printable(text: str) -> str:
+    """One line of bounded length: what strangers sent reaches no terminal as it came."""
+    line = "".join(character if character.isprintable() else " " for character in text)
+    return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
+
+
 def no_latency() -> dict[str, Optional[float]]:
     return dict.fromkeys(PHASES)
 
@@ -61,9 +68,9 @@ class CheckFailed(Exception):
     """One attempt ended without a healthy answer; reason is one of REASONS."""
 
     def __init__(self, reason: str, message: str, state: str = FAIL, counts: bool = True) -> None:
-        super().__init__(message)
+        self.message = printable(message)
+        super().__init__(self.message)
         self.reason = reason
-        self.message = message
         self.state = state
         self.counts = counts
         self.process: Optional[Process] = None  # who answered, where that is what is wrong

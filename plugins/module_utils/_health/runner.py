@@ -20,7 +20,7 @@ from .session import Probe, Session, failing
 from .stability import Stability
 from .verdict import Judge, Verdict
 
-PARALLEL = 32
+PARALLEL = 64
 
 Try = Callable[[Session, Optional[float]], Attempt]
 Kind = Callable[[Probe], Attempt]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import Any, Callable
 
 from ansible_collections.slipway.go.plugins.module_utils._health import check, runner
 
-Start = Callable[..., "subprocess.Popen[bytes]"]
+Start = Callable[..., Any]  # a program and its arguments to a running process
 
 
 def checked(**spec: Any) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def test_a_name_server_that_never_answers(tmp_path: Path) -> None:
         done = subprocess.run(
             ["unshare", "--mount", "/bin/sh", "-c", f'{mounts} && exec "$@"', "sh", sys.executable, "-c", ASK, spec],
             capture_output=True,
+            check=False,
             timeout=60,
         )
         whole = time.monotonic() - began

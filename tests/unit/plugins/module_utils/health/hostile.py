@@ -228,6 +228,14 @@ def redirects(location: str) -> Behaviour:
     return answer(http(b"", "302 Found", f"Location: {location}\r\n"))
 
 
+def redirects_elsewhere(conn: socket.socket) -> None:
+    """Away from here; who follows and still comes here is welcomed."""
+    if b"Host: elsewhere" in read_request(conn):
+        conn.sendall(OK)
+    else:
+        conn.sendall(http(b"", "302 Found", "Location: http://elsewhere.example/\r\n"))
+
+
 # -- HTTP/2 and gRPC
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -572,7 +580,7 @@ CASES: tuple[Case, ...] = (
     a(
         "a unix socket redirects to another host",
         UNIX_HTTP,
-        redirects("http://elsewhere.example/"),
+        redirects_elsewhere,
         spec={"follow_redirects": 5},
         transport="unix",
         reason="status",
@@ -634,6 +642,9 @@ CASES: tuple[Case, ...] = (
     ),
     # Plain TCP
     a("TCP: a healthy answer", TCP, redis, spec={"send": "PING\r\n", "expect": "+PONG"}),
+    a("TCP: IPv6 only, asked by name", {"kind": "tcp", "address": "both.test:{port}"}, silent, transport="tcp6"),
+    a("TCP: IPv6 only, asked over IPv4", TCP, silent, transport="tcp6", reason="refused"),
+    a("TCP: the name does not exist", {"kind": "tcp", "address": "nowhere.invalid:{port}"}, silent, reason="dns"),
     a("TCP: nothing listens", TCP, transport="none", reason="refused"),
     a("TCP: resets at once", TCP, reset, reason="reset"),
     a("TCP: closes at once", TCP, closes, reason="closed"),
@@ -750,6 +761,7 @@ CASES: tuple[Case, ...] = (
     a("gRPC: NOT_SERVING", GRPC, grpc(grpc_answer(b"\0\0\0\0\x02\x08\x02")), reason="status"),
     a("gRPC: UNKNOWN by default", GRPC, grpc(grpc_answer(b"\0\0\0\0\0")), reason="status"),
     a("gRPC: no health service", GRPC, grpc(grpc_status("12", "unknown%20service")), reason="status"),
+    a("gRPC: an answer for the terminal", GRPC, grpc(grpc_status("13", "%1B%5B2J%0A" + "x" * 99)), reason="status"),
     a("gRPC: no such service", GRPC, grpc(grpc_status("5")), spec={"service": "shop.Orders"}, reason="status"),
     a("gRPC: a message cut short", GRPC, grpc(grpc_answer(b"\0\0\0\0\x09\x08")), reason="protocol"),
     a("gRPC: a message of another type", GRPC, grpc(grpc_answer(b"\0\0\0\0\x02\x0a\x7f")), reason="protocol"),
@@ -901,9 +913,8 @@ def _variable(name: str, value: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def set_stage(folder: Path) -> Iterator[Stage]:
-    """What all cases share: certificates, a proxy that lies, and a resolver that hangs for one name."""
-    certificates = make_certificates(folder)
+def names_of_the_stage() -> Iterator[None]:
+    """A resolver that hangs for one name, and knows another one with two addresses."""
     real = socket.getaddrinfo
 
     def resolve(host: Any, port: Any, family: int = 0, *args: Any, **rest: Any) -> Any:
@@ -917,13 +928,20 @@ def set_stage(folder: Path) -> Iterator[Stage]:
             ]
         return real(host, port, family, *args, **rest)
 
+    socket.getaddrinfo = resolve  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        socket.getaddrinfo = real
+
+
+@contextlib.contextmanager
+def set_stage(folder: Path) -> Iterator[Stage]:
+    """What all cases share: certificates, names, and a proxy that lies."""
+    certificates = make_certificates(folder)
     listener = listen("tcp", folder)
-    with Server(listener, answer(OK)):
-        socket.getaddrinfo = resolve  # type: ignore[assignment]
-        try:
-            yield Stage(certificates, f"http://127.0.0.1:{listener.getsockname()[1]}")
-        finally:
-            socket.getaddrinfo = real
+    with Server(listener, answer(OK)), names_of_the_stage():
+        yield Stage(certificates, f"http://127.0.0.1:{listener.getsockname()[1]}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ PLAIN = (
 )
 
 
-@pytest.mark.parametrize("blocks", [[block for block, _headers in REQUESTS], list(PLAIN)], ids=["huffman", "plain"])
+@pytest.mark.parametrize("blocks", [[request[0] for request in REQUESTS], list(PLAIN)], ids=["huffman", "plain"])
 def test_the_examples_of_the_standard(blocks: list[str]) -> None:
     decoder = hpack.Decoder()
     for block, (_block, wanted) in zip(blocks, REQUESTS):

@@ -211,10 +211,12 @@ def test_the_unit(services: tuple[Service, Service], listener: socket.socket, mo
     assert "not to other.service" in found.message
 
 
-@pytest.mark.parametrize("way", ["netlink", "text"])
-def test_both_ways_to_ask_the_kernel_agree(way: str, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("way", ["netlink", "text", "kernel without diagnostics"])
+def test_all_ways_to_ask_the_kernel_agree(way: str, monkeypatch: Any) -> None:
     def denied(_request: bytes) -> bytes:
-        raise diag.DiagUnavailable("denied")
+        if way == "text":
+            raise diag.DiagUnavailable("denied")
+        return b""
 
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with socket.socket(family) as listener, socket.socket(family) as client:
@@ -224,7 +226,7 @@ def test_both_ways_to_ask_the_kernel_agree(way: str, monkeypatch: Any) -> None:
                 continue
             listener.listen()
             client.connect(listener.getsockname())
-            if way == "text":
+            if way != "netlink":
                 monkeypatch.setattr(diag, "_ask", denied)
             assert diag.server_inode(client) == diag.NOT_ACCEPTED
             accepted, _address = listener.accept()
