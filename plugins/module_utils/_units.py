@@ -19,7 +19,7 @@ from ._systemd import Systemd
 
 UNIT_ROOT = "/etc/systemd/system"
 VERIFY_TIMEOUT = 60.0
-_NAME = re.compile(r"^[A-Za-z0-9:_.\\-]+@?\.(service|socket|timer|target|path|slice)$")
+_NAME = re.compile(r"[A-Za-z0-9:_.\\-]+@?\.(service|socket|timer|target|path|slice)")
 _EXEC = re.compile(r"^(Exec[A-Za-z]+=[-@:+!]*)(/\S+)", re.MULTILINE)
 _TOO_NEW = re.compile(r"Unknown (key name|lvalue|key)\b")
 _STAND_IN = "/bin/true"
@@ -72,7 +72,7 @@ def read(name: str, root: str = UNIT_ROOT) -> Optional[str]:
 
 
 def validate_unit_name(name: str) -> None:
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise SlipwayError(
             "invalid_unit_name", f"{name!r} is not a unit file's name.", "use for example shop.service or shop@.service"
         )
@@ -125,7 +125,7 @@ def verify(planned: Plan) -> list[str]:
                 stream.write(stand_in(unit.content))
             paths.append(path)
         said, failed = _analyze(paths, folder)
-    relevant = [line for line in said if any(unit.name in line for unit in planned.wanted)]
+    relevant = [line for line in said if any(_names(unit.name, line) for unit in planned.wanted)]
     too_new = [line for line in relevant if _TOO_NEW.search(line)]
     wrong = [line for line in relevant if line not in too_new]
     if failed or wrong:
@@ -135,6 +135,11 @@ def verify(planned: Plan) -> list[str]:
             "correct the variable that this line comes from",
         )
     return too_new
+
+
+def _names(unit: str, line: str) -> bool:
+    """Whether the line is about this unit, not about one whose name only ends or begins like it."""
+    return re.search(rf"(?<![\w@.:\\-]){re.escape(unit)}(?![\w@-])", line) is not None
 
 
 def _analyze(paths: Sequence[str], folder: str) -> tuple[list[str], bool]:

@@ -36,7 +36,7 @@ _GOARCH = {
 
 
 def check_architecture(goarch: Optional[str], machine: str) -> None:
-    """Fail when the artefact is built for another machine; a 386 or arm binary runs on its 64-bit sibling."""
+    """Fail when the artefact is built for another machine; a 386 binary also runs on amd64."""
     host = _GOARCH.get(machine)
     if goarch is None or host is None or goarch == host:
         return

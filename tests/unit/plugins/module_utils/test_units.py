@@ -1,0 +1,297 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Units are compared, verified aside and installed together, and nothing else is touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils import _units
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._units import Change, Unit
+
+SOCKET = Unit("shop.socket", "[Socket]\nListenStream=8080\n", enabled=True)
+INSTANCE = Unit("shop@.service", "[Service]\nExecStart=/opt/shop/releases/%i/bin/shop\n")
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """systemctl and systemd-analyze on the PATH that do what the test says."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def write(name, script):
+        path = folder / name
+        path.write_text(f"#!{sys.executable}\nimport os, sys\n{script}\n")
+        path.chmod(0o755)
+
+    write("systemctl", "sys.exit(1)")
+    return write
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "units"
+    folder.mkdir()
+    return folder
+
+
+def enabled(tools, *names):
+    tools("systemctl", f"sys.exit(sys.argv[-1] not in {names!r} or 'is-enabled' not in sys.argv)")
+
+
+def test_on_a_bare_host_everything_is_new(tools, root):
+    plan = _units.plan([SOCKET, INSTANCE], ["old.service"], str(root))
+    assert plan.changed
+    assert plan.changes == [Change(SOCKET.name, None, SOCKET.content), Change(INSTANCE.name, None, INSTANCE.content)]
+    assert (plan.enable, plan.disable) == ([SOCKET.name], [])
+    assert plan.changed_names == ["shop.socket", "shop@.service"]
+    assert list(root.iterdir()) == []
+
+
+def test_what_is_as_wanted_is_no_change(tools, root):
+    for unit in (SOCKET, INSTANCE):
+        (root / unit.name).write_text(unit.content)
+    enabled(tools, SOCKET.name)
+    plan = _units.plan([SOCKET, INSTANCE], ["old.service"], str(root))
+    assert not plan.changed
+    assert plan.changed_names == []
+    _units.apply(plan, str(root), None)
+
+
+def test_each_difference_is_found(tools, root):
+    (root / SOCKET.name).write_text("[Socket]\n")
+    (root / "old.service").write_text("old")
+    enabled(tools, INSTANCE.name)
+    never = Unit(INSTANCE.name, INSTANCE.content, enabled=False)
+    plan = _units.plan([SOCKET, never], ["old.service"], str(root))
+    assert plan.changes == [
+        Change(SOCKET.name, "[Socket]\n", SOCKET.content),
+        Change(INSTANCE.name, None, INSTANCE.content),
+        Change("old.service", "old", None),
+    ]
+    assert (plan.enable, plan.disable) == ([SOCKET.name], [INSTANCE.name])
+
+
+@pytest.mark.parametrize(
+    "name", ["", "shop", "../x.service", "a/b.service", "shop.service\n", "shop.exe", "sh op.service"]
+)
+def test_names_that_are_no_units(tools, root, name):
+    for arguments in (([Unit(name, "x")], []), ([], [name])):
+        with pytest.raises(SlipwayError) as caught:
+            _units.plan(*arguments, str(root))
+        assert caught.value.code == "invalid_unit_name"
+        assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["shop.service", "shop@.service", "shop-guard.service", "a.b:c_d\\x2d.timer", "x.target"]
+)
+def test_names_that_are_units(name):
+    _units.validate_unit_name(name)
+
+
+class Recorder:
+    """What systemd was told, and which files were there then."""
+
+    def __init__(self, root):
+        self.root, self.calls = root, []
+
+    def call(self, *arguments, check=True):
+        self.calls.append((arguments, sorted(path.name for path in self.root.iterdir())))
+
+
+def test_all_are_written_then_systemd_reads_them_once_then_they_are_enabled(tools, root):
+    (root / "old.service").write_text("old")
+    systemd = Recorder(root)
+    umask = os.umask(0)
+    try:
+        _units.apply(_units.plan([SOCKET, INSTANCE], ["old.service"], str(root)), str(root), systemd)
+    finally:
+        os.umask(umask)
+    new = ["shop.socket", "shop@.service"]
+    assert systemd.calls == [
+        (("disable", "--quiet", "old.service"), ["old.service"]),
+        (("daemon-reload",), new),
+        (("enable", "--quiet", "shop.socket"), new),
+    ]
+    for unit in (SOCKET, INSTANCE):
+        assert (root / unit.name).read_text() == unit.content
+        assert stat.S_IMODE((root / unit.name).stat().st_mode) == 0o644
+
+
+def test_enabling_alone_needs_no_reload(tools, root):
+    for unit in (SOCKET, INSTANCE):
+        (root / unit.name).write_text(unit.content)
+    systemd = Recorder(root)
+    _units.apply(_units.plan([SOCKET, INSTANCE], [], str(root)), str(root), systemd)
+    assert [arguments for arguments, _ in systemd.calls] == [("enable", "--quiet", "shop.socket")]
+
+
+def test_disabling(tools, root):
+    (root / SOCKET.name).write_text(SOCKET.content)
+    enabled(tools, SOCKET.name)
+    systemd = Recorder(root)
+    _units.apply(_units.plan([Unit(SOCKET.name, SOCKET.content, False)], [], str(root)), str(root), systemd)
+    assert [arguments for arguments, _ in systemd.calls] == [("disable", "--quiet", "shop.socket")]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("ExecStart=/opt/x/bin/shop -a", "ExecStart=/bin/true -a"),
+        ("ExecStart=-/nowhere/shop", "ExecStart=-/bin/true"),
+        ("ExecStartPre=+!/nowhere/shop 1", "ExecStartPre=+!/bin/true 1"),
+        ("ExecReload=@/nowhere/shop shop", "ExecReload=@/bin/true shop"),
+        ("ExecStart=/bin/sh -c 'x /nowhere'", "ExecStart=/bin/sh -c 'x /nowhere'"),
+        ("ExecStart=/opt/x/%i/bin/shop", "ExecStart=/bin/true"),
+        ("ExecStart=relative/shop", "ExecStart=relative/shop"),
+        ("# ExecStart=/nowhere/shop", "# ExecStart=/nowhere/shop"),
+        ("Environment=/nowhere", "Environment=/nowhere"),
+    ],
+)
+def test_only_a_program_that_is_not_there_yet_is_forgiven(line, expected):
+    assert _units.stand_in(f"[Service]\n{line}\nType=exec\n") == f"[Service]\n{expected}\nType=exec\n"
+
+
+def planned(*units):
+    return _units.Plan(units, [Change(unit.name, None, unit.content) for unit in units], [], [])
+
+
+def test_verified_is_what_would_be_installed_beside_what_is(tools, tmp_path):
+    seen = tmp_path / "seen"
+    tools(
+        "systemd-analyze",
+        f"with open({str(seen)!r}, 'w') as out:\n"
+        "    print(sys.argv[1:3], os.environ['SYSTEMD_UNIT_PATH'].endswith(':'), file=out)\n"
+        "    for path in sys.argv[3:]:\n"
+        "        folder, name = os.path.split(path)\n"
+        "        print(name, folder + ':' == os.environ['SYSTEMD_UNIT_PATH'], file=out)\n"
+        "        print(open(path).read(), file=out)\n",
+    )
+    assert _units.verify(planned(SOCKET, INSTANCE)) == []
+    assert seen.read_text().splitlines() == [
+        "['verify', '--man=no'] True",
+        "shop.socket True",
+        *SOCKET.content.splitlines(),
+        "",
+        "shop@.service True",
+        "[Service]",
+        "ExecStart=/bin/true",
+        "",
+    ]
+
+
+def says(tools, text, code=0):
+    tools(
+        "systemd-analyze", f"sys.stderr.write({text!r}.replace('DIR', os.path.dirname(sys.argv[-1]))); sys.exit({code})"
+    )
+
+
+def test_a_line_that_would_be_ignored_is_refused(tools):
+    says(tools, "DIR/shop@.service:7: Failed to parse protect system value, ignoring: maybe\n")
+    with pytest.raises(SlipwayError) as caught:
+        _units.verify(planned(SOCKET, INSTANCE))
+    assert caught.value.code == "invalid_unit"
+    assert "shop@.service:7: Failed to parse" in str(caught.value)
+    assert "slipway-verify" not in str(caught.value), "the folder aside is nobody's concern"
+    assert caught.value.fix
+
+
+def test_a_directive_that_is_too_new_is_a_warning(tools):
+    line = "shop@.service:9: Unknown key name 'ExitType2' in section 'Service', ignoring."
+    says(tools, f"DIR/{line}\n")
+    assert _units.verify(planned(SOCKET, INSTANCE)) == [line]
+
+
+def test_what_is_wrong_with_other_units_is_not_ours(tools):
+    says(
+        tools,
+        "/lib/systemd/system/other.service:3: Failed to parse something\n"
+        "/lib/systemd/system/workshop.socket:4: Unknown key name 'X' in section 'Socket', ignoring.\n"
+        "workshop.socket: Failed to load\n\n",
+    )
+    assert _units.verify(planned(SOCKET)) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "shop.socket: Command /nowhere is not executable: No such file",
+        "Unit shop.socket has a bad unit file setting.",
+        "DIR/shop.socket:3: Missing '='.",
+        "[DIR/shop.socket:3] Missing '='.",
+    ],
+)
+def test_every_way_to_name_a_unit_counts(tools, line):
+    says(tools, line + "\n")
+    with pytest.raises(SlipwayError) as caught:
+        _units.verify(planned(SOCKET))
+    assert caught.value.code == "invalid_unit"
+
+
+@pytest.mark.parametrize("text", ["", "something about nothing\n"])
+def test_a_failure_without_a_reason_is_one(tools, text):
+    says(tools, text, 1)
+    with pytest.raises(SlipwayError) as caught:
+        _units.verify(planned(SOCKET))
+    assert caught.value.code == "invalid_unit"
+    assert (text.strip() or "no reason given") in str(caught.value)
+
+
+def test_nothing_to_verify(tools):
+    says(tools, "", 1)
+    assert _units.verify(_units.Plan([SOCKET], [], [], [])) == []
+    assert _units.verify(_units.Plan([], [Change("old.service", "x", None)], [], [])) == []
+
+
+def test_without_the_tool(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SlipwayError) as caught:
+        _units.verify(planned(SOCKET))
+    assert caught.value.code == "no_verify"
+
+
+def test_a_tool_that_does_not_end(tools, monkeypatch):
+    tools("systemd-analyze", "import time; time.sleep(600)")
+    monkeypatch.setattr(_units, "VERIFY_TIMEOUT", 0.05)
+    with pytest.raises(SlipwayError) as caught:
+        _units.verify(planned(SOCKET))
+    assert caught.value.code == "no_verify"
+
+
+def real_verify_works():
+    """Some machines have the tool without the rest of systemd."""
+    if not shutil.which("systemd-analyze"):
+        return False
+    return subprocess.run(["systemd-analyze", "verify", "--help"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not real_verify_works(), reason="no systemd-analyze here; lab hosts verify real units")
+@pytest.mark.parametrize(
+    ("directive", "outcome"),
+    [
+        ("ProtectSystem=strict", "fine"),
+        ("ProtectSystem=maybe", "refused"),
+        ("NoSuchDirectiveYet=yes", "too new"),
+        ("ExecStartPre=relative/path", "refused"),
+    ],
+)
+def test_with_the_real_tool(directive, outcome):
+    unit = Unit("slipway-test-a.service", f"[Service]\nExecStart=/nowhere/at/all\n{directive}\n")
+    if outcome == "refused":
+        with pytest.raises(SlipwayError) as caught:
+            _units.verify(planned(unit))
+        assert caught.value.code == "invalid_unit"
+        return
+    warnings = _units.verify(planned(unit))
+    assert len(warnings) == (1 if outcome == "too new" else 0)
+    assert all("NoSuchDirectiveYet" in line for line in warnings)
