@@ -78,10 +78,14 @@ class Section(NamedTuple):
 
 
 class VersionNeed(NamedTuple):
-    """What this file wants of one library: version names, each with whether its absence is forgiven."""
+    """What this file wants of one library: version names, each with whether its absence is forgiven.
+
+    indexes: the numbers by which the symbol table refers to the names.
+    """
 
     library: str
     names: tuple[tuple[str, bool], ...]
+    indexes: tuple[int, ...] = ()
 
 
 class Reader:
@@ -561,12 +565,14 @@ def _read_verneed(
     budget = MAX_VERSION_RECORDS
     for offset, (_version, _count, file, aux, _next) in _chain(reader, layout.verneed, start, what):
         names: list[tuple[str, bool]] = []
-        for _offset, (_hash, flags, _other, name, _next_aux) in _chain(reader, layout.vernaux, offset + aux, what):
+        indexes: list[int] = []
+        for _offset, (_hash, flags, index, name, _next_aux) in _chain(reader, layout.vernaux, offset + aux, what):
             names.append((strings.at(name), bool(flags & VER_FLG_WEAK)))
+            indexes.append(index & 0x7FFF)
         budget -= len(names)
         if budget < 0:
             raise too_large(reader.path, what, MAX_VERSION_RECORDS - budget, MAX_VERSION_RECORDS)
-        needs.append(VersionNeed(strings.at(file), tuple(names)))
+        needs.append(VersionNeed(strings.at(file), tuple(names), tuple(indexes)))
     return tuple(needs)
 
 

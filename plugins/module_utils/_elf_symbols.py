@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import struct
 from types import MappingProxyType
-from typing import Iterator, Mapping, NamedTuple, Optional
+from typing import Iterable, Iterator, Mapping, NamedTuple, Optional
 
 from ._elf import DT_STRSZ, DT_STRTAB, Elf, ElfError, Reader
+from ._elf_machines import EM_S390
 
 DT_HASH, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_REL, DT_RELSZ = 4, 6, 7, 8, 17, 18
-DT_GNU_HASH = 0x6FFFFEF5
-EM_S390 = 22
+DT_GNU_HASH, DT_VERSYM, DT_RELACOUNT, DT_RELCOUNT = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFF9, 0x6FFFFFFA
+COPY = {3: 5, 8: 126, 20: 19, 21: 19, EM_S390: 9, 40: 20, 62: 5, 183: 1024, 243: 4, 258: 4}
 MAX_SYMBOLS = 1 << 20
 MAX_STRINGS = 32 << 20
 MAX_RELOCATIONS = 1 << 22
@@ -26,6 +27,13 @@ class Symbols(NamedTuple):
 
     defined: frozenset[bytes] = frozenset()
     wanted: Mapping[bytes, int] = MappingProxyType({})
+
+
+class Relocated(NamedTuple):
+    """at_once: symbols that any but the PLT relocations name. copied: data that the loader copies into the program."""
+
+    at_once: set[int]
+    copied: set[int]
 
 
 def read_symbols(reader: Reader, elf: Elf) -> Symbols:
@@ -93,33 +101,62 @@ def _count_gnu(reader: Reader, at: int, order: str, word: int) -> int:
     return 0
 
 
-def bound_at_start(reader: Reader, elf: Elf, indexes: set[int]) -> set[int]:
-    """Which of these symbols a lazily bound file needs at once: those that any but the PLT relocations name."""
+def read_relocated(reader: Reader, elf: Elf) -> Relocated:
+    found = Relocated(set(), set())
+    copy = COPY.get(elf.machine)
     try:
-        return {index for index in _relocated(reader, elf) if index in indexes}
+        for symbol, kind in _relocations(reader, elf):
+            found.at_once.add(symbol)
+            if kind == copy:
+                found.copied.add(symbol)
     except (ElfError, struct.error):
-        return set()
+        pass
+    return found
 
 
-def _relocated(reader: Reader, elf: Elf) -> Iterator[int]:
+def _relocations(reader: Reader, elf: Elf) -> Iterator[tuple[int, int]]:
+    """Symbol and type of each, without those that only add the load address, which linkers put first."""
     order = "<" if elf.endian == "little" else ">"
     wide = elf.bits == 64
-    for start, length, addend in ((DT_RELA, DT_RELASZ, True), (DT_REL, DT_RELSZ, False)):
+    for start, length, relative, addend in (
+        (DT_RELA, DT_RELASZ, DT_RELACOUNT, True),
+        (DT_REL, DT_RELSZ, DT_RELCOUNT, False),
+    ):
         table = _table(elf, start, length)
         if table is None:
             continue
         tail = ("8x" if wide else "4x") if addend else ""
         layout = struct.Struct(order + ("8xQ" if wide else "4xI") + tail)
         offset, size = table
-        position = 0
-        while position < size:
+        position = elf.dynamic.values.get(relative, 0) * layout.size
+        while position + layout.size <= size:
             step = min(size - position, layout.size * 4096)
             step -= step % layout.size
-            if not step:
-                break
             for (info,) in layout.iter_unpack(reader.read(offset + position, step)):
-                yield info >> 32 if wide else info >> 8
+                yield (info >> 32, info & 0xFFFFFFFF) if wide else (info >> 8, info & 0xFF)
             position += step
+
+
+def read_names(reader: Reader, elf: Elf, indexes: set[int]) -> dict[int, bytes]:
+    """The names of a few symbols."""
+    table = elf.offset_of(elf.dynamic.values.get(DT_SYMTAB, -1))
+    names = elf.offset_of(elf.dynamic.values.get(DT_STRTAB, -1))
+    if table is None or names is None:
+        return {}
+    cell = struct.Struct(("<" if elf.endian == "little" else ">") + "I")
+    step = 24 if elf.bits == 64 else 16
+    return {
+        index: reader.string(names + reader.unpack(cell, table + index * step)[0]) for index in sorted(indexes) if index
+    }
+
+
+def version_indexes(reader: Reader, elf: Elf, symbols: Iterable[int]) -> dict[int, int]:
+    """Which version each of these symbols asks for."""
+    at = elf.offset_of(elf.dynamic.values.get(DT_VERSYM, -1))
+    cell = struct.Struct(("<" if elf.endian == "little" else ">") + "H")
+    if at is None:
+        return {}
+    return {index: reader.unpack(cell, at + index * 2)[0] & 0x7FFF for index in symbols}
 
 
 def _table(elf: Elf, start: int, length: int) -> Optional[tuple[int, int]]:

@@ -10,10 +10,10 @@ import errno
 import os
 import posixpath
 import re
-from typing import Any, Callable, NamedTuple, Optional, Sequence, TypeVar
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
 from ._elf import PF_W, PT_LOAD, Elf, ElfError, Header, Reader, parse_elf, read_header
-from ._elf_symbols import Symbols, bound_at_start, read_symbols
+from ._elf_symbols import Relocated, Symbols, read_names, read_relocated, read_symbols
 from ._fsview import View
 from ._problems import Problem
 from ._program import open_program
@@ -52,11 +52,12 @@ class Surroundings(NamedTuple):
 class File:
     """One file that may be a library: its header if it has one, and the rest where the header fits."""
 
-    __slots__ = ("elf", "error", "header", "host", "identity")
+    __slots__ = ("elf", "error", "header", "host", "identity", "size")
 
-    def __init__(self, host: str, identity: tuple[int, int]) -> None:
+    def __init__(self, host: str, identity: tuple[int, int], size: int) -> None:
         self.host = host
         self.identity = identity
+        self.size = size
         self.header: Optional[Header] = None
         self.elf: Optional[Elf] = None
         self.error: Optional[ElfError] = None
@@ -80,7 +81,7 @@ class Files:
         if found is None:
             if len(self._files) >= MAX_FILES:
                 self._files.clear()
-            found = self._files[key] = _read_file(host, key[:2], want)
+            found = self._files[key] = _read_file(host, key[:2], status.st_size, want)
         return found
 
     def is_directory(self, host: str) -> bool:
@@ -114,8 +115,8 @@ class Files:
         return self.once(("constants", file.identity), lambda: _read_constants(file))
 
 
-def _read_file(host: str, identity: tuple[int, int], want: Header) -> File:
-    file = File(host, identity)
+def _read_file(host: str, identity: tuple[int, int], size: int, want: Header) -> File:
+    file = File(host, identity, size)
     try:
         with Reader(host) as reader:
             file.header = read_header(reader)
@@ -186,10 +187,11 @@ class Unresolved(NamedTuple):
 class Refused(Exception):
     """The loader finds a file and gives up on the program because of it."""
 
-    def __init__(self, why: str, code: str = "library_invalid") -> None:
+    def __init__(self, why: str, code: str = "library_invalid", subject: str = "") -> None:
         super().__init__(why)
         self.why = why
         self.code = code
+        self.subject = subject  # what the message is about, where that is not the name that is needed
 
 
 class Linked(NamedTuple):
@@ -283,29 +285,41 @@ class Linker:
     def unresolved(self, also: Sequence[LinkMap] = ()) -> list[Unresolved]:
         """What is bound at start and defined nowhere, by object."""
         scope = [*self.maps, *also]
-        tables = {id(link_map): self.files.symbols(link_map, self.view) for link_map in scope}
+        tables = [self.files.symbols(link_map, self.view) for link_map in scope]
         every: set[bytes] = set()
-        for table in tables.values():
+        for table in tables:
             every.update(table.wanted)
-        for table in tables.values():
+        for table in tables:
             every = every - table.defined
-        if not every:
-            return []
         found: list[Unresolved] = []
-        for link_map in scope:
-            wanted = tables[id(link_map)].wanted
-            names = sorted((name for name in wanted if name in every), key=wanted.__getitem__)
-            names = self._bound_now(link_map, {wanted[name]: name for name in names})
+        for link_map, table in zip(scope, tables) if every else ():
+            missing = {table.wanted[name]: name for name in table.wanted if name in every}
+            names = self.bound_now(link_map, missing)
             if names:
-                found.append(Unresolved(link_map, [os.fsdecode(name) for name in names]))
-        return found
+                found.append(Unresolved(link_map, names))
+        return found + self._copies(scope[0], tables[1:])
 
-    def _bound_now(self, link_map: LinkMap, candidates: dict[int, bytes]) -> list[bytes]:
-        if not candidates or self.eager or self.around.bind_now or link_map.elf.dynamic.bind_now:
-            return list(candidates.values())
+    def bound_now(self, link_map: LinkMap, candidates: Mapping[int, bytes]) -> list[str]:
+        """Of symbols by index, those that must be there before the program starts, in the order of the table."""
+        indexes = sorted(candidates)
+        if indexes and not (self.eager or self.around.bind_now or link_map.elf.dynamic.bind_now):
+            at_once = self.relocated(link_map).at_once
+            indexes = [index for index in indexes if index in at_once]
+        return [os.fsdecode(candidates[index]) for index in indexes]
+
+    def relocated(self, link_map: LinkMap) -> Relocated:
         with open_program(link_map.host(self.view)) as opened:
-            needed = bound_at_start(opened.reader, link_map.elf, set(candidates))
-        return [name for index, name in candidates.items() if index in needed]
+            return read_relocated(opened.reader, link_map.elf)
+
+    def _copies(self, main: LinkMap, others: Sequence[Symbols]) -> list[Unresolved]:
+        """Data that the program takes over from a library is defined in both."""
+        copied = self.relocated(main).copied
+        if not copied:
+            return []
+        with open_program(main.host(self.view)) as opened:
+            names = read_names(opened.reader, main.elf, copied)
+        lost = [name for _, name in sorted(names.items()) if not any(name in table.defined for table in others)]
+        return [Unresolved(main, [os.fsdecode(name) for name in lost])] if lost else []
 
     # What differs:
 

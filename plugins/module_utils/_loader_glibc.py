@@ -6,22 +6,28 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import posixpath
 import re
+import sys
 from itertools import product
-from typing import Iterable, Iterator, NamedTuple, Optional
+from typing import Iterable, Iterator, NamedTuple, Optional, Sequence
 
 from ._cpu import Cpu
-from ._elf import DF_1_NODEFLIB, DF_1_PIE, DT_RELR, PT_DYNAMIC, PT_LOAD, Elf, Header
+from ._elf import DF_1_NODEFLIB, DF_1_PIE, DT_RELR, LAYOUTS, PT_DYNAMIC, PT_LOAD, Elf, Header
 from ._elf_machines import EM_386, EM_ARM, EM_X86_64
+from ._elf_symbols import version_indexes
 from ._fsview import View
 from ._hints import library_fix, other_class_fix, symbol_fix, version_fix
 from ._ldcache import FLAGS, LdCache, Rules, read_cache
 from ._loader import File, Files, Interpreter, Library, Linker, LinkMap, Refused, Surroundings
+from ._program import open_program
 
+MAX_ABI_VERSION = 3
 RELR_MARK = "GLIBC_ABI_DT_RELR"
+ASSERTION = "Assertion `version->filename == NULL || ! _dl_name_match_p (version->filename, map)' failed!"
 VDSO = ("linux-vdso.so.1", "linux-vdso64.so.1", "linux-gate.so.1")
 _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_]))")
 _PLATFORM_BITS, _TLS_BIT = 0xF << 48, 1 << 63
@@ -276,18 +282,35 @@ class GlibcLinker(Linker):
         if file is None:
             self._note_denied(path)
             return None
+        try:
+            return file if self._fits(file) else None
+        except Refused as refused:
+            refused.subject = path
+            raise
+
+    def _fits(self, file: File) -> bool:
+        """In glibc's order. Debian's asks for the machine before it complains about anything else in the header."""
         header = file.header
         if header is None:
             raise Refused(_header_error(file), _code_of(file))
         if header.bits != self.want.bits:
             self._other_class = True
-            return None
-        self._check_ident(header)
-        if header.machine != self.want.machine:
-            return None
+            return False
+        other_machine = _raw_machine(header) != _raw_machine(self.want)
+        why = self._bad_ident(header)
+        if why and not other_machine:
+            raise Refused(why)
+        if not why and header.version != 1:
+            raise Refused("ELF file version does not match current one")
+        if other_machine:
+            return False
         if header.type not in (2, 3):
             raise Refused("only ET_DYN and ET_EXEC can be loaded")
-        return file
+        if header.phentsize != LAYOUTS[header.bits, header.endian].segment.size:
+            raise Refused("ELF file's phentsize not the expected size")
+        if header.phoff + header.phnum * header.phentsize > file.size:
+            raise Refused("cannot read file data")
+        return True
 
     def _note_denied(self, path: str) -> None:
         try:
@@ -297,21 +320,17 @@ class GlibcLinker(Linker):
         except (OSError, ValueError):
             pass
 
-    def _check_ident(self, header: Header) -> None:
+    def _bad_ident(self, header: Header) -> str:
         ident = header.ident
-        allowed = (0, 3, 64, 97) if header.machine == EM_ARM else (0, 3)
         if header.endian != self.want.endian:
-            raise Refused(f"ELF file data encoding not {self.want.endian}-endian")
+            return f"ELF file data encoding not {self.want.endian}-endian"
         if ident[6] != 1:
-            raise Refused("ELF file version ident does not match current one")
-        if ident[7] not in allowed:
-            raise Refused("ELF file OS ABI invalid")
-        if ident[8] and ident[7] != 3:
-            raise Refused("ELF file ABI version invalid")
-        if any(ident[9:]):
-            raise Refused("nonzero padding in e_ident")
-        if header.version != 1:
-            raise Refused("ELF file version does not match current one")
+            return "ELF file version ident does not match current one"
+        if ident[7] not in ((0, 3, 64, 97) if header.machine == EM_ARM else (0, 3)):
+            return "ELF file OS ABI invalid"
+        if ident[8] > (MAX_ABI_VERSION if ident[7] == 3 else 0):
+            return "ELF file ABI version invalid"
+        return "nonzero padding in e_ident" if any(ident[9:]) else ""
 
     def _check_mapping(self, file: File) -> None:
         elf = file.elf
@@ -397,7 +416,8 @@ class GlibcLinker(Linker):
     def _refuse(self, name: str, refused: Refused) -> None:
         self.missing.add(name)
         self.libraries.append(Library(name, None))
-        message = f"{self._program}: error while loading shared libraries: {name}: {refused.why}"
+        subject = refused.subject or name
+        message = f"{self._program}: error while loading shared libraries: {subject}: {refused.why}"
         fix = library_fix(self.view, name, self.want.bits)
         if refused.code == "noexec_mount":
             fix = f"Mount the file system that holds {name} without noexec, or install the library elsewhere."
@@ -408,7 +428,9 @@ class GlibcLinker(Linker):
         self.libraries.append(Library(name, None))
         start = f"{self._program}: error while loading shared libraries: {name}: "
         if self._denied:
-            text = start + "cannot open shared object file: Permission denied"
+            # A search goes on, so that the last thing it meets is that there is no such file.
+            reason = errno.EACCES if "/" in name else errno.ENOENT
+            text = start + f"cannot open shared object file: {os.strerror(reason)}"
             self.complain("library_unreadable", text, f"Let the user of the service read {self._denied}.")
         elif self._other_class:
             other = 32 if self.want.bits == 64 else 64
@@ -449,7 +471,29 @@ class GlibcLinker(Linker):
             self._check_relr(link_map)
             self._check_isa(link_map)
         if not self.missing and not self.problems:
+            self._check_unversioned()
             self._check_symbols()
+
+    def _check_unversioned(self) -> None:
+        """A library without any version is taken, until a symbol with a version is looked up in it."""
+        for link_map in self.maps:
+            for need in link_map.elf.dynamic.verneed:
+                provider = next((m for m in self.maps if need.library in m.names), None)
+                if provider is None or provider.elf.dynamic.verdef or provider.elf.dynamic.verneed:
+                    continue
+                names = self._versioned_symbols(link_map, provider, need.indexes)
+                if names:
+                    text = f"{self._program}: symbol lookup error: {names[0]}: {ASSERTION}"
+                    fix = f"{provider.path} has no symbol versions, {link_map.label} was linked to one that has: "
+                    self.complain("version_missing", text, fix + "install that, or link to this one.")
+
+    def _versioned_symbols(self, link_map: LinkMap, provider: LinkMap, versions: Sequence[int]) -> list[str]:
+        wanted = self.files.symbols(link_map, self.view).wanted
+        defined = self.files.symbols(provider, self.view).defined
+        with open_program(link_map.host(self.view)) as opened:
+            asked = version_indexes(opened.reader, link_map.elf, wanted.values())
+        common = {wanted[name]: name for name in wanted if name in defined and asked.get(wanted[name]) in versions}
+        return self.bound_now(link_map, common)
 
     def _check_symbols(self) -> None:
         for link_map, names in self.unresolved():
@@ -491,13 +535,18 @@ class GlibcLinker(Linker):
             self.complain("cpu_level", text, fix)
 
 
+def _raw_machine(header: Header) -> int:
+    """The machine number as this host's loader reads it, whatever the byte order."""
+    return int.from_bytes(header.machine.to_bytes(2, header.endian), sys.byteorder)  # type: ignore[arg-type]
+
+
 def _header_error(file: File) -> str:
     if file.error is None:
         return "cannot read file data"
     words = {
         "not_elf": "invalid ELF header",
         "empty": "file too short",
-        "not_regular": "cannot read file data: Is a directory",
+        "not_regular": "cannot read file data: Error 21",  # the loader has few words
         "too_large_table": "cannot read file data",
     }
     if file.error.code == "truncated" and file.header is None:

@@ -13,9 +13,9 @@ version_added: 0.1.0
 description:
   - Answers what C(file), C(ldd), C(objdump -p) and C(readelf) are asked before a release, by reading alone. Neither
     the program nor a loader nor a library is ever executed; C(ldd) does execute what it inspects.
-  - Finds every library where this host's loader, glibc's or musl's, would find it. Search order, C(RPATH) and C(RUNPATH)
-    with their scope, C($ORIGIN), C(glibc-hwcaps), C(ld.so.cache), what libraries need in turn, symbol versions of the
-    library found, and symbols that are bound at start all count.
+  - Finds every library where this host's loader, glibc's or musl's, would find it. Search order, C(RPATH) and
+    C(RUNPATH) with their scope, C($ORIGIN), C(glibc-hwcaps), C(ld.so.cache), what libraries need in turn, symbol
+    versions of the library found, and symbols that are bound at start all count.
   - Checks what the kernel checks. Architecture, interpreter, permissions, noexec mounts, file capabilities, page size,
     the kernel release and the processor level the program was built for.
   - With O(unit) it judges as that unit would start the program.

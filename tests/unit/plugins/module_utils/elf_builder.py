@@ -50,6 +50,10 @@ class ElfBuilder:
     symbols: list[Symbol] = field(default_factory=list)
     entry: int = BASE + 0x1000
     body: bytes = b""  # placed last, in the writable segment
+    constants: bytes = b""  # placed in the read-only segment
+    bind_now: bool = False
+    copies: list[str] = field(default_factory=list)  # symbols with a copy relocation
+    fixed: list[str] = field(default_factory=list)  # symbols that data relocations name
     dynamic: bool | None = None  # a PT_DYNAMIC even without contents
 
     def build(self) -> bytes:
@@ -119,6 +123,17 @@ class _Writer:
                 out += self.pack("IIIBBH", name, value, 0, info, 0, index)
         return out
 
+    def relocations(self) -> list[tuple[int, int]]:
+        """Of x86-64: type 5 copies, type 6 is data."""
+        names = [symbol.name for symbol in self.spec.symbols]
+        rows = [
+            (names.index(name) + 1, kind) for kind, of in ((5, self.spec.copies), (6, self.spec.fixed)) for name in of
+        ]
+        if not rows:
+            return []
+        table = b"".join(self.pack("QQQ", BASE, index << 32 | kind, 0) for index, kind in rows)
+        return [(7, BASE + self.place(table)), (8, len(table)), (9, 24)]
+
     def note_table(self) -> bytes:
         out = b""
         for owner, kind, desc in self.spec.notes:
@@ -148,6 +163,9 @@ class _Writer:
             count = len(spec.symbols) + 1
             entries.append((6, BASE + self.place(table)))
             entries.append((4, BASE + self.place(self.pack("III", 1, count, 0) + self.pack("I", 0) * count)))
+            entries += self.relocations()
+        if spec.bind_now:
+            entries.append((24, 0))
         if not entries and not spec.dynamic:
             return b""
         entries.append((5, BASE + self.place(bytes(self.strings))))
@@ -166,6 +184,8 @@ class _Writer:
         if spec.notes:
             table = self.note_table()
             self.headers.append((4, 4, self.place(table, 4), len(table)))
+        if spec.constants:
+            self.place(spec.constants)
         table = self.dynamic_table()
         if table:
             self.headers.append((2, 6, self.place(table), len(table)))
