@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import shlex
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
 from ansible_collections.slipway.go.plugins.module_utils import _deadman
@@ -47,12 +49,15 @@ class Login:
         return self.user == "root" or self.sudo == "full"
 
 
-def parse_logins(values: Any, default_user: str) -> list[Login]:
+def parse_logins(values: Any, own: str, policy: str) -> list[Login]:
     """Those who can administer last, as the last one confirms."""
     logins = [
         Login(str(v["user"]), str(v.get("sudo") or "full"), tuple(map(str, v.get("command") or ())))
-        for v in values or [{"user": default_user}]
+        for v in values or ()
     ]
+    wanted = policy == "always" or (policy == "unless_root" and own != "root")
+    if (wanted or not logins) and own not in [login.user for login in logins if login.administers]:
+        logins.append(Login(own))
     return sorted(dict.fromkeys(logins), key=lambda login: login.administers)
 
 
@@ -70,14 +75,14 @@ def confirm_command(name: str, token: str, python: str, user: str) -> str:
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("name", "token", "logins", "port", "timeout"))
+    _VALID_ARGS = frozenset(("name", "token", "logins", "connection_user", "administrator", "port", "timeout"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = self._task.args
         if self._task.check_mode:
-            return {**result, "changed": False, "logins": [], "skipped": True, "msg": "no login is made in check mode"}
+            return {**result, "changed": False, "logins": [], "connection_user": self._own()}
         try:
             logins = self._prove(arguments, variables)
         except SlipwayError as error:
@@ -91,7 +96,7 @@ class ActionModule(ActionBase):
                 "fix": error.fix,
                 "reverted": bool(undone),
             }
-        return {**result, "changed": False, "logins": logins}
+        return {**result, "changed": False, "logins": logins, "connection_user": self._own()}
 
     def _prove(self, arguments: dict[str, Any], variables: dict[str, Any]) -> list[dict[str, Any]]:
         if self._connection.transport not in SSH_PLUGINS:
@@ -100,10 +105,10 @@ class ActionModule(ActionBase):
                 f"a fresh login can only be proven over ssh, and this host uses {self._connection.transport}.",
                 "give the host ansible_connection ssh",
             )
-        default_user = str(self._connection.get_option("remote_user") or self._play_context.remote_user or "root")
-        logins = parse_logins(arguments.get("logins"), default_user)
+        logins = parse_logins(arguments.get("logins"), self._own(), str(arguments.get("connection_user") or "never"))
         name, token = arguments.get("name"), arguments.get("token")
-        if token and not any(login.administers for login in logins):
+        required = token or boolean(arguments.get("administrator") or False)
+        if required and not any(login.administers for login in logins):
             raise SlipwayError(
                 "no_administrator",
                 "none of the logins can administer the host, so that nobody could confirm or correct a change.",
@@ -121,6 +126,10 @@ class ActionModule(ActionBase):
             proven.append({"user": login.user, "sudo": login.sudo, "seconds": round(time.monotonic() - begun, 2)})
         return proven
 
+    def _own(self) -> str:
+        """The user of the host's own connection; ssh takes the controller's where none is set."""
+        return str(self._connection.get_option("remote_user") or self._play_context.remote_user or getpass.getuser())
+
     @staticmethod
     def _python(variables: dict[str, Any]) -> str:
         facts = variables.get("ansible_facts") or {}
@@ -131,13 +140,16 @@ class ActionModule(ActionBase):
         self, login: Login, port: int | None, commands: list[str], deadline: float, variables: dict[str, Any]
     ) -> None:
         """Try until the deadline; the commands after the first run at most once each."""
+        refused = 0
         while True:
             try:
                 connection = self._connect(login.user, port, variables)
                 self._execute(connection, login, commands)
                 return
             except _Again as failed:
-                if time.monotonic() + PAUSE >= deadline:
+                # sshd penalises an address that fails again and again, and this one is the operator's.
+                refused += "Permission denied" in str(failed) or failed.error.code == "no_sudo"
+                if refused > 1 or time.monotonic() + PAUSE >= deadline:
                     raise failed.error from None
                 time.sleep(PAUSE)
 

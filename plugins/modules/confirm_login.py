@@ -61,6 +61,18 @@ options:
         type: list
         elements: str
         default: []
+  connection_user:
+    description:
+      - Whether the user of the host's own connection has to be able to log in and to become root, too.
+    type: str
+    choices: [never, unless_root, always]
+    default: never
+  administrator:
+    description:
+      - Whether one of the logins must be able to administer the host, which is root or has full sudo. With O(token) one
+        always must.
+    type: bool
+    default: false
   port:
     description:
       - The port to prove. By default the one of the host's own connection.
@@ -107,6 +119,11 @@ logins:
     - user: deploy
       sudo: full
       seconds: 0.31
+connection_user:
+  description: The user of the host's own connection.
+  returned: success
+  type: str
+  sample: root
 code:
   description: A stable name of the failure.
   returned: failure

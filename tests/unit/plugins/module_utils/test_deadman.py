@@ -155,7 +155,7 @@ def test_commands_run_after_the_files_are_back(place, etc, commands):
     seen.clear()
     _deadman.revert("ssh", place=place)
     assert seen[0] == ("reload", "old")
-    assert "boot" not in [word for word, _ in seen]
+    assert "boot" not in [word for word, _content in seen]
 
 
 def test_a_failing_command_is_journaled_and_the_revert_counts(place, etc, commands):
@@ -173,8 +173,12 @@ def test_a_path_that_cannot_be_restored_keeps_it_armed_for_the_next_boot(place, 
     config.write_text("old")
     _deadman.arm("ssh", 30, plan(config), place)
     config.write_text("new")
+
+    def no_space(entry):
+        raise OSError(28, "No space left")
+
     with monkeypatch.context() as patch:
-        patch.setattr(_deadman, "_restore_file", lambda entry: (_ for _ in ()).throw(OSError(28, "No space left")))
+        patch.setattr(_deadman, "_restore_file", no_space)
         assert _deadman.revert("ssh", place=place)["problems"] == [f"{config}: No space left"]
     assert _deadman.armed("ssh", place)
     assert os.path.exists(place.boot_unit("ssh"))
@@ -216,13 +220,13 @@ def test_the_boot_unit_is_before_the_network_unless_late(place):
 
 def test_exactly_one_of_confirm_and_revert_wins(place, etc):
     config = etc / "c"
-    for _ in range(40):
+    for _round in range(40):
         config.write_text("old")
         token = _deadman.arm("race", 30, plan(config), place)
         config.write_text("new")
         outcome = {}
 
-        def confirm(token=token, outcome=outcome):
+        def confirm(token, outcome):
             try:
                 _deadman.confirm("race", token, place)
                 outcome["confirmed"] = True
@@ -230,10 +234,10 @@ def test_exactly_one_of_confirm_and_revert_wins(place, etc):
                 outcome["confirmed"] = False
                 outcome["code"] = error.code
 
-        def revert(token=token, outcome=outcome):
+        def revert(token, outcome):
             outcome["reverted"] = _deadman.revert("race", token, "deadline", place) is not None
 
-        threads = [threading.Thread(target=work) for work in (confirm, revert)]
+        threads = [threading.Thread(target=work, args=(token, outcome)) for work in (confirm, revert)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -247,11 +251,11 @@ def test_the_runner_works_without_ansible(place, etc, tmp_path):
     archive.write_bytes(_deadman.runner_archive())
     done = subprocess.run(
         [sys.executable, "-I", str(archive), "confirm", "nothing-armed-here", "--token", "x"],
-        capture_output=True, text=True,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert json.loads(done.stdout)["code"] == "not_armed"
     assert done.returncode == 1
-    assert subprocess.run([sys.executable, "-I", str(archive)], capture_output=True).returncode == 2
+    assert subprocess.run([sys.executable, "-I", str(archive)], capture_output=True, check=False).returncode == 2
 
 
 def test_wait_until_free_ends_with_the_other_change(place, etc):
