@@ -9,11 +9,12 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import shutil
 import stat
 import tempfile
 from dataclasses import dataclass, field
-from typing import Any, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from . import _deadman, _files
 from ._deadman import Argv, Place, Plan
@@ -41,6 +42,24 @@ class File:
             raise SlipwayError(
                 "no_such_owner", f"{self.path} cannot belong to {self.owner}:{self.group}: {error.args[0]}.", ""
             ) from None
+
+
+def with_settings(text: str, settings: Mapping[str, str], separator: str) -> str:
+    """The text with one line per key that says KEY separator VALUE, where the key has been or at the end."""
+    lines = text.splitlines()
+    for key, value in settings.items():
+        line = f"{key}{separator}{value}"
+        said = re.compile(rf"^\s*(#?)\s*{re.escape(key)}(?:\s*=|\s)\s*\S")
+        found = [(bool(m.group(1)), n) for n, m in enumerate(map(said.match, lines)) if m]
+        if not found:
+            lines.append(line)
+            continue
+        # A line in force before one that is commented out; the others of the same key go.
+        _commented, place = min(found)
+        doomed = {n for commented, n in found if not commented and n != place}
+        lines[place] = line
+        lines = [kept for n, kept in enumerate(lines) if n not in doomed]
+    return "".join(f"{line}\n" for line in lines)
 
 
 @dataclass(frozen=True)
@@ -200,6 +219,8 @@ def _arm(guard: Guard, paths: Sequence[str], place: Place) -> str:
 FILE_OPTIONS = {
     "path": {"type": "path", "required": True},
     "content": {"type": "str"},
+    "settings": {"type": "dict"},
+    "separator": {"type": "str", "default": " "},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "mode": {"type": "str", "default": "0644"},
     "owner": {"type": "str", "default": "root"},
@@ -218,12 +239,25 @@ GUARD_OPTIONS = {
 }
 
 
+def _content(values: dict[str, Any]) -> Optional[str]:
+    content: Optional[str] = values["content"]
+    if values["settings"] is None:
+        return content
+    try:
+        with open(values["path"], encoding="utf-8", errors="surrogateescape") as stream:
+            before = stream.read()
+    except FileNotFoundError:
+        before = ""
+    return with_settings(before, {key: str(value) for key, value in values["settings"].items()}, values["separator"])
+
+
 def parse_file(values: dict[str, Any]) -> File:
     """From an element of a module's files option."""
     path = values["path"]
     if not os.path.isabs(path):
         raise SlipwayError("invalid_path", f"{path!r} is not an absolute path.", "name the file in full")
-    if values["state"] == "present" and values["content"] is None:
+    content = _content(values)
+    if values["state"] == "present" and content is None:
         raise SlipwayError("no_content", f"{path} has no content.", "set content, or state to absent")
     try:
         mode = int(values["mode"], 8)
@@ -233,7 +267,7 @@ def parse_file(values: dict[str, Any]) -> File:
         ) from None
     return File(
         path=path,
-        content=values["content"] if values["state"] == "present" else None,
+        content=content if values["state"] == "present" else None,
         mode=mode,
         owner=values["owner"],
         group=values["group"],

@@ -40,6 +40,15 @@ options:
         description:
           - The whole content of the file.
         type: str
+      settings:
+        description:
+          - Instead of O(files[].content), lines to set in the file as it is, for programs that read no drop-ins.
+        type: dict
+      separator:
+        description:
+          - What stands between name and value with O(files[].settings).
+        type: str
+        default: " "
       state:
         description:
           - Whether the file is to be there.
