@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from ansible import constants as C  # noqa: N812
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
@@ -155,15 +156,19 @@ class ActionModule(ActionBase):
 
     def _connect(self, user: str, port: int | None, variables: dict[str, Any]) -> Any:
         """A connection of the host's own plugin and variables, but for the user, the port, and what is shared."""
-        own = {key: value for key, value in variables.items() if key not in _PASSWORDS}
-        for key in _USERS:
-            own[key] = user
-        if port:
-            own.update(dict.fromkeys(_PORTS, port))
         context = self._play_context.copy()
         context.remote_user, context.password, context.become = user, None, False
         context.port = port or context.port
         connection = connection_loader.get("ansible.builtin.ssh", context)
+        own = {
+            name: self._templar.template(variables[name])
+            for name in C.config.get_plugin_vars("connection", connection._load_name)
+            if name in variables and name not in _PASSWORDS
+        }
+        for key in _USERS:
+            own[key] = user
+        if port:
+            own.update(dict.fromkeys(_PORTS, port))
         connection.set_options(var_options=own)
         with contextlib.suppress(KeyError):
             connection.set_option("password", None)
