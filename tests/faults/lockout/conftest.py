@@ -57,6 +57,14 @@ class Host:
         assert done.returncode != 255, f"{self.name}: root cannot log in any more: {done.stderr}"
         return done.stdout
 
+    def wait_until_as(self, before: str, seconds: float) -> None:
+        """Root can log in, and everything that a lock-out would change is what it was."""
+        wait(lambda: self.ssh("true").returncode == 0, seconds)
+        deadline = time.monotonic() + seconds
+        while (now := self.fingerprint()) != before and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert now.splitlines() == before.splitlines()
+
     def save(self) -> None:
         self.inside(f"tar -cf /root/baseline.tar -C / {SAVED}")
 

@@ -6,6 +6,7 @@ and the error says what would have happened; where the roles see the danger them
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ CASES = [
         "a-key-that-nobody-here-has",
         ("deploy_user",),
         {"deploy_user_keys": [STRANGER]},
-        says="a fresh login as deploy did not work.*taken back",
+        says="a fresh login as deploy did not work.*(taken back|takes the change back)",
     ),
     Case(
         "a-key-that-was-never-installed",
@@ -108,7 +109,7 @@ CASES = [
     Case(
         "keys-looked-for-elsewhere",
         variables={"ssh_settings": {"AuthorizedKeysFile": "/etc/ssh/keys/%u"}},
-        says="a fresh login as deploy did not work.*taken back",
+        says="a fresh login as deploy did not work.*(taken back|takes the change back)",
     ),
     # --- sudo
     Case(
@@ -139,7 +140,7 @@ CASES = [
         ("deploy_user",),
         {"deploy_user_sudo": "limited", "ansible_user": "deploy"},
         user="deploy",
-        says="`sudo -n -- true` failed.*taken back",
+        says="`sudo -n -- true` failed.*(taken back|takes the change back)",
     ),
     Case(
         "removing-the-own-user",
@@ -162,7 +163,7 @@ CASES = [
     Case(
         "a-host-key-that-the-controller-does-not-know",
         variables={"ssh_host_key_algorithms": ["rsa-sha2-512"]},
-        says="a fresh login as deploy did not work.*taken back",
+        says="a fresh login as deploy did not work.*(taken back|takes the change back)",
     ),
     Case(
         "another-drop-in-comes-first",
@@ -182,15 +183,17 @@ CASES = [
     Case(
         "a-forced-command",
         variables={"ssh_settings": {"ForceCommand": "/bin/false"}},
-        says="deploy can log in, but.*taken back",
+        says="deploy can log in, but.*(taken back|takes the change back)",
     ),
     Case(
-        "no-sessions", variables={"ssh_settings": {"MaxSessions": 0}}, says="fresh login as deploy did not work.*taken"
+        "no-sessions",
+        variables={"ssh_settings": {"MaxSessions": 0}},
+        says="fresh login as deploy did not work.*(taken back|takes the change back)",
     ),
     Case(
         "listening-on-the-loopback-only",
         variables={"ssh_settings": {"ListenAddress": "127.0.0.1"}},
-        says="a fresh login as deploy did not work.*taken back",
+        says="a fresh login as deploy did not work.*(taken back|takes the change back)",
     ),
     Case(
         "a-port-that-is-taken",
@@ -238,8 +241,6 @@ def host(request, hosts):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_nobody_is_locked_out(case, host):
-    import re
-
     host.inside(case.before or "true")
     before = host.fingerprint()
     public = Path(host.key + ".pub").read_text().strip()
@@ -261,8 +262,7 @@ def test_nobody_is_locked_out(case, host):
     assert done.returncode != 0, done.stdout
     assert re.search(case.says, " ".join(done.stdout.split())), done.stdout
     # At once where a connection was left to ask for it, and at the deadline where none was.
-    wait(lambda: host.ssh("true").returncode == 0, 20)
-    wait(lambda: host.fingerprint() == before, 20)
+    host.wait_until_as(before, 25)
 
 
 @pytest.mark.parametrize("case", [Case("controller")], ids=["a-controller-that-dies"])
@@ -281,5 +281,5 @@ def test_a_reboot_takes_it_back(case, host):
     assert host.ssh("true").returncode == 255
     subprocess.run(["docker", "restart", host.container], check=True, capture_output=True)
     wait(lambda: host.ssh("true").returncode == 0, 30)
-    wait(lambda: host.fingerprint() == before, 10)
+    host.wait_until_as(before, 15)
     assert '"reason": "boot"' in host.inside("cat /var/lib/slipway/deadman/journal.jsonl")
