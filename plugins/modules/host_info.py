@@ -104,6 +104,7 @@ updated:
   sample: 3600
 """
 
+import glob
 import os
 import re
 import shutil
@@ -183,10 +184,10 @@ def selinux() -> dict[str, str]:
 
 
 def updated() -> Optional[int]:
-    for path in ("/var/lib/apt/periodic/update-success-stamp", "/var/lib/apt/lists/partial", "/var/cache/dnf"):
-        if os.path.exists(path):
-            return int(time.time() - os.stat(path).st_mtime)
-    return None
+    lists = [*glob.glob("/var/lib/apt/lists/*Release"), *glob.glob("/var/cache/dnf/*.solv*")]
+    # A mirror's file keeps its own time; the directory has that of the last fetch.
+    newest = max((os.stat(os.path.dirname(path)).st_mtime for path in lists), default=None)
+    return None if newest is None else int(time.time() - newest)
 
 
 def timezone() -> str:

@@ -52,6 +52,16 @@ class Host:
         assert done.returncode == 0 or not check, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def restart(self) -> None:
+        """A reboot; the engine may give the host another address, which the inventory then has to say."""
+        docker = ["docker", "restart", self.container]
+        subprocess.run(docker, check=True, capture_output=True)
+        asked = ["docker", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", self.container]
+        address = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+        for path in (Path(self.known), Path(self.known).parent / "inventory.yml"):
+            path.write_text(path.read_text().replace(self.address, address))
+        self.address = address
+
     def fingerprint(self) -> str:
         done = self.ssh(FINGERPRINT)
         assert done.returncode != 255, f"{self.name}: root cannot log in any more: {done.stderr}"

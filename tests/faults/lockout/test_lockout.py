@@ -7,7 +7,6 @@ and the error says what would have happened; where the roles see the danger them
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -279,7 +278,7 @@ def test_a_reboot_takes_it_back(case, host):
     before = host.fingerprint()
     assert host.play("abandon.yml", {"case_seconds": 600}).returncode == 0
     assert host.ssh("true").returncode == 255
-    subprocess.run(["docker", "restart", host.container], check=True, capture_output=True)
+    host.restart()
     wait(lambda: host.ssh("true").returncode == 0, 30)
     host.wait_until_as(before, 15)
     assert '"reason": "boot"' in host.inside("cat /var/lib/slipway/deadman/journal.jsonl")
