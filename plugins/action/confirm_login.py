@@ -1,0 +1,234 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""slipway.go.confirm_login: everything happens here, on the controller."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import shlex
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ansible import constants as C
+from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import connection_loader
+from ansible_collections.slipway.go.plugins.module_utils import _deadman
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+
+PAUSE = 0.5
+# First on the command line, where ssh takes the first value: no connection that is open already can be reused.
+FRESH = "-o ControlMaster=no -o ControlPath=none"
+SSH_PLUGINS = ("ssh", "ansible.builtin.ssh", "ansible.legacy.ssh")
+_PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_pass")
+_USERS = ("ansible_user", "ansible_ssh_user", "remote_user")
+_PORTS = ("ansible_port", "ansible_ssh_port")
+
+
+@dataclass(frozen=True)
+class Login:
+    user: str
+    sudo: str = "full"
+    command: tuple[str, ...] = ()
+
+    def proof(self) -> str:
+        """The command line whose success proves what is asked for."""
+        if self.sudo == "none" or self.user == "root":
+            return "true"
+        if self.sudo == "limited":
+            return shlex.join(["sudo", "-n", "-l", "--", *self.command]) + " >/dev/null"
+        return "sudo -n -- true"
+
+    @property
+    def administers(self) -> bool:
+        return self.user == "root" or self.sudo == "full"
+
+
+def parse_logins(values: Any, own: str, policy: str) -> list[Login]:
+    """Those who can administer last, as the last one confirms."""
+    logins = [
+        Login(str(v["user"]), str(v.get("sudo") or "full"), tuple(map(str, v.get("command") or ())))
+        for v in values or ()
+    ]
+    wanted = policy == "always" or (policy == "unless_root" and own != "root")
+    if (wanted or not logins) and own not in [login.user for login in logins if login.administers]:
+        logins.append(Login(own))
+    return sorted(dict.fromkeys(logins), key=lambda login: login.administers)
+
+
+def said_by(output: bytes) -> str:
+    """The last lines of what ssh or sudo said, without banners and debug output."""
+    lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
+    return "; ".join([line for line in lines if line and not line.startswith("debug")][-2:]) or "nothing"
+
+
+def confirm_command(name: str, token: str, python: str, user: str) -> str:
+    runner = f"{_deadman.ROOT}/{name}/{_deadman.RUNNER}"
+    argv = [python, runner, "confirm", name, "--token", token]
+    return shlex.join(argv if user == "root" else ["sudo", "-n", "--", *argv])
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _VALID_ARGS = frozenset(("name", "token", "logins", "connection_user", "administrator", "port", "timeout"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        arguments = self._task.args
+        if self._task.check_mode:
+            return {**result, "changed": False, "logins": [], "connection_user": self._own()}
+        try:
+            logins = self._prove(arguments, variables)
+        except SlipwayError as error:
+            undone = self._take_back(arguments, variables)
+            tail = {True: " The change was taken back.", False: " The host takes the change back at its deadline."}
+            return {
+                **result,
+                "failed": True,
+                "msg": f"{error}{tail.get(undone, '') if undone is not None else ''}",
+                "code": error.code,
+                "fix": error.fix,
+                "reverted": bool(undone),
+            }
+        return {**result, "changed": False, "logins": logins, "connection_user": self._own()}
+
+    def _prove(self, arguments: dict[str, Any], variables: dict[str, Any]) -> list[dict[str, Any]]:
+        if self._connection.transport not in SSH_PLUGINS:
+            raise SlipwayError(
+                "not_ssh",
+                f"a fresh login can only be proven over ssh, and this host uses {self._connection.transport}.",
+                "give the host ansible_connection ssh",
+            )
+        logins = parse_logins(arguments.get("logins"), self._own(), str(arguments.get("connection_user") or "never"))
+        name, token = arguments.get("name"), arguments.get("token")
+        required = token or boolean(arguments.get("administrator") or False)
+        if required and not any(login.administers for login in logins):
+            raise SlipwayError(
+                "no_administrator",
+                "none of the logins can administer the host, so that nobody could confirm or correct a change.",
+                "give one login full sudo",
+            )
+        deadline = time.monotonic() + float(arguments.get("timeout") or 20)
+        port = int(arguments["port"]) if arguments.get("port") else None
+        proven = []
+        for number, login in enumerate(logins):
+            begun = time.monotonic()
+            commands = [login.proof()]
+            if token and number == len(logins) - 1:
+                commands.append(confirm_command(str(name), str(token), self._python(variables), login.user))
+            self._log_in(login, port, commands, deadline, variables)
+            proven.append({"user": login.user, "sudo": login.sudo, "seconds": round(time.monotonic() - begun, 2)})
+        return proven
+
+    def _own(self) -> str:
+        """The user of the host's own connection; ssh takes the controller's where none is set."""
+        return str(self._connection.get_option("remote_user") or self._play_context.remote_user or getpass.getuser())
+
+    @staticmethod
+    def _python(variables: dict[str, Any]) -> str:
+        facts = variables.get("ansible_facts") or {}
+        found = str(variables.get("ansible_python_interpreter") or facts.get("discovered_interpreter_python") or "")
+        return found if found.startswith("/") else "/usr/bin/python3"
+
+    def _log_in(
+        self, login: Login, port: int | None, commands: list[str], deadline: float, variables: dict[str, Any]
+    ) -> None:
+        """Try until the deadline; the commands after the first run at most once each."""
+        refused = 0
+        while True:
+            try:
+                connection = self._connect(login.user, port, variables)
+                self._execute(connection, login, commands)
+                return
+            except _Again as failed:
+                # sshd penalises an address that fails again and again, and this one is the operator's.
+                refused += "Permission denied" in str(failed) or failed.error.code == "no_sudo"
+                if refused > 1 or time.monotonic() + PAUSE >= deadline:
+                    raise failed.error from None
+                time.sleep(PAUSE)
+
+    def _connect(self, user: str, port: int | None, variables: dict[str, Any]) -> Any:
+        """A connection of the host's own plugin and variables, but for the user, the port, and what is shared."""
+        context = self._play_context.copy()
+        context.remote_user, context.password, context.become = user, None, False
+        context.port = port or context.port
+        connection = connection_loader.get("ansible.builtin.ssh", context)
+        own = {
+            name: self._templar.template(variables[name])
+            for name in C.config.get_plugin_vars("connection", connection._load_name)
+            if name in variables and name not in _PASSWORDS
+        }
+        for key in _USERS:
+            own[key] = user
+        if port:
+            own.update(dict.fromkeys(_PORTS, port))
+        connection.set_options(var_options=own)
+        with contextlib.suppress(KeyError):
+            connection.set_option("password", None)
+        connection.set_option("ssh_args", f"{FRESH} {self._connection.get_option('ssh_args') or ''}".strip())
+        connection.set_option("reconnection_retries", 0)
+        return connection
+
+    @staticmethod
+    def _execute(connection: Any, login: Login, commands: list[str]) -> None:
+        for command in commands:
+            proof = command == commands[0]
+            try:
+                code, output, errors = connection.exec_command(f"/bin/sh -c {shlex.quote(command)}", sudoable=False)
+            except AnsibleError as error:
+                raise _Again(
+                    SlipwayError(
+                        "login_failed",
+                        f"a fresh login as {login.user} did not work: {said_by(str(error).encode())}.",
+                        f"check the key, AllowUsers and the firewall for {login.user}",
+                    )
+                ) from None
+            if code != 0 and proof:
+                raise _Again(
+                    SlipwayError(
+                        "no_sudo",
+                        f"{login.user} can log in, but `{command}` failed: {said_by(errors or output)}.",
+                        f"give {login.user} sudo without a password (deploy_user_sudo)",
+                    )
+                )
+            if code != 0:
+                raise _not_confirmed(output, errors)
+
+    def _take_back(self, arguments: dict[str, Any], variables: dict[str, Any]) -> bool | None:
+        """Ask over the connection that is still open; None where nothing is armed."""
+        name, token = arguments.get("name"), arguments.get("token")
+        if not token:
+            return None
+        try:
+            answer = self._execute_module(
+                "slipway.go.deadman",
+                module_args={"name": name, "token": token, "state": "reverted"},
+                task_vars=variables,
+            )
+        except AnsibleError:
+            return False
+        return bool(answer.get("reverted"))
+
+
+class _Again(Exception):
+    """A failure that time may heal."""
+
+    def __init__(self, error: SlipwayError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _not_confirmed(output: bytes, errors: bytes) -> SlipwayError:
+    with contextlib.suppress(ValueError, KeyError, IndexError):
+        answer = json.loads(output.decode(errors="replace").strip().splitlines()[-1])
+        return SlipwayError(str(answer["code"]), str(answer["msg"]))
+    return SlipwayError(
+        "not_confirmed", f"the login works, but the confirmation did not: {said_by(errors or output)}.", "run again"
+    )

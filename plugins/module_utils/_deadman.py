@@ -1,0 +1,522 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The dead-man revert: a change that nobody confirms in time is taken back. This file is PRIVATE to the collection.
+
+What is to be restored is on disk, synced, before the change begins. A timer of systemd takes the change back at its
+deadline, a unit that boots before the network does so after a reboot, and neither needs Ansible or a network. The
+armed state is one directory: it appears and disappears by rename(2), and its flock is held by whoever ends it, so a
+confirmation and a revert cannot both win.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from . import _errors, _files
+from ._errors import SlipwayError
+
+ROOT = "/var/lib/slipway/deadman"
+UNITS = "/etc/systemd/system"
+RUNTIME = "/run"
+RUN_TIMEOUT = 120.0
+RUNNER = "revert.pyz"
+EARLY, LATE = "early", "late"
+_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,30}$")
+_PACKAGE = "slipway_deadman"
+_ENTRY = "import sys\nfrom slipway_deadman._deadman import main\nsys.exit(main(sys.argv[1:]))\n"
+_EARLY_UNIT = """\
+DefaultDependencies=no
+After=local-fs.target
+Wants=network-pre.target
+Before=network-pre.target shutdown.target
+Before=ssh.socket ssh.service sshd.socket sshd.service ufw.service firewalld.service nftables.service
+"""
+_LATE_UNIT = "After=network.target\n"
+
+Entry = Dict[str, Any]
+Argv = List[str]
+Runner = Callable[[Sequence[str]], Tuple[int, str]]
+
+
+def run(argv: Sequence[str]) -> tuple[int, str]:
+    """Run argv without a shell; return its exit code and what it said, and never raise."""
+    try:
+        done = subprocess.run(
+            argv,
+            check=False,
+            timeout=RUN_TIMEOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 127, str(error)
+    return done.returncode, done.stdout.decode(errors="replace").strip()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the armed state lives, and how commands are run."""
+
+    root: str = ROOT
+    units: str = UNITS
+    runtime: str = RUNTIME
+    run: Runner = field(default=run)
+
+    def folder(self, name: str) -> str:
+        return os.path.join(self.root, name)
+
+    def marker(self, name: str) -> str:
+        """A file that a reboot removes: while it is there, the timer is in charge and not the boot unit."""
+        return os.path.join(self.runtime, f"slipway-deadman-{name}")
+
+    def boot_unit(self, name: str) -> str:
+        return os.path.join(self.units, f"slipway-boot-revert-{name}.service")
+
+    def boot_link(self, name: str) -> str:
+        return os.path.join(self.units, "multi-user.target.wants", f"slipway-boot-revert-{name}.service")
+
+    def journal(self) -> str:
+        return os.path.join(self.root, "journal.jsonl")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a revert does: restore these paths as they were when it was armed, then run these commands.
+
+    run_at_boot replaces run after a reboot, when services have not started yet and will read the restored files.
+    stage late is for commands that need the network and started services.
+    """
+
+    paths: Sequence[str] = ()
+    run: Sequence[Argv] = ()
+    run_at_boot: Sequence[Argv] = ()
+    stage: str = EARLY
+
+    def validate(self) -> None:
+        for path in self.paths:
+            if not os.path.isabs(path) or os.path.normpath(path) != path or path == "/":
+                raise SlipwayError("invalid_path", f"{path!r} is not a plain absolute path.", "name files in full")
+        for argv in [*self.run, *self.run_at_boot]:
+            if not argv or not all(isinstance(word, str) for word in argv):
+                raise SlipwayError("invalid_argv", f"{argv!r} is not a command.", "give a list of strings")
+        if self.stage not in (EARLY, LATE):
+            raise SlipwayError("invalid_stage", f"{self.stage!r} is not a stage.", "use early or late")
+
+
+# --- what was there -------------------------------------------------------------------------------------------------
+
+
+def _xattrs(path: str) -> dict[str, str]:
+    """Labels and access lists: a file that lost its SELinux label is as good as gone."""
+    found: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for name in os.listxattr(path, follow_symlinks=False):
+            with contextlib.suppress(OSError):
+                found[name] = base64.b64encode(os.getxattr(path, name, follow_symlinks=False)).decode()
+    return found
+
+
+def snapshot(path: str) -> list[Entry]:
+    """Describe path and, for a directory, all that is in it; parents come first."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return [{"path": path, "kind": "absent"}]
+    entry: Entry = {"path": path, "uid": status.st_uid, "gid": status.st_gid, "xattrs": _xattrs(path)}
+    entry["mode"] = stat.S_IMODE(status.st_mode)
+    if stat.S_ISLNK(status.st_mode):
+        return [{**entry, "kind": "link", "target": os.readlink(path)}]
+    if stat.S_ISREG(status.st_mode):
+        with open(path, "rb") as stream:
+            return [{**entry, "kind": "file", "content": base64.b64encode(stream.read()).decode()}]
+    if stat.S_ISDIR(status.st_mode):
+        below = [snapshot(os.path.join(path, name)) for name in sorted(os.listdir(path))]
+        return [{**entry, "kind": "directory"}, *(e for entries in below for e in entries)]
+    raise SlipwayError("not_a_file", f"{path} is neither a file, a link nor a directory.", "leave it out")
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+
+
+def _dress(path: str, entry: Entry) -> None:
+    os.chown(path, entry["uid"], entry["gid"], follow_symlinks=False)
+    if entry["kind"] != "link":
+        os.chmod(path, entry["mode"])
+    for name, value in entry["xattrs"].items():
+        with contextlib.suppress(OSError):
+            os.setxattr(path, name, base64.b64decode(value), follow_symlinks=False)
+
+
+def _restore_directory(entry: Entry, known: set[str]) -> None:
+    path = entry["path"]
+    if os.path.islink(path) or not os.path.isdir(path):
+        _remove(path)
+        os.makedirs(path, mode=0o700)
+    for name in os.listdir(path):
+        if os.path.join(path, name) not in known:
+            _remove(os.path.join(path, name))
+    _dress(path, entry)
+
+
+def _restore_file(entry: Entry) -> None:
+    path = entry["path"]
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    # The dot keeps the name from being read: sudo, sshd, run-parts and others skip or do not match such files.
+    aside = f"{path}.slipway-revert"
+    _remove(aside)
+    if entry["kind"] == "link":
+        os.symlink(entry["target"], aside)
+        _dress(aside, entry)
+    else:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(base64.b64decode(entry["content"]))
+            stream.flush()
+            _dress(aside, entry)
+            os.fsync(descriptor)
+    os.rename(aside, path)
+
+
+def _same(entry: Entry) -> bool:
+    now = snapshot(entry["path"])[0]
+    return now == entry
+
+
+def restore(entries: Sequence[Entry]) -> tuple[list[str], list[str]]:
+    """Put every path back as it was; return what had to be changed, and what could not be."""
+    known = {entry["path"] for entry in entries}
+    changed: list[str] = []
+    problems: list[str] = []
+    for entry in entries:
+        path = entry["path"]
+        try:
+            if entry["kind"] == "directory":
+                before = set(os.listdir(path)) if os.path.isdir(path) else None
+                _restore_directory(entry, known)
+                if before is None or before != set(os.listdir(path)):
+                    changed.append(path)
+            elif not _same(entry):
+                _remove(path) if entry["kind"] == "absent" else _restore_file(entry)
+                changed.append(path)
+            if changed and changed[-1] == path and os.path.isdir(os.path.dirname(path)):
+                _files.fsync_directory(os.path.dirname(path))
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror or error}")
+    return changed, problems
+
+
+# --- the program that a timer runs ----------------------------------------------------------------------------------
+
+
+def _source(module: Any) -> str:
+    source = module.__loader__.get_source(module.__name__)
+    if source is None:
+        raise SlipwayError("no_source", f"the source of {module.__name__} is not available.", "install it as source")
+    return str(source)
+
+
+def runner_archive() -> bytes:
+    """This file and what it imports, as a program of its own."""
+    buffer = io.BytesIO()
+    members = {
+        "__main__.py": _ENTRY,
+        f"{_PACKAGE}/__init__.py": "",
+        f"{_PACKAGE}/_deadman.py": _source(sys.modules[__name__]),
+        f"{_PACKAGE}/_files.py": _source(_files),
+        f"{_PACKAGE}/_errors.py": _source(_errors),
+    }
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return buffer.getvalue()
+
+
+def _write(path: str, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(descriptor)
+
+
+def _runner_argv(place: Place, name: str) -> Argv:
+    return [sys.executable or "/usr/bin/python3", os.path.join(place.folder(name), RUNNER)]
+
+
+def boot_unit(place: Place, name: str, plan: Plan, token: str) -> str:
+    command = " ".join([*_runner_argv(place, name), "revert", name, "--token", token, "--boot"])
+    order = _EARLY_UNIT if plan.stage == EARLY else _LATE_UNIT
+    return (
+        "[Unit]\n"
+        f"Description=Take back the unconfirmed change {name}\n"
+        f"RequiresMountsFor={place.root}\n"
+        f"{order}"
+        "\n[Service]\nType=oneshot\n"
+        f"ExecStart={command}\n"
+        "\n[Install]\nWantedBy=multi-user.target\n"
+    )
+
+
+def _install_boot_unit(place: Place, name: str, content: str) -> None:
+    """No daemon-reload: only the next boot is to read it."""
+    unit, link = place.boot_unit(name), place.boot_link(name)
+    os.makedirs(os.path.dirname(link), exist_ok=True)
+    _files.write_atomic(unit, content, 0o644)
+    _files.flip_symlink(link, unit)
+
+
+def _start_timer(place: Place, name: str, seconds: float, token: str) -> None:
+    unit = f"slipway-deadman-{name}"
+    place.run(["systemctl", "reset-failed", f"{unit}.service", f"{unit}.timer"])
+    code, said = place.run(
+        [
+            "systemd-run", "--quiet", "--collect", f"--unit={unit}", f"--on-active={seconds:g}s",
+            "--timer-property=AccuracySec=100ms", "--service-type=oneshot",
+            f"--description=Take back the unconfirmed change {name}",
+            *_runner_argv(place, name), "revert", name, "--token", token,
+        ]
+    )  # fmt: skip
+    if code != 0:
+        raise SlipwayError(
+            "no_timer", f"systemd-run did not set the timer: {said}", "slipway needs a host that runs systemd"
+        )
+
+
+# --- arm, confirm, revert -------------------------------------------------------------------------------------------
+
+
+def _validate_name(name: str) -> None:
+    if not _NAME.match(name):
+        raise SlipwayError(
+            "invalid_name", f"{name!r} is not a usable name.", "use at most 31 of a-z, 0-9, '-', '_', a letter first"
+        )
+
+
+def _load(folder: str) -> Optional[dict[str, Any]]:
+    try:
+        with open(os.path.join(folder, "plan.json"), encoding="utf-8") as stream:
+            loaded: dict[str, Any] = json.load(stream)
+            return loaded
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+@contextlib.contextmanager
+def _locked(place: Place, name: str) -> Iterator[Optional[dict[str, Any]]]:
+    """Yield what is armed, alone; None if nothing is. The lock is the directory, so it goes when that goes."""
+    try:
+        descriptor = os.open(place.folder(name), os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            gone = not os.path.samestat(os.fstat(descriptor), os.stat(place.folder(name)))
+        except FileNotFoundError:
+            gone = True
+        yield None if gone else _load(place.folder(name))
+    finally:
+        os.close(descriptor)
+
+
+def armed(name: str, place: Optional[Place] = None) -> Optional[dict[str, Any]]:
+    """What is armed under this name: token, deadline (seconds since the epoch) and paths; None if nothing is."""
+    _validate_name(name)
+    place = place or Place()
+    loaded = _load(place.folder(name))
+    return loaded and {key: loaded[key] for key in ("name", "token", "deadline", "paths")}
+
+
+def arm(name: str, seconds: float, plan: Plan, place: Optional[Place] = None) -> str:
+    """Save what the plan restores, start the clock, and return the token that confirms."""
+    _validate_name(name)
+    plan.validate()
+    if not 1 <= seconds <= 86400:
+        raise SlipwayError("invalid_seconds", f"{seconds:g} s is no usable time to confirm.", "use 1 to 86400")
+    place = place or Place()
+    token = secrets.token_hex(16)
+    _files.make_directory(place.root, 0o700)
+    aside = os.path.join(place.root, f".{name}.{token}")
+    os.mkdir(aside, 0o700)
+    try:
+        saved = {
+            "name": name,
+            "token": token,
+            "deadline": time.time() + seconds,
+            "paths": list(plan.paths),
+            "entries": [entry for path in plan.paths for entry in snapshot(path)],
+            "run": [list(argv) for argv in plan.run],
+            "run_at_boot": [list(argv) for argv in plan.run_at_boot],
+        }
+        _write(os.path.join(aside, "plan.json"), json.dumps(saved).encode())
+        _write(os.path.join(aside, RUNNER), runner_archive())
+        _files.fsync_directory(aside)
+        _appear(place, name, aside)
+    except BaseException:
+        _files.remove_tree(aside)
+        raise
+    try:
+        _files.write_atomic(place.marker(name), token, 0o600)
+        _install_boot_unit(place, name, boot_unit(place, name, plan, token))
+        _start_timer(place, name, seconds, token)
+    except BaseException:
+        _disarm(place, name)
+        raise
+    return token
+
+
+def _appear(place: Place, name: str, aside: str) -> None:
+    try:
+        os.rename(aside, place.folder(name))
+    except OSError:
+        raise SlipwayError(
+            "already_armed",
+            f"another change of {name} waits to be confirmed, or is being taken back.",
+            "wait until it is confirmed or taken back, then run this again",
+        ) from None
+    _files.fsync_directory(place.root)
+
+
+def wait_until_free(name: str, place: Optional[Place] = None, limit: float = 86400) -> None:
+    """Wait for another change under this name to end: its deadline sees to that."""
+    end = time.monotonic() + limit
+    while armed(name, place) and time.monotonic() < end:
+        time.sleep(0.2)
+
+
+def _disarm(place: Place, name: str) -> None:
+    """End the armed state in one rename, then clear up; what a crash leaves here does nothing any more."""
+    gone = os.path.join(place.root, f".{name}.gone-{os.getpid()}")
+    os.rename(place.folder(name), gone)
+    _files.fsync_directory(place.root)
+    place.run(["systemctl", "stop", f"slipway-deadman-{name}.timer"])
+    for path in (place.boot_link(name), place.boot_unit(name), place.marker(name)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    _files.remove_tree(gone)
+
+
+def last_revert(name: str, place: Optional[Place] = None) -> Optional[dict[str, Any]]:
+    """The newest line of the journal about this name."""
+    try:
+        with open((place or Place()).journal(), encoding="utf-8") as stream:
+            lines = [json.loads(line) for line in stream if line.endswith("\n")]
+    except FileNotFoundError:
+        return None
+    return next((line for line in reversed(lines) if line["name"] == name), None)
+
+
+def confirm(name: str, token: str, place: Optional[Place] = None) -> None:
+    """Let the change stand; raise if it was taken back, or if somebody else's change is armed by now."""
+    _validate_name(name)
+    place = place or Place()
+    with _locked(place, name) as saved:
+        if saved is not None and secrets.compare_digest(saved["token"], token):
+            _disarm(place, name)
+            return
+    taken_back = last_revert(name, place)
+    if taken_back and taken_back["token"] == token:
+        raise SlipwayError(
+            "reverted",
+            f"the change of {name} was taken back ({taken_back['reason']}) before it was confirmed.",
+            "see what kept the confirmation from coming in time, then run again",
+        )
+    raise SlipwayError("not_armed", f"no change of {name} with this token waits to be confirmed.", "run again")
+
+
+def revert(
+    name: str, token: Optional[str] = None, reason: str = "asked", place: Optional[Place] = None
+) -> Optional[dict[str, Any]]:
+    """Take the change back now and return the line that was journaled; None if there is nothing to take back."""
+    _validate_name(name)
+    place = place or Place()
+    with _locked(place, name) as saved:
+        if saved is None or (token is not None and saved["token"] != token):
+            return None
+        restored, problems = restore(saved["entries"])
+        commands = saved["run_at_boot"] if reason == "boot" else saved["run"]
+        ran = [{"argv": argv, "code": code, "said": said} for argv in commands for code, said in [place.run(argv)]]
+        line = {
+            "time": time.time(),
+            "name": name,
+            "token": saved["token"],
+            "reason": reason,
+            "restored": restored,
+            "problems": problems,
+            "ran": ran,
+        }
+        _append(place.journal(), line)
+        if not problems:
+            # A path that could not be restored keeps the change armed, and the next boot tries again.
+            _disarm(place, name)
+    return line
+
+
+def _append(path: str, line: dict[str, Any]) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(descriptor, (json.dumps(line) + "\n").encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    _files.fsync_directory(os.path.dirname(path))
+
+
+def _revert_at_boot(name: str, token: str, place: Place) -> Optional[dict[str, Any]]:
+    if os.path.exists(place.marker(name)):
+        return None
+    if armed(name, place) is None:
+        # Left by a confirmation that a power cut interrupted after it had counted.
+        for path in (place.boot_link(name), place.boot_unit(name)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        return None
+    return revert(name, token, "boot", place)
+
+
+def main(argv: Sequence[str], place: Optional[Place] = None) -> int:
+    """revert NAME --token TOKEN [--boot] | confirm NAME --token TOKEN. Prints one JSON object."""
+    place = place or Place()
+    words = [word for word in argv if word not in ("--token", "--boot")]
+    if len(words) != 3 or words[0] not in ("revert", "confirm"):
+        sys.stderr.write(f"usage: {main.__doc__}\n")
+        return 2
+    verb, name, token = words
+    try:
+        if verb == "confirm":
+            confirm(name, token, place)
+            answer: dict[str, Any] = {"confirmed": True}
+        elif "--boot" in argv:
+            answer = {"reverted": _revert_at_boot(name, token, place)}
+        else:
+            answer = {"reverted": revert(name, token, "deadline", place)}
+    except SlipwayError as error:
+        answer = {"failed": True, "code": error.code, "msg": str(error)}
+    sys.stdout.write(json.dumps(answer) + "\n")
+    return 1 if answer.get("failed") else 0

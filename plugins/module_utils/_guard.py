@@ -1,0 +1,277 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whole files that belong together: compared, validated, written under a dead-man revert. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Sequence
+
+from . import _deadman, _files
+from ._deadman import Argv, Place, Plan
+from ._errors import SlipwayError
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it should be; content None means that it must not be there."""
+
+    path: str
+    content: Optional[str] = None
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+    validate: Sequence[str] = ()
+    run: Sequence[Argv] = ()
+    secret: bool = False
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        try:
+            return pwd.getpwnam(self.owner).pw_uid, grp.getgrnam(self.group).gr_gid
+        except KeyError as error:
+            raise SlipwayError(
+                "no_such_owner", f"{self.path} cannot belong to {self.owner}:{self.group}: {error.args[0]}.", ""
+            ) from None
+
+
+def with_settings(text: str, settings: Mapping[str, str], separator: str) -> str:
+    """The text with one line per key that says KEY separator VALUE, where the key has been or at the end."""
+    lines = text.splitlines()
+    for key, value in settings.items():
+        line = f"{key}{separator}{value}"
+        said = re.compile(rf"^\s*(#?)\s*{re.escape(key)}(?:\s*=|\s)\s*\S")
+        found = [(bool(m.group(1)), n) for n, m in enumerate(map(said.match, lines)) if m]
+        if not found:
+            lines.append(line)
+            continue
+        # A line in force before one that is commented out; the others of the same key go.
+        _commented, place = min(found)
+        doomed = {n for commented, n in found if not commented and n != place}
+        lines[place] = line
+        lines = [kept for n, kept in enumerate(lines) if n not in doomed]
+    return "".join(f"{line}\n" for line in lines)
+
+
+@dataclass(frozen=True)
+class Change:
+    file: File
+    before: Optional[str]
+
+    def diff(self) -> dict[str, str]:
+        hidden = "(secret)\n" if self.file.secret else None
+        return {
+            "before_header": self.file.path,
+            "after_header": self.file.path,
+            "before": hidden or self.before or "",
+            "after": hidden or self.file.content or "",
+        }
+
+
+@dataclass(frozen=True)
+class Guard:
+    """How long the change may stay unconfirmed, and what follows when it is taken back."""
+
+    name: str
+    seconds: float
+    run: Sequence[Argv] = ()
+    run_at_boot: Sequence[Argv] = ()
+    paths: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    changes: Sequence[Change]
+    token: Optional[str] = None
+    said: Sequence[str] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "changed": bool(self.changes),
+            "paths": [change.file.path for change in self.changes],
+            "token": self.token,
+            "diff": [change.diff() for change in self.changes],
+        }
+
+
+def compare(file: File) -> Optional[Change]:
+    try:
+        status = os.lstat(file.path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None if file.content is None else Change(file, None)
+    if not stat.S_ISREG(status.st_mode):
+        if file.content is None and stat.S_ISLNK(status.st_mode):
+            return Change(file, f"-> {os.readlink(file.path)}\n")
+        raise SlipwayError("not_a_file", f"{file.path} is there, and is not a regular file.", "move it away")
+    with open(file.path, encoding="utf-8", errors="replace") as stream:
+        before = stream.read()
+    if file.content is None or before != file.content:
+        return Change(file, before)
+    owned = (status.st_uid, status.st_gid) == file.ids
+    return None if owned and stat.S_IMODE(status.st_mode) == file.mode else Change(file, before)
+
+
+def plan(files: Sequence[File]) -> list[Change]:
+    return [change for change in map(compare, files) if change is not None]
+
+
+def validate(changes: Sequence[Change], place: Place) -> None:
+    """Let each file's own tool judge the new content before it is anywhere near its place."""
+    for change in changes:
+        file = change.file
+        if not file.validate or file.content is None:
+            continue
+        with tempfile.TemporaryDirectory(prefix="slipway-validate-") as folder:
+            candidate = os.path.join(folder, os.path.basename(file.path))
+            _files.write_new(candidate, file.content, 0o440 if file.mode == 0o440 else 0o600)
+            code, said = place.run([word.replace("%s", candidate) for word in file.validate])
+            if code != 0:
+                raise SlipwayError(
+                    "invalid_file",
+                    f"{file.path} would be invalid: {said.replace(candidate, file.path)}",
+                    "correct the variable it comes from; nothing was changed",
+                )
+
+
+def _write(change: Change) -> None:
+    file = change.file
+    if file.content is None:
+        os.unlink(file.path)
+        _files.fsync_directory(os.path.dirname(file.path))
+        return
+    uid, gid = file.ids
+    os.makedirs(os.path.dirname(file.path), mode=0o755, exist_ok=True)
+    _files.write_atomic(file.path, file.content, file.mode, gid)
+    os.chown(file.path, uid, gid)
+    os.chmod(file.path, file.mode)
+
+
+def _relabel(changes: Sequence[Change], place: Place) -> None:
+    present = [change.file.path for change in changes if change.file.content is not None]
+    if present and os.path.exists("/sys/fs/selinux/enforce") and shutil.which("restorecon"):
+        place.run(["restorecon", "-F", *present])
+
+
+def _commands(changes: Sequence[Change], run: Sequence[Argv]) -> list[Argv]:
+    """Each command once, those of the files first."""
+    commands: list[Argv] = []
+    for argv in [*(argv for change in changes for argv in change.file.run), *run]:
+        if argv not in commands:
+            commands.append(list(argv))
+    return commands
+
+
+def apply(
+    changes: Sequence[Change],
+    check: Sequence[Argv] = (),
+    run: Sequence[Argv] = (),
+    guard: Optional[Guard] = None,
+    place: Optional[Place] = None,
+) -> Outcome:
+    """Write the changes; with a guard, armed before the first byte and still armed on return.
+
+    A check or command that fails takes everything back at once, guard or not.
+    """
+    place = place or Place()
+    if not changes:
+        return Outcome(())
+    validate(changes, place)
+    paths = [change.file.path for change in changes] + list(guard.paths if guard else ())
+    token = _arm(guard, paths, place) if guard else None
+    saved = [] if guard else [entry for path in paths for entry in _deadman.snapshot(path)]
+    try:
+        for change in changes:
+            _write(change)
+        _relabel(changes, place)
+        for argv in [*check, *_commands(changes, run)]:
+            code, said = place.run(argv)
+            if code != 0:
+                raise SlipwayError(
+                    "command_failed",
+                    f"{' '.join(argv)} failed ({code}): {said}",
+                    "correct the variable this comes from; the change was taken back",
+                )
+    except BaseException:
+        if guard:
+            _deadman.revert(guard.name, token, "failed", place)
+        else:
+            _deadman.restore(saved)
+            for argv in _commands(changes, run):
+                place.run(argv)
+        raise
+    return Outcome(changes, token)
+
+
+def _arm(guard: Guard, paths: Sequence[str], place: Place) -> str:
+    _deadman.wait_until_free(guard.name, place)
+    return _deadman.arm(guard.name, guard.seconds, Plan(paths, guard.run, guard.run_at_boot), place)
+
+
+FILE_OPTIONS = {
+    "path": {"type": "path", "required": True},
+    "content": {"type": "str"},
+    "settings": {"type": "dict"},
+    "separator": {"type": "str", "default": " "},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "mode": {"type": "str", "default": "0644"},
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str", "default": "root"},
+    "validate": {"type": "list", "elements": "str", "default": []},
+    "run": {"type": "list", "elements": "list", "default": []},
+    "secret": {"type": "bool", "default": False},
+}
+
+GUARD_OPTIONS = {
+    "name": {"type": "str", "required": True},
+    "seconds": {"type": "float", "default": 60},
+    "run": {"type": "list", "elements": "list", "default": []},
+    "run_at_boot": {"type": "list", "elements": "list", "default": []},
+    "paths": {"type": "list", "elements": "path", "default": []},
+}
+
+
+def _content(values: dict[str, Any]) -> Optional[str]:
+    content: Optional[str] = values["content"]
+    if values["settings"] is None:
+        return content
+    try:
+        with open(values["path"], encoding="utf-8", errors="surrogateescape") as stream:
+            before = stream.read()
+    except FileNotFoundError:
+        before = ""
+    return with_settings(before, {key: str(value) for key, value in values["settings"].items()}, values["separator"])
+
+
+def parse_file(values: dict[str, Any]) -> File:
+    """From an element of a module's files option."""
+    path = values["path"]
+    if not os.path.isabs(path):
+        raise SlipwayError("invalid_path", f"{path!r} is not an absolute path.", "name the file in full")
+    content = _content(values)
+    if values["state"] == "present" and content is None:
+        raise SlipwayError("no_content", f"{path} has no content.", "set content, or state to absent")
+    try:
+        mode = int(values["mode"], 8)
+    except ValueError:
+        raise SlipwayError(
+            "invalid_mode", f"{path} has the mode {values['mode']!r}.", "give an octal number such as '0644'"
+        ) from None
+    return File(
+        path=path,
+        content=content if values["state"] == "present" else None,
+        mode=mode,
+        owner=values["owner"],
+        group=values["group"],
+        validate=values["validate"],
+        run=[list(map(str, argv)) for argv in values["run"]],
+        secret=values["secret"],
+    )

@@ -1,0 +1,208 @@
+#!/usr/bin/python
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: config_files
+short_description: Write whole configuration files that belong together, validated, and taken back if they do harm
+version_added: 0.1.0
+author:
+  - Slipway maintainers (@slipway)
+description:
+  - Compares all files in one call, lets each one's own tool judge the new content aside, and only then writes those
+    that differ. A command that fails afterwards takes everything back.
+  - With O(guard), the change is armed as with M(slipway.go.deadman) before the first file is written, and stays armed
+    until RV(token) is confirmed.
+extends_documentation_fragment:
+  - slipway.go.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+options:
+  files:
+    description:
+      - The files.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description:
+          - Where the file is. Missing directories are made.
+        type: path
+        required: true
+      content:
+        description:
+          - The whole content of the file.
+        type: str
+      settings:
+        description:
+          - Instead of O(files[].content), lines to set in the file as it is, for programs that read no drop-ins.
+        type: dict
+      separator:
+        description:
+          - What stands between name and value with O(files[].settings).
+        type: str
+        default: " "
+      state:
+        description:
+          - Whether the file is to be there.
+        type: str
+        choices: [present, absent]
+        default: present
+      mode:
+        description:
+          - The permissions, as an octal number in quotes.
+        type: str
+        default: "0644"
+      owner:
+        description:
+          - The owner.
+        type: str
+        default: root
+      group:
+        description:
+          - The group.
+        type: str
+        default: root
+      validate:
+        description:
+          - A command that must accept the file before it is written; C(%s) stands for the file.
+        type: list
+        elements: str
+        default: []
+      run:
+        description:
+          - Commands to run when this file has changed.
+        type: list
+        elements: list
+        default: []
+      secret:
+        description:
+          - Whether to keep the content out of diffs.
+        type: bool
+        default: false
+  check:
+    description:
+      - Commands that must succeed once the files are written, before O(run).
+    type: list
+    elements: list
+    default: []
+  run:
+    description:
+      - Commands to run when any file has changed.
+    type: list
+    elements: list
+    default: []
+  guard:
+    description:
+      - Arms a dead-man revert of the files, see M(slipway.go.deadman).
+    type: dict
+    suboptions:
+      name:
+        description:
+          - The name of the change.
+        type: str
+        required: true
+      seconds:
+        description:
+          - The time to confirm.
+        type: float
+        default: 60
+      run:
+        description:
+          - Commands to run after a revert.
+        type: list
+        elements: list
+        default: []
+      run_at_boot:
+        description:
+          - Commands to run instead when a reboot takes the change back.
+        type: list
+        elements: list
+        default: []
+      paths:
+        description:
+          - Further paths to save.
+        type: list
+        elements: path
+        default: []
+seealso:
+  - module: slipway.go.deadman
+  - module: slipway.go.confirm_login
+"""
+
+EXAMPLES = r"""
+- name: Sudo for the operators
+  slipway.go.config_files:
+    files:
+      - path: /etc/sudoers.d/operators
+        content: "%operators ALL=(ALL:ALL) NOPASSWD: ALL\n"
+        mode: "0440"
+        validate: [visudo, -cf, "%s"]
+    check:
+      - [visudo, -c]
+    guard:
+      name: sudo
+"""
+
+RETURN = r"""
+paths:
+  description: The files that were changed, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/sudoers.d/operators]
+token:
+  description: What confirms the change; V(null) without O(guard), in check mode and when nothing changed.
+  returned: success
+  type: str
+  sample: 5d41402abc4b2a76b9719d911017c592
+code:
+  description: A stable name of the failure.
+  returned: failure
+  type: str
+  sample: invalid_file
+fix:
+  description: What to do about the failure.
+  returned: failure
+  type: str
+  sample: correct the variable it comes from; nothing was changed
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _guard
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    values = module.params
+    changes = _guard.plan([_guard.parse_file(file) for file in values["files"]])
+    if module.check_mode:
+        _guard.validate(changes, _deadman.Place())
+        return _guard.Outcome(changes).as_dict()
+    guard = _guard.Guard(**values["guard"]) if values["guard"] else None
+    return _guard.apply(changes, values["check"], values["run"], guard).as_dict()
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "files": {"type": "list", "elements": "dict", "required": True, "options": _guard.FILE_OPTIONS},
+            "check": {"type": "list", "elements": "list", "default": []},
+            "run": {"type": "list", "elements": "list", "default": []},
+            "guard": {"type": "dict", "options": _guard.GUARD_OPTIONS},
+        },
+        supports_check_mode=True,
+    )
+    _door.run(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,324 @@
+#!/usr/bin/python
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: firewall_info
+short_description: Compare what a firewall lets in with what it should, and refuse what would lock out
+version_added: 0.1.0
+author:
+  - Slipway maintainers (@slipway)
+description:
+  - Finds the firewall that the host uses, reads its rules in one call, and says which are missing and which nobody
+    asked for. M(community.general.ufw) and M(ansible.posix.firewalld) can then be given exactly what is missing.
+  - The port of the SSH connection that this runs in is always wanted, in the zone that judges that connection.
+extends_documentation_fragment:
+  - slipway.go.attributes
+  - slipway.go.attributes.info_module
+options:
+  backend:
+    description:
+      - The firewall. V(auto) is the one that is active, else the one that is installed, else the distribution's own.
+    type: str
+    choices: [auto, ufw, firewalld]
+    default: auto
+  rules:
+    description:
+      - What is to be let in.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      port:
+        description:
+          - A port, or a range such as V(8000:8010).
+        type: str
+      service:
+        description:
+          - A service that firewalld knows by name. It has no meaning for ufw.
+        type: str
+      proto:
+        description:
+          - The protocol.
+        type: str
+        choices: [tcp, udp]
+        default: tcp
+      source:
+        description:
+          - An address or network. By default everybody.
+        type: str
+      interface:
+        description:
+          - With ufw, the interface that it comes in by.
+        type: str
+      zone:
+        description:
+          - With firewalld, the zone.
+        type: str
+      limit:
+        description:
+          - Whether to limit the rate of new connections.
+        type: bool
+        default: false
+  zones:
+    description:
+      - With firewalld, the interfaces and sources of zones.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description:
+          - The zone.
+        type: str
+        required: true
+      interfaces:
+        description:
+          - Interfaces that belong to it.
+        type: list
+        elements: str
+        default: []
+      sources:
+        description:
+          - Networks that belong to it.
+        type: list
+        elements: str
+        default: []
+  zone:
+    description:
+      - With firewalld, the default zone.
+    type: str
+    default: public
+  ssh_ports:
+    description:
+      - Ports of SSH, besides the one that is in use.
+    type: list
+    elements: int
+    default: []
+  ssh_sources:
+    description:
+      - Networks that may use SSH. By default everybody.
+    type: list
+    elements: str
+    default: []
+  ssh_limit:
+    description:
+      - Whether to limit the rate of new SSH connections.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: What is missing?
+  slipway.go.firewall_info:
+    rules:
+      - port: "443"
+  register: firewall
+"""
+
+RETURN = r"""
+backend:
+  description: The firewall, V(ufw) or V(firewalld).
+  returned: success
+  type: str
+  sample: ufw
+installed:
+  description: Whether it is installed.
+  returned: success
+  type: bool
+  sample: true
+active:
+  description: Whether it is in force.
+  returned: success
+  type: bool
+  sample: true
+policy:
+  description: What ufw does with what is not let in, or firewalld's default zone.
+  returned: success
+  type: str
+  sample: deny
+missing:
+  description: Rules that are wanted and not there.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+bindings:
+  description: Interfaces and sources that are not in their zone.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+unmanaged:
+  description: Rules that are there and nobody asked for.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+in_order:
+  description: Whether the firewall is in force with all that is wanted.
+  returned: success
+  type: bool
+  sample: true
+connection:
+  description: The SSH connection that this ran in; V(null) if it is another kind.
+  returned: success
+  type: dict
+  sample: {"client": "192.0.2.7", "address": "192.0.2.10", "port": 22, "interface": "eth0"}
+code:
+  description: A stable name of the failure.
+  returned: failure
+  type: str
+  sample: would_lock_out
+fix:
+  description: What to do about the failure.
+  returned: failure
+  type: str
+  sample: add 192.0.2.7 or its network to firewall_ssh_sources
+"""
+
+import os
+import shutil
+from dataclasses import asdict
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _firewall
+from ansible_collections.slipway.go.plugins.module_utils._firewall import FIREWALLD, UFW, Rule
+
+PROGRAMS = {UFW: "ufw", FIREWALLD: "firewall-cmd"}
+
+
+def is_installed(backend: str) -> bool:
+    return shutil.which(PROGRAMS[backend], path="/usr/sbin:/usr/bin:/sbin:/bin") is not None
+
+
+def is_active(backend: str, place: _deadman.Place) -> bool:
+    if not is_installed(backend):
+        return False
+    if backend == UFW:
+        return (
+            "ENABLED=yes" in _firewall._read("/etc/ufw/ufw.conf")
+            and "Status: active" in place.run(["ufw", "status"])[1]
+        )
+    return place.run(["systemctl", "is-active", "--quiet", "firewalld.service"])[0] == 0
+
+
+def choose(wanted: str, place: _deadman.Place) -> str:
+    if wanted != "auto":
+        return wanted
+    for test in (lambda b: is_active(b, place), is_installed):
+        found = [backend for backend in (FIREWALLD, UFW) if test(backend)]
+        if found:
+            return found[0]
+    return UFW if os.path.exists("/etc/debian_version") else FIREWALLD
+
+
+def look_at_ufw(wanted: list[Rule]) -> dict[str, Any]:
+    plain = sorted({Rule(r.port, r.proto, r.source, r.interface, limit=r.limit) for r in wanted if r.port})
+    there = _firewall.ufw_rules()
+    return {
+        "policy": _firewall.ufw_policy(_firewall._read("/etc/default/ufw")),
+        "missing": [rule.as_dict() for rule in plain if rule not in there],
+        "unmanaged": [rule.as_dict() for rule in there if rule not in plain],
+        "bindings": [],
+    }
+
+
+def look_at_firewalld(
+    values: dict[str, Any], wanted: list[Rule], active: bool, place: _deadman.Place
+) -> dict[str, Any]:
+    if not active:
+        wished = [{"zone": z["name"], "kind": k[:-1], "value": v} for z in values["zones"] for k in KINDS for v in z[k]]
+        return {
+            "policy": "",
+            "missing": [r.as_dict() for r in wanted],
+            "unmanaged": [],
+            "bindings": wished,
+        }
+    views = [
+        _firewall.parse_zones(place.run(["firewall-cmd", *more, "--list-all-zones"])[1])
+        for more in ([], ["--permanent"])
+    ]
+    bindings = [
+        {"zone": zone["name"], "kind": kind[:-1], "value": value}
+        for zone in values["zones"]
+        for kind in KINDS
+        for value in zone[kind]
+        if not all(value in view.get(zone["name"], {}).get(kind, []) for view in views)
+    ]
+    used = {rule.zone for rule in wanted} | {values["zone"]}
+    plain = {(r.zone, r.service or r.port, r.proto if r.port else "tcp") for r in wanted if not r.rich()}
+    there = [rule for name in sorted(used) for rule in _firewall.zone_rules(name, views[1].get(name, {}))]
+    unmanaged = [rule for rule in there if (rule.zone, rule.service or rule.port, rule.proto) not in plain]
+    return {
+        "policy": place.run(["firewall-cmd", "--get-default-zone"])[1],
+        "missing": [r.as_dict() for r in wanted if not all(_firewall.holds(r, view) for view in views)],
+        "unmanaged": [rule.as_dict() for rule in unmanaged],
+        "bindings": bindings,
+    }
+
+
+KINDS = ("interfaces", "sources")
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    values, place = module.params, _deadman.Place()
+    backend = choose(values["backend"], place)
+    connected = _firewall.connection(place)
+    zones = {values["zone"]}
+    if connected:
+        zones.add(_firewall.zone_of(connected, values["zones"], values["zone"]))
+    wanted = [_firewall.parse_rule(rule, values["zone"]) for rule in values["rules"]]
+    for zone in sorted(zones):
+        wanted += _firewall.ssh_rules(values["ssh_ports"], values["ssh_sources"], values["ssh_limit"], zone, connected)
+    wanted = list(dict.fromkeys(wanted))
+    active = is_active(backend, place)
+    found = look_at_ufw(wanted) if backend == UFW else look_at_firewalld(values, wanted, active, place)
+    target = "deny" if backend == UFW else values["zone"]
+    return {
+        "changed": False,
+        "backend": backend,
+        "installed": is_installed(backend),
+        "active": active,
+        "in_order": active and not found["missing"] and not found["bindings"] and found["policy"] == target,
+        "connection": asdict(connected) if connected else None,
+        **found,
+    }
+
+
+def main() -> None:
+    rule = {
+        "port": {"type": "str"},
+        "service": {"type": "str"},
+        "proto": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+        "source": {"type": "str"},
+        "interface": {"type": "str"},
+        "zone": {"type": "str"},
+        "limit": {"type": "bool", "default": False},
+    }
+    zone = {
+        "name": {"type": "str", "required": True},
+        "interfaces": {"type": "list", "elements": "str", "default": []},
+        "sources": {"type": "list", "elements": "str", "default": []},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "backend": {"type": "str", "choices": ["auto", "ufw", "firewalld"], "default": "auto"},
+            "rules": {"type": "list", "elements": "dict", "default": [], "options": rule},
+            "zones": {"type": "list", "elements": "dict", "default": [], "options": zone},
+            "zone": {"type": "str", "default": "public"},
+            "ssh_ports": {"type": "list", "elements": "int", "default": []},
+            "ssh_sources": {"type": "list", "elements": "str", "default": []},
+            "ssh_limit": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    _door.run(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+#!/usr/bin/python
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_info
+short_description: What hardening has to know of a host, in one call
+version_added: 0.1.0
+author:
+  - Slipway maintainers (@slipway)
+description:
+  - Reads the few things on which the roles of this collection decide, so that they need no gathered facts and run only
+    the tasks that have something to do.
+extends_documentation_fragment:
+  - slipway.go.attributes
+  - slipway.go.attributes.info_module
+options:
+  packages:
+    description:
+      - Packages to look for.
+    type: list
+    elements: str
+    default: []
+  units:
+    description:
+      - Units to look for.
+    type: list
+    elements: str
+    default: []
+  sysctl:
+    description:
+      - Kernel settings with the value they should have.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Look
+  slipway.go.host_info:
+    packages: [auditd]
+    units: [cups.service]
+  register: host
+"""
+
+RETURN = r"""
+family:
+  description: The family of the distribution, V(debian) or V(redhat), else its id.
+  returned: success
+  type: str
+  sample: debian
+release:
+  description: The version of the distribution.
+  returned: success
+  type: str
+  sample: "12"
+container:
+  description: Whether this is a container, whose kernel belongs to another host.
+  returned: success
+  type: bool
+  sample: false
+missing_packages:
+  description: Those of O(packages) that are not installed.
+  returned: success
+  type: list
+  elements: str
+  sample: [auditd]
+units:
+  description: The state of those of O(units) that exist, as C(systemctl is-enabled) says it.
+  returned: success
+  type: dict
+  sample: {"cups.service": "enabled"}
+timezone:
+  description: The time zone.
+  returned: success
+  type: str
+  sample: Etc/UTC
+mounts:
+  description: The options of C(/tmp) and C(/dev/shm), where they are mounts of their own.
+  returned: success
+  type: dict
+  sample: {"/dev/shm": ["rw", "nosuid", "nodev"]}
+sysctl:
+  description: Those of O(sysctl) that have another value, with the one they have.
+  returned: success
+  type: dict
+  sample: {"kernel.kptr_restrict": "0"}
+apparmor:
+  description: Whether AppArmor is enabled, and how many profiles only complain.
+  returned: success
+  type: dict
+  sample: {"enabled": true, "complaining": 0}
+selinux:
+  description: The mode of SELinux now, V(enforcing), V(permissive) or V(disabled), and the one after a boot.
+  returned: success
+  type: dict
+  sample: {"mode": "disabled", "configured": "disabled"}
+updated:
+  description: Seconds since the lists of packages were fetched; V(null) if they never were.
+  returned: success
+  type: int
+  sample: 3600
+"""
+
+import glob
+import os
+import re
+import shutil
+import time
+from typing import Any, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door
+
+
+def read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def family(os_release: str) -> tuple[str, str]:
+    values = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', os_release, re.MULTILINE))
+    ids = [values.get("ID", ""), *values.get("ID_LIKE", "").split()]
+    if "debian" in ids:
+        return "debian", values.get("VERSION_ID", "")
+    if {"rhel", "fedora", "centos"} & set(ids):
+        return "redhat", values.get("VERSION_ID", "")
+    return ids[0], values.get("VERSION_ID", "")
+
+
+def missing(packages: list[str], place: _deadman.Place) -> list[str]:
+    if not packages:
+        return []
+    if shutil.which("dpkg-query"):
+        said = place.run(["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n", *packages])[1]
+        there = {line.split()[1] for line in said.splitlines() if line.startswith("installed ")}
+    else:
+        there = set(place.run(["rpm", "--query", "--queryformat", "%{NAME}\\n", *packages])[1].splitlines())
+    return [package for package in packages if package not in there]
+
+
+def units(names: list[str], place: _deadman.Place) -> dict[str, str]:
+    if not names:
+        return {}
+    said = place.run(["systemctl", "list-unit-files", "--no-legend", "--no-pager", "--plain", "--full", *names])[1]
+    rows = [line.split() for line in said.splitlines()]
+    return {row[0]: row[1] for row in rows if len(row) > 1 and row[0] in names}
+
+
+def mounts(text: str) -> dict[str, list[str]]:
+    rows = [line.split() for line in text.splitlines()]
+    return {row[1]: row[3].split(",") for row in rows if len(row) > 3 and row[1] in ("/tmp", "/dev/shm")}  # noqa: S108
+
+
+def sysctl(wanted: dict[str, Any]) -> dict[str, str]:
+    """Keys this kernel does not have are none it could get wrong."""
+    different = {}
+    for key, value in wanted.items():
+        path = f"/proc/sys/{key.replace('.', '/')}"
+        now = " ".join(read(path).split())
+        if os.path.exists(path) and now != " ".join(str(value).split()):
+            different[key] = now
+    return different
+
+
+def apparmor() -> dict[str, Any]:
+    profiles = read("/sys/kernel/security/apparmor/profiles")
+    enabled = read("/sys/module/apparmor/parameters/enabled").strip() == "Y"
+    return {"enabled": enabled, "complaining": profiles.count("(complain)")}
+
+
+def selinux() -> dict[str, str]:
+    enforce = read("/sys/fs/selinux/enforce").strip()
+    found = re.search(r"^SELINUX=(\w+)", read("/etc/selinux/config"), re.MULTILINE)
+    return {
+        "mode": {"1": "enforcing", "0": "permissive"}.get(enforce, "disabled"),
+        "configured": found.group(1) if found else "disabled",
+    }
+
+
+def updated() -> Optional[int]:
+    lists = [*glob.glob("/var/lib/apt/lists/*Release"), *glob.glob("/var/cache/dnf/*.solv*")]
+    # A mirror's file keeps its own time; the directory has that of the last fetch.
+    newest = max((os.stat(os.path.dirname(path)).st_mtime for path in lists), default=None)
+    return None if newest is None else int(time.time() - newest)
+
+
+def timezone() -> str:
+    try:
+        return os.readlink("/etc/localtime").partition("zoneinfo/")[2]
+    except OSError:
+        return ""
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    place = _deadman.Place()
+    name, release = family(read("/etc/os-release") or read("/usr/lib/os-release"))
+    return {
+        "changed": False,
+        "family": name,
+        "release": release,
+        "container": place.run(["systemd-detect-virt", "--container", "--quiet"])[0] == 0,
+        "missing_packages": missing(module.params["packages"], place),
+        "units": units(module.params["units"], place),
+        "timezone": timezone(),
+        "mounts": mounts(read("/proc/mounts")),
+        "sysctl": sysctl(module.params["sysctl"]),
+        "apparmor": apparmor(),
+        "selinux": selinux(),
+        "updated": updated(),
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "units": {"type": "list", "elements": "str", "default": []},
+            "sysctl": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    _door.run(module, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+#!/usr/bin/python
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: sshd
+short_description: Configure sshd before every other file does, refuse what would lock out, and leave it armed
+version_added: 0.1.0
+author:
+  - Slipway maintainers (@slipway)
+description:
+  - Writes a drop-in that sshd reads first, so that no other file overrides it; where sshd does not read drop-ins first,
+    a block at the top of C(sshd_config).
+  - Algorithms that the host's OpenSSH does not know are left out, so that one list serves all versions.
+  - C(sshd -t) accepts the files before sshd is reloaded, and C(sshd -T) has to say afterwards that every setting is in
+    force. Otherwise everything is taken back at once.
+  - The change is armed under the name V(ssh), as with M(slipway.go.deadman), and taken back unless RV(token) is
+    confirmed.
+extends_documentation_fragment:
+  - slipway.go.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+options:
+  settings:
+    description:
+      - Directives of sshd_config(5) with their values. Lists are joined with spaces.
+    type: dict
+    default: {}
+  algorithms:
+    description:
+      - Directives that name algorithms, with the names in order of preference.
+    type: dict
+    default: {}
+  fallback:
+    description:
+      - What to use for a directive of O(algorithms) when the host's OpenSSH knows none of its names.
+    type: dict
+    default: {}
+  ports:
+    description:
+      - The ports to listen on. When empty, they stay as they are. C(ssh.socket) listens there too if it is in use.
+    type: list
+    elements: int
+    default: []
+  must_allow:
+    description:
+      - Users whom these settings must let in.
+    type: list
+    elements: str
+    default: []
+  seconds:
+    description:
+      - The time to confirm.
+    type: float
+    default: 60
+seealso:
+  - module: slipway.go.confirm_login
+"""
+
+EXAMPLES = r"""
+- name: Keys only
+  slipway.go.sshd:
+    settings:
+      PasswordAuthentication: false
+      PermitRootLogin: false
+      AllowUsers: [deploy]
+    must_allow: [deploy]
+  register: sshd
+
+- name: Prove it
+  slipway.go.confirm_login:
+    name: ssh
+    token: "{{ sshd.token }}"
+    logins:
+      - user: deploy
+  when: sshd is changed
+"""
+
+RETURN = r"""
+paths:
+  description: The files that were changed, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/ssh/sshd_config.d/00-slipway.conf]
+token:
+  description: What confirms the change; V(null) when nothing changed and in check mode.
+  returned: success
+  type: str
+  sample: 5d41402abc4b2a76b9719d911017c592
+version:
+  description: The version of OpenSSH.
+  returned: success
+  type: str
+  sample: "9.2"
+left_out:
+  description: Algorithms and directives that this host's OpenSSH does not know.
+  returned: success
+  type: list
+  elements: str
+  sample: [mlkem768x25519-sha256]
+ports:
+  description: The ports before and after.
+  returned: success
+  type: dict
+  sample: {"before": [22], "after": [2222]}
+firewall:
+  description: The firewall that is in force, V(ufw) or V(firewalld); empty if neither is.
+  returned: success
+  type: str
+  sample: ufw
+selinux:
+  description: Whether SELinux is enabled.
+  returned: success
+  type: bool
+  sample: false
+code:
+  description: A stable name of the failure.
+  returned: failure
+  type: str
+  sample: would_lock_out
+fix:
+  description: What to do about the failure.
+  returned: failure
+  type: str
+  sample: add deploy to ssh_allow_users
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _guard, _sshd
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+
+
+def listening(host: _sshd.Host, place: _deadman.Place) -> list[int]:
+    """The ports of the socket unit where that is the one that listens, else those of sshd."""
+    if host.socket:
+        shown = place.run(["systemctl", "show", "--property=Listen", host.socket])[1]
+        words = [line.split(" ")[0] for line in shown.splitlines()]
+        return sorted({int(w.rpartition(":")[2].rpartition("=")[2]) for w in words if w[-1:].isdigit()})
+    return sorted(int(port) for port in host.effective.get("port", ["22"]))
+
+
+def firewall(place: _deadman.Place) -> str:
+    if place.run(["systemctl", "is-active", "--quiet", "firewalld.service"])[0] == 0:
+        return "firewalld"
+    code, said = place.run(["ufw", "status"])
+    return "ufw" if code == 0 and "Status: active" in said else ""
+
+
+def verify(host: _sshd.Host, place: _deadman.Place, values: dict[str, Any], algorithms: dict[str, list[str]]) -> None:
+    """Ask sshd itself, for everybody and for each user that has to get in."""
+    for user in ["", *values["must_allow"]]:
+        effective = _sshd.effective_settings(host.sshd, place, user)
+        wrong = _sshd.overridden(values["settings"], algorithms, values["ports"], effective)
+        if wrong:
+            whom = f" for {user}" if user else ""
+            raise SlipwayError(
+                "overridden",
+                f"another file or Match block of sshd's configuration wins{whom}: {'; '.join(wrong)}.",
+                "remove that setting from the other file; the change was taken back",
+            )
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    values, place = module.params, _deadman.Place()
+    host = _sshd.look(place)
+    refused = _sshd.who_is_refused(values["must_allow"], values["settings"], _sshd.groups_of)
+    if refused:
+        raise SlipwayError("would_lock_out", f"{refused}. Nothing was changed.", "add the user (ssh_allow_users)")
+    algorithms: dict[str, list[str]] = {}
+    values["settings"], left_out = _sshd.known(values["settings"], host.version)
+    for key, names in values["algorithms"].items():
+        if key not in _sshd.QUERIES:
+            raise SlipwayError("invalid_directive", f"{key} does not name algorithms.", "use settings for it")
+        supported = host.supported[key]
+        if not supported.intersection(names):
+            left_out += names
+            names = values["fallback"].get(key, names)
+        usable, unknown = _sshd.choose(key, names, supported)
+        algorithms[_sshd._RENAMED.get(key, key) if host.version < (8, 5) else key] = usable
+        left_out += unknown
+    before = listening(host, place)
+    ports = sorted(set(values["ports"])) or before
+    changes = _guard.plan(
+        _sshd.files(host, _sshd.render(values["settings"], algorithms, values["ports"]), values["ports"])
+    )
+    result = {
+        "version": ".".join(map(str, host.version)),
+        "left_out": sorted(set(left_out)),
+        "ports": {"before": before, "after": ports},
+        "firewall": firewall(place) if ports != before else "",
+        "selinux": os.path.exists("/sys/fs/selinux/enforce"),
+    }
+    if module.check_mode or not changes:
+        _guard.validate(changes, place)
+        if not changes:
+            verify(host, place, values, algorithms)
+        return {**_guard.Outcome(changes).as_dict(), **result}
+    moved = ports != before
+    guard = _sshd.guard(host, values["seconds"], moved)
+    outcome = _guard.apply(changes, [[host.sshd, "-t"]], [], guard, place)
+    try:
+        verify(host, place, values, algorithms)
+        for argv in _sshd.reload_commands(host, moved):
+            code, said = place.run(argv)
+            if code != 0:
+                raise SlipwayError("not_reloaded", f"{' '.join(argv)} failed: {said}", "the change was taken back")
+    except BaseException:
+        _deadman.revert("ssh", outcome.token, "failed", place)
+        raise
+    return {**outcome.as_dict(), **result}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "settings": {"type": "dict", "default": {}},
+            "algorithms": {"type": "dict", "default": {}},
+            "fallback": {"type": "dict", "default": {}},
+            "ports": {"type": "list", "elements": "int", "default": []},
+            "must_allow": {"type": "list", "elements": "str", "default": []},
+            "seconds": {"type": "float", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    _door.run(module, work)
+
+
+if __name__ == "__main__":
+    main()

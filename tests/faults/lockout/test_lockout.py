@@ -1,0 +1,284 @@
+"""The lock-out table: ways in which people lock themselves out, each run for real over SSH.
+
+Each case ends with the operator still able to log in. Where the run has to fail, the host is back on its former state
+and the error says what would have happened; where the roles see the danger themselves, the run succeeds.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import wait
+
+STRANGER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE7Y8Xs0oQ0G0tB9a6Z5m2h6H0m1nqjHqz6kP3kYvZ3d stranger"
+
+
+@dataclass(frozen=True)
+class Case:
+    """says: what the error has to say; empty for a run that has to succeed with the danger averted."""
+
+    name: str
+    roles: tuple[str, ...] = ("ssh",)
+    variables: dict = field(default_factory=dict)
+    before: str = ""
+    says: str = ""
+    play: str = "roles.yml"
+    port: int = 22
+    user: str = "root"
+    suite: str = "bookworm"
+
+
+CASES = [
+    # --- the firewall
+    Case("default-deny-before-the-ssh-rule", play="deny.yml", says="a fresh login as root did not work"),
+    Case(
+        "a-source-range-without-the-controller",
+        ("firewall",),
+        {"firewall_ssh_sources": ["192.0.2.0/24"]},
+        says="firewall_ssh_sources 192.0.2.0/24 leaves it out",
+    ),
+    Case("a-firewall-that-knows-no-ssh-port", ("firewall",), {"firewall_backend": "ufw"}),
+    Case(
+        "ssh-on-another-port-than-the-firewall-thinks",
+        ("firewall",),
+        {"firewall_backend": "ufw", "ansible_port": 2200},
+        before="printf 'Port 22\\nPort 2200\\n' > /etc/ssh/sshd_config.d/10-port.conf; systemctl reload ssh",
+        port=2200,
+    ),
+    Case(
+        "the-wrong-zone-for-the-interface",
+        ("firewall",),
+        {"firewall_backend": "firewalld", "firewall_zones": [{"name": "drop", "interfaces": ["eth0"]}]},
+        suite="trixie",
+    ),
+    Case(
+        "a-default-zone-that-drops",
+        ("firewall",),
+        {"firewall_backend": "firewalld", "firewall_zone": "drop"},
+        suite="trixie",
+    ),
+    # --- who may come in
+    Case(
+        "allowgroups-without-the-deploy-user",
+        variables={"ssh_allow_users": [], "ssh_allow_groups": ["wheel"]},
+        says="AllowGroups wheel would refuse deploy",
+    ),
+    Case(
+        "allowusers-without-the-deploy-user",
+        variables={"ssh_allow_users": ["somebody"]},
+        says="AllowUsers somebody would refuse deploy",
+    ),
+    Case("denyusers", variables={"ssh_settings": {"DenyUsers": "dep*"}}, says="DenyUsers would refuse deploy"),
+    Case(
+        "root-closed-and-deploy-has-limited-sudo",
+        variables={"deploy_user_sudo": "limited", "ansible_user": "root"},
+        says="nobody could administer the host any more",
+    ),
+    Case("an-account-that-has-expired", before="chage -E 1 deploy", says="a fresh login as deploy did not work"),
+    Case("logins-closed-by-nologin", before="touch /etc/nologin", says="a fresh login as deploy did not work"),
+    # --- keys
+    Case("no-key-at-all", ("deploy_user",), {"deploy_user_keys": []}, says="deploy_user_keys is empty"),
+    Case("a-path-instead-of-a-key", ("deploy_user",), {"deploy_user_keys": ["~/.ssh/id.pub"]}, says="not a public key"),
+    Case(
+        "a-key-that-nobody-here-has",
+        ("deploy_user",),
+        {"deploy_user_keys": [STRANGER]},
+        says="a fresh login as deploy did not work.*(taken back|takes the change back)",
+    ),
+    Case(
+        "a-key-that-was-never-installed",
+        before="rm /home/deploy/.ssh/authorized_keys",
+        says="a fresh login as deploy did not work",
+    ),
+    Case(
+        "authorized-keys-others-can-write",
+        before="chmod 0777 /home/deploy/.ssh /home/deploy/.ssh/authorized_keys",
+        says="a fresh login as deploy did not work",
+    ),
+    Case("a-home-others-can-write", before="chmod 0777 /home/deploy", says="a fresh login as deploy did not work"),
+    Case(
+        "a-shell-that-is-none", ("deploy_user",), {"deploy_user_shell": "/usr/sbin/nologin"}, says="lets nobody log in"
+    ),
+    Case(
+        "keys-looked-for-elsewhere",
+        variables={"ssh_settings": {"AuthorizedKeysFile": "/etc/ssh/keys/%u"}},
+        says="a fresh login as deploy did not work.*(taken back|takes the change back)",
+    ),
+    # --- sudo
+    Case(
+        "a-sudo-rule-that-is-no-rule",
+        ("deploy_user",),
+        {"deploy_user_sudo": "limited", "deploy_user_commands": ["/bin/ls, !ALL = ("]},
+        says="not a plain command",
+    ),
+    Case(
+        "another-file-asks-for-a-password",
+        before="echo 'deploy ALL=(ALL:ALL) PASSWD: ALL' > /etc/sudoers.d/zz-other; chmod 440 /etc/sudoers.d/zz-other",
+        says="deploy can log in, but `sudo -n -- true` failed",
+    ),
+    Case(
+        "sudo-that-wants-a-terminal",
+        before="echo 'Defaults requiretty' > /etc/sudoers.d/zz-tty; chmod 440 /etc/sudoers.d/zz-tty",
+        says="deploy can log in, but `sudo -n -- true` failed",
+    ),
+    Case(
+        "a-sudoers-file-that-is-broken-already",
+        ("deploy_user",),
+        {"deploy_user_sudo": "none", "deploy_user_prove": False},
+        before="echo 'nonsense here' > /etc/sudoers.d/zz-broken",
+        says="visudo -c failed",
+    ),
+    Case(
+        "limiting-the-sudo-of-the-own-user",
+        ("deploy_user",),
+        {"deploy_user_sudo": "limited", "ansible_user": "deploy"},
+        user="deploy",
+        says="`sudo -n -- true` failed.*(taken back|takes the change back)",
+    ),
+    Case(
+        "removing-the-own-user",
+        ("deploy_user",),
+        {"deploy_user_state": "absent", "ansible_user": "deploy"},
+        says="the user of this very connection",
+    ),
+    # --- sshd
+    Case(
+        "a-directive-that-sshd-does-not-know",
+        variables={"ssh_settings": {"PermitEverything": "yes"}},
+        says="Bad configuration option",
+    ),
+    Case(
+        "a-configuration-that-is-broken-already",
+        before="echo Nonsense >> /etc/ssh/sshd_config",
+        says="does not accept its own configuration",
+    ),
+    Case("algorithms-that-nobody-knows", variables={"ssh_ciphers": ["rot13"]}, says="nobody could log in"),
+    Case(
+        "a-host-key-that-the-controller-does-not-know",
+        variables={"ssh_host_key_algorithms": ["rsa-sha2-512"]},
+        says="a fresh login as deploy did not work.*(taken back|takes the change back)",
+    ),
+    Case(
+        "another-drop-in-comes-first",
+        before="echo 'PermitRootLogin yes' > /etc/ssh/sshd_config.d/00-aaa.conf",
+        says="another file or Match block.*PermitRootLogin",
+    ),
+    Case(
+        "a-match-block-for-the-deploy-user",
+        before="printf 'Match User deploy\\n  PubkeyAuthentication no\\n' >> /etc/ssh/sshd_config",
+        says="another file or Match block.*for deploy",
+    ),
+    Case(
+        "cloud-init-turns-passwords-on",
+        before="echo 'PasswordAuthentication yes' > /etc/ssh/sshd_config.d/50-cloud-init.conf; systemctl reload ssh",
+        variables={"ssh_permit_root_login": "prohibit-password"},
+    ),
+    Case(
+        "a-forced-command",
+        variables={"ssh_settings": {"ForceCommand": "/bin/false"}},
+        says="deploy can log in, but.*(taken back|takes the change back)",
+    ),
+    Case(
+        "no-sessions",
+        variables={"ssh_settings": {"MaxSessions": 0}},
+        says="fresh login as deploy did not work.*(taken back|takes the change back)",
+    ),
+    Case(
+        "listening-on-the-loopback-only",
+        variables={"ssh_settings": {"ListenAddress": "127.0.0.1"}},
+        says="a fresh login as deploy did not work.*(taken back|takes the change back)",
+    ),
+    Case(
+        "a-port-that-is-taken",
+        variables={"ssh_ports": [2222]},
+        before="systemd-run --quiet --collect --unit=squatter nc -lk 2222",
+        says="did not work",
+    ),
+    Case(
+        "a-port-that-the-firewall-does-not-know",
+        variables={"ssh_ports": [2222], "ssh_firewall": False},
+        before="ufw allow 22/tcp >/dev/null; ufw --force enable >/dev/null",
+        says="a fresh login as deploy did not work",
+    ),
+    Case(
+        "a-port-under-ssh-socket",
+        variables={"ssh_ports": [2222], "ssh_permit_root_login": "prohibit-password"},
+        before="systemctl disable --now ssh.service 2>/dev/null; systemctl enable --now ssh.socket 2>/dev/null",
+        port=2222,
+    ),
+    Case(
+        "a-port-under-ssh-socket-on-a-newer-system",
+        variables={"ssh_ports": [2222], "ssh_permit_root_login": "prohibit-password"},
+        before="systemctl disable --now ssh.service 2>/dev/null; systemctl enable --now ssh.socket 2>/dev/null",
+        port=2222,
+        suite="trixie",
+    ),
+    Case(
+        "wrong-passwords-by-a-bot",
+        ("base", "ssh"),
+        {"base_update": False, "ssh_permit_root_login": "prohibit-password"},
+        before="for i in 1 2 3 4 5 6 7; do echo 'x' | runuser -u nobody -- su deploy -c true 2>/dev/null || true; done",
+    ),
+]
+
+
+@pytest.fixture
+def host(request, hosts):
+    case = request.getfixturevalue("case")
+    chosen = hosts[case.suite]
+    chosen.reset()
+    yield chosen
+    chosen.inside("systemctl stop squatter.service 2>/dev/null || true")
+    chosen.reset()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_nobody_is_locked_out(case, host):
+    host.inside(case.before or "true")
+    before = host.fingerprint()
+    public = Path(host.key + ".pub").read_text().strip()
+    variables = {
+        "case_roles": list(case.roles),
+        "deploy_user_keys": [public],
+        "deploy_user_sudo": "full",
+        "ssh_confirm_timeout": 12,
+        "firewall_confirm_timeout": 12,
+        "deploy_user_confirm_timeout": 12,
+        **case.variables,
+    }
+    done = host.play(case.play, variables)
+    if not case.says:
+        assert done.returncode == 0, done.stdout
+        assert host.ssh("true", port=case.port).returncode == 0
+        assert host.ssh("sudo -n true", "deploy", case.port).returncode == 0
+        return
+    assert done.returncode != 0, done.stdout
+    assert re.search(case.says, " ".join(done.stdout.split())), done.stdout
+    # At once where a connection was left to ask for it, and at the deadline where none was.
+    host.wait_until_as(before, 25)
+
+
+@pytest.mark.parametrize("case", [Case("controller")], ids=["a-controller-that-dies"])
+def test_the_host_heals_itself(case, host):
+    before = host.fingerprint()
+    assert host.play("abandon.yml", {"case_seconds": 6}).returncode == 0
+    assert host.ssh("true").returncode == 255, "root was not closed, so that nothing would be proven"
+    wait(lambda: host.ssh("true").returncode == 0, 15)
+    assert host.fingerprint() == before
+
+
+@pytest.mark.parametrize("case", [Case("reboot", suite="trixie")], ids=["a-reboot-inside-the-time"])
+def test_a_reboot_takes_it_back(case, host):
+    before = host.fingerprint()
+    assert host.play("abandon.yml", {"case_seconds": 600}).returncode == 0
+    assert host.ssh("true").returncode == 255
+    host.restart()
+    wait(lambda: host.ssh("true").returncode == 0, 30)
+    host.wait_until_as(before, 15)
+    assert '"reason": "boot"' in host.inside("cat /var/lib/slipway/deadman/journal.jsonl")

@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils import _deadman
+from ansible_collections.slipway.go.plugins.module_utils._deadman import Place, Plan
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+
+
+class Commands:
+    """Stands in for systemd: remembers what was asked, and fails on request."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+        self.failing: tuple[str, ...] = ()
+
+    def __call__(self, argv):
+        self.asked.append(list(argv))
+        return (1, "refused") if argv[0] in self.failing else (0, "")
+
+
+@pytest.fixture
+def commands() -> Commands:
+    return Commands()
+
+
+@pytest.fixture
+def place(tmp_path: Path, commands: Commands) -> Place:
+    for name in ("units", "run"):
+        (tmp_path / name).mkdir()
+    return Place(str(tmp_path / "deadman"), str(tmp_path / "units"), str(tmp_path / "run"), commands)
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    return folder
+
+
+def left_behind(place: Place) -> list[str]:
+    names = []
+    for root in (place.root, place.units, place.runtime):
+        for folder, _folders, files in os.walk(root):
+            names += [os.path.join(folder, file) for file in files]
+    return names
+
+
+def plan(*paths: Path, **more) -> Plan:
+    return Plan([str(path) for path in paths], **more)
+
+
+def test_revert_restores_content_mode_and_absence(place, etc):
+    config = etc / "sshd_config"
+    config.write_bytes(b"old\xff")
+    config.chmod(0o640)
+    new = etc / "new"
+    token = _deadman.arm("ssh", 30, plan(config, new), place)
+    config.write_text("broken")
+    config.chmod(0o600)
+    new.write_text("x")
+    line = _deadman.revert("ssh", token, "deadline", place)
+    assert config.read_bytes() == b"old\xff"
+    assert config.stat().st_mode & 0o777 == 0o640
+    assert not new.exists()
+    assert line["restored"] == [str(config), str(new)]
+    assert line["problems"] == []
+    assert _deadman.armed("ssh", place) is None
+
+
+def test_revert_restores_trees_and_links(place, etc):
+    tree = etc / "ufw"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "user.rules").write_text("a")
+    (tree / "link").symlink_to("user.rules")
+    _deadman.arm("firewall", 30, plan(tree), place)
+    (tree / "user.rules").unlink()
+    (tree / "user.rules").mkdir()
+    (tree / "link").unlink()
+    (tree / "extra").mkdir()
+    (tree / "extra" / "file").write_text("x")
+    (tree / "sub").rmdir()
+    _deadman.revert("firewall", place=place)
+    assert sorted(p.name for p in tree.iterdir()) == ["link", "sub", "user.rules"]
+    assert (tree / "user.rules").read_text() == "a"
+    assert os.readlink(tree / "link") == "user.rules"
+
+
+def test_untouched_files_are_not_written_again(place, etc):
+    config = etc / "c"
+    config.write_text("same")
+    _deadman.arm("x", 30, plan(config), place)
+    inode = config.stat().st_ino
+    assert _deadman.revert("x", place=place)["restored"] == []
+    assert config.stat().st_ino == inode
+
+
+def test_confirm_leaves_nothing_behind(place, etc):
+    token = _deadman.arm("ssh", 30, plan(etc / "c"), place)
+    assert left_behind(place)
+    _deadman.confirm("ssh", token, place)
+    assert left_behind(place) == []
+    assert ["systemctl", "stop", "slipway-deadman-ssh.timer"] in place.run.asked
+
+
+def test_a_late_confirmation_says_that_it_was_reverted(place, etc):
+    token = _deadman.arm("ssh", 30, plan(etc / "c"), place)
+    _deadman.revert("ssh", token, "deadline", place)
+    with pytest.raises(SlipwayError) as raised:
+        _deadman.confirm("ssh", token, place)
+    assert raised.value.code == "reverted"
+
+
+def test_a_foreign_token_neither_confirms_nor_reverts(place, etc):
+    _deadman.arm("ssh", 30, plan(etc / "c"), place)
+    with pytest.raises(SlipwayError) as raised:
+        _deadman.confirm("ssh", "0" * 32, place)
+    assert raised.value.code == "not_armed"
+    assert _deadman.revert("ssh", "0" * 32, "deadline", place) is None
+    assert _deadman.armed("ssh", place)
+
+
+def test_arming_twice_is_refused_and_changes_nothing(place, etc):
+    token = _deadman.arm("ssh", 30, plan(etc / "c"), place)
+    with pytest.raises(SlipwayError) as raised:
+        _deadman.arm("ssh", 30, plan(etc / "d"), place)
+    assert raised.value.code == "already_armed"
+    assert _deadman.armed("ssh", place)["token"] == token
+
+
+def test_without_a_timer_nothing_is_armed(place, etc, commands):
+    commands.failing = ("systemd-run",)
+    with pytest.raises(SlipwayError) as raised:
+        _deadman.arm("ssh", 30, plan(etc / "c"), place)
+    assert raised.value.code == "no_timer"
+    assert left_behind(place) == []
+
+
+def test_commands_run_after_the_files_are_back(place, etc, commands):
+    config = etc / "c"
+    config.write_text("old")
+    seen = []
+    place = Place(
+        place.root, place.units, place.runtime, lambda argv: (seen.append((argv[0], config.read_text())), (0, ""))[1]
+    )
+    _deadman.arm("ssh", 30, plan(config, run=[["reload"]], run_at_boot=[["boot"]]), place)
+    config.write_text("new")
+    seen.clear()
+    _deadman.revert("ssh", place=place)
+    assert seen[0] == ("reload", "old")
+    assert "boot" not in [word for word, _content in seen]
+
+
+def test_a_failing_command_is_journaled_and_the_revert_counts(place, etc, commands):
+    _deadman.arm("ssh", 30, plan(etc / "c", run=[["reload"]]), place)
+    commands.failing = ("reload",)
+    _deadman.revert("ssh", place=place)
+    line = json.loads(Path(place.journal()).read_text())
+    assert line["ran"] == [{"argv": ["reload"], "code": 1, "said": "refused"}]
+    assert line["reason"] == "asked"
+    assert _deadman.armed("ssh", place) is None
+
+
+def test_a_path_that_cannot_be_restored_keeps_it_armed_for_the_next_boot(place, etc, monkeypatch):
+    config = etc / "c"
+    config.write_text("old")
+    _deadman.arm("ssh", 30, plan(config), place)
+    config.write_text("new")
+
+    def no_space(entry):
+        raise OSError(28, "No space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_deadman, "_restore_file", no_space)
+        assert _deadman.revert("ssh", place=place)["problems"] == [f"{config}: No space left"]
+    assert _deadman.armed("ssh", place)
+    assert os.path.exists(place.boot_unit("ssh"))
+    assert _deadman.revert("ssh", place=place)["problems"] == []
+    assert config.read_text() == "old"
+
+
+def test_the_boot_unit_acts_only_after_a_reboot(place, etc):
+    config = etc / "c"
+    config.write_text("old")
+    token = _deadman.arm("ssh", 30, plan(config, run=[["reload"]], run_at_boot=[["boot"]]), place)
+    config.write_text("new")
+    assert _deadman.main(["revert", "ssh", "--token", token, "--boot"], place) == 0
+    assert config.read_text() == "new"
+    os.unlink(place.marker("ssh"))
+    place.run.asked.clear()
+    assert _deadman.main(["revert", "ssh", "--token", token, "--boot"], place) == 0
+    assert config.read_text() == "old"
+    assert place.run.asked[0] == ["boot"]
+    assert left_behind(place) == [place.journal()]
+
+
+def test_the_boot_unit_of_an_interrupted_confirmation_removes_itself(place, etc):
+    token = _deadman.arm("ssh", 30, plan(etc / "c"), place)
+    os.rename(place.folder("ssh"), os.path.join(place.root, ".gone"))
+    os.unlink(place.marker("ssh"))
+    assert _deadman.main(["revert", "ssh", "--token", token, "--boot"], place) == 0
+    assert not os.path.exists(place.boot_unit("ssh"))
+
+
+def test_the_boot_unit_is_before_the_network_unless_late(place):
+    early = _deadman.boot_unit(place, "ssh", Plan(), "t")
+    late = _deadman.boot_unit(place, "shop", Plan(stage="late"), "t")
+    assert "Before=network-pre.target" in early
+    assert "DefaultDependencies=no" in early
+    assert "After=network.target" in late
+    assert "Before=" not in late
+
+
+def test_exactly_one_of_confirm_and_revert_wins(place, etc):
+    config = etc / "c"
+    for _round in range(40):
+        config.write_text("old")
+        token = _deadman.arm("race", 30, plan(config), place)
+        config.write_text("new")
+        outcome = {}
+
+        def confirm(token, outcome):
+            try:
+                _deadman.confirm("race", token, place)
+                outcome["confirmed"] = True
+            except SlipwayError as error:
+                outcome["confirmed"] = False
+                outcome["code"] = error.code
+
+        def revert(token, outcome):
+            outcome["reverted"] = _deadman.revert("race", token, "deadline", place) is not None
+
+        threads = [threading.Thread(target=work, args=(token, outcome)) for work in (confirm, revert)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert outcome["confirmed"] != outcome["reverted"], outcome
+        assert config.read_text() == ("new" if outcome["confirmed"] else "old")
+
+
+def test_the_runner_works_without_ansible(place, etc, tmp_path):
+    archive = tmp_path / "revert.pyz"
+    archive.write_bytes(_deadman.runner_archive())
+    done = subprocess.run(
+        [sys.executable, "-I", str(archive), "confirm", "nothing-armed-here", "--token", "x"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["code"] == "not_armed"
+    assert done.returncode == 1
+    assert subprocess.run([sys.executable, "-I", str(archive)], capture_output=True, check=False).returncode == 2
+
+
+def test_wait_until_free_ends_with_the_other_change(place, etc):
+    token = _deadman.arm("ssh", 30, plan(etc / "c"), place)
+    timer = threading.Timer(0.3, lambda: _deadman.revert("ssh", token, "deadline", place))
+    timer.start()
+    begun = time.monotonic()
+    _deadman.wait_until_free("ssh", place, 10)
+    assert time.monotonic() - begun < 5
+    assert _deadman.armed("ssh", place) is None
+
+
+@pytest.mark.parametrize("name", ["", "SSH", "a/b", "..", "1a", "a" * 32])
+def test_names_that_are_paths_are_refused(place, name):
+    with pytest.raises(SlipwayError):
+        _deadman.arm(name, 30, Plan(), place)
+
+
+@pytest.mark.parametrize(
+    "bad", [Plan(["relative"]), Plan(["/etc/../x"]), Plan(["/"]), Plan(run=[[]]), Plan(run=[[1]]), Plan(stage="soon")]
+)
+def test_bad_plans_are_refused(place, bad):
+    with pytest.raises(SlipwayError):
+        _deadman.arm("x", 30, bad, place)
+    assert left_behind(place) == []

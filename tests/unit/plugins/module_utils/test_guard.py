@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils import _deadman, _guard
+from ansible_collections.slipway.go.plugins.module_utils._deadman import Place
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._guard import File, Guard
+
+ME = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    for name in ("units", "run"):
+        (tmp_path / name).mkdir()
+
+    def run(argv):
+        return (1, "no") if argv[0] == "fail" else (0, "")
+
+    return Place(str(tmp_path / "deadman"), str(tmp_path / "units"), str(tmp_path / "run"), run)
+
+
+def test_what_is_as_it_should_be_is_no_change(tmp_path):
+    (tmp_path / "a").write_text("x\n")
+    (tmp_path / "a").chmod(0o600)
+    assert _guard.plan([File(str(tmp_path / "a"), "x\n", 0o600, **ME), File(str(tmp_path / "b"))]) == []
+    assert len(_guard.plan([File(str(tmp_path / "a"), "x\n", 0o644, **ME), File(str(tmp_path / "a"))])) == 2
+
+
+def test_files_are_written_and_stay_armed(tmp_path, place):
+    target = tmp_path / "sub" / "a"
+    changes = _guard.plan([File(str(target), "new\n", 0o640, **ME)])
+    outcome = _guard.apply(changes, guard=Guard("x", 30), place=place)
+    assert target.read_text() == "new\n"
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert _deadman.armed("x", place)["token"] == outcome.token
+
+
+@pytest.mark.parametrize("guard", [None, Guard("x", 30)])
+def test_a_check_that_fails_takes_everything_back(tmp_path, place, guard):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("old\n")
+    changes = _guard.plan([File(str(old), "changed\n", **ME), File(str(new), "new\n", **ME)])
+    with pytest.raises(SlipwayError) as raised:
+        _guard.apply(changes, [["fail"]], guard=guard, place=place)
+    assert raised.value.code == "command_failed"
+    assert old.read_text() == "old\n"
+    assert not new.exists()
+    assert _deadman.armed("x", place) is None
+
+
+def test_an_invalid_file_changes_nothing(tmp_path, place):
+    target = tmp_path / "a"
+    changes = _guard.plan([File(str(target), "x", validate=["fail", "%s"], **ME)])
+    with pytest.raises(SlipwayError) as raised:
+        _guard.apply(changes, guard=Guard("x", 30), place=place)
+    assert raised.value.code == "invalid_file"
+    assert not target.exists()
+    assert _deadman.armed("x", place) is None
+
+
+def test_secrets_are_not_in_diffs(tmp_path):
+    (change,) = _guard.plan([File(str(tmp_path / "a"), "password", secret=True, **ME)])
+    assert "password" not in str(change.diff())
+
+
+def test_each_command_runs_once(tmp_path, place):
+    asked = []
+    place = Place(place.root, place.units, place.runtime, lambda argv: (asked.append(list(argv)), (0, ""))[1])
+    files = [File(str(tmp_path / name), "x", run=[["reload"]], **ME) for name in "ab"]
+    _guard.apply(_guard.plan(files), run=[["reload"], ["other"]], place=place)
+    assert [argv for argv in asked if argv[0] != "restorecon"] == [["reload"], ["other"]]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "UMASK\t027\n"),
+        ("A b\nUMASK 022\nC d\n", "A b\nUMASK\t027\nC d\n"),
+        ("#UMASK 022\nA b\n", "UMASK\t027\nA b\n"),
+        ("# UMASK\n", "# UMASK\nUMASK\t027\n"),
+        ("#UMASK 077\nUMASK 022\nUMASK 002\n", "#UMASK 077\nUMASK\t027\n"),
+        ("UMASK_EXTRA 1\n", "UMASK_EXTRA 1\nUMASK\t027\n"),
+    ],
+)
+def test_lines_of_a_file_that_reads_no_drop_ins(before, after):
+    assert _guard.with_settings(before, {"UMASK": "027"}, "\t") == after
+    assert _guard.with_settings(after, {"UMASK": "027"}, "\t") == after
