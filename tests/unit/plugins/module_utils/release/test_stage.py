@@ -83,6 +83,9 @@ def test_nobody_else_may_read_it(host):
         "config/shop.toml": 0o640,
         "environment": 0o640,
         "release.json": 0o640,
+        "units": 0o750,
+        "units/shop.socket": 0o640,
+        "units/shop@.service": 0o640,
     }
     assert tree(host.layout.root)["releases"] == 0o750
     for base, folders, names in os.walk(host.layout.root):
