@@ -27,7 +27,7 @@ SEALED = ("environment", "health")
 ABOUT_THE_PLACE = ("noexec_mount", "not_executable")
 
 
-def inspect(path: str, checksum: str | None) -> Binary:
+def inspect(path: str, checksum: str) -> Binary:
     """Raise unless path is a Linux program with that checksum. Nothing is executed."""
     if not os.path.isfile(path):
         raise SlipwayError(
@@ -44,6 +44,14 @@ def inspect(path: str, checksum: str | None) -> Binary:
             f"release_src {path} is not a Linux executable: {error.message}",
             "build it with GOOS=linux, and give the binary itself, not an archive",
         ) from error
+    elf = binary.elf
+    if elf.goos != "linux" or elf.elf_class in ("library", "other"):
+        what = f"an ELF file for {elf.goos or 'an unknown system'}" if elf.goos != "linux" else "no program"
+        raise SlipwayError(
+            "not_executable",
+            f"release_src {path} is not a Linux executable: it is {what}.",
+            "build it with GOOS=linux and -buildmode=exe or pie",
+        )
     if wanted and wanted != binary.facts["sha256"]:
         raise SlipwayError(
             "wrong_checksum",
@@ -98,7 +106,7 @@ class ActionModule(ActionBase):
         try:
             self._validate(arguments)
             source = self._find_source(str(arguments["src"]))
-            binary = inspect(source, arguments.get("checksum"))
+            binary = inspect(source, str(arguments.get("checksum") or ""))
             against = check_policy(binary, self._policy(arguments))
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
@@ -113,13 +121,14 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         answer = self._execute("release", arguments, task_vars)
         profile = answer.pop("host_profile", None)
-        if profile is None or answer.get("failed"):
+        if answer.get("failed"):
             return answer
-        problems = _linkage.judge_artifact(binary.elf, _linkage.HostProfile.from_dict(profile), binary.info)
-        if problems:
-            return refusal(problems)
         upload = answer.get("action") == "upload"
-        if not upload and binary.elf.elf_class in ("static", "static-pie"):
+        if profile is not None:
+            problems = _linkage.judge_artifact(binary.elf, _linkage.HostProfile.from_dict(profile), binary.info)
+            if problems:
+                return refusal(problems)
+        if not upload and (profile is None or binary.elf.elf_class in ("static", "static-pie")):
             return answer
         with self._uploaded(source) as remote:
             if upload:
@@ -147,7 +156,14 @@ class ActionModule(ActionBase):
                 raise SlipwayError(f"missing_{option}", f"{variable} is empty.", f"set {variable} (option {option})")
         model.validate_name(str(arguments["name"]))
         model.validate_version(str(arguments["version"]))
-        model.render_environment(arguments.get("environment") or {})
+        environment = arguments.get("environment") or {}
+        if not isinstance(environment, Mapping):
+            raise SlipwayError(
+                "invalid_environment",
+                f"release_environment is not a dictionary but {type(environment).__name__}.",
+                "write it as name: value pairs",
+            )
+        model.render_environment(environment)
 
     def _policy(self, arguments: dict[str, Any]) -> dict[str, Any]:
         policy = dict(arguments.get("policy") or {})

@@ -45,8 +45,12 @@ def refused(act, code, *words):
 )
 def test_what_a_binary_says_of_itself(tmp_path, machine, bits, endian, goarch):
     path = str(ElfBuilder(type=EXEC, machine=machine, bits=bits, endian=endian).write(tmp_path / "shop"))
-    seen = plugin.inspect(path, None)
-    assert (seen.digest, seen.size, seen.goarch) == (digest_of(path), os.path.getsize(path), goarch)
+    seen = plugin.inspect(path, "")
+    assert (seen.facts["sha256"], seen.facts["size"], seen.elf.goarch) == (
+        digest_of(path),
+        os.path.getsize(path),
+        goarch,
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,7 @@ def test_what_a_binary_says_of_itself(tmp_path, machine, bits, endian, goarch):
     ids=["pie", "cgo", "gnu"],
 )
 def test_binaries_that_run(tmp_path, spec):
-    assert plugin.inspect(str(spec.write(tmp_path / "shop")), None).goarch == "amd64"
+    assert plugin.inspect(str(spec.write(tmp_path / "shop")), "").elf.goarch == "amd64"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +74,7 @@ def test_binaries_that_run(tmp_path, spec):
 )
 def test_elf_files_that_do_not_run(tmp_path, spec):
     path = str(spec.write(tmp_path / "shop"))
-    refused(lambda: plugin.inspect(path, None), "not_executable", "release_src", path, "GOOS=linux")
+    refused(lambda: plugin.inspect(path, ""), "not_executable", "release_src", path, "GOOS=linux")
 
 
 @pytest.mark.parametrize(
@@ -87,33 +91,31 @@ def test_elf_files_that_do_not_run(tmp_path, spec):
 def test_files_that_are_no_binary(tmp_path, content, code):
     path = tmp_path / "shop"
     path.write_bytes(content)
-    refused(
-        lambda: plugin.inspect(str(path), None), code, "release_src", str(path), "not a Linux executable", "archive"
-    )
+    refused(lambda: plugin.inspect(str(path), ""), code, "release_src", str(path), "not a Linux executable", "archive")
 
 
 def test_a_binary_that_was_cut_short(tmp_path, binary):
     path = tmp_path / "half"
     with open(binary, "rb") as whole:
         path.write_bytes(whole.read(100))
-    refused(lambda: plugin.inspect(str(path), None), "truncated", "release_src")
+    refused(lambda: plugin.inspect(str(path), ""), "truncated", "release_src")
 
 
 def test_a_missing_file(tmp_path):
     path = str(tmp_path / "shop")
-    refused(lambda: plugin.inspect(path, None), "missing_artefact", "release_src", path)
-    refused(lambda: plugin.inspect(str(tmp_path), None), "missing_artefact", "release_src", str(tmp_path))
+    refused(lambda: plugin.inspect(path, ""), "missing_artefact", "release_src", path)
+    refused(lambda: plugin.inspect(str(tmp_path), ""), "missing_artefact", "release_src", str(tmp_path))
 
 
 def test_an_unreadable_file(binary, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (binary, os.R_OK))
-    refused(lambda: plugin.inspect(binary, None), "unreadable_artefact", "release_src", binary)
+    refused(lambda: plugin.inspect(binary, ""), "unreadable_artefact", "release_src", binary)
 
 
 def test_checksums(binary):
     digest = digest_of(binary)
     for form in (digest, f"sha256:{digest}", f"SHA256:{digest.upper()}"):
-        assert plugin.inspect(binary, form).digest == digest
+        assert plugin.inspect(binary, form).facts["sha256"] == digest
     other = "0" * 64
     refused(lambda: plugin.inspect(binary, other), "wrong_checksum", "release_checksum", digest, other)
     refused(lambda: plugin.inspect(binary, "md5:1234"), "invalid_checksum", "release_checksum")

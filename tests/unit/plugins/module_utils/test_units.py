@@ -119,7 +119,7 @@ def test_all_are_written_then_systemd_reads_them_once_then_they_are_enabled(tool
         os.umask(umask)
     new = ["shop.socket", "shop@.service"]
     assert systemd.calls == [
-        (("disable", "--quiet", "old.service"), ["old.service"]),
+        (("disable", "--quiet", "--now", "old.service"), ["old.service"]),
         (("daemon-reload",), new),
         (("enable", "--quiet", "shop.socket"), new),
     ]
@@ -163,7 +163,7 @@ def test_only_a_program_that_is_not_there_yet_is_forgiven(line, expected):
 
 
 def planned(*units):
-    return _units.Plan(units, [Change(unit.name, None, unit.content) for unit in units], [], [])
+    return _units.Plan(units, [Change(unit.name, None, unit.content) for unit in units], [], [], [])
 
 
 def test_verified_is_what_would_be_installed_beside_what_is(tools, tmp_path):
@@ -249,8 +249,8 @@ def test_a_failure_without_a_reason_is_one(tools, text):
 
 def test_nothing_to_verify(tools):
     says(tools, "", 1)
-    assert _units.verify(_units.Plan([SOCKET], [], [], [])) == []
-    assert _units.verify(_units.Plan([], [Change("old.service", "x", None)], [], [])) == []
+    assert _units.verify(_units.Plan([SOCKET], [], [], [], [])) == []
+    assert _units.verify(_units.Plan([], [Change("old.service", "x", None)], [], [], [])) == []
 
 
 def test_without_the_tool(tmp_path, monkeypatch):
