@@ -63,6 +63,14 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
 def _ago(seconds: float) -> str:
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
@@ -96,22 +104,22 @@ def _status(options: argparse.Namespace) -> int:
     names = [options.service] if options.service else services()
     found = [operator(name).status() for name in names]
     if options.json:
-        print(json.dumps(found, indent=2))
+        _say(json.dumps(found, indent=2))
     else:
-        print("\n".join(_status_text(one) for one in found) or "no service has been released on this host")
+        _say("\n".join(_status_text(one) for one in found) or "no service has been released on this host")
     return OK if all(one["health"] != "fail" for one in found) else FAILED
 
 
 def _history(options: argparse.Namespace) -> int:
     found = operator(options.service).store.outcomes()[::-1][: max(options.count, 0)]
     if options.json:
-        print(json.dumps(found, indent=2))
+        _say(json.dumps(found, indent=2))
         return OK
     for event in found:
         words = {"committed": "is the release", "rolled_back": "was rolled back", "refused": "was refused"}
         reason = f": {event['reason']}" if event.get("reason") else ""
         by = " by a rollback" if event["event"] == "committed" and event.get("kind") == "rollback" else ""
-        print(f"{_when(event.get('time'))}  {event.get('release')} {words[str(event['event'])]}{by}{reason}")
+        _say(f"{_when(event.get('time'))}  {event.get('release')} {words[str(event['event'])]}{by}{reason}")
     return OK
 
 
@@ -122,11 +130,11 @@ def _engine(one: Operator) -> Engine:
 def _rollback(options: argparse.Namespace) -> int:
     outcome = _engine(operator(options.service)).rollback(options.release)
     if options.json:
-        print(json.dumps(outcome.as_dict(), indent=2))
+        _say(json.dumps(outcome.as_dict(), indent=2))
     elif outcome.changed:
-        print(f"{options.service}: {outcome.current} serves; {outcome.previous} was left and is marked bad")
+        _say(f"{options.service}: {outcome.current} serves; {outcome.previous} was left and is marked bad")
     else:
-        print(f"{options.service}: {outcome.current} serves already; name a release to go elsewhere (slipway status)")
+        _say(f"{options.service}: {outcome.current} serves already; name a release to go elsewhere (slipway status)")
     return OK
 
 
@@ -134,10 +142,10 @@ def _recover(options: argparse.Namespace) -> int:
     names = [options.service] if options.service else services()
     found = {name: _engine(operator(name)).recover() for name in names}
     if options.json:
-        print(json.dumps(found, indent=2))
+        _say(json.dumps(found, indent=2))
         return OK
     for name, release in found.items():
-        print(f"{name}: " + (f"the interrupted swap to {release} was settled" if release else "nothing to recover"))
+        _say(f"{name}: " + (f"the interrupted swap to {release} was settled" if release else "nothing to recover"))
     return OK
 
 
@@ -153,7 +161,7 @@ def _watch(options: argparse.Namespace) -> int:
     decision = operator(options.service).watch(WatchOptions(policy, options.metrics))
     if decision.action == watching.NOTHING:
         return OK
-    print(f"{options.service}: {decision.action}: {decision.message}", file=sys.stderr)
+    _complain(f"{options.service}: {decision.action}: {decision.message}")
     return FAILED
 
 
@@ -170,12 +178,12 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 def main(argv: Optional[Sequence[str]] = None) -> int:
     options = parser().parse_args(argv)
     if os.geteuid() != 0:
-        print("slipway: only root may do this. Fix: sudo slipway …", file=sys.stderr)
+        _complain("slipway: only root may do this. Fix: sudo slipway …")
         return USAGE
     try:
         return _COMMANDS[options.command](options)
     except SlipwayError as error:
-        print(f"slipway: {error}", file=sys.stderr)
+        _complain(f"slipway: {error}")
     except OSError as error:
-        print(f"slipway: {error.strerror or error} {error.filename or ''}".rstrip(), file=sys.stderr)
+        _complain(f"slipway: {error.strerror or error} {error.filename or ''}".rstrip())
     return FAILED

@@ -318,7 +318,7 @@ class Linker:
             return []
         with open_program(main.host(self.view)) as opened:
             names = read_names(opened.reader, main.elf, copied)
-        lost = [name for _, name in sorted(names.items()) if not any(name in table.defined for table in others)]
+        lost = [name for _ignored, name in sorted(names.items()) if not any(name in table.defined for table in others)]
         return [Unresolved(main, [os.fsdecode(name) for name in lost])] if lost else []
 
     # What differs:

@@ -127,15 +127,15 @@ class Action(plugin.ActionModule):
     def __init__(self, arguments, answers):
         self._task = SimpleNamespace(args=arguments)
         self._loader = MagicMock()
-        self._loader.path_dwim = lambda path: os.path.abspath(path)
+        self._loader.path_dwim = os.path.abspath
         self._connection = MagicMock()
         self._connection._shell.join_path = os.path.join
         self.answers, self.executed, self.steps = list(answers), [], []
 
-    def _find_needle(self, folder, path):
+    def _find_needle(self, dirname, needle):
         from ansible.errors import AnsibleError
 
-        raise AnsibleError(f"{path} is not in {folder}")
+        raise AnsibleError(f"{needle} is not in {dirname}")
 
     def _execute_module(self, module_name, module_args, task_vars):
         self.executed.append((module_name, dict(module_args)))
@@ -146,9 +146,9 @@ class Action(plugin.ActionModule):
         self.steps.append("make folder")
         return "/tmp/ansible-1"
 
-    def _transfer_file(self, source, target):
-        self.steps.append(f"upload {source} to {target}")
-        if "broken" in source:
+    def _transfer_file(self, local_path, remote_path):
+        self.steps.append(f"upload {local_path} to {remote_path}")
+        if "broken" in local_path:
             raise OSError("connection lost")
 
     def _fixup_perms2(self, paths):

@@ -133,7 +133,7 @@ def test_enabling_alone_needs_no_reload(tools, root):
         (root / unit.name).write_text(unit.content)
     systemd = Recorder(root)
     _units.apply(_units.plan([SOCKET, INSTANCE], [], str(root)), str(root), systemd)
-    assert [arguments for arguments, _ in systemd.calls] == [("enable", "--quiet", "shop.socket")]
+    assert [arguments for arguments, _ignored in systemd.calls] == [("enable", "--quiet", "shop.socket")]
 
 
 def test_disabling(tools, root):
@@ -141,7 +141,7 @@ def test_disabling(tools, root):
     enabled(tools, SOCKET.name)
     systemd = Recorder(root)
     _units.apply(_units.plan([Unit(SOCKET.name, SOCKET.content, False)], [], str(root)), str(root), systemd)
-    assert [arguments for arguments, _ in systemd.calls] == [("disable", "--quiet", "shop.socket")]
+    assert [arguments for arguments, _ignored in systemd.calls] == [("disable", "--quiet", "shop.socket")]
 
 
 @pytest.mark.parametrize(

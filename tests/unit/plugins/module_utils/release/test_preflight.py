@@ -148,7 +148,7 @@ def test_the_port_of_an_instance_of_its_own(listener, monkeypatch):
 
 
 def test_the_port_of_its_own_socket_unit(listener, monkeypatch):
-    _, port = listener
+    _ignored, port = listener
     monkeypatch.setattr(_sockets, "holders", lambda _inodes: [1])
     preflight.check_ports("shop", [port], {int(port)})
     refused(lambda: preflight.check_ports("shop", [port], {int(port) + 1}), "port_in_use", "pid 1")
@@ -161,7 +161,7 @@ def test_its_own_socket_does_not_excuse_a_stranger(listener, monkeypatch):
 
 
 def test_a_holder_that_cannot_be_seen(listener, monkeypatch):
-    _, port = listener
+    _ignored, port = listener
     monkeypatch.setattr(_sockets, "holders", lambda _inodes: [])
     refused(lambda: preflight.check_ports("shop", [port], set()), "port_in_use", "another process")
 
@@ -174,7 +174,7 @@ def test_a_free_port():
 
 
 def test_all_problems_at_once(listener, disk, tmp_path, monkeypatch):
-    _, port = listener
+    _ignored, port = listener
     disk(1)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     spec = Spec("1.0", "socket", Artefact("0" * 64, MIB, goarch="arm64"), "shop", listen=[port])

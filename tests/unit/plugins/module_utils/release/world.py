@@ -429,7 +429,7 @@ class FakeSystemd(_systemd.Systemd):
             found.inode = self.socket if found.behaviour.inherits else None
 
     def _wait(self, found: Instance) -> None:
-        for _ in range(found.behaviour.ready_after + 1):
+        for _ignored in range(found.behaviour.ready_after + 1):
             self._step(found)
         if found.state == "activating":
             found.state, found.pid, found.inode = "failed", 0, None
