@@ -101,8 +101,8 @@ options:
         type: str
       denylist:
         description:
-          - A file on the controller that names modules that must not be in the binary, one a line, each optionally followed
-            by version bounds such as V(<v1.2.3) and by a reason after V(#).
+          - A file on the controller that names modules that must not be in the binary, one a line, each optionally
+            followed by version bounds such as V(<v1.2.3) and by a reason after V(#).
           - A module that ends in V(/...) covers what is below it; V(stdlib) is Go itself.
         type: path
   force:
