@@ -28,10 +28,12 @@ BLOCK = 8192
 CACHED_BLOCKS = 64
 MAX_SEGMENT_TABLE = 65536  # the kernel refuses a larger one
 MAX_SECTIONS = 65536
+MAX_SECTION_NAMES = 4 << 20
 MAX_DYNAMIC = 16384
 MAX_NEEDED = 4096
 MAX_VERSION_RECORDS = 65536
 MAX_STRING = 4096
+MAX_WHOLE_TABLE = 65536
 MAX_NOTE_SEGMENT = 65536
 MAX_NOTES = 256
 
@@ -460,12 +462,14 @@ def _read_interpreter(reader: Reader, segments: tuple[Segment, ...]) -> Optional
 
 
 class _Strings:
-    """DT_STRTAB, each string read where it is asked for."""
+    """DT_STRTAB: a small one is read at once, of a large one each string where it is asked for."""
 
     def __init__(self, reader: Reader, offset: int, size: int) -> None:
         self._reader = reader
         self._offset = offset
         self._size = size
+        whole = min(size, reader.size - offset)
+        self._data = reader.read(offset, whole) if whole <= MAX_WHOLE_TABLE else b""
 
     def all(self, indexes: list[int]) -> tuple[str, ...]:
         return tuple(self.at(index) for index in indexes)
@@ -473,6 +477,9 @@ class _Strings:
     def at(self, index: int) -> str:
         if not 0 <= index < self._size:
             raise malformed(self._reader.path, f"string {index} is outside a table of {self._size} bytes")
+        end = self._data.find(b"\0", index, index + MAX_STRING)
+        if end >= 0:
+            return os.fsdecode(self._data[index:end])
         return os.fsdecode(self._reader.string(self._offset + index))
 
 
@@ -664,12 +671,13 @@ def read_sections(reader: Reader, header: Header) -> tuple[Section, ...]:
         if not index < count <= MAX_SECTIONS:
             return ()
         rows = list(layout.iter_unpack(reader.read(header.shoff, count * layout.size)))
-        names = rows[index]
-        return tuple(_section(reader, row, names[4], names[5]) for row in rows)
+        offset, size = rows[index][4:6]
+        names = reader.read(offset, min(size, reader.size - offset, MAX_SECTION_NAMES))
     except ElfError:
         return ()
+    return tuple(Section(_name_in(names, row[0]), *row[1:6]) for row in rows)
 
 
-def _section(reader: Reader, row: tuple[Any, ...], names: int, names_size: int) -> Section:
-    name = os.fsdecode(reader.string(names + row[0])) if row[0] < names_size else ""
-    return Section(name, row[1], row[2], row[3], row[4], row[5])
+def _name_in(names: bytes, start: int) -> str:
+    end = names.find(b"\0", start)
+    return os.fsdecode(names[start:end]) if end >= 0 else ""

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import struct
-from types import MappingProxyType
 from typing import Iterable, Iterator, Mapping, NamedTuple, Optional
 
 from ._elf import DT_STRSZ, DT_STRTAB, Elf, ElfError, Reader
@@ -22,11 +21,30 @@ MAX_RELOCATIONS = 1 << 22
 GLOBAL, WEAK, UNIQUE = 1, 2, 10
 
 
-class Symbols(NamedTuple):
-    """wanted: undefined and not weak, with the index each has in the table."""
+class Symbols:
+    """wanted: undefined and not weak, with the index each has in the table. defined: worked out when asked for."""
 
-    defined: frozenset[bytes] = frozenset()
-    wanted: Mapping[bytes, int] = MappingProxyType({})
+    __slots__ = ("_defined", "_starts", "_strings", "wanted")
+
+    def __init__(self, strings: bytes, starts: list[int], wanted: dict[bytes, int]) -> None:
+        self.wanted: Mapping[bytes, int] = wanted
+        self._strings = strings
+        self._starts = starts
+        self._defined: Optional[frozenset[bytes]] = None
+
+    @property
+    def defined(self) -> frozenset[bytes]:
+        if self._defined is None:
+            strings = self._strings
+            self._defined = frozenset(_name(strings, start) for start in self._starts)
+            self._strings, self._starts = b"", []
+        return self._defined
+
+    def __len__(self) -> int:
+        return len(self.wanted) + (len(self._starts) if self._defined is None else len(self._defined))
+
+
+NO_SYMBOLS = Symbols(b"", [], {})
 
 
 class Relocated(NamedTuple):
@@ -41,7 +59,7 @@ def read_symbols(reader: Reader, elf: Elf) -> Symbols:
     try:
         return _read(reader, elf)
     except (ElfError, struct.error):
-        return Symbols()
+        return NO_SYMBOLS
 
 
 def _read(reader: Reader, elf: Elf) -> Symbols:
@@ -51,21 +69,21 @@ def _read(reader: Reader, elf: Elf) -> Symbols:
     names = elf.offset_of(values.get(DT_STRTAB, -1))
     size = values.get(DT_STRSZ, 0)
     if not count or table is None or names is None or count > MAX_SYMBOLS or size > MAX_STRINGS:
-        return Symbols()
+        return NO_SYMBOLS
     strings = reader.read(names, min(size, reader.size - names))
     order = "<" if elf.endian == "little" else ">"
     layout = struct.Struct(order + ("IBxH16x" if elf.bits == 64 else "I8xBxH"))
-    defined: list[bytes] = []
+    starts: list[int] = []
     wanted: dict[bytes, int] = {}
     rows = layout.iter_unpack(reader.read(table, count * layout.size))
     for index, (name, info, section) in enumerate(rows):
         binding = info >> 4
         if section:
             if binding in (GLOBAL, WEAK, UNIQUE):
-                defined.append(_name(strings, name))
+                starts.append(name)
         elif binding == GLOBAL and name:
             wanted[_name(strings, name)] = index
-    return Symbols(frozenset(defined), wanted)
+    return Symbols(strings, starts, wanted)
 
 
 def _name(strings: bytes, start: int) -> bytes:
@@ -153,10 +171,12 @@ def read_names(reader: Reader, elf: Elf, indexes: set[int]) -> dict[int, bytes]:
 def version_indexes(reader: Reader, elf: Elf, symbols: Iterable[int]) -> dict[int, int]:
     """Which version each of these symbols asks for."""
     at = elf.offset_of(elf.dynamic.values.get(DT_VERSYM, -1))
-    cell = struct.Struct(("<" if elf.endian == "little" else ">") + "H")
-    if at is None:
+    wanted = list(symbols)
+    if at is None or not wanted:
         return {}
-    return {index: reader.unpack(cell, at + index * 2)[0] & 0x7FFF for index in symbols}
+    count = max(wanted) + 1
+    table = struct.unpack(f"{'<' if elf.endian == 'little' else '>'}{count}H", reader.read(at, count * 2))
+    return {index: table[index] & 0x7FFF for index in wanted}
 
 
 def _table(elf: Elf, start: int, length: int) -> Optional[tuple[int, int]]:

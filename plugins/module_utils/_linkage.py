@@ -16,7 +16,7 @@ from ._elf import Elf, ElfError
 from ._fsview import Place
 from ._gobuildinfo import BuildInfo, read_build_info
 from ._host import Host
-from ._loader import Files, Interpreter, Library, Linker, Surroundings, identify
+from ._loader import Files, Interpreter, Library, Linker, Surroundings, Tables, identify, read_tables
 from ._loader_glibc import GlibcLinker
 from ._loader_musl import MuslLinker
 from ._policy import Denial, check_policy, parse_denylist
@@ -66,6 +66,7 @@ class Program(NamedTuple):
     info: Optional[BuildInfo]
     start: bytes
     status: os.stat_result
+    tables: Optional[Tables]
 
 
 class Checker:
@@ -114,7 +115,8 @@ class Checker:
             elf = opened.elf._replace(path=path)
             info = read_build_info(opened.reader, elf)
             start = opened.outer.read(0, min(opened.outer.size, 256))
-            return Program(path, place, elf, info, start, opened.outer.status)
+            tables = read_tables(opened.reader, elf) if elf.interpreter is not None else None
+            return Program(path, place, elf, info, start, opened.outer.status, tables)
 
     # What the kernel and the unit say before anything is loaded
 
@@ -193,7 +195,7 @@ class Checker:
                 return _Linked([], [])
             text = f"{program.label}: {elf.interpreter} is neither glibc's nor musl's loader"
             return _Linked(unresolved, [Problem("loader_unknown", text, "Build with CGO_ENABLED=0.")])
-        linked = linker.link(program.label, program.place.path, elf)
+        linked = linker.link(program.label, program.place.path, elf, program.tables)
         return _Linked(linked.libraries, linked.problems)
 
     def _linker(self, program: Program, interpreter: Interpreter) -> Optional[Linker]:

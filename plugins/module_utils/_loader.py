@@ -13,10 +13,17 @@ import re
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
 from ._elf import PF_W, PT_LOAD, Elf, ElfError, Header, Reader, parse_elf, read_header
-from ._elf_symbols import Relocated, Symbols, read_names, read_relocated, read_symbols
+from ._elf_symbols import (
+    NO_SYMBOLS,
+    Relocated,
+    Symbols,
+    read_names,
+    read_relocated,
+    read_symbols,
+    version_indexes,
+)
 from ._fsview import View
 from ._problems import Problem
-from ._program import open_program
 
 MAX_LIBRARIES = 2000
 MAX_FILES = 4096
@@ -97,18 +104,26 @@ class Files:
         found: Made = self._known[key]
         return found
 
-    def symbols(self, link_map: LinkMap, view: View) -> Symbols:
-        if link_map.file is None:  # the program itself, asked once
-            return _program_symbols(link_map.host(view), link_map.elf)
+    def symbols(self, link_map: LinkMap) -> Symbols:
+        if link_map.tables is not None:
+            return link_map.tables.symbols
+        if link_map.file is None:
+            return NO_SYMBOLS
         known = self._symbols.get(link_map.file.identity)
         if known is None:
             known = _read_symbols(link_map.file.host, link_map.elf)
-            self._names += len(known.defined)
+            self._names += len(known)
             if self._names > MAX_NAMES:
                 self._symbols.clear()
-                self._names = len(known.defined)
+                self._names = len(known)
             self._symbols[link_map.file.identity] = known
         return known
+
+    def tables(self, link_map: LinkMap) -> Tables:
+        if link_map.tables is None and link_map.file is not None:
+            with Reader(link_map.file.host) as reader:
+                link_map.tables = read_tables(reader, link_map.elf)
+        return link_map.tables or NO_TABLES
 
     def constants(self, file: File) -> bytes:
         """The read-only bytes of a loader: its search path is in there."""
@@ -132,15 +147,7 @@ def _read_symbols(host: str, elf: Elf) -> Symbols:
         with Reader(host) as reader:
             return read_symbols(reader, elf)
     except ElfError:
-        return Symbols()
-
-
-def _program_symbols(host: str, elf: Elf) -> Symbols:
-    try:
-        with open_program(host) as opened:
-            return read_symbols(opened.reader, elf)
-    except ElfError:
-        return Symbols()
+        return NO_SYMBOLS
 
 
 def _read_constants(file: File) -> bytes:
@@ -159,12 +166,36 @@ def _read_constants(file: File) -> bytes:
     return b"\0".join(parts)
 
 
+class Tables(NamedTuple):
+    """What a program's symbol and relocation tables say, and the names of what it copies from libraries."""
+
+    symbols: Symbols
+    relocated: Relocated
+    versions: Mapping[int, int]
+    copied: tuple[str, ...]
+
+
+NO_TABLES = Tables(NO_SYMBOLS, Relocated(set(), set()), {}, ())
+
+
+def read_tables(reader: Reader, elf: Elf) -> Tables:
+    symbols = read_symbols(reader, elf)
+    relocated = read_relocated(reader, elf)
+    try:
+        versions = version_indexes(reader, elf, symbols.wanted.values())
+        copied = read_names(reader, elf, relocated.copied)
+    except ElfError:
+        versions, copied = {}, {}
+    return Tables(symbols, relocated, versions, tuple(os.fsdecode(name) for _, name in sorted(copied.items())))
+
+
 class LinkMap:
     """One object in the process that would be started."""
 
-    __slots__ = ("elf", "file", "label", "loader", "names", "origin", "path")
+    __slots__ = ("elf", "file", "label", "loader", "names", "origin", "path", "tables")
 
     def __init__(self, label: str, path: str, elf: Elf, file: Optional[File], loader: Optional[LinkMap]) -> None:
+        self.tables: Optional[Tables] = None  # read already
         self.label = label  # what messages call it
         self.path = path  # as the loader spells it
         self.elf = elf
@@ -172,9 +203,6 @@ class LinkMap:
         self.loader = loader  # who needed it first
         self.names = {path}
         self.origin = posixpath.dirname(path) or "."
-
-    def host(self, view: View) -> str:
-        return self.file.host if self.file is not None else view.host(self.path)
 
 
 class Unresolved(NamedTuple):
@@ -237,9 +265,10 @@ class Linker:
         self.libraries: list[Library] = []
         self.maps: list[LinkMap] = []
 
-    def link(self, label: str, path: str, elf: Elf) -> Linked:
+    def link(self, label: str, path: str, elf: Elf, tables: Optional[Tables] = None) -> Linked:
         """label: what messages call the program. path: canonical, in the view."""
         main = LinkMap(label, path, elf, None, None)
+        main.tables = tables
         self.maps.append(main)
         self.start(main)
         position = 0
@@ -285,11 +314,14 @@ class Linker:
     def unresolved(self, also: Sequence[LinkMap] = ()) -> list[Unresolved]:
         """What is bound at start and defined nowhere, by object."""
         scope = [*self.maps, *also]
-        tables = [self.files.symbols(link_map, self.view) for link_map in scope]
+        tables = [self.files.symbols(link_map) for link_map in scope]
         every: set[bytes] = set()
         for table in tables:
             every.update(table.wanted)
-        for table in tables:
+        # The C library, which is last, has most of them; the program, which is first, seldom any.
+        for table in reversed(tables):
+            if not every:
+                break
             every = every - table.defined
         found: list[Unresolved] = []
         for link_map, table in zip(scope, tables) if every else ():
@@ -303,23 +335,15 @@ class Linker:
         """Of symbols by index, those that must be there before the program starts, in the order of the table."""
         indexes = sorted(candidates)
         if indexes and not (self.eager or self.around.bind_now or link_map.elf.dynamic.bind_now):
-            at_once = self.relocated(link_map).at_once
+            at_once = self.files.tables(link_map).relocated.at_once
             indexes = [index for index in indexes if index in at_once]
         return [os.fsdecode(candidates[index]) for index in indexes]
 
-    def relocated(self, link_map: LinkMap) -> Relocated:
-        with open_program(link_map.host(self.view)) as opened:
-            return read_relocated(opened.reader, link_map.elf)
-
     def _copies(self, main: LinkMap, others: Sequence[Symbols]) -> list[Unresolved]:
         """Data that the program takes over from a library is defined in both."""
-        copied = self.relocated(main).copied
-        if not copied:
-            return []
-        with open_program(main.host(self.view)) as opened:
-            names = read_names(opened.reader, main.elf, copied)
-        lost = [name for _ignored, name in sorted(names.items()) if not any(name in table.defined for table in others)]
-        return [Unresolved(main, [os.fsdecode(name) for name in lost])] if lost else []
+        copied = self.files.tables(main).copied
+        lost = [name for name in copied if not any(os.fsencode(name) in table.defined for table in others)]
+        return [Unresolved(main, lost)] if lost else []
 
     # What differs:
 

@@ -18,12 +18,10 @@ from typing import Iterable, Iterator, NamedTuple, Optional, Sequence
 from ._cpu import Cpu
 from ._elf import DF_1_NODEFLIB, DF_1_PIE, DT_RELR, LAYOUTS, PT_DYNAMIC, PT_LOAD, Elf, Header
 from ._elf_machines import EM_386, EM_ARM, EM_X86_64
-from ._elf_symbols import version_indexes
 from ._fsview import View
 from ._hints import library_fix, other_class_fix, symbol_fix, version_fix
 from ._ldcache import FLAGS, LdCache, Rules, read_cache
 from ._loader import File, Files, Interpreter, Library, Linker, LinkMap, Refused, Surroundings
-from ._program import open_program
 
 MAX_ABI_VERSION = 3
 RELR_MARK = "GLIBC_ABI_DT_RELR"
@@ -489,10 +487,9 @@ class GlibcLinker(Linker):
                     self.complain("version_missing", text, fix + "install that, or link to this one.")
 
     def _versioned_symbols(self, link_map: LinkMap, provider: LinkMap, versions: Sequence[int]) -> list[str]:
-        wanted = self.files.symbols(link_map, self.view).wanted
-        defined = self.files.symbols(provider, self.view).defined
-        with open_program(link_map.host(self.view)) as opened:
-            asked = version_indexes(opened.reader, link_map.elf, wanted.values())
+        wanted = self.files.symbols(link_map).wanted
+        defined = self.files.symbols(provider).defined
+        asked = self.files.tables(link_map).versions
         common = {wanted[name]: name for name in wanted if name in defined and asked.get(wanted[name]) in versions}
         return self.bound_now(link_map, common)
 
