@@ -21,6 +21,7 @@ from .outcome import CheckFailed, need
 OUTPUT_LIMIT = 65536
 _AFTER_EXIT = 0.05  # a child that lives on may hold the pipe open: what is not there by then is not waited for
 _POLL = 0.02
+_ENDING = 0.002  # its output is closed: the end is near
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def _finish(child: subprocess.Popen[bytes], name: str, deadline: Deadline) -> Fi
                 return Finished(rc, b"".join(chunks))
         if deadline.passed():
             raise CheckFailed("timeout", f"{name} did not end within {deadline.seconds:g} s and was killed")
-        _wait(output if open_still else None, min(_POLL, max(0.0, deadline.left())))
+        pause = _POLL if open_still else _ENDING
+        _wait(output if open_still else None, min(pause, max(0.0, deadline.left())))
 
 
 def _drain(descriptor: int, chunks: list[bytes]) -> bool:

@@ -76,12 +76,17 @@ def _kind(check: Check) -> Kind:
 def _persist(kind: Kind, probe: Probe) -> Attempt:
     """On a socket shared with another process, knock again until the wanted one answers."""
     pause = 0.001
+    other: Optional[CheckFailed] = None
     while True:
         try:
             return _every_family(kind, probe)
         except CheckFailed as failed:
+            # Time that ran out in the middle of yet another connection is no silence of the wanted process.
+            if other is not None and failed.reason == "timeout" and probe.process is None:
+                raise other from failed
             if failed.counts or failed.reason != "identity" or probe.deadline.left() <= pause:
                 raise
+            other = failed
         probe.deadline.pause(pause)
         pause = min(pause * 2, 0.05)
         probe.watch.reset()
@@ -97,7 +102,9 @@ def _every_family(kind: Kind, probe: Probe) -> Attempt:
         try:
             answer = kind(probe)
         except CheckFailed as failed:
-            raise CheckFailed(failed.reason, f"over IPv{family}: {failed}", failed.state, failed.counts) from failed
+            over = CheckFailed(failed.reason, f"over IPv{family}: {failed}", failed.state, failed.counts)
+            over.process = failed.process
+            raise over from failed
         made = answer if made is None or answer.state == WARN else made
     return need(made)
 
@@ -127,7 +134,6 @@ def run(check: Check, tries: Try = lambda session, end: attempt(session.check, e
 def _pause(until: float, end: Optional[float], judge: Judge) -> Optional[Verdict]:
     """Wait for the next attempt; a verdict when there is no time for one."""
     if end is not None and until >= end:
-        time.sleep(max(0.0, end - time.monotonic()) if judge.up else 0.0)
         return judge.out_of_time(time.monotonic())
     time.sleep(max(0.0, until - time.monotonic()))
     return None

@@ -6,13 +6,15 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._health import check, outcome, runner
+from ansible_collections.slipway.go.plugins.module_utils._health import check, outcome, runner, textfile
 from ansible_collections.slipway.go.plugins.modules import health_check
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
 
 DOCUMENTED = yaml.safe_load(health_check.DOCUMENTATION)["options"]
 RETURNED = yaml.safe_load(health_check.RETURN)
@@ -112,6 +114,20 @@ def test_a_mistake_is_refused_before_anything_is_tried(monkeypatch: Any) -> None
 def test_examples_are_valid() -> None:
     for task in yaml.safe_load(health_check.EXAMPLES):
         check.parse_checks(task["slipway.go.health_check"]["checks"])
+
+
+def test_the_guide_knows_every_reason_metric_and_case() -> None:
+    docs = Path(health_check.__file__).resolve().parents[2] / "docs"
+    guide = (docs / "health.md").read_text()
+    assert (
+        dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", guide.partition("closed list")[2], re.MULTILINE)) == outcome.REASONS
+    )
+    assert set(re.findall(r"`(slipway_\w+)`", guide)) == set(
+        re.findall(r'"(slipway_\w+)"', Path(textfile.__file__).read_text())
+    )
+    shown = re.findall(r"^\| ([^|]+) \| [^|]+ \| right, [^|]+ \|", (docs / "health-cases.md").read_text(), re.MULTILINE)
+    assert shown == [case.name for case in hostile.CASES]
+    assert f"The tests play {len(hostile.CASES)} cases" in guide
 
 
 @pytest.mark.parametrize("check_mode", [False, True])

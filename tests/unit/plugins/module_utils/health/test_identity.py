@@ -24,6 +24,9 @@ if mode == "reads-first":
 print("ready", flush=True)
 while True:
     conn, _ = listener.accept()
+    if mode == "silent":
+        conn.recv(1)
+        time.sleep(60)
     if mode == "closes":
         conn.close()
         continue
@@ -140,6 +143,37 @@ def test_on_a_shared_socket_the_other_one_counts_neither_for_nor_against(
     )
     assert (result.state, result.reason) == ("fail", "identity")
     assert len(result.attempts) > 1
+
+
+def test_time_that_runs_out_while_connecting_again_does_not_count_against_the_wanted_process(
+    services: tuple[Service, Service], listener: socket.socket, monkeypatch: Any
+) -> None:
+    from ansible_collections.slipway.go.plugins.module_utils._health import session
+
+    old, new = services
+    old.start(listener)
+    connect, turns = session.connect, []
+
+    def slower(endpoint: Any, family: str, deadline: Any, watch: Any) -> Any:
+        turns.append(1)
+        if len(turns) > 1:
+            time.sleep(max(0.0, deadline.left()))
+            deadline.require("connecting")
+        return connect(endpoint, family, deadline, watch)
+
+    monkeypatch.setattr(session, "connect", slower)
+    found = tried(listener, new.executable, identity={"shared": True}, timeout=0.3)
+    assert (found.reason, found.counts, found.pid) == ("identity", False, old.process.pid)
+
+
+def test_the_wanted_process_that_accepts_and_is_silent_counts_on_a_shared_socket(
+    services: tuple[Service, Service], listener: socket.socket
+) -> None:
+    old, new = services
+    old.start(listener)
+    new.start(listener, "silent")
+    states = {tried(listener, new.executable, identity={"shared": True}, timeout=0.2).reason for _turn in range(5)}
+    assert "timeout" in states
 
 
 def test_a_shared_socket_whose_wanted_process_comes_late(

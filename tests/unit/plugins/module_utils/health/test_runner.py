@@ -98,7 +98,7 @@ def test_the_deadline_ends_the_check_and_the_last_attempts_are_kept() -> None:
     assert (found["state"], found["reason"]) == ("fail", "refused")
     assert found["attempts"] > 5
     assert len(found["last_attempts"]) == 5
-    assert found["last_attempts"][-1]["reason"] == "refused"
+    assert found["last_attempts"][0]["reason"] == "refused"
     assert "not healthy within 0.5 s" in found["message"]
 
 
