@@ -34,7 +34,17 @@ BAD = {
     "version with spaces": ({"release_version": "1 2"}, "release_version '1 2' cannot name a release"),
     "service name systemd rejects": ({"service_name": "a b"}, "service_name 'a b' is not a usable service name"),
     "environment name": ({"release_environment": {"A B": 1}}, "environment variable name 'A B' is not valid"),
-    "listen": ({"service_listen": ["eighty"]}, "service_listen entry 'eighty'"),
+    "environment value": (
+        {"service_environment": {"A": "1\n2"}},
+        "the value of environment variable A has a line break",
+    ),
+    "root": ({"service_root": "/opt"}, 'service_root "/opt" is not a plain absolute path below another directory'),
+    "not static": ({"release_src": "/bin/ls", "release_require_static": True}, "release_require_static is set"),
+    "old Go": ({"release_min_go_version": "99.1"}, "Build with Go 99.1 or newer"),
+    "another main module": ({"release_main_module": "example.com/other"}, "its main module is"),
+    "no denylist": ({"release_denylist": "/nowhere"}, "release_denylist /nowhere is not readable"),
+    "listen as text": ({"service_listen": "7070"}, "is not a list of ports, addresses with a port, or socket paths"),
+    "listen": ({"service_listen": ["eighty"]}, "is not a list of ports, addresses with a port, or socket paths"),
     "health url": ({"release_health": {"url": "127.0.0.1:7070"}}, "url"),
     "keep": ({"release_keep": 1}, "release_keep is 1"),
 }
@@ -61,6 +71,24 @@ def test_refused_before_any_host_changes(fleet: Any, binaries: Path, case: str) 
 def test_wrong_architecture(fleet: Any, binaries: Path) -> None:
     values = variables(binaries, release_src=str(binaries / "shop-arm64"))
     assert_refused(fleet, values, "release_src is built for arm64, this host is")
+
+
+def test_an_interpreter_that_no_host_has(fleet: Any, binaries: Path, tmp_path: Path) -> None:
+    """A program built for another kind of system: refused with what is missing and why, and nobody ran it."""
+    program = tmp_path / "elsewhere"
+    program.write_bytes(Path("/bin/ls").read_bytes().replace(b"/ld-linux-x86-64.so.2", b"/ld-linux-x86-64.so.9"))
+    done = fleet.play("preflight", variables(binaries, release_src=str(program)))
+    assert done.code != 0
+    said = " ".join(done.output.split())
+    assert "HOST PROBLEM WHAT AND HOW TO FIX IT" in said
+    for host in fleet.hosts:
+        assert f"{host.name} interpreter_missing" in said
+
+
+def test_a_denied_module(fleet: Any, binaries: Path, tmp_path: Path) -> None:
+    denylist = tmp_path / "denied"
+    denylist.write_text("stdlib <v99.0 # every Go there is\n")
+    assert_refused(fleet, variables(binaries, release_denylist=str(denylist)), "every Go there is")
 
 
 def test_port_of_somebody_else(fleet: Any, binaries: Path) -> None:
