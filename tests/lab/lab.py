@@ -133,9 +133,9 @@ def inventory(hosts: list[Host], state: Path) -> dict[str, object]:
 
 def up(lab: str, count: int, suites: list[str]) -> Path:
     """Boot count hosts, the suites in turn, and return the path of their inventory."""
+    engine.start()
     state = folder(lab)
     state.mkdir(parents=True, exist_ok=True)
-    engine.start()
     key = make_key(state)
     plan = [(f"{lab}{n + 1}", suites[n % len(suites)]) for n in range(count)]
     for suite in dict.fromkeys(suites[:count]):
