@@ -18,6 +18,7 @@ from ._errors import SlipwayError
 from ._systemd import Systemd
 
 UNIT_ROOT = "/etc/systemd/system"
+PACKAGED = ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 VERIFY_TIMEOUT = 60.0
 _NAME = re.compile(r"[A-Za-z0-9:_.\\-]+@?\.(service|socket|timer|target|path|slice)")
 _EXEC = re.compile(r"^(Exec[A-Za-z]+=[-@:+!]*)(/\S+)", re.MULTILINE)
@@ -78,6 +79,17 @@ def validate_unit_name(name: str) -> None:
         )
 
 
+def refuse_taken(name: str, folders: Sequence[str] = PACKAGED) -> None:
+    """Raise when a package brings a unit of that name: ours would hide it."""
+    for folder in folders:
+        if os.path.lexists(os.path.join(folder, name)):
+            raise SlipwayError(
+                "unit_taken",
+                f"{name} belongs to a package of this host ({folder}).",
+                "choose another service_name",
+            )
+
+
 def is_enabled(name: str) -> bool:
     """Whether PID 1 starts the unit at boot; one that is not there is not enabled."""
     asked = subprocess.run(
@@ -96,6 +108,9 @@ def is_active(name: str) -> bool:
 def plan(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -> Plan:
     for name in [*(unit.name for unit in wanted), *absent]:
         validate_unit_name(name)
+    for unit in wanted:
+        if read(unit.name, root) is None:
+            refuse_taken(unit.name)
     changes = [Change(u.name, read(u.name, root), u.content) for u in wanted if read(u.name, root) != u.content]
     changes += [Change(name, read(name, root), None) for name in absent if read(name, root) is not None]
     switched = [(u, is_enabled(u.name)) for u in wanted if u.enabled is not None]

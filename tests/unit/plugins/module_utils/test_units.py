@@ -162,6 +162,14 @@ def test_only_a_program_that_is_not_there_yet_is_forgiven(line, expected):
     assert _units.stand_in(f"[Service]\n{line}\nType=exec\n") == f"[Service]\n{expected}\nType=exec\n"
 
 
+def test_a_unit_of_a_package_is_never_hidden(tmp_path):
+    (tmp_path / "cron.service").touch()
+    with pytest.raises(SlipwayError, match="belongs to a package") as caught:
+        _units.refuse_taken("cron.service", [str(tmp_path)])
+    assert "service_name" in caught.value.fix
+    _units.refuse_taken("shop.service", [str(tmp_path)])
+
+
 def planned(*units):
     return _units.Plan(units, [Change(unit.name, None, unit.content) for unit in units], [], [], [])
 
