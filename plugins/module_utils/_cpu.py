@@ -20,6 +20,8 @@ _AVX512_1 = frozenset(["avx512cd", "avx512bw", "avx512dq", "avx512vl"])
 
 
 class Cpu(NamedTuple):
+    """No features: nothing is known, as where /proc is not mounted, and nothing can be held against the processor."""
+
     vendor: str = ""
     features: frozenset[str] = frozenset()
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
 import sys
@@ -58,7 +57,7 @@ def read_host() -> Host:
         machine=name.machine,
         goarch=goarch,
         kernel=name.release,
-        page_size=mmap.PAGESIZE,
+        page_size=os.sysconf("SC_PAGE_SIZE"),
         cpu=read_cpu(),
         also=_also(goarch),
         bounding=_bounding(_read("/proc/self/status")),
@@ -83,8 +82,9 @@ def _also(goarch: Optional[str]) -> tuple[str, ...]:
     if goarch == "amd64":
         line = _read("/proc/cmdline")
         found = []
-        # The kernel has this setting only where it can run 32-bit programs at all.
-        if os.path.exists("/proc/sys/abi/vsyscall32") and not re.search(r"\bia32_emulation=(0|n|off|false)\b", line):
+        # The kernel has this setting only where it can run 32-bit programs at all. Without /proc it is not known.
+        can = os.path.exists("/proc/sys/abi/vsyscall32") or not os.path.exists("/proc/sys")
+        if can and not re.search(r"\bia32_emulation=(0|n|off|false)\b", line):
             found.append("386")
         if re.search(r"\bsyscall\.x32=(1|y|on)\b", line):
             found.append("amd64p32")

@@ -21,7 +21,7 @@ from ._loader_glibc import GlibcLinker
 from ._loader_musl import MuslLinker
 from ._policy import Denial, check_policy, parse_denylist
 from ._problems import Problem
-from ._profile import HostProfile, collect_host_profile, judge_artifact
+from ._profile import HostProfile, collect_host_profile, find_interpreters, judge_artifact
 from ._program import open_program
 from ._requirements import has_musl, interpreter_fix, machine_problem, needs
 from ._unit_context import Context
@@ -85,9 +85,11 @@ class Checker:
         libraries: list[Library] = []
         foreign = machine_problem(program.elf, self.host, program.start)
         problems = [] if foreign is None else [foreign]
-        problems += self._start_problems(program)
+        if not program.elf.is_library:
+            problems += self._start_problems(program)
         if foreign is None:
             problems += needs(program.elf, program.info, self.host)
+        if foreign is None or program.elf.is_library:
             linked = self._link(program)
             libraries = linked.libraries
             problems += linked.problems
@@ -182,21 +184,34 @@ class Checker:
 
     def _link(self, program: Program) -> _Linked:
         elf = program.elf
-        if elf.interpreter is None:
+        name = elf.interpreter or (self._loader_of_library(elf) if elf.is_library else None)
+        if name is None:
             return _Linked([], [])
-        unresolved = [Library(name, None) for name in elf.needed]
+        unresolved = [Library(needed, None) for needed in elf.needed]
         try:
-            interpreter = self._interpreter(program, elf.interpreter)
+            interpreter = self._interpreter(program, name)
         except ElfError as error:
             return _Linked(unresolved, [Problem(error.code, error.message, error.fix)])
         linker = self._linker(program, interpreter)
         if linker is None:
             if not elf.needed:
                 return _Linked([], [])
-            text = f"{program.label}: {elf.interpreter} is neither glibc's nor musl's loader"
+            text = f"{program.label}: {name} is neither glibc's nor musl's loader"
             return _Linked(unresolved, [Problem("loader_unknown", text, "Build with CGO_ENABLED=0.")])
         linked = linker.link(program.label, program.place.path, elf, program.tables)
         return _Linked(linked.libraries, linked.problems)
+
+    def _loader_of_library(self, elf: Elf) -> Optional[str]:
+        """A library does not say who loads it: the loader of this host for its architecture does."""
+        view = self.context.view
+        for name in find_interpreters(view):
+            try:
+                file = self.files.get(view.host(name), elf.header)
+            except OSError:
+                continue
+            if file.elf is not None and (identify(name, file, self.files).kind == "musl") == _for_musl(elf):
+                return name
+        return None
 
     def _linker(self, program: Program, interpreter: Interpreter) -> Optional[Linker]:
         around = self._surroundings(program)
@@ -270,6 +285,10 @@ class Checker:
 class _Linked(NamedTuple):
     libraries: list[Library]
     problems: list[Problem]
+
+
+def _for_musl(elf: Elf) -> bool:
+    return any(name == "libc.so" or name.startswith("libc.musl-") for name in elf.needed)
 
 
 def _has_flag(host: str, name: str) -> bool:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import posixpath
 import re
@@ -336,7 +335,7 @@ class GlibcLinker(Linker):
         if elf is None:
             raise Refused(_header_error(file), _code_of(file))
         loads = [segment for segment in elf.segments if segment.type == PT_LOAD]
-        page = mmap.PAGESIZE
+        page = os.sysconf("SC_PAGE_SIZE")
         if any((segment.vaddr - segment.offset) % page for segment in loads):
             raise Refused("ELF load command address/offset not page-aligned")
         if not loads:
@@ -469,7 +468,8 @@ class GlibcLinker(Linker):
             self._check_versions(link_map)
             self._check_relr(link_map)
             self._check_isa(link_map)
-        if not self.missing and not self.problems:
+        # Symbols that a library lacks may come from whatever loads it.
+        if not self.missing and not self.problems and not self.maps[0].elf.is_library:
             self._check_unversioned()
             self._check_symbols()
 
@@ -527,7 +527,7 @@ class GlibcLinker(Linker):
         if self.want.machine != EM_X86_64 or link_map is self.rtld or not self.traits.hwcaps:
             return
         level = needed.bit_length()
-        if needed and level > self.cpu.x86_level:
+        if needed and self.cpu.features and level > max(self.cpu.x86_level, 1):
             text = f"{link_map.label}: CPU ISA level is lower than required"
             fix = f"Needs x86-64-v{level}, this processor is x86-64-v{self.cpu.x86_level}: build for that."
             self.complain("cpu_level", text, fix)

@@ -140,7 +140,7 @@ class MuslLinker(Linker):
 
     def finish(self) -> None:
         file = self.interpreter.file
-        if self.missing or self.problems or file.elf is None:
+        if self.missing or self.problems or file.elf is None or self.maps[0].elf.is_library:
             return
         own = LinkMap(self.interpreter.name, self.interpreter.name, file.elf, file, None)
         for link_map, names in self.unresolved([own]):

@@ -111,13 +111,14 @@ def _emulated(binfmts: tuple[Binfmt, ...]) -> list[str]:
 
 def _libcs(view: View, host: Host) -> list[Libc]:
     files = Files()
-    found: list[Libc] = []
-    for pattern in INTERPRETERS:
-        for path in sorted(glob.glob(view.root.rstrip("/") + pattern)):
-            libc = _libc(view, host, files, view.inside(path))
-            if libc is not None:
-                found.append(libc)
-    return found
+    found = [_libc(view, host, files, name) for name in find_interpreters(view)]
+    return [libc for libc in found if libc is not None]
+
+
+def find_interpreters(view: View) -> list[str]:
+    """The loaders where ABIs put them, by the names that programs use."""
+    root = view.root.rstrip("/")
+    return [view.inside(path) for pattern in INTERPRETERS for path in sorted(glob.glob(root + pattern))]
 
 
 def _libc(view: View, host: Host, files: Files, name: str) -> Optional[Libc]:

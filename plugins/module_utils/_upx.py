@@ -11,9 +11,13 @@ is asked for.
 
 from __future__ import annotations
 
-import lzma
 import struct
 from typing import NamedTuple, Optional
+
+try:
+    import lzma
+except ImportError:  # python3-minimal
+    lzma = None  # type: ignore[assignment]
 
 from ._elf import LAYOUTS, PT_LOAD, Elf, ElfError, Reader, Segment
 
@@ -159,7 +163,7 @@ class _Decoder:
         if len(self.out) < end:
             try:
                 self.extend(end)
-            except (IndexError, lzma.LZMAError, EOFError) as error:
+            except (IndexError, EOFError) as error:
                 raise _damaged(self.path, "a block is damaged") from error
         if len(self.out) < end:
             raise _damaged(self.path, "a block ends too early")
@@ -182,6 +186,8 @@ class _Lzma(_Decoder):
 
     def __init__(self, path: str, outer: Reader, block: Block) -> None:
         super().__init__(path, block)
+        if lzma is None:
+            raise _damaged(path, "this host's Python has no lzma module")
         if block.size > MAX_FAST or block.packed < 3:
             raise _damaged(path, f"a block of {block.size} bytes is too large")
         data = outer.read(block.at, block.packed)
@@ -195,7 +201,10 @@ class _Lzma(_Decoder):
 
     def extend(self, end: int) -> None:
         while len(self.out) < end:
-            piece = self._stream.decompress(self._data, max(end - len(self.out), 65536))
+            try:
+                piece = self._stream.decompress(self._data, max(end - len(self.out), 65536))
+            except lzma.LZMAError as error:
+                raise _damaged(self.path, "a block is damaged") from error
             self._data = b""
             if not piece:
                 return

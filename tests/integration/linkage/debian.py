@@ -77,7 +77,7 @@ def root(suite: str) -> Path:
     if not (target / ".done").exists():
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        include = "python3-minimal,gcc,libc6-dev,libc6-i386,musl,openssl,perl,git,curl"
+        include = "python3-minimal,gcc,git,curl,openssl,perl"
         subprocess.run(
             ["debootstrap", "--variant=minbase", f"--include={include}", suite, str(target), MIRROR],
             check=True,

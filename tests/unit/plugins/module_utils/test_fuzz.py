@@ -34,10 +34,11 @@ from ansible_collections.slipway.go.tests.unit.plugins.module_utils.fake_root im
     Root,
 )
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.test_gobuildinfo import TEXT, inline
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("SLIPWAY_FUZZ_EXAMPLES", "5000"))
+ROUND = 2000
 MAX_SECONDS = 5.0
 MAX_MEMORY = 100 << 20
 SMALL = (0, 1, 2, 3, 4, 5, 6, 7, 8, 14, 15, 16, 24, 29, 30, 56, 64, 127, 255, 4096, 65535)
@@ -166,28 +167,24 @@ def memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def effort(examples: int):
-    return settings(
-        max_examples=max(examples, 1),
-        deadline=None,
-        database=None,
-        derandomize="SLIPWAY_FUZZ_EXAMPLES" not in os.environ,
-        suppress_health_check=list(HealthCheck),
-    )
+def fuzz(examples: int, function, *strategies) -> None:
+    """In rounds, because Hypothesis remembers what it tried; each round with a seed of its own."""
+    for number, start in enumerate(range(0, examples, ROUND)):
+        count = min(ROUND, examples - start)
+        quiet = settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        seed(number)(quiet(given(*strategies)(function)))()
 
 
 def test_damaged_programs(target):
     before = memory()
     seen = 0
 
-    @effort(EXAMPLES * 8 // 10)
-    @given(st.integers(0, len(target.seeds) - 1), CHANGES)
-    def run(seed, changes):
+    def run(which, changes):
         nonlocal seen
         seen += 1
-        target.attack(apply(target.seeds[seed], changes), "app")
+        target.attack(apply(target.seeds[which], changes), "app")
 
-    run()
+    fuzz(EXAMPLES * 8 // 10, run, st.integers(0, len(target.seeds) - 1), CHANGES)
     print(f"{seen} programs, slowest {target.slow:.3f} s, {(memory() - before) >> 20} MiB more")
     assert target.slow < MAX_SECONDS
     assert memory() - before < MAX_MEMORY
@@ -201,15 +198,13 @@ def test_damaged_libraries_and_loaders(target):
         for place in ("usr/lib/libx.so", "lib/x86_64-linux-gnu/libc.so.6", GLIBC[1:])
     }
 
-    @effort(EXAMPLES // 10)
-    @given(st.sampled_from(sorted(parts)), CHANGES)
     def run(place, changes):
         try:
             target.attack(apply(parts[place], changes), place)
         finally:
             (target.root.path / place).write_bytes(parts[place])
 
-    run()
+    fuzz(EXAMPLES // 10, run, st.sampled_from(sorted(parts)), CHANGES)
     assert target.slow < MAX_SECONDS
 
 
@@ -217,11 +212,9 @@ def test_damaged_caches():
     entries = [("liba.so.1", "/v2/liba.so.1", ldcache.X86, "x86-64-v2"), *ldcache.PLAIN]
     whole = ldcache.build(entries, ["x86-64-v2"])
 
-    @effort(EXAMPLES // 10)
-    @given(CHANGES)
     def run(changes):
         cache = _ldcache.LdCache(apply(whole, changes), "little")
         for name in ("liba.so.1", "libz.so.100", "none"):
             cache.lookup(name, ldcache.rules(["x86-64-v2"]))
 
-    run()
+    fuzz(EXAMPLES // 10, run, CHANGES)

@@ -9,7 +9,7 @@ import os
 import struct
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _host, _linkage, _requirements
+from ansible_collections.slipway.go.plugins.module_utils import _host, _linkage, _policy, _requirements
 from ansible_collections.slipway.go.plugins.module_utils._cpu import parse_cpuinfo
 from ansible_collections.slipway.go.plugins.module_utils._elf import read_elf
 from ansible_collections.slipway.go.plugins.module_utils._gobuildinfo import BuildInfo
@@ -374,3 +374,13 @@ def test_every_code_is_described():
                 text += file.read()
     for code in CODES:
         assert f'"{code}"' in text, f"{code} is described but never used"
+
+
+def test_the_guide_says_what_every_code_means():
+    guide = os.path.join(os.path.dirname(__file__), "../../../../docs/will-it-run-there.md")
+    with open(guide, encoding="utf-8") as file:
+        text = file.read()
+    for code in CODES:
+        assert f"| `{code}` | " in text
+    for code in [*_policy.CODES, "unit_not_found", "unit_unreadable", "unit_masked", "denylist_syntax"]:
+        assert f"`{code}`" in text

@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
+import os
+import struct
+
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils import _loader_glibc
+from ansible_collections.slipway.go.plugins.module_utils._cpu import Cpu
 from ansible_collections.slipway.go.plugins.module_utils._unit_context import Credentials
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import EXEC, REL, Symbol
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.fake_root import (
@@ -201,7 +205,7 @@ def test_a_directory_with_the_name_of_a_library(root):
 
 def test_loaded_is_loaded_by_name_soname_path_and_inode(root):
     root.lib("/p/libx.so.1")
-    (root.path / "p/libx.so").hardlink_to(root.path / "p/libx.so.1")
+    os.link(root.path / "p/libx.so.1", root.path / "p/libx.so")
     root.lib("/p/other.so", soname="libreal.so")
     root.app("/p/libx.so.1", "libx.so.1", "libx.so", "/p/other.so", "libreal.so", "linux-vdso.so.1", rpath="/p")
     assert root.codes() == []
@@ -296,3 +300,13 @@ def test_traits_of_other_distributions():
     assert nix.cache == "/nix/store/x-glibc/etc/ld.so.cache"
     assert _loader_glibc.read_traits(b"", 64).system == ("/lib64/", "/usr/lib64/")
     assert _loader_glibc.read_traits(b"", 32).system == ("/lib/", "/usr/lib/")
+
+
+def test_processor_levels_in_notes(root):
+    note = [("GNU", 5, struct.pack("<IIII", 0xC0008002, 4, 0b100, 0))]
+    root.app("libc.so.6", notes=note)
+    problem = root.check(host=host(cpu=cpu(2)))["problems"][0]
+    assert (problem["code"], problem["message"]) == ("cpu_level", "/app: CPU ISA level is lower than required")
+    assert problem["fix"] == "Needs x86-64-v3, this processor is x86-64-v2: build for that."
+    assert root.codes(host=host(cpu=cpu(3))) == []
+    assert root.codes(host=host(cpu=Cpu())) == []  # /proc is not mounted: nothing is known
