@@ -76,17 +76,17 @@ def _kind(check: Check) -> Kind:
 def _persist(kind: Kind, probe: Probe) -> Attempt:
     """On a socket shared with another process, knock again until the wanted one answers."""
     pause = 0.001
-    other: Optional[CheckFailed] = None
+    met: list[CheckFailed] = []
     while True:
         try:
             return _every_family(kind, probe)
         except CheckFailed as failed:
             # Time that ran out in the middle of yet another connection is no silence of the wanted process.
-            if other is not None and failed.reason == "timeout" and probe.process is None:
-                raise other from failed
+            if met and failed.reason == "timeout" and probe.process is None:
+                raise met[0] from failed
             if failed.counts or failed.reason != "identity" or probe.deadline.left() <= pause:
                 raise
-            other = failed
+            met = [failed]
         probe.deadline.pause(pause)
         pause = min(pause * 2, 0.05)
         probe.watch.reset()

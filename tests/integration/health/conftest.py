@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -42,13 +44,16 @@ def start(root: Path, tmp_path: Path) -> Iterator[Start]:
 
     def run(argv: list[str], **options: Any) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "LD_LIBRARY_PATH": libraries, "HOME": str(tmp_path), **options.pop("env", {})}
+        options["start_new_session"] = True
         with open(tmp_path / f"{Path(argv[0]).name}.{len(running)}.log", "wb") as log:
             running.append(subprocess.Popen(argv, env=environment, stdout=log, stderr=log, cwd=tmp_path, **options))
         return running[-1]
 
     yield run
     for process in running:
-        process.kill()
+        # Workers outlive a master that is killed: end the whole group.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
