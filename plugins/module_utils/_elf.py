@@ -21,6 +21,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, Optional
 
 from ._elf_machines import goarch_of, goos_of, host_goarch, machine_name_of
 from ._errors import SlipwayError
+from ._text import printable
 
 __all__ = ["Elf", "ElfError", "Reader", "Section", "Segment", "VersionNeed", "host_goarch", "parse_elf", "read_elf"]
 
@@ -58,6 +59,9 @@ class ElfError(SlipwayError):
 
     Codes: not_found, unreadable, not_regular, empty, not_elf, truncated, malformed, too_large_table.
     """
+
+    def __init__(self, code: str, message: str, fix: str = "") -> None:
+        super().__init__(code, printable(message), printable(fix))
 
 
 class Segment(NamedTuple):

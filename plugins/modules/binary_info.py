@@ -258,18 +258,19 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _door
 from ..module_utils._binary import read_binary
 from ..module_utils._sbom import cyclonedx
+from ..module_utils._text import printable
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     path = module.params["path"]
     wants_sbom = module.params["sbom"]
     binary = read_binary(path, checksum=module.params["checksum"] or wants_sbom)
-    result: dict[str, Any] = {"changed": False, "binary": binary.facts}
+    result: dict[str, Any] = {"changed": False, "binary": printable(binary.facts)}
     if wants_sbom:
         facts = binary.facts
         result["sbom"] = None
         if binary.info is not None:
-            result["sbom"] = cyclonedx(binary.info, os.path.basename(path), facts["sha256"], facts["size"])
+            result["sbom"] = cyclonedx(binary.info, printable(os.path.basename(path)), facts["sha256"], facts["size"])
     return result
 
 

@@ -153,13 +153,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _door
 from ..module_utils._host import read_host
 from ..module_utils._linkage import Checker
+from ..module_utils._text import printable
 from ..module_utils._unit_context import own_context, unit_context
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     unit = module.params["unit"]
     checker = Checker(read_host(), unit_context(unit) if unit else own_context())
-    return {"changed": False, "binaries": [checker.check(path).as_dict() for path in module.params["path"]]}
+    binaries = [checker.check(path).as_dict() for path in module.params["path"]]
+    return {"changed": False, "binaries": printable(binaries)}
 
 
 def main() -> None:
