@@ -10,8 +10,10 @@ Formats: proc(5), /proc/net/tcp (state 0A is LISTEN) and /proc/net/unix (flag 0x
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import re
+import sys
 from typing import Iterable, Optional
 
 from ._errors import SlipwayError
@@ -61,6 +63,33 @@ def parse_tcp_listeners(text: str) -> dict[str, int]:
     return found
 
 
+def parse_tcp_addresses(text: str) -> dict[str, str]:
+    """Map the inode of each listening socket in a /proc/net/tcp or tcp6 table to the address it is bound to."""
+    found = {}
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 9 and fields[3] == _TCP_LISTEN:
+            words = bytes.fromhex(fields[1].partition(":")[0])
+            # The kernel prints each 32-bit word in its own byte order.
+            order = [
+                words[i : i + 4] if sys.byteorder == "big" else words[i : i + 4][::-1] for i in range(0, len(words), 4)
+            ]
+            found[fields[9]] = str(ipaddress.ip_address(b"".join(order)))
+    return found
+
+
+def overlaps(listen: str, bound: Optional[str]) -> bool:
+    """Whether a ListenStream= value would meet a socket bound to that address; when in doubt, yes."""
+    host = str(listen).strip().rpartition(":")[0].strip("[]")
+    if not host or bound is None:
+        return True
+    try:
+        wanted, taken = ipaddress.ip_address(host), ipaddress.ip_address(bound)
+    except ValueError:
+        return True
+    return wanted == taken or wanted.is_unspecified or taken.is_unspecified
+
+
 def parse_unix_listeners(text: str) -> set[str]:
     """The inodes of listening sockets in /proc/net/unix."""
     rows = [line.split() for line in text.splitlines()[1:]]
@@ -75,6 +104,10 @@ def _read(path: str) -> str:
 
 def tcp_listeners() -> dict[str, int]:
     return {**parse_tcp_listeners(_read("/proc/net/tcp")), **parse_tcp_listeners(_read("/proc/net/tcp6"))}
+
+
+def tcp_addresses() -> dict[str, str]:
+    return {**parse_tcp_addresses(_read("/proc/net/tcp")), **parse_tcp_addresses(_read("/proc/net/tcp6"))}
 
 
 def listening_inodes() -> set[str]:

@@ -73,7 +73,9 @@ def check_ports(name: str, listen: list[str], own_socket_ports: set[int]) -> Non
     listeners = _sockets.tcp_listeners()
     for entry in listen:
         port = _sockets.tcp_port(entry)
-        inodes = {inode for inode, used in listeners.items() if used == port}
+        same = {inode for inode, used in listeners.items() if used == port}
+        addresses = _sockets.tcp_addresses() if same else {}
+        inodes = {inode for inode in same if _sockets.overlaps(entry, addresses.get(inode))}
         if not inodes:
             continue
         holders = _sockets.holders(inodes)
