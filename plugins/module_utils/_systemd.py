@@ -125,6 +125,16 @@ class Systemd:
                 )
             time.sleep(POLL)
 
+    def end(self, unit: str, timeout: float, margin: float) -> None:
+        """Stop and wait; what does not end in time is killed."""
+        try:
+            self.stop(unit, timeout)
+        except SlipwayError as error:
+            if error.code != "command_timeout":
+                raise
+            self.call("kill", "--signal=KILL", unit, check=False)
+            self.stop(unit, margin)
+
     def socket_ports(self, unit: str) -> set[int]:
         """The TCP ports an active socket unit listens on."""
         shown = self.call("show", "--property=ActiveState,Listen", unit)

@@ -138,7 +138,7 @@ class Swap:
 
     def _start_candidate(self) -> None:
         unit = self._layout.instance(self._txn.to)
-        install_units(self._layout, self._systemd, self._txn.to)
+        install_units(self._layout, self._systemd, stage.unit_copies(self._layout, self._txn.to))
         if self._txn.strategy == "socket":
             open_socket(self._layout, self._systemd, self._txn.source, self._txn.to)
         self._systemd.call("reset-failed", unit, check=False)
@@ -155,17 +155,8 @@ class Swap:
         self._down_since = time.monotonic() if self._txn.strategy == "restart" and self._txn.source else None
         for unit in self._systemd.active_instances(self._layout.name):
             if unit != self._layout.instance(self._txn.to):
-                self._stop(unit)
-
-    def _stop(self, unit: str) -> None:
-        """A release that does not end is killed: that must not undo the one that serves."""
-        try:
-            self._systemd.stop(unit, self._settings.drain_timeout + STOP_MARGIN)
-        except SlipwayError as error:
-            if error.code != "command_timeout":
-                raise
-            self._systemd.call("kill", "--signal=KILL", unit, check=False)
-            self._systemd.stop(unit, STOP_MARGIN)
+                # One that does not end is killed: that must not undo the one that serves.
+                self._systemd.end(unit, self._settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
 
     def _soak(self) -> None:
         self._gate.soak(self._gate.serving(self._txn.to), self._started, self._settings.soak_time)
@@ -233,11 +224,22 @@ def source_strategy(layout: Layout, transaction: Transaction) -> Optional[str]:
     return str(layout.manifest(transaction.source).get("strategy", transaction.strategy))
 
 
-def install_units(layout: Layout, systemd: Systemd, release_id: str) -> None:
-    """Put the units in place that the release was staged with: its sandbox goes and comes back with it."""
-    changed = [unit for unit in stage.unit_copies(layout, release_id) if _files.replace_if_different(*unit)]
-    if changed:
+def install_units(layout: Layout, systemd: Systemd, units: dict[str, str]) -> None:
+    """Have these units in place and no others: the sandbox of a release comes back with it.
+
+    In an order in which a reboot at any moment meets units that work together.
+    """
+    surplus = [unit for unit in layout.own_units if units and unit not in units and os.path.exists(unit)]
+    if surplus:  # a socket that is still enabled would have the port at the next boot
+        systemd.call("disable", "--quiet", "--now", *map(os.path.basename, surplus), check=False)
+    came_back = layout.socket_unit in units and not os.path.exists(layout.socket_unit)
+    changed = [unit for unit, content in units.items() if _files.replace_if_different(unit, content)]
+    for unit in surplus:
+        os.unlink(unit)
+    if surplus or changed:
         systemd.call("daemon-reload")
+    if came_back:
+        systemd.call("enable", "--quiet", os.path.basename(layout.socket_unit))
 
 
 def open_socket(layout: Layout, systemd: Systemd, before: Optional[str], after: str) -> None:
@@ -333,22 +335,20 @@ def _return_to(
     candidate = layout.instance(transaction.to)
     stop_timeout = settings.drain_timeout + STOP_MARGIN
     before = source_strategy(layout, transaction)
-    if before != "socket" or transaction.phase in (INTENT, OVERLAP):
+    if "restart" in (before, transaction.strategy) or transaction.phase in (INTENT, OVERLAP):
         with contextlib.suppress(SlipwayError):  # a candidate that does not end must not keep `source` from coming
-            systemd.stop(candidate, stop_timeout)
-    if before != "socket" and transaction.strategy == "socket":
-        systemd.call("stop", f"{layout.name}.socket", check=False)
+            systemd.end(candidate, stop_timeout, STOP_MARGIN)
     unhealthy = _bring_back(settings, layout, systemd, transaction, source)
     for unit in (candidate, *systemd.active_instances(layout.name)):
         if unit != layout.instance(source):
-            systemd.stop(unit, stop_timeout)
+            systemd.end(unit, stop_timeout, STOP_MARGIN)
     _point_back(layout, source)
     return unhealthy
 
 
 def _forget_first(settings: Settings, layout: Layout, systemd: Systemd, transaction: Transaction) -> None:
     """Leave the host as if nothing had been."""
-    systemd.stop(layout.instance(transaction.to), settings.drain_timeout + STOP_MARGIN)
+    systemd.end(layout.instance(transaction.to), settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
     if transaction.strategy == "socket":
         systemd.call("stop", f"{layout.name}.socket", check=False)
     for path in (layout.current, layout.boot_file):
@@ -361,14 +361,29 @@ def _bring_back(
     """Have `source` run in its own units, on the socket that is open now; return what speaks against its health."""
     unit = layout.instance(source)
     strategy = str(source_strategy(layout, transaction))
-    install_units(layout, systemd, source)
+    drain = (settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
+    state = systemd.show(unit)
+    if strategy != "socket":
+        if state.up and shares_socket(state.main_pid):
+            systemd.end(unit, *drain)  # a reboot has started it in the units of a release that takes the socket
+        systemd.call("stop", f"{layout.name}.socket", check=False)
+    other_units = None
+    try:
+        install_units(layout, systemd, stage.unit_copies(layout, source))
+    except (OSError, SlipwayError) as error:  # better in the units of another release than not at all
+        other_units = SlipwayError("units_not_restored", f"{source} is back, but not its units: {cause(error)[0]}")
     if strategy == "socket":
-        open_socket(layout, systemd, transaction.to, source)
+        try:
+            open_socket(layout, systemd, transaction.to, source)
+        except SlipwayError:
+            if not (state.up and shares_socket(state.main_pid)):
+                systemd.end(unit, *drain)  # or it was started in the units of one that has the port itself
+                open_socket(layout, systemd, transaction.to, source)
     state = systemd.show(unit)
     if state.up:
         if strategy != "socket" or not _cut_off(layout, systemd, state):
-            return None
-        systemd.stop(unit, settings.drain_timeout + STOP_MARGIN)
+            return other_units
+        systemd.end(unit, *drain)
     systemd.call("reset-failed", unit, check=False)
     systemd.start(unit)
     started = systemd.wait_active(unit, settings.start_timeout)
@@ -377,7 +392,7 @@ def _bring_back(
         gate.wait_healthy(gate.serving(source), started)
     except SlipwayError as error:
         return error
-    return None
+    return other_units
 
 
 def _cut_off(layout: Layout, systemd: Systemd, state: UnitState) -> bool:
@@ -397,7 +412,7 @@ def _point_back(layout: Layout, source: str) -> None:
 def adopt(settings: Settings, layout: Layout, store: Store, systemd: Systemd, transaction: Transaction) -> None:
     """Keep the transaction's `to` where `source` could not be brought back; it must prove itself like any other."""
     unit = layout.instance(transaction.to)
-    install_units(layout, systemd, transaction.to)
+    install_units(layout, systemd, stage.unit_copies(layout, transaction.to))
     if transaction.strategy == "socket":
         systemd.start_and_wait(f"{layout.name}.socket")
     systemd.call("reset-failed", unit, check=False)
@@ -434,7 +449,9 @@ class Engine:
         The action is "upload", and nothing has happened, when the host needs the artefact and has not got it.
         """
         with self._store.locked(self._settings.lock_timeout):
+            fresh = stage.installed_units(self._layout)
             self._recover()
+            install_units(self._layout, self._systemd, fresh)  # a recovery may have brought back others
             content = stage.content(spec, self._layout)
             wanted = content.release_id()
             if self._serves(wanted):
@@ -469,7 +486,9 @@ class Engine:
             if target is None:
                 return Outcome(False, self._layout.current_id(), None, "none")
             strategy = str(self._layout.manifest(target).get("strategy", "restart"))
-            if strategy == "socket" and not os.path.exists(self._layout.socket_unit):
+            units = stage.unit_copies(self._layout, target)
+            missing = [u for u in (self._layout.socket_unit, self._layout.guard_unit) if u not in units]
+            if strategy == "socket" and not all(map(os.path.exists, missing)):
                 raise SlipwayError(
                     "units_missing",
                     f"{target} was released with the strategy socket, whose units are no longer on this host.",

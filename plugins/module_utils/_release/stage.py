@@ -53,8 +53,7 @@ def _text(path: str) -> str:
 
 
 def _unit_digests(layout: Layout) -> dict[str, str]:
-    units = (layout.template_unit, layout.socket_unit)
-    return {os.path.basename(u): _files.sha256_file(u) for u in units if os.path.isfile(u)}
+    return {os.path.basename(u): _files.sha256_file(u) for u in layout.own_units if os.path.isfile(u)}
 
 
 def content(spec: Spec, layout: Layout) -> Content:
@@ -67,12 +66,16 @@ def content(spec: Spec, layout: Layout) -> Content:
     return Content(spec.version, spec.artefact.sha256, shared + own, config, _unit_digests(layout))
 
 
-def unit_copies(layout: Layout, release_id: str) -> list[tuple[str, str]]:
-    """(where it belongs, its content) of each unit the release was staged with."""
+def unit_copies(layout: Layout, release_id: str) -> dict[str, str]:
+    """The units the release was staged with: where each belongs, and its content."""
     folder = os.path.join(layout.release(release_id), "units")
-    units = (layout.template_unit, layout.socket_unit)
-    copies = [(unit, os.path.join(folder, os.path.basename(unit))) for unit in units]
-    return [(unit, _text(copy)) for unit, copy in copies if os.path.isfile(copy)]
+    copies = {unit: os.path.join(folder, os.path.basename(unit)) for unit in layout.own_units}
+    return {unit: _text(copy) for unit, copy in copies.items() if os.path.isfile(copy)}
+
+
+def installed_units(layout: Layout) -> dict[str, str]:
+    """The same of the units that are in place."""
+    return {unit: _text(unit) for unit in layout.own_units if os.path.isfile(unit)}
 
 
 def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
@@ -148,7 +151,7 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
         _files.copy_hashed(source, copy, 0o640, gid)
     units = os.path.join(folder, "units")
     _files.make_directory(units, 0o750, gid)
-    for unit in (layout.template_unit, layout.socket_unit):
+    for unit in layout.own_units:
         if os.path.isfile(unit):
             _files.copy_hashed(unit, os.path.join(units, os.path.basename(unit)), 0o640, gid)
     manifest = {

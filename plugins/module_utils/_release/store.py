@@ -71,6 +71,15 @@ class Layout:
     def socket_unit(self) -> str:
         return os.path.join(self.unit_root, f"{self.name}.socket")
 
+    @property
+    def guard_unit(self) -> str:
+        return os.path.join(self.unit_root, f"{self.name}-guard.service")
+
+    @property
+    def own_units(self) -> tuple[str, ...]:
+        """The units that a release is staged with, and that come back with it; each needs those before it."""
+        return (self.guard_unit, self.socket_unit, self.template_unit)
+
     def release(self, release_id: str) -> str:
         return os.path.join(self.releases, release_id)
 

@@ -213,7 +213,7 @@ def test_when_the_current_release_is_dead_and_stays_so_the_one_before_serves_als
     error = fails(lambda: host.release("v2"), "rolled_back")
     assert error.details["current"] == first
     assert host.settled() == first
-    host.systemd.reboot()
+    host.reboot()
     assert host.settled() == first
 
 
@@ -269,10 +269,11 @@ def test_a_dead_only_release_that_fails_again_is_still_what_the_next_boot_starts
     """Its database may be back by then."""
     first = host.release("v1").current
     host.systemd.die(first)
-    fails(lambda: host.release("v1"), "not_proven")
+    error = fails(lambda: host.release("v1"), "not_proven")
+    assert error.details["current"] == first
     assert (host.layout.current_id(), host.layout.last_good_id(), host.boot_id()) == (first, first, first)
     host.behave("v1").boots = True
-    host.systemd.reboot()
+    host.reboot()
     assert host.settled() == first
 
 
@@ -486,6 +487,54 @@ def test_after_a_bad_release_with_a_changed_socket_the_old_one_serves_on_the_soc
     sockets.behaviours["v2"] = Behaviour(healthy=False)
     fails(lambda: sockets.release("v2"), "rolled_back")
     assert sockets.settled() == good
+
+
+SWITCHES = [("restart", "socket"), ("socket", "restart")]
+
+
+@pytest.mark.parametrize(("before", "after"), SWITCHES)
+def test_the_strategy_may_change_and_change_back(tmp_path, monkeypatch, before, after):
+    host = Host(str(tmp_path), before).install(monkeypatch)
+    first = host.release("v1").current
+    host.switch(after)
+    second = host.release("v2")
+    assert host.settled() == second.current
+    host.reboot()
+    assert host.settled() == second.current
+    assert host.rollback().current == first
+    assert host.settled() == first
+    host.reboot()
+    assert host.settled() == first
+    host.switch(before)
+    host.release("v3")
+    assert host.settled() == host.id_of("v3")
+
+
+@pytest.mark.parametrize("what", BAD)
+@pytest.mark.parametrize(("before", "after"), SWITCHES)
+def test_a_bad_release_with_another_strategy_is_undone(tmp_path, monkeypatch, before, after, what):
+    host = Host(str(tmp_path), before).install(monkeypatch)
+    first = host.release("v1").current
+    host.switch(after)
+    host.behaviours["v2"] = replace(BAD[what][0])
+    fails(lambda: host.release("v2"), "rolled_back")
+    assert host.settled() == first
+    host.reboot()
+    assert host.settled() == first
+
+
+def test_a_release_comes_back_in_the_units_it_was_released_with(host):
+    host.write_unit("old sandbox", "shop@.service")
+    first = host.release("v1").current
+    host.write_unit("new sandbox", "shop@.service")
+    host.release("v2")
+    assert "new sandbox" in host.systemd.loaded["shop@.service"]
+    assert host.rollback().current == first
+    assert "old sandbox" in host.systemd.loaded["shop@.service"]
+    host.behaviours["v3"] = Behaviour(healthy=False)
+    host.write_unit("newer sandbox", "shop@.service")
+    fails(lambda: host.release("v3"), "rolled_back")
+    assert "old sandbox" in host.systemd.loaded["shop@.service"]
 
 
 def test_leftover_instances_are_stopped(host):

@@ -105,6 +105,7 @@ class Months(RuleBasedStateMachine):
         known = self.host.behaviours.get(version)
         if known is None:
             self.host.behaviours[version] = replace(behaviour)
+        self.host.apply_role()
         ended = self.run(lambda: self.host.release(version, force=force), faults)
         if ended == "ok":
             self.settled(version)
@@ -133,7 +134,7 @@ class Months(RuleBasedStateMachine):
     def reboot(self):
         good = self.host.layout.last_good_id()
         in_flight = os.path.exists(os.path.join(self.host.layout.state, "state.json"))
-        self.host.systemd.reboot()
+        self.host.reboot()
         if good and not in_flight and self.healthy(good):
             assert self.host.systemd.serving() == [good]
 
@@ -152,6 +153,10 @@ class Months(RuleBasedStateMachine):
         """The database is back."""
         self.host.behave(version).__dict__.update(GOOD.__dict__)
 
+    @rule(strategy=st.sampled_from(["socket", "restart"]))
+    def switch(self, strategy):
+        self.host.switch(strategy)
+
     @rule(number=st.integers(0, 2))
     def change_unit(self, number):
         self.host.write_unit(f"edition {number}")
@@ -161,6 +166,7 @@ class Months(RuleBasedStateMachine):
         """Whatever has been: the next good release finds its way."""
         self.fresh += 1
         version = f"w{self.fresh}"
+        self.host.apply_role()
         assert self.run(lambda: self.host.release(version), faults) == "ok"
         self.settled(version)
         assert self.host.leftovers() == []

@@ -66,7 +66,7 @@ def test_everything_is_there(host):
     assert stage.is_staged(host.layout, release_id, stage.content(host.spec("v1"), host.layout))
     manifest = host.layout.manifest(release_id)
     assert (manifest["strategy"], manifest["sha256"]) == ("socket", host.artefact("v1").sha256)
-    assert set(manifest["units"]) == {"shop@.service", "shop.socket"}
+    assert set(manifest["units"]) == {"shop@.service", "shop.socket", "shop-guard.service"}
     assert set(manifest["config"]) == {"shop.toml"}
 
 
@@ -84,6 +84,7 @@ def test_nobody_else_may_read_it(host):
         "environment": 0o640,
         "release.json": 0o640,
         "units": 0o750,
+        "units/shop-guard.service": 0o640,
         "units/shop.socket": 0o640,
         "units/shop@.service": 0o640,
     }
@@ -283,7 +284,7 @@ def test_new_files_get_their_label_where_selinux_is_on(host, monkeypatch, tmp_pa
 
 def test_units_that_are_not_there_are_no_part_of_it(host):
     os.unlink(host.layout.socket_unit)
-    assert set(stage.content(host.spec("v1"), host.layout).units) == {"shop@.service"}
+    assert set(stage.content(host.spec("v1"), host.layout).units) == {"shop@.service", "shop-guard.service"}
 
 
 def test_a_release_with_another_binary_is_not_staged(host):

@@ -10,6 +10,7 @@ or end the process there the way SIGKILL does: nothing after it happens, not eve
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import errno
 import os
@@ -243,6 +244,7 @@ class Instance:
     polls: int = 0
     checks: int = 0
     failed: bool = False
+    inherited: bool = False  # started by a unit with Sockets=; otherwise it opens the port itself
 
     @property
     def release_id(self) -> str:
@@ -253,16 +255,23 @@ class Instance:
         return self.unit.startswith(f"{NAME}-rehearsal@")
 
 
+def read(path: str) -> str:
+    with open(path, encoding="utf-8") as stream:
+        return stream.read()
+
+
 class FakeSystemd(_systemd.Systemd):
     """systemctl(1) in memory, as far as the engine uses it; below the class it plays, the commands are the real ones.
 
-    strategy decides what the installed units are: with `socket`, an instance takes what shop.socket holds at its start.
+    Units are what their files said at the last daemon-reload. An instance of a template with Sockets= takes what
+    shop.socket holds when it starts; any other opens the port itself, which nobody else may have then.
     """
 
-    def __init__(self, host: Host, strategy: str) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__()
         self.host = host
-        self.strategy = strategy
+        self.loaded: dict[str, str] = {}
+        self.enabled: set[str] = set()
         self.instances: dict[str, Instance] = {}
         self.socket: str | None = None
         self.rehearsal_socket = False
@@ -286,10 +295,23 @@ class FakeSystemd(_systemd.Systemd):
 
     def serving(self) -> list[str]:
         """The ids of the releases that users reach."""
-        reached = [i for i in self.instances.values() if i.state == "active" and not i.rehearses]
-        if self.strategy == "socket":  # a socket that is closed in PID 1 is still open in who has it
-            reached = [i for i in reached if i.inode is not None and self.socket in (i.inode, None)]
-        return [i.release_id for i in reached]
+        return [i.release_id for i in self.instances.values() if i.state == "active" and self._reached(i)]
+
+    def _reached(self, found: Instance) -> bool:
+        if found.rehearses or not found.inherited:
+            return not found.rehearses
+        return found.inode is not None and self.socket in (found.inode, None)  # what PID 1 has closed, others have open
+
+    @property
+    def inherits(self) -> bool:
+        """Whether instances that start now take the socket."""
+        return "Sockets=" in self.loaded.get(f"{NAME}@.service", "")
+
+    def reload(self) -> None:
+        self.loaded = {}
+        for path in self.host.layout.own_units:
+            if os.path.exists(path):
+                self.loaded[os.path.basename(path)] = read(path)
 
     def instance(self, release_id: str) -> Instance:
         return self._get(f"{NAME}@{release_id}.service")
@@ -301,18 +323,15 @@ class FakeSystemd(_systemd.Systemd):
         found.behaviour.boots = False
 
     def reboot(self) -> None:
+        """PID 1 ends and begins."""
         for found in self.instances.values():
             found.state, found.pid, found.inode, found.restarts = "inactive", 0, None, 0
         self.socket, self.umbrella, self.rehearsal_socket = None, False, False
-        faults, self.host.faults = self.host.faults, Faults()
-        try:
-            if self.strategy == "socket":
-                self._start_socket()
-            self._start_umbrella()
-        except SlipwayError:
-            pass  # a unit that fails at boot is nobody's exception
-        finally:
-            self.host.faults = faults
+        self.reload()
+        for start in (self._start_socket, self._start_umbrella):
+            if start == self._start_umbrella or f"{NAME}.socket" in self.enabled & set(self.loaded):
+                with contextlib.suppress(SlipwayError):  # a unit that fails at boot is nobody's exception
+                    start()
 
     # What the engine asks.
 
@@ -338,9 +357,12 @@ class FakeSystemd(_systemd.Systemd):
             return ""
 
     def _do(self, arguments: list[str]) -> str:
-        verb, *rest = [a for a in arguments if a not in ("--no-block", "--quiet")]
+        verb, *rest = [a for a in arguments if a not in ("--no-block", "--quiet", "--signal=KILL")]
         if verb == "daemon-reload":
+            self.reload()
             return ""
+        if verb in ("enable", "disable"):
+            return self._do_enable(verb, rest)
         if verb == "list-units":
             assert rest[:-1] == ["--plain", "--no-legend", "--full", "--all"], rest
             prefix, star, suffix = rest[-1].partition("*")
@@ -351,7 +373,7 @@ class FakeSystemd(_systemd.Systemd):
         if unit == f"{NAME}.socket":
             return self._do_socket(verb)
         if unit == f"{NAME}-rehearsal.socket":
-            if self.strategy != "socket":
+            if self.host.strategy != "socket":
                 assert verb in ("stop", "reset-failed"), arguments
                 raise SlipwayError("command_failed", f"systemctl {verb} {unit} failed (5): Unit {unit} not loaded.")
             self.rehearsal_socket = self.rehearsal_socket if verb == "reset-failed" else verb == "start"
@@ -362,6 +384,18 @@ class FakeSystemd(_systemd.Systemd):
             return ""
         return self._do_instance(verb, self._get(unit), "--no-block" in arguments)
 
+    def _do_enable(self, verb: str, rest: list[str]) -> str:
+        names = {a for a in rest if a != "--now"}
+        assert names <= {f"{NAME}.socket", f"{NAME}-guard.service"}, rest
+        if verb == "enable":
+            assert names <= set(self.loaded), f"{rest}: no such unit"
+            self.enabled |= names
+        else:
+            self.enabled -= names
+            if "--now" in rest and f"{NAME}.socket" in names:
+                self.socket = None
+        return ""
+
     def _do_instance(self, verb: str, found: Instance, no_block: bool) -> str:
         if verb == "show":
             self._step(found)
@@ -370,7 +404,7 @@ class FakeSystemd(_systemd.Systemd):
             self._start(found)
             if not no_block:
                 self._wait(found)
-        elif verb == "stop":
+        elif verb in ("stop", "kill"):
             found.state = "inactive" if found.state != "failed" else "failed"
             found.pid, found.inode = 0, None
         elif verb == "restart":
@@ -385,6 +419,8 @@ class FakeSystemd(_systemd.Systemd):
         return ""
 
     def _do_socket(self, verb: str) -> str:
+        if f"{NAME}.socket" not in self.loaded and self.socket is None and verb != "show":
+            raise SlipwayError("command_failed", f"systemctl {verb} {NAME}.socket failed (5): not loaded")
         if verb == "show":
             return f"ActiveState={'active' if self.socket else 'inactive'}\nListen=[::]:8080 (Stream)\n"
         if verb in ("stop", "restart"):
@@ -400,15 +436,25 @@ class FakeSystemd(_systemd.Systemd):
         return self.instances[unit]
 
     def _start_socket(self) -> None:
-        if self.socket is None and os.path.exists(self.host.layout.boot_file):  # ConditionPathExists=
-            self.inodes += 1
-            self.socket = str(self.inodes)
+        if self.socket is not None or not os.path.exists(self.host.layout.boot_file):  # ConditionPathExists=
+            return
+        if f"{NAME}-guard.service" not in self.loaded:
+            raise SlipwayError(
+                "command_failed", f"systemctl start {NAME}.socket failed (1): guard not loaded, refusing"
+            )
+        if any(not i.inherited for i in self._holders()):
+            raise SlipwayError("command_failed", f"systemctl start {NAME}.socket failed (1): Address already in use")
+        self.inodes += 1
+        self.socket = str(self.inodes)
+
+    def _holders(self) -> list[Instance]:
+        """Who has the port, other than PID 1. Sockets of PID 1 share it with one another (ReusePort=)."""
+        up = [i for i in self.instances.values() if i.state in ("active", "activating") and not i.rehearses]
+        return [i for i in up if not i.inherited or i.inode is not None]
 
     def _start_umbrella(self) -> None:
         if self.umbrella or not os.path.exists(self.host.layout.boot_file):
             return
-        if self.strategy == "socket":
-            self._start_socket()
         found = self._get(f"{NAME}@{self.host.boot_id()}.service")
         self._start(found)
         self._wait(found)
@@ -419,13 +465,16 @@ class FakeSystemd(_systemd.Systemd):
             return
         release = self.host.layout.release(found.release_id)
         whole = all(os.path.exists(os.path.join(release, part)) for part in (f"bin/{NAME}", "environment"))
-        if not (whole and found.behaviour.boots):
+        found.inherited, found.inode = self.inherits, None
+        taken = not (found.inherited or found.rehearses) and (self.socket is not None or self._holders())
+        if not whole or not found.behaviour.boots or taken:
             found.state, found.failed = "failed", True
             return
         self.pids += 1
         found.state, found.pid, found.polls, found.checks = "activating", self.pids, 0, 0
-        if self.strategy == "socket" and not found.rehearses:
-            self._start_socket()  # Sockets= implies Wants=
+        if found.inherited and not found.rehearses:
+            with contextlib.suppress(SlipwayError):
+                self._start_socket()  # Sockets= implies Wants=
             found.inode = self.socket if found.behaviour.inherits else None
 
     def _wait(self, found: Instance) -> None:
@@ -496,7 +545,7 @@ class Host:
             config_root=os.path.join(folder, "etc"),
             unit_root=os.path.join(folder, "units"),
         )
-        self.systemd = FakeSystemd(self, strategy)
+        self.systemd = FakeSystemd(self)
         self.health: dict[str, Any] = {"url": URL, "deadline": 5}
         self.keep = 5
         self.soak_time = 1.0
@@ -510,11 +559,34 @@ class Host:
             stream.write("[shop]\n")
 
     def write_unit(self, text: str, unit: str = f"{NAME}.socket") -> None:
-        for name in (f"{NAME}@.service", f"{NAME}.socket")[: 2 if self.strategy == "socket" else 1]:
-            path = os.path.join(self.layout.unit_root, name)
-            if name == unit or not os.path.exists(path):
+        """What the role `service` does when this unit has changed; the others become what the strategy asks."""
+        wanted = {f"{NAME}@.service": "Sockets=shop.socket" if self.strategy == "socket" else "Environment=PORT=8080"}
+        if self.strategy == "socket":
+            wanted[f"{NAME}.socket"] = "ListenStream=8080"
+            wanted[f"{NAME}-guard.service"] = "Type=oneshot"
+        for path in self.layout.own_units:
+            name = os.path.basename(path)
+            if name not in wanted:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+            elif name == unit or not os.path.exists(path) or wanted[name] not in read(path):
                 with open(path, "w", encoding="utf-8") as stream:
-                    stream.write(f"# {text}\n")
+                    stream.write(f"# {text}\n{wanted[name]}\n")
+        self.systemd.reload()
+        self.systemd.enabled = {f"{NAME}.socket"} & set(wanted)
+        if not self.systemd.enabled:
+            self.systemd.socket = None  # disabled with --now
+
+    def switch(self, strategy: str) -> None:
+        """service_swap has another value, and the role has been applied."""
+        self.strategy = strategy
+        self.apply_role()
+        if self.rehearsal:
+            self.rehearse()
+
+    def apply_role(self) -> None:
+        """The role `service` once more, with nothing new."""
+        self.write_unit("as it was", "none")
 
     def install(self, monkeypatch: Any) -> Host:
         """Let the engine work on this host, in this clock's time."""
@@ -545,6 +617,7 @@ class Host:
         twin.systemd = copy.copy(self.systemd)
         twin.systemd.host = twin
         twin.systemd.commands = []
+        twin.systemd.enabled = set(self.systemd.enabled)
         twin.systemd.instances = copy.deepcopy(self.systemd.instances)
         for found in twin.systemd.instances.values():
             found.behaviour = twin.behaviour_of(found)
@@ -636,6 +709,13 @@ class Host:
         self.systemd.lowest = len(self.systemd.serving())
         self.systemd.most = 0
 
+    def reboot(self) -> None:
+        """Power off and on; at the end of the boot, slipway-recover.service settles what was in flight."""
+        self.systemd.reboot()
+        if os.path.exists(os.path.join(self.layout.state, "settings.json")):
+            with contextlib.suppress(SlipwayError):
+                self.engine().recover()
+
     # What the tests see.
 
     @property
@@ -643,11 +723,8 @@ class Host:
         return Store(self.layout)
 
     def boot_id(self) -> str | None:
-        try:
-            with open(self.layout.boot_file, encoding="utf-8") as stream:
-                return stream.read().strip().partition("=")[2]
-        except FileNotFoundError:
-            return None
+        path = self.layout.boot_file
+        return read(path).strip().partition("=")[2] if os.path.exists(path) else None
 
     def leftovers(self) -> list[str]:
         """Files that only a run in flight should have."""
@@ -666,6 +743,9 @@ class Host:
         assert self.store.load() is None
         assert running in self.layout.staged()
         assert self.systemd.umbrella, "systemctl stop shop would stop nothing"
-        if self.strategy == "socket":
-            assert self.systemd.instance(running).inode == self.systemd.socket
+        found = self.systemd.instance(running)
+        inherited = self.layout.manifest(running)["strategy"] == "socket"
+        assert found.inherited == inherited, "it runs in the units of another release"
+        closed = self.strategy != "socket" and self.systemd.socket is None  # by the role, and the release stays for now
+        assert closed or found.inode == self.systemd.socket, "PID 1 has another socket open"
         return running
