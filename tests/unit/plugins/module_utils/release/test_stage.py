@@ -153,8 +153,13 @@ def test_leftovers_of_killed_runs_are_collected_and_nothing_else(host):
         f"{layout.last_good}.tmp-2",
         f"{layout.boot_file}.tmp-3",
         os.path.join(layout.state, "state.json.tmp-4"),
+        f"{layout.template_unit}.tmp-5",
     ]
-    kept = [os.path.join(layout.root, "notes.tmp-1"), os.path.join(layout.releases, "mine.tmp-1")]
+    kept = [
+        os.path.join(layout.unit_root, "workshop@.service.tmp-1"),
+        os.path.join(layout.root, "notes.tmp-1"),
+        os.path.join(layout.releases, "mine.tmp-1"),
+    ]
     os.makedirs(layout.state)
     os.makedirs(stray[0] + "/bin")
     for path in stray[1:3]:

@@ -733,8 +733,11 @@ class Host:
             found += [os.path.join(base, n) for n in folders + names if ".tmp-" in n or n == "state.json"]
         return found
 
-    def settled(self) -> str:
-        """The id of the one release that runs, serves, is current, last good and what the next boot starts."""
+    def settled(self, own_units: bool = True) -> str:
+        """The id of the one release that runs, serves, is current, last good and what the next boot starts.
+
+        It runs in its own units, unless the role has put others there and a reboot came before the next release.
+        """
         (running,) = self.systemd.running()
         assert self.systemd.serving() == [running]
         assert self.layout.current_id() == running
@@ -744,6 +747,8 @@ class Host:
         assert running in self.layout.staged()
         assert self.systemd.umbrella, "systemctl stop shop would stop nothing"
         found = self.systemd.instance(running)
+        if not own_units:
+            return running
         inherited = self.layout.manifest(running)["strategy"] == "socket"
         assert found.inherited == inherited, "it runs in the units of another release"
         closed = self.strategy != "socket" and self.systemd.socket is None  # by the role, and the release stays for now
