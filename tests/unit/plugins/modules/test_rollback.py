@@ -1,0 +1,65 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module treats the service as its last release was treated."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
+from ansible_collections.slipway.go.plugins.module_utils._release.model import Settings
+from ansible_collections.slipway.go.plugins.modules import rollback
+from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+
+LAST = Settings("shop", "/srv/shop", {"url": "http://127.0.0.1/"})
+
+
+@pytest.fixture
+def told(monkeypatch):
+    told = []
+
+    class Engine:
+        def __init__(self, settings):
+            told.append(settings)
+
+        def rollback(self, wanted):
+            told.append(("rollback", wanted))
+            return Outcome(True, "1.0-0123456789", "2.0-0123456789", "rollback")
+
+        def predict_rollback(self, wanted):
+            told.append(("predict", wanted))
+            return Outcome(False, "1.0-0123456789", None, "none")
+
+    monkeypatch.setattr(rollback, "Engine", Engine)
+    monkeypatch.setattr(rollback, "load_settings", {"shop": LAST}.__getitem__)
+    return told
+
+
+def test_rollback(told, capsys):
+    result = run_module(rollback, capsys, name="shop")
+    assert told == [LAST, ("rollback", None)]
+    assert (result["changed"], result["current"], result["previous"]) == (True, "1.0-0123456789", "2.0-0123456789")
+    assert result["diff"] == {"before": "2.0-0123456789\n", "after": "1.0-0123456789\n"}
+
+
+def test_named_rollback(told, capsys):
+    run_module(rollback, capsys, name="shop", release="0.9-0123456789")
+    assert told == [LAST, ("rollback", "0.9-0123456789")]
+
+
+def test_check_mode(told, capsys):
+    result = run_module(rollback, capsys, name="shop", _ansible_check_mode=True)
+    assert told == [LAST, ("predict", None)]
+    assert result["changed"] is False
+    assert result["diff"] == {"before": "1.0-0123456789\n", "after": "1.0-0123456789\n"}
+
+
+def test_a_service_nobody_knows(monkeypatch, capsys):
+    def load(name):
+        raise SlipwayError("unknown_service", f"{name} has never been released on this host.", "release it")
+
+    monkeypatch.setattr(rollback, "load_settings", load)
+    result = run_module(rollback, capsys, name="shop")
+    assert (result["failed"], result["code"]) == (True, "unknown_service")

@@ -1,0 +1,76 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Units are verified before any is written, and in check mode none is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils import _units
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.modules import systemd_units
+from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+
+UNIT = {"name": "shop.socket", "content": "[Socket]\n", "enabled": True}
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """What was done, in order; `verify` answers with the list or error that is put there."""
+    steps = []
+
+    def plan(wanted, absent):
+        changes = [_units.Change("shop.socket", "old\n", "[Socket]\n"), _units.Change("gone.service", "x\n", None)]
+        return _units.Plan(wanted, changes if wanted[0].content != "same" else [], [], [], [])
+
+    def verify(planned):
+        steps.append("verify")
+        if planned.wanted[0].content == "bad":
+            raise SlipwayError("invalid_unit", "systemd would not take it.", "correct it")
+        return ["shop.socket:3: Unknown key"] if planned.changes else []
+
+    monkeypatch.setattr(_units, "plan", plan)
+    monkeypatch.setattr(_units, "verify", verify)
+    monkeypatch.setattr(_units, "apply", lambda planned: steps.append("apply"))
+    return steps
+
+
+def test_verified_then_written(steps, capsys):
+    result = run_module(systemd_units, capsys, units=[UNIT], absent=["gone.service"])
+    assert steps == ["verify", "apply"]
+    assert result["changed"] is True
+    assert result["units"] == ["gone.service", "shop.socket"]
+    assert "shop.socket:3: Unknown key" in json.dumps(result["warnings"])
+    assert result["diff"][0] == {
+        "before_header": "shop.socket",
+        "after_header": "shop.socket",
+        "before": "old\n",
+        "after": "[Socket]\n",
+    }
+    assert (result["diff"][1]["before"], result["diff"][1]["after"]) == ("x\n", "")
+
+
+def test_check_mode_verifies_and_writes_nothing(steps, capsys):
+    result = run_module(systemd_units, capsys, units=[UNIT], _ansible_check_mode=True)
+    assert steps == ["verify"]
+    assert result["changed"] is True
+
+
+def test_nothing_to_do(steps, capsys):
+    result = run_module(systemd_units, capsys, units=[{"name": "shop.socket", "content": "same"}])
+    assert (result["changed"], result["units"], result["diff"]) == (False, [], [])
+
+
+def test_what_systemd_refuses_is_not_written(steps, capsys):
+    result = run_module(systemd_units, capsys, units=[{"name": "shop.socket", "content": "bad"}])
+    assert (result["failed"], result["code"], result["fix"]) == (True, "invalid_unit", "correct it")
+    assert steps == ["verify"]
+
+
+@pytest.mark.parametrize("unit", [{"name": "shop.socket"}, {"content": "x"}, {**UNIT, "mode": "0644"}])
+def test_incomplete_units_are_refused(steps, capsys, unit):
+    assert run_module(systemd_units, capsys, units=[unit])["failed"] is True
+    assert steps == []
