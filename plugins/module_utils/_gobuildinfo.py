@@ -17,7 +17,7 @@ HEADER_SIZE = 32
 FRAME = 16
 CHUNK = 1 << 20
 MAX_SCAN = 64 << 20  # the linker puts the record first; a packed or forged file may have none at all
-MAX_TEXT = 16 << 20
+MAX_TEXT = 1 << 20  # thousands of modules
 INLINE, BIG_ENDIAN = 2, 1
 
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
@@ -125,7 +125,7 @@ def _scan(reader: Reader, start: int, size: int) -> Optional[int]:
 def _inline(reader: Reader, at: int) -> Optional[tuple[bytes, bytes]]:
     """Go 1.18 and newer: two strings, each after its length."""
     found: list[bytes] = []
-    for _ in range(2):
+    for _ignored in range(2):
         length, at = _uvarint(reader, at)
         if length > MAX_TEXT:
             return None
@@ -174,7 +174,7 @@ def parse_build_info(version: str, text: str) -> BuildInfo:
     damaged = False
     # What follows the last newline is not a line.
     for line in text.split("\n")[:-1]:
-        kind, _, rest = line.partition("\t")
+        kind, _ignored, rest = line.partition("\t")
         handler = _HANDLERS.get(kind)
         if handler is None:
             continue

@@ -53,7 +53,7 @@ def debian_name(soname: str) -> str:
     """Debian names a library's package after its SONAME: libssl.so.3 is in libssl3, libpcre2-8.so.0 in libpcre2-8-0."""
     if re.match(r"lib(c|m|dl|rt|pthread|resolv|util|nsl|anl)\.so\.\d", soname):
         return "libc6"
-    stem, _, version = soname.partition(".so")
+    stem, _ignored, version = soname.partition(".so")
     version = version.lstrip(".")
     if not version:
         return stem.lower().replace("_", "-")

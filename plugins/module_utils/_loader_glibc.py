@@ -117,7 +117,8 @@ class GlibcLinker(Linker):
 
     def _rtld(self) -> LinkMap:
         file = self.interpreter.file
-        assert file.elf is not None
+        if file.elf is None:
+            raise AssertionError("a glibc interpreter was identified by its ELF file")
         rtld = LinkMap(self.interpreter.name, self.interpreter.name, file.elf, file, None)
         if file.elf.soname:
             rtld.names.add(file.elf.soname)
@@ -514,7 +515,7 @@ class GlibcLinker(Linker):
 
     def _check_relr(self, link_map: LinkMap) -> None:
         dynamic = link_map.elf.dynamic
-        marked = any(name == RELR_MARK for need in dynamic.verneed for name, _ in need.names)
+        marked = any(name == RELR_MARK for need in dynamic.verneed for name, _ignored in need.names)
         if DT_RELR not in dynamic.values or marked or not dynamic.verneed or not self.traits.relr:
             return
         if any(name.startswith("libc.so.") for name in dynamic.needed):

@@ -64,7 +64,7 @@ def parse_denylist(text: str, name: str = "denylist") -> tuple[Denial, ...]:
     """Lines of `module [<v1.2.3] [>=v1.0.0] [# reason]`; `module/...` covers what is below, `stdlib` is Go itself."""
     found: list[Denial] = []
     for number, line in enumerate(text.splitlines(), 1):
-        rule, _, reason = line.partition("#")
+        rule, _ignored, reason = line.partition("#")
         words = rule.split()
         if words:
             found.append(_denial(words, reason.strip(), number, name))

@@ -189,7 +189,7 @@ def _credentials(unit: Unit, user: str, uid: int, gid: int, bounding: int) -> Cr
 
 def _capability_set(unit: Unit) -> int:
     values = unit.every("CapabilityBoundingSet")
-    if not values and not any(key == "CapabilityBoundingSet" for key, _ in unit.service):
+    if not values and not any(key == "CapabilityBoundingSet" for key, _ignored in unit.service):
         return ALL_CAPABILITIES
     found = ALL_CAPABILITIES if values and values[0].startswith("~") else 0
     for value in values:
@@ -234,7 +234,7 @@ def _clean(path: str, values: Mapping[str, str]) -> str:
 def _binds(unit: Unit, values: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for word in unit.words("BindPaths", "BindReadOnlyPaths"):
-        source, _, rest = word.partition(":")
+        source, _ignored, rest = word.partition(":")
         inside = rest.partition(":")[0] or source
         host = _clean(source, values)
         if os.path.exists(host):

@@ -89,7 +89,7 @@ def parse_name(text: str) -> UnitName:
     if not re.search(r"\.[a-z]+$", text):
         text += ".service"
     stem = text.rpartition(".")[0]
-    prefix, _, instance = stem.partition("@")
+    prefix, _ignored, instance = stem.partition("@")
     return UnitName(text, prefix, instance)
 
 
@@ -163,7 +163,7 @@ def parse(text: str) -> Iterator[tuple[str, str, str]]:
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1]
         elif "=" in line:
-            key, _, value = line.partition("=")
+            key, _ignored, value = line.partition("=")
             yield section, key.strip(), value.strip()
 
 

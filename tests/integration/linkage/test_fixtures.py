@@ -149,20 +149,20 @@ def rpath_is_handed_down(b):
 
 @case
 def rpath_is_cut_by_a_librarys_runpath(b):
-    app, _ = chain(b, "-Wl,--disable-new-dtags")
+    app, _ignored = chain(b, "-Wl,--disable-new-dtags")
     b.run("patchelf", "--set-rpath", "/nonexistent", b.path / "lib/libouter.so.1")
     return Case(app, "library_missing", words="libinner.so.1")
 
 
 @case
 def library_path_reaches_everything(b):
-    app, _ = chain(b, "-Wl,--enable-new-dtags")
+    app, _ignored = chain(b, "-Wl,--enable-new-dtags")
     return Case(app, env={"LD_LIBRARY_PATH": f"/nonexistent:{b.path}/lib"})
 
 
 @case
 def library_path_comes_before_runpath(b):
-    app, _ = b.with_lib("-Wl,--enable-new-dtags")
+    app, _ignored = b.with_lib("-Wl,--enable-new-dtags")
     (b.path / "first").mkdir()
     (b.path / "first/libf.so.1").write_bytes(b"garbage" * 20)
     env = {"LD_LIBRARY_PATH": f"{b.path}/first"}
@@ -171,7 +171,7 @@ def library_path_comes_before_runpath(b):
 
 @case
 def library_path_comes_after_rpath(b):
-    app, _ = b.with_lib("-Wl,--disable-new-dtags")
+    app, _ignored = b.with_lib("-Wl,--disable-new-dtags")
     (b.path / "first").mkdir()
     (b.path / "first/libf.so.1").write_bytes(b"garbage" * 20)
     return Case(app, env={"LD_LIBRARY_PATH": f"{b.path}/first"})
@@ -179,7 +179,7 @@ def library_path_comes_after_rpath(b):
 
 @case
 def semicolons_separate_the_library_path(b):
-    app, _ = chain(b, "-Wl,--enable-new-dtags")
+    app, _ignored = chain(b, "-Wl,--enable-new-dtags")
     return Case(app, env={"LD_LIBRARY_PATH": f"/nonexistent;{b.path}/lib"})
 
 
@@ -223,7 +223,7 @@ def lib_and_platform(b):
 
 @case
 def rpath_without_effect_beside_runpath(b):
-    app, _ = b.with_lib("-Wl,--disable-new-dtags")
+    app, _ignored = b.with_lib("-Wl,--disable-new-dtags")
     b.run("patchelf", "--force-rpath", "--set-rpath", f"{b.path}/lib", app)
     b.run("patchelf", "--add-rpath", "/nonexistent", app)  # as RUNPATH, which hides nothing here
     return Case(app)
@@ -231,14 +231,14 @@ def rpath_without_effect_beside_runpath(b):
 
 @case
 def an_empty_element_is_the_working_directory(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     b.run("patchelf", "--set-rpath", "/nonexistent:", app)
     return Case(app, cwd=str(b.path / "lib"))
 
 
 @case
 def an_empty_element_elsewhere(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     b.run("patchelf", "--set-rpath", "/nonexistent:", app)
     return Case(app, "library_missing", cwd="/", words="libf.so.1")
 
@@ -260,7 +260,7 @@ def needed_with_a_slash_missing(b):
 
 @case
 def needed_with_origin(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     b.run("patchelf", "--replace-needed", "libf.so.1", "$ORIGIN/lib/libf.so.1", "--remove-rpath", app)
     return Case(app)
 
@@ -323,7 +323,7 @@ def hwcaps_directory_comes_first(b):
 
 @case
 def hwcaps_directory_for_another_processor(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     where = b.path / "lib/glibc-hwcaps/x86-64-v9"
     where.mkdir(parents=True)
     (where / "libf.so.1").write_bytes(b"garbage" * 20)
@@ -369,7 +369,7 @@ def library_is_a_directory(b):
 
 @case
 def library_of_the_other_class(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     b.craft("lib/libf.so.1", bits=32, machine=3, soname="libf.so.1")
     return Case(app, "library_invalid", words="libf.so.1: wrong ELF class: ELFCLASS32")
 
@@ -385,7 +385,7 @@ def library_of_the_other_class_is_passed_over(b):
 
 @case
 def library_for_another_machine(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     b.craft("lib/libf.so.1", machine=183, soname="libf.so.1")
     return Case(app, "library_missing", words="libf.so.1: cannot open shared object file")
 
@@ -399,7 +399,7 @@ def library_for_another_machine_is_passed_over(b):
 
 @case
 def library_of_the_other_byte_order(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     b.craft("lib/libf.so.1", endian="big", soname="libf.so.1")
     return Case(app, "library_missing", words="libf.so.1: cannot open shared object file")
 
@@ -427,14 +427,14 @@ def library_with_program_headers_past_its_end(b):
 
 @case
 def library_is_a_fixed_program(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     b.gcc("lib/libf.so.1", PLAIN, "-no-pie")
     return Case(app, "library_invalid", words="libf.so.1: cannot dynamically load executable")
 
 
 @case
 def library_is_a_pie(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     b.gcc("lib/libf.so.1", PLAIN, "-pie", "-fPIE")
     return Case(app, "library_invalid", words="cannot dynamically load position-independent executable")
 
@@ -448,7 +448,7 @@ def library_is_an_object(b):
 
 @case
 def library_without_dynamic_section(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     b.craft("lib/libf.so.1", type=DYN, entry=0)
     return Case(app, "library_invalid", words="libf.so.1: object file has no dynamic section")
 
@@ -872,7 +872,7 @@ def more_program_headers_than_the_kernel_takes(b):
 
 @case
 def without_section_headers(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     patch(app, 40, bytes(8))
     patch(app, 60, bytes(4))
     return Case(app)
@@ -889,7 +889,7 @@ def without_section_headers_and_library(b):
 
 @case
 def section_headers_that_lie(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     patch(app, 40, struct.pack("<Q", 2**63))
     return Case(app)
 
@@ -911,7 +911,7 @@ def go_with_cgo(b):
 @case
 def go_with_cgo_against_a_libc_without_its_version(b):
     app = b.go("app", CGO_ENABLED="1")
-    wanted = [n for need in read_elf(str(app)).dynamic.verneed for n, _ in need.names if n == "GLIBC_2.34"]
+    wanted = [n for need in read_elf(str(app)).dynamic.verneed for n, _ignored in need.names if n == "GLIBC_2.34"]
     if not wanted:
         pytest.skip("this toolchain links against an older glibc")
     old = b"GLIBC_2.34\0"
@@ -1009,14 +1009,14 @@ def setuid_drops_origin(b):
 
 @case
 def setuid_drops_the_library_path(b):
-    app, _ = chain(b, "-Wl,--enable-new-dtags")
+    app, _ignored = chain(b, "-Wl,--enable-new-dtags")
     app.chmod(0o4755)
     return Case(app, "library_missing", {"LD_LIBRARY_PATH": f"{b.path}/lib"}, uid=NOBODY, words="libinner.so.1")
 
 
 @case
 def setuid_keeps_an_absolute_runpath(b):
-    app, _ = b.with_lib()
+    app, _ignored = b.with_lib()
     app.chmod(0o4755)
     return Case(app, uid=NOBODY)
 

@@ -52,7 +52,7 @@ PLAIN = [(f"lib{n}.so.{v}", f"/lib/lib{n}.so.{v}", X86, 0) for n in "abcxyz" for
 
 def test_names_are_found_whatever_their_numbers():
     cache = LdCache(build(PLAIN), "little")
-    for name, path, _, _ in PLAIN:
+    for name, path, _ignored, _ignored in PLAIN:
         assert cache.lookup(name, rules()) == path
     for name in ("liba.so.3", "lib.so", "", "libzz.so.1", "a", "\xff"):
         assert cache.lookup(name, rules()) is None
