@@ -186,7 +186,7 @@ def read_tables(reader: Reader, elf: Elf) -> Tables:
         copied = read_names(reader, elf, relocated.copied)
     except ElfError:
         versions, copied = {}, {}
-    return Tables(symbols, relocated, versions, tuple(os.fsdecode(name) for _, name in sorted(copied.items())))
+    return Tables(symbols, relocated, versions, tuple(os.fsdecode(name) for _ignored, name in sorted(copied.items())))
 
 
 class LinkMap:

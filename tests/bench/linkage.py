@@ -8,7 +8,7 @@ Usage: python tests/bench/linkage.py [--binaries N] [--rounds N] [DIRECTORY …]
 
 Makes an environment with the two Python packages below .work/bench when they are missing. Every tool looks at every
 binary once a round, in turn, so that a busy machine slows all of them; the figures are medians, and what counts is
-their ratio. Ends with 1 where a bar of the project is missed.
+their ratio. Ends with 1 where a limit of the project is missed.
 """
 
 from __future__ import annotations
@@ -76,19 +76,19 @@ def with_pyelftools(path: str) -> None:
                     getattr(tag, "needed", None)
         for section in elf.iter_sections():
             if isinstance(section, GNUVerNeedSection):
-                for _, versions in section.iter_versions():
+                for _ignored, versions in section.iter_versions():
                     for version in versions:
-                        _ = version.name
+                        _ignored = version.name
 
 
 def with_lief(path: str) -> None:
     import lief
 
     elf = lief.ELF.parse(path)
-    _ = elf.libraries
+    _ignored = elf.libraries
     for need in elf.symbols_version_requirement:
         for version in need.get_auxiliary_symbols():
-            _ = version.name
+            _ignored = version.name
 
 
 def tools() -> dict[str, Callable[[str], None]]:
@@ -104,9 +104,9 @@ def tools() -> dict[str, Callable[[str], None]]:
         module["_linkage"].Checker(module["_host"].read_host(), module["_unit_context"].own_context()).check(path)
 
     found: dict[str, Callable[[str], None]] = {
-        "ours: headers, needed, versions": lambda path: module["_elf"].read_elf(path),
+        "ours: headers, needed, versions": module["_elf"].read_elf,
         "ours: binary_info, no checksum": lambda path: module["_binary"].read_binary(path, checksum=False),
-        "ours: linkage, many in one call": lambda path: checker.check(path),
+        "ours: linkage, many in one call": checker.check,
         "ours: linkage, nothing known yet": alone,
         "pyelftools: needed, versions": with_pyelftools,
         "LIEF: needed, versions": with_lief,
@@ -175,8 +175,8 @@ def main() -> int:
         "within 3 x readelf -d, many in one call": taken["ours: linkage, many in one call"] <= 3 * reference,
         "memory flat in file size": large < small * 1.1,
     }
-    for bar, met in bars.items():
-        print(f"{'met   ' if met else 'MISSED'} {bar}")
+    for limit, met in bars.items():
+        print(f"{'met   ' if met else 'MISSED'} {limit}")
     return 0 if all(bars.values()) else 1
 
 

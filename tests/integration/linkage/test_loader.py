@@ -59,7 +59,7 @@ def loader_says(root: str, interpreter: str, path: str) -> tuple[bool, list[tupl
         match = re.match(r"\s+(\S+) => (not found|\S+)", line)
         if match:
             libraries.append((match.group(1), None if match.group(2) == "not found" else match.group(2)))
-    return done.returncode == 0 and all(path for _, path in libraries), libraries
+    return done.returncode == 0 and all(path for _ignored, path in libraries), libraries
 
 
 class Comparison:
@@ -96,7 +96,7 @@ class Comparison:
             ours = []  # it gave up before it listed anything
         if ours != expected or content != (not codes):
             self.different.append((path, codes, sorted(set(ours) ^ set(expected), key=str), expected))
-        return {found for _, found in expected if found}
+        return {found for _ignored, found in expected if found}
 
     def exists(self, path: str) -> bool:
         try:
