@@ -552,7 +552,7 @@ def _dynamic_entries(
 
 def _chain(reader: Reader, layout: struct.Struct, offset: int, what: str) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Records linked by a forward distance in their last field; 0 ends the chain."""
-    for _ in range(MAX_VERSION_RECORDS):
+    for _count in range(MAX_VERSION_RECORDS):
         record = reader.unpack(layout, offset)
         yield offset, record
         if record[-1] == 0:
@@ -582,7 +582,7 @@ def _read_verneed(
     for offset, (_version, _count, file, aux, _next) in _chain(reader, layout.verneed, start, what):
         names: list[tuple[str, bool]] = []
         indexes: list[int] = []
-        for _, (_hash, flags, index, name, _next_aux) in _chain(reader, layout.vernaux, offset + aux, what):
+        for _offset, (_hash, flags, index, name, _next_aux) in _chain(reader, layout.vernaux, offset + aux, what):
             names.append((strings.at(name), bool(flags & VER_FLG_WEAK)))
             indexes.append(index & 0x7FFF)
         budget -= len(names)

@@ -224,7 +224,7 @@ def test_a_file_swapped_back_and_forth_gives_an_answer_or_a_code(tmp_path):
     worker = threading.Thread(target=churn)
     worker.start()
     try:
-        seen = {answer(path) for _ in range(300)}
+        seen = {answer(path) for _try in range(300)}
     finally:
         stop.set()
         worker.join()
