@@ -30,10 +30,12 @@ CACHED_BLOCKS = 64
 MAX_SEGMENT_TABLE = 65536  # the kernel refuses a larger one
 MAX_SECTIONS = 65536
 MAX_SECTION_NAMES = 4 << 20
+MAX_SECTION_NAME = 256
 MAX_DYNAMIC = 16384
 MAX_NEEDED = 4096
 MAX_VERSION_RECORDS = 65536
 MAX_STRING = 4096
+MAX_TEXT = 4 << 20
 MAX_WHOLE_TABLE = 65536
 MAX_NOTE_SEGMENT = 65536
 MAX_NOTES = 256
@@ -472,6 +474,7 @@ class _Strings:
         self._reader = reader
         self._offset = offset
         self._size = size
+        self._budget = MAX_TEXT
         whole = min(size, reader.size - offset)
         self._data = reader.read(offset, whole) if whole <= MAX_WHOLE_TABLE else b""
 
@@ -482,9 +485,11 @@ class _Strings:
         if not 0 <= index < self._size:
             raise malformed(self._reader.path, f"string {index} is outside a table of {self._size} bytes")
         end = self._data.find(b"\0", index, index + MAX_STRING)
-        if end >= 0:
-            return os.fsdecode(self._data[index:end])
-        return os.fsdecode(self._reader.string(self._offset + index))
+        raw = self._data[index:end] if end >= 0 else self._reader.string(self._offset + index)
+        self._budget -= len(raw)
+        if self._budget < 0:
+            raise too_large(self._reader.path, "bytes of names", MAX_TEXT - self._budget, MAX_TEXT)
+        return os.fsdecode(raw)
 
 
 def _read_dynamic(reader: Reader, segments: tuple[Segment, ...], layout: _Layout) -> Dynamic:
@@ -683,5 +688,5 @@ def read_sections(reader: Reader, header: Header) -> tuple[Section, ...]:
 
 
 def _name_in(names: bytes, start: int) -> str:
-    end = names.find(b"\0", start)
+    end = names.find(b"\0", start, start + MAX_SECTION_NAME)
     return os.fsdecode(names[start:end]) if end >= 0 else ""

@@ -15,18 +15,22 @@ from ._elf_machines import EM_S390
 DT_HASH, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_REL, DT_RELSZ = 4, 6, 7, 8, 17, 18
 DT_GNU_HASH, DT_VERSYM, DT_RELACOUNT, DT_RELCOUNT = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFF9, 0x6FFFFFFA
 COPY = {3: 5, 8: 126, 20: 19, 21: 19, EM_S390: 9, 40: 20, 62: 5, 183: 1024, 243: 4, 258: 4}
-MAX_SYMBOLS = 1 << 20
-MAX_STRINGS = 32 << 20
+MAX_SYMBOLS = 1 << 18
+MAX_STRINGS = 16 << 20
 MAX_RELOCATIONS = 1 << 22
 GLOBAL, WEAK, UNIQUE = 1, 2, 10
 
 
 class Symbols:
-    """wanted: undefined and not weak, with the index each has in the table. defined: worked out when asked for."""
+    """wanted: undefined and not weak, with the index each has in the table. defined: worked out when asked for.
 
-    __slots__ = ("_defined", "_starts", "_strings", "wanted")
+    complete: whether the tables could be read. Where not, nothing can be held against anyone.
+    """
 
-    def __init__(self, strings: bytes, starts: list[int], wanted: dict[bytes, int]) -> None:
+    __slots__ = ("_defined", "_starts", "_strings", "complete", "wanted")
+
+    def __init__(self, strings: bytes, starts: list[int], wanted: dict[bytes, int], complete: bool = True) -> None:
+        self.complete = complete
         self.wanted: Mapping[bytes, int] = wanted
         self._strings = strings
         self._starts = starts
@@ -45,6 +49,7 @@ class Symbols:
 
 
 NO_SYMBOLS = Symbols(b"", [], {})
+UNKNOWN_SYMBOLS = Symbols(b"", [], {}, complete=False)
 
 
 class Relocated(NamedTuple):
@@ -55,21 +60,22 @@ class Relocated(NamedTuple):
 
 
 def read_symbols(reader: Reader, elf: Elf) -> Symbols:
-    """Nothing where the tables are missing, damaged or too large: then nothing can be held against the file."""
     try:
         return _read(reader, elf)
     except (ElfError, struct.error):
-        return NO_SYMBOLS
+        return UNKNOWN_SYMBOLS
 
 
 def _read(reader: Reader, elf: Elf) -> Symbols:
     values = elf.dynamic.values
+    if DT_SYMTAB not in values:
+        return NO_SYMBOLS
     count = _count(reader, elf)
     table = elf.offset_of(values.get(DT_SYMTAB, -1))
     names = elf.offset_of(values.get(DT_STRTAB, -1))
     size = values.get(DT_STRSZ, 0)
     if not count or table is None or names is None or count > MAX_SYMBOLS or size > MAX_STRINGS:
-        return NO_SYMBOLS
+        return UNKNOWN_SYMBOLS
     strings = reader.read(names, min(size, reader.size - names))
     order = "<" if elf.endian == "little" else ">"
     layout = struct.Struct(order + ("IBxH16x" if elf.bits == 64 else "I8xBxH"))
@@ -124,6 +130,8 @@ def read_relocated(reader: Reader, elf: Elf) -> Relocated:
     copy = COPY.get(elf.machine)
     try:
         for symbol, kind in _relocations(reader, elf):
+            if symbol > MAX_SYMBOLS:
+                continue
             found.at_once.add(symbol)
             if kind == copy:
                 found.copied.add(symbol)

@@ -17,7 +17,7 @@ HEADER_SIZE = 32
 FRAME = 16
 CHUNK = 1 << 20
 MAX_SCAN = 64 << 20  # the linker puts the record first; a packed or forged file may have none at all
-MAX_TEXT = 16 << 20
+MAX_TEXT = 1 << 20  # thousands of modules
 INLINE, BIG_ENDIAN = 2, 1
 
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}

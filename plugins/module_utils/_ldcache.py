@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple, Optional, Sequence
 from ._elf import ElfError, Reader
 from ._elf_machines import EM_386, EM_AARCH64, EM_LOONGARCH, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64
 
-MAX_SIZE = 64 << 20
+MAX_SIZE = 16 << 20
 OLD_MAGIC, NEW_MAGIC = b"ld.so-1.7.0", b"glibc-ld.so.cache1.1"
 EXTENSION_MAGIC, HWCAPS_SECTION = 0xEAA42174, 1
 NAMED_HWCAP = 1 << 62

@@ -14,7 +14,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, TypeV
 
 from ._elf import PF_W, PT_LOAD, Elf, ElfError, Header, Reader, parse_elf, read_header
 from ._elf_symbols import (
-    NO_SYMBOLS,
+    UNKNOWN_SYMBOLS,
     Relocated,
     Symbols,
     read_names,
@@ -108,7 +108,7 @@ class Files:
         if link_map.tables is not None:
             return link_map.tables.symbols
         if link_map.file is None:
-            return NO_SYMBOLS
+            return UNKNOWN_SYMBOLS
         known = self._symbols.get(link_map.file.identity)
         if known is None:
             known = _read_symbols(link_map.file.host, link_map.elf)
@@ -147,7 +147,7 @@ def _read_symbols(host: str, elf: Elf) -> Symbols:
         with Reader(host) as reader:
             return read_symbols(reader, elf)
     except ElfError:
-        return NO_SYMBOLS
+        return UNKNOWN_SYMBOLS
 
 
 def _read_constants(file: File) -> bytes:
@@ -175,7 +175,7 @@ class Tables(NamedTuple):
     copied: tuple[str, ...]
 
 
-NO_TABLES = Tables(NO_SYMBOLS, Relocated(set(), set()), {}, ())
+NO_TABLES = Tables(UNKNOWN_SYMBOLS, Relocated(set(), set()), {}, ())
 
 
 def read_tables(reader: Reader, elf: Elf) -> Tables:
@@ -315,6 +315,8 @@ class Linker:
         """What is bound at start and defined nowhere, by object."""
         scope = [*self.maps, *also]
         tables = [self.files.symbols(link_map) for link_map in scope]
+        if not all(table.complete for table in tables):
+            return []
         every: set[bytes] = set()
         for table in tables:
             every.update(table.wanted)

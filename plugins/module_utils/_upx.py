@@ -138,7 +138,7 @@ def _original_segments(path: str, elf: Elf, headers: bytes) -> list[Segment]:
     try:
         fields = layout.header.unpack_from(headers, 16)
         phoff, phentsize, phnum = fields[4], fields[8], fields[9]
-        if not headers.startswith(b"\x7fELF") or phentsize != layout.segment.size:
+        if not headers.startswith(b"\x7fELF") or phentsize != layout.segment.size or phoff > len(headers):
             raise _damaged(path, "what it holds is no ELF file")
         rows = [layout.segment.unpack_from(headers, phoff + number * phentsize) for number in range(phnum)]
     except struct.error as error:

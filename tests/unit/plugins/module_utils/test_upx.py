@@ -172,3 +172,17 @@ def test_unknown_methods_and_sizes(tmp_path):
             pass
         assert caught.value.code == "packed"
         assert "upx -d" in caught.value.fix
+
+
+def test_headers_that_point_far_away(tmp_path):
+    path = tmp_path / "packed"
+    pack(ElfBuilder(type=EXEC, body=bytes(3000)).build(), _upx.NRV2B, path)
+    whole = path.read_bytes()
+    at = whole.index(b"UPX!") + 8 + 12
+    size, packed = struct.unpack_from("<II", whole, at)
+    with _program.open_program(str(path)) as opened:
+        headers = bytearray(opened.reader.read(0, size))
+    struct.pack_into("<Q", headers, 32, 2**64 - 1)
+    block = struct.pack("<IIBBBB", size, size, _upx.NRV2B, 0, 0, 0) + headers
+    path.write_bytes(whole[:at] + block + whole[at + 12 + packed :])
+    assert outcome(path) == "packed"
