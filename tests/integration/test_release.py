@@ -58,14 +58,14 @@ def test_an_upgrade_a_bad_release_and_a_rollback_lose_nothing(released: Any, bin
     assert upgrade.code == 0, upgrade.output
     assert runs(released) == {"2.0.0"}
 
+    back = released.play("rollback", variables(binaries, "2.0.0"))
+    assert back.code == 0, back.output
+    assert runs(released) == {"1.0.0"}
+
     bad = variables(binaries, "3.0.0", release_environment={"APP_UNHEALTHY_AFTER": "0s"})
     refused = released.play("release", bad)
     assert refused.code != 0
     assert "was refused in REHEARSE, before any request could reach it" in refused.output
-    assert runs(released) == {"2.0.0"}
-
-    back = released.play("rollback", variables(binaries, "2.0.0"))
-    assert back.code == 0, back.output
     assert runs(released) == {"1.0.0"}
 
     report = client.report()

@@ -32,9 +32,10 @@ def engine(monkeypatch):
 
         def _answer(self, how, spec):
             Engine.told.append((how, spec))
-            if isinstance(Engine.outcome, Exception):
-                raise Engine.outcome
-            return Engine.outcome
+            outcome = Engine.outcome
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
 
         def predict(self, spec):
             return self._answer("predict", spec)
@@ -79,7 +80,7 @@ def test_what_is_given_arrives(engine, capsys):
         "environment": {"A": True},
     }
     run_module(release, capsys, **SENT, **given)
-    settings, (_, spec) = engine.told
+    settings, (_ignored, spec) = engine.told
     assert settings == Settings("shop", "/srv/shop", {"url": "http://127.0.0.1/"}, 1, 2, 3, 4, 9)
     assert (spec.strategy, spec.group, spec.listen, spec.rehearsal, spec.force) == (
         "restart",
@@ -95,7 +96,7 @@ def test_what_is_given_arrives(engine, capsys):
 def test_secrets_travel_sealed_and_do_not_come_back(engine, capsys):
     sealed = json.dumps({"environment": {"TOKEN": "hunter2"}, "health": {"headers": {"X": "hunter2"}}})
     result = run_module(release, capsys, **SENT, sealed=sealed)
-    settings, (_, spec) = engine.told
+    settings, (_ignored, spec) = engine.told
     assert spec.environment == {"TOKEN": "hunter2"}
     assert settings.health == {"headers": {"X": "hunter2"}}
     assert "hunter2" not in json.dumps(result)
