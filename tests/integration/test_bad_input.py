@@ -32,7 +32,7 @@ BAD = {
     "empty version": ({"release_version": ""}, "release_version is empty"),
     "version with a slash": ({"release_version": "1/2"}, "release_version '1/2' cannot name a release"),
     "version with spaces": ({"release_version": "1 2"}, "release_version '1 2' cannot name a release"),
-    "service name systemd rejects": ({"service_name": "a b"}, "service_name 'a b' is not a usable service name"),
+    "service name systemd rejects": ({"service_name": "a b"}, 'service_name "a b" is not a usable service name'),
     "environment name": ({"release_environment": {"A B": 1}}, "environment variable name 'A B' is not valid"),
     "environment value": (
         {"service_environment": {"A": "1\n2"}},

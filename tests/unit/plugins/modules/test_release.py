@@ -20,6 +20,10 @@ SENT = {"name": "shop", "version": "2.0", "src": "/x/shop", "digest": HEX, "size
 DONE = Outcome(True, "2.0-0123456789", "1.0-0123456789", "release", {"SOAK": 1.23456}, 0.5, None, ["0.9-0123456789"])
 
 
+def throw(error):
+    raise error
+
+
 @pytest.fixture
 def engine(monkeypatch):
     """An engine that writes down what it is told, and answers with `outcome`, an Outcome or an error."""
@@ -32,10 +36,9 @@ def engine(monkeypatch):
 
         def _answer(self, how, spec):
             Engine.told.append((how, spec))
-            outcome = Engine.outcome
-            if isinstance(outcome, BaseException):
-                raise outcome
-            return outcome
+            if isinstance(Engine.outcome, Exception):
+                throw(Engine.outcome)
+            return Engine.outcome
 
         def predict(self, spec):
             return self._answer("predict", spec)
