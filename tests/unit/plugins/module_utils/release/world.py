@@ -379,6 +379,8 @@ class FakeSystemd(_systemd.Systemd):
             self.rehearsal_socket = self.rehearsal_socket if verb == "reset-failed" else verb == "start"
             return ""
         if unit == f"{NAME}.service":
+            if verb == "show":
+                return f"ActiveState={'active' if self.umbrella else 'inactive'}\n"
             assert verb == "start", arguments
             self._start_umbrella()
             return ""
