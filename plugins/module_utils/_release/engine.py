@@ -152,7 +152,7 @@ class Swap:
 
     def _drain(self) -> None:
         """Stop every instance but the new one; also one that an earlier run has left behind."""
-        self._down_since = time.monotonic() if self._txn.strategy == "restart" and self._txn.source else None
+        self._down_since = time.monotonic() if START in self._plan and self._txn.source else None
         for unit in self._systemd.active_instances(self._layout.name):
             if unit != self._layout.instance(self._txn.to):
                 # One that does not end is killed: that must not undo the one that serves.
@@ -412,6 +412,9 @@ def _point_back(layout: Layout, source: str) -> None:
 def adopt(settings: Settings, layout: Layout, store: Store, systemd: Systemd, transaction: Transaction) -> None:
     """Keep the transaction's `to` where `source` could not be brought back; it must prove itself like any other."""
     unit = layout.instance(transaction.to)
+    for other in systemd.active_instances(layout.name):
+        if other != unit:  # one that is tried again and again would be in the way for ever
+            systemd.end(other, settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
     install_units(layout, systemd, stage.unit_copies(layout, transaction.to))
     if transaction.strategy == "socket":
         systemd.start_and_wait(f"{layout.name}.socket")
@@ -660,6 +663,10 @@ class Engine:
         try:
             adopt(self._settings, self._layout, self._store, self._systemd, left)
         except Exception as failure:
+            with contextlib.suppress(SlipwayError, OSError):  # what ails it may pass, and systemd goes on trying
+                self._systemd.end(self._layout.instance(left.to), self._settings.drain_timeout, STOP_MARGIN)
+                install_units(self._layout, self._systemd, stage.unit_copies(self._layout, source))
+                self._systemd.start(self._layout.instance(source))
             _point_back(self._layout, source)
             self._store.record(
                 "given_up",

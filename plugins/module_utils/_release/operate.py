@@ -20,7 +20,7 @@ from .._health.result import CheckResult
 from .._systemd import Systemd
 from .gate import Gate
 from .model import Settings
-from .store import Layout, Store, load_settings
+from .store import OUTCOMES, Layout, Store, load_settings
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 STATUS_ANSWERS = 5
@@ -108,7 +108,7 @@ class Operator:
     ) -> None:
         name, now = self.settings.name, time.time()
         outcomes = self.store.outcomes()
-        counts = {"committed": 0, "rolled_back": 0, "refused": 0}
+        counts = dict.fromkeys(OUTCOMES, 0)
         for event in outcomes:
             counts[str(event["event"])] += 1
         committed = [e for e in outcomes if e["event"] == "committed"]

@@ -23,6 +23,8 @@ from .model import Settings, is_release_id, validate_name
 STATE_ROOT = "/var/lib/slipway"
 CONFIG_ROOT = "/etc"
 UNIT_ROOT = "/etc/systemd/system"
+# The events that end a transaction.
+OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
 # Failures that are the release's own; others, such as a missing unit, say nothing about it.
 RELEASE_FAULTS = frozenset(
     ("not_started", "start_timeout", "unhealthy", "unhealthy_in_soak", "crashed", "socket_not_inherited")
@@ -242,7 +244,7 @@ class Store:
 
     def outcomes(self) -> list[dict[str, Any]]:
         """One entry per finished transaction: the history an operator reads."""
-        return [e for e in self.journal() if e.get("event") in ("committed", "rolled_back", "refused", "given_up")]
+        return [e for e in self.journal() if e.get("event") in OUTCOMES]
 
     def bad(self) -> dict[str, dict[str, Any]]:
         """The releases that failed or that somebody rolled back from, each with the event that says so."""

@@ -11,7 +11,12 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
+    Behaviour,
+    Faults,
+    Host,
+    Killed,
+)
 
 BAD = {
     "cannot start": (Behaviour(boots=False), "not_started"),
@@ -253,6 +258,39 @@ def test_a_release_that_does_not_end_does_not_keep_the_old_one_from_coming_back(
     fails(lambda: restarts.release("v2"), "rolled_back")
     assert stuck == []
     assert restarts.settled() == first
+
+
+def test_a_release_before_that_is_tried_again_and_again_ends_when_the_new_one_is_kept(host):
+    """The run was cut short when the new release had proven itself, and the old one comes up no more."""
+    host.release("v1")
+    host.behave("v1").loops = True
+    host.artefact("v2")
+    steps = host.copy(f"{host.folder}.count")
+    with pytest.MonkeyPatch.context() as patch:
+        steps.install(patch).release("v2")
+    last_look = max(i for i, s in enumerate(steps.faults.seen) if s.startswith("systemctl show"))
+    host.faults = Faults("kill", last_look)
+    with pytest.raises(Killed):
+        host.release("v2")
+    host.faults = Faults()
+    host.systemd.die(host.id_of("v1"))
+    host.engine().recover()
+    assert host.settled() == host.id_of("v2")
+
+
+def test_what_is_given_up_is_tried_again_by_systemd(host):
+    """Neither the new release nor the old one comes up now, but the old one may, once its database is back."""
+    first = host.release("v1").current
+    host.behave("v1").loops = True
+    host.systemd.die(first)
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: host.release("v2"), "rollback_failed")
+    host.engine().recover()
+    assert host.systemd.running() == []
+    host.behave("v1").boots = True
+    for _ in range(2):
+        host.systemd.show(f"shop@{first}.service")
+    assert host.settled() == first
 
 
 def test_what_is_given_up_is_in_the_history(host):
@@ -498,6 +536,7 @@ def test_the_strategy_may_change_and_change_back(tmp_path, monkeypatch, before, 
     first = host.release("v1").current
     host.switch(after)
     second = host.release("v2")
+    assert second.downtime_seconds > 0, "one had to end before the other could begin"
     assert host.settled() == second.current
     host.reboot()
     assert host.settled() == second.current

@@ -220,6 +220,7 @@ class Behaviour:
     """How the releases of one version behave. Counts are questions to systemd or health checks."""
 
     boots: bool = True
+    loops: bool = False  # what does not boot is tried again and again (Restart=)
     ready_after: int = 1
     ready: bool = True
     restarts_after: int | None = None  # up, then replaced by a new process
@@ -319,7 +320,7 @@ class FakeSystemd(_systemd.Systemd):
     def die(self, release_id: str) -> None:
         """The release crashes and does not come back."""
         found = self.instance(release_id)
-        found.state, found.pid, found.inode = "failed", 0, None
+        found.state, found.pid, found.inode = "activating" if found.behaviour.loops else "failed", 0, None
         found.behaviour.boots = False
 
     def reboot(self) -> None:
@@ -379,6 +380,8 @@ class FakeSystemd(_systemd.Systemd):
             self.rehearsal_socket = self.rehearsal_socket if verb == "reset-failed" else verb == "start"
             return ""
         if unit == f"{NAME}.service":
+            if verb == "show":
+                return f"ActiveState={'active' if self.umbrella else 'inactive'}\n"
             assert verb == "start", arguments
             self._start_umbrella()
             return ""
@@ -468,7 +471,8 @@ class FakeSystemd(_systemd.Systemd):
         found.inherited, found.inode = self.inherits, None
         taken = not (found.inherited or found.rehearses) and (self.socket is not None or self._holders())
         if not whole or not found.behaviour.boots or taken:
-            found.state, found.failed = "failed", True
+            found.state, found.failed = "activating" if found.behaviour.loops else "failed", True
+            found.restarts += found.behaviour.loops
             return
         self.pids += 1
         found.state, found.pid, found.polls, found.checks = "activating", self.pids, 0, 0
@@ -489,7 +493,10 @@ class FakeSystemd(_systemd.Systemd):
         """One moment in the life of an instance."""
         behaviour = found.behaviour
         found.polls += 1
-        if found.state == "activating" and behaviour.ready and found.polls >= behaviour.ready_after:
+        if found.state == "activating" and found.pid == 0:  # Restart= has its next try
+            found.state = "inactive"
+            self._start(found)
+        elif found.state == "activating" and behaviour.ready and found.polls >= behaviour.ready_after:
             found.state, found.polls = "active", 0
         elif found.state == "active" and behaviour.dies_after is not None and found.polls > behaviour.dies_after:
             found.state, found.pid, found.inode, found.failed = "failed", 0, None, True
@@ -739,6 +746,7 @@ class Host:
         It runs in its own units, unless the role has put others there and a reboot came before the next release.
         """
         (running,) = self.systemd.running()
+        assert not [i for i in self.systemd.instances.values() if i.state == "activating" and not i.rehearses]
         assert self.systemd.serving() == [running]
         assert self.layout.current_id() == running
         assert self.layout.last_good_id() == running

@@ -1,0 +1,131 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A released service is looked at and looked after, and nobody gets in the way of a release."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._health import watch
+from ansible_collections.slipway.go.plugins.module_utils._release import gate
+from ansible_collections.slipway.go.plugins.module_utils._release import operate as module
+from ansible_collections.slipway.go.plugins.module_utils._release.operate import Operator, WatchOptions
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
+
+OPTIONS = WatchOptions(watch.Policy(fall=2))
+
+
+@pytest.fixture
+def host(memory, monkeypatch):
+    """Its health check answers with host.answer."""
+    host = Host(memory).install(monkeypatch)
+    host.answer = "pass"
+    monkeypatch.setattr(module, "time", host.clock)
+
+    def judge(check):
+        latency = {"p99": 0.002 * check.rise}
+        return SimpleNamespace(state=host.answer, message=f"it says {host.answer}", latency=latency)
+
+    monkeypatch.setattr(gate, "judge", judge)
+    return host
+
+
+def operator(host):
+    return Operator(host.settings(), host.layout, host.systemd)
+
+
+def restarts(host):
+    return [c for c in host.systemd.commands if c.startswith("restart shop@")]
+
+
+def test_status_of_a_service_that_serves(host):
+    current = host.release("v1").current
+    told = operator(host).status()
+    assert (told["current"], told["last_good"], told["running"]) == (current, current, [f"shop@{current}.service"])
+    assert (told["health"], told["p99"], told["message"]) == ("pass", 0.01, "it says pass")
+    assert told["since"] == host.store.outcomes()[-1]["time"]
+    host.answer = "fail"
+    assert operator(host).status()["health"] == "fail"
+    assert operator(host).status(answers=0)["health"] == "pass", "nobody was asked, systemd calls it active"
+
+
+def test_status_of_a_run_in_flight(host):
+    host.release("v1")
+    host.store.save(host.store.begin("v2-0123456789", "v1-0123456789", "socket", "release"))
+    assert operator(host).status()["in_flight"]["to"] == "v2-0123456789"
+
+
+def test_the_watch_restarts_what_has_failed_often_enough(host):
+    current = host.release("v1").current
+    host.answer = "fail"
+    assert operator(host).watch(OPTIONS).action == watch.NOTHING
+    assert restarts(host) == []
+    assert operator(host).watch(OPTIONS).action == watch.RESTART
+    assert restarts(host) == [f"restart shop@{current}.service"]
+    event = host.store.journal()[-1]
+    assert (event["event"], event["release"], event["reason"]) == ("watch_restart", current, "it says fail")
+
+
+def test_a_new_release_begins_with_a_clean_slate(host):
+    host.release("v1")
+    host.answer = "fail"
+    operator(host).watch(OPTIONS)
+    host.release("v2")
+    assert operator(host).watch(OPTIONS).action == watch.NOTHING
+    assert restarts(host) == []
+
+
+def test_the_watch_keeps_out_while_a_release_is_under_way(host):
+    host.release("v1")
+    host.answer = "fail"
+    operator(host).watch(OPTIONS)
+    with host.store.locked(0):
+        decision = operator(host).watch(OPTIONS)
+    assert (decision.action, decision.message) == (watch.NOTHING, "a release is under way")
+    assert restarts(host) == []
+
+
+def test_the_watch_does_not_start_what_somebody_has_stopped(host):
+    host.release("v1")
+    host.systemd.umbrella = False
+    host.answer = "fail"
+    for _ in range(5):
+        assert operator(host).watch(OPTIONS).message == "the service is stopped"
+    assert restarts(host) == []
+
+
+def test_a_damaged_memory_is_begun_anew(host):
+    host.release("v1")
+    with open(os.path.join(host.layout.state, "watch.json"), "w", encoding="utf-8") as stream:
+        stream.write('{"failures": ')
+    host.answer = "fail"
+    assert operator(host).watch(OPTIONS).action == watch.NOTHING
+    with open(os.path.join(host.layout.state, "watch.json"), encoding="utf-8") as stream:
+        assert json.load(stream)["failures"] == 1
+
+
+def test_metrics_count_how_swaps_ended_whatever_has_happened(host, tmp_path):
+    host.release("v1")
+    host.systemd.die(host.id_of("v1"))
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    with pytest.raises(SlipwayError):
+        host.release("v2")
+    host.release("v3")
+    assert [e["event"] for e in host.store.outcomes()] == ["committed", "given_up", "committed"]
+    host.health = {}
+    operator(host).watch(WatchOptions(watch.Policy(), str(tmp_path)))
+    text = (tmp_path / "slipway-shop.prom").read_text()
+    totals = [line for line in text.splitlines() if line.startswith("slipway_swaps_total{")]
+    assert [re.search(r'result="(\w+)"', line).group(1) + line[line.index("}") + 1 :] for line in totals] == [
+        "committed 2",
+        "given_up 1",
+        "refused 0",
+        "rolled_back 0",
+    ]
