@@ -23,7 +23,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 WORK = CHECKOUT / ".work" / "pythons"
 TESTS = sorted(
     str(path)
-    for name in ("elf", "fsview", "fuzz", "gobuildinfo", "ldcache", "linkage", "loader_glibc", "loader_musl", "policy",
+    for name in ("elf", "fsview", "fuzz", "gobuildinfo", "ldcache", "limits", "linkage", "loader_glibc", "loader_musl", "policy",
                  "unit_context", "upx")
     for path in [CHECKOUT / "tests/unit/plugins/module_utils" / f"test_{name}.py"]
 )  # fmt: skip
