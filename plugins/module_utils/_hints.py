@@ -30,8 +30,8 @@ def library_fix(view: View, name: str, bits: int) -> str:
             return f"{directory}/{base} exists but is not used: check its architecture, then run ldconfig."
     for path, manager in _MANAGERS:
         if _exists(view, path):
-            return f"Install {base}: {_package(manager, base, bits)}, or build with CGO_ENABLED=0."
-    return f"Install {base}, or build with CGO_ENABLED=0."
+            return f"install {base}: {_package(manager, base, bits)}, or rebuild with CGO_ENABLED=0."
+    return f"install {base}, or rebuild with CGO_ENABLED=0."
 
 
 def _exists(view: View, path: str) -> bool:
@@ -63,7 +63,7 @@ def debian_name(soname: str) -> str:
 
 def other_class_fix(name: str, bits: int) -> str:
     other = 32 if bits == 64 else 64
-    return f"The {name} found is for {other}-bit programs, this one has {bits} bits: install the {bits}-bit library."
+    return f"the {name} found is for {other}-bit programs, this one has {bits} bits: install the {bits}-bit library."
 
 
 def symbol_fix(names: Sequence[str], wanting: str) -> str:
@@ -76,12 +76,12 @@ def version_fix(version: str, provider: str, provided: Iterable[str]) -> str:
     if family == "GLIBC":
         newest = newest_version(provided, family)
         return (
-            f"Needs {version}, this host's libc provides up to {newest}: build on a host as old as this one, "
+            f"needs {version}, this host's libc provides up to {newest}: rebuild on a host as old as this one, "
             "or with CGO_ENABLED=0."
         )
     newest = newest_version(provided, family)
     known = f"provides up to {newest}" if newest else f"provides no {family} version"
-    return f"Needs {version}, {provider} {known}: install a newer library, or build against this one."
+    return f"needs {version}, {provider} {known}: install a newer library, or build against this one."
 
 
 def newest_version(provided: Iterable[str], family: str) -> str:

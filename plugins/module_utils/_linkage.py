@@ -101,17 +101,17 @@ class Checker:
             raise ElfError(
                 "unit_root_image",
                 f"{path}: RootImage={self.context.root_image} of {self.context.unit} cannot be looked into.",
-                "Unpack the image and name its directory with RootDirectory=.",
+                "unpack the image and name its directory with RootDirectory=.",
             )
         try:
             place = view.resolve(view.inside(path))
         except ValueError as error:
-            raise ElfError("not_found", f"{path!r}: {error}.", "Give the path of a file.") from error
+            raise ElfError("not_found", f"{path!r}: {error}.", "give the path of a file.") from error
         except OSError as error:
             code = "not_found" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "unreadable"
             where = f" in {view.root}" if view.root != "/" else ""
             raise ElfError(
-                code, f"{path}: {error.strerror}{where}", "Check the path; upload the file first."
+                code, f"{path}: {error.strerror}{where}", "check the path; upload the file first."
             ) from error
         with open_program(place.host) as opened:
             elf = opened.elf._replace(path=path)
@@ -138,7 +138,7 @@ class Checker:
             return None
         text = f"{program.label}: {os.strerror(errno.ENOENT)}: {why} of {self.context.unit} hides it"
         return Problem(
-            "unit_hidden", text, "Install it elsewhere, /opt for instance, or expose it with BindReadOnlyPaths=."
+            "unit_hidden", text, "install it elsewhere, /opt for instance, or expose it with BindReadOnlyPaths=."
         )
 
     def _executable(self, program: Program) -> Optional[Problem]:
@@ -151,15 +151,17 @@ class Checker:
         name = f"user of {self.context.unit}" if self.context.unit else "user"
         mode = stat.filemode(program.status.st_mode)
         text = f"{program.label}: {os.strerror(errno.EACCES)}: not executable ({mode})"
-        return Problem("not_executable", text, f"chmod 0755, and let the {name} enter the directories above it.")
+        return Problem(
+            "not_executable", text, f"not executable: chmod 0755, and let the {name} enter the directories above it."
+        )
 
     def _noexec(self, program: Program) -> Optional[Problem]:
         text = f"{program.label}: {os.strerror(errno.EACCES)}: "
         if not self.context.may_execute(program.place.path):
-            fix = f"Add its directory to ExecPaths= of {self.context.unit}."
+            fix = f"add its directory to ExecPaths= of {self.context.unit}."
             return Problem("unit_noexec", text + f"NoExecPaths= of {self.context.unit}", fix)
         if on_noexec_mount(program.place.host):
-            fix = "Install it on another file system, or mount this one without noexec."
+            fix = "on a noexec mount: install it on another file system, or mount this one without noexec."
             return Problem("noexec_mount", text + "on a noexec mount", fix)
         return None
 
@@ -177,7 +179,7 @@ class Checker:
             return None
         text = f"{program.label}: Bad system call: SystemCallArchitectures=native of {self.context.unit}"
         return Problem(
-            "unit_architecture", text, f"Built for {goarch}, this host is {self.host.goarch}: build for that."
+            "unit_architecture", text, f"built for {goarch}, this host is {self.host.goarch}: build for that."
         )
 
     # Loading
@@ -197,7 +199,7 @@ class Checker:
             if not elf.needed:
                 return _Linked([], [])
             text = f"{program.label}: {name} is neither glibc's nor musl's loader"
-            return _Linked(unresolved, [Problem("loader_unknown", text, "Build with CGO_ENABLED=0.")])
+            return _Linked(unresolved, [Problem("loader_unknown", text, "rebuild with CGO_ENABLED=0.")])
         linked = linker.link(program.label, program.place.path, elf, program.tables)
         return _Linked(linked.libraries, linked.problems)
 
@@ -232,8 +234,16 @@ class Checker:
             bind_now=bool(environment.get("LD_BIND_NOW")),
             secure=self._is_secure(program),
             may_read=(lambda host: who.may(host, 4)) if who is not None else (lambda _host: True),
+            hidden_by=self._hides,
             may_map=lambda host: not on_noexec_mount(host) and self._rules_allow(host),
         )
+
+    def _hides(self, path: str) -> str:
+        """A library may be below /home where ProtectHome= is set, too."""
+        if not self.context.hidden:
+            return ""
+        why = self.context.hidden_by(os.path.normpath(self.context.view.absolute(path)))
+        return f"{why} of {self.context.unit}" if why else ""
 
     def _rules_allow(self, host: str) -> bool:
         return not self.context.exec_rules or self.context.may_execute(self.context.view.inside(os.path.realpath(host)))
@@ -259,6 +269,10 @@ class Checker:
     def _interpreter(self, program: Program, name: str) -> Interpreter:
         """The loader behind PT_INTERP, or ElfError with what execve(2) would answer."""
         view = self.context.view
+        why = self._hides(name)
+        if why:
+            text = f"{program.label}: {os.strerror(errno.ENOENT)}: the interpreter {name} is missing"
+            raise ElfError("interpreter_missing", text, f"{name} is hidden by {why}.")
         try:
             file = self.files.get(view.host(name), program.elf.header)
         except (OSError, ValueError) as error:
@@ -269,17 +283,23 @@ class Checker:
             raise ElfError("interpreter_missing", text, interpreter_fix(program.elf, has_musl(view))) from error
         if file.elf is None or file.elf.header.type not in (2, 3):
             text = f"{program.label}: {os.strerror(errno.ELIBBAD)}: the interpreter {name}"
-            raise ElfError("interpreter_invalid", text, f"Install {name} for {program.elf.goarch} again.")
+            raise ElfError("interpreter_invalid", text, f"install {name} for {program.elf.goarch} again.")
         self._check_interpreter_rights(program, name, file.host)
         return identify(name, file, self.files)
 
     def _check_interpreter_rights(self, program: Program, name: str, host: str) -> None:
         text = f"{program.label}: {os.strerror(errno.EACCES)}: the interpreter {name} "
         if on_noexec_mount(host) or not self._rules_allow(host):
-            raise ElfError("noexec_mount", text + "is on a noexec mount", f"Make {name} executable there.")
+            raise ElfError(
+                "noexec_mount", text + "is on a noexec mount", f"on a noexec mount: make {name} executable there."
+            )
         who = self.context.who
         if not os.stat(host).st_mode & 0o111 or (who is not None and not who.may(host, 1)):
-            raise ElfError("interpreter_invalid", text + "is not executable", f"chmod 0755 {os.path.realpath(host)}")
+            raise ElfError(
+                "interpreter_invalid",
+                text + "is not executable",
+                f"not executable: chmod 0755 {os.path.realpath(host)}",
+            )
 
 
 class _Linked(NamedTuple):

@@ -46,6 +46,7 @@ class Surroundings(NamedTuple):
     secure: started with AT_SECURE (setuid, setgid or file capabilities).
     may_read: whether who starts the program may read a host path.
     may_map: whether code may be mapped from a host path (noexec mounts, NoExecPaths=).
+    hidden_by: what hides a path of the view, if anything does.
     """
 
     library_path: str = ""
@@ -54,6 +55,7 @@ class Surroundings(NamedTuple):
     secure: bool = False
     may_read: Callable[[str], bool] = lambda _path: True
     may_map: Callable[[str], bool] = lambda _path: True
+    hidden_by: Callable[[str], str] = lambda _path: ""
 
 
 class File:
@@ -264,6 +266,7 @@ class Linker:
         self.problems: list[Problem] = []
         self.libraries: list[Library] = []
         self.maps: list[LinkMap] = []
+        self.hidden = ""  # where what was last looked for is, behind what
 
     def link(self, label: str, path: str, elf: Elf, tables: Optional[Tables] = None) -> Linked:
         """label: what messages call the program. path: canonical, in the view."""
@@ -309,6 +312,10 @@ class Linker:
             if error.errno in ABSENT:
                 return None
             raise
+        why = self.around.hidden_by(path)
+        if why:
+            self.hidden = f"{path} is hidden by {why}: expose it with BindReadOnlyPaths=."
+            return None
         return file if self.around.may_read(file.host) else None
 
     def unresolved(self, also: Sequence[LinkMap] = ()) -> list[Unresolved]:

@@ -384,7 +384,7 @@ class GlibcLinker(Linker):
         expanded = self.expand(name, current, current is self.maps[0])
         if not expanded or expanded in self.missing or expanded in VDSO or self._loaded(expanded):
             return
-        self._other_class, self._denied = False, ""
+        self._other_class, self._denied, self.hidden = False, "", ""
         try:
             found = self._find(current, expanded)
             if found is not None:
@@ -418,7 +418,7 @@ class GlibcLinker(Linker):
         message = f"{self._program}: error while loading shared libraries: {subject}: {refused.why}"
         fix = library_fix(self.view, name, self.want.bits)
         if refused.code == "noexec_mount":
-            fix = f"Mount the file system that holds {name} without noexec, or install the library elsewhere."
+            fix = f"on a noexec mount: mount what holds {name} without noexec, or install the library elsewhere."
         self.complain(refused.code, message, fix)
 
     def _miss(self, current: LinkMap, name: str) -> None:
@@ -429,7 +429,7 @@ class GlibcLinker(Linker):
             # A search goes on, so that the last thing it meets is that there is no such file.
             reason = errno.EACCES if "/" in name else errno.ENOENT
             text = start + f"cannot open shared object file: {os.strerror(reason)}"
-            self.complain("library_unreadable", text, f"Let the user of the service read {self._denied}.")
+            self.complain("library_unreadable", text, f"let the user of the service read {self._denied}.")
         elif self._other_class:
             other = 32 if self.want.bits == 64 else 64
             self.complain(
@@ -442,6 +442,8 @@ class GlibcLinker(Linker):
     def _missing_fix(self, current: LinkMap, name: str) -> str:
         """RUNPATH is not handed down: the most common surprise, so say it where it is the reason."""
         main = self.maps[0]
+        if self.hidden:
+            return self.hidden
         if current is not main and main.elf.dynamic.runpath is not None and current.elf.dynamic.rpath is None:
             for directory in self._directories(main.elf.dynamic.runpath, main):
                 if self._verify_or_none(directory + name):
@@ -504,7 +506,7 @@ class GlibcLinker(Linker):
             if provider is None:
                 if need.library not in self.missing and need.library not in VDSO:
                     text = f"{link_map.label}: needs versions of {need.library}, which nothing loads"
-                    self.complain("library_invalid", text, "Link it again.")
+                    self.complain("library_invalid", text, "link it again.")
                 continue
             defined = provider.elf.dynamic.verdef
             for version, weak in need.names if defined is not None else ():
@@ -520,7 +522,7 @@ class GlibcLinker(Linker):
             return
         if any(name.startswith("libc.so.") for name in dynamic.needed):
             text = f"{link_map.label}: DT_RELR without GLIBC_ABI_DT_RELR dependency"
-            self.complain("version_missing", text, "Link it with -Wl,-z,nopack-relative-relocs or a newer linker.")
+            self.complain("version_missing", text, "link it with -Wl,-z,nopack-relative-relocs or a newer linker.")
 
     def _check_isa(self, link_map: LinkMap) -> None:
         needed = link_map.elf.notes.x86_isa_needed
@@ -529,7 +531,7 @@ class GlibcLinker(Linker):
         level = needed.bit_length()
         if needed and self.cpu.features and level > max(self.cpu.x86_level, 1):
             text = f"{link_map.label}: CPU ISA level is lower than required"
-            fix = f"Needs x86-64-v{level}, this processor is x86-64-v{self.cpu.x86_level}: build for that."
+            fix = f"needs x86-64-v{level}, this processor is x86-64-v{self.cpu.x86_level}: rebuild for that."
             self.complain("cpu_level", text, fix)
 
 

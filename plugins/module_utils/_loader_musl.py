@@ -45,6 +45,7 @@ class MuslLinker(Linker):
             return
         if name in self.missing or any(name in link_map.names for link_map in self.maps[1:]):
             return
+        self.hidden = ""
         try:
             found = self._find(current, name)
             if found is None:
@@ -151,7 +152,7 @@ class MuslLinker(Linker):
         self.missing.add(name)
         self.libraries.append(Library(name, None))
         text = f"Error loading shared library {name}: {refused.why} (needed by {current.label})"
-        self.complain(refused.code, text, library_fix(self.view, name, self.want.bits))
+        self.complain(refused.code, text, self.hidden or library_fix(self.view, name, self.want.bits))
 
 
 def _exec_error(file: File) -> str:

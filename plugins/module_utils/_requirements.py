@@ -43,20 +43,20 @@ def machine_problem(elf: Elf, host: Host, start: bytes) -> Optional[Problem]:
     if elf.goos != "linux":
         name = elf.goos or f"OS ABI {elf.header.ident[7]}"
         text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: built for {name}"
-        return Problem("wrong_os", text, f"Built for {name}, this host is linux: build with GOOS=linux.")
+        return Problem("wrong_os", text, f"built for {name}, this host is linux: rebuild with GOOS=linux.")
     if elf.header.type not in (2, 3) or elf.is_library:
         kind = "a shared library" if elf.is_library else f"of ELF type {elf.type}"
         text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: {kind}"
-        return Problem("not_a_program", text, "Give the program itself; a Go program is built with -buildmode=exe.")
+        return Problem("not_a_program", text, "give the program itself; a Go program is built with -buildmode=exe.")
     if not any(segment.type == PT_LOAD for segment in elf.segments):
         text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: no loadable segments"
-        return Problem("malformed", text, "Build or upload it again.")
+        return Problem("malformed", text, "damaged file: build or upload it again.")
     if host.starts(elf.goarch) or any(entry.matches(start) for entry in host.binfmts):
         return None
     built = elf.goarch or f"{elf.machine_name}, {elf.bits} bits, {elf.endian} endian"
     text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: built for {built}"
     here = host.goarch or host.machine
-    return Problem("wrong_machine", text, f"Built for {built}, this host is {here}: build with GOARCH={here}.")
+    return Problem("wrong_machine", text, f"built for {built}, this host is {here}: rebuild with GOARCH={here}.")
 
 
 def needs(elf: Elf, info: Optional[BuildInfo], host: Host) -> list[Problem]:
@@ -71,7 +71,7 @@ def _page_size(elf: Elf, host: Host) -> Optional[Problem]:
     if all((segment.vaddr - segment.offset) % host.page_size == 0 for segment in loads):
         return None
     text = f"{elf.path}: {os.strerror(errno.EINVAL)}: segments are not aligned to pages of {host.page_size} bytes"
-    fix = f"Link it with -Wl,-z,max-page-size={max(host.page_size, 65536)}."
+    fix = f"link it with -Wl,-z,max-page-size={max(host.page_size, 65536)}."
     return Problem("page_size", text, fix)
 
 
@@ -79,7 +79,7 @@ def _kernel(elf: Elf, info: Optional[BuildInfo], host: Host) -> Optional[Problem
     here = kernel_version(host.kernel)
     wanted = elf.notes.min_kernel
     if wanted is not None and wanted > here:
-        fix = f"Needs kernel {_dotted(wanted)}, this host runs {host.kernel}."
+        fix = f"needs kernel {_dotted(wanted)}, this host runs {host.kernel}."
         return Problem("kernel_too_old", f"{elf.path}: FATAL: kernel too old", fix)
     floor = go_kernel(info.version) if info is not None else None
     if info is not None and floor is not None and floor > here:
@@ -103,7 +103,7 @@ def _processor(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
         return _arm(elf, info, host)
     wants_sse2 = elf.goarch == "386" and (info.setting("GO386") or "").startswith("sse2")
     if wants_sse2 and host.cpu.features and "sse2" not in host.cpu.features:
-        return Problem("cpu_level", f"{elf.path}: needs SSE2", "Build with GO386=softfloat.")
+        return Problem("cpu_level", f"{elf.path}: needs SSE2", "rebuild with GO386=softfloat.")
     return None
 
 
@@ -113,7 +113,7 @@ def _amd64(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
     if wanted is None or host.goarch != "amd64" or not host.cpu.features or int(wanted.group(1)) <= max(level, 1):
         return None
     number = wanted.group(1)
-    fix = f"Needs x86-64-v{number}, this processor is x86-64-v{level}: build with GOAMD64=v{max(level, 1)}."
+    fix = f"needs x86-64-v{number}, this processor is x86-64-v{level}: rebuild with GOAMD64=v{max(level, 1)}."
     return Problem("cpu_level", f"{elf.path}: {GO_MESSAGE.format(level=number)}", fix)
 
 
@@ -122,7 +122,7 @@ def _arm64(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
     wanted = info.setting("GOARM64") or ""
     if wanted in ("", "v8.0") or not host.cpu.features or "atomics" in host.cpu.features:
         return None
-    fix = f"Built with GOARM64={wanted}, this processor has no LSE: build with GOARM64=v8.0."
+    fix = f"built with GOARM64={wanted}, this processor has no LSE: rebuild with GOARM64=v8.0."
     return Problem("cpu_level", f"{elf.path}: This program can only be run on ARM64 processors with LSE support.", fix)
 
 
@@ -131,10 +131,10 @@ def _arm(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
     if not host.machine.startswith("armv") or not wanted[0].isdigit() or wanted[2] == "softfloat":
         return None
     if int(wanted[0]) > 5 and host.cpu.features and "vfp" not in host.cpu.features:
-        fix = "This processor has no floating point unit: build with GOARM=5."
+        fix = "this processor has no floating point unit: rebuild with GOARM=5."
         return Problem("cpu_level", f"{elf.path}: this CPU has no floating point hardware", fix)
     if int(wanted[0]) > 6 and host.cpu.features and "vfpv3" not in host.cpu.features:
-        fix = "Built with GOARM=7, this processor has no VFPv3: build with GOARM=6."
+        fix = "built with GOARM=7, this processor has no VFPv3: rebuild with GOARM=6."
         return Problem("cpu_level", f"{elf.path}: this CPU has no VFPv3 floating point hardware", fix)
     return None
 
@@ -144,17 +144,18 @@ def interpreter_fix(elf: Elf, musl_here: bool) -> str:
     name = elf.interpreter or ""
     base = os.path.basename(name)
     if elf.elf_class == "interpreter-only":
-        return f"{name} is missing and nothing else is needed: build without -buildmode=pie, or on a system like this."
+        advice = f"the interpreter {name} is missing, and no library is needed"
+        return f"{advice}: rebuild without -buildmode=pie, or on a system like this."
     if base.startswith("ld-musl-"):
-        return f"The interpreter {name} is missing: built on Alpine? Build with CGO_ENABLED=0, or install musl."
+        return f"the interpreter {name} is missing: built on Alpine? Rebuild with CGO_ENABLED=0, or install musl."
     if base.startswith(("ld-linux", "ld64.so", "ld.so")):
-        advice = f"The interpreter {name} is missing: built for glibc"
+        advice = f"the interpreter {name} is missing: built for glibc"
         if musl_here:
-            return f"{advice}, this host has musl: build with CGO_ENABLED=0, or on Alpine."
+            return f"{advice}, this host has musl: rebuild with CGO_ENABLED=0, or on Alpine."
         if elf.bits == 32:
-            return f"{advice} and 32 bits: install the 32-bit C library (Debian: libc6:i386), or build for 64."
-        return f"{advice}: build with CGO_ENABLED=0, or install the C library."
-    return f"The interpreter {name} is missing: build with CGO_ENABLED=0, or with the interpreter of this host."
+            return f"{advice} and 32 bits: install the 32-bit C library (Debian: libc6:i386), or rebuild for 64."
+        return f"{advice}: rebuild with CGO_ENABLED=0, or install the C library."
+    return f"the interpreter {name} is missing: rebuild with CGO_ENABLED=0, or with the interpreter of this host."
 
 
 def has_musl(view: View) -> bool:

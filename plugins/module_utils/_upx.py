@@ -41,7 +41,7 @@ class Block(NamedTuple):
 
 def _damaged(path: str, what: str) -> ElfError:
     return ElfError(
-        "packed", f"{path}: packed by UPX, and {what}.", "Release the program itself, or unpack it with upx -d."
+        "packed", f"{path}: packed by UPX, and {what}.", "release the program itself, or unpack it with upx -d."
     )
 
 

@@ -84,7 +84,7 @@ binaries:
         - code: version_missing
           message: "/opt/shop/shop: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by
             /opt/shop/shop)"
-          fix: "Needs GLIBC_2.38, this host's libc provides up to GLIBC_2.36: build on a host as old as this one, or
+          fix: "needs GLIBC_2.38, this host's libc provides up to GLIBC_2.36: rebuild on a host as old as this one, or
             with CGO_ENABLED=0."
   contains:
     path:
@@ -143,7 +143,7 @@ binaries:
           description: One line that says what to do.
           returned: always
           type: str
-          sample: "Install libfoo.so.1: dnf install 'libfoo.so.1()(64bit)', or build with CGO_ENABLED=0."
+          sample: "install libfoo.so.1: dnf install 'libfoo.so.1()(64bit)', or rebuild with CGO_ENABLED=0."
 """
 
 from typing import Any

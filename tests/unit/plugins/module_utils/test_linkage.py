@@ -55,7 +55,7 @@ def test_contract(root):
             {
                 "code": "not_found",
                 "message": f"/absent: No such file or directory in {root.path}",
-                "fix": "Check the path; upload the file first.",
+                "fix": "check the path; upload the file first.",
             }
         ],
     }
@@ -65,11 +65,11 @@ def test_contract(root):
 @pytest.mark.parametrize(
     ("spec", "code", "fix"),
     [
-        ({"machine": 183}, "wrong_machine", "Built for arm64, this host is amd64: build with GOARCH=amd64."),
-        ({"endian": "big", "machine": 8}, "wrong_machine", "Built for mips64, this host is amd64"),
-        ({"bits": 32}, "wrong_machine", "Built for amd64p32"),
-        ({"machine": 999}, "wrong_machine", "Built for machine 999"),
-        ({"osabi": 9}, "wrong_os", "Built for freebsd, this host is linux: build with GOOS=linux."),
+        ({"machine": 183}, "wrong_machine", "built for arm64, this host is amd64: rebuild with GOARCH=amd64."),
+        ({"endian": "big", "machine": 8}, "wrong_machine", "built for mips64, this host is amd64"),
+        ({"bits": 32}, "wrong_machine", "built for amd64p32"),
+        ({"machine": 999}, "wrong_machine", "built for machine 999"),
+        ({"osabi": 9}, "wrong_os", "built for freebsd, this host is linux: rebuild with GOOS=linux."),
         ({"type": REL}, "not_a_program", "-buildmode=exe"),
         ({"type": CORE}, "not_a_program", ""),
         ({"type": 3, "soname": "libx.so"}, "not_a_program", ""),
@@ -129,7 +129,7 @@ def test_the_kernel_a_note_asks_for(root):
     static(root, "go1.20", notes=[("GNU", 1, struct.pack("<IIII", 0, 99, 0, 0))])
     (problem,) = root.check()["problems"]
     assert problem["message"] == "/app: FATAL: kernel too old"
-    assert problem["fix"] == "Needs kernel 99.0, this host runs 6.1.0-30-amd64."
+    assert problem["fix"] == "needs kernel 99.0, this host runs 6.1.0-30-amd64."
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_processor_level(root, setting, level, fine):
 def test_the_processor_level_in_words(root):
     static(root, settings="build\tGOAMD64=v3\n")
     (problem,) = root.check(host=host(cpu=cpu(2)))["problems"]
-    assert problem["fix"] == "Needs x86-64-v3, this processor is x86-64-v2: build with GOAMD64=v2."
+    assert problem["fix"] == "needs x86-64-v3, this processor is x86-64-v2: rebuild with GOAMD64=v2."
 
 
 @pytest.mark.parametrize(
@@ -184,10 +184,10 @@ def test_page_size(root):
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"interpreter": MUSL, "needed": ["libc.so"]}, "built on Alpine? Build with CGO_ENABLED=0, or install musl."),
+        ({"interpreter": MUSL, "needed": ["libc.so"]}, "built on Alpine? Rebuild with CGO_ENABLED=0, or install musl."),
         ({"interpreter": "/lib/ld-linux.so.2", "bits": 32, "machine": 3, "needed": ["libc.so.6"]}, "32-bit C library"),
         ({"interpreter": "/lib/ld-linux-foo.so.1", "needed": ["libc.so.6"]}, "or install the C library"),
-        ({"interpreter": "/lib/ld-linux-foo.so.1"}, "build without -buildmode=pie"),
+        ({"interpreter": "/lib/ld-linux-foo.so.1"}, "rebuild without -buildmode=pie"),
         ({"interpreter": "/opt/own/ld", "needed": ["libc.so.6"]}, "with the interpreter of this host"),
     ],
 )
@@ -271,6 +271,18 @@ def test_a_library_that_the_unit_makes_noexec(root):
     rules = (("/", True), ("/opt", False))
     assert root.codes(exec_rules=rules, unit="x.service") == ["noexec_mount"]
     assert root.codes(exec_rules=(("/lib64", False),), unit="x.service") == ["noexec_mount"]
+
+
+def test_a_library_that_the_unit_hides(root):
+    root.lib("/home/me/libx.so")
+    root.app("libx.so", runpath="/home/me")
+    hidden = (("/home", "ProtectHome=yes"),)
+    (problem,) = root.check(hidden=hidden, unit="x.service")["problems"]
+    assert problem["code"] == "library_missing"
+    assert problem["fix"].startswith("/home/me/libx.so is hidden by ProtectHome=yes of x.service")
+    root.lib("/lib/x86_64-linux-gnu/libx.so")
+    assert root.codes(hidden=hidden, unit="x.service") == []
+    assert root.codes(hidden=(("/lib64", "InaccessiblePaths="),), unit="x.service") == ["interpreter_missing"]
 
 
 def test_a_path_of_the_host_below_the_root_directory(root):
