@@ -21,7 +21,10 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 WORK = CHECKOUT / ".work" / "pythons"
-NAMES = ["elf", "fsview", "fuzz", "gobuildinfo", "ldcache", "limits", "linkage", "loader_glibc", "loader_musl", "policy", "unit_context", "upx"]  # fmt: skip
+NAMES = (
+    "elf", "fsview", "fuzz", "gobuildinfo", "ldcache", "limits", "linkage", "loader_glibc", "loader_musl", "policy",
+    "unit_context", "upx",
+)  # fmt: skip
 TESTS = [str(CHECKOUT / "tests/unit/plugins/module_utils" / f"test_{name}.py") for name in NAMES]
 
 
