@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils import _units
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
@@ -38,12 +36,14 @@ def steps(monkeypatch):
     return steps
 
 
-def test_verified_then_written(steps, capsys):
+def test_verified_then_written(steps, capsys, monkeypatch):
+    warned = []
+    monkeypatch.setattr(systemd_units.AnsibleModule, "warn", lambda self, text: warned.append(text))
     result = run_module(systemd_units, capsys, units=[UNIT], absent=["gone.service"])
     assert steps == ["verify", "apply"]
     assert result["changed"] is True
     assert result["units"] == ["gone.service", "shop.socket"]
-    assert "shop.socket:3: Unknown key" in json.dumps(result["warnings"])
+    assert "shop.socket:3: Unknown key" in warned[0]
     assert result["diff"][0] == {
         "before_header": "shop.socket",
         "after_header": "shop.socket",
