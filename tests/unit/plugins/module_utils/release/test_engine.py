@@ -288,7 +288,7 @@ def test_what_is_given_up_is_tried_again_by_systemd(host):
     host.engine().recover()
     assert host.systemd.running() == []
     host.behave("v1").boots = True
-    for _ in range(2):
+    for _ignored in range(2):
         host.systemd.show(f"shop@{first}.service")
     assert host.settled() == first
 

@@ -96,7 +96,7 @@ def test_the_watch_does_not_start_what_somebody_has_stopped(host):
     host.release("v1")
     host.systemd.umbrella = False
     host.answer = "fail"
-    for _ in range(5):
+    for _ignored in range(5):
         assert operator(host).watch(OPTIONS).message == "the service is stopped"
     assert restarts(host) == []
 
