@@ -143,7 +143,9 @@ def stop() -> None:
         with step("stopping dockerd"):
             os.kill(pid, signal.SIGTERM)
             deadline = time.monotonic() + STOP_TIMEOUT_S
-            while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            while _own_pid() is not None and time.monotonic() < deadline:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)  # where this very process has started it
                 time.sleep(0.2)
 
 
