@@ -116,7 +116,12 @@ def _history(options: argparse.Namespace) -> int:
         _say(json.dumps(found, indent=2))
         return OK
     for event in found:
-        words = {"committed": "is the release", "rolled_back": "was rolled back", "refused": "was refused"}
+        words = {
+            "committed": "is the release",
+            "rolled_back": "was rolled back",
+            "refused": "was refused",
+            "given_up": "was given up, like what served before it",
+        }
         reason = f": {event['reason']}" if event.get("reason") else ""
         by = " by a rollback" if event["event"] == "committed" and event.get("kind") == "rollback" else ""
         _say(f"{_when(event.get('time'))}  {event.get('release')} {words[str(event['event'])]}{by}{reason}")
@@ -140,13 +145,24 @@ def _rollback(options: argparse.Namespace) -> int:
 
 def _recover(options: argparse.Namespace) -> int:
     names = [options.service] if options.service else services()
-    found = {name: _engine(operator(name)).recover() for name in names}
+    found: dict[str, Optional[str]] = {}
+    for name in names:  # at boot, each for itself
+        try:
+            found[name] = _engine(operator(name)).recover()
+        except SlipwayError as error:
+            _complain(f"{name}: {error}")
+        except OSError as error:
+            _complain(f"{name}: {_system_error(error)}")
     if options.json:
         _say(json.dumps(found, indent=2))
-        return OK
-    for name, release in found.items():
-        _say(f"{name}: " + (f"the interrupted swap to {release} was settled" if release else "nothing to recover"))
-    return OK
+    else:
+        for name, release in found.items():
+            _say(f"{name}: " + (f"the interrupted swap to {release} was settled" if release else "nothing to recover"))
+    return OK if len(found) == len(names) else FAILED
+
+
+def _system_error(error: OSError) -> str:
+    return f"{error.strerror or error} {error.filename or ''}".rstrip()
 
 
 def _settle(options: argparse.Namespace) -> int:
@@ -185,5 +201,5 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except SlipwayError as error:
         _complain(f"slipway: {error}")
     except OSError as error:
-        _complain(f"slipway: {error.strerror or error} {error.filename or ''}".rstrip())
+        _complain(f"slipway: {_system_error(error)}")
     return FAILED

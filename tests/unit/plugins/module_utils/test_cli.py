@@ -112,3 +112,47 @@ def test_services_are_found_by_their_settings(tmp_path: Path) -> None:
     (tmp_path / "shop" / "settings.json").write_text("{")
     with pytest.raises(SlipwayError, match="not readable"):
         store.load_settings("shop", str(tmp_path))
+
+
+def test_history_tells_every_way_a_swap_can_end(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from ansible_collections.slipway.go.plugins.module_utils._release.store import OUTCOMES
+
+    class Told:
+        class store:
+            @staticmethod
+            def outcomes() -> list[dict[str, Any]]:
+                return [{"event": event, "time": 1.0, "release": event, "reason": "because"} for event in OUTCOMES]
+
+    monkeypatch.setattr(_cli, "operator", lambda _name: Told)
+    assert _cli.main(["history", "shop"]) == _cli.OK
+    said = capsys.readouterr().out
+    assert all(event in said for event in OUTCOMES)
+    assert said.count("because") == len(OUTCOMES) == said.count("\n")
+
+
+def test_one_service_that_cannot_be_recovered_does_not_keep_the_others_from_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    recovered = []
+
+    class Engine:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def recover(self) -> str:
+            if self.name == "blog":
+                raise SlipwayError("damaged_state", "state.json is not readable.", "look at it")
+            if self.name == "chat":
+                raise OSError(28, "No space left on device", "/var")
+            recovered.append(self.name)
+            return "2.0-0123456789"
+
+    monkeypatch.setattr(_cli, "services", lambda: ["blog", "chat", "shop"])
+    monkeypatch.setattr(_cli, "operator", lambda name: name)
+    monkeypatch.setattr(_cli, "_engine", Engine)
+    assert _cli.main(["recover"]) == _cli.FAILED
+    said = capsys.readouterr()
+    assert recovered == ["shop"]
+    assert "shop: the interrupted swap to 2.0-0123456789 was settled" in said.out
+    assert "blog: state.json is not readable. Fix: look at it" in said.err
+    assert "chat: No space left on device" in said.err

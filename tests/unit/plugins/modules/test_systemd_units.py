@@ -17,7 +17,7 @@ UNIT = {"name": "shop.socket", "content": "[Socket]\n", "enabled": True}
 
 @pytest.fixture
 def steps(monkeypatch):
-    """What was done, in order; `verify` answers with the list or error that is put there."""
+    """What was done, in order."""
     steps = []
 
     def plan(wanted, absent):
@@ -30,20 +30,18 @@ def steps(monkeypatch):
             raise SlipwayError("invalid_unit", "systemd would not take it.", "correct it")
         return ["shop.socket:3: Unknown key"] if planned.changes else []
 
+    monkeypatch.setattr(systemd_units.AnsibleModule, "warn", lambda _module, text: steps.append(f"warn {text}"))
     monkeypatch.setattr(_units, "plan", plan)
     monkeypatch.setattr(_units, "verify", verify)
     monkeypatch.setattr(_units, "apply", lambda planned: steps.append("apply"))
     return steps
 
 
-def test_verified_then_written(steps, capsys, monkeypatch):
-    warned = []
-    monkeypatch.setattr(systemd_units.AnsibleModule, "warn", lambda self, text: warned.append(text))
+def test_verified_then_written(steps, capsys):
     result = run_module(systemd_units, capsys, units=[UNIT], absent=["gone.service"])
-    assert steps == ["verify", "apply"]
+    assert steps == ["verify", "warn shop.socket:3: Unknown key", "apply"]
     assert result["changed"] is True
     assert result["units"] == ["gone.service", "shop.socket"]
-    assert "shop.socket:3: Unknown key" in warned[0]
     assert result["diff"][0] == {
         "before_header": "shop.socket",
         "after_header": "shop.socket",
@@ -55,7 +53,8 @@ def test_verified_then_written(steps, capsys, monkeypatch):
 
 def test_check_mode_verifies_and_writes_nothing(steps, capsys):
     result = run_module(systemd_units, capsys, units=[UNIT], _ansible_check_mode=True)
-    assert steps == ["verify"]
+    assert "apply" not in steps
+    assert steps[0] == "verify"
     assert result["changed"] is True
 
 

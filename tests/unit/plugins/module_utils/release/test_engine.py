@@ -7,10 +7,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
+from ansible_collections.slipway.go.plugins.module_utils._release import preflight
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
     Behaviour,
     Faults,
@@ -616,6 +620,42 @@ def test_bad_health_options_are_refused_before_anything_happens(host, health, op
     assert not any(c.startswith(("start", "stop", "restart")) for c in host.systemd.commands[before:])
     host.health = {"url": host.health["url"]}
     assert host.settled() == host.id_of("v2")
+
+
+def test_what_the_host_has_against_it_is_told_before_anything_happens(host, monkeypatch):
+    first = host.release("v1").current
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bavail=1, f_frsize=4096))
+    before = len(host.systemd.commands)
+    for act in (lambda: host.release("v2"), lambda: host.engine().predict(host.spec("v2"))):
+        error = fails(act, "disk_full")
+        assert [p["code"] for p in error.details["problems"]] == ["disk_full"]
+        assert error.details["problems"][0]["fix"]
+    assert all(c.startswith("show ") for c in host.systemd.commands[before:])
+    assert host.layout.staged() == [first]
+
+
+def test_what_the_host_cannot_start_is_told_before_it_is_tried(host, monkeypatch):
+    first = host.release("v1").current
+    monkeypatch.setattr(
+        preflight, "linkage_problems", lambda _unit, _binary: [Problem("missing_library", "no libx.", "install it")]
+    )
+    before = len(host.systemd.commands)
+    error = fails(lambda: host.rehearse().release("v2"), "missing_library")
+    assert "no libx. Fix: install it" in str(error)
+    assert error.details["current"] == first
+    assert all(c.startswith("show ") for c in host.systemd.commands[before:])
+    assert host.settled() == first
+
+
+def test_a_rollback_to_a_socket_whose_units_are_gone_is_refused(sockets):
+    """Releases that were staged before they carried their units can only go where those units still are."""
+    first = sockets.release("v1").current
+    shutil.rmtree(os.path.join(sockets.layout.release(first), "units"))
+    sockets.switch("restart")
+    second = sockets.release("v2").current
+    error = fails(sockets.rollback, "units_missing")
+    assert "service_swap" in error.fix
+    assert sockets.settled() == second
 
 
 def test_without_a_health_check_staying_up_is_enough(host):
