@@ -8,7 +8,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(WORK)/collections
 export PYTHONPATH := $(WORK)/collections
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv collections lint sanity unit integration test demo demo-down bench molecule-on build clean
+.PHONY: help venv collections lint sanity unit integration test test-vm demo demo-down bench molecule-on build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -54,6 +54,9 @@ build: collections ## the tarball for Galaxy
 
 test: collections $(WORK)/venv-oldest/.done lint sanity ## everything: lint, sanity, unit, integration and Molecule
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/unit tests/integration
+
+test-vm: collections ## SELinux, the kernel, mounts and a reboot, in a virtual machine (ten minutes without KVM)
+	pytest tests/vm
 
 molecule-on: collections ## the Molecule scenarios on another distribution: make molecule-on IMAGE=rockylinux:9
 	$(BIN)/python tests/lab/lab.py run --base $(IMAGE) -- pytest tests/integration/test_molecule.py

@@ -68,10 +68,6 @@ class Image:
         return self.folder / "initrd.img"
 
     @property
-    def key(self) -> Path:
-        return self.folder / "id_ed25519"
-
-    @property
     def host_key(self) -> str:
         """The public key of its sshd. Like its machines, it never leaves the machine that built it."""
         return (self.folder / "ssh_host_ed25519_key.pub").read_text().strip()
