@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import queue
 import re
+import shutil
 import sys
 import threading
 import time
@@ -38,6 +39,12 @@ def build() -> None:
         build_app(version, WORK / f"shop-{version}")
     build_app(VERSIONS[0], WORK / "shop-arm64", goarch="arm64")
     build_load(WORK / "load")
+    whole = (WORK / f"shop-{VERSIONS[0]}").read_bytes()
+    (WORK / "shop-truncated").write_bytes(whole[:3_000_000])
+    (WORK / "shop-text").write_text("#!/bin/sh\nexec sleep 60\n")
+    # Any dynamic program, with the name of its library changed in place.
+    dynamic = Path(shutil.which("true") or "/bin/true").read_bytes()
+    (WORK / "shop-missing-library").write_bytes(dynamic.replace(b"libc.so.6\0", b"libq.so.6\0"))
 
 
 def work_off(bench: Bench, waiting: queue.SimpleQueue[tuple[int, Row]], done: list[Result]) -> None:

@@ -7,14 +7,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import play
 from host import PYTHON, PYTHON_ANOTHER_TIME, RUN, Host, HostError, Service, wait
-from model import BOTH, NEW, NOTHING, OLD, Result, Row
+from model import BOTH, CUT_SSH, KILL, NEW, NOTHING, OLD, Moment, Result, Row
 
 RATE = 100
 RUN_TIMEOUT = 180.0
@@ -91,7 +90,9 @@ class Bench:
     def __init__(self, host: Host, services: dict[str, Service], binaries: Path, work: Path) -> None:
         self.host, self.services, self.binaries, self.work = host, services, binaries, work
         self.run: Run | None = None
+        self.second: Run | None = None
         self.row_variables: dict[str, Any] = {}
+        self.second_variables: dict[str, Any] = {}
         self.service = next(iter(services.values()))
         self.log = work
 
@@ -160,14 +161,16 @@ class Bench:
         serving = host.status(service.name).get("version") if not row.first else None
         old = str(serving)
         new = VERSIONS[1] if serving == VERSIONS[0] else VERSIONS[0]
-        good = self.variables(service, new, release_environment={"ROW": str(number)}, **row.mended)
+        good = self.variables(service, new, release_environment={"ROW": str(number)})
         if row.kind == "rollback":
-            code, output = self.play("release", good, "prepare")
+            code, output = self.play(row.prepare, {**good, **row.prepared}, "prepare")
             if code:
                 raise HostError(f"nothing to roll back from: {output[-1500:]}")
             old, new = new, old
+            good = self.variables(service, new, release_environment={"ROW": f"{number} again"})
         self.row_variables = self._faulty(row, good, number)
-        host.run(row.before or "true")
+        good.update(row.mended)
+        host.run(self._script(row.before))
         load = Load(self.binaries / "load", f"http://{host.address}:{service.port}", self.log)
         try:
             time.sleep(0.5)
@@ -195,14 +198,22 @@ class Bench:
         self, row: Row, load: Load, names: tuple[str, str], good: dict[str, Any], result: Result
     ) -> dict[str, Any]:
         host, service = self.host, self.service
-        if row.at:
-            host.plan(row.at.event, row.at.match, row.at.nth, row.at.after, row.do)
         begun = time.time()
+        self.second, self.second_variables = None, row.second or {}
+        if row.earlier:
+            self._plan(row.earlier, KILL)
+            self.play(self._playbook(row), self.row_variables, "earlier")
+        if row.at:
+            self._plan(row.at, row.do)
         self.run = Run(self._playbook(row), host, self.row_variables, self.log / "fault.log")
         if row.meanwhile:
             row.meanwhile(self)
         code, output = self.run.wait()
+        if self.second:
+            self._judge_second(row, *self.second.wait(), result)
         wait("the engine and PID 1 are done", lambda: not host.busy(service.name))
+        if row.then:
+            row.then(self)
         if row.at and host.exists(f"{RUN}/plan.json"):
             result.broken.append("the moment of the fault never came")
         self._judge_run(row, code, output, result)
@@ -210,9 +221,31 @@ class Bench:
         if result.served not in row.serves:
             result.broken.append(f"{result.served} serves afterwards; promised: {' or '.join(sorted(row.serves))}")
         load.mark("fault", begun)
-        host.run(f"rm -f {RUN}/plan.json; {row.after or 'true'}")
+        host.run(f"rm -f {RUN}/plan.json; {self._script(row.after)}")
         self._repair(row, names, good, result, load)
         return load.end()
+
+    def _plan(self, at: Moment, do: str) -> None:
+        self.host.plan(at.event, at.match, at.nth, at.after, self._script(do))
+
+    def _script(self, script: str) -> str:
+        return script.replace("SERVICE", self.service.name) or "true"
+
+    def start_second(self) -> None:
+        """Another run for the same service, of a release of its own."""
+        variables = {**self.row_variables, **self.second_variables}
+        variables["release_environment"] = {**variables["release_environment"], "SECOND": "1"}
+        self.second = Run("release", self.host, variables, self.log / "second.log")
+
+    def second_ended(self) -> bool:
+        return self.second is None or self.second.process.poll() is not None
+
+    def _judge_second(self, row: Row, code: int, output: str, result: Result) -> None:
+        flat = " ".join(output.split())
+        if row.second_says and (code == 0 or not re.search(row.second_says, flat)):
+            result.broken.append(f"the second run did not say {row.second_says!r}: {flat[-300:]}")
+        if not row.second_says and code:
+            result.broken.append(f"the second run failed: {flat[-700:]}")
 
     def _serving(self, names: tuple[str, str]) -> str:
         found = self.host.versions(self.service.port)
@@ -223,13 +256,13 @@ class Bench:
 
     def _judge_run(self, row: Row, code: int, output: str, result: Result) -> None:
         flat = " ".join(output.split())
-        told = re.search(r'(?:msg: |\[ERROR\]: )(.{0,300})', flat)
+        told = re.search(r"(?:msg: |\[ERROR\]: )(.{0,300})", flat)
         result.said = "" if code == 0 else (told.group(1) if told else flat[-300:])
         if row.says == "" and code != 0:
             result.broken.append(f"the run failed: {result.said}")
         if row.says and (code == 0 or not re.search(row.says, flat)):
             result.broken.append(f"the run {'succeeded' if code == 0 else 'did not say'} {row.says!r}")
-        if "Traceback" in output and row.do != KILLED:
+        if "Traceback" in output and row.do not in (KILL, CUT_SSH):
             result.broken.append("a traceback reached the operator")
 
     def _repair(self, row: Row, names: tuple[str, str], good: dict[str, Any], result: Result, load: Load) -> None:
@@ -237,7 +270,7 @@ class Bench:
         host, service = self.host, self.service
         left = len(host.journal(service.name))
         begun = time.time()
-        code, output = self.play(self._playbook(row), good, "next")
+        code, output = self.play(row.next_playbook or self._playbook(row), good, "next")
         load.mark("next run", begun)
         events = host.journal(service.name)[left:]
         result.next_run = tell(events, code)
@@ -259,7 +292,9 @@ class Bench:
             "in_flight": None,
             "running": [f"{service.name}@{current}.service"],
         }
-        found = [f"{key} is {status.get(key)!r}, not {want!r}" for key, want in expected.items() if status.get(key) != want]
+        found = [
+            f"{key} is {status.get(key)!r}, not {want!r}" for key, want in expected.items() if status.get(key) != want
+        ]
         leftovers = host.run(
             f"find /opt/{service.name} /var/lib/slipway/{service.name} /etc/systemd/system -name '*.tmp-*'"
             f"; systemctl --failed --plain --no-legend '{service.name}*'"
@@ -283,9 +318,6 @@ class Bench:
             result.broken.append(f"the release that failed answered {during['fault']['versions'][new]} requests")
 
 
-KILLED = "kill -KILL $ENGINE"
-
-
 def tell(events: list[dict[str, Any]], code: int) -> str:
     """What a run did, in words, from its journal."""
     words = {"rolled_back": "restores the old one", "given_up": "gives up both", "refused": "refuses it"}
@@ -294,7 +326,9 @@ def tell(events: list[dict[str, Any]], code: int) -> str:
     for event in events:
         if event.get("event") == "committed":
             own = event.get("txn") in begun
-            said.append(("rolls back" if event.get("kind") == "rollback" else "releases") if own else "commits the new one")
+            said.append(
+                ("rolls back" if event.get("kind") == "rollback" else "releases") if own else "commits the new one"
+            )
         elif event.get("event") in words:
             said.append(words[event["event"]])
         elif event.get("event") == "left_as_is":

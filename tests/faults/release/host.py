@@ -95,11 +95,14 @@ class Host:
     def busy(self, service: str) -> bool:
         """Whether an engine holds the lock, or PID 1 has a job for the service."""
         lock = f"/var/lib/slipway/{service}/lock"
-        return self.run(
-            f"test ! -e {lock} || flock -n {lock} true || echo locked; systemctl list-jobs --plain --no-legend"
-            f" | grep -w '{service}' || true; systemctl list-units --plain --no-legend '{service}@*'"
-            " --state=deactivating"
-        ) != ""
+        return (
+            self.run(
+                f"test ! -e {lock} || flock -n {lock} true || echo locked; systemctl list-jobs --plain --no-legend"
+                f" | grep -w '{service}' || true; systemctl list-units --plain --no-legend '{service}@*'"
+                " --state=deactivating"
+            )
+            != ""
+        )
 
     def journal(self, service: str) -> list[dict[str, Any]]:
         text = self.run(f"cat /var/lib/slipway/{service}/journal.jsonl 2>/dev/null || true")
@@ -118,7 +121,7 @@ class Host:
     def purge(self, service: str) -> None:
         """As if the service had never been."""
         self.run(
-            f"systemctl disable --now {service}-watch.timer {service}.socket {service}.service '{service}@*' 2>/dev/null;"
+            f"systemctl disable --now {service}-watch.timer {service}.socket {service}.service 2>/dev/null;"
             f"systemctl stop '{service}*' 2>/dev/null; rm -rf /opt/{service} /var/lib/slipway/{service} /etc/{service}"
             f" /etc/systemd/system/{service}[.@-]*; systemctl daemon-reload; systemctl reset-failed; true"
         )

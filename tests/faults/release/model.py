@@ -47,7 +47,10 @@ class Row:
     do: shell, on the host, at that moment; $ENGINE is the engine's process.  before, after: shell on the host before
     the run, and what an operator does about the cause before the next one.  says: what the run has to say where it
     has to fail; None where it may end either way, "" where it has to succeed.  lost: the failures that may happen,
-    because no release could have served: kinds of the load client's, or "any".
+    because no release could have served: kinds of the load client's, or "any".  exposed: whether a user may have
+    reached the new release.  first: the service has never been released.  earlier: a run that is killed then comes
+    before.  then: what happens once the run has ended.  second: the variables of a second run meanwhile.  prepare,
+    prepared: how the release is made that a rollback leaves.  mended: more variables of the next ordinary run.
     """
 
     fault: str
@@ -67,8 +70,14 @@ class Row:
     lost: frozenset[str] = frozenset()
     exposed: bool = True
     first: bool = False
-    fresh: bool = True
+    earlier: Moment | None = None
+    then: Callable[[Any], None] | None = None
+    second: dict[str, Any] | None = None
+    second_says: str = ""
+    prepare: str = "release"
+    prepared: dict[str, Any] = field(default_factory=dict)
     mended: dict[str, Any] = field(default_factory=dict)
+    next_playbook: str = ""
 
     @property
     def title(self) -> str:
