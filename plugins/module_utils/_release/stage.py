@@ -79,8 +79,13 @@ def installed_units(layout: Layout) -> dict[str, str]:
 
 
 def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
-    manifest = layout.manifest(release_id)
-    return manifest.get("sha256") == wanted.binary_sha256 and os.path.isfile(layout.binary(release_id))
+    """Whether it is here and whole: what a disk has damaged, or somebody, is staged anew."""
+    binary = layout.binary(release_id)
+    return (
+        layout.manifest(release_id).get("sha256") == wanted.binary_sha256
+        and os.path.isfile(binary)
+        and _files.sha256_file(binary) == wanted.binary_sha256
+    )
 
 
 def collect_leftovers(layout: Layout) -> None:

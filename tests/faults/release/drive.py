@@ -128,7 +128,7 @@ class Bench:
             raise HostError(f"{self.host.name}: no first release of {service.name}:\n{output[-2000:]}")
 
     def execute(self, row: Row, number: int) -> Result:
-        result = Result(row, f"{self.host.name} ({self.host.suite})")
+        result = Result(row, self.host.what)
         self.log = self.work / f"row-{number:03d}-{self.host.name}"
         self.log.mkdir(parents=True, exist_ok=True)
         result.log = str(self.log)
@@ -171,7 +171,7 @@ class Bench:
         self.row_variables = self._faulty(row, good, number)
         good.update(row.mended)
         host.run(self._script(row.before))
-        load = Load(self.binaries / "load", f"http://{host.address}:{service.port}", self.log)
+        load = Load(self.binaries / "load", host.url(service.port), self.log)
         try:
             time.sleep(0.5)
             report = self._under_load(row, load, (old, new), good, result)

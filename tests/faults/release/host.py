@@ -54,11 +54,12 @@ class Host:
 
     def __init__(self, name: str, inventory: Path) -> None:
         found = json.loads(inventory.read_text())["all"]
+        variables = found["hosts"][name]
         self.name, self.inventory = name, inventory
-        self.address = found["hosts"][name]["ansible_host"]
-        self.suite = found["hosts"][name]["lab_suite"]
+        self.address = variables["ansible_host"]
+        self.what = f"{name} ({variables.get('lab_suite', 'machine')})"
         self._ssh = [
-            "ssh", "-i", found["vars"]["ansible_ssh_private_key_file"],
+            "ssh", "-p", str(variables.get("ansible_port", 22)), "-i", found["vars"]["ansible_ssh_private_key_file"],
             *shlex.split(found["vars"]["ansible_ssh_common_args"]),
             "-o", "BatchMode=yes", "-o", "ControlMaster=auto", "-o", "ControlPersist=30",
             "-o", f"ControlPath={inventory.parent}/mux-{name}", f"root@{self.address}",
@@ -73,13 +74,23 @@ class Host:
     def write(self, path: str, content: str, mode: str = "0644") -> None:
         self.run(f"install -D -m {mode} /dev/stdin {path}", stdin=content)
 
+    def port(self, inside: int) -> int:
+        """Where this port of the host is reached from here."""
+        return inside
+
+    def url(self, inside: int) -> str:
+        return f"http://{self.address}:{self.port(inside)}"
+
     def set_up(self) -> None:
         self.run("apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y faketime socat 2>&1")
         for path, size in SMALL.items():
             self.run(f"mkdir -p {path}; mountpoint -q {path} || mount -t tmpfs -o size={size},mode=0755 slipway {path}")
+        self.write(PYTHON_ANOTHER_TIME, ANOTHER_TIME, "0755")
+        self.put_tools()
+
+    def put_tools(self) -> None:
         self.write(f"{TOOLS}/sitecustomize.py", INJECT.read_text())
         self.write(PYTHON, WRAPPER, "0755")
-        self.write(PYTHON_ANOTHER_TIME, ANOTHER_TIME, "0755")
         self.clean()
 
     def clean(self) -> None:
@@ -131,7 +142,7 @@ class Host:
         found = set()
         for _number in range(asks):
             try:
-                with urllib.request.urlopen(f"http://{self.address}:{port}/version", timeout=3) as answer:
+                with urllib.request.urlopen(f"{self.url(port)}/version", timeout=3) as answer:
                     found.add(str(json.load(answer)["version"]))
             except (urllib.error.URLError, OSError, ValueError):
                 continue
