@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import vm
+
 TOOLS = "/usr/local/lib/slipway-faults"
 RUN = "/run/slipway-faults"
 PYTHON = f"{TOOLS}/python"
@@ -155,3 +157,25 @@ def wait(what: str, condition: Callable[[], bool], seconds: float = 60.0) -> Non
         if time.monotonic() >= deadline:
             raise HostError(f"{what}: not within {seconds:g} s")
         time.sleep(0.2)
+
+
+class MachineHost(Host):
+    """A virtual machine of the lab: its disk is a file system that a power cut can leave half-written."""
+
+    def __init__(self, machine: vm.Machine) -> None:
+        super().__init__(machine.name, machine.inventory)
+        self._machine = machine
+
+    def port(self, inside: int) -> int:
+        return self._machine.port(inside)
+
+    def set_up(self) -> None:
+        self.put_tools()
+
+    def clean(self) -> None:
+        self.run(f"rm -rf {RUN}; mkdir -p {RUN}")
+
+    def cut_power(self) -> None:
+        """Off at once, and on again; return when nothing is starting any more."""
+        self._machine.cut()
+        self._machine.boot()
