@@ -1,7 +1,7 @@
 """The fault table of the release engine: what fails, when, what is lost, what serves then, what the next run does.
 
 Real hosts of the lab, playbooks over SSH, requests all the time. Exits 1 when a row does not keep its promise.
-`make faults` runs it; alone: lab.py run -- python tests/faults/release [--only REGEX] [--list] [--markdown FILE]
+`make faults` and `make faults-power` run it; alone: lab.py run -- python tests/faults/release [--power] [--only REGEX]
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def main() -> int:
     parser.add_argument("--power", action="store_true", help="the power cuts, in a virtual machine")
     parser.add_argument("--hosts", type=int, default=2)
     parser.add_argument("--keep", action="store_true", help="leave the hosts up")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there, too")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the table into this page, too")
     arguments = parser.parse_args()
     rows = [
         entry
@@ -123,9 +123,10 @@ def main() -> int:
         results = run_machine(rows, arguments.keep)
     else:
         results = run(rows, min(arguments.hosts, len(rows)), arguments.keep)
-    print(table.text(results, time.monotonic() - begun))
-    if arguments.markdown:
-        arguments.markdown.write_text(table.markdown(results))
+    took = time.monotonic() - begun
+    print(table.text(results, took))
+    if arguments.page:
+        table.put(arguments.page, "power" if arguments.power else "containers", table.markdown(results, took))
     return 1 if len(results) != len(rows) or any(result.broken for result in results) else 0
 
 

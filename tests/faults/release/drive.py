@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import play
-from host import PYTHON, PYTHON_ANOTHER_TIME, RUN, Host, HostError, Service, wait
+from host import PYTHON, PYTHON_ANOTHER_TIME, RUN, Host, HostError, Service
 from model import BOTH, CUT_SSH, KILL, NEW, NOTHING, OLD, Moment, Result, Row
+from waiting import wait
 
 RATE = 100
 RUN_TIMEOUT = 180.0
@@ -328,6 +329,7 @@ class Bench:
         found = self._unsettled()
         leftovers = host.run(
             f"find /opt/{service.name} /var/lib/slipway/{service.name} /etc/systemd/system -name '*.tmp-*'"
+            f"; systemctl show --property=NeedDaemonReload,Id '{service.name}*' | grep -A1 NeedDaemonReload=yes"
             f"; systemctl --failed --plain --no-legend '{service.name}*'"
             f"; systemctl list-units --plain --no-legend '{service.name}-rehearsal*'"
         )

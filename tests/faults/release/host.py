@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,14 +147,6 @@ class Host:
             except (urllib.error.URLError, OSError, ValueError):
                 continue
         return found
-
-
-def wait(what: str, condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() >= deadline:
-            raise HostError(f"{what}: not within {seconds:g} s")
-        time.sleep(0.2)
 
 
 class MachineHost(Host):
