@@ -329,7 +329,7 @@ class Bench:
         found = self._unsettled()
         leftovers = host.run(
             f"find /opt/{service.name} /var/lib/slipway/{service.name} /etc/systemd/system -name '*.tmp-*'"
-            f"; systemctl show --property=NeedDaemonReload,Id '{service.name}*' | grep -A1 NeedDaemonReload=yes"
+            f"; systemctl show --property=NeedDaemonReload,Id '{service.name}*' | grep -B1 NeedDaemonReload=yes"
             f"; systemctl --failed --plain --no-legend '{service.name}*'"
             f"; systemctl list-units --plain --no-legend '{service.name}-rehearsal*'"
         )
