@@ -304,8 +304,9 @@ class _Header:
 
     @classmethod
     def parse(cls, block: bytes) -> _Header:
-        stored = _number(block[148:156], "checksum")
-        if stored != sum(block[:148]) + 8 * 0x20 + sum(block[156:]):
+        stored = block[148:156].strip(b" \0")
+        actual = sum(block[:148]) + 8 * 0x20 + sum(block[156:])
+        if stored.lstrip(b"0") != b"%o" % actual:
             _damaged("has a header with a wrong checksum, or is no tar archive")
         name = block[:100].partition(b"\0")[0]
         prefix = block[345:500].partition(b"\0")[0] if block[257:263] == b"ustar\0" else b""

@@ -60,6 +60,8 @@ def _entry(line: str, number: int) -> Optional[Entry]:
         name = _unescape(name)
         if name is None:
             return None
+    if name == "-":  # what sha256sum(1) has read from its standard input
+        name = None
     if algorithm and algorithm.upper() not in _SHA256_NAMES:
         return Entry(name, None, number)
     if len(digest) == _SHA256_LENGTH:
