@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import _fetch
 from ansible_collections.slipway.go.plugins.module_utils._release._fetch import Limits
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release import web
+from ansible_collections.slipway.go.tests.lab import web
 from hypothesis import given
 from hypothesis import strategies as st
 

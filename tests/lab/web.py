@@ -1,7 +1,3 @@
-# Copyright (c) Slipway maintainers
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-
 """A server of the tests that does what servers do, and what they should not."""
 
 from __future__ import annotations
