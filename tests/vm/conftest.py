@@ -6,9 +6,11 @@ Run them through `make test-vm`, or alone: pytest tests/vm. They take about ten 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,35 @@ def hardening(machine: vm.Machine) -> dict[str, Any]:
     }
 
 
+def now(machine: vm.Machine) -> float:
+    return float(machine.ssh("date +%s").stdout)
+
+
+def denials(machine: vm.Machine, since: float = 0, boot: bool = False) -> dict[str, str]:
+    """What SELinux has denied: who did what to which class, each with one message of it.
+
+    From the audit log, and from the journal for what came before auditd; since a time, or in this boot.
+    """
+    audit = f"ausearch --input-logs -m AVC,USER_AVC {'--start boot' if boot else ''}"
+    journal = f"journalctl --dmesg --grep 'avc: +denied' {'--boot' if boot else ''}"
+    found = {}
+    for line in machine.ssh(f"{audit}; {journal}", check=False).stdout.splitlines():
+        when, denied = re.search(r"audit\(([0-9.]+):", line), re.search(r"denied +({[^}]*})", line)
+        if when and denied and float(when.group(1)) >= since:
+            kinds = re.findall(r"[st]context=\w+:\w+:(\w+)|tclass=(\w+)", line)
+            found[" ".join(["".join(kind) for kind in kinds] + [denied.group(1)])] = line
+    return found
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """report is what the load client counted; begun is when the first release did, by the machine's clock."""
+
+    machine: vm.Machine
+    report: dict[str, Any]
+    begun: float
+
+
 @pytest.fixture(scope="session")
 def machine() -> Any:
     made = vm.create("test", forwards=[PORT], same=[OTHER_SSH])
@@ -66,7 +97,13 @@ def machine() -> Any:
 
 
 @pytest.fixture(scope="session")
-def hardened(machine: vm.Machine) -> vm.Machine:
+def bare_boot(machine: vm.Machine) -> dict[str, str]:
+    """What the distribution's own policy denies its own programs at boot."""
+    return denials(machine, boot=True)
+
+
+@pytest.fixture(scope="session")
+def hardened(machine: vm.Machine, bare_boot: dict[str, str]) -> vm.Machine:
     """All hardening roles, run as root; then root is closed."""
     run(machine, "harden", hardening(machine))
     machine.root_is_closed("deploy")
@@ -74,8 +111,9 @@ def hardened(machine: vm.Machine) -> vm.Machine:
 
 
 @pytest.fixture(scope="session")
-def swapped(hardened: vm.Machine) -> tuple[vm.Machine, dict[str, Any]]:
-    """The service is released, and swapped while requests come in; with what the load client counted."""
+def swapped(hardened: vm.Machine) -> Swapped:
+    """The service is released, and swapped while requests come in."""
+    begun = now(hardened)
     for version in VERSIONS:
         build_app(version, BINARIES / f"{SERVICE}-{version}")
     load = build_load(BINARIES / "load")
@@ -91,11 +129,10 @@ def swapped(hardened: vm.Machine) -> tuple[vm.Machine, dict[str, Any]]:
         client.wait(timeout=60)
     finally:
         client.kill()
-    return hardened, json.loads(report.read_text())
+    return Swapped(hardened, json.loads(report.read_text()), begun)
 
 
 @pytest.fixture(scope="session")
-def rebooted(swapped: tuple[vm.Machine, dict[str, Any]]) -> vm.Machine:
-    machine, _report = swapped
-    machine.restart()
-    return machine
+def rebooted(swapped: Swapped) -> vm.Machine:
+    swapped.machine.restart()
+    return swapped.machine
