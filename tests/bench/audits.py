@@ -20,13 +20,17 @@ sys.path[:0] = [str(CHECKOUT / "tests" / "lab")]
 
 import play
 import vm
+import vm_image
 from build import build_app
 
 SERVICE, VERSION, PORT = "shop", "1.0.0", 8080
-INSTALL = (
-    "export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qq -y install --no-install-recommends lynis"
+# The disk has what the roles install; a bare machine has not.
+BARE = f"DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge {' '.join(set(vm_image.READY) - {'lynis'})}"
+# CRYP-7902 looks into every authority's certificate, which takes minutes here and counts for nothing in the index.
+LYNIS = (
+    "echo skip-test=CRYP-7902 > /etc/lynis/custom.prf;"
+    "lynis audit system --quick --quiet --no-colors >/dev/null 2>&1; cat /var/log/lynis-report.dat"
 )
-LYNIS = "lynis audit system --quick --quiet --no-colors >/dev/null 2>&1; cat /var/log/lynis-report.dat"
 EXPOSURE = "systemd-analyze security --no-pager {} | tail -n 1"
 
 
@@ -93,8 +97,8 @@ def main(argv: list[str]) -> int:
     found = {}
     try:
         machine.boot()
-        machine.ssh(INSTALL)
         if arguments.before:
+            machine.ssh(BARE)
             found["before"] = audit(machine, ["ssh.service"])
         harden(machine)
         found["after"] = audit(machine, ["ssh.service", f"{SERVICE}@*"])
