@@ -18,7 +18,7 @@ from .._systemd import Systemd
 from . import preflight, stage
 from .gate import Gate
 from .model import Settings, Spec, validate_release_id
-from .service import Service
+from .service import Service, as_released
 from .store import Layout, Store
 from .strategies import COMMIT, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units, strategy, strategy_of
 from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
@@ -289,7 +289,8 @@ class Engine:
         source = self._layout.current_id()
         if source == target or source not in self._layout.staged():
             source = self._earlier_good(target)
-        swap = Swap(self._service, self._store.begin(target, source, name, kind))
+        service = as_released(self._service, target) if kind == "rollback" else self._service
+        swap = Swap(service, self._store.begin(target, source, name, kind))
         swap.run()
         phases = {**phases, **swap.phases}
         begun = time.monotonic()
