@@ -52,13 +52,14 @@ class UnitState:
         return ", ".join(parts)
 
 
+def _values(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines())
+    return {key: value for key, separator, value in pairs if separator}
+
+
 def parse_show(text: str) -> UnitState:
     """Parse the KEY=VALUE lines of `systemctl show`; a key systemd does not know is absent, not an error."""
-    values: dict[str, str] = {}
-    for line in text.splitlines():
-        key, separator, value = line.partition("=")
-        if separator:
-            values[key] = value
+    values = _values(text)
 
     def number(key: str) -> int:
         try:
@@ -90,6 +91,12 @@ class Systemd:
 
     def show(self, unit: str) -> UnitState:
         return parse_show(self.call("show", f"--property={','.join(_PROPERTIES)}", unit))
+
+    def stale(self, *files: str) -> list[str]:
+        """The units that PID 1 knows from these unit files as they no longer are."""
+        units = [name.replace("@.", "@*.") for name in files]
+        shown = self.call("show", "--property=NeedDaemonReload,Id", *units, check=False) if units else ""
+        return [found["Id"] for found in map(_values, shown.split("\n\n")) if found.get("NeedDaemonReload") == "yes"]
 
     def start(self, unit: str) -> None:
         """Start without waiting: the caller watches, with its own deadline."""

@@ -584,6 +584,16 @@ def test_a_changed_socket_is_opened_anew_before_the_release_takes_it(sockets):
     assert sockets.settled() == sockets.id_of("v3")
 
 
+def test_units_that_systemd_has_not_read_yet_are_read_before_the_release_starts(host):
+    """The role wrote them, and then the daemon-reload failed or never came."""
+    host.release("v1")
+    known = dict(host.systemd.loaded)
+    host.write_unit("another sandbox", "shop@.service")
+    host.systemd.loaded = known
+    host.release("v2")
+    assert "another sandbox" in host.systemd.loaded["shop@.service"]
+
+
 def test_after_a_bad_release_with_a_changed_socket_the_old_one_serves_on_the_socket_that_is_open(sockets):
     good = sockets.release("v1").current
     sockets.write_unit("another backlog")
