@@ -296,4 +296,4 @@ def test_units_that_are_not_there_are_no_part_of_it(host):
 def test_a_release_with_another_binary_is_not_staged(host):
     release_id = put(host)
     content = stage.content(host.spec("v1"), host.layout)
-    assert not stage.is_staged(host.layout, release_id, replace(content, binary_sha256="0" * 64))
+    assert not stage.is_staged(host.layout, release_id, replace(content, artefact_sha256="0" * 64))
