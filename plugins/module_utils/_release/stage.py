@@ -82,8 +82,13 @@ def installed_units(layout: Layout) -> dict[str, str]:
 
 
 def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
-    manifest = layout.manifest(release_id)
-    return manifest.get("sha256") == wanted.artefact_sha256 and os.path.isfile(layout.binary(release_id))
+    """Whether it is here and its program whole: what a disk has damaged, or somebody, is staged anew."""
+    binary, manifest = layout.binary(release_id), layout.manifest(release_id)
+    return (
+        manifest.get("sha256") == wanted.artefact_sha256
+        and os.path.isfile(binary)
+        and _files.sha256_file(binary) == manifest.get("binary_sha256", wanted.artefact_sha256)
+    )
 
 
 def collect_leftovers(layout: Layout) -> None:
@@ -164,6 +169,7 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
     manifest = {
         "version": spec.version,
         "sha256": wanted.artefact_sha256,
+        "binary_sha256": _files.sha256_file(binary),
         "units": wanted.units,
         "config": wanted.config,
         "strategy": spec.strategy,

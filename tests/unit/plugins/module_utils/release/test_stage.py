@@ -177,9 +177,10 @@ def test_collecting_on_a_bare_host(host):
     stage.collect_leftovers(host.layout)
 
 
-def test_a_damaged_release_is_staged_anew(host):
+@pytest.mark.parametrize("damage", [os.unlink, lambda path: os.truncate(path, 1)], ids=["gone", "truncated"])
+def test_a_damaged_release_is_staged_anew(host, damage):
     release_id = put(host)
-    os.unlink(host.layout.binary(release_id))
+    damage(host.layout.binary(release_id))
     assert not stage.is_staged(host.layout, release_id, stage.content(host.spec("v1"), host.layout))
     put(host)
     assert whole(host, release_id)
