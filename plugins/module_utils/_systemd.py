@@ -37,6 +37,11 @@ class UnitState:
         return self.active == "active"
 
     @property
+    def running(self) -> bool:
+        """Up, also while it is being reloaded."""
+        return self.active in ("active", "reloading")
+
+    @property
     def settled_down(self) -> bool:
         """Not running, and no job is queued that would change it (a start is queued before it acts)."""
         return self.active in ("inactive", "failed") and self.job == 0

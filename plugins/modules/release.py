@@ -48,9 +48,12 @@ options:
       - How the new release takes over.
       - V(socket) starts it beside the old one on the same listening socket, proves it healthy, then drains the old one.
         The service must accept on the descriptors systemd passes (C(LISTEN_FDS)).
+      - V(reload) has the running process start the new one on its own sockets (C(systemctl reload)) and waits until
+        that one is the main process. Where environment or unit differ, which no handover can change, it is as with
+        V(restart), and RV(restarted_because) says so.
       - V(restart) stops the old one first; the downtime is measured and returned.
     type: str
-    choices: [socket, restart]
+    choices: [socket, reload, restart]
     default: socket
   group:
     description:
@@ -187,6 +190,11 @@ downtime_seconds:
   returned: success
   type: float
   sample: 0.31
+restarted_because:
+  description: Why the old release had to end before the new one began, where the strategy lets them overlap.
+  returned: success
+  type: str
+  sample: the environment differs, and a process that is handed over to keeps that of the one before
 pruned:
   description: The ids of releases that were deleted because more than O(keep) were there.
   returned: success
@@ -293,7 +301,7 @@ def main() -> None:
             "version": {"type": "str", "required": True},
             "src": {"type": "path", "required": True},
             "checksum": {"type": "str"},
-            "strategy": {"type": "str", "choices": ["socket", "restart"], "default": "socket"},
+            "strategy": {"type": "str", "choices": ["socket", "reload", "restart"], "default": "socket"},
             "group": {"type": "str"},
             "environment": {"type": "dict", "default": {}},
             "sealed": {"type": "str", "no_log": True},

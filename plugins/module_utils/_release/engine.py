@@ -35,6 +35,7 @@ class Outcome:
     phases: dict[str, float] = field(default_factory=dict)
     swap_seconds: float = 0.0
     downtime_seconds: Optional[float] = None
+    restarted_because: Optional[str] = None
     pruned: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -46,6 +47,7 @@ class Outcome:
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "swap_seconds": round(self.swap_seconds, 3),
             "downtime_seconds": None if self.downtime_seconds is None else round(self.downtime_seconds, 3),
+            "restarted_because": self.restarted_because,
             "pruned": self.pruned,
         }
 
@@ -274,7 +276,9 @@ class Engine:
         left = self._store.load()
         if left is None:
             return
-        if left.phase == COMMIT and self._strategy(left.strategy).serves(left.to):
+        way = self._strategy(left.strategy)
+        if left.phase == COMMIT and way.serves(left.to):
+            way.flip(left.to)  # a boot has turned `current` back to what was last good then
             commit(self._service, left)
             return
         cut_short = SlipwayError("interrupted", "the run was cut short")
@@ -303,5 +307,6 @@ class Engine:
             phases=phases,
             swap_seconds=swap_seconds(phases),
             downtime_seconds=swap.downtime,
+            restarted_because=swap.in_turn_because,
             pruned=pruned,
         )

@@ -15,7 +15,7 @@ from typing import Any, Mapping, Optional
 
 from .._errors import SlipwayError
 
-STRATEGIES = ("socket", "restart")
+STRATEGIES = ("socket", "reload", "restart")
 RESERVED_NAMES = frozenset(("systemd", "ssh", "sshd", "dbus", "slipway"))
 RESERVED_SUFFIXES = ("-guard", "-rehearsal", "-watch", "-alert")  # units of a service beside its releases
 MAX_NAME = 31

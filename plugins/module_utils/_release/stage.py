@@ -78,6 +78,11 @@ def installed_units(layout: Layout) -> dict[str, str]:
     return {unit: _text(unit) for unit in layout.own_units if os.path.isfile(unit)}
 
 
+def environment(layout: Layout, release_id: str) -> str:
+    """The environment file of a release that is on the host."""
+    return _text(os.path.join(layout.release(release_id), "environment"))
+
+
 def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
     manifest = layout.manifest(release_id)
     return manifest.get("sha256") == wanted.binary_sha256 and os.path.isfile(layout.binary(release_id))
@@ -86,7 +91,7 @@ def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
 def collect_leftovers(layout: Layout) -> None:
     """Remove what a run that was cut short has left half-written; complete releases never start with a dot."""
     prefixes = {
-        layout.releases: (".tmp-",),
+        layout.releases: (".tmp-", "current.tmp-"),
         layout.root: ("current.tmp-", "last-good.tmp-"),
         layout.state: tuple(f"{name}.tmp-" for name in ("boot.env", "state.json", "settings.json", "watch.json")),
         layout.unit_root: tuple(f"{os.path.basename(unit)}.tmp-" for unit in layout.own_units),
