@@ -130,6 +130,30 @@ class Engine:
             way.check_units(target)
             return self._swap(target, way.name, "rollback", {})
 
+    def way_back(self, bad: str) -> Optional[str]:
+        """Where a service goes from this release without being asked.
+
+        Only from one that somebody has released, and only once: what brings every release down is not their fault.
+        """
+        for event in reversed(self._store.outcomes()):
+            if event.get("kind") == "rollback":
+                return None
+            if event.get("event") == "committed":
+                break
+        return self._earlier_good(bad)
+
+    def fall_back(self, bad: str, reason: str) -> Optional[Outcome]:
+        """Go back from a release that does not stay up; None where there is no way, or somebody has acted already."""
+        with self._store.locked(self._settings.lock_timeout):
+            self._recover()
+            target = self.way_back(bad)
+            if self._layout.current_id() != bad or target is None:
+                return None
+            way = strategy_of(target, self._service)
+            way.check_units(target)
+            self._store.record("watch_rollback", release=bad, to=target, reason=reason)
+            return self._swap(target, way.name, "rollback", {}, reason)
+
     def recover(self) -> Optional[str]:
         """Finish or undo what a run that was cut short has left; return the release it was about, if any."""
         with self._store.locked(self._settings.lock_timeout):
@@ -289,11 +313,11 @@ class Engine:
                 raise
             adopt_or_give_up(self._service, left, left.source, error)
 
-    def _swap(self, target: str, name: str, kind: str, phases: dict[str, float]) -> Outcome:
+    def _swap(self, target: str, name: str, kind: str, phases: dict[str, float], reason: str = "") -> Outcome:
         source = self._layout.current_id()
         if source == target or source not in self._layout.staged():
             source = self._earlier_good(target)
-        swap = Swap(self._service, self._store.begin(target, source, name, kind))
+        swap = Swap(self._service, self._store.begin(target, source, name, kind, reason))
         swap.run()
         phases = {**phases, **swap.phases}
         begun = time.monotonic()

@@ -133,7 +133,7 @@ class Layout:
 
 @dataclass
 class Transaction:
-    """The one swap in flight. Times are seconds since the epoch."""
+    """The one swap in flight. Times are seconds since the epoch; reason is that of a rollback nobody has asked for."""
 
     txn: str
     phase: str
@@ -142,6 +142,7 @@ class Transaction:
     strategy: str
     started: float
     kind: str = "release"
+    reason: str = ""
 
 
 class Store:
@@ -191,8 +192,8 @@ class Store:
             "wait for that run to end, or raise release_lock_timeout",
         )
 
-    def begin(self, to: str, source: Optional[str], strategy: str, kind: str) -> Transaction:
-        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind)
+    def begin(self, to: str, source: Optional[str], strategy: str, kind: str, reason: str = "") -> Transaction:
+        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind, reason)
 
     def save(self, transaction: Transaction) -> None:
         _files.write_atomic(self._state, json.dumps(asdict(transaction)) + "\n", 0o644)

@@ -190,6 +190,7 @@ def commit(service: Service, transaction: Transaction, **measured: Any) -> None:
         previous=transaction.source,
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
+        **({"reason": transaction.reason} if transaction.reason else {}),
         **measured,
     )
     service.store.clear()
