@@ -96,6 +96,11 @@ class Systemd:
     def show(self, unit: str) -> UnitState:
         return parse_show(self.call("show", f"--property={','.join(_PROPERTIES)}", unit))
 
+    def properties(self, unit: str, *names: str) -> dict[str, str]:
+        """What systemd says of these, empty where it says nothing."""
+        pairs = [line.partition("=") for line in self.call("show", f"--property={','.join(names)}", unit).splitlines()]
+        return {**dict.fromkeys(names, ""), **{key: value for key, _equals, value in pairs}}
+
     def start(self, unit: str) -> None:
         """Start without waiting: the caller watches, with its own deadline."""
         self.call("start", "--no-block", unit)

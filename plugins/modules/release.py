@@ -108,6 +108,23 @@ options:
             followed by version bounds such as V(<v1.2.3) and by a reason after V(#).
           - A module that ends in V(/...) covers what is below it; V(stdlib) is Go itself.
         type: path
+  smoke:
+    description:
+      - Commands to run on the host, each a list of words, against the release in rehearsal once it is healthy. One that
+        fails refuses the release before any request can reach it.
+      - They run as the service's user, in a unit of their own, without a shell. C(SLIPWAY_ADDRESS), C(SLIPWAY_URL) or
+        C(SLIPWAY_SOCKET), and C(SLIPWAY_RELEASE) are in the environment, and C(${SLIPWAY_URL}) in a word is replaced; a
+        dollar sign is written C($$).
+      - Arguments are visible to everybody on the host, so they must not hold secrets. What the last lines of the output
+        show of the release's environment is masked.
+    type: list
+    elements: list
+    default: []
+  smoke_timeout:
+    description:
+      - Seconds that each command of O(smoke) may take.
+    type: float
+    default: 30
   force:
     description:
       - Whether to release also what has failed on this host before, or what somebody has rolled back from.
@@ -286,6 +303,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         listen=values["listen"],
         rehearsal=values["rehearsal"],
         force=values["force"],
+        smoke=values["smoke"],
+        smoke_timeout=values["smoke_timeout"],
     )
     engine = Engine(_engine_options.settings(values))
     outcome = engine.predict(spec) if module.check_mode else engine.release(spec)
@@ -308,6 +327,8 @@ def main() -> None:
             "listen": {"type": "list", "elements": "str", "default": []},
             "rehearsal": {"type": "str", "default": ""},
             "policy": {"type": "dict", "default": {}, "options": POLICY},
+            "smoke": {"type": "list", "elements": "list", "default": []},
+            "smoke_timeout": {"type": "float", "default": 30},
             "force": {"type": "bool", "default": False},
             "digest": {"type": "str"},
             "size": {"type": "int"},

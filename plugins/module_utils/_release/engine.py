@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 from .._errors import SlipwayError
 from .._systemd import Systemd
-from . import preflight, stage
+from . import preflight, smoke, stage
 from .gate import Gate
 from .model import Settings, Spec, validate_release_id
 from .service import Service
@@ -35,8 +35,8 @@ class Outcome:
     phases: dict[str, float] = field(default_factory=dict)
     swap_seconds: float = 0.0
     downtime_seconds: Optional[float] = None
-    restarted_because: Optional[str] = None
     pruned: list[str] = field(default_factory=list)
+    restarted_because: Optional[str] = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -245,7 +245,11 @@ class Engine:
             way.open_rehearsal()
             self._systemd.start(unit)
             started = self._systemd.wait_active(unit, self._settings.start_timeout)
-            way.gate.wait_healthy(way.gate.rehearsing(wanted, way.rehearsal_address(spec)), started)
+            subject = way.gate.rehearsing(wanted, way.rehearsal_address(spec))
+            way.gate.wait_healthy(subject, started)
+            if spec.smoke:
+                self._smoke(wanted, spec, way.rehearsal_address(spec))
+                way.gate.wait_healthy(subject, started)
         except SlipwayError as error:
             reason, fix = cause(error)
             self._store.record(
@@ -271,6 +275,16 @@ class Engine:
             ) from error
         finally:
             self._end_rehearsal(unit)
+
+    def _smoke(self, wanted: str, spec: Spec, address: str) -> None:
+        """Run the operator's own commands against the release in rehearsal, as the user it runs as."""
+        who = self._systemd.properties(self._layout.rehearsal(wanted), "User", "Group")
+        https = str(self._settings.health.get("url", "")).startswith("https:")
+        variables = smoke.variables(address, "https" if https else "http", wanted)
+        place = smoke.Place(who["User"] or "root", who["Group"] or "root", self._layout.release(wanted), variables)
+        secrets = stage.secrets(self._layout, wanted)
+        for command in spec.smoke:
+            smoke.run(command, place, spec.smoke_timeout, secrets)
 
     def _end_rehearsal(self, unit: str) -> None:
         """Stop the rehearsal, also one that a run before this has left; the sockets first, so that nothing restarts."""

@@ -16,6 +16,7 @@ from typing import Iterator, Optional
 from .. import _files, _systemd
 from .._binary import read_binary
 from .._errors import SlipwayError
+from .._unit_files import parse_environment_file
 from .model import Content, Spec, render_environment
 from .store import Layout
 
@@ -81,6 +82,11 @@ def installed_units(layout: Layout) -> dict[str, str]:
 def environment(layout: Layout, release_id: str) -> str:
     """The environment file of a release that is on the host."""
     return _text(os.path.join(layout.release(release_id), "environment"))
+
+
+def secrets(layout: Layout, release_id: str) -> list[str]:
+    """What of a release no message may show: the values of its environment."""
+    return list(parse_environment_file(environment(layout, release_id)).values())
 
 
 def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
