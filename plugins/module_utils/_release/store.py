@@ -27,7 +27,15 @@ UNIT_ROOT = "/etc/systemd/system"
 OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
 # Failures that are the release's own; others, such as a missing unit, say nothing about it.
 RELEASE_FAULTS = frozenset(
-    ("not_started", "start_timeout", "unhealthy", "unhealthy_in_soak", "crashed", "socket_not_inherited")
+    (
+        "not_started",
+        "start_timeout",
+        "unhealthy",
+        "unhealthy_in_soak",
+        "crashed",
+        "socket_not_inherited",
+        "not_handed_over",
+    )
 )
 
 
@@ -128,7 +136,7 @@ class Layout:
 
 @dataclass
 class Transaction:
-    """The one swap in flight. Times are seconds since the epoch."""
+    """The one swap in flight. Times are seconds since the epoch; reason is that of a rollback nobody has asked for."""
 
     txn: str
     phase: str
@@ -137,6 +145,7 @@ class Transaction:
     strategy: str
     started: float
     kind: str = "release"
+    reason: str = ""
 
 
 class Store:
@@ -186,8 +195,8 @@ class Store:
             "wait for that run to end, or raise release_lock_timeout",
         )
 
-    def begin(self, to: str, source: Optional[str], strategy: str, kind: str) -> Transaction:
-        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind)
+    def begin(self, to: str, source: Optional[str], strategy: str, kind: str, reason: str = "") -> Transaction:
+        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind, reason)
 
     def save(self, transaction: Transaction) -> None:
         _files.write_atomic(self._state, json.dumps(asdict(transaction)) + "\n", 0o644)

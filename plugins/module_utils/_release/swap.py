@@ -45,8 +45,10 @@ class Swap:
         self._service = service
         self._txn = transaction
         self._strategy = strategy(transaction.strategy, service)
-        before = transaction.source and strategy_of(transaction.source, service, transaction.strategy)
-        self._plan = self._strategy.plan(before or None)
+        source, to = transaction.source, transaction.to
+        before = strategy_of(source, service, transaction.strategy) if source else None
+        self._plan = self._strategy.plan(before, source, to)
+        self.in_turn_because = self._strategy.in_turn_because(before, source, to)
         self._started = NOT_STARTED
         self._down_since: Optional[float] = None
         self.phases: dict[str, float] = {}
@@ -189,6 +191,7 @@ def commit(service: Service, transaction: Transaction, **measured: Any) -> None:
         previous=transaction.source,
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
+        **({"reason": transaction.reason} if transaction.reason else {}),
         **measured,
     )
     service.store.clear()
@@ -227,7 +230,7 @@ def _return_to(service: Service, transaction: Transaction, source: str) -> Optio
     after = strategy(transaction.strategy, service)
     before = strategy_of(source, service, transaction.strategy)
     unit, candidate = before.unit(source), after.unit(transaction.to)
-    overlapping = OVERLAP in after.plan(before)
+    overlapping = OVERLAP in after.plan(before, source, transaction.to)
     if candidate != unit and (not overlapping or transaction.phase in (INTENT, OVERLAP)):
         with contextlib.suppress(SlipwayError):  # a candidate that does not end must not keep `source` from coming
             after.end(candidate)
@@ -266,6 +269,8 @@ def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Ex
         with contextlib.suppress(SlipwayError, OSError):  # what ails it may pass, and systemd goes on trying
             service.systemd.end(after.unit(left.to), service.settings.drain_timeout, STOP_MARGIN)
             install_units(service.layout, service.systemd, stage.unit_copies(service.layout, source))
+            with contextlib.suppress(SlipwayError, OSError):
+                before.flip(source)
             service.systemd.start(before.unit(source))
         _point_back(service.layout, source, before.instance(source))
         service.store.record(
