@@ -23,6 +23,7 @@ from ansible_collections.slipway.go.plugins.module_utils import _deadman
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 
 PAUSE = 0.5
+TOO_LATE = "too_late"
 # First on the command line, where ssh takes the first value: no connection that is open already can be reused.
 FRESH = "-o ControlMaster=no -o ControlPath=none"
 SSH_PLUGINS = ("ssh", "ansible.builtin.ssh", "ansible.legacy.ssh")
@@ -92,7 +93,7 @@ class ActionModule(ActionBase):
             return {
                 **result,
                 "failed": True,
-                "msg": f"{error}{tail.get(undone, '') if undone is not None else ''}",
+                "msg": f"{error}{tail.get(undone, '') if undone is not None and error.code != TOO_LATE else ''}",
                 "code": error.code,
                 "fix": error.fix,
                 "reverted": bool(undone),
@@ -229,6 +230,12 @@ def _not_confirmed(output: bytes, errors: bytes) -> SlipwayError:
     with contextlib.suppress(ValueError, KeyError, IndexError):
         answer = json.loads(output.decode(errors="replace").strip().splitlines()[-1])
         return SlipwayError(str(answer["code"]), str(answer["msg"]))
+    if _deadman.RUNNER.encode() in errors and b"No such file" in errors:
+        return SlipwayError(
+            TOO_LATE,
+            "the login works, but it came after the time to confirm: the host has taken the change back already.",
+            "give a slow host more time (deploy_user_, firewall_, selinux_ or ssh_confirm_timeout) and run again",
+        )
     return SlipwayError(
         "not_confirmed", f"the login works, but the confirmation did not: {said_by(errors or output)}.", "run again"
     )

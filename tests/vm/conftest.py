@@ -28,6 +28,9 @@ SERVICE, PORT = "shop", 8080
 OTHER_SSH = vm.free_port()
 BINARIES = CHECKOUT / ".work" / "app"
 VERSIONS = ("1.0.0", "2.0.0")
+TIMEOUTS = ("deploy_user_confirm_timeout", "firewall_confirm_timeout", "ssh_confirm_timeout", "selinux_confirm_timeout")
+# A task takes 2 s in a machine without KVM, and ten times that on a computer with other work to do.
+SLOW_S = 600
 
 
 def run(machine: vm.Machine, playbook: str, variables: dict[str, Any], *flags: str) -> play.Play:
@@ -54,6 +57,7 @@ def hardening(machine: vm.Machine) -> dict[str, Any]:
         "firewall_allow": [{"port": str(PORT)}],
         "service_name": SERVICE,
         "selinux_force": True,
+        **dict.fromkeys(TIMEOUTS, SLOW_S),
     }
 
 

@@ -90,7 +90,9 @@ def test_nothing_runs_where_everybody_writes(rebooted: vm.Machine, path: str) ->
 
 
 def test_the_audit_rules_are_loaded_and_heard(rebooted: vm.Machine) -> None:
+    written = rebooted.ssh("grep -c '^-[wa] ' /etc/audit/rules.d/50-slipway.rules").stdout
     loaded = rebooted.ssh("auditctl -l").stdout.splitlines()
+    assert len(loaded) == int(written)
     assert {"-w /etc/shadow -p wa -k identity", "-w /opt -p wa -k releases"} <= set(loaded)
     rebooted.ssh("touch /etc/sudoers.d/.probe && rm /etc/sudoers.d/.probe")
     heard = rebooted.ssh("ausearch --input-logs -k privileges --start recent --interpret").stdout

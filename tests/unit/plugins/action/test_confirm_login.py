@@ -47,3 +47,11 @@ def test_what_ssh_said_is_short():
         "(publickey)."
     )
     assert confirm_login.said_by(b"") == "nothing"
+
+
+def test_a_proof_after_the_deadline_says_so():
+    said = b"python3: can't open file '/var/lib/slipway/deadman/ssh/revert.pyz': [Errno 2] No such file or directory"
+    error = confirm_login._not_confirmed(b"", said)
+    assert error.code == "too_late"
+    assert "taken the change back already" in str(error)
+    assert "more time" in error.fix
