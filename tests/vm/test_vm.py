@@ -44,6 +44,12 @@ def test_root_is_closed_and_the_deploy_user_administers(hardened: vm.Machine) ->
     assert hardened.login("deploy", "sudo -n id -u").stdout.strip() == "0"
 
 
+def test_tmp_stays_what_it_is_until_the_next_boot(hardened: vm.Machine) -> None:
+    """A service with PrivateTmp wants /tmp mounted; doing so would hide the files of whatever runs."""
+    hardened.ssh("systemd-run --wait -p PrivateTmp=yes true")
+    assert hardened.ssh("findmnt /tmp", check=False).stdout == ""
+
+
 def test_a_swap_while_enforcing_loses_no_request(swapped: Swapped) -> None:
     total = swapped.report["total"]
     assert set(total["versions"]) == set(VERSIONS)
