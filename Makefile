@@ -8,7 +8,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(WORK)/collections
 export PYTHONPATH := $(WORK)/collections
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv collections lint sanity unit integration test demo demo-down bench molecule-on build clean
+.PHONY: help venv collections lint sanity unit integration lockout test demo demo-down bench molecule-on build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -39,6 +39,9 @@ unit: collections ## unit tests
 
 integration: collections $(WORK)/venv-oldest/.done ## tests on lab hosts, Molecule scenarios among them
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/integration
+
+lockout: collections ## the lock-out table: ways to lock oneself out, each tried on a lab host (about eight minutes)
+	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/lockout
 
 demo: collections ## bare hosts to a released service, an upgrade under load, a bad release; leaves the hosts up
 	@$(BIN)/python tests/lab/demo.py

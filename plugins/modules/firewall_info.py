@@ -153,7 +153,9 @@ bindings:
   elements: dict
   sample: []
 unmanaged:
-  description: Rules that are there and nobody asked for.
+  description:
+    - Rules that are there and nobody asked for. With firewalld, those of all zones that judge a connection, rich rules,
+      protocols and forwarded ports among them; with ufw, those that refuse, too.
   returned: success
   type: list
   elements: dict
@@ -250,14 +252,15 @@ def look_at_firewalld(
         for value in zone[kind]
         if not all(value in view.get(zone["name"], {}).get(kind, []) for view in views)
     ]
-    used = {rule.zone for rule in wanted} | {values["zone"]}
+    used = {rule.zone for rule in wanted} | {values["zone"]} | _firewall.active_zones(views[0])
     plain = {(r.zone, r.service or r.port, r.proto if r.port else "tcp") for r in wanted if not r.rich()}
     there = [rule for name in sorted(used) for rule in _firewall.zone_rules(name, views[1].get(name, {}))]
-    unmanaged = [rule for rule in there if (rule.zone, rule.service or rule.port, rule.proto) not in plain]
+    unmanaged = [r.as_dict() for r in there if (r.zone, r.service or r.port, r.proto) not in plain]
+    unmanaged += [more for name in sorted(used) for more in _firewall.zone_more(name, views[1].get(name, {}), wanted)]
     return {
         "policy": place.run(["firewall-cmd", "--get-default-zone"])[1],
         "missing": [r.as_dict() for r in wanted if not all(_firewall.holds(r, view) for view in views)],
-        "unmanaged": [rule.as_dict() for rule in unmanaged],
+        "unmanaged": unmanaged,
         "bindings": bindings,
     }
 

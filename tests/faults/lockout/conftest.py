@@ -24,6 +24,7 @@ FINGERPRINT = r"""
 ss -lntH | awk '{print $4}' | sort
 find /etc/ssh /etc/sudoers* /etc/pam.d /etc/systemd/system /home/deploy/.ssh -type f ! -name '*.pyc' \
   -exec stat -c '%n %a %U %G' {} + | sort
+find /etc/systemd/system -type l -printf '%p %l\n' | sort
 find /etc/ssh /etc/sudoers* /etc/pam.d /etc/systemd/system /home/deploy/.ssh -type f -exec sha256sum {} + | sort
 ufw status; systemctl is-active ssh.service ssh.socket firewalld.service
 ls -A /var/lib/slipway/deadman | grep -v journal.jsonl
@@ -63,7 +64,10 @@ class Host:
         self.address = address
 
     def fingerprint(self) -> str:
-        done = self.ssh(FINGERPRINT)
+        # A reload is done when sshd has its signal; until it has begun anew, it listens nowhere.
+        deadline = time.monotonic() + 5
+        while (done := self.ssh(FINGERPRINT)).returncode == 255 and time.monotonic() < deadline:
+            time.sleep(0.2)
         assert done.returncode != 255, f"{self.name}: root cannot log in any more: {done.stderr}"
         return done.stdout
 
@@ -81,7 +85,7 @@ class Host:
     def reset(self) -> None:
         self.inside(
             "rm -rf /etc/ssh/sshd_config.d /etc/sudoers.d /etc/ufw /etc/firewalld /etc/pam.d /home/deploy"
-            " /etc/systemd/system/ssh.socket.d /run/nologin /etc/nologin;"
+            " /etc/systemd/system /run/nologin /etc/nologin;"
             "tar -xf /root/baseline.tar -C / ; systemctl daemon-reload; systemctl stop firewalld 2>/dev/null || true;"
             "ufw --force disable >/dev/null; chage -E -1 deploy; faillock --user deploy --reset 2>/dev/null || true;"
             "systemctl disable --now ssh.socket 2>/dev/null || true; systemctl reset-failed;"
@@ -122,6 +126,19 @@ def wait(condition, seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.3)
+
+
+TABLE: list[tuple[str, str, float, str]] = []
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """The lock-out table: what was tried, how it ended, after how long, and what the operator was told."""
+    if not TABLE:
+        return
+    width = max(len(row[0]) for row in TABLE)
+    terminalreporter.section("the lock-out table")
+    for name, end, seconds, said in TABLE:
+        terminalreporter.write_line(f"{name:<{width}}  {end:<24}{seconds:5.1f} s  {said}")
 
 
 @pytest.fixture(scope="session")
