@@ -89,6 +89,8 @@ class ActionModule(ActionBase):
         except SlipwayError as error:
             undone = self._take_back(arguments, variables)
             tail = {True: " The change was taken back.", False: " The host takes the change back at its deadline."}
+            if error.code == "reverted":
+                tail, undone = {}, True
             return {
                 **result,
                 "failed": True,
@@ -229,6 +231,13 @@ def _not_confirmed(output: bytes, errors: bytes) -> SlipwayError:
     with contextlib.suppress(ValueError, KeyError, IndexError):
         answer = json.loads(output.decode(errors="replace").strip().splitlines()[-1])
         return SlipwayError(str(answer["code"]), str(answer["msg"]))
+    # A revert removes the program that would have confirmed.
+    if _deadman.RUNNER.encode() in errors and b"No such file" in errors:
+        return SlipwayError(
+            "reverted",
+            "the change was taken back before it was confirmed: its time was over.",
+            "run again; if the host is slow, raise the role's confirm_timeout",
+        )
     return SlipwayError(
         "not_confirmed", f"the login works, but the confirmation did not: {said_by(errors or output)}.", "run again"
     )

@@ -99,6 +99,13 @@ def parse_source(text: str) -> str:
     return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
+def _is_network(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        return False
+
+
 def contains(source: str, address: str) -> bool:
     if not source:
         return True
@@ -218,9 +225,17 @@ def zone_more(name: str, zone: Mapping[str, Sequence[str]], wanted: Sequence[Rul
     return found
 
 
-def active_zones(zones: Mapping[str, Mapping[str, Sequence[str]]]) -> set[str]:
-    """The zones that judge some connection by its interface or source."""
-    return {name for name, zone in zones.items() if zone.get("interfaces") or zone.get("sources")}
+def bindings(zones: Mapping[str, Mapping[str, Sequence[str]]]) -> list[dict[str, Any]]:
+    """The interfaces and sources of each zone that has any, sources that are no networks left out."""
+    return [
+        {
+            "name": name,
+            "interfaces": list(zone.get("interfaces", [])),
+            "sources": [source for source in zone.get("sources", []) if _is_network(source)],
+        }
+        for name, zone in zones.items()
+        if zone.get("interfaces") or zone.get("sources")
+    ]
 
 
 def holds(rule: Rule, zones: Mapping[str, Mapping[str, Sequence[str]]]) -> bool:

@@ -230,6 +230,10 @@ def look_at_ufw(wanted: list[Rule]) -> dict[str, Any]:
     }
 
 
+def runtime_zones(place: _deadman.Place) -> dict[str, dict[str, list[str]]]:
+    return _firewall.parse_zones(place.run(["firewall-cmd", "--list-all-zones"])[1])
+
+
 def look_at_firewalld(
     values: dict[str, Any], wanted: list[Rule], active: bool, place: _deadman.Place
 ) -> dict[str, Any]:
@@ -241,10 +245,8 @@ def look_at_firewalld(
             "unmanaged": [],
             "bindings": wished,
         }
-    views = [
-        _firewall.parse_zones(place.run(["firewall-cmd", *more, "--list-all-zones"])[1])
-        for more in ([], ["--permanent"])
-    ]
+    permanent = place.run(["firewall-cmd", "--permanent", "--list-all-zones"])[1]
+    views = [runtime_zones(place), _firewall.parse_zones(permanent)]
     bindings = [
         {"zone": zone["name"], "kind": kind[:-1], "value": value}
         for zone in values["zones"]
@@ -252,7 +254,7 @@ def look_at_firewalld(
         for value in zone[kind]
         if not all(value in view.get(zone["name"], {}).get(kind, []) for view in views)
     ]
-    used = {rule.zone for rule in wanted} | {values["zone"]} | _firewall.active_zones(views[0])
+    used = {rule.zone for rule in wanted} | {values["zone"]} | {one["name"] for one in _firewall.bindings(views[0])}
     plain = {(r.zone, r.service or r.port, r.proto if r.port else "tcp") for r in wanted if not r.rich()}
     there = [rule for name in sorted(used) for rule in _firewall.zone_rules(name, views[1].get(name, {}))]
     unmanaged = [r.as_dict() for r in there if (r.zone, r.service or r.port, r.proto) not in plain]
@@ -273,13 +275,16 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     backend = choose(values["backend"], place)
     connected = _firewall.connection(place)
     zones = {values["zone"]}
-    if connected:
-        zones.add(_firewall.zone_of(connected, values["zones"], values["zone"]))
+    active = is_active(backend, place)
+    if connected and backend == FIREWALLD:
+        # Once with what is asked for alone, and once with what somebody else has bound: either may be what judges.
+        bound = _firewall.bindings(runtime_zones(place)) if active else []
+        for known in (values["zones"], [*values["zones"], *bound]):
+            zones.add(_firewall.zone_of(connected, known, values["zone"]))
     wanted = [_firewall.parse_rule(rule, values["zone"]) for rule in values["rules"]]
     for zone in sorted(zones):
         wanted += _firewall.ssh_rules(values["ssh_ports"], values["ssh_sources"], values["ssh_limit"], zone, connected)
     wanted = list(dict.fromkeys(wanted))
-    active = is_active(backend, place)
     found = look_at_ufw(wanted) if backend == UFW else look_at_firewalld(values, wanted, active, place)
     target = "deny" if backend == UFW else values["zone"]
     return {

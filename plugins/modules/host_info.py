@@ -114,7 +114,6 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door
 
-
 APPARMOR = "/etc/apparmor.d"
 
 

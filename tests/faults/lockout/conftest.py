@@ -91,7 +91,7 @@ class Host:
             "systemctl disable --now ssh.socket 2>/dev/null || true; systemctl reset-failed;"
             "systemctl enable ssh.service 2>/dev/null; systemctl restart ssh.service"
         )
-        wait(lambda: self.ssh("true").returncode == 0, 15)
+        wait(lambda: self.ssh("true").returncode == 0, 60)
 
     def play(self, play: str, variables: dict) -> subprocess.CompletedProcess:
         inventory = CHECKOUT / ".work" / "lab" / LAB / "inventory.yml"
@@ -111,7 +111,7 @@ class Host:
             "ANSIBLE_SSH_ARGS": "-C -o ControlMaster=no -o ControlPath=none",
         }
         return subprocess.run(
-            argv, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=180, env={**_env(), **environment}
+            argv, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=600, env={**_env(), **environment}
         )
 
 

