@@ -65,17 +65,17 @@ def parse_pace(health: Mapping[str, Any]) -> Pace:
 class Gate:
     """Watches one instance through systemd and through its health check."""
 
-    def __init__(self, layout: Layout, systemd: Systemd, health: Mapping[str, Any], strategy: str) -> None:
+    def __init__(self, layout: Layout, systemd: Systemd, health: Mapping[str, Any], shared: bool) -> None:
         self._layout = layout
         self._systemd = systemd
-        self._shared = strategy == "socket"
+        self._shared = shared
         self.pace = parse_pace(health)
         self._health = {key: value for key, value in health.items() if key not in PACE}
-        self.serving("0-0000000000")
+        self.serving("0-0000000000", "")
 
-    def serving(self, release_id: str) -> Subject:
-        """The release as its users reach it."""
-        return Subject(release_id, self._layout.instance(release_id), self._check(release_id, {}, self._shared))
+    def serving(self, release_id: str, unit: str) -> Subject:
+        """The release in its unit, as its users reach it."""
+        return Subject(release_id, unit, self._check(release_id, {}, self._shared))
 
     def rehearsing(self, release_id: str, address: str) -> Subject:
         """The release in its rehearsal, at an address of systemd.socket(5) that no user knows."""

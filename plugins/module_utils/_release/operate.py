@@ -18,9 +18,10 @@ from .._health import textfile
 from .._health import watch as watching
 from .._health.result import CheckResult
 from .._systemd import Systemd
-from .gate import Gate
 from .model import Settings
+from .service import Service
 from .store import OUTCOMES, Layout, Store, load_settings
+from .strategies import strategy_of
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 STATUS_ANSWERS = 5
@@ -42,11 +43,12 @@ class Operator:
         self.layout = layout or Layout(settings.name, settings.root)
         self.store = Store(self.layout)
         self._systemd = systemd or Systemd()
+        self._service = Service(settings, self.layout, self.store, self._systemd)
 
     def status(self, answers: int = STATUS_ANSWERS) -> dict[str, Any]:
         """What runs, since when, how healthy; answers is how often its health check is asked, 0 for not at all."""
         current = self.layout.current_id()
-        unit = self._systemd.show(self.layout.instance(current)) if current else None
+        unit = self._systemd.show(self._unit(current)) if current else None
         outcomes = self.store.outcomes()
         in_flight = self.store.load()
         committed = [e for e in outcomes if e.get("event") == "committed"]
@@ -68,9 +70,11 @@ class Operator:
         }
 
     def _look(self, release_id: str, answers: int) -> Optional[CheckResult]:
-        strategy = str(self.layout.manifest(release_id).get("strategy", "restart"))
-        gate = Gate(self.layout, self._systemd, self.settings.health, strategy)
-        return gate.look(gate.serving(release_id), answers)
+        way = strategy_of(release_id, self._service)
+        return way.gate.look(way.subject(release_id), answers)
+
+    def _unit(self, release_id: str) -> str:
+        return strategy_of(release_id, self._service).unit(release_id)
 
     def watch(self, options: WatchOptions) -> watching.Decision:
         """One run of the service's own watch: ask, decide, restart, tell. Keeps out while a release is under way."""
@@ -87,7 +91,7 @@ class Operator:
         umbrella = self._systemd.show(f"{self.settings.name}.service")
         if current is None or not umbrella.up:
             return watching.Decision(watching.NOTHING, "the service is stopped", {})
-        unit = self._systemd.show(self.layout.instance(current))
+        unit = self._systemd.show(self._unit(current))
         look = self._look(current, 1) if unit.up else None
         found = _health(unit.up, unit.describe(), look)
         epoch = f"{_text(BOOT_ID).strip()} {current}"
@@ -97,7 +101,7 @@ class Operator:
         )
         if decision.action == watching.RESTART:
             self.store.record("watch_restart", release=current, reason=found["message"])
-            self._systemd.restart(self.layout.instance(current))
+            self._systemd.restart(self._unit(current))
         _files.write_atomic(path, json.dumps(decision.state) + "\n", 0o644)
         if options.metrics and os.path.isdir(options.metrics):
             self._write_metrics(options.metrics, current, look, decision)

@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(CHECKOUT / "tests" / "lab"))
+
+from waiting import wait
+
 LAB = "lockout"
 PLAYS = Path(__file__).parent / "plays"
 # The container engine owns three files below /etc.
@@ -73,7 +77,7 @@ class Host:
 
     def wait_until_as(self, before: str, seconds: float) -> None:
         """Root can log in, and everything that a lock-out would change is what it was."""
-        wait(lambda: self.ssh("true").returncode == 0, seconds)
+        wait("root can log in", lambda: self.ssh("true").returncode == 0, seconds)
         deadline = time.monotonic() + seconds
         while (now := self.fingerprint()) != before and time.monotonic() < deadline:
             time.sleep(0.5)
@@ -91,7 +95,7 @@ class Host:
             "systemctl disable --now ssh.socket 2>/dev/null || true; systemctl reset-failed;"
             "systemctl enable ssh.service 2>/dev/null; systemctl restart ssh.service"
         )
-        wait(lambda: self.ssh("true").returncode == 0, 60)
+        wait("root can log in", lambda: self.ssh("true").returncode == 0, 60)
 
     def play(self, play: str, variables: dict) -> subprocess.CompletedProcess:
         inventory = CHECKOUT / ".work" / "lab" / LAB / "inventory.yml"
@@ -121,24 +125,18 @@ def _env() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
-def wait(condition, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.3)
-
-
-TABLE: list[tuple[str, str, float, str]] = []
-
-
 def pytest_terminal_summary(terminalreporter) -> None:
     """The lock-out table: what was tried, how it ended, after how long, and what the operator was told."""
-    if not TABLE:
+    ended = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    rows = {r.nodeid.partition("[")[2].rstrip("]"): r for r in ended if r.when == "call" and "[" in r.nodeid}
+    if not rows:
         return
-    width = max(len(row[0]) for row in TABLE)
+    width = max(map(len, rows))
     terminalreporter.section("the lock-out table")
-    for name, end, seconds, said in TABLE:
-        terminalreporter.write_line(f"{name:<{width}}  {end:<24}{seconds:5.1f} s  {said}")
+    for name, report in rows.items():
+        told = dict(report.user_properties)
+        end = "NOT PROVEN" if report.failed else told.get("end", "")
+        terminalreporter.write_line(f"{name:<{width}}  {end:<24}{report.duration:6.1f} s  {told.get('said', '')}")
 
 
 @pytest.fixture(scope="session")

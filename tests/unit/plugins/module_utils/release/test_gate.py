@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 ID = "1.0-0123456789"
+UNIT = f"shop@{ID}.service"
 UP = UnitState("loaded", "active", "running", 42, 0, "success", 0)
 URL = "http://127.0.0.1:8080/readyz"
 
@@ -44,7 +45,7 @@ class Answers:
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]
 
     def gate(self, strategy="socket", **health):
-        return Gate(Layout("shop", "/opt/shop"), self, {"url": URL, **health}, strategy)
+        return Gate(Layout("shop", "/opt/shop"), self, {"url": URL, **health}, strategy == "socket")
 
 
 def failure(act):
@@ -57,14 +58,14 @@ def failure(act):
 def test_rise_passes_in_a_row_are_healthy(monkeypatch):
     answers = Answers(monkeypatch, ["fail", "pass", "fail", "pass", "pass", "pass", "fail"])
     gate = answers.gate(rise=3)
-    gate.wait_healthy(gate.serving(ID), UP)
+    gate.wait_healthy(gate.serving(ID, UNIT), UP)
     assert len(answers.asked) == 6
 
 
 def test_degraded_is_healthy_enough(monkeypatch):
     answers = Answers(monkeypatch, ["warn"])
     gate = answers.gate()
-    gate.wait_healthy(gate.serving(ID), UP)
+    gate.wait_healthy(gate.serving(ID, UNIT), UP)
     assert len(answers.asked) == 2
 
 
@@ -72,7 +73,7 @@ def test_no_attempt_may_last_longer_than_the_deadline(monkeypatch):
     answers = Answers(monkeypatch, ["fail"])
     gate = answers.gate(deadline=7)
     begun = answers.clock.now
-    error = failure(lambda: gate.wait_healthy(gate.serving(ID), UP))
+    error = failure(lambda: gate.wait_healthy(gate.serving(ID, UNIT), UP))
     assert error.code == "unhealthy"
     assert "within 7 s" in str(error)
     assert "HTTP 503" in str(error)
@@ -93,7 +94,7 @@ def test_another_process_is_another_release(monkeypatch, state):
         answers = Answers(monkeypatch, ["pass"], [UP, state])
         gate = answers.gate()
         more = () if act == "wait_healthy" else (5,)
-        error = failure(lambda act=act, gate=gate, more=more: getattr(gate, act)(gate.serving(ID), UP, *more))
+        error = failure(lambda act=act, gate=gate, more=more: getattr(gate, act)(gate.serving(ID, UNIT), UP, *more))
         assert error.code == "crashed"
         assert f"shop@{ID}.service did not stay up: {state.describe()}" in str(error)
         assert len(answers.asked) == 1
@@ -102,14 +103,14 @@ def test_another_process_is_another_release(monkeypatch, state):
 def test_a_soak_forgives_less_than_fall_failures_in_a_row(monkeypatch):
     answers = Answers(monkeypatch, ["pass", "fail", "fail", "pass", "fail", "fail", "pass"])
     gate = answers.gate(fall=3)
-    gate.soak(gate.serving(ID), UP, 5)
+    gate.soak(gate.serving(ID, UNIT), UP, 5)
     assert len(answers.asked) > 20
 
 
 def test_a_soak_ends_with_fall_failures_in_a_row(monkeypatch):
     answers = Answers(monkeypatch, ["pass", "fail"])
     gate = answers.gate(fall=3)
-    error = failure(lambda: gate.soak(gate.serving(ID), UP, 5))
+    error = failure(lambda: gate.soak(gate.serving(ID, UNIT), UP, 5))
     assert error.code == "unhealthy_in_soak"
     assert "failed 3 checks in a row (status: HTTP 503)" in str(error)
     assert len(answers.asked) == 4
@@ -120,7 +121,7 @@ def test_no_soak_ends_on_a_failed_check(monkeypatch, seconds, takes):
     """A release that hangs takes each check to its timeout, and there is time for few of them."""
     answers = Answers(monkeypatch, ["fail"], takes=takes)
     gate = answers.gate(fall=3)
-    assert failure(lambda: gate.soak(gate.serving(ID), UP, seconds)).code == "unhealthy_in_soak"
+    assert failure(lambda: gate.soak(gate.serving(ID, UNIT), UP, seconds)).code == "unhealthy_in_soak"
     assert len(answers.asked) == 3
 
 
@@ -129,23 +130,23 @@ def test_a_soak_lasts_as_long_as_it_should(monkeypatch, seconds):
     answers = Answers(monkeypatch, ["pass"])
     gate = answers.gate()
     begun = answers.clock.now
-    gate.soak(gate.serving(ID), UP, seconds)
+    gate.soak(gate.serving(ID, UNIT), UP, seconds)
     assert seconds <= answers.clock.now - begun < seconds + 0.3
     assert answers.asked
 
 
 def test_without_a_check_only_systemd_is_asked(monkeypatch):
     answers = Answers(monkeypatch, ["fail"], [UP, UP, DOWN])
-    gate = Gate(Layout("shop", "/opt/shop"), answers, {}, "restart")
-    gate.wait_healthy(gate.serving(ID), UP)
-    assert failure(lambda: gate.soak(gate.serving(ID), UP, 5)).code == "crashed"
+    gate = Gate(Layout("shop", "/opt/shop"), answers, {}, False)
+    gate.wait_healthy(gate.serving(ID, UNIT), UP)
+    assert failure(lambda: gate.soak(gate.serving(ID, UNIT), UP, 5)).code == "crashed"
     assert answers.asked == []
 
 
 def test_only_the_release_itself_may_answer(monkeypatch):
     answers = Answers(monkeypatch, ["pass"])
     for strategy, shared in (("socket", True), ("restart", False)):
-        identity = answers.gate(strategy).serving(ID).check.identity
+        identity = answers.gate(strategy).serving(ID, UNIT).check.identity
         assert identity.executable == f"/opt/shop/releases/{ID}/bin/shop"
         assert identity.shared is shared
     rehearsed = answers.gate().rehearsing(ID, "/run/shop-rehearsal.sock")

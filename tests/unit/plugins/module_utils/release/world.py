@@ -23,7 +23,7 @@ from typing import Any, Callable
 from ansible_collections.slipway.go.plugins.module_utils import _files, _sockets, _systemd
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._files import sha256_file
-from ansible_collections.slipway.go.plugins.module_utils._release import engine, gate, preflight, stage, store
+from ansible_collections.slipway.go.plugins.module_utils._release import engine, gate, preflight, stage, store, swap
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine, Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Settings, Spec
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store
@@ -601,7 +601,7 @@ class Host:
         for module in (_files, store, stage):
             monkeypatch.setattr(module, "os", played)
         monkeypatch.setattr(_files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
-        for module in (_systemd, store, gate, engine, stage):
+        for module in (_systemd, store, gate, engine, stage, swap):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
         monkeypatch.setattr(_sockets, "socket_inodes", self._socket_inodes)

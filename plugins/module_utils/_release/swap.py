@@ -1,0 +1,289 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One transaction of the release engine: from one release to another, or back. This file is PRIVATE to the collection.
+
+The phase is saved before it begins, so that a later run, or a recovery at boot, knows how far the one before it came.
+Everything from INTENT to SOAK is undone when a phase fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any, Callable, Optional
+
+from .. import _files
+from .._errors import SlipwayError
+from .._systemd import UnitState
+from . import stage
+from .service import Service
+from .store import Layout, Transaction
+from .strategies import (
+    COMMIT,
+    DRAIN,
+    FLIP,
+    INTENT,
+    OVERLAP,
+    SOAK,
+    START,
+    STOP_MARGIN,
+    cause,
+    install_units,
+    strategy,
+    strategy_of,
+)
+
+NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
+
+
+class Swap:
+    """One transaction: from `source` (None on a first release) to `to`."""
+
+    def __init__(self, service: Service, transaction: Transaction) -> None:
+        self._service = service
+        self._txn = transaction
+        self._strategy = strategy(transaction.strategy, service)
+        before = transaction.source and strategy_of(transaction.source, service, transaction.strategy)
+        self._plan = self._strategy.plan(before or None)
+        self._started = NOT_STARTED
+        self._down_since: Optional[float] = None
+        self.phases: dict[str, float] = {}
+        self.downtime: Optional[float] = None
+        self._steps: dict[str, Callable[[], None]] = {
+            INTENT: self._intent,
+            OVERLAP: self._overlap,
+            START: self._start,
+            FLIP: self._flip,
+            DRAIN: self._drain,
+            SOAK: self._soak,
+            COMMIT: self._commit,
+        }
+
+    def run(self) -> None:
+        """Walk the strategy's phases; when one fails, restore `source` and raise what happened."""
+        for phase in self._plan:
+            begun = time.monotonic()
+            try:
+                self._enter(phase)
+                self._steps[phase]()
+            except Exception as error:  # whatever it is, the release before has to come back
+                raise self._undo(phase, error) from error
+            self.phases[phase] = time.monotonic() - begun
+
+    def _enter(self, phase: str) -> None:
+        self._txn.phase = phase
+        self._service.store.save(self._txn)
+        self._service.store.record("phase", txn=self._txn.txn, phase=phase, to=self._txn.to)
+
+    def _intent(self) -> None:
+        """A first release has nothing to fall back to: the guard of its socket may start only the release itself."""
+        if self._txn.source is None:
+            point_boot(self._service.layout, self._strategy.instance(self._txn.to))
+
+    def _overlap(self) -> None:
+        self._started = self._strategy.start(self._txn.source, self._txn.to)
+        self._strategy.gate.wait_healthy(self._strategy.subject(self._txn.to), self._started)
+
+    def _start(self) -> None:
+        self._overlap()
+        if self._down_since is not None:
+            self.downtime = time.monotonic() - self._down_since
+
+    def _flip(self) -> None:
+        self._strategy.flip(self._txn.to)
+
+    def _drain(self) -> None:
+        self._down_since = time.monotonic() if START in self._plan and self._txn.source else None
+        self._strategy.drain(self._txn.to)
+
+    def _soak(self) -> None:
+        subject = self._strategy.subject(self._txn.to)
+        self._strategy.gate.soak(subject, self._started, self._service.settings.soak_time)
+
+    def _commit(self) -> None:
+        self._service.store.save_settings(self._service.settings)
+        commit(self._service, self._txn, swap_seconds=round(swap_seconds(self.phases), 3))
+
+    def _undo(self, phase: str, error: Exception) -> SlipwayError:
+        reason, fix = cause(error)
+        if phase == COMMIT:
+            return SlipwayError(
+                "not_committed",
+                f"{self._txn.to} serves, but the last step failed: {reason}",
+                "run the same release again",
+            )
+        with contextlib.suppress(OSError):  # a full disk must not keep the old release from coming back
+            self._service.store.record(
+                "rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason
+            )
+        try:
+            unhealthy = restore(self._service, self._txn, error)
+            if unhealthy:
+                raise unhealthy
+        except Exception as failure:
+            return SlipwayError(
+                "rollback_failed",
+                f"{self._txn.to} failed in {phase} ({reason}), and going back to {self._txn.source} failed: "
+                f"{cause(failure)[0]}",
+                f"look at systemctl status '{self._service.layout.name}@*'",
+                rolled_back=False,
+                failed_phase=phase,
+                failed_release=self._txn.to,
+            )
+        serving = self._txn.source
+        if serving is None and self._service.layout.last_good_id() == self._txn.to:
+            return SlipwayError(
+                "not_proven",
+                f"{self._txn.to} failed in {phase}: {reason} It is the only good release here and was left as it is.",
+                fix,
+                rolled_back=False,
+                failed_phase=phase,
+                failed_release=self._txn.to,
+                current=self._txn.to,
+            )
+        fate = f"{serving} serves again" if serving else "it was the first release, so nothing serves"
+        return SlipwayError(
+            "rolled_back",
+            f"{self._txn.to} was rolled back in {phase}: {reason} Now {fate}.",
+            fix,
+            rolled_back=True,
+            failed_phase=phase,
+            failed_release=self._txn.to,
+            current=serving,
+        )
+
+
+def point_boot(layout: Layout, instance: str) -> None:
+    """What PID 1 starts at boot and when the service's socket has nobody to answer."""
+    _files.write_atomic(layout.boot_file, f"SLIPWAY_RELEASE={instance}\n", 0o644)
+
+
+def booted(layout: Layout) -> Optional[str]:
+    """What point_boot has written."""
+    try:
+        with open(layout.boot_file, encoding="utf-8") as stream:
+            return stream.read().strip().partition("=")[2] or None
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def swap_seconds(phases: dict[str, float]) -> float:
+    """From the first act to the end of the drain: what the users of the service might notice."""
+    return sum(phases.get(name, 0.0) for name in (INTENT, OVERLAP, START, FLIP, DRAIN))
+
+
+def commit(service: Service, transaction: Transaction, **measured: Any) -> None:
+    """Make the transaction's `to` the last good release, and what systemctl(1) means by the service. Safe to repeat."""
+    layout = service.layout
+    point_boot(layout, strategy(transaction.strategy, service).instance(transaction.to))
+    _files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
+    service.systemd.start_and_wait(f"{layout.name}.service")
+    service.store.record(
+        "committed",
+        txn=transaction.txn,
+        kind=transaction.kind,
+        release=transaction.to,
+        previous=transaction.source,
+        strategy=transaction.strategy,
+        started=round(transaction.started, 3),
+        **measured,
+    )
+    service.store.clear()
+
+
+def restore(
+    service: Service, transaction: Transaction, error: Exception, interrupted: bool = False
+) -> Optional[SlipwayError]:
+    """Make the transaction's `source` the one that serves and stop the rest. Safe to repeat.
+
+    Return what speaks against the health of `source`: it is back all the same, for nothing else was ever good.
+    """
+    source = transaction.source
+    unhealthy = None
+    if source is not None:
+        unhealthy = _return_to(service, transaction, source)
+    elif service.layout.last_good_id() != transaction.to:
+        _forget_first(service, transaction)
+    service.store.record(
+        "rolled_back" if source or service.layout.last_good_id() != transaction.to else "left_as_is",
+        txn=transaction.txn,
+        kind=transaction.kind,
+        release=transaction.to,
+        serving=source,
+        strategy=transaction.strategy,
+        started=round(transaction.started, 3),
+        interrupted=interrupted,
+        code=getattr(error, "code", "error"),
+        reason=cause(error)[0],
+    )
+    service.store.clear()
+    return unhealthy
+
+
+def _return_to(service: Service, transaction: Transaction, source: str) -> Optional[SlipwayError]:
+    after = strategy(transaction.strategy, service)
+    before = strategy_of(source, service, transaction.strategy)
+    unit, candidate = before.unit(source), after.unit(transaction.to)
+    overlapping = OVERLAP in after.plan(before)
+    if candidate != unit and (not overlapping or transaction.phase in (INTENT, OVERLAP)):
+        with contextlib.suppress(SlipwayError):  # a candidate that does not end must not keep `source` from coming
+            after.end(candidate)
+    unhealthy = before.bring_back(transaction.to, source)
+    for other in (candidate, *service.systemd.active_instances(service.layout.name)):
+        if other != unit:
+            before.end(other)
+    _point_back(service.layout, source, before.instance(source))
+    return unhealthy
+
+
+def _forget_first(service: Service, transaction: Transaction) -> None:
+    """Leave the host as if nothing had been."""
+    after = strategy(transaction.strategy, service)
+    after.end(after.unit(transaction.to))
+    after.close()
+    for path in (service.layout.current, service.layout.boot_file):
+        _files.remove_link(path)
+
+
+def _point_back(layout: Layout, source: str, instance: str) -> None:
+    """Undo what a commit had begun, and what stood there of a release that died after it had been good."""
+    for link in (layout.current, layout.last_good):
+        if _files.link_name(link) != source:
+            _files.flip_symlink(link, f"releases/{source}")
+    if booted(layout) != instance:
+        point_boot(layout, instance)
+
+
+def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Exception) -> None:
+    """What was good does not run any more. A service like that must not lock out the release that may mend it."""
+    try:
+        _adopt(service, left)
+    except Exception as failure:
+        after, before = strategy(left.strategy, service), strategy_of(source, service, left.strategy)
+        with contextlib.suppress(SlipwayError, OSError):  # what ails it may pass, and systemd goes on trying
+            service.systemd.end(after.unit(left.to), service.settings.drain_timeout, STOP_MARGIN)
+            install_units(service.layout, service.systemd, stage.unit_copies(service.layout, source))
+            service.systemd.start(before.unit(source))
+        _point_back(service.layout, source, before.instance(source))
+        service.store.record(
+            "given_up",
+            txn=left.txn,
+            kind=left.kind,
+            release=left.to,
+            serving=None,
+            interrupted=True,
+            reason=f"{cause(error)[0]} {cause(failure)[0]}",
+        )
+        service.store.clear()
+
+
+def _adopt(service: Service, left: Transaction) -> None:
+    """Keep the transaction's `to` where `source` could not be brought back; it must prove itself like any other."""
+    after = strategy(left.strategy, service)
+    after.drain(left.to)  # one that is tried again and again would be in the way for ever
+    started = after.start(None, left.to)
+    after.gate.wait_healthy(after.subject(left.to), started)
+    after.flip(left.to)
+    commit(service, left)
