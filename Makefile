@@ -8,7 +8,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(WORK)/collections
 export PYTHONPATH := $(WORK)/collections
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv collections lint sanity unit integration lockout test demo demo-down bench faults faults-power molecule-on build clean
+.PHONY: help venv collections lint sanity unit integration lockout test demo demo-down bench bench-hardening faults faults-power molecule-on build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -57,6 +57,9 @@ faults: collections ## the fault table of releases: 117 ways to fail, under load
 
 faults-power: collections ## the same for power cuts, in a virtual machine (about an hour without KVM)
 	$(BIN)/python tests/faults/release --power --page docs/what-fails.md
+
+bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
+	$(BIN)/python tests/bench/hardening.py
 
 build: collections ## the tarball for Galaxy
 	ansible-galaxy collection build --force --output-path $(WORK)
