@@ -48,9 +48,11 @@ options:
       - How the new release takes over.
       - V(socket) starts it beside the old one on the same listening socket, proves it healthy, then drains the old one.
         The service must accept on the descriptors systemd passes (C(LISTEN_FDS)).
+      - V(proxy) starts it beside the old one on another local port, proves it healthy there, and has HAProxy lead users
+        to it; the old one ends when its last request has. The role P(slipway.go.proxy#role) sets HAProxy up.
       - V(restart) stops the old one first; the downtime is measured and returned.
     type: str
-    choices: [socket, restart]
+    choices: [socket, proxy, restart]
     default: socket
   group:
     description:
@@ -293,7 +295,7 @@ def main() -> None:
             "version": {"type": "str", "required": True},
             "src": {"type": "path", "required": True},
             "checksum": {"type": "str"},
-            "strategy": {"type": "str", "choices": ["socket", "restart"], "default": "socket"},
+            "strategy": {"type": "str", "choices": ["socket", "proxy", "restart"], "default": "socket"},
             "group": {"type": "str"},
             "environment": {"type": "dict", "default": {}},
             "sealed": {"type": "str", "no_log": True},

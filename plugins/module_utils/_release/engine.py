@@ -17,10 +17,11 @@ from .._errors import SlipwayError
 from .._systemd import Systemd
 from . import preflight, stage
 from .gate import Gate
+from .known import check_return, strategy, strategy_of
 from .model import Settings, Spec, validate_release_id
 from .service import Service
 from .store import Layout, Store
-from .strategies import COMMIT, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units, strategy, strategy_of
+from .strategies import COMMIT, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units
 from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
 
 
@@ -97,6 +98,7 @@ class Engine:
                 return Outcome(False, wanted, None, "none")
             self._refuse_known_bad(wanted, spec.force)
             self._preflight(spec)
+            self._strategy(spec.strategy).check_ready(spec)
             phases: dict[str, float] = {}
             if not stage.is_staged(self._layout, wanted, content):
                 if spec.artefact.path is None:
@@ -126,6 +128,7 @@ class Engine:
                 return Outcome(False, self._layout.current_id(), None, "none")
             way = strategy_of(target, self._service)
             way.check_units(target)
+            check_return(way, strategy_of(str(self._layout.current_id()), self._service, way.name))
             return self._swap(target, way.name, "rollback", {})
 
     def recover(self) -> Optional[str]:
@@ -216,10 +219,10 @@ class Engine:
         unit, begun = layout.rehearsal(wanted), time.time()
         try:
             self._end_rehearsal(unit)
-            way.open_rehearsal()
+            way.open_rehearsal(wanted)
             self._systemd.start(unit)
             started = self._systemd.wait_active(unit, self._settings.start_timeout)
-            way.gate.wait_healthy(way.gate.rehearsing(wanted, way.rehearsal_address(spec)), started)
+            way.gate.wait_healthy(way.gate.rehearsing(wanted, way.rehearsal_address(wanted, spec.rehearsal)), started)
         except SlipwayError as error:
             reason, fix = cause(error)
             self._store.record(
@@ -255,7 +258,8 @@ class Engine:
 
     def _preflight(self, spec: Spec) -> None:
         own_ports = self._systemd.socket_ports(f"{self._layout.name}.socket")
-        found = preflight.problems(spec, self._layout, own_ports)
+        way = self._strategy(spec.strategy)
+        found = preflight.problems(spec, self._layout, way.own_listen or spec.listen, own_ports, way.check_front)
         if found:
             raise SlipwayError(
                 found[0].code,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import Optional
+from typing import Callable, Optional
 
 from .. import _sockets
 from .._errors import SlipwayError
@@ -86,10 +86,13 @@ def check_ports(name: str, listen: list[str], own_socket_ports: set[int]) -> Non
         ]
         if strangers or not holders:
             who = f"{_sockets.process_name(strangers[0])} (pid {strangers[0]})" if strangers else "another process"
+            fronted = any(_sockets.process_name(pid) == "haproxy" for pid in strangers)
             raise SlipwayError(
                 "port_in_use",
                 f"port {port} of service_listen is in use by {who}.",
-                "stop that process, or choose another port in service_listen",
+                "take the service out of the proxy first (proxy_state: absent), or choose another port"
+                if fronted
+                else "stop that process, or choose another port in service_listen",
             )
 
 
@@ -98,13 +101,20 @@ def linkage_problems(unit: str, binary: str) -> list[Problem]:
     return Checker(read_host(), unit_context(unit)).check(binary).problems
 
 
-def problems(spec: Spec, layout: Layout, own_socket_ports: set[int]) -> list[SlipwayError]:
-    """Every reason not to start, so that one run names them all."""
+def problems(
+    spec: Spec,
+    layout: Layout,
+    listen: list[str],
+    own_socket_ports: set[int],
+    check_front: Callable[[Spec], None],
+) -> list[SlipwayError]:
+    """Every reason not to start, so that one run names them all; listen is what the release itself opens."""
     found: list[SlipwayError] = []
     for check in (
         lambda: check_architecture(spec.artefact.goarch, platform.machine()),
         lambda: check_space(spec.artefact, layout.root),
-        lambda: check_ports(layout.name, spec.listen, own_socket_ports),
+        lambda: check_ports(layout.name, listen, own_socket_ports),
+        lambda: check_front(spec),
     ):
         try:
             check()

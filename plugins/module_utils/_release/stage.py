@@ -90,6 +90,7 @@ def collect_leftovers(layout: Layout) -> None:
         layout.root: ("current.tmp-", "last-good.tmp-"),
         layout.state: tuple(f"{name}.tmp-" for name in ("boot.env", "state.json", "settings.json", "watch.json")),
         layout.unit_root: tuple(f"{os.path.basename(unit)}.tmp-" for unit in layout.own_units),
+        layout.proxy_root: (f"{layout.name}.cfg.tmp-",),
     }
     for folder, names in prefixes.items():
         with contextlib.suppress(FileNotFoundError):

@@ -11,7 +11,7 @@ undone when something fails. A strategy holds no state between calls: another pr
 from __future__ import annotations
 
 import os
-from typing import Optional
+from typing import Any, Callable, Optional
 
 from .. import _files
 from .._errors import SlipwayError
@@ -26,6 +26,7 @@ STAGE = "STAGE"
 REHEARSE = "REHEARSE"
 INTENT = "INTENT"
 OVERLAP = "OVERLAP"
+CANARY = "CANARY"
 START = "START"
 FLIP = "FLIP"
 DRAIN = "DRAIN"
@@ -85,11 +86,22 @@ class Strategy:
     def check_units(self, release_id: str) -> None:
         """Raise unless the units that this release needs came with it or are in place."""
 
-    def rehearsal_address(self, spec: Spec) -> str:
-        """Where the release answers in its rehearsal, in the notation of systemd.socket(5)."""
-        return spec.rehearsal
+    @property
+    def own_listen(self) -> list[str]:
+        """What the releases listen on, in the notation of systemd.socket(5), where that is not the users' address."""
+        return []
 
-    def open_rehearsal(self) -> None:
+    def check_front(self, spec: Spec) -> None:
+        """Raise when another program has what users ask, in front of the release."""
+
+    def check_ready(self, spec: Spec) -> None:
+        """Raise unless the host has been prepared for this strategy."""
+
+    def rehearsal_address(self, _release_id: str, given: str) -> str:
+        """Where the release answers in its rehearsal, in the notation of systemd.socket(5)."""
+        return given
+
+    def open_rehearsal(self, release_id: str) -> None:
         """Have what a rehearsal needs beside its unit."""
 
     def prepare(self, before: Optional[str], release_id: str) -> None:
@@ -105,6 +117,13 @@ class Strategy:
 
     def verify(self, release_id: str, started: UnitState) -> None:
         """Raise when the release runs in a way in which it cannot serve."""
+
+    def canary(self, _release_id: str, _watch: Callable[[float], None]) -> list[dict[str, Any]]:
+        """Give it a share of the requests first, and raise when it does not do well; return what it did.
+
+        _watch raises unless the release stays healthy for that many seconds.
+        """
+        return []
 
     def flip(self, release_id: str) -> None:
         """Make it the current release, and the one that users reach where that is the strategy's to say."""
@@ -192,7 +211,7 @@ class SocketStrategy(Strategy):
                 "set service_swap back to socket and release that version",
             )
 
-    def open_rehearsal(self) -> None:
+    def open_rehearsal(self, _release_id: str) -> None:
         self.systemd.start_and_wait(self.layout.rehearsal_socket)
 
     def prepare(self, before: Optional[str], release_id: str) -> None:
@@ -231,19 +250,6 @@ class SocketStrategy(Strategy):
     def _cut_off(self, state: UnitState) -> bool:
         """Whether users reach a socket that this process has not got, because it was opened anew for a candidate."""
         return self.systemd.show(self._socket).up and not shares_socket(state.main_pid)
-
-
-_KNOWN: dict[str, type[Strategy]] = {"socket": SocketStrategy, "restart": Strategy}
-
-
-def strategy(name: str, service: Service) -> Strategy:
-    """The strategy of that name; one that only a newer engine knows is treated as restart."""
-    return _KNOWN.get(name, Strategy)(service)
-
-
-def strategy_of(release_id: str, service: Service, otherwise: str = "restart") -> Strategy:
-    """How this release was swapped in, as it says itself; `otherwise` where it does not."""
-    return strategy(str(service.layout.manifest(release_id).get("strategy", otherwise)), service)
 
 
 def install_units(layout: Layout, systemd: Systemd, units: dict[str, str]) -> None:
