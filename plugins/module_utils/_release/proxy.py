@@ -16,7 +16,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Optional, Sequence, TypeVar
+from typing import Any, Callable, Mapping, Optional, TypeVar
 
 from .. import _files, _sockets
 from .._errors import SlipwayError
@@ -156,7 +156,7 @@ class ProxyStrategy(Strategy):
         return [f"127.0.0.1:{port}" for port in self._options.ports]
 
     def check_front(self, spec: Spec) -> None:
-        for port, names in _holders(spec.listen).items():
+        for port, names in _sockets.programs(spec.listen).items():
             others = ", ".join(sorted(names - {PROGRAM}))
             if others:
                 raise SlipwayError(
@@ -167,7 +167,7 @@ class ProxyStrategy(Strategy):
                 )
 
     def check_ready(self, spec: Spec) -> None:
-        closed = [str(port) for port, names in _holders(spec.listen).items() if PROGRAM not in names]
+        closed = [str(port) for port, names in _sockets.programs(spec.listen).items() if PROGRAM not in names]
         if closed:
             raise SlipwayError(
                 "not_proxied",
@@ -200,7 +200,9 @@ class ProxyStrategy(Strategy):
         if not rehearsal and release_id in running and self.slot(release_id):
             return
         taken = {record.live, *(self.slot(other) for other in running)}
-        free = next((slot for slot in SLOTS if slot not in taken), SLOTS[0])
+        # A release from the time before the proxy would be in the first, see the role's unit.
+        order = SLOTS[::-1] if rehearsal else SLOTS
+        free = next((slot for slot in order if slot not in taken), SLOTS[0])
         port = self._options.ports[SLOTS.index(free)]
         address = f"127.0.0.1:{port}"
         self._forget_seats()
@@ -396,19 +398,6 @@ class ProxyStrategy(Strategy):
             for pid, seen in self._everywhere().items()
             for slot, server in seen.items()
         }
-
-
-def _holders(listen: Sequence[str]) -> dict[int, set[str]]:
-    """Which programs listen on the ports of these addresses."""
-    listeners = _sockets.tcp_listeners()
-    ports = {port for port in map(_sockets.tcp_port, listen) if port is not None}
-    return {
-        port: {
-            _sockets.process_name(pid)
-            for pid in _sockets.holders(inode for inode, used in listeners.items() if used == port)
-        }
-        for port in ports
-    }
 
 
 def _between(

@@ -562,7 +562,7 @@ class FakeHaproxy:
     def restart(self) -> None:
         """What it does after any end: what its configuration says."""
         path = self.host.layout.proxy_record
-        record = proxy.Record({"a": "127.0.0.1:18080", "b": "127.0.0.1:18081"}, None)
+        record = proxy.Record({"a": "127.0.0.1:18080", "b": "127.0.0.1:18081"}, "a")
         if os.path.exists(path):
             record = proxy.parse_record(read(path))
         self.servers_now = {
@@ -765,11 +765,11 @@ class Host:
         return Instance("", Behaviour())
 
     def address_of(self, found: Instance) -> str | None:
-        """Where its unit tells it to listen; nothing where HAProxy has the users' port and it was told no other."""
+        """Where its unit tells it to listen."""
         name = f"{found.release_id}{'.rehearsal' if found.rehearses else ''}.env"
         path = os.path.join(self.layout.slots, name)
         if not os.path.exists(path):
-            return None
+            return None if found.rehearses else "127.0.0.1:18080"
         told = dict(line.partition("=")[::2] for line in read(path).splitlines() if "=" in line)
         assert told["SLIPWAY_ADDRESS"] == f"127.0.0.1:{told['PORT']}"
         return told["SLIPWAY_ADDRESS"]
