@@ -151,6 +151,11 @@ def programs(listen: Iterable[str]) -> dict[int, set[str]]:
     }
 
 
+def environment(pid: int) -> set[str]:
+    """The names of the variables the process was started with; none when it is gone."""
+    return {entry.partition("=")[0] for entry in _read(f"/proc/{pid}/environ").split("\0") if "=" in entry}
+
+
 def in_unit(pid: int, prefix: str) -> bool:
     """Whether the process runs in a systemd unit whose name starts with prefix (from its control group)."""
     return any(part.startswith(prefix) for part in _read(f"/proc/{pid}/cgroup").replace("\n", "/").split("/"))

@@ -161,6 +161,11 @@ def shares_socket(main_pid: int) -> bool:
     return bool(_sockets.socket_inodes(main_pid) & _sockets.socket_inodes(1) & _sockets.listening_inodes())
 
 
+def has_slot(main_pid: int) -> bool:
+    """Whether the process was told to listen behind HAProxy."""
+    return "SLIPWAY_ADDRESS" in _sockets.environment(main_pid)
+
+
 def verify_shared_socket(unit: str, main_pid: int) -> None:
     """Raise unless it does.
 

@@ -23,7 +23,7 @@ from .._errors import SlipwayError
 from .._haproxy import DRAIN, MAINT, READY, Haproxy, Server, Worker
 from .._systemd import POLL
 from .._unit_files import parse_environment_file
-from .gate import Gate, Subject
+from .gate import Gate, Subject, has_slot
 from .model import Spec, parse_proxy
 from .service import Service
 from .strategies import CANARY, COMMIT, FLIP, INTENT, OVERLAP, OVERLAPPING, SOAK, START, Strategy
@@ -317,11 +317,11 @@ class ProxyStrategy(Strategy):
 
     # The way back.
 
+    def _in_own_units(self, main_pid: int) -> bool:
+        return has_slot(main_pid)
+
     def _reopen(self, _candidate: str, release_id: str) -> None:
         self.systemd.start_and_wait(UNIT)
-        state = self.systemd.show(self.unit(release_id))
-        if state.up and not self.slot(release_id):
-            super().end(self.unit(release_id))  # a reboot has started it in the units of another strategy
         self._end_strays(release_id)
         self._take_slot(release_id)
 

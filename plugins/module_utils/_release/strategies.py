@@ -17,7 +17,7 @@ from .. import _files
 from .._errors import SlipwayError
 from .._systemd import Systemd, UnitState
 from . import stage
-from .gate import Gate, Subject, shares_socket, verify_shared_socket
+from .gate import Gate, Subject, has_slot, shares_socket, verify_shared_socket
 from .model import Spec
 from .service import Service
 from .store import Layout
@@ -165,9 +165,13 @@ class Strategy:
     def _before_return(self, release_id: str) -> None:
         unit = self.unit(release_id)
         state = self.systemd.show(unit)
-        if state.up and shares_socket(state.main_pid):
-            self.end(unit)  # a reboot has started it in the units of a release that takes the socket
+        if state.up and not self._in_own_units(state.main_pid):
+            self.systemd.end(unit, self.settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
         self.systemd.call("stop", f"{self.layout.name}.socket", check=False)
+
+    def _in_own_units(self, main_pid: int) -> bool:
+        """Whether it runs as it should: a reboot may have started it in the units of another strategy."""
+        return not shares_socket(main_pid) and not has_slot(main_pid)
 
     def _reopen(self, candidate: str, release_id: str) -> None:
         """Have the users' address open for the release that comes back."""

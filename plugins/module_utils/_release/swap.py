@@ -47,6 +47,9 @@ class Swap:
         self._strategy = strategy(transaction.strategy, service)
         before = transaction.source and strategy_of(transaction.source, service, transaction.strategy)
         self._plan = self._strategy.plan(before or None)
+        if transaction.kind == "rollback" or before is None:
+            # Going back is for when something is wrong: it does not wait for a share of the requests to tell.
+            self._plan = tuple(phase for phase in self._plan if phase != CANARY)
         self._started = NOT_STARTED
         self._down_since: Optional[float] = None
         self.phases: dict[str, float] = {}
@@ -93,9 +96,6 @@ class Swap:
             self.downtime = time.monotonic() - self._down_since
 
     def _canary(self) -> None:
-        """Going back is for when something is wrong: it does not wait for a share of the requests to tell."""
-        if self._txn.kind == "rollback" or self._txn.source is None:
-            return
         subject = self._strategy.subject(self._txn.to)
         steps = self._strategy.canary(
             self._txn.to, lambda seconds: self._strategy.gate.soak(subject, self._started, seconds)

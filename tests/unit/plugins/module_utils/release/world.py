@@ -701,6 +701,7 @@ class Host:
         monkeypatch.setattr(gate, "attempt", self._attempt)
         monkeypatch.setattr(proxy, "Haproxy", lambda: self.haproxy)
         monkeypatch.setattr(_sockets, "socket_inodes", self._socket_inodes)
+        monkeypatch.setattr(_sockets, "environment", self._environment)
         monkeypatch.setattr(_sockets, "listening_inodes", lambda: LISTENING)
         monkeypatch.setattr(_sockets, "tcp_listeners", dict)
         monkeypatch.setattr(preflight, "linkage_problems", lambda unit, binary: [])
@@ -784,6 +785,10 @@ class Host:
             return {self.systemd.socket} if self.systemd.socket else set()
         held = [i.inode for i in self.systemd.instances.values() if i.pid == pid]
         return {inode for inode in held if inode}
+
+    def _environment(self, pid: int) -> set[str]:
+        told = [i.address for i in self.systemd.instances.values() if i.pid == pid and i.address]
+        return {"PORT", "SLIPWAY_ADDRESS"} if told else {"PORT"}
 
     # What the tests do.
 
