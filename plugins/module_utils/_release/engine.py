@@ -17,10 +17,11 @@ from .._errors import SlipwayError
 from .._systemd import Systemd
 from . import preflight, smoke, stage
 from .gate import Gate
+from .known import check_return, strategy, strategy_of
 from .model import Settings, Spec, validate_release_id
 from .service import Service, as_released
 from .store import Layout, Store
-from .strategies import COMMIT, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units, strategy, strategy_of
+from .strategies import COMMIT, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units
 from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
 
 
@@ -99,6 +100,7 @@ class Engine:
                 return Outcome(False, wanted, None, "none")
             self._refuse_known_bad(wanted, spec.force)
             self._preflight(spec)
+            self._strategy(spec.strategy).check_ready(spec)
             phases: dict[str, float] = {}
             if not stage.is_staged(self._layout, wanted, content):
                 if spec.artefact.path is None:
@@ -129,6 +131,7 @@ class Engine:
                 return Outcome(False, self._layout.current_id(), None, "none")
             way = strategy_of(target, self._service)
             way.check_units(target)
+            check_return(way, strategy_of(str(self._layout.current_id()), self._service, way.name))
             return self._swap(target, way.name, "rollback", {})
 
     def way_back(self, bad: str) -> Optional[str]:
@@ -152,6 +155,7 @@ class Engine:
                 return None
             way = strategy_of(target, self._service)
             way.check_units(target)
+            check_return(way, strategy_of(bad, self._service, way.name))
             self._store.record("watch_rollback", release=bad, to=target, reason=reason)
             return self._swap(target, way.name, "rollback", {}, reason)
 
@@ -243,13 +247,14 @@ class Engine:
         unit, begun = layout.rehearsal(wanted), time.time()
         try:
             self._end_rehearsal(unit)
-            way.open_rehearsal()
+            way.open_rehearsal(wanted)
             self._systemd.start(unit)
             started = self._systemd.wait_active(unit, self._settings.start_timeout)
-            subject = way.gate.rehearsing(wanted, way.rehearsal_address(spec))
+            address = way.rehearsal_address(wanted, spec.rehearsal)
+            subject = way.gate.rehearsing(wanted, address)
             way.gate.wait_healthy(subject, started)
             if spec.smoke:
-                self._smoke(wanted, spec, way.rehearsal_address(spec))
+                self._smoke(wanted, spec, address)
                 way.gate.wait_healthy(subject, started)
         except SlipwayError as error:
             reason, fix = cause(error)
@@ -296,7 +301,8 @@ class Engine:
 
     def _preflight(self, spec: Spec) -> None:
         own_ports = self._systemd.socket_ports(f"{self._layout.name}.socket")
-        found = preflight.problems(spec, self._layout, own_ports)
+        way = self._strategy(spec.strategy)
+        found = preflight.problems(spec, self._layout, way.own_listen or spec.listen, own_ports, way.check_front)
         if found:
             raise SlipwayError(
                 found[0].code,

@@ -18,9 +18,11 @@ from .. import _files
 from .._errors import SlipwayError
 from .._systemd import UnitState
 from . import stage
+from .known import strategy, strategy_of
 from .service import Service, as_released
 from .store import Layout, Transaction
 from .strategies import (
+    CANARY,
     COMMIT,
     DRAIN,
     FLIP,
@@ -31,8 +33,6 @@ from .strategies import (
     STOP_MARGIN,
     cause,
     install_units,
-    strategy,
-    strategy_of,
 )
 
 NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
@@ -49,6 +49,9 @@ class Swap:
         before = strategy_of(source, service, transaction.strategy) if source else None
         self._plan = self._strategy.plan(before, source, to)
         self.in_turn_because = self._strategy.in_turn_because(before, source, to)
+        if transaction.kind == "rollback" or before is None:
+            # Going back is for when something is wrong: it does not wait for a share of the requests to tell.
+            self._plan = tuple(phase for phase in self._plan if phase != CANARY)
         self._started = NOT_STARTED
         self._down_since: Optional[float] = None
         self.phases: dict[str, float] = {}
@@ -56,6 +59,7 @@ class Swap:
         self._steps: dict[str, Callable[[], None]] = {
             INTENT: self._intent,
             OVERLAP: self._overlap,
+            CANARY: self._canary,
             START: self._start,
             FLIP: self._flip,
             DRAIN: self._drain,
@@ -93,6 +97,13 @@ class Swap:
         self._overlap()
         if self._down_since is not None:
             self.downtime = time.monotonic() - self._down_since
+
+    def _canary(self) -> None:
+        subject = self._strategy.subject(self._txn.to)
+        steps = self._strategy.canary(
+            self._txn.to, lambda seconds: self._strategy.gate.soak(subject, self._started, seconds)
+        )
+        self._service.store.record("canary", txn=self._txn.txn, release=self._txn.to, steps=steps)
 
     def _flip(self) -> None:
         self._strategy.flip(self._txn.to)
