@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Iterator, Mapping, Optional
 from .. import _files, _systemd
 from .._binary import read_binary
 from .._errors import SlipwayError
+from .._unit_files import parse_environment_file
 from . import _archive
 from .model import Content, Spec, render_environment
 from .store import Layout
@@ -81,6 +82,16 @@ def installed_units(layout: Layout) -> dict[str, str]:
     return {unit: _text(unit) for unit in layout.own_units if os.path.isfile(unit)}
 
 
+def environment(layout: Layout, release_id: str) -> str:
+    """The environment file of a release that is on the host."""
+    return _text(os.path.join(layout.release(release_id), "environment"))
+
+
+def secrets(layout: Layout, release_id: str) -> list[str]:
+    """What of a release no message may show: the values of its environment."""
+    return list(parse_environment_file(environment(layout, release_id)).values())
+
+
 def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
     """Whether it is here and whole: what a disk has damaged, or somebody, is staged anew."""
     manifest = layout.manifest(release_id)
@@ -99,10 +110,12 @@ def _has_digest(path: str, digest: str) -> bool:
 def collect_leftovers(layout: Layout) -> None:
     """Remove what a run that was cut short has left half-written; complete releases never start with a dot."""
     prefixes = {
-        layout.releases: (".tmp-",),
+        layout.releases: (".tmp-", "current.tmp-"),
         layout.root: ("current.tmp-", "last-good.tmp-"),
         layout.state: tuple(f"{name}.tmp-" for name in ("boot.env", "state.json", "settings.json", "watch.json")),
         layout.unit_root: tuple(f"{os.path.basename(unit)}.tmp-" for unit in layout.own_units),
+        **{layout.release(release_id): ("health.json.tmp-",) for release_id in layout.staged()},
+        layout.proxy_root: (f"{layout.name}.cfg.tmp-",),
     }
     for folder, names in prefixes.items():
         with contextlib.suppress(FileNotFoundError):
