@@ -323,7 +323,7 @@ def test_nothing_secret_is_told(store: Any, shelf: Shelf, programs: dict[str, by
     done = store.play("release", variables("6.0.0", url, release_checksum=sha(programs["3.0.0"])), "-vvv")
     assert done.code == 0, done.output
     assert any(SECRET in path for path, _headers in shelf.server.requests), "it was used"
-    assert SECRET not in done.output.replace(json.dumps(url)[1:-1], "")
+    assert SECRET not in done.output
     for host in store.hosts:
         for command in (
             "journalctl --no-pager",
