@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import handover
@@ -45,18 +47,22 @@ def test_a_handover_starts_no_unit_and_has_no_downtime(host):
     assert host.settled() == host.id_of("v2")
 
 
-@pytest.mark.parametrize("change", ["environment", "unit"])
+@pytest.mark.parametrize("change", ["environment", "unit", "credential"])
 def test_what_cannot_reach_a_running_process_restarts_it_and_is_told(host, change):
     host.release("v1")
     if change == "environment":
         host.own = "other"
+    elif change == "credential":
+        os.makedirs(os.path.join(host.layout.config, "credentials"))
+        with open(os.path.join(host.layout.config, "credentials", "password"), "w", encoding="utf-8") as stream:
+            stream.write("hunter22")
     else:
         host.write_unit("another sandbox", "shop@.service")
     done = host.release("v2")
-    assert f"the {change} differs" in done.restarted_because
+    assert f" {change} differs" in done.restarted_because
     assert done.downtime_seconds > 0
     back = host.rollback()
-    assert f"the {change} differs" in back.restarted_because
+    assert f" {change} differs" in back.restarted_because
 
 
 @pytest.mark.parametrize(
