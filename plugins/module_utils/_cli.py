@@ -93,6 +93,10 @@ def _status_text(found: dict[str, Any]) -> str:
         f"  systemd   {found['state']}",
         f"  health    {found['health']}{p99}: {found['message']}",
     ]
+    origin = found["origin"]
+    if origin:
+        signed = f", signed by {origin['signer']}" if "signer" in origin else ""
+        lines.append(f"  from      {origin.get('source')}{signed}")
     if found["in_flight"]:
         lines.append(f"  IN FLIGHT {found['in_flight']['phase']} to {found['in_flight']['to']}: slipway recover")
     marks = (("current", found["current"]), ("last good", found["last_good"]))

@@ -18,7 +18,7 @@ from .._systemd import Systemd
 from . import preflight, smoke, stage
 from .gate import Gate
 from .model import Settings, Spec, validate_release_id
-from .service import Service
+from .service import Service, as_released
 from .store import Layout, Store
 from .strategies import COMMIT, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units, strategy, strategy_of
 from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
@@ -332,7 +332,8 @@ class Engine:
         source = self._layout.current_id()
         if source == target or source not in self._layout.staged():
             source = self._earlier_good(target)
-        swap = Swap(self._service, self._store.begin(target, source, name, kind, reason))
+        service = as_released(self._service, target) if kind == "rollback" else self._service
+        swap = Swap(service, self._store.begin(target, source, name, kind, reason))
         swap.run()
         phases = {**phases, **swap.phases}
         begun = time.monotonic()

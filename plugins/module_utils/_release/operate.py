@@ -60,6 +60,7 @@ class Operator:
             "last_good": self.layout.last_good_id(),
             "version": self.layout.manifest(current).get("version") if current else None,
             "commit": self.layout.manifest(current).get("commit") if current else None,
+            "origin": self.layout.manifest(current).get("origin", {}) if current else {},
             "since": committed[-1]["time"] if committed else None,
             "state": unit.describe() if unit else "never released",
             "restarts": unit.restarts if unit else None,

@@ -14,7 +14,7 @@ import os
 import time
 import uuid
 from dataclasses import asdict, dataclass
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Mapping, Optional
 
 from .. import _files
 from .._errors import SlipwayError
@@ -95,6 +95,9 @@ class Layout:
 
     def binary(self, release_id: str) -> str:
         return os.path.join(self.release(release_id), "bin", self.name)
+
+    def health_file(self, release_id: str) -> str:
+        return os.path.join(self.release(release_id), "health.json")
 
     def instance(self, release_id: str) -> str:
         return f"{self.name}@{release_id}.service"
@@ -220,6 +223,19 @@ class Store:
     def save_settings(self, settings: Settings) -> None:
         """Keep how the service is treated, for the tool on the host. A health check may hold secrets: root only."""
         _files.write_atomic(self._settings, json.dumps(asdict(settings)) + "\n", 0o600)
+
+    def save_health(self, release_id: str, health: Mapping[str, Any]) -> None:
+        """Keep beside a release how it is asked whether it is healthy. That may hold secrets: root only."""
+        _files.write_atomic(self.layout.health_file(release_id), json.dumps(dict(health)) + "\n", 0o600)
+
+    def health(self, release_id: str) -> Optional[dict[str, Any]]:
+        """How this release is asked; None where it does not say."""
+        try:
+            with open(self.layout.health_file(release_id), encoding="utf-8") as stream:
+                loaded = json.load(stream)
+        except (OSError, ValueError):
+            return None
+        return loaded if isinstance(loaded, dict) else None
 
     def record(self, event: str, **details: Any) -> None:
         """Append one event to the journal and make it durable; a line that was torn before it stays by itself."""

@@ -361,7 +361,8 @@ def install_units(layout: Layout, systemd: Systemd, units: dict[str, str]) -> No
     changed = [unit for unit, content in units.items() if _files.replace_if_different(unit, content)]
     for unit in surplus:
         os.unlink(unit)
-    if surplus or changed:
+    # A run before this one may have written them without its daemon-reload.
+    if surplus or changed or systemd.stale(*map(os.path.basename, units)):
         systemd.call("daemon-reload")
     if came_back:
         systemd.call("enable", "--quiet", os.path.basename(layout.socket_unit))

@@ -18,7 +18,7 @@ from .. import _files
 from .._errors import SlipwayError
 from .._systemd import UnitState
 from . import stage
-from .service import Service
+from .service import Service, as_released
 from .store import Layout, Transaction
 from .strategies import (
     COMMIT,
@@ -81,6 +81,7 @@ class Swap:
 
     def _intent(self) -> None:
         """A first release has nothing to fall back to: the guard of its socket may start only the release itself."""
+        self._service.store.save_health(self._txn.to, self._service.settings.health)
         if self._txn.source is None:
             point_boot(self._service.layout, self._strategy.instance(self._txn.to))
 
@@ -105,7 +106,6 @@ class Swap:
         self._strategy.gate.soak(subject, self._started, self._service.settings.soak_time)
 
     def _commit(self) -> None:
-        self._service.store.save_settings(self._service.settings)
         commit(self._service, self._txn, swap_seconds=round(swap_seconds(self.phases), 3))
 
     def _undo(self, phase: str, error: Exception) -> SlipwayError:
@@ -179,6 +179,7 @@ def swap_seconds(phases: dict[str, float]) -> float:
 def commit(service: Service, transaction: Transaction, **measured: Any) -> None:
     """Make the transaction's `to` the last good release, and what systemctl(1) means by the service. Safe to repeat."""
     layout = service.layout
+    service.store.save_settings(as_released(service, transaction.to).settings)
     point_boot(layout, strategy(transaction.strategy, service).instance(transaction.to))
     _files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
     service.systemd.start_and_wait(f"{layout.name}.service")
@@ -206,7 +207,7 @@ def restore(
     source = transaction.source
     unhealthy = None
     if source is not None:
-        unhealthy = _return_to(service, transaction, source)
+        unhealthy = _return_to(as_released(service, source), transaction, source)
     elif service.layout.last_good_id() != transaction.to:
         _forget_first(service, transaction)
     service.store.record(
@@ -262,7 +263,7 @@ def _point_back(layout: Layout, source: str, instance: str) -> None:
 def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Exception) -> None:
     """What was good does not run any more. A service like that must not lock out the release that may mend it."""
     try:
-        _adopt(service, left)
+        _adopt(as_released(service, left.to), left)
     except Exception as failure:
         after, before = strategy(left.strategy, service), strategy_of(source, service, left.strategy)
         with contextlib.suppress(SlipwayError, OSError):  # what ails it may pass, and systemd goes on trying

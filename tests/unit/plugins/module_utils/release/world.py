@@ -394,6 +394,8 @@ class FakeSystemd(_systemd.Systemd):
             assert (star, suffix) == ("*", ".service"), rest
             found = [i for i in self.instances.values() if i.unit.startswith(prefix)]
             return "".join(f"{i.unit} loaded {i.state} x A release of it\n" for i in found)
+        if "--property=NeedDaemonReload,Id" in rest:
+            return "\n".join(self._stale(unit.replace("@*.", "@.")) for unit in rest[1:])
         (unit,) = [a for a in rest if not a.startswith("--property=")]
         if unit == f"{NAME}.socket":
             return self._do_socket(verb)
@@ -410,6 +412,11 @@ class FakeSystemd(_systemd.Systemd):
             self._start_umbrella()
             return ""
         return self._do_instance(verb, self._get(unit), "--no-block" in arguments)
+
+    def _stale(self, unit: str) -> str:
+        path = os.path.join(self.host.layout.unit_root, unit)
+        stale = unit in self.loaded and (not os.path.exists(path) or read(path) != self.loaded[unit])
+        return f"Id={unit}\nNeedDaemonReload={'yes' if stale else 'no'}\n"
 
     def _do_enable(self, verb: str, rest: list[str]) -> str:
         names = {a for a in rest if a != "--now"}
