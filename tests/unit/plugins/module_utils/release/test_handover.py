@@ -87,6 +87,41 @@ def test_a_release_that_is_not_taken_over_by_leaves_the_old_one(host, behaviour,
     }
 
 
+def test_a_reload_that_takes_its_time_is_not_asked_for_again(host, monkeypatch):
+    """A second one would reach the new process, and that would hand over once more."""
+    host.release("v1")
+    found = host.systemd.instance(host.id_of("v1"))
+    host.behave("v2").ready_after = 400
+    reload, take_over = host.systemd._reload, host.systemd._take_over
+
+    def slow(victim):
+        reload(victim)
+        victim.state = "reloading"
+
+    def until_ready(victim):
+        take_over(victim)
+        if victim.state == "reloading" and victim.next is None:
+            victim.state = "active"
+
+    def main_only(layout, unit):
+        return {pid: i for pid, i in host.systemd.processes(layout, unit).items() if pid == found.pid}
+
+    monkeypatch.setattr(host.systemd, "_reload", slow)
+    monkeypatch.setattr(host.systemd, "_take_over", until_ready)
+    monkeypatch.setattr(handover, "running", main_only)
+    host.release("v2")
+    assert len([c for c in host.systemd.commands if c.startswith("reload ")]) == 1
+    assert host.settled() == host.id_of("v2")
+
+
+def test_a_service_that_refused_is_asked_again(host, monkeypatch):
+    host.release("v1")
+    answers = iter([None, None, host.systemd._reload])
+    monkeypatch.setattr(host.systemd, "_reload", lambda found: (next(answers) or (lambda _found: None))(found))
+    host.release("v2")
+    assert host.settled() == host.id_of("v2")
+
+
 def test_a_process_that_will_not_leave_is_killed(host, monkeypatch):
     host.release("v1")
     old = host.systemd.instance(host.id_of("v1")).pid
