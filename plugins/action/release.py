@@ -21,8 +21,8 @@ from ansible_collections.slipway.go.plugins.module_utils._problems import Proble
 from ansible_collections.slipway.go.plugins.module_utils._release import model
 
 POLICIES = ("require_static", "require_vcs_clean", "min_go_version", "main_module")
-# Options that may hold secrets: an environment, and a health check's headers.
-SEALED = ("environment", "health")
+# Options that may hold secrets: an environment, and the headers of a health check or probe.
+SEALED = ("environment", "health", "probe")
 # What holds for the temporary place of a file that is only looked at, and not for where it will run.
 ABOUT_THE_PLACE = ("noexec_mount", "not_executable")
 

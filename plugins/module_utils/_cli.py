@@ -17,6 +17,7 @@ from ._errors import SlipwayError
 from ._health import watch as watching
 from ._release.engine import Engine
 from ._release.operate import Operator, WatchOptions, operator
+from ._release.probe import describe
 from ._release.store import services
 from ._systemd import POLL, Systemd
 
@@ -125,6 +126,9 @@ def _history(options: argparse.Namespace) -> int:
         reason = f": {event['reason']}" if event.get("reason") else ""
         by = " by a rollback" if event["event"] == "committed" and event.get("kind") == "rollback" else ""
         _say(f"{_when(event.get('time'))}  {event.get('release')} {words[str(event['event'])]}{by}{reason}")
+        probed = describe(event.get("probe") or {})
+        if probed:
+            _say(f"{'':21}probe: {probed}")
     return OK
 
 

@@ -17,6 +17,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "name": {"type": "str", "required": True},
         "root": {"type": "path"},
         "health": {"type": "dict", "default": {}},
+        "probe": {"type": "dict", "default": {}},
         "start_timeout": {"type": "float", "default": 60},
         "drain_timeout": {"type": "float", "default": 30},
         "soak_time": {"type": "float", "default": 5},

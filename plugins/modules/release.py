@@ -147,6 +147,10 @@ EXAMPLES = r"""
     health:
       url: http://127.0.0.1:8080/readyz
       deadline: 20
+    probe:
+      url: http://127.0.0.1:8080/
+      max_failed: 0
+      max_p99: 0.5
 
 - name: Would this release be accepted here?
   slipway.go.release:
@@ -193,6 +197,18 @@ pruned:
   type: list
   elements: str
   sample: [1.9.0-0f0e0d0c0b]
+probe:
+  description:
+    - What the probe saw before, during and after the swap, and where it was undone, while going back (C(rollback)).
+    - V(null) where there was no probe.
+  returned: success, and failure during the swap
+  type: dict
+  sample:
+    target: http://127.0.0.1:8080/
+    rate: 20.0
+    before: {"sent": 12, "failed": 0, "reasons": {}, "p50_ms": 1.1, "p99_ms": 1.9, "max_ms": 1.9}
+    during: {"sent": 31, "failed": 0, "reasons": {}, "p50_ms": 1.2, "p99_ms": 2.4, "max_ms": 2.4}
+    after: {"sent": 100, "failed": 0, "reasons": {}, "p50_ms": 1.1, "p99_ms": 2.0, "max_ms": 2.2}
 rolled_back:
   description: Whether the former state was restored after this release failed.
   returned: failure during the swap

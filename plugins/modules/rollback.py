@@ -87,6 +87,18 @@ pruned:
   type: list
   elements: str
   sample: []
+probe:
+  description:
+    - What the probe saw before, during and after the swap, and where it was undone, while going back (C(rollback)).
+    - V(null) where there was no probe.
+  returned: success, and failure during the swap
+  type: dict
+  sample:
+    target: http://127.0.0.1:8080/
+    rate: 20.0
+    before: {"sent": 12, "failed": 0, "reasons": {}, "p50_ms": 1.1, "p99_ms": 1.9, "max_ms": 1.9}
+    during: {"sent": 31, "failed": 0, "reasons": {}, "p50_ms": 1.2, "p99_ms": 2.4, "max_ms": 2.4}
+    after: {"sent": 100, "failed": 0, "reasons": {}, "p50_ms": 1.1, "p99_ms": 2.0, "max_ms": 2.2}
 code:
   description: A stable name of the failure.
   returned: failure

@@ -9,15 +9,17 @@ These are its doors; what a swap does is in swap.py, and how releases take over 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 from .._errors import SlipwayError
 from .._systemd import Systemd
 from . import preflight, stage
 from .gate import Gate
 from .model import Settings, Spec, validate_release_id
+from .probe import Probe, parse_plan
 from .service import Service
 from .store import Layout, Store
 from .strategies import COMMIT, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units, strategy, strategy_of
@@ -36,6 +38,7 @@ class Outcome:
     swap_seconds: float = 0.0
     downtime_seconds: Optional[float] = None
     pruned: list[str] = field(default_factory=list)
+    probe: Optional[dict[str, Any]] = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -47,6 +50,7 @@ class Outcome:
             "swap_seconds": round(self.swap_seconds, 3),
             "downtime_seconds": None if self.downtime_seconds is None else round(self.downtime_seconds, 3),
             "pruned": self.pruned,
+            "probe": self.probe,
         }
 
     def needs_judgement(self, predicted: bool) -> bool:
@@ -69,6 +73,7 @@ class Engine:
         self._systemd = systemd or Systemd()
         self._service = Service(settings, self._layout, self._store, self._systemd)
         Gate(self._layout, self._systemd, settings.health, shared=False)  # refuses bad options before anything happens
+        self._probing = parse_plan(settings.health, settings.probe)
 
     def _strategy(self, name: str) -> Strategy:
         return strategy(name, self._service)
@@ -87,7 +92,7 @@ class Engine:
 
         The action is "upload", and nothing has happened, when the host needs the artefact and has not got it.
         """
-        with self._store.locked(self._settings.lock_timeout):
+        with self._store.locked(self._settings.lock_timeout), self._probed() as probe:
             fresh = stage.installed_units(self._layout)
             self._recover()
             install_units(self._layout, self._systemd, fresh)  # a recovery may have brought back others
@@ -104,12 +109,15 @@ class Engine:
                 begun = time.monotonic()
                 stage.stage(spec, self._layout, wanted, content)
                 phases[STAGE] = time.monotonic() - begun
+            if self._layout.current_id():
+                probe.start()
             self._check_linkage(wanted)
             if spec.rehearsal:
                 begun = time.monotonic()
                 self._rehearse(wanted, spec)
                 phases[REHEARSE] = time.monotonic() - begun
-            return self._swap(wanted, spec.strategy, "release", phases)
+            probe.sample()
+            return self._swap(wanted, spec.strategy, "release", phases, probe)
 
     def predict_rollback(self, wanted: Optional[str] = None) -> Outcome:
         """Say where a rollback would go; change nothing."""
@@ -119,14 +127,14 @@ class Engine:
 
     def rollback(self, wanted: Optional[str] = None) -> Outcome:
         """Go back to the named release, or to the last good one before the current one."""
-        with self._store.locked(self._settings.lock_timeout):
+        with self._store.locked(self._settings.lock_timeout), self._probed() as probe:
             self._recover()
             target = self._rollback_target(wanted)
             if target is None:
                 return Outcome(False, self._layout.current_id(), None, "none")
             way = strategy_of(target, self._service)
             way.check_units(target)
-            return self._swap(target, way.name, "rollback", {})
+            return self._swap(target, way.name, "rollback", {}, probe)
 
     def recover(self) -> Optional[str]:
         """Finish or undo what a run that was cut short has left; return the release it was about, if any."""
@@ -285,11 +293,20 @@ class Engine:
                 raise
             adopt_or_give_up(self._service, left, left.source, error)
 
-    def _swap(self, target: str, name: str, kind: str, phases: dict[str, float]) -> Outcome:
+    @contextlib.contextmanager
+    def _probed(self) -> Iterator[Probe]:
+        """A probe that asks nothing yet, and nothing any more when the run ends, however it ends."""
+        probe = Probe(self._probing)
+        try:
+            yield probe
+        finally:
+            probe.finish()
+
+    def _swap(self, target: str, name: str, kind: str, phases: dict[str, float], probe: Probe) -> Outcome:
         source = self._layout.current_id()
         if source == target or source not in self._layout.staged():
             source = self._earlier_good(target)
-        swap = Swap(self._service, self._store.begin(target, source, name, kind))
+        swap = Swap(self._service, self._store.begin(target, source, name, kind), probe)
         swap.run()
         phases = {**phases, **swap.phases}
         begun = time.monotonic()
@@ -304,4 +321,5 @@ class Engine:
             swap_seconds=swap_seconds(phases),
             downtime_seconds=swap.downtime,
             pruned=pruned,
+            probe=probe.figures(),
         )

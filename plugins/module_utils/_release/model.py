@@ -129,6 +129,7 @@ class Settings:
     soak_time: float = 5.0
     lock_timeout: float = 30.0
     keep: int = 5
+    probe: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         validate_name(self.name)

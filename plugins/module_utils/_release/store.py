@@ -27,7 +27,15 @@ UNIT_ROOT = "/etc/systemd/system"
 OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
 # Failures that are the release's own; others, such as a missing unit, say nothing about it.
 RELEASE_FAULTS = frozenset(
-    ("not_started", "start_timeout", "unhealthy", "unhealthy_in_soak", "crashed", "socket_not_inherited")
+    (
+        "not_started",
+        "start_timeout",
+        "unhealthy",
+        "unhealthy_in_soak",
+        "crashed",
+        "socket_not_inherited",
+        "probe_failed",
+    )
 )
 
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Mapping, Optional
 
 from .. import _files
 from .._errors import SlipwayError
 from .._systemd import UnitState
+from . import probe as probing
 from . import stage
 from .service import Service
 from .store import Layout, Transaction
@@ -41,8 +42,9 @@ NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
 class Swap:
     """One transaction: from `source` (None on a first release) to `to`."""
 
-    def __init__(self, service: Service, transaction: Transaction) -> None:
+    def __init__(self, service: Service, transaction: Transaction, probe: probing.Probe) -> None:
         self._service = service
+        self._probe = probe
         self._txn = transaction
         self._strategy = strategy(transaction.strategy, service)
         before = transaction.source and strategy_of(transaction.source, service, transaction.strategy)
@@ -63,11 +65,14 @@ class Swap:
 
     def run(self) -> None:
         """Walk the strategy's phases; when one fails, restore `source` and raise what happened."""
+        if self._txn.source is not None:
+            self._probe.start(probing.DURING)
         for phase in self._plan:
             begun = time.monotonic()
             try:
                 self._enter(phase)
                 self._steps[phase]()
+                self._judge(phase)
             except Exception as error:  # whatever it is, the release before has to come back
                 raise self._undo(phase, error) from error
             self.phases[phase] = time.monotonic() - begun
@@ -99,12 +104,33 @@ class Swap:
         self._strategy.drain(self._txn.to)
 
     def _soak(self) -> None:
-        subject = self._strategy.subject(self._txn.to)
-        self._strategy.gate.soak(subject, self._started, self._service.settings.soak_time)
+        subject, seconds = self._strategy.subject(self._txn.to), self._service.settings.soak_time
+        self._probe.start(probing.AFTER)
+        self._strategy.gate.soak(subject, self._started, seconds, lambda: self._judge_soak(seconds))
+        self._probe.finish()
+        self._judge_soak(seconds)
+
+    def _judge_soak(self, seconds: float) -> None:
+        self._raise(self._probe.objection(probing.AFTER, seconds))
+
+    def _judge(self, phase: str) -> None:
+        """What is lost while nothing serves is no surprise, and is only told."""
+        if OVERLAP in self._plan and phase in (OVERLAP, FLIP, DRAIN):
+            self._raise(self._probe.objection(probing.DURING))
+
+    def _raise(self, objection: Optional[SlipwayError]) -> None:
+        """Where somebody has asked for the older release, the probe has no say."""
+        if objection is not None and self._txn.kind != "rollback":
+            raise objection
 
     def _commit(self) -> None:
         self._service.store.save_settings(self._service.settings)
-        commit(self._service, self._txn, swap_seconds=round(swap_seconds(self.phases), 3))
+        commit(
+            self._service,
+            self._txn,
+            swap_seconds=round(swap_seconds(self.phases), 3),
+            **self._measured(),
+        )
 
     def _undo(self, phase: str, error: Exception) -> SlipwayError:
         reason, fix = cause(error)
@@ -114,12 +140,13 @@ class Swap:
                 f"{self._txn.to} serves, but the last step failed: {reason}",
                 "run the same release again",
             )
+        self._probe.mark(probing.ROLLBACK)
         with contextlib.suppress(OSError):  # a full disk must not keep the old release from coming back
             self._service.store.record(
                 "rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason
             )
         try:
-            unhealthy = restore(self._service, self._txn, error)
+            unhealthy = restore(self._service, self._txn, error, measured=self._measured)
             if unhealthy:
                 raise unhealthy
         except Exception as failure:
@@ -131,6 +158,7 @@ class Swap:
                 rolled_back=False,
                 failed_phase=phase,
                 failed_release=self._txn.to,
+                **self._measured(),
             )
         serving = self._txn.source
         if serving is None and self._service.layout.last_good_id() == self._txn.to:
@@ -142,6 +170,7 @@ class Swap:
                 failed_phase=phase,
                 failed_release=self._txn.to,
                 current=self._txn.to,
+                **self._measured(),
             )
         fate = f"{serving} serves again" if serving else "it was the first release, so nothing serves"
         return SlipwayError(
@@ -152,7 +181,11 @@ class Swap:
             failed_phase=phase,
             failed_release=self._txn.to,
             current=serving,
+            **self._measured(),
         )
+
+    def _measured(self) -> Mapping[str, Any]:
+        return {"probe": self._probe.figures()}
 
 
 def point_boot(layout: Layout, instance: str) -> None:
@@ -194,7 +227,11 @@ def commit(service: Service, transaction: Transaction, **measured: Any) -> None:
 
 
 def restore(
-    service: Service, transaction: Transaction, error: Exception, interrupted: bool = False
+    service: Service,
+    transaction: Transaction,
+    error: Exception,
+    interrupted: bool = False,
+    measured: Callable[[], Mapping[str, Any]] = dict,
 ) -> Optional[SlipwayError]:
     """Make the transaction's `source` the one that serves and stop the rest. Safe to repeat.
 
@@ -217,6 +254,7 @@ def restore(
         interrupted=interrupted,
         code=getattr(error, "code", "error"),
         reason=cause(error)[0],
+        **measured(),
     )
     service.store.clear()
     return unhealthy

@@ -80,11 +80,12 @@ def test_what_is_given_arrives(engine, capsys):
         "soak_time": 3,
         "lock_timeout": 4,
         "keep": 9,
+        "probe": {"rate": 7},
         "environment": {"A": True},
     }
     run_module(release, capsys, **SENT, **given)
     settings, (_ignored, spec) = engine.told
-    assert settings == Settings("shop", "/srv/shop", {"url": "http://127.0.0.1/"}, 1, 2, 3, 4, 9)
+    assert settings == Settings("shop", "/srv/shop", {"url": "http://127.0.0.1/"}, 1, 2, 3, 4, 9, {"rate": 7})
     assert (spec.strategy, spec.group, spec.listen, spec.rehearsal, spec.force) == (
         "restart",
         "web",

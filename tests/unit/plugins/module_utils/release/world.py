@@ -26,6 +26,7 @@ from ansible_collections.slipway.go.plugins.module_utils._files import sha256_fi
 from ansible_collections.slipway.go.plugins.module_utils._release import engine, gate, preflight, stage, store, swap
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine, Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Settings, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Plan, Probe
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store
 
 NAME = "shop"
@@ -230,6 +231,7 @@ class Behaviour:
     check_takes: float = 0.01  # seconds, of a check that fails
     inherits: bool = True  # takes the socket it is passed
     plays_along: bool = False  # in rehearsal, none of this shows
+    loses: str = ""  # in this period of the probe, users get no answer
 
 
 @dataclass
@@ -254,6 +256,28 @@ class Instance:
     @property
     def rehearses(self) -> bool:
         return self.unit.startswith(f"{NAME}-rehearsal@")
+
+
+class FakeProbe(Probe):
+    """Asks nobody; a release that loses requests is found out at once."""
+
+    def __init__(self, host: Host, plan: Plan) -> None:
+        super().__init__(plan)
+        self._host = host
+        self._seen: list[str] = []
+
+    def start(self, period: str = BEFORE) -> None:
+        self.mark(period)
+
+    def mark(self, period: str) -> None:
+        self._seen.append(period)
+
+    def figures(self) -> dict[str, Any]:
+        return {period: {} for period in self._seen}
+
+    def objection(self, period: str, planned: float = 0.0) -> SlipwayError | None:
+        running = [i.behaviour.loses for i in self._host.systemd.instances.values() if i.state == "active"]
+        return SlipwayError("probe_failed", f"requests failed {period}") if period in running else None
 
 
 def read(path: str) -> str:
@@ -604,6 +628,7 @@ class Host:
         for module in (_systemd, store, gate, engine, stage, swap):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
+        monkeypatch.setattr(engine, "Probe", lambda plan: FakeProbe(self, plan))
         monkeypatch.setattr(_sockets, "socket_inodes", self._socket_inodes)
         monkeypatch.setattr(_sockets, "listening_inodes", lambda: LISTENING)
         monkeypatch.setattr(_sockets, "tcp_listeners", dict)
