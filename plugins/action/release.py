@@ -19,6 +19,8 @@ from ansible_collections.slipway.go.plugins.module_utils._binary import Binary, 
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
 from ansible_collections.slipway.go.plugins.module_utils._release import model
+from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation
+from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
 
 POLICIES = ("require_static", "require_vcs_clean", "min_go_version", "main_module")
 # Options that may hold secrets: an environment, and the headers of a health check or probe.
@@ -99,6 +101,7 @@ class ActionModule(ActionBase):
     """Runs the module once where the host has the artefact, and twice where it must be uploaded."""
 
     TRANSFERS_FILES = True
+    _connection: Any
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -114,7 +117,20 @@ class ActionModule(ActionBase):
             return {**result, **refusal(against)}
         arguments.update(digest=binary.facts["sha256"], size=binary.facts["size"], goarch=binary.elf.goarch)
         arguments["sealed"] = seal(arguments)
-        return {**result, **self._release(source, binary, arguments, task_vars)}
+        answer = self._release(source, binary, arguments, task_vars)
+        if answer.get("unconfirmed"):
+            answer = _confirmation.confirm(self._command, str(arguments["name"]), answer)
+        return {**result, **answer}
+
+    def _command(self, command: str, anew: bool) -> dict[str, Any]:
+        """Run it on the host with the task's become, over a connection of its own or over the open one."""
+        live = self._connection
+        try:
+            self._connection = fresh(live, self._play_context) if anew else live
+            answer: dict[str, Any] = self._low_level_execute_command(command)
+        finally:
+            self._connection = live
+        return answer
 
     def _release(
         self, source: str, binary: Binary, arguments: dict[str, Any], task_vars: dict[str, Any] | None

@@ -74,6 +74,19 @@ options:
       - How many releases stay on the host. The current and the last good one always do.
     type: int
     default: 5
+  confirm:
+    description:
+      - Seconds in which a release must be confirmed after it has taken over and soaked; V(0) has it count at once.
+      - The host sets a timer before the swap, for the longest that the swap may take and these seconds more. The
+        controller confirms over a connection that it opens anew for that, and so proves that the host can still be
+        reached. What nobody confirms is taken back by the host itself, also when the controller is gone; it is not
+        marked bad, for it was healthy.
+      - While a release waits, the same task run again confirms it, and so does C(slipway confirm NAME) on the host.
+        Another release, or a reboot, takes it back first.
+      - There is nothing to confirm in a first release, which has nothing to go back to, and in a rollback.
+      - SSH connections are opened anew. For other connection plugins, the host is asked once more over the same one.
+    type: float
+    default: 60
   soak_time:
     description:
       - Seconds the new release must serve in good health before it counts as the last good one.

@@ -19,6 +19,7 @@ from ._release.engine import Engine
 from ._release.operate import Operator, WatchOptions, operator
 from ._release.probe import describe
 from ._release.store import services
+from ._release.strategies import PROBATION
 from ._systemd import POLL, Systemd
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -28,6 +29,7 @@ exit codes: 0 it is so or was done; 1 something is down, or could not be done; 2
 at 3 a.m.:  slipway status           what runs here, and is it healthy?
             slipway history SHOP     what happened?
             slipway rollback SHOP    back to the last good release; nothing is lost, and it is safe to repeat
+            slipway confirm SHOP     keep the release that status calls WAITING; it goes back by itself otherwise
             journalctl -u 'SHOP*'    what does it say?
 """
 
@@ -50,6 +52,10 @@ def parser() -> argparse.ArgumentParser:
     rollback.add_argument("release", nargs="?", help="an id that status lists; the last good one when left out")
     recover = commands.add_parser("recover", help="finish or undo what an interrupted run has left; done at every boot")
     recover.add_argument("service", nargs="?", help="all services when left out")
+    recover.add_argument("--txn", help=argparse.SUPPRESS)  # of the timer that takes back what nobody confirms
+    confirm = commands.add_parser("confirm", help="keep a release that waits for somebody's word that all is well")
+    confirm.add_argument("service")
+    confirm.add_argument("--txn", metavar="ID", help="only if it is this swap that waits (status --json)")
     watch = commands.add_parser("watch", help="one run of the service's own watch; a timer calls it")
     watch.add_argument("service")
     watch.add_argument("--fall", type=int, default=3, metavar="N", help="failures in a row that restart it (3)")
@@ -59,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     settle = commands.add_parser("settle", help="wait until a stop has been carried out; systemctl stop SHOP calls it")
     settle.add_argument("service")
     settle.add_argument("--timeout", type=float, default=60, metavar="S", help="the most seconds to wait (60)")
-    for command in (status, history, rollback, recover):
+    for command in (status, history, rollback, recover, confirm):
         command.add_argument("--json", action="store_true", help="for programs")
     return top
 
@@ -91,14 +97,27 @@ def _status_text(found: dict[str, Any]) -> str:
         f"  systemd   {found['state']}",
         f"  health    {found['health']}{p99}: {found['message']}",
     ]
-    if found["in_flight"]:
-        lines.append(f"  IN FLIGHT {found['in_flight']['phase']} to {found['in_flight']['to']}: slipway recover")
+    lines += _in_flight(found["service"], found["in_flight"] or {})
     marks = (("current", found["current"]), ("last good", found["last_good"]))
     for release in reversed(found["releases"]):
         notes = [note for note, wanted in marks if wanted == release]
         notes += ["bad"] if release in found["bad"] else []
         lines.append(f"  release   {release}{'  (' + ', '.join(notes) + ')' if notes else ''}")
     return "\n".join(lines)
+
+
+def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
+    if not swap:
+        return []
+    if swap["phase"] != PROBATION:
+        return [
+            f"  IN FLIGHT {swap['phase']} to {swap['to']}: slipway recover {service}, unless a release is under way"
+        ]
+    until = f"{_when(swap.get('deadline'))} ({max(0.0, float(swap.get('deadline') or 0) - time.time()):.0f}s left)"
+    return [
+        f"  WAITING   for somebody to confirm {swap['to']} until {until}",
+        f"            keep it: slipway confirm {service}; back to {swap['source']}: slipway rollback {service}",
+    ]
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -147,12 +166,23 @@ def _rollback(options: argparse.Namespace) -> int:
     return OK
 
 
+def _confirm(options: argparse.Namespace) -> int:
+    outcome = _engine(operator(options.service)).confirm(options.txn)
+    if options.json:
+        _say(json.dumps(outcome.as_dict(), indent=2))
+    elif outcome.changed:
+        _say(f"{options.service}: {outcome.current} stays, and is the last good release now")
+    else:
+        _say(f"{options.service}: nothing waits to be confirmed; {outcome.current} is the release")
+    return OK
+
+
 def _recover(options: argparse.Namespace) -> int:
     names = [options.service] if options.service else services()
     found: dict[str, Optional[str]] = {}
     for name in names:  # at boot, each for itself
         try:
-            found[name] = _engine(operator(name)).recover()
+            found[name] = _engine(operator(name)).recover(options.txn)
         except SlipwayError as error:
             _complain(f"{name}: {error}")
         except OSError as error:
@@ -190,6 +220,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "history": _history,
     "rollback": _rollback,
     "recover": _recover,
+    "confirm": _confirm,
     "watch": _watch,
     "settle": _settle,
 }
@@ -203,7 +234,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         return _COMMANDS[options.command](options)
     except SlipwayError as error:
-        _complain(f"slipway: {error}")
+        return _fail(options, str(error), code=error.code, fix=error.fix, **error.details)
     except OSError as error:
-        _complain(f"slipway: {_system_error(error)}")
+        return _fail(options, _system_error(error), code="os_error", fix="")
+
+
+def _fail(options: argparse.Namespace, message: str, **details: Any) -> int:
+    """Programs read it where they read everything else."""
+    if getattr(options, "json", False):
+        _say(json.dumps({"failed": True, "msg": message, **details}, indent=2))
+    _complain(f"slipway: {message}")
     return FAILED

@@ -23,6 +23,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "soak_time": {"type": "float", "default": 5},
         "lock_timeout": {"type": "float", "default": 30},
         "keep": {"type": "int", "default": 5},
+        "confirm": {"type": "float", "default": 60},
     }
 
 

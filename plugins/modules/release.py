@@ -15,6 +15,7 @@ description:
   - Stages the artefact on the host, swaps it in by the service's strategy, and commits it once it has proven healthy.
   - A release that does not become healthy, or does not stay so while it soaks, is rolled back, and the task fails with
     RV(rolled_back) set and with what was wrong. The former release keeps serving, or serves again.
+  - In the end the controller confirms the release over a new connection. If it cannot, the host takes the release back.
   - A release is identified by its content, the binary with its environment, configuration and unit files. The same
     content is never swapped in twice, so a second run changes nothing.
   - In check mode, everything that can be checked without changing the host is checked, and the outcome predicted.
@@ -172,7 +173,9 @@ previous:
   type: str
   sample: 1.9.4-77c0aa12de
 action:
-  description: What was done, V(release), or V(none) where this release is the committed one already.
+  description: >-
+    What was done, V(release), V(none) where this release is the committed one already, or V(confirm) where a run before
+    had swapped it in and it only waited to be confirmed.
   returned: success
   type: str
   sample: release
@@ -197,6 +200,11 @@ pruned:
   type: list
   elements: str
   sample: [1.9.0-0f0e0d0c0b]
+unconfirmed:
+  description: The transaction that still waits to be confirmed; V(null) where none does.
+  returned: success
+  type: str
+  sample: null
 probe:
   description:
     - What the probe saw before, during and after the swap, and where it was undone, while going back (C(rollback)).

@@ -13,7 +13,7 @@ author:
   - Slipway maintainers (@slipway)
 description:
   - Swaps the service back, by the same strategy, with the same proof of health and with as little lost as in a release.
-  - It works when the current release is dead.
+  - It works when the current release is dead. A release that waits to be confirmed is taken back, too.
   - Health check, timeouts and directories are those of the last release on that host.
   - Without O(release), it goes to the release that was committed most recently before the current one and that was not
     rolled back from. A second run finds that done and changes nothing, so that a retried job does not go back twice.
@@ -87,6 +87,11 @@ pruned:
   type: list
   elements: str
   sample: []
+unconfirmed:
+  description: Always V(null), because a rollback needs no confirmation.
+  returned: success
+  type: str
+  sample: null
 probe:
   description:
     - What the probe saw before, during and after the swap, and where it was undone, while going back (C(rollback)).

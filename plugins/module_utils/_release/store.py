@@ -13,7 +13,7 @@ import json
 import os
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Iterator, Optional
 
 from .. import _files
@@ -35,6 +35,7 @@ RELEASE_FAULTS = frozenset(
         "crashed",
         "socket_not_inherited",
         "probe_failed",
+        "taken_back",
     )
 )
 
@@ -133,7 +134,10 @@ class Layout:
 
 @dataclass
 class Transaction:
-    """The one swap in flight. Times are seconds since the epoch."""
+    """The one swap in flight. Times are seconds since the epoch.
+
+    deadline is when the host takes it back unless somebody confirms it, None for one that is not to be confirmed.
+    """
 
     txn: str
     phase: str
@@ -142,6 +146,8 @@ class Transaction:
     strategy: str
     started: float
     kind: str = "release"
+    deadline: Optional[float] = None
+    measured: dict[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -152,6 +158,7 @@ class Store:
         self._state = os.path.join(layout.state, "state.json")
         self._journal = os.path.join(layout.state, "journal.jsonl")
         self._settings = os.path.join(layout.state, "settings.json")
+        self._proposed = os.path.join(layout.state, "settings.next.json")
         self._lock = os.path.join(layout.state, "lock")
 
     @contextlib.contextmanager
@@ -219,6 +226,19 @@ class Store:
     def save_settings(self, settings: Settings) -> None:
         """Keep how the service is treated, for the tool on the host. A health check may hold secrets: root only."""
         _files.write_atomic(self._settings, json.dumps(asdict(settings)) + "\n", 0o600)
+
+    def propose_settings(self, settings: Settings) -> None:
+        """Keep them for the time when the release they came with is confirmed."""
+        _files.write_atomic(self._proposed, json.dumps(asdict(settings)) + "\n", 0o600)
+
+    def accept_settings(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self._proposed, self._settings)
+            _files.fsync_directory(self.layout.state)
+
+    def drop_settings(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._proposed)
 
     def record(self, event: str, **details: Any) -> None:
         """Append one event to the journal and make it durable; a line that was torn before it stays by itself."""

@@ -30,6 +30,7 @@ START = "START"
 FLIP = "FLIP"
 DRAIN = "DRAIN"
 SOAK = "SOAK"
+PROBATION = "PROBATION"
 COMMIT = "COMMIT"
 PRUNE = "PRUNE"
 
@@ -67,6 +68,11 @@ class Strategy:
     def plan(self, before: Optional[Strategy]) -> tuple[str, ...]:
         """The phases of a swap from a release of `before`, None for no release, to one of this strategy."""
         return self.phases if before is None or before.name == self.name else IN_TURN
+
+    def time_limit(self) -> float:
+        """The most seconds a swap takes, without its soak."""
+        settings = self.settings
+        return settings.start_timeout + self.gate.pace.deadline + settings.drain_timeout + 2 * STOP_MARGIN
 
     def instance(self, release_id: str) -> str:
         """The instance of the service's template unit that this release runs in."""

@@ -18,7 +18,7 @@ from .. import _files
 from .._errors import SlipwayError
 from .._systemd import UnitState
 from . import probe as probing
-from . import stage
+from . import revert, stage
 from .service import Service
 from .store import Layout, Transaction
 from .strategies import (
@@ -27,6 +27,7 @@ from .strategies import (
     FLIP,
     INTENT,
     OVERLAP,
+    PROBATION,
     SOAK,
     START,
     STOP_MARGIN,
@@ -60,6 +61,7 @@ class Swap:
             FLIP: self._flip,
             DRAIN: self._drain,
             SOAK: self._soak,
+            PROBATION: self._wait,
             COMMIT: self._commit,
         }
 
@@ -68,6 +70,8 @@ class Swap:
         if self._txn.source is not None:
             self._probe.start(probing.DURING)
         for phase in self._plan:
+            if phase == COMMIT and self.unconfirmed:
+                phase = PROBATION
             begun = time.monotonic()
             try:
                 self._enter(phase)
@@ -86,6 +90,10 @@ class Swap:
         """A first release has nothing to fall back to: the guard of its socket may start only the release itself."""
         if self._txn.source is None:
             point_boot(self._service.layout, self._strategy.instance(self._txn.to))
+        if self.unconfirmed:
+            seconds = self._strategy.time_limit() + self._service.settings.soak_time + self._service.settings.confirm
+            self._txn.deadline = time.time() + seconds
+            revert.arm(self._service.layout.name, self._txn.txn, seconds)
 
     def _overlap(self) -> None:
         self._started = self._strategy.start(self._txn.source, self._txn.to)
@@ -109,6 +117,9 @@ class Swap:
         self._strategy.gate.soak(subject, self._started, seconds, lambda: self._judge_soak(seconds))
         self._probe.finish()
         self._judge_soak(seconds)
+        self._txn.measured = {"swap_seconds": round(swap_seconds(self.phases), 3), **self._measured()}
+        if self.unconfirmed:
+            self._service.store.propose_settings(self._service.settings)
 
     def _judge_soak(self, seconds: float) -> None:
         self._raise(self._probe.objection(probing.AFTER, seconds))
@@ -123,14 +134,21 @@ class Swap:
         if objection is not None and self._txn.kind != "rollback":
             raise objection
 
+    @property
+    def unconfirmed(self) -> Optional[str]:
+        """The transaction, where it counts only once somebody has confirmed it.
+
+        Without a release before, there would be nothing to go back to; who asks for a rollback wants it.
+        """
+        wanted = self._service.settings.confirm and self._txn.source is not None and self._txn.kind == "release"
+        return self._txn.txn if wanted else None
+
+    def _wait(self) -> None:
+        """Its word comes from outside: Engine.confirm(), or the timer's."""
+
     def _commit(self) -> None:
         self._service.store.save_settings(self._service.settings)
-        commit(
-            self._service,
-            self._txn,
-            swap_seconds=round(swap_seconds(self.phases), 3),
-            **self._measured(),
-        )
+        commit(self._service, self._txn)
 
     def _undo(self, phase: str, error: Exception) -> SlipwayError:
         reason, fix = cause(error)
@@ -207,11 +225,12 @@ def swap_seconds(phases: dict[str, float]) -> float:
     return sum(phases.get(name, 0.0) for name in (INTENT, OVERLAP, START, FLIP, DRAIN))
 
 
-def commit(service: Service, transaction: Transaction, **measured: Any) -> None:
+def commit(service: Service, transaction: Transaction) -> None:
     """Make the transaction's `to` the last good release, and what systemctl(1) means by the service. Safe to repeat."""
     layout = service.layout
     point_boot(layout, strategy(transaction.strategy, service).instance(transaction.to))
     _files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
+    service.store.accept_settings()
     service.systemd.start_and_wait(f"{layout.name}.service")
     service.store.record(
         "committed",
@@ -221,9 +240,14 @@ def commit(service: Service, transaction: Transaction, **measured: Any) -> None:
         previous=transaction.source,
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
-        **measured,
+        **transaction.measured,
     )
+    _close(service, transaction)
+
+
+def _close(service: Service, transaction: Transaction) -> None:
     service.store.clear()
+    revert.disarm(service.layout.name, transaction.txn)
 
 
 def restore(
@@ -243,6 +267,7 @@ def restore(
         unhealthy = _return_to(service, transaction, source)
     elif service.layout.last_good_id() != transaction.to:
         _forget_first(service, transaction)
+    service.store.drop_settings()
     service.store.record(
         "rolled_back" if source or service.layout.last_good_id() != transaction.to else "left_as_is",
         txn=transaction.txn,
@@ -254,9 +279,9 @@ def restore(
         interrupted=interrupted,
         code=getattr(error, "code", "error"),
         reason=cause(error)[0],
-        **measured(),
+        **{**transaction.measured, **measured()},
     )
-    service.store.clear()
+    _close(service, transaction)
     return unhealthy
 
 
@@ -305,6 +330,7 @@ def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Ex
             install_units(service.layout, service.systemd, stage.unit_copies(service.layout, source))
             service.systemd.start(before.unit(source))
         _point_back(service.layout, source, before.instance(source))
+        service.store.drop_settings()
         service.store.record(
             "given_up",
             txn=left.txn,
@@ -314,7 +340,7 @@ def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Ex
             interrupted=True,
             reason=f"{cause(error)[0]} {cause(failure)[0]}",
         )
-        service.store.clear()
+        _close(service, left)
 
 
 def _adopt(service: Service, left: Transaction) -> None:

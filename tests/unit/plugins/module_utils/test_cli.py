@@ -139,7 +139,7 @@ def test_one_service_that_cannot_be_recovered_does_not_keep_the_others_from_it(
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def recover(self) -> str:
+        def recover(self, _txn: str | None) -> str:
             if self.name == "blog":
                 raise SlipwayError("damaged_state", "state.json is not readable.", "look at it")
             if self.name == "chat":

@@ -54,7 +54,7 @@ def engine(monkeypatch):
 def test_what_is_left_out_has_its_default(engine, capsys):
     result = run_module(release, capsys, **SENT)
     settings, (how, spec) = engine.told
-    assert settings == Settings("shop", "/opt/shop")
+    assert settings == Settings("shop", "/opt/shop", confirm=60)
     assert (how, spec.version, spec.strategy, spec.group) == ("release", "2.0", "socket", "shop")
     assert (spec.environment, spec.listen, spec.rehearsal, spec.force) == ({}, [], "", False)
     assert spec.artefact == Artefact(HEX, 7, "amd64", None)
@@ -81,11 +81,12 @@ def test_what_is_given_arrives(engine, capsys):
         "lock_timeout": 4,
         "keep": 9,
         "probe": {"rate": 7},
+        "confirm": 8,
         "environment": {"A": True},
     }
     run_module(release, capsys, **SENT, **given)
     settings, (_ignored, spec) = engine.told
-    assert settings == Settings("shop", "/srv/shop", {"url": "http://127.0.0.1/"}, 1, 2, 3, 4, 9, {"rate": 7})
+    assert settings == Settings("shop", "/srv/shop", {"url": "http://127.0.0.1/"}, 1, 2, 3, 4, 9, {"rate": 7}, 8)
     assert (spec.strategy, spec.group, spec.listen, spec.rehearsal, spec.force) == (
         "restart",
         "web",

@@ -266,6 +266,7 @@ def test_a_release_that_does_not_end_does_not_keep_the_old_one_from_coming_back(
 
 def test_a_release_before_that_is_tried_again_and_again_ends_when_the_new_one_is_kept(host):
     """The run was cut short when the new release had proven itself, and the old one comes up no more."""
+    host.confirm = 0
     host.release("v1")
     host.behave("v1").loops = True
     host.artefact("v2")

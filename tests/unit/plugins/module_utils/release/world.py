@@ -23,7 +23,15 @@ from typing import Any, Callable
 from ansible_collections.slipway.go.plugins.module_utils import _files, _sockets, _systemd
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._files import sha256_file
-from ansible_collections.slipway.go.plugins.module_utils._release import engine, gate, preflight, stage, store, swap
+from ansible_collections.slipway.go.plugins.module_utils._release import (
+    engine,
+    gate,
+    preflight,
+    revert,
+    stage,
+    store,
+    swap,
+)
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine, Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Settings, Spec
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Plan, Probe
@@ -580,6 +588,8 @@ class Host:
         self.health: dict[str, Any] = {"url": URL, "deadline": 5}
         self.keep = 5
         self.soak_time = 1.0
+        self.confirm = 60.0
+        self.timer: str | None = None  # the transaction it would take back
         self.rehearsal = ""
         for path in (self.layout.unit_root, os.path.join(self.layout.config, "config")):
             os.makedirs(path, exist_ok=True)
@@ -628,6 +638,10 @@ class Host:
         for module in (_systemd, store, gate, engine, stage, swap):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
+        monkeypatch.setattr(revert, "TOOL", "/bin/true")
+        monkeypatch.setattr(revert, "arm", self._arm)
+        monkeypatch.setattr(revert, "disarm", self._disarm)
+        monkeypatch.setattr(revert, "deadline", lambda _name, txn: self.clock.now if self.timer == txn else None)
         monkeypatch.setattr(engine, "Probe", lambda plan: FakeProbe(self, plan))
         monkeypatch.setattr(_sockets, "socket_inodes", self._socket_inodes)
         monkeypatch.setattr(_sockets, "listening_inodes", lambda: LISTENING)
@@ -680,6 +694,19 @@ class Host:
         self.clock.now += behaviour.check_takes
         return SimpleNamespace(state="fail", reason="status", message="HTTP 503", counts=True)
 
+    def _arm(self, _service: str, txn: str, _seconds: float) -> None:
+        def act() -> None:
+            self.timer = txn
+
+        self.faults.effect("arm", act, lambda: SlipwayError("no_timer", "injected"))
+
+    def _disarm(self, _service: str, txn: str) -> None:
+        def act() -> None:
+            self.timer = None if self.timer == txn else self.timer
+
+        with contextlib.suppress(OSError):
+            self.faults.effect("disarm", act, lambda: OSError("injected"))
+
     def rehearse(self) -> Host:
         """From now on, releases are rehearsed."""
         self.rehearsal = REHEARSAL_SOCKET if self.strategy == "socket" else REHEARSAL_PORT
@@ -716,7 +743,13 @@ class Host:
 
     def settings(self) -> Settings:
         return Settings(
-            NAME, self.layout.root, health=self.health, soak_time=self.soak_time, keep=self.keep, lock_timeout=0
+            NAME,
+            self.layout.root,
+            health=self.health,
+            soak_time=self.soak_time,
+            keep=self.keep,
+            lock_timeout=0,
+            confirm=self.confirm,
         )
 
     def engine(self) -> Engine:
@@ -731,7 +764,21 @@ class Host:
         stage.stage(self.spec(version), self.layout, content.release_id(), content)
 
     def release(self, version: str, **changes: Any) -> Outcome:
+        """As the controller does it: what waits for its word gets it."""
+        done = self.swap(version, **changes)
+        if done.unconfirmed:
+            done.phases.update(self.engine().confirm(done.unconfirmed).phases)
+        return done
+
+    def swap(self, version: str, **changes: Any) -> Outcome:
+        """The controller is gone before it could confirm."""
         return self.engine().release(self.spec(version, **changes))
+
+    def expire(self) -> None:
+        """The timer fires, if it runs."""
+        txn, self.timer = self.timer, None
+        if txn is not None:
+            self.engine().recover(txn)
 
     def rollback(self, wanted: str | None = None) -> Outcome:
         return self.engine().rollback(wanted)
@@ -744,6 +791,7 @@ class Host:
     def reboot(self) -> None:
         """Power off and on; at the end of the boot, slipway-recover.service settles what was in flight."""
         self.systemd.reboot()
+        self.timer = None
         if os.path.exists(os.path.join(self.layout.state, "settings.json")):
             with contextlib.suppress(SlipwayError):
                 self.engine().recover()
@@ -762,7 +810,11 @@ class Host:
         """Files that only a run in flight should have."""
         found = []
         for base, folders, names in os.walk(self.folder):
-            found += [os.path.join(base, n) for n in folders + names if ".tmp-" in n or n == "state.json"]
+            found += [
+                os.path.join(base, n)
+                for n in folders + names
+                if ".tmp-" in n or n in ("state.json", "settings.next.json")
+            ]
         return found
 
     def settled(self, own_units: bool = True) -> str:
