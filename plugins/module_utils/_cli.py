@@ -24,7 +24,8 @@ from ._systemd import POLL, Systemd
 
 OK, FAILED, USAGE = 0, 1, 2
 EPILOG = """\
-exit codes: 0 it is so or was done; 1 something is down, or could not be done; 2 wrong usage
+exit codes: 0 it is so or was done; 1 something is down, or could not be done; 2 wrong usage, or not root
+with --json, failures come as {"failed": true, "code": …, "msg": …, "fix": …}
 
 at 3 a.m.:  slipway status           what runs here, and is it healthy?
             slipway history SHOP     what happened?
@@ -32,6 +33,17 @@ at 3 a.m.:  slipway status           what runs here, and is it healthy?
             slipway confirm SHOP     keep the release that status calls WAITING; it goes back by itself otherwise
             journalctl -u 'SHOP*'    what does it say?
 """
+
+
+_STATUS = """\
+IN FLIGHT is a swap under way, or one that was cut short. WAITING is a release that serves, and that goes back by itself
+unless somebody confirms it in time."""
+_HISTORY = "Under each release stands what requests from this host met at the users' address while it took over."
+_ROLLBACK = """\
+The release that comes back must be healthy before it takes over, and nothing is lost on the way; it works when the
+current one is dead. The one that is left is marked bad and kept as evidence. A second run changes nothing."""
+_RECOVER = "Safe at any time: it waits for a run under way, and leaves alone what only waits to be confirmed."
+_CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,27 +54,31 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    status = commands.add_parser("status", help="what runs, since when, how healthy; exit 1 if one is down")
+
+    def add(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=f"{text}. {more}")
+
+    status = add("status", "what runs, since when, how healthy; exit 1 if one is down", _STATUS)
     status.add_argument("service", nargs="?", help="all services when left out")
-    history = commands.add_parser("history", help="what happened to a service, the newest first")
+    history = add("history", "what happened to a service, the newest first", _HISTORY)
     history.add_argument("service")
     history.add_argument("--count", type=int, default=20, metavar="N", help="how many entries (20)")
-    rollback = commands.add_parser("rollback", help="back to the last good release, or to the one named")
+    rollback = add("rollback", "back to the last good release, or to the one named", _ROLLBACK)
     rollback.add_argument("service")
     rollback.add_argument("release", nargs="?", help="an id that status lists; the last good one when left out")
-    recover = commands.add_parser("recover", help="finish or undo what an interrupted run has left; done at every boot")
+    recover = add("recover", "finish or undo what an interrupted run has left; done at every boot", _RECOVER)
     recover.add_argument("service", nargs="?", help="all services when left out")
     recover.add_argument("--txn", help=argparse.SUPPRESS)  # of the timer that takes back what nobody confirms
-    confirm = commands.add_parser("confirm", help="keep a release that waits for somebody's word that all is well")
+    confirm = add("confirm", "keep a release that waits for somebody's word that all is well", _CONFIRM)
     confirm.add_argument("service")
     confirm.add_argument("--txn", metavar="ID", help="only if it is this swap that waits (status --json)")
-    watch = commands.add_parser("watch", help="one run of the service's own watch; a timer calls it")
+    watch = add("watch", "one run of the service's own watch; a timer calls it")
     watch.add_argument("service")
     watch.add_argument("--fall", type=int, default=3, metavar="N", help="failures in a row that restart it (3)")
     watch.add_argument("--backoff", type=float, default=30, metavar="S", help="seconds between restarts, doubling (30)")
     watch.add_argument("--cap", type=float, default=900, metavar="S", help="the most seconds between restarts (900)")
     watch.add_argument("--metrics", default="", metavar="DIR", help="write node_exporter's textfile metrics there")
-    settle = commands.add_parser("settle", help="wait until a stop has been carried out; systemctl stop SHOP calls it")
+    settle = add("settle", "wait until a stop has been carried out; systemctl stop SHOP calls it")
     settle.add_argument("service")
     settle.add_argument("--timeout", type=float, default=60, metavar="S", help="the most seconds to wait (60)")
     for command in (status, history, rollback, recover, confirm):
@@ -191,8 +207,14 @@ def _recover(options: argparse.Namespace) -> int:
         _say(json.dumps(found, indent=2))
     else:
         for name, release in found.items():
-            _say(f"{name}: " + (f"the interrupted swap to {release} was settled" if release else "nothing to recover"))
+            _say(f"{name}: " + (f"the interrupted swap to {release} was settled" if release else _nothing(name)))
     return OK if len(found) == len(names) else FAILED
+
+
+def _nothing(name: str) -> str:
+    left = operator(name).store.load()
+    waits = f"; {left.to} waits to be confirmed: slipway confirm {name}, or slipway rollback {name}" if left else ""
+    return f"nothing to recover{waits}"
 
 
 def _system_error(error: OSError) -> str:
@@ -237,6 +259,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return _fail(options, str(error), code=error.code, fix=error.fix, **error.details)
     except OSError as error:
         return _fail(options, _system_error(error), code="os_error", fix="")
+    except KeyboardInterrupt:
+        fix = "slipway recover settles what had begun"
+        return _fail(options, f"interrupted. Fix: {fix}", code="interrupted", fix=fix)
 
 
 def _fail(options: argparse.Namespace, message: str, **details: Any) -> int:

@@ -377,6 +377,8 @@ class Engine:
         left = self._store.load()
         if left is None:
             return
+        # It may have been cut short between a unit file and PID 1's knowledge of it.
+        self._systemd.call("daemon-reload", check=False)
         if left.phase == COMMIT and self._strategy(left.strategy).serves(left.to):
             commit(self._service, left)
             return
