@@ -1,13 +1,15 @@
 """What a release costs, as ratios in one run: `make bench`.
 
 One lab host. First `ansible -m ping` and playbooks that have nothing to do, then SWAPS releases under a fixed load of
-new connections, keep-alive POSTs, long requests and streams. Prints a table and writes .work/bench/release.json.
+new connections, keep-alive POSTs, long requests and streams. Prints a table and writes
+.work/bench/release-STRATEGY.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -22,7 +24,7 @@ import lab
 import play
 from build import build_app, build_load
 
-LAB = "bench"
+LAB = os.environ.get("SLIPWAY_LAB", "bench")
 SERVICE = "shop"
 PORT = 8080
 WORK = lab.CHECKOUT / ".work" / "bench"
@@ -30,8 +32,9 @@ PINGS = 5
 QUIET_S = 20.0
 
 
-def variables(version: str) -> dict[str, Any]:
+def variables(version: str, strategy: str) -> dict[str, Any]:
     return {
+        "service_swap": strategy,
         "service_name": SERVICE,
         "service_listen": [str(PORT)],
         "release_version": version,
@@ -50,8 +53,8 @@ def timed_ping(inventory: Path) -> float:
     return time.monotonic() - begun
 
 
-def run(name: str, inventory: Path, version: str) -> play.Play:
-    done = play.playbook(name, inventory, variables(version))
+def run(name: str, inventory: Path, version: str, strategy: str) -> play.Play:
+    done = play.playbook(name, inventory, variables(version, strategy))
     if done.code:
         raise SystemExit(f"playbooks/{name}.yml failed:\n{done.output[-3000:]}")
     return done
@@ -61,11 +64,11 @@ def tasks(done: play.Play) -> int:
     return sum(line.startswith("TASK [") for line in done.output.splitlines())
 
 
-def swaps(inventory: Path, count: int, seconds: float) -> list[float]:
+def swaps(inventory: Path, count: int, seconds: float, strategy: str) -> list[float]:
     """Release two versions in turn, evenly over the time, and return the wall-clock seconds of each run."""
     begun, took = time.monotonic(), []
     for number in range(count):
-        took.append(run("release", inventory, ("2.0.0", "1.0.0")[number % 2]).seconds)
+        took.append(run("release", inventory, ("2.0.0", "1.0.0")[number % 2], strategy).seconds)
         time.sleep(max(0.0, begun + (number + 1) * seconds / count - time.monotonic()))
     return took
 
@@ -79,14 +82,14 @@ def marks(inventory: Path, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def under_load(inventory: Path, count: int, rate: int, requests: int) -> dict[str, Any]:
+def under_load(inventory: Path, count: int, rate: int, requests: int, strategy: str) -> dict[str, Any]:
     address = next(iter(json.loads(inventory.read_text())["all"]["hosts"].values()))["ansible_host"]
     report, marked = WORK / "load.json", WORK / "marks.jsonl"
     argv = [str(WORK / "load"), "-url", f"http://{address}:{PORT}", "-rate", str(rate), "-interval", "0"]
     load = subprocess.Popen([*argv, "-json", str(report), "-marks", str(marked)], stdout=subprocess.DEVNULL)
     try:
         time.sleep(QUIET_S)
-        took = swaps(inventory, count, max(requests / rate - QUIET_S, 0.0))
+        took = swaps(inventory, count, max(requests / rate - QUIET_S, 0.0), strategy)
         marked.write_text("".join(json.dumps(mark) + "\n" for mark in marks(inventory, count)))
         load.send_signal(signal.SIGINT)
         load.wait(timeout=60)
@@ -103,16 +106,18 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     build_load(WORK / "load")
     inventory = lab.up(LAB, 1, ["bookworm"])
     try:
-        first = run("site", inventory, "1.0.0")
+        first = run("site", inventory, "1.0.0", arguments.strategy)
         pings = [timed_ping(inventory) for _number in range(PINGS)]
-        noop_site, noop_release = run("site", inventory, "1.0.0"), run("release", inventory, "1.0.0")
-        loaded = under_load(inventory, arguments.swaps, arguments.rate, arguments.requests)
+        noop_site = run("site", inventory, "1.0.0", arguments.strategy)
+        noop_release = run("release", inventory, "1.0.0", arguments.strategy)
+        loaded = under_load(inventory, arguments.swaps, arguments.rate, arguments.requests, arguments.strategy)
     finally:
         lab.down(LAB)
     ping = statistics.median(pings)
     swap = [m["end"] - m["start"] for m in loaded["marks"]]
     during = [m["latency_ms"]["p99"] for m in loaded["marks"] if m["sent"]]
     return {
+        "strategy": arguments.strategy,
         "ping_s": round(ping, 2),
         "first_site_pings": round(first.seconds / ping, 1),
         "noop_site_pings": round(noop_site.seconds / ping, 1),
@@ -135,13 +140,14 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--strategy", choices=("socket", "reload"), default="socket")
     parser.add_argument("--swaps", type=int, default=20)
     parser.add_argument("--rate", type=int, default=400, help="requests per second")
     parser.add_argument("--requests", type=int, default=105_000, help="requests in all, at least")
     figures = measure(parser.parse_args())
     for name, value in figures.items():
         print(f"{name:<26}{value}")
-    (WORK / "release.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (WORK / f"release-{figures['strategy']}.json").write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
 

@@ -6,6 +6,7 @@ Run them through `make test`, or alone: lab.py run -- pytest tests/integration
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def binaries() -> Path:
 @pytest.fixture(scope="session")
 def fleet() -> Any:
     """Two hosts, Debian 12 and 13, for as long as the tests run."""
-    name = "test"
+    name = os.environ.get("SLIPWAY_LAB", "test")  # another name for a second checkout on the same machine
     inventory = lab.up(name, 2, ["bookworm", "trixie"])
     hosts = json.loads(inventory.read_text())["all"]["hosts"]
     yield Fleet(inventory, [Host(n, h["ansible_host"], f"slipway-{name}-{n}") for n, h in hosts.items()])

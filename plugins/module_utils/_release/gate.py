@@ -123,7 +123,9 @@ class Gate:
                     )
                 time.sleep(self.pace.interval)
 
-    def soak(self, subject: Subject, started: UnitState, seconds: float, also: Callable[[], None]) -> None:
+    def soak(
+        self, subject: Subject, started: UnitState, seconds: float, also: Callable[[], None] = lambda: None
+    ) -> None:
         """Raise unless the instance stays up and healthy for that long, and is so in the end; or when `also` raises."""
         deadline = time.monotonic() + seconds
         failures = 0

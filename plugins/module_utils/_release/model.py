@@ -11,16 +11,17 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from .._errors import SlipwayError
 
-STRATEGIES = ("socket", "restart")
+STRATEGIES = ("socket", "reload", "restart")
 RESERVED_NAMES = frozenset(("systemd", "ssh", "sshd", "dbus", "slipway"))
 RESERVED_SUFFIXES = ("-guard", "-rehearsal", "-watch", "-alert")  # units of a service beside its releases
 MAX_NAME = 31
 MAX_VERSION = 100
 DIGEST_LENGTH = 10
+MAX_ARTEFACT = 1 << 30
 
 # One name is a unit, a Linux user (useradd(8)), a directory and a syslog identifier: the strictest of the four rules.
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
@@ -28,7 +29,6 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VALUE = re.compile("[^\n\0\ud800-\udfff]*")
 _RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{10}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def validate_name(name: str) -> str:
@@ -72,17 +72,25 @@ def validate_release_id(release_id: str) -> str:
     return release_id
 
 
-def parse_checksum(checksum: str) -> str:
-    """Return the hexadecimal SHA-256 of 'sha256:HEX' or 'HEX'."""
-    algorithm, separator, value = checksum.strip().rpartition(":")
-    value = value.lower()
-    if (separator and algorithm.lower() != "sha256") or not _SHA256.fullmatch(value):
+def validate_smoke(commands: Sequence[Sequence[str]], timeout: float, rehearsal: str) -> None:
+    """Raise unless these are lists of words that a rehearsal can be asked with."""
+    for command in commands:
+        if isinstance(command, str) or not command or not all(isinstance(word, str) and word for word in command[:1]):
+            raise SlipwayError(
+                "invalid_smoke",
+                f"release_smoke has {command!r}.",
+                "write each command as a list: [/usr/bin/check, --fast]",
+            )
+        if not all(isinstance(word, str) and "\0" not in word for word in command):
+            raise SlipwayError("invalid_smoke", f"an argument of {command[0]} is no text.", "put it in quotes")
+    if not 0 < timeout < math.inf:
+        raise SlipwayError("invalid_smoke", f"release_smoke_timeout is {timeout}.", "give seconds, more than 0")
+    if commands and not rehearsal:
         raise SlipwayError(
-            "invalid_checksum",
-            f"release_checksum {checksum!r} is not a SHA-256.",
-            "give sha256:<64 hexadecimal digits>",
+            "smoke_without_rehearsal",
+            "release_smoke is set, and releases of this service are not rehearsed.",
+            "set service_rehearsal, or leave release_smoke empty",
         )
-    return value
 
 
 def render_environment(variables: Mapping[str, object]) -> str:
@@ -109,12 +117,19 @@ def render_environment(variables: Mapping[str, object]) -> str:
 
 @dataclass(frozen=True)
 class Artefact:
-    """The binary: what the controller saw of it. path is on the host, and None while it is not there."""
+    """The binary, or an archive with it. path is on the host, and None while it is not there.
+
+    size: bytes it takes on the host, 0 while nobody knows. binary: which file of an archive is to run, as asked for.
+    limit: the most bytes an archive may unpack to. origin: where it is from and who vouches for it, for the records.
+    """
 
     sha256: str
     size: int
     goarch: Optional[str] = None
     path: Optional[str] = None
+    binary: str = ""
+    limit: int = MAX_ARTEFACT
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,7 +168,8 @@ class Spec:
     """One wish: this version of a service, swapped in this way.
 
     rehearsal is the address of systemd.socket(5) at which it is proven first; empty for a service that cannot be.
-    force releases also what has failed before.
+    force releases also what has failed before. smoke are commands to run against the rehearsal, each with smoke_timeout
+    seconds.
     """
 
     version: str
@@ -164,9 +180,12 @@ class Spec:
     listen: list[str] = field(default_factory=list)
     rehearsal: str = ""
     force: bool = False
+    smoke: Sequence[Sequence[str]] = ()
+    smoke_timeout: float = 30.0
 
     def __post_init__(self) -> None:
         validate_version(self.version)
+        validate_smoke(self.smoke, self.smoke_timeout, self.rehearsal)
         if self.strategy not in STRATEGIES:
             raise SlipwayError(
                 "invalid_strategy", f"service_swap {self.strategy!r} is unknown.", f"use one of {', '.join(STRATEGIES)}"
@@ -175,18 +194,21 @@ class Spec:
 
 @dataclass(frozen=True)
 class Content:
-    """Everything a release's id stands for; two releases with the same content are the same release."""
+    """Everything a release's id stands for; two releases with the same content are the same release.
+
+    An archive stands for all that is in it. binary: which of its files was asked for by name.
+    """
 
     version: str
-    binary_sha256: str
+    artefact_sha256: str
     environment: str
     config: dict[str, str]
     units: dict[str, str]
+    binary: str = ""
 
     def release_id(self) -> str:
         """<version>-<10 hex of the content digest>; '+' and '~', which unit names cannot hold, become '_'."""
-        canonical = json.dumps(
-            [self.version, self.binary_sha256, self.environment, self.config, self.units], sort_keys=True
-        )
+        parts = [self.version, self.artefact_sha256, self.environment, self.config, self.units, self.binary]
+        canonical = json.dumps(parts, sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
         return f"{re.sub('[+~]', '_', self.version)}-{digest}"

@@ -14,7 +14,7 @@ import os
 import time
 import uuid
 from dataclasses import asdict, dataclass, field
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Mapping, Optional
 
 from .. import _files
 from .._errors import SlipwayError
@@ -36,6 +36,7 @@ RELEASE_FAULTS = frozenset(
         "socket_not_inherited",
         "probe_failed",
         "taken_back",
+        "not_handed_over",
     )
 )
 
@@ -97,6 +98,9 @@ class Layout:
     def binary(self, release_id: str) -> str:
         return os.path.join(self.release(release_id), "bin", self.name)
 
+    def health_file(self, release_id: str) -> str:
+        return os.path.join(self.release(release_id), "health.json")
+
     def instance(self, release_id: str) -> str:
         return f"{self.name}@{release_id}.service"
 
@@ -134,7 +138,7 @@ class Layout:
 
 @dataclass
 class Transaction:
-    """The one swap in flight. Times are seconds since the epoch.
+    """The one swap in flight. Times are seconds since the epoch; reason is that of a rollback nobody has asked for.
 
     deadline is when the host takes it back unless somebody confirms it, None for one that is not to be confirmed.
     """
@@ -146,6 +150,7 @@ class Transaction:
     strategy: str
     started: float
     kind: str = "release"
+    reason: str = ""
     deadline: Optional[float] = None
     measured: dict[str, Any] = field(default_factory=dict)
 
@@ -198,8 +203,8 @@ class Store:
             "wait for that run to end, or raise release_lock_timeout",
         )
 
-    def begin(self, to: str, source: Optional[str], strategy: str, kind: str) -> Transaction:
-        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind)
+    def begin(self, to: str, source: Optional[str], strategy: str, kind: str, reason: str = "") -> Transaction:
+        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind, reason)
 
     def save(self, transaction: Transaction) -> None:
         _files.write_atomic(self._state, json.dumps(asdict(transaction)) + "\n", 0o644)
@@ -231,14 +236,31 @@ class Store:
         """Keep them for the time when the release they came with is confirmed."""
         _files.write_atomic(self._proposed, json.dumps(asdict(settings)) + "\n", 0o600)
 
-    def accept_settings(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
+    def accept_settings(self) -> bool:
+        """Whether there were any."""
+        try:
             os.rename(self._proposed, self._settings)
-            _files.fsync_directory(self.layout.state)
+        except FileNotFoundError:
+            return False
+        _files.fsync_directory(self.layout.state)
+        return True
 
     def drop_settings(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._proposed)
+
+    def save_health(self, release_id: str, health: Mapping[str, Any]) -> None:
+        """Keep beside a release how it is asked whether it is healthy. That may hold secrets: root only."""
+        _files.write_atomic(self.layout.health_file(release_id), json.dumps(dict(health)) + "\n", 0o600)
+
+    def health(self, release_id: str) -> Optional[dict[str, Any]]:
+        """How this release is asked; None where it does not say."""
+        try:
+            with open(self.layout.health_file(release_id), encoding="utf-8") as stream:
+                loaded = json.load(stream)
+        except (OSError, ValueError):
+            return None
+        return loaded if isinstance(loaded, dict) else None
 
     def record(self, event: str, **details: Any) -> None:
         """Append one event to the journal and make it durable; a line that was torn before it stays by itself."""

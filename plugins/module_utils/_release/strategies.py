@@ -18,6 +18,7 @@ from .._errors import SlipwayError
 from .._systemd import Systemd, UnitState
 from . import stage
 from .gate import Gate, Subject, shares_socket, verify_shared_socket
+from .handover import Handover
 from .model import Spec
 from .service import Service
 from .store import Layout
@@ -35,8 +36,11 @@ COMMIT = "COMMIT"
 PRUNE = "PRUNE"
 
 STOP_MARGIN = 15.0
+CURRENT = "current"  # the one instance of a service that hands over; below releases/, a link to what is current
 # Starts the new before it stops the old.
 OVERLAPPING = (INTENT, OVERLAP, FLIP, DRAIN, SOAK, COMMIT)
+# The running release starts the new one itself, from what is current, and ends when that one serves.
+HANDING_OVER = (INTENT, FLIP, START, DRAIN, SOAK, COMMIT)
 # Stops the old before it starts the new: what a strategy does that cannot overlap, and a change of strategy.
 IN_TURN = (INTENT, DRAIN, FLIP, START, SOAK, COMMIT)
 
@@ -65,9 +69,15 @@ class Strategy:
     def overlaps(self) -> bool:
         return OVERLAP in self.phases
 
-    def plan(self, before: Optional[Strategy]) -> tuple[str, ...]:
-        """The phases of a swap from a release of `before`, None for no release, to one of this strategy."""
-        return self.phases if before is None or before.name == self.name else IN_TURN
+    def in_turn_because(self, before: Optional[Strategy], source: Optional[str], to: str) -> Optional[str]:
+        """Why `source`, a release of `before`, has to end before `to` begins although neither strategy asks for it."""
+        if before is None or before.name == self.name:
+            return None
+        return f"{source} was released with the strategy {before.name} and {to} is with {self.name}"
+
+    def plan(self, before: Optional[Strategy], source: Optional[str], to: str) -> tuple[str, ...]:
+        """The phases of a swap from `source`, a release of `before`, to one of this strategy; None for no release."""
+        return IN_TURN if self.in_turn_because(before, source, to) else self.phases
 
     def time_limit(self) -> float:
         """The most seconds a swap takes, without its soak."""
@@ -239,7 +249,98 @@ class SocketStrategy(Strategy):
         return self.systemd.show(self._socket).up and not shares_socket(state.main_pid)
 
 
-_KNOWN: dict[str, type[Strategy]] = {"socket": SocketStrategy, "restart": Strategy}
+class ReloadStrategy(Strategy):
+    """One instance for all releases; its main process starts the next one on its own sockets when told to reload."""
+
+    name = "reload"
+    phases = HANDING_OVER
+    shared = True
+
+    @property
+    def _handover(self) -> Handover:
+        return Handover(self.layout, self.systemd, self.layout.instance(CURRENT))
+
+    def instance(self, release_id: str) -> str:  # noqa: ARG002
+        return CURRENT
+
+    def in_turn_because(self, before: Optional[Strategy], source: Optional[str], to: str) -> Optional[str]:
+        return super().in_turn_because(before, source, to) or self._unreachable(source, to)
+
+    def _unreachable(self, source: Optional[str], to: str) -> Optional[str]:
+        """What of `to` could not reach a process that one of `source` has started."""
+        if source is None or source == to:
+            return None
+        if stage.environment(self.layout, source) != stage.environment(self.layout, to):
+            return "the environment differs, and a process that is handed over to keeps that of the one before"
+        if self.layout.manifest(source).get("units") != self.layout.manifest(to).get("units"):
+            return "the unit differs, and a process that is handed over to stays in the sandbox of the one before"
+        return None
+
+    def serves(self, release_id: str) -> bool:
+        state = self._handover.state()
+        return state.up and self._handover.main(state) == release_id
+
+    def flip(self, release_id: str) -> None:
+        """The unit starts what is current, and so does a process that hands over."""
+        way = self.layout.release(CURRENT)
+        if not os.path.islink(way):
+            _files.flip_symlink(way, "../current")
+        if self.layout.current_id() != release_id:
+            super().flip(release_id)
+
+    def _start_unit(self, release_id: str) -> UnitState:
+        self.flip(release_id)
+        state = self._handover.state()
+        if state.running:
+            return self._handover.to(release_id, self.settings.start_timeout)
+        if not state.settled_down:
+            self.end(self._handover.unit)  # what it tries to start is not this release
+        return super()._start_unit(release_id)
+
+    def verify(self, release_id: str, started: UnitState) -> None:
+        runs = self._handover.main(started)
+        if runs != release_id:
+            raise SlipwayError(
+                "not_handed_over",
+                f"{self._handover.unit} runs {runs or 'no release'} and not {release_id}.",
+                "the service must start the next process from the path it was started with, see docs/your-service.md",
+            )
+
+    def drain(self, release_id: str) -> None:
+        super().drain(release_id)
+        state = self._handover.state()
+        if not state.settled_down and self._handover.main(state) != release_id:
+            self.end(self._handover.unit)
+        else:
+            self._handover.see_off(release_id, self.settings.drain_timeout + STOP_MARGIN)
+
+    def _before_return(self, release_id: str) -> None:
+        super()._before_return(release_id)
+        self.flip(release_id)
+        self._handover.call_off(release_id)
+
+    def _runs_reachable(self, release_id: str) -> bool:
+        state = self._handover.settled()
+        runs = self._handover.main(state)
+        if state.running and (runs == release_id or (runs is not None and self._hands_back(runs, release_id))):
+            return True
+        if not state.settled_down:
+            self.end(self._handover.unit)
+        return False
+
+    def _hands_back(self, runs: str, release_id: str) -> bool:
+        if self._unreachable(runs, release_id):
+            return False
+        try:
+            started = self._handover.to(release_id, self.settings.start_timeout)
+            self.gate.wait_healthy(self.subject(release_id), started)
+        except SlipwayError:
+            return False  # then it ends and is started
+        self._handover.see_off(release_id, self.settings.drain_timeout + STOP_MARGIN)
+        return True
+
+
+_KNOWN: dict[str, type[Strategy]] = {"socket": SocketStrategy, "reload": ReloadStrategy, "restart": Strategy}
 
 
 def strategy(name: str, service: Service) -> Strategy:
@@ -264,7 +365,8 @@ def install_units(layout: Layout, systemd: Systemd, units: dict[str, str]) -> No
     changed = [unit for unit, content in units.items() if _files.replace_if_different(unit, content)]
     for unit in surplus:
         os.unlink(unit)
-    if surplus or changed:
+    # A run before this one may have written them without its daemon-reload.
+    if surplus or changed or systemd.stale(*map(os.path.basename, units)):
         systemd.call("daemon-reload")
     if came_back:
         systemd.call("enable", "--quiet", os.path.basename(layout.socket_unit))

@@ -19,7 +19,7 @@ from .._errors import SlipwayError
 from .._systemd import UnitState
 from . import probe as probing
 from . import revert, stage
-from .service import Service
+from .service import Service, as_released
 from .store import Layout, Transaction
 from .strategies import (
     COMMIT,
@@ -48,8 +48,10 @@ class Swap:
         self._probe = probe
         self._txn = transaction
         self._strategy = strategy(transaction.strategy, service)
-        before = transaction.source and strategy_of(transaction.source, service, transaction.strategy)
-        self._plan = self._strategy.plan(before or None)
+        source, to = transaction.source, transaction.to
+        before = strategy_of(source, service, transaction.strategy) if source else None
+        self._plan = self._strategy.plan(before, source, to)
+        self.in_turn_because = self._strategy.in_turn_because(before, source, to)
         self._started = NOT_STARTED
         self._down_since: Optional[float] = None
         self.phases: dict[str, float] = {}
@@ -88,6 +90,7 @@ class Swap:
 
     def _intent(self) -> None:
         """A first release has nothing to fall back to: the guard of its socket may start only the release itself."""
+        self._service.store.save_health(self._txn.to, self._service.settings.health)
         if self._txn.source is None:
             point_boot(self._service.layout, self._strategy.instance(self._txn.to))
         if self.unconfirmed:
@@ -126,7 +129,8 @@ class Swap:
 
     def _judge(self, phase: str) -> None:
         """What is lost while nothing serves is no surprise, and is only told."""
-        if OVERLAP in self._plan and phase in (OVERLAP, FLIP, DRAIN):
+        down = START in self._plan and self._plan.index(DRAIN) < self._plan.index(START)
+        if not down and phase in (OVERLAP, START, FLIP, DRAIN):
             self._raise(self._probe.objection(probing.DURING))
 
     def _raise(self, objection: Optional[SlipwayError]) -> None:
@@ -147,7 +151,6 @@ class Swap:
         """Its word comes from outside: Engine.confirm(), or the timer's."""
 
     def _commit(self) -> None:
-        self._service.store.save_settings(self._service.settings)
         commit(self._service, self._txn)
 
     def _undo(self, phase: str, error: Exception) -> SlipwayError:
@@ -228,9 +231,10 @@ def swap_seconds(phases: dict[str, float]) -> float:
 def commit(service: Service, transaction: Transaction) -> None:
     """Make the transaction's `to` the last good release, and what systemctl(1) means by the service. Safe to repeat."""
     layout = service.layout
+    if not service.store.accept_settings():
+        service.store.save_settings(as_released(service, transaction.to).settings)
     point_boot(layout, strategy(transaction.strategy, service).instance(transaction.to))
     _files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
-    service.store.accept_settings()
     service.systemd.start_and_wait(f"{layout.name}.service")
     service.store.record(
         "committed",
@@ -240,6 +244,7 @@ def commit(service: Service, transaction: Transaction) -> None:
         previous=transaction.source,
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
+        **({"reason": transaction.reason} if transaction.reason else {}),
         **transaction.measured,
     )
     _close(service, transaction)
@@ -264,7 +269,7 @@ def restore(
     source = transaction.source
     unhealthy = None
     if source is not None:
-        unhealthy = _return_to(service, transaction, source)
+        unhealthy = _return_to(as_released(service, source), transaction, source)
     elif service.layout.last_good_id() != transaction.to:
         _forget_first(service, transaction)
     service.store.drop_settings()
@@ -289,7 +294,7 @@ def _return_to(service: Service, transaction: Transaction, source: str) -> Optio
     after = strategy(transaction.strategy, service)
     before = strategy_of(source, service, transaction.strategy)
     unit, candidate = before.unit(source), after.unit(transaction.to)
-    overlapping = OVERLAP in after.plan(before)
+    overlapping = OVERLAP in after.plan(before, source, transaction.to)
     if candidate != unit and (not overlapping or transaction.phase in (INTENT, OVERLAP)):
         with contextlib.suppress(SlipwayError):  # a candidate that does not end must not keep `source` from coming
             after.end(candidate)
@@ -322,12 +327,14 @@ def _point_back(layout: Layout, source: str, instance: str) -> None:
 def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Exception) -> None:
     """What was good does not run any more. A service like that must not lock out the release that may mend it."""
     try:
-        _adopt(service, left)
+        _adopt(as_released(service, left.to), left)
     except Exception as failure:
         after, before = strategy(left.strategy, service), strategy_of(source, service, left.strategy)
         with contextlib.suppress(SlipwayError, OSError):  # what ails it may pass, and systemd goes on trying
             service.systemd.end(after.unit(left.to), service.settings.drain_timeout, STOP_MARGIN)
             install_units(service.layout, service.systemd, stage.unit_copies(service.layout, source))
+            with contextlib.suppress(SlipwayError, OSError):
+                before.flip(source)
             service.systemd.start(before.unit(source))
         _point_back(service.layout, source, before.instance(source))
         service.store.drop_settings()

@@ -8,12 +8,14 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import play
-from host import PYTHON, PYTHON_ANOTHER_TIME, RUN, Host, HostError, Service, wait
+from host import PYTHON, RUN, Host, HostError, Service
 from model import BOTH, CUT_SSH, KILL, NEW, NOTHING, OLD, Moment, Result, Row
+from waiting import wait
 
 RATE = 100
 RUN_TIMEOUT = 180.0
@@ -33,8 +35,8 @@ class Run:
             argv, env=environment, cwd=play.CHECKOUT, stdout=self._log, stderr=subprocess.STDOUT
         )
 
-    def wait(self) -> tuple[int, str]:
-        code = self.process.wait(timeout=RUN_TIMEOUT)
+    def wait(self, patience: int = 1) -> tuple[int, str]:
+        code = self.process.wait(timeout=RUN_TIMEOUT * patience)
         self._log.seek(0)
         return code, self._log.read()
 
@@ -84,11 +86,31 @@ class Load:
             self._process.wait()
 
 
-class Bench:
-    """One host with a service for each strategy; takes one row after the other."""
+class NoLoad:
+    """For a host that is off during its fault."""
 
-    def __init__(self, host: Host, services: dict[str, Service], binaries: Path, work: Path) -> None:
+    def mark(self, name: str, start: float) -> None:
+        pass
+
+    def end(self) -> dict[str, Any]:
+        return {"marks": [], "total": {"failures": {}}, "failure_samples": []}
+
+    def kill(self) -> None:
+        pass
+
+
+def health(port: int, patience: int = 1) -> dict[str, Any]:
+    return {"url": f"http://127.0.0.1:{port}/readyz", "deadline": 6 * patience, "timeout": patience}
+
+
+class Bench:
+    """One host with a service for each strategy; takes one row after the other. patience: how slow the host is."""
+
+    def __init__(
+        self, host: Host, services: dict[str, Service], binaries: Path, work: Path, load: bool = True, patience: int = 1
+    ) -> None:
         self.host, self.services, self.binaries, self.work = host, services, binaries, work
+        self.load, self.patience = load, patience
         self.run: Run | None = None
         self.second: Run | None = None
         self.row_variables: dict[str, Any] = {}
@@ -100,19 +122,20 @@ class Bench:
         return {
             "service_name": service.name,
             "service_listen": [str(service.port)],
-            "service_start_timeout": 8,
-            "service_drain_timeout": 10,
+            "service_start_timeout": 8 * self.patience,
+            "service_drain_timeout": 10 * self.patience,
             "release_version": version,
             "release_src": str(self.binaries / f"shop-{version}"),
-            "release_health": {"url": f"http://127.0.0.1:{service.port}/readyz", "deadline": 6, "timeout": 1},
+            "release_health": health(service.port, self.patience),
             "release_soak_time": 1,
+            "release_confirm": 0,  # these rows are about the swap; tests/integration/test_confirm.py waits for a word
             "release_keep": 3,
             **service.variables,
             **more,
         }
 
     def play(self, name: str, variables: dict[str, Any], log: str) -> tuple[int, str]:
-        return Run(name, self.host, variables, self.log / f"{log}.log").wait()
+        return Run(name, self.host, variables, self.log / f"{log}.log").wait(self.patience)
 
     def prepare(self) -> None:
         """Every service in its first release."""
@@ -171,7 +194,7 @@ class Bench:
         self.row_variables = self._faulty(row, good, number)
         good.update(row.mended)
         host.run(self._script(row.before))
-        load = Load(self.binaries / "load", host.url(service.port), self.log)
+        load = Load(self.binaries / "load", host.url(service.port), self.log) if self.load else NoLoad()
         try:
             time.sleep(0.5)
             report = self._under_load(row, load, (old, new), good, result)
@@ -182,20 +205,19 @@ class Bench:
     def _faulty(self, row: Row, good: dict[str, Any], number: int) -> dict[str, Any]:
         variables = {**good, **row.variables}
         environment = {"ROW": str(number), **row.variables.get("release_environment", {})}
-        interpreter = PYTHON_ANOTHER_TIME if row.clock else PYTHON
         source = str(variables["release_src"]).replace("@", str(self.binaries))
         return {
             **variables,
             "release_environment": environment,
             "release_src": source,
-            "ansible_python_interpreter": interpreter,
+            "ansible_python_interpreter": PYTHON,
         }
 
     def _playbook(self, row: Row) -> str:
         return row.playbook or ("site" if row.first else row.kind)
 
     def _under_load(
-        self, row: Row, load: Load, names: tuple[str, str], good: dict[str, Any], result: Result
+        self, row: Row, load: Load | NoLoad, names: tuple[str, str], good: dict[str, Any], result: Result
     ) -> dict[str, Any]:
         host, service = self.host, self.service
         begun = time.time()
@@ -208,16 +230,18 @@ class Bench:
         self.run = Run(self._playbook(row), host, self.row_variables, self.log / "fault.log")
         if row.meanwhile:
             row.meanwhile(self)
-        code, output = self.run.wait()
+        code, output = self.run.wait(self.patience)
         if self.second:
             self._judge_second(row, *self.second.wait(), result)
-        wait("the engine and PID 1 are done", lambda: not host.busy(service.name))
+        self.wait("the engine and PID 1 are done", lambda: not host.busy(service.name))
         if row.then:
             row.then(self)
         if row.at and host.exists(f"{RUN}/plan.json"):
             result.broken.append("the moment of the fault never came")
         self._judge_run(row, code, output, result)
         result.served = self._serving(names)
+        if row.settled:
+            result.broken += [f"before the next run, {one}" for one in self._unsettled()]
         if result.served not in row.serves:
             result.broken.append(f"{result.served} serves afterwards; promised: {' or '.join(sorted(row.serves))}")
         load.mark("fault", begun)
@@ -265,7 +289,9 @@ class Bench:
         if "Traceback" in output and row.do not in (KILL, CUT_SSH):
             result.broken.append("a traceback reached the operator")
 
-    def _repair(self, row: Row, names: tuple[str, str], good: dict[str, Any], result: Result, load: Load) -> None:
+    def _repair(
+        self, row: Row, names: tuple[str, str], good: dict[str, Any], result: Result, load: Load | NoLoad
+    ) -> None:
         """The next ordinary run, with nothing said but what it always says."""
         host, service = self.host, self.service
         left = len(host.journal(service.name))
@@ -277,26 +303,33 @@ class Bench:
         if code:
             result.broken.append(f"the next ordinary run failed: {' '.join(output.split())[-700:]}")
             return
-        wait("PID 1 is done", lambda: not host.busy(service.name))
+        self.wait("PID 1 is done", lambda: not host.busy(service.name))
         result.broken += self._unhealthy(names[1], output)
+
+    def wait(self, what: str, condition: Callable[[], bool]) -> None:
+        wait(what, condition, 60.0 * self.patience)
+
+    def _unsettled(self) -> list[str]:
+        """What is not as it should be once a host has been left to itself."""
+        status = self.host.status(self.service.name)
+        current = status.get("current")
+        wanted = {
+            "health": "pass",
+            "last_good": current,
+            "in_flight": None,
+            "running": [f"{self.service.name}@{current}.service"],
+        }
+        return [
+            f"{key} is {status.get(key)!r}, not {want!r}" for key, want in wanted.items() if status.get(key) != want
+        ]
 
     def _unhealthy(self, version: str, output: str) -> list[str]:
         """What is not as a finished release leaves it."""
         host, service = self.host, self.service
-        status = host.status(service.name)
-        current = str(status.get("current"))
-        expected = {
-            "version": version,
-            "health": "pass",
-            "last_good": current,
-            "in_flight": None,
-            "running": [f"{service.name}@{current}.service"],
-        }
-        found = [
-            f"{key} is {status.get(key)!r}, not {want!r}" for key, want in expected.items() if status.get(key) != want
-        ]
+        found = self._unsettled()
         leftovers = host.run(
             f"find /opt/{service.name} /var/lib/slipway/{service.name} /etc/systemd/system -name '*.tmp-*'"
+            f"; systemctl show --property=NeedDaemonReload,Id '{service.name}*' | grep -B1 NeedDaemonReload=yes"
             f"; systemctl --failed --plain --no-legend '{service.name}*'"
             f"; systemctl list-units --plain --no-legend '{service.name}-rehearsal*'"
         )
@@ -330,7 +363,8 @@ def tell(events: list[dict[str, Any]], code: int) -> str:
                 ("rolls back" if event.get("kind") == "rollback" else "releases") if own else "commits the new one"
             )
         elif event.get("event") in words:
-            said.append(words[event["event"]])
+            first = event["event"] == "rolled_back" and not event.get("serving")
+            said.append("removes the unproven one" if first else words[event["event"]])
         elif event.get("event") == "left_as_is":
             said.append("leaves it as it is")
     return ("" if code == 0 else "FAILS: ") + (", then ".join(said) or "changes nothing")

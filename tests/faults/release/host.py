@@ -5,28 +5,22 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import vm
+
 TOOLS = "/usr/local/lib/slipway-faults"
 RUN = "/run/slipway-faults"
 PYTHON = f"{TOOLS}/python"
-PYTHON_ANOTHER_TIME = f"{TOOLS}/python-another-time"
 INJECT = Path(__file__).parent / "inject" / "sitecustomize.py"
 # What a release is written to, so that a full or read-only disk is that of the service alone.
 SMALL = {"/opt": "192m", "/var/lib/slipway": "4m"}
 
 WRAPPER = f"""#!/bin/sh
-PYTHONPATH={TOOLS} exec /usr/bin/python3 "$@"
-"""
-ANOTHER_TIME = f"""#!/bin/sh
-export LD_PRELOAD=$(ls /usr/lib/*/faketime/libfaketime.so.1)
-export FAKETIME_TIMESTAMP_FILE={RUN}/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
 PYTHONPATH={TOOLS} exec /usr/bin/python3 "$@"
 """
 CLEAN = f"""
@@ -82,10 +76,9 @@ class Host:
         return f"http://{self.address}:{self.port(inside)}"
 
     def set_up(self) -> None:
-        self.run("apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y faketime socat 2>&1")
+        self.run("apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y socat 2>&1")
         for path, size in SMALL.items():
             self.run(f"mkdir -p {path}; mountpoint -q {path} || mount -t tmpfs -o size={size},mode=0755 slipway {path}")
-        self.write(PYTHON_ANOTHER_TIME, ANOTHER_TIME, "0755")
         self.put_tools()
 
     def put_tools(self) -> None:
@@ -149,9 +142,23 @@ class Host:
         return found
 
 
-def wait(what: str, condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() >= deadline:
-            raise HostError(f"{what}: not within {seconds:g} s")
-        time.sleep(0.2)
+class MachineHost(Host):
+    """A virtual machine of the lab: its disk is a file system that a power cut can leave half-written."""
+
+    def __init__(self, machine: vm.Machine) -> None:
+        super().__init__(machine.name, machine.inventory)
+        self._machine = machine
+
+    def port(self, inside: int) -> int:
+        return self._machine.port(inside)
+
+    def set_up(self) -> None:
+        self.put_tools()
+
+    def clean(self) -> None:
+        self.run(f"rm -rf {RUN}; mkdir -p {RUN}")
+
+    def cut_power(self) -> None:
+        """Off at once, and on again; return when nothing is starting any more."""
+        self._machine.cut()
+        self._machine.boot()

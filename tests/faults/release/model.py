@@ -44,13 +44,18 @@ class Moment:
 class Row:
     """One fault and its promise.
 
-    do: shell, on the host, at that moment; $ENGINE is the engine's process.  before, after: shell on the host before
-    the run, and what an operator does about the cause before the next one.  says: what the run has to say where it
-    has to fail; None where it may end either way, "" where it has to succeed.  lost: the failures that may happen,
-    because no release could have served: kinds of the load client's, or "any".  exposed: whether a user may have
-    reached the new release.  first: the service has never been released.  earlier: a run that is killed then comes
-    before.  then: what happens once the run has ended.  second: the variables of a second run meanwhile.  prepare,
-    prepared: how the release is made that a rollback leaves.  mended: more variables of the next ordinary run.
+    do: shell, on the host, at that moment; $ENGINE is the engine's process.
+    before, after: shell on the host before the run, and what an operator does about the cause before the next one.
+    says: what the run has to say where it has to fail; None where it may end either way, "" where it has to succeed.
+    lost: kinds of failure (of the load client, or "any") that may happen, because no release could have served.
+    exposed: whether a user may have reached the new release.
+    first: the service has never been released.
+    settled: the host has finished or undone it by itself, with no further run.
+    earlier: a run that is killed then comes before.
+    then: what happens once the run has ended.
+    second: the variables of a second run meanwhile, and what it has to say.
+    prepare, prepared: how the release is made that a rollback leaves.
+    mended: more variables of the next ordinary run.
     """
 
     fault: str
@@ -63,13 +68,13 @@ class Row:
     after: str = ""
     variables: dict[str, Any] = field(default_factory=dict)
     playbook: str = ""
-    clock: bool = False
     meanwhile: Callable[[Any], None] | None = None
     says: str | None = None
     serves: frozenset[str] = GOES_ON
     lost: frozenset[str] = frozenset()
     exposed: bool = True
     first: bool = False
+    settled: bool = False
     earlier: Moment | None = None
     then: Callable[[Any], None] | None = None
     second: dict[str, Any] | None = None

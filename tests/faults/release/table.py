@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from model import Result
 
 HEADINGS = ("fault", "when", "sent / lost", "serves then", "the next ordinary run")
 
 
 def lost(result: Result) -> str:
+    if not result.sent:
+        return "-"
     count = sum(result.failures.values())
     return f"{result.sent} / {count}" + (f" ({', '.join(sorted(result.failures))})" if count else "")
 
@@ -24,6 +29,16 @@ def groups(results: list[Result]) -> dict[str, list[Result]]:
     return found
 
 
+def summary(results: list[Result], seconds: float) -> str:
+    sent = sum(result.sent for result in results)
+    failed = sum(sum(result.failures.values()) for result in results if not result.row.lost)
+    broken = sum(bool(result.broken) for result in results)
+    load = (
+        f"; {sent:,} requests sent during the faults, {failed} lost where a release could have served" if sent else ""
+    )
+    return f"{len(results)} rows in {seconds / 60:.0f} minutes, {broken} of them broken{load}"
+
+
 def text(results: list[Result], seconds: float) -> str:
     rows = [HEADINGS, *(cells(result) for result in results)]
     widths = [max(len(row[n]) for row in rows) for n in range(len(HEADINGS))]
@@ -33,21 +48,19 @@ def text(results: list[Result], seconds: float) -> str:
         for result in members:
             lines.append("  ".join(c.ljust(w) for c, w in zip(cells(result), widths)).rstrip())
             lines += [f"    BROKEN: {broken}  ({result.log})" for broken in result.broken]
-    sent = sum(result.sent for result in results)
-    failed = sum(sum(result.failures.values()) for result in results if not result.row.lost)
-    broken = sum(bool(result.broken) for result in results)
-    lines += [
-        "",
-        f"{len(results)} rows in {seconds:.0f} s, {broken} of them broken; {sent:,} requests sent during the faults,"
-        f" {failed} lost where a release could have served",
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", summary(results, seconds)])
 
 
-def markdown(results: list[Result]) -> str:
-    lines = []
+def markdown(results: list[Result], seconds: float) -> str:
+    lines = [f"{summary(results, seconds)}.", ""]
     for name, members in groups(results).items():
         lines += [f"### {name}", "", "| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
         lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in cells(result)) + " |" for result in members]
         lines.append("")
     return "\n".join(lines)
+
+
+def put(page: Path, part: str, content: str) -> None:
+    """Replace what stands between the two comments of that part."""
+    found = re.compile(rf"(<!-- {part}:[^\n]*-->\n).*?(<!-- /{part} -->)", re.DOTALL)
+    page.write_text(found.sub(lambda match: f"{match.group(1)}{content}{match.group(2)}", page.read_text()))

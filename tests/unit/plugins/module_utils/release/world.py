@@ -26,6 +26,7 @@ from ansible_collections.slipway.go.plugins.module_utils._files import sha256_fi
 from ansible_collections.slipway.go.plugins.module_utils._release import (
     engine,
     gate,
+    handover,
     preflight,
     revert,
     stage,
@@ -244,7 +245,7 @@ class Behaviour:
 
 @dataclass
 class Instance:
-    """One instance of shop@.service."""
+    """One instance of shop@.service; that of the strategy reload runs what was current, or has been handed over to."""
 
     unit: str
     behaviour: Behaviour
@@ -256,10 +257,18 @@ class Instance:
     checks: int = 0
     failed: bool = False
     inherited: bool = False  # started by a unit with Sockets=; otherwise it opens the port itself
+    runs: str = ""
+    next: tuple[int, str] | None = None  # the process that a handover has started, and its release
+    next_polls: int = 0
+    leaving: dict[int, tuple[str, int]] = field(default_factory=dict)  # processes that drain: release, moments left
+
+    @property
+    def fixed(self) -> bool:
+        return self.unit == f"{NAME}@current.service"
 
     @property
     def release_id(self) -> str:
-        return self.unit.partition("@")[2][: -len(".service")]
+        return self.runs or self.unit.partition("@")[2][: -len(".service")]
 
     @property
     def rehearses(self) -> bool:
@@ -291,6 +300,10 @@ class FakeProbe(Probe):
 def read(path: str) -> str:
     with open(path, encoding="utf-8") as stream:
         return stream.read()
+
+
+def version_of(release_id: str) -> str:
+    return release_id.rsplit("-", 1)[0]
 
 
 class FakeSystemd(_systemd.Systemd):
@@ -347,6 +360,9 @@ class FakeSystemd(_systemd.Systemd):
                 self.loaded[os.path.basename(path)] = read(path)
 
     def instance(self, release_id: str) -> Instance:
+        fixed = self.instances.get(f"{NAME}@current.service")
+        if fixed is not None and fixed.state != "inactive" and fixed.runs == release_id:
+            return fixed
         return self._get(f"{NAME}@{release_id}.service")
 
     def die(self, release_id: str) -> None:
@@ -359,6 +375,7 @@ class FakeSystemd(_systemd.Systemd):
         """PID 1 ends and begins."""
         for found in self.instances.values():
             found.state, found.pid, found.inode, found.restarts = "inactive", 0, None, 0
+            found.next, found.leaving = None, {}
         self.socket, self.umbrella, self.rehearsal_socket = None, False, False
         self.reload()
         for start in (self._start_socket, self._start_umbrella):
@@ -402,6 +419,8 @@ class FakeSystemd(_systemd.Systemd):
             assert (star, suffix) == ("*", ".service"), rest
             found = [i for i in self.instances.values() if i.unit.startswith(prefix)]
             return "".join(f"{i.unit} loaded {i.state} x A release of it\n" for i in found)
+        if "--property=NeedDaemonReload,Id" in rest:
+            return "\n".join(self._stale(unit.replace("@*.", "@.")) for unit in rest[1:])
         (unit,) = [a for a in rest if not a.startswith("--property=")]
         if unit == f"{NAME}.socket":
             return self._do_socket(verb)
@@ -418,6 +437,11 @@ class FakeSystemd(_systemd.Systemd):
             self._start_umbrella()
             return ""
         return self._do_instance(verb, self._get(unit), "--no-block" in arguments)
+
+    def _stale(self, unit: str) -> str:
+        path = os.path.join(self.host.layout.unit_root, unit)
+        stale = unit in self.loaded and (not os.path.exists(path) or read(path) != self.loaded[unit])
+        return f"Id={unit}\nNeedDaemonReload={'yes' if stale else 'no'}\n"
 
     def _do_enable(self, verb: str, rest: list[str]) -> str:
         names = {a for a in rest if a != "--now"}
@@ -441,7 +465,9 @@ class FakeSystemd(_systemd.Systemd):
                 self._wait(found)
         elif verb in ("stop", "kill"):
             found.state = "inactive" if found.state != "failed" else "failed"
-            found.pid, found.inode = 0, None
+            found.pid, found.inode, found.next, found.leaving = 0, None, None, {}
+        elif verb == "reload":
+            self._reload(found)
         elif verb == "restart":
             found.state = "inactive"
             self._start(found)
@@ -452,6 +478,55 @@ class FakeSystemd(_systemd.Systemd):
             if found.state == "failed":
                 found.state = "inactive"
         return ""
+
+    def _reload(self, found: Instance) -> None:
+        """What the main process does when it is told to hand over; systemctl does not care how that ends."""
+        if found.state != "active":
+            raise SlipwayError("command_failed", f"systemctl reload {found.unit} failed (1): not active")
+        to = self._current()
+        if found.next is None and self._whole(to) and self.host.behave(version_of(to)).boots:
+            self.pids += 1
+            found.next, found.next_polls = (self.pids, to), 0
+
+    def _take_over(self, found: Instance) -> None:
+        """One moment in a handover."""
+        found.leaving = {pid: (i, left - 1) for pid, (i, left) in found.leaving.items() if left > 1}
+        if found.next is None:
+            return
+        found.next_polls += 1
+        pid, release_id = found.next
+        behaviour = self.host.behave(version_of(release_id))
+        if behaviour.ready and found.next_polls >= behaviour.ready_after:
+            found.leaving[found.pid] = (found.runs, 3)
+            found.pid, found.runs, found.behaviour, found.next = pid, release_id, behaviour, None
+            found.polls, found.checks = 0, 0
+
+    def processes(self, _layout: Layout, unit: str) -> dict[int, str]:
+        """handover.running: what /proc shows of one unit."""
+        found = self._get(unit)
+        there = {pid: release_id for pid, (release_id, _left) in found.leaving.items()}
+        if found.next:
+            there[found.next[0]] = found.next[1]
+        return {**there, found.pid: found.runs} if found.pid else there
+
+    def kill(self, pid: int, _number: int) -> None:
+        """handover.kill."""
+
+        def act() -> None:
+            for found in self.instances.values():
+                found.leaving.pop(pid, None)
+                if found.next and found.next[0] == pid:
+                    found.next = None
+
+        with contextlib.suppress(ProcessLookupError):
+            self.host.faults.effect("kill a process", act, ProcessLookupError)
+
+    def _current(self) -> str:
+        return os.path.basename(os.path.realpath(self.host.layout.release("current")))
+
+    def _whole(self, release_id: str) -> bool:
+        release = self.host.layout.release(release_id)
+        return all(os.path.exists(os.path.join(release, part)) for part in (f"bin/{NAME}", "environment"))
 
     def _do_socket(self, verb: str) -> str:
         if f"{NAME}.socket" not in self.loaded and self.socket is None and verb != "show":
@@ -490,6 +565,10 @@ class FakeSystemd(_systemd.Systemd):
     def _start_umbrella(self) -> None:
         if self.umbrella or not os.path.exists(self.host.layout.boot_file):
             return
+        if os.path.islink(self.host.layout.last_good):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.host.layout.current)
+            os.symlink(os.readlink(self.host.layout.last_good), self.host.layout.current)
         found = self._get(f"{NAME}@{self.host.boot_id()}.service")
         self._start(found)
         self._wait(found)
@@ -498,8 +577,10 @@ class FakeSystemd(_systemd.Systemd):
     def _start(self, found: Instance) -> None:
         if found.state in ("active", "activating"):
             return
-        release = self.host.layout.release(found.release_id)
-        whole = all(os.path.exists(os.path.join(release, part)) for part in (f"bin/{NAME}", "environment"))
+        if found.fixed:
+            found.runs = self._current()
+            found.behaviour = self.host.behaviour_of(found)
+        whole = self._whole(found.release_id)
         found.inherited, found.inode = self.inherits, None
         taken = not (found.inherited or found.rehearses) and (self.socket is not None or self._holders())
         if not whole or not found.behaviour.boots or taken:
@@ -523,6 +604,7 @@ class FakeSystemd(_systemd.Systemd):
 
     def _step(self, found: Instance) -> None:
         """One moment in the life of an instance."""
+        self._take_over(found)
         behaviour = found.behaviour
         found.polls += 1
         if found.state == "activating" and found.pid == 0:  # Restart= has its next try
@@ -591,6 +673,7 @@ class Host:
         self.confirm = 60.0
         self.timer: str | None = None  # the transaction it would take back
         self.rehearsal = ""
+        self.own = "any" if strategy == "reload" else ""  # the same environment for all releases
         for path in (self.layout.unit_root, os.path.join(self.layout.config, "config")):
             os.makedirs(path, exist_ok=True)
         self.write_unit("first")
@@ -635,7 +718,9 @@ class Host:
         for module in (_files, store, stage):
             monkeypatch.setattr(module, "os", played)
         monkeypatch.setattr(_files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
-        for module in (_systemd, store, gate, engine, stage, swap):
+        monkeypatch.setattr(handover, "running", self.systemd.processes)
+        monkeypatch.setattr(handover, "kill", self.systemd.kill)
+        for module in (_systemd, store, gate, engine, handover, stage, swap):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
         monkeypatch.setattr(revert, "TOOL", "/bin/true")
@@ -676,7 +761,7 @@ class Host:
         return self.behaviours.setdefault(version, Behaviour())
 
     def behaviour_of(self, found: Instance) -> Behaviour:
-        behaviour = self.behave(found.release_id.rsplit("-", 1)[0])
+        behaviour = self.behave(version_of(found.release_id))
         return Behaviour() if found.rehearses and behaviour.plays_along else behaviour
 
     def _attempt(self, check: Any, deadline: float | None = None) -> Any:
@@ -736,7 +821,7 @@ class Host:
             "strategy": self.strategy,
             "artefact": self.artefact(version),
             "group": grp.getgrgid(GROUP_ID).gr_name,
-            "environment": {"OWN": version},
+            "environment": {"OWN": self.own or version},
             "rehearsal": self.rehearsal,
         }
         return Spec(**{**values, **changes})
@@ -827,7 +912,7 @@ class Host:
         assert self.systemd.serving() == [running]
         assert self.layout.current_id() == running
         assert self.layout.last_good_id() == running
-        assert self.boot_id() == running
+        assert self.boot_id() == ("current" if self.layout.manifest(running)["strategy"] == "reload" else running)
         assert self.store.load() is None
         assert running in self.layout.staged()
         assert self.systemd.umbrella, "systemctl stop shop would stop nothing"
