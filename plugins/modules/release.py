@@ -115,12 +115,14 @@ options:
       - How the new release takes over.
       - V(socket) starts it beside the old one on the same listening socket, proves it healthy, then drains the old one.
         The service must accept on the descriptors systemd passes (C(LISTEN_FDS)).
+      - V(proxy) starts it beside the old one on another local port, proves it healthy there, and has HAProxy lead users
+        to it; the old one ends when its last request has. The role P(slipway.go.proxy#role) sets HAProxy up.
       - V(reload) has the running process start the new one on its own sockets (C(systemctl reload)) and waits until
         that one is the main process. Where environment or unit differ, which no handover can change, it is as with
         V(restart), and RV(restarted_because) says so.
       - V(restart) stops the old one first; the downtime is measured and returned.
     type: str
-    choices: [socket, reload, restart]
+    choices: [socket, proxy, reload, restart]
     default: socket
   group:
     description:
@@ -477,7 +479,7 @@ def main() -> None:
             "signature_namespace": {"type": "str", "default": "file"},
             "max_size": {"type": "int", "default": 1024},
             "fetch_timeout": {"type": "float", "default": 300},
-            "strategy": {"type": "str", "choices": ["socket", "reload", "restart"], "default": "socket"},
+            "strategy": {"type": "str", "choices": ["socket", "proxy", "reload", "restart"], "default": "socket"},
             "group": {"type": "str"},
             "environment": {"type": "dict", "default": {}},
             "sealed": {"type": "str", "no_log": True},

@@ -80,8 +80,11 @@ def fleet() -> Any:
 class Load:
     """The load client, running; report() ends it."""
 
-    def __init__(self, binary: Path, report: Path, hosts: list[Host], rate: int) -> None:
-        targets = [part for host in hosts for part in ("-url", f"{host.name}=http://{host.address}:{PORT}")]
+    def __init__(
+        self, binary: Path, report: Path, hosts: list[Host], rate: int, port: int = PORT, path: str = "", mix: str = ""
+    ) -> None:
+        targets = [part for host in hosts for part in ("-url", f"{host.name}=http://{host.address}:{port}{path}")]
+        targets += ["-mix", mix] if mix else []
         self._report = report
         self._process = subprocess.Popen(
             [str(binary), *targets, "-rate", str(rate), "-interval", "0", "-json", str(report)],

@@ -18,11 +18,12 @@ from .._errors import SlipwayError
 from .._systemd import Systemd
 from . import preflight, revert, smoke, stage
 from .gate import Gate
+from .known import check_return, strategy, strategy_of
 from .model import Settings, Spec, validate_release_id
 from .probe import Probe, parse_plan
 from .service import Service, as_released
 from .store import Layout, Store, Transaction
-from .strategies import COMMIT, PROBATION, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units, strategy, strategy_of
+from .strategies import COMMIT, PROBATION, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units
 from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
 
 UNCONFIRMED = SlipwayError("unconfirmed", "nobody confirmed it in time.")
@@ -113,6 +114,7 @@ class Engine:
                 return Outcome(False, wanted, None, "none")
             self._refuse_known_bad(wanted, spec.force)
             self._preflight(spec)
+            self._strategy(spec.strategy).check_ready(spec)
             phases: dict[str, float] = {}
             if not stage.is_staged(self._layout, wanted, content):
                 if spec.artefact.path is None:
@@ -149,6 +151,7 @@ class Engine:
                 return Outcome(False, self._layout.current_id(), None, "none")
             way = strategy_of(target, self._service)
             way.check_units(target)
+            check_return(way, strategy_of(str(self._layout.current_id()), self._service, way.name))
             return self._swap(target, way.name, "rollback", {}, probe)
 
     def way_back(self, bad: str) -> Optional[str]:
@@ -172,6 +175,7 @@ class Engine:
                 return None
             way = strategy_of(target, self._service)
             way.check_units(target)
+            check_return(way, strategy_of(bad, self._service, way.name))
             self._store.record("watch_rollback", release=bad, to=target, reason=reason)
             return self._swap(target, way.name, "rollback", {}, probe, reason)
 
@@ -344,13 +348,14 @@ class Engine:
         unit, begun = layout.rehearsal(wanted), time.time()
         try:
             self._end_rehearsal(unit)
-            way.open_rehearsal()
+            way.open_rehearsal(wanted)
             self._systemd.start(unit)
             started = self._systemd.wait_active(unit, self._settings.start_timeout)
-            subject = way.gate.rehearsing(wanted, way.rehearsal_address(spec))
+            address = way.rehearsal_address(wanted, spec.rehearsal)
+            subject = way.gate.rehearsing(wanted, address)
             way.gate.wait_healthy(subject, started)
             if spec.smoke:
-                self._smoke(wanted, spec, way.rehearsal_address(spec))
+                self._smoke(wanted, spec, address)
                 way.gate.wait_healthy(subject, started)
         except SlipwayError as error:
             reason, fix = cause(error)
@@ -399,7 +404,8 @@ class Engine:
         if self._settings.confirm and self._layout.current_id():
             revert.require_tool()
         own_ports = self._systemd.socket_ports(f"{self._layout.name}.socket")
-        found = preflight.problems(spec, self._layout, own_ports)
+        way = self._strategy(spec.strategy)
+        found = preflight.problems(spec, self._layout, way.own_listen or spec.listen, own_ports, way.check_front)
         if found:
             raise SlipwayError(
                 found[0].code,

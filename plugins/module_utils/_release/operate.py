@@ -19,10 +19,10 @@ from .._health import watch as watching
 from .._health.result import CheckResult
 from .._systemd import Systemd
 from .engine import Engine
+from .known import strategy_of
 from .model import Settings
 from .service import Service
 from .store import OUTCOMES, Layout, Store, load_settings
-from .strategies import strategy_of
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 STATUS_ANSWERS = 5

@@ -117,6 +117,7 @@ def collect_leftovers(layout: Layout) -> None:
         ),
         layout.unit_root: tuple(f"{os.path.basename(unit)}.tmp-" for unit in layout.own_units),
         **{layout.release(release_id): ("health.json.tmp-",) for release_id in layout.staged()},
+        layout.proxy_root: (f"{layout.name}.cfg.tmp-",),
     }
     for folder, names in prefixes.items():
         with contextlib.suppress(FileNotFoundError):

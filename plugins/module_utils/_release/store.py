@@ -23,6 +23,7 @@ from .model import Settings, is_release_id, validate_name
 STATE_ROOT = "/var/lib/slipway"
 CONFIG_ROOT = "/etc"
 UNIT_ROOT = "/etc/systemd/system"
+PROXY_ROOT = "/etc/haproxy/slipway.live"
 # The events that end a transaction.
 OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
 # Failures that are the release's own; others, such as a missing unit, say nothing about it.
@@ -37,6 +38,7 @@ RELEASE_FAULTS = frozenset(
         "probe_failed",
         "taken_back",
         "not_handed_over",
+        "canary_failed",
     )
 )
 
@@ -50,6 +52,7 @@ class Layout:
     state_root: str = STATE_ROOT
     config_root: str = CONFIG_ROOT
     unit_root: str = UNIT_ROOT
+    proxy_root: str = PROXY_ROOT
 
     @property
     def releases(self) -> str:
@@ -70,6 +73,16 @@ class Layout:
     @property
     def boot_file(self) -> str:
         return os.path.join(self.state, "boot.env")
+
+    @property
+    def slots(self) -> str:
+        """Which of the local ports each release has, strategy `proxy`; the units read it."""
+        return os.path.join(self.state, "slots")
+
+    @property
+    def proxy_record(self) -> str:
+        """Part of HAProxy's configuration: to which of the local ports it leads users when it starts."""
+        return os.path.join(self.proxy_root, f"{self.name}.cfg")
 
     @property
     def config(self) -> str:

@@ -19,9 +19,11 @@ from .._errors import SlipwayError
 from .._systemd import UnitState
 from . import probe as probing
 from . import revert, stage
+from .known import strategy, strategy_of
 from .service import Service, as_released
 from .store import Layout, Transaction
 from .strategies import (
+    CANARY,
     COMMIT,
     DRAIN,
     FLIP,
@@ -33,8 +35,6 @@ from .strategies import (
     STOP_MARGIN,
     cause,
     install_units,
-    strategy,
-    strategy_of,
 )
 
 NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
@@ -52,6 +52,9 @@ class Swap:
         before = strategy_of(source, service, transaction.strategy) if source else None
         self._plan = self._strategy.plan(before, source, to)
         self.in_turn_because = self._strategy.in_turn_because(before, source, to)
+        if transaction.kind == "rollback" or before is None:
+            # Going back is for when something is wrong: it does not wait for a share of the requests to tell.
+            self._plan = tuple(phase for phase in self._plan if phase != CANARY)
         self._started = NOT_STARTED
         self._down_since: Optional[float] = None
         self.phases: dict[str, float] = {}
@@ -59,6 +62,7 @@ class Swap:
         self._steps: dict[str, Callable[[], None]] = {
             INTENT: self._intent,
             OVERLAP: self._overlap,
+            CANARY: self._canary,
             START: self._start,
             FLIP: self._flip,
             DRAIN: self._drain,
@@ -107,6 +111,14 @@ class Swap:
         if self._down_since is not None:
             self.downtime = time.monotonic() - self._down_since
 
+    def _canary(self) -> None:
+        subject = self._strategy.subject(self._txn.to)
+        steps = self._strategy.canary(
+            self._txn.to,
+            lambda seconds: self._strategy.gate.soak(subject, self._started, seconds, lambda: self._judge(CANARY)),
+        )
+        self._service.store.record("canary", txn=self._txn.txn, release=self._txn.to, steps=steps)
+
     def _flip(self) -> None:
         self._strategy.flip(self._txn.to)
 
@@ -129,9 +141,13 @@ class Swap:
 
     def _judge(self, phase: str) -> None:
         """What is lost while nothing serves is no surprise, and is only told."""
-        down = START in self._plan and self._plan.index(DRAIN) < self._plan.index(START)
-        if not down and phase in (OVERLAP, START, FLIP, DRAIN):
+        if not self._goes_down and phase in (OVERLAP, CANARY, START, FLIP, DRAIN):
             self._raise(self._probe.objection(probing.DURING))
+
+    @property
+    def _goes_down(self) -> bool:
+        """Whether nothing serves between the end of the old release and the beginning of the new one."""
+        return OVERLAP not in self._plan and tuple(p for p in self._plan if p in (DRAIN, START)) == (DRAIN, START)
 
     def _raise(self, objection: Optional[SlipwayError]) -> None:
         """Where somebody has asked for the older release, the probe has no say."""
