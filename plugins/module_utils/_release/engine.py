@@ -144,8 +144,9 @@ class Engine:
         with self._store.locked(self._settings.lock_timeout), self._probed() as probe:
             left = self._store.load()
             self._recover(TAKEN_BACK)
-            if left and left.phase == PROBATION and self._serves(str(left.source)) and wanted in (None, left.source):
-                return Outcome(True, left.source, left.to, "rollback")
+            taken_back = self._taken_back(left)
+            if taken_back is not None and wanted in (None, taken_back.current):
+                return taken_back
             target = self._rollback_target(wanted)
             if target is None:
                 return Outcome(False, self._layout.current_id(), None, "none")
@@ -169,7 +170,11 @@ class Engine:
     def fall_back(self, bad: str, reason: str) -> Optional[Outcome]:
         """Go back from a release that does not stay up; None where there is no way, or somebody has acted already."""
         with self._store.locked(self._settings.lock_timeout), self._probed() as probe:
+            left = self._store.load()
             self._recover(SlipwayError("crashed", reason))
+            taken_back = self._taken_back(left)
+            if taken_back is not None and taken_back.previous == bad:
+                return taken_back
             target = self.way_back(bad)
             if self._layout.current_id() != bad or target is None:
                 return None
@@ -266,6 +271,12 @@ class Engine:
         if not self._settings.confirm:
             return self._confirm(left)
         return Outcome(True, left.to, left.source, "confirm", unconfirmed=left.txn)
+
+    def _taken_back(self, left: Optional[Transaction]) -> Optional[Outcome]:
+        """The rollback that a recovery has been, where the release it was about waited to be confirmed."""
+        if left is None or left.phase != PROBATION or not self._serves(str(left.source)):
+            return None
+        return Outcome(True, left.source, left.to, "rollback")
 
     def _rollback_target(self, wanted: Optional[str]) -> Optional[str]:
         """The release a rollback would go to; None when it has been done already."""

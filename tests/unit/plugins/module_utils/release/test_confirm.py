@@ -212,3 +212,11 @@ def test_the_timer_of_a_release_runs_the_tool_and_nothing_after_a_reboot(tmp_pat
     assert revert.deadline(name, txn) is not None
     revert.disarm(name, txn)
     assert revert.deadline(name, txn) is None
+
+
+def test_one_that_crashes_again_and_again_while_it_waits_is_taken_back_by_the_watch(host):
+    host.swap("v2")
+    done = host.engine().fall_back(host.id_of("v2"), "it crashed 3 times")
+    assert (done.changed, done.current, done.previous) == (True, host.id_of("v1"), host.id_of("v2"))
+    assert host.settled() == host.id_of("v1")
+    assert host.store.bad()[host.id_of("v2")]["reason"] == "it crashed 3 times"
