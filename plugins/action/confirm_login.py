@@ -21,11 +21,9 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
 from ansible_collections.slipway.go.plugins.module_utils import _deadman
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.plugin_utils._fresh import SSH_PLUGINS, separate
 
 PAUSE = 0.5
-# First on the command line, where ssh takes the first value: no connection that is open already can be reused.
-FRESH = "-o ControlMaster=no -o ControlPath=none"
-SSH_PLUGINS = ("ssh", "ansible.builtin.ssh", "ansible.legacy.ssh")
 _PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_pass")
 _USERS = ("ansible_user", "ansible_ssh_user", "remote_user")
 _PORTS = ("ansible_port", "ansible_ssh_port")
@@ -174,8 +172,8 @@ class ActionModule(ActionBase):
         connection.set_options(var_options=own)
         with contextlib.suppress(KeyError):
             connection.set_option("password", None)
-        connection.set_option("ssh_args", f"{FRESH} {self._connection.get_option('ssh_args') or ''}".strip())
-        connection.set_option("reconnection_retries", 0)
+        connection.set_option("ssh_args", self._connection.get_option("ssh_args") or "")
+        separate(connection)
         return connection
 
     @staticmethod

@@ -104,11 +104,11 @@ class Load:
 
 @pytest.fixture
 def load(binaries: Path, fleet: Fleet, tmp_path: Path) -> Any:
-    """Starts the load client against all hosts: load(rate) → Load."""
+    """Starts the load client against all hosts, or those given: load(rate) → Load."""
     started: list[Load] = []
 
-    def start(rate: int = 200) -> Load:
-        started.append(Load(binaries / "load", tmp_path / "load.json", fleet.hosts, rate))
+    def start(rate: int = 200, hosts: list[Host] | None = None) -> Load:
+        started.append(Load(binaries / "load", tmp_path / "load.json", hosts or fleet.hosts, rate))
         return started[-1]
 
     yield start

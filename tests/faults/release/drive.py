@@ -128,6 +128,7 @@ class Bench:
             "release_src": str(self.binaries / f"shop-{version}"),
             "release_health": health(service.port, self.patience),
             "release_soak_time": 1,
+            "release_confirm": 0,  # these rows are about the swap; tests/integration/test_confirm.py waits for a word
             "release_keep": 3,
             **service.variables,
             **more,
