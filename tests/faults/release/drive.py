@@ -141,7 +141,8 @@ class Bench:
         self.log = self.work
         self.host.set_up()
         for service in self.services.values():
-            self._site(service)
+            if self.host.status(service.name).get("health") != "pass":
+                self._site(service)
 
     def _site(self, service: Service) -> None:
         self.host.purge(service.name)

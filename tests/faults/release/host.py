@@ -119,7 +119,7 @@ class Host:
         return found
 
     def status(self, service: str) -> dict[str, Any]:
-        text = self.run(f"slipway status {service} --json || true")
+        text = self.run(f"test ! -x /usr/local/sbin/slipway || slipway status {service} --json || true")
         return json.loads(text)[0] if text else {}
 
     def purge(self, service: str) -> None:
