@@ -64,8 +64,8 @@ def work_off(bench: Bench, waiting: queue.SimpleQueue[tuple[int, Row]], done: li
             return
         result = bench.execute(row, number)
         done.append(result)
-        verdict = "; ".join(result.broken) or "kept"
-        print(f"{len(done):>3} {result.seconds:5.1f} s  {row.title}: {verdict}", file=sys.stderr, flush=True)
+        told = " | ".join((*table.cells(result)[2:], "; ".join(result.broken) or "kept"))
+        print(f"{len(done):>3} {result.seconds:5.1f} s  {row.title}: {told}", file=sys.stderr, flush=True)
 
 
 def run_machine(rows: list[tuple[int, Row]], keep: bool) -> list[Result]:
