@@ -63,6 +63,37 @@ options:
       - Seconds the new release must serve in good health before it counts as the last good one.
     type: float
     default: 5
+  proxy:
+    description:
+      - How the service is treated behind HAProxy, with the strategy V(proxy).
+    type: dict
+    default: {}
+    suboptions:
+      ports:
+        description:
+          - The two local ports that its releases use in turn.
+        type: list
+        elements: int
+        default: [18080, 18081]
+      weights:
+        description:
+          - The shares of the requests, in percent, that a new release gets one after the other before it gets all, for
+            example V([5, 25, 100]). After each, its health and the share of its failed requests decide.
+          - A rollback goes at once.
+        type: list
+        elements: int
+        default: []
+      step_time:
+        description:
+          - Seconds to stay at each of O(proxy.weights).
+        type: float
+        default: 30
+      max_errors:
+        description:
+          - How many percent of the new release's requests may fail beyond those of the old one. An answer 5xx, a
+            connection that is refused and one that breaks count as failed; fewer than 5 failures never decide.
+        type: float
+        default: 1
   lock_timeout:
     description:
       - Seconds to wait for another run that releases the same service on the same host.

@@ -22,6 +22,16 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "soak_time": {"type": "float", "default": 5},
         "lock_timeout": {"type": "float", "default": 30},
         "keep": {"type": "int", "default": 5},
+        "proxy": {
+            "type": "dict",
+            "default": {},
+            "options": {
+                "ports": {"type": "list", "elements": "int", "default": [18080, 18081]},
+                "weights": {"type": "list", "elements": "int", "default": []},
+                "step_time": {"type": "float", "default": 30},
+                "max_errors": {"type": "float", "default": 1},
+            },
+        },
     }
 
 

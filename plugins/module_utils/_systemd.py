@@ -37,6 +37,11 @@ class UnitState:
         return self.active == "active"
 
     @property
+    def running(self) -> bool:
+        """Up, also while it is being reloaded."""
+        return self.active in ("active", "reloading")
+
+    @property
     def settled_down(self) -> bool:
         """Not running, and no job is queued that would change it (a start is queued before it acts)."""
         return self.active in ("inactive", "failed") and self.job == 0
@@ -97,6 +102,11 @@ class Systemd:
         units = [name.replace("@.", "@*.") for name in files]
         shown = self.call("show", "--property=NeedDaemonReload,Id", *units, check=False) if units else ""
         return [found["Id"] for found in map(_values, shown.split("\n\n")) if found.get("NeedDaemonReload") == "yes"]
+
+    def properties(self, unit: str, *names: str) -> dict[str, str]:
+        """What systemd says of these, empty where it says nothing."""
+        shown = self.call("show", f"--property={','.join(names)}", unit)
+        return {**dict.fromkeys(names, ""), **_values(shown)}
 
     def start(self, unit: str) -> None:
         """Start without waiting: the caller watches, with its own deadline."""

@@ -6,6 +6,7 @@ Run them through `make test`, or alone: lab.py run -- pytest tests/integration
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def binaries() -> Path:
 @pytest.fixture(scope="session")
 def fleet() -> Any:
     """Two hosts, Debian 12 and 13, for as long as the tests run."""
-    name = "test"
+    name = os.environ.get("SLIPWAY_LAB", "test")  # another name for a second checkout on the same machine
     inventory = lab.up(name, 2, ["bookworm", "trixie"])
     hosts = json.loads(inventory.read_text())["all"]["hosts"]
     yield Fleet(inventory, [Host(n, h["ansible_host"], f"slipway-{name}-{n}") for n, h in hosts.items()])
@@ -79,8 +80,11 @@ def fleet() -> Any:
 class Load:
     """The load client, running; report() ends it."""
 
-    def __init__(self, binary: Path, report: Path, hosts: list[Host], rate: int) -> None:
-        targets = [part for host in hosts for part in ("-url", f"{host.name}=http://{host.address}:{PORT}")]
+    def __init__(
+        self, binary: Path, report: Path, hosts: list[Host], rate: int, port: int = PORT, path: str = "", mix: str = ""
+    ) -> None:
+        targets = [part for host in hosts for part in ("-url", f"{host.name}=http://{host.address}:{port}{path}")]
+        targets += ["-mix", mix] if mix else []
         self._report = report
         self._process = subprocess.Popen(
             [str(binary), *targets, "-rate", str(rate), "-interval", "0", "-json", str(report)],

@@ -79,17 +79,22 @@ class Gate:
 
     def rehearsing(self, release_id: str, address: str) -> Subject:
         """The release in its rehearsal, at an address of systemd.socket(5) that no user knows."""
+        return self.at(release_id, self._layout.rehearsal(release_id), address)
+
+    def at(self, release_id: str, unit: str, address: str) -> Subject:
+        """The release in that unit, asked at an address of its own."""
         where = {"address": f"127.0.0.1:{address}" if address.isdigit() else address}
-        return Subject(release_id, self._layout.rehearsal(release_id), self._check(release_id, where, False))
+        return Subject(release_id, unit, self._check(release_id, where, False))
 
     def _check(self, release_id: str, where: Mapping[str, str], shared: bool) -> Optional[Check]:
         if not self._health:
             return None
         url = str(self._health.get("url", ""))
-        spec = {"name": "release", "kind": "https" if url.startswith("https:") else "http", **self._health, **where}
-        if where:
-            spec.pop("unix_socket", None)
+        spec = {"name": "release", "kind": "https" if url.startswith("https:") else "http", **self._health}
         if spec["kind"] in BOUND_KINDS:
+            if where:
+                spec.pop("unix_socket", None)
+            spec.update(where)
             spec["identity"] = {"executable": self._layout.binary(release_id), "shared": shared}
         return parse_check(spec)
 
@@ -154,6 +159,11 @@ class Gate:
 def shares_socket(main_pid: int) -> bool:
     """Whether the process holds a listening socket that PID 1 holds too."""
     return bool(_sockets.socket_inodes(main_pid) & _sockets.socket_inodes(1) & _sockets.listening_inodes())
+
+
+def has_slot(main_pid: int) -> bool:
+    """Whether the process was told to listen behind HAProxy."""
+    return "SLIPWAY_ADDRESS" in _sockets.environment(main_pid)
 
 
 def verify_shared_socket(unit: str, main_pid: int) -> None:

@@ -11,15 +11,16 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from .._errors import SlipwayError
 
-STRATEGIES = ("socket", "restart")
+STRATEGIES = ("socket", "proxy", "reload", "restart")
 RESERVED_NAMES = frozenset(("systemd", "ssh", "sshd", "dbus", "slipway"))
 RESERVED_SUFFIXES = ("-guard", "-rehearsal", "-watch", "-alert")  # units of a service beside its releases
 MAX_NAME = 31
 MAX_VERSION = 100
+MAX_PORT = 65535
 DIGEST_LENGTH = 10
 MAX_ARTEFACT = 1 << 30
 
@@ -72,6 +73,27 @@ def validate_release_id(release_id: str) -> str:
     return release_id
 
 
+def validate_smoke(commands: Sequence[Sequence[str]], timeout: float, rehearsal: str) -> None:
+    """Raise unless these are lists of words that a rehearsal can be asked with."""
+    for command in commands:
+        if isinstance(command, str) or not command or not all(isinstance(word, str) and word for word in command[:1]):
+            raise SlipwayError(
+                "invalid_smoke",
+                f"release_smoke has {command!r}.",
+                "write each command as a list: [/usr/bin/check, --fast]",
+            )
+        if not all(isinstance(word, str) and "\0" not in word for word in command):
+            raise SlipwayError("invalid_smoke", f"an argument of {command[0]} is no text.", "put it in quotes")
+    if not 0 < timeout < math.inf:
+        raise SlipwayError("invalid_smoke", f"release_smoke_timeout is {timeout}.", "give seconds, more than 0")
+    if commands and not rehearsal:
+        raise SlipwayError(
+            "smoke_without_rehearsal",
+            "release_smoke is set, and releases of this service are not rehearsed.",
+            "set service_rehearsal, or leave release_smoke empty",
+        )
+
+
 def render_environment(variables: Mapping[str, object]) -> str:
     """Render an environment file as systemd.exec(5) reads it; every value is quoted, so no value can end a line."""
     lines = []
@@ -112,6 +134,48 @@ class Artefact:
 
 
 @dataclass(frozen=True)
+class Proxy:
+    """How a service is treated behind HAProxy.
+
+    ports are those of this host that its releases use in turn. weights are the shares of the requests, in percent,
+    that a new release gets one after the other before it gets all, each for step_time seconds; max_errors is how many
+    percent of its requests may fail there beyond those of the old release.
+    """
+
+    ports: tuple[int, ...] = (18080, 18081)
+    weights: tuple[int, ...] = ()
+    step_time: float = 30.0
+    max_errors: float = 1.0
+
+    def __post_init__(self) -> None:
+        ports, weights = self.ports, self.weights
+        if len(set(ports)) != len(ports) or len(ports) != 2 or not all(1 <= port <= MAX_PORT for port in ports):
+            raise SlipwayError(
+                "invalid_ports",
+                f"service_proxy_ports is {list(ports)}.",
+                "give two different ports of this host that nobody else uses, for example [18080, 18081]",
+            )
+        if list(weights) != sorted(set(weights)) or not all(1 <= weight <= 100 for weight in weights):
+            raise SlipwayError(
+                "invalid_weights",
+                f"release_weights is {list(weights)}.",
+                "give rising percentages from 1 to 100, for example [5, 25, 100]",
+            )
+        for option in ("step_time", "max_errors"):
+            if not 0 <= getattr(self, option) < math.inf:
+                raise SlipwayError(
+                    "invalid_duration", f"release_{option} is {getattr(self, option)}.", "give a number, 0 or more"
+                )
+
+
+def parse_proxy(values: Mapping[str, Any]) -> Proxy:
+    """From a module's option or settings.json, where what is not given has its default."""
+    given = {key: value for key, value in values.items() if value is not None}
+    typed: dict[str, Any] = {k: tuple(v) if k in ("ports", "weights") else v for k, v in given.items()}
+    return Proxy(**typed)
+
+
+@dataclass(frozen=True)
 class Settings:
     """How the engine treats one service. Durations are in seconds."""
 
@@ -123,9 +187,11 @@ class Settings:
     soak_time: float = 5.0
     lock_timeout: float = 30.0
     keep: int = 5
+    proxy: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         validate_name(self.name)
+        parse_proxy(self.proxy)
         if not self.root.startswith("/") or "/../" in f"{self.root}/" or not self.root.strip("/."):
             raise SlipwayError(
                 "invalid_root", f"service_root {self.root!r} is not the absolute path of a directory.", "use /opt/NAME"
@@ -145,7 +211,8 @@ class Spec:
     """One wish: this version of a service, swapped in this way.
 
     rehearsal is the address of systemd.socket(5) at which it is proven first; empty for a service that cannot be.
-    force releases also what has failed before.
+    force releases also what has failed before. smoke are commands to run against the rehearsal, each with smoke_timeout
+    seconds.
     """
 
     version: str
@@ -156,9 +223,12 @@ class Spec:
     listen: list[str] = field(default_factory=list)
     rehearsal: str = ""
     force: bool = False
+    smoke: Sequence[Sequence[str]] = ()
+    smoke_timeout: float = 30.0
 
     def __post_init__(self) -> None:
         validate_version(self.version)
+        validate_smoke(self.smoke, self.smoke_timeout, self.rehearsal)
         if self.strategy not in STRATEGIES:
             raise SlipwayError(
                 "invalid_strategy", f"service_swap {self.strategy!r} is unknown.", f"use one of {', '.join(STRATEGIES)}"

@@ -23,11 +23,21 @@ from .model import Settings, is_release_id, validate_name
 STATE_ROOT = "/var/lib/slipway"
 CONFIG_ROOT = "/etc"
 UNIT_ROOT = "/etc/systemd/system"
+PROXY_ROOT = "/etc/haproxy/slipway.live"
 # The events that end a transaction.
 OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
 # Failures that are the release's own; others, such as a missing unit, say nothing about it.
 RELEASE_FAULTS = frozenset(
-    ("not_started", "start_timeout", "unhealthy", "unhealthy_in_soak", "crashed", "socket_not_inherited")
+    (
+        "not_started",
+        "start_timeout",
+        "unhealthy",
+        "unhealthy_in_soak",
+        "crashed",
+        "socket_not_inherited",
+        "not_handed_over",
+        "canary_failed",
+    )
 )
 
 
@@ -40,6 +50,7 @@ class Layout:
     state_root: str = STATE_ROOT
     config_root: str = CONFIG_ROOT
     unit_root: str = UNIT_ROOT
+    proxy_root: str = PROXY_ROOT
 
     @property
     def releases(self) -> str:
@@ -60,6 +71,16 @@ class Layout:
     @property
     def boot_file(self) -> str:
         return os.path.join(self.state, "boot.env")
+
+    @property
+    def slots(self) -> str:
+        """Which of the local ports each release has, strategy `proxy`; the units read it."""
+        return os.path.join(self.state, "slots")
+
+    @property
+    def proxy_record(self) -> str:
+        """Part of HAProxy's configuration: to which of the local ports it leads users when it starts."""
+        return os.path.join(self.proxy_root, f"{self.name}.cfg")
 
     @property
     def config(self) -> str:
@@ -128,7 +149,7 @@ class Layout:
 
 @dataclass
 class Transaction:
-    """The one swap in flight. Times are seconds since the epoch."""
+    """The one swap in flight. Times are seconds since the epoch; reason is that of a rollback nobody has asked for."""
 
     txn: str
     phase: str
@@ -137,6 +158,7 @@ class Transaction:
     strategy: str
     started: float
     kind: str = "release"
+    reason: str = ""
 
 
 class Store:
@@ -186,8 +208,8 @@ class Store:
             "wait for that run to end, or raise release_lock_timeout",
         )
 
-    def begin(self, to: str, source: Optional[str], strategy: str, kind: str) -> Transaction:
-        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind)
+    def begin(self, to: str, source: Optional[str], strategy: str, kind: str, reason: str = "") -> Transaction:
+        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind, reason)
 
     def save(self, transaction: Transaction) -> None:
         _files.write_atomic(self._state, json.dumps(asdict(transaction)) + "\n", 0o644)

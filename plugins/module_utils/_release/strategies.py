@@ -11,13 +11,13 @@ undone when something fails. A strategy holds no state between calls: another pr
 from __future__ import annotations
 
 import os
-from typing import Optional
+from typing import Any, Callable, Optional
 
 from .. import _files
 from .._errors import SlipwayError
 from .._systemd import Systemd, UnitState
 from . import stage
-from .gate import Gate, Subject, shares_socket, verify_shared_socket
+from .gate import Gate, Subject, has_slot, shares_socket, verify_shared_socket
 from .model import Spec
 from .service import Service
 from .store import Layout
@@ -26,6 +26,7 @@ STAGE = "STAGE"
 REHEARSE = "REHEARSE"
 INTENT = "INTENT"
 OVERLAP = "OVERLAP"
+CANARY = "CANARY"
 START = "START"
 FLIP = "FLIP"
 DRAIN = "DRAIN"
@@ -34,8 +35,11 @@ COMMIT = "COMMIT"
 PRUNE = "PRUNE"
 
 STOP_MARGIN = 15.0
+CURRENT = "current"  # the one instance of a service that hands over; below releases/, a link to what is current
 # Starts the new before it stops the old.
 OVERLAPPING = (INTENT, OVERLAP, FLIP, DRAIN, SOAK, COMMIT)
+# The running release starts the new one itself, from what is current, and ends when that one serves.
+HANDING_OVER = (INTENT, FLIP, START, DRAIN, SOAK, COMMIT)
 # Stops the old before it starts the new: what a strategy does that cannot overlap, and a change of strategy.
 IN_TURN = (INTENT, DRAIN, FLIP, START, SOAK, COMMIT)
 
@@ -64,9 +68,15 @@ class Strategy:
     def overlaps(self) -> bool:
         return OVERLAP in self.phases
 
-    def plan(self, before: Optional[Strategy]) -> tuple[str, ...]:
-        """The phases of a swap from a release of `before`, None for no release, to one of this strategy."""
-        return self.phases if before is None or before.name == self.name else IN_TURN
+    def in_turn_because(self, before: Optional[Strategy], source: Optional[str], to: str) -> Optional[str]:
+        """Why `source`, a release of `before`, has to end before `to` begins although neither strategy asks for it."""
+        if before is None or before.name == self.name:
+            return None
+        return f"{source} was released with the strategy {before.name} and {to} is with {self.name}"
+
+    def plan(self, before: Optional[Strategy], source: Optional[str], to: str) -> tuple[str, ...]:
+        """The phases of a swap from `source`, a release of `before`, to one of this strategy; None for no release."""
+        return IN_TURN if self.in_turn_because(before, source, to) else self.phases
 
     def instance(self, release_id: str) -> str:
         """The instance of the service's template unit that this release runs in."""
@@ -85,11 +95,22 @@ class Strategy:
     def check_units(self, release_id: str) -> None:
         """Raise unless the units that this release needs came with it or are in place."""
 
-    def rehearsal_address(self, spec: Spec) -> str:
-        """Where the release answers in its rehearsal, in the notation of systemd.socket(5)."""
-        return spec.rehearsal
+    @property
+    def own_listen(self) -> list[str]:
+        """What the releases listen on, in the notation of systemd.socket(5), where that is not the users' address."""
+        return []
 
-    def open_rehearsal(self) -> None:
+    def check_front(self, spec: Spec) -> None:
+        """Raise when another program has what users ask, in front of the release."""
+
+    def check_ready(self, spec: Spec) -> None:
+        """Raise unless the host has been prepared for this strategy."""
+
+    def rehearsal_address(self, _release_id: str, given: str) -> str:
+        """Where the release answers in its rehearsal, in the notation of systemd.socket(5)."""
+        return given
+
+    def open_rehearsal(self, release_id: str) -> None:
         """Have what a rehearsal needs beside its unit."""
 
     def prepare(self, before: Optional[str], release_id: str) -> None:
@@ -105,6 +126,13 @@ class Strategy:
 
     def verify(self, release_id: str, started: UnitState) -> None:
         """Raise when the release runs in a way in which it cannot serve."""
+
+    def canary(self, _release_id: str, _watch: Callable[[float], None]) -> list[dict[str, Any]]:
+        """Give it a share of the requests first, and raise when it does not do well; return what it did.
+
+        _watch raises unless the release stays healthy for that many seconds.
+        """
+        return []
 
     def flip(self, release_id: str) -> None:
         """Make it the current release, and the one that users reach where that is the strategy's to say."""
@@ -146,9 +174,13 @@ class Strategy:
     def _before_return(self, release_id: str) -> None:
         unit = self.unit(release_id)
         state = self.systemd.show(unit)
-        if state.up and shares_socket(state.main_pid):
-            self.end(unit)  # a reboot has started it in the units of a release that takes the socket
+        if state.up and not self._in_own_units(state.main_pid):
+            self.systemd.end(unit, self.settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
         self.systemd.call("stop", f"{self.layout.name}.socket", check=False)
+
+    def _in_own_units(self, main_pid: int) -> bool:
+        """Whether it runs as it should: a reboot may have started it in the units of another strategy."""
+        return not shares_socket(main_pid) and not has_slot(main_pid)
 
     def _reopen(self, candidate: str, release_id: str) -> None:
         """Have the users' address open for the release that comes back."""
@@ -192,7 +224,7 @@ class SocketStrategy(Strategy):
                 "set service_swap back to socket and release that version",
             )
 
-    def open_rehearsal(self) -> None:
+    def open_rehearsal(self, _release_id: str) -> None:
         self.systemd.start_and_wait(self.layout.rehearsal_socket)
 
     def prepare(self, before: Optional[str], release_id: str) -> None:
@@ -231,19 +263,6 @@ class SocketStrategy(Strategy):
     def _cut_off(self, state: UnitState) -> bool:
         """Whether users reach a socket that this process has not got, because it was opened anew for a candidate."""
         return self.systemd.show(self._socket).up and not shares_socket(state.main_pid)
-
-
-_KNOWN: dict[str, type[Strategy]] = {"socket": SocketStrategy, "restart": Strategy}
-
-
-def strategy(name: str, service: Service) -> Strategy:
-    """The strategy of that name; one that only a newer engine knows is treated as restart."""
-    return _KNOWN.get(name, Strategy)(service)
-
-
-def strategy_of(release_id: str, service: Service, otherwise: str = "restart") -> Strategy:
-    """How this release was swapped in, as it says itself; `otherwise` where it does not."""
-    return strategy(str(service.layout.manifest(release_id).get("strategy", otherwise)), service)
 
 
 def install_units(layout: Layout, systemd: Systemd, units: dict[str, str]) -> None:

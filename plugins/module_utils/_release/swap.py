@@ -18,9 +18,11 @@ from .. import _files
 from .._errors import SlipwayError
 from .._systemd import UnitState
 from . import stage
+from .known import strategy, strategy_of
 from .service import Service, as_released
 from .store import Layout, Transaction
 from .strategies import (
+    CANARY,
     COMMIT,
     DRAIN,
     FLIP,
@@ -31,8 +33,6 @@ from .strategies import (
     STOP_MARGIN,
     cause,
     install_units,
-    strategy,
-    strategy_of,
 )
 
 NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
@@ -45,8 +45,13 @@ class Swap:
         self._service = service
         self._txn = transaction
         self._strategy = strategy(transaction.strategy, service)
-        before = transaction.source and strategy_of(transaction.source, service, transaction.strategy)
-        self._plan = self._strategy.plan(before or None)
+        source, to = transaction.source, transaction.to
+        before = strategy_of(source, service, transaction.strategy) if source else None
+        self._plan = self._strategy.plan(before, source, to)
+        self.in_turn_because = self._strategy.in_turn_because(before, source, to)
+        if transaction.kind == "rollback" or before is None:
+            # Going back is for when something is wrong: it does not wait for a share of the requests to tell.
+            self._plan = tuple(phase for phase in self._plan if phase != CANARY)
         self._started = NOT_STARTED
         self._down_since: Optional[float] = None
         self.phases: dict[str, float] = {}
@@ -54,6 +59,7 @@ class Swap:
         self._steps: dict[str, Callable[[], None]] = {
             INTENT: self._intent,
             OVERLAP: self._overlap,
+            CANARY: self._canary,
             START: self._start,
             FLIP: self._flip,
             DRAIN: self._drain,
@@ -91,6 +97,13 @@ class Swap:
         self._overlap()
         if self._down_since is not None:
             self.downtime = time.monotonic() - self._down_since
+
+    def _canary(self) -> None:
+        subject = self._strategy.subject(self._txn.to)
+        steps = self._strategy.canary(
+            self._txn.to, lambda seconds: self._strategy.gate.soak(subject, self._started, seconds)
+        )
+        self._service.store.record("canary", txn=self._txn.txn, release=self._txn.to, steps=steps)
 
     def _flip(self) -> None:
         self._strategy.flip(self._txn.to)
@@ -189,6 +202,7 @@ def commit(service: Service, transaction: Transaction, **measured: Any) -> None:
         previous=transaction.source,
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
+        **({"reason": transaction.reason} if transaction.reason else {}),
         **measured,
     )
     service.store.clear()
@@ -227,7 +241,7 @@ def _return_to(service: Service, transaction: Transaction, source: str) -> Optio
     after = strategy(transaction.strategy, service)
     before = strategy_of(source, service, transaction.strategy)
     unit, candidate = before.unit(source), after.unit(transaction.to)
-    overlapping = OVERLAP in after.plan(before)
+    overlapping = OVERLAP in after.plan(before, source, transaction.to)
     if candidate != unit and (not overlapping or transaction.phase in (INTENT, OVERLAP)):
         with contextlib.suppress(SlipwayError):  # a candidate that does not end must not keep `source` from coming
             after.end(candidate)
@@ -266,6 +280,8 @@ def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Ex
         with contextlib.suppress(SlipwayError, OSError):  # what ails it may pass, and systemd goes on trying
             service.systemd.end(after.unit(left.to), service.settings.drain_timeout, STOP_MARGIN)
             install_units(service.layout, service.systemd, stage.unit_copies(service.layout, source))
+            with contextlib.suppress(SlipwayError, OSError):
+                before.flip(source)
             service.systemd.start(before.unit(source))
         _point_back(service.layout, source, before.instance(source))
         service.store.record(

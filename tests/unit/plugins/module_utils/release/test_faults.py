@@ -22,9 +22,10 @@ from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.worl
     Faults,
     Host,
     Killed,
+    version_of,
 )
 
-STRATEGIES = ("socket", "restart")
+STRATEGIES = ("socket", "proxy", "reload", "restart")
 STARTS_V1, STARTS_V2 = "systemctl start --no-block shop@v1", "systemctl start --no-block shop@v2"
 
 
@@ -147,16 +148,66 @@ def switch_stories(before: str, after: str) -> dict[str, Story]:
     }
 
 
-SWITCH_STORIES = {**switch_stories("restart", "socket"), **switch_stories("socket", "restart")}
+SWITCH_STORIES = {
+    **switch_stories("restart", "socket"),
+    **switch_stories("socket", "restart"),
+    **switch_stories("reload", "socket"),
+    **switch_stories("socket", "reload"),
+}
+
+
+def refused_over_a_switch(before: str, after: str) -> dict[str, Story]:
+    """Between these, only a release leads: a rollback is refused."""
+    stories = switch_stories(before, after)
+    del stories[f"back from {after} to {before}"]
+    return stories
+
+
+SWITCH_STORIES.update({**refused_over_a_switch("restart", "proxy"), **refused_over_a_switch("proxy", "restart")})
+
+
+def canary(**behaviour: object) -> Callable[[Host], None]:
+    def before(host: Host) -> None:
+        host.proxy = {"weights": [10, 50], "step_time": 0.3}
+        bad(**behaviour)(host)
+
+    return before
+
+
+PROXY_STORIES = {
+    "canary": Story(canary(), release("v2"), "v2", old="v1", must_see="haproxy set slipway-shop/b 10 %"),
+    "canary, sick": Story(
+        canary(sick_after=3), release("v2"), "v1", old="v1", must_see="haproxy set slipway-shop/b 10 %"
+    ),
+}
 SOCKET_STORIES = {
     "new socket": Story(changed_socket(Behaviour()), release("v2"), "v2", must_see="systemctl restart shop.socket"),
     "new socket, bad release": Story(
         changed_socket(Behaviour(healthy=False)), release("v2"), "v1", must_see="systemctl restart shop.socket"
     ),
 }
+
+
+def another_environment(behaviour: Behaviour) -> Callable[[Host], None]:
+    def before(host: Host) -> None:
+        host.release("v1")
+        host.behaviours["v2"] = behaviour
+        host.own = "other"
+        host.stage("v2")
+
+    return before
+
+
+RELOAD_STORIES = {
+    "new environment": Story(another_environment(Behaviour()), release("v2"), "v2"),
+    "new environment, bad release": Story(another_environment(Behaviour(healthy=False)), release("v2"), "v1"),
+    "never ready": Story(bad(ready=False), release("v2"), "v1", old="v1"),
+}
 CASES = [
     *itertools.product(STRATEGIES, STORIES),
     *itertools.product(("socket",), SOCKET_STORIES),
+    *itertools.product(("reload",), RELOAD_STORIES),
+    *itertools.product(("proxy",), PROXY_STORIES),
     *itertools.product(("switch",), SWITCH_STORIES),
 ]
 
@@ -167,7 +218,7 @@ class Play:
     def __init__(self, folder: str, monkeypatch: pytest.MonkeyPatch, strategy: str, story: Story) -> None:
         self.folder, self.monkeypatch, self.story = folder, monkeypatch, story
         self.switches = strategy == "switch"
-        self.overlaps = strategy == "socket" and story.old is not None
+        self.overlaps = strategy in ("socket", "proxy") and story.old is not None
         self.start = Host(f"{folder}/start", "socket" if strategy == "switch" else strategy).install(monkeypatch)
         self.start.soak_time = 0.3
         story.before(self.start)
@@ -177,7 +228,13 @@ class Play:
         rehearsal = self.copy(self.start)
         self.run(rehearsal, Faults())
         self.effects = rehearsal.faults.seen
-        assert any(story.must_see in effect for effect in self.effects), self.effects
+        assert any(any(what in effect for what in self.must_see()) for effect in self.effects), self.effects
+
+    def must_see(self) -> tuple[str, ...]:
+        """One of these; under the strategy reload all releases run in the same instance."""
+        if self.story.must_see in (STARTS_V1, STARTS_V2):
+            return self.story.must_see, "load --no-block shop@current", "start --no-block shop@current"
+        return (self.story.must_see,)
 
     def copy(self, host: Host) -> Host:
         self.number += 1
@@ -186,6 +243,7 @@ class Play:
     def run(self, host: Host, faults: Faults, force: bool = False) -> str:
         """How it ended, in a word."""
         host.faults = faults
+        faults.bounce = host.haproxy.restart
         try:
             self.story.tried(host, force)
         except SlipwayError as error:
@@ -221,11 +279,8 @@ def differs(how: str, effect: str) -> bool:
         and (not aside or effect.startswith(("write", "symlink")))
         and not effect.startswith(("fsync", "open")),
         "torn": effect.startswith("write") and not aside,
+        "bounce": effect.startswith(("haproxy", "systemctl", "rename")),
     }[how]
-
-
-def version_of(release_id: str) -> str:
-    return release_id.rsplit("-", 1)[0]
 
 
 class Problems(list):
@@ -274,7 +329,8 @@ def reboot_and_again(play: Play, host: Host) -> None:
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case).replace(" ", "_"))
 def play(request, memory, monkeypatch):
     strategy, name = request.param
-    return Play(memory, monkeypatch, strategy, {**STORIES, **SOCKET_STORIES, **SWITCH_STORIES}[name])
+    stories = {**STORIES, **SOCKET_STORIES, **RELOAD_STORIES, **PROXY_STORIES, **SWITCH_STORIES}
+    return Play(memory, monkeypatch, strategy, stories[name])
 
 
 def test_a_failure_leaves_somebody_to_serve_and_the_next_run_a_settled_host(play):
@@ -286,7 +342,8 @@ def test_a_failure_leaves_somebody_to_serve_and_the_next_run_a_settled_host(play
             reached = [version_of(i) for i in host.systemd.serving()]
             # A bad release that had to have the port for itself, and then a host that does not start the old one again
             # or cannot have its units back: nobody could serve.
-            hopeless = ended == "rollback_failed" and (f"shop@{play.story.old}-" in where or play.switches)
+            starts = f"shop@{play.story.old}-" in where or "shop@current" in where
+            hopeless = ended == "rollback_failed" and (starts or play.switches)
             if not reached and not hopeless:
                 problems.append(f"{where}: nobody serves, the run ended with {ended}")
             if ended == "rolled_back" and reached != [play.story.old]:
@@ -304,4 +361,23 @@ def test_a_killed_run_is_finished_or_undone_by_the_next_one(play):
             twin = play.copy(host)
             problems.check(f"{where}, {then.__name__}", lambda twin=twin, then=then: then(play, twin))
         problems.check(where, lambda host=host: again(play, host))
+    assert not problems, problems.summary()
+
+
+@pytest.fixture(params=[name for name in (*STORIES, *PROXY_STORIES) if name != "unchanged"])
+def proxied(request, memory, monkeypatch):
+    return Play(memory, monkeypatch, "proxy", {**STORIES, **PROXY_STORIES}[request.param])
+
+
+def test_haproxy_killed_at_any_moment_comes_back_with_the_right_server(proxied):
+    """It is back at once, as systemd has it; the run goes on, and nobody is led to a release that is not proven."""
+    problems = Problems()
+    rehearsal = proxied.copy(proxied.start)
+    ended_well = proxied.run(rehearsal, Faults())
+    for where, host, ended in proxied.after("bounce"):
+        if ended != ended_well:
+            problems.append(f"{where}: it ended with {ended}, undisturbed with {ended_well}")
+        if proxied.overlaps and host.systemd.lowest < 1:
+            problems.append(f"{where}: users were led to nobody")
+        problems.check(where, lambda host=host: again(proxied, host, force=True))
     assert not problems, problems.summary()

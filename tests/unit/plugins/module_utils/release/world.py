@@ -21,9 +21,19 @@ from types import SimpleNamespace
 from typing import Any, Callable
 
 from ansible_collections.slipway.go.plugins.module_utils import _files, _sockets, _systemd
+from ansible_collections.slipway.go.plugins.module_utils import _haproxy as haproxy
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._files import sha256_file
-from ansible_collections.slipway.go.plugins.module_utils._release import engine, gate, preflight, stage, store, swap
+from ansible_collections.slipway.go.plugins.module_utils._release import (
+    engine,
+    gate,
+    handover,
+    preflight,
+    proxy,
+    stage,
+    store,
+    swap,
+)
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine, Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Settings, Spec
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store
@@ -33,6 +43,13 @@ REHEARSAL_SOCKET = "/run/shop-rehearsal.sock"
 REHEARSAL_PORT = "18080"
 URL = "http://127.0.0.1:8080/readyz"
 GROUP_ID = os.getgid()
+# What tells the strategies apart in the template unit.
+TEMPLATES = {
+    "socket": "Sockets=shop.socket",
+    "proxy": "EnvironmentFile=slots/%i.env",
+    "reload": "Environment=PORT=8080",
+    "restart": "Environment=PORT=8080",
+}
 LISTENING = {str(inode) for inode in range(5000, 5100)}
 
 
@@ -53,12 +70,16 @@ class Faults:
     at: int = -1
     seen: list[str] = field(default_factory=list)
     dead: bool = False
+    # Another process goes down and comes back, before the effect.
+    bounce: Callable[[], None] = lambda: None
 
     def effect(self, name: str, act: Callable[[], Any], error: Callable[[], Exception], grows: bool = False) -> Any:
         if self.dead:
             raise Killed
         number = len(self.seen)
         self.seen.append(name)
+        if self.how == "bounce" and number == self.at:
+            self.bounce()
         if (self.how == "fail" and number == self.at) or (self.how == "full" and grows and number >= self.at >= 0):
             raise error()
         try:
@@ -234,7 +255,7 @@ class Behaviour:
 
 @dataclass
 class Instance:
-    """One instance of shop@.service."""
+    """One instance of shop@.service; that of the strategy reload runs what was current, or has been handed over to."""
 
     unit: str
     behaviour: Behaviour
@@ -245,11 +266,20 @@ class Instance:
     polls: int = 0
     checks: int = 0
     failed: bool = False
+    address: str | None = None  # behind HAProxy: where it listens itself
     inherited: bool = False  # started by a unit with Sockets=; otherwise it opens the port itself
+    runs: str = ""
+    next: tuple[int, str] | None = None  # the process that a handover has started, and its release
+    next_polls: int = 0
+    leaving: dict[int, tuple[str, int]] = field(default_factory=dict)  # processes that drain: release, moments left
+
+    @property
+    def fixed(self) -> bool:
+        return self.unit == f"{NAME}@current.service"
 
     @property
     def release_id(self) -> str:
-        return self.unit.partition("@")[2][: -len(".service")]
+        return self.runs or self.unit.partition("@")[2][: -len(".service")]
 
     @property
     def rehearses(self) -> bool:
@@ -259,6 +289,10 @@ class Instance:
 def read(path: str) -> str:
     with open(path, encoding="utf-8") as stream:
         return stream.read()
+
+
+def version_of(release_id: str) -> str:
+    return release_id.rsplit("-", 1)[0]
 
 
 class FakeSystemd(_systemd.Systemd):
@@ -299,6 +333,8 @@ class FakeSystemd(_systemd.Systemd):
         return [i.release_id for i in self.instances.values() if i.state == "active" and self._reached(i)]
 
     def _reached(self, found: Instance) -> bool:
+        if found.address is not None and not found.rehearses:
+            return found.address in self.host.haproxy.open_addresses()
         if found.rehearses or not found.inherited:
             return not found.rehearses
         return found.inode is not None and self.socket in (found.inode, None)  # what PID 1 has closed, others have open
@@ -315,6 +351,9 @@ class FakeSystemd(_systemd.Systemd):
                 self.loaded[os.path.basename(path)] = read(path)
 
     def instance(self, release_id: str) -> Instance:
+        fixed = self.instances.get(f"{NAME}@current.service")
+        if fixed is not None and fixed.state != "inactive" and fixed.runs == release_id:
+            return fixed
         return self._get(f"{NAME}@{release_id}.service")
 
     def die(self, release_id: str) -> None:
@@ -327,8 +366,10 @@ class FakeSystemd(_systemd.Systemd):
         """PID 1 ends and begins."""
         for found in self.instances.values():
             found.state, found.pid, found.inode, found.restarts = "inactive", 0, None, 0
+            found.next, found.leaving = None, {}
         self.socket, self.umbrella, self.rehearsal_socket = None, False, False
         self.reload()
+        self.host.haproxy.restart()
         for start in (self._start_socket, self._start_umbrella):
             if start == self._start_umbrella or f"{NAME}.socket" in self.enabled & set(self.loaded):
                 with contextlib.suppress(SlipwayError):  # a unit that fails at boot is nobody's exception
@@ -347,8 +388,7 @@ class FakeSystemd(_systemd.Systemd):
             try:
                 return self._do(list(arguments))
             finally:
-                self.lowest = min(self.lowest, len(self.serving()))
-                self.most = max(self.most, len(self.running()))
+                self.count()
 
         try:
             return str(self.host.faults.effect(f"systemctl {command}", act, error))
@@ -356,6 +396,10 @@ class FakeSystemd(_systemd.Systemd):
             if check:
                 raise
             return ""
+
+    def count(self) -> None:
+        self.lowest = min(self.lowest, len(self.serving()))
+        self.most = max(self.most, len(self.running()))
 
     def _do(self, arguments: list[str]) -> str:
         verb, *rest = [a for a in arguments if a not in ("--no-block", "--quiet", "--signal=KILL")]
@@ -373,21 +417,31 @@ class FakeSystemd(_systemd.Systemd):
         if "--property=NeedDaemonReload,Id" in rest:
             return "\n".join(self._stale(unit.replace("@*.", "@.")) for unit in rest[1:])
         (unit,) = [a for a in rest if not a.startswith("--property=")]
+        if unit == "haproxy.service":
+            assert verb == "start", arguments
+            return ""
         if unit == f"{NAME}.socket":
             return self._do_socket(verb)
         if unit == f"{NAME}-rehearsal.socket":
-            if self.host.strategy != "socket":
-                assert verb in ("stop", "reset-failed"), arguments
-                raise SlipwayError("command_failed", f"systemctl {verb} {unit} failed (5): Unit {unit} not loaded.")
-            self.rehearsal_socket = self.rehearsal_socket if verb == "reset-failed" else verb == "start"
-            return ""
+            return self._do_rehearsal_socket(verb)
         if unit == f"{NAME}.service":
-            if verb == "show":
-                return f"ActiveState={'active' if self.umbrella else 'inactive'}\n"
-            assert verb == "start", arguments
-            self._start_umbrella()
-            return ""
+            return self._do_umbrella(verb)
         return self._do_instance(verb, self._get(unit), "--no-block" in arguments)
+
+    def _do_umbrella(self, verb: str) -> str:
+        if verb == "show":
+            return f"ActiveState={'active' if self.umbrella else 'inactive'}\n"
+        assert verb == "start", verb
+        self._start_umbrella()
+        return ""
+
+    def _do_rehearsal_socket(self, verb: str) -> str:
+        unit = f"{NAME}-rehearsal.socket"
+        if self.host.strategy != "socket":
+            assert verb in ("stop", "reset-failed"), verb
+            raise SlipwayError("command_failed", f"systemctl {verb} {unit} failed (5): Unit {unit} not loaded.")
+        self.rehearsal_socket = self.rehearsal_socket if verb == "reset-failed" else verb == "start"
+        return ""
 
     def _stale(self, unit: str) -> str:
         path = os.path.join(self.host.layout.unit_root, unit)
@@ -416,7 +470,9 @@ class FakeSystemd(_systemd.Systemd):
                 self._wait(found)
         elif verb in ("stop", "kill"):
             found.state = "inactive" if found.state != "failed" else "failed"
-            found.pid, found.inode = 0, None
+            found.pid, found.inode, found.next, found.leaving = 0, None, None, {}
+        elif verb == "reload":
+            self._reload(found)
         elif verb == "restart":
             found.state = "inactive"
             self._start(found)
@@ -427,6 +483,55 @@ class FakeSystemd(_systemd.Systemd):
             if found.state == "failed":
                 found.state = "inactive"
         return ""
+
+    def _reload(self, found: Instance) -> None:
+        """What the main process does when it is told to hand over; systemctl does not care how that ends."""
+        if found.state != "active":
+            raise SlipwayError("command_failed", f"systemctl reload {found.unit} failed (1): not active")
+        to = self._current()
+        if found.next is None and self._whole(to) and self.host.behave(version_of(to)).boots:
+            self.pids += 1
+            found.next, found.next_polls = (self.pids, to), 0
+
+    def _take_over(self, found: Instance) -> None:
+        """One moment in a handover."""
+        found.leaving = {pid: (i, left - 1) for pid, (i, left) in found.leaving.items() if left > 1}
+        if found.next is None:
+            return
+        found.next_polls += 1
+        pid, release_id = found.next
+        behaviour = self.host.behave(version_of(release_id))
+        if behaviour.ready and found.next_polls >= behaviour.ready_after:
+            found.leaving[found.pid] = (found.runs, 3)
+            found.pid, found.runs, found.behaviour, found.next = pid, release_id, behaviour, None
+            found.polls, found.checks = 0, 0
+
+    def processes(self, _layout: Layout, unit: str) -> dict[int, str]:
+        """handover.running: what /proc shows of one unit."""
+        found = self._get(unit)
+        there = {pid: release_id for pid, (release_id, _left) in found.leaving.items()}
+        if found.next:
+            there[found.next[0]] = found.next[1]
+        return {**there, found.pid: found.runs} if found.pid else there
+
+    def kill(self, pid: int, _number: int) -> None:
+        """handover.kill."""
+
+        def act() -> None:
+            for found in self.instances.values():
+                found.leaving.pop(pid, None)
+                if found.next and found.next[0] == pid:
+                    found.next = None
+
+        with contextlib.suppress(ProcessLookupError):
+            self.host.faults.effect("kill a process", act, ProcessLookupError)
+
+    def _current(self) -> str:
+        return os.path.basename(os.path.realpath(self.host.layout.release("current")))
+
+    def _whole(self, release_id: str) -> bool:
+        release = self.host.layout.release(release_id)
+        return all(os.path.exists(os.path.join(release, part)) for part in (f"bin/{NAME}", "environment"))
 
     def _do_socket(self, verb: str) -> str:
         if f"{NAME}.socket" not in self.loaded and self.socket is None and verb != "show":
@@ -460,11 +565,15 @@ class FakeSystemd(_systemd.Systemd):
     def _holders(self) -> list[Instance]:
         """Who has the port, other than PID 1. Sockets of PID 1 share it with one another (ReusePort=)."""
         up = [i for i in self.instances.values() if i.state in ("active", "activating") and not i.rehearses]
-        return [i for i in up if not i.inherited or i.inode is not None]
+        return [i for i in up if i.address is None and (not i.inherited or i.inode is not None)]
 
     def _start_umbrella(self) -> None:
         if self.umbrella or not os.path.exists(self.host.layout.boot_file):
             return
+        if os.path.islink(self.host.layout.last_good):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.host.layout.current)
+            os.symlink(os.readlink(self.host.layout.last_good), self.host.layout.current)
         found = self._get(f"{NAME}@{self.host.boot_id()}.service")
         self._start(found)
         self._wait(found)
@@ -473,10 +582,17 @@ class FakeSystemd(_systemd.Systemd):
     def _start(self, found: Instance) -> None:
         if found.state in ("active", "activating"):
             return
-        release = self.host.layout.release(found.release_id)
-        whole = all(os.path.exists(os.path.join(release, part)) for part in (f"bin/{NAME}", "environment"))
+        if found.fixed:
+            found.runs = self._current()
+            found.behaviour = self.host.behaviour_of(found)
+        whole = self._whole(found.release_id)
         found.inherited, found.inode = self.inherits, None
-        taken = not (found.inherited or found.rehearses) and (self.socket is not None or self._holders())
+        taken: Any = not (found.inherited or found.rehearses) and (self.socket is not None or self._holders())
+        found.address = None
+        if "slots" in self.loaded.get(f"{NAME}@.service", ""):
+            found.address = self.host.address_of(found)
+            others = [i for i in self.instances.values() if i is not found and i.state in ("active", "activating")]
+            taken = found.address is None or any(i.address == found.address and i.pid for i in others)
         if not whole or not found.behaviour.boots or taken:
             found.state, found.failed = "activating" if found.behaviour.loops else "failed", True
             found.restarts += found.behaviour.loops
@@ -498,6 +614,7 @@ class FakeSystemd(_systemd.Systemd):
 
     def _step(self, found: Instance) -> None:
         """One moment in the life of an instance."""
+        self._take_over(found)
         behaviour = found.behaviour
         found.polls += 1
         if found.state == "activating" and found.pid == 0:  # Restart= has its next try
@@ -522,6 +639,64 @@ class FakeSystemd(_systemd.Systemd):
             "ExecMainStatus": 1 if found.failed else 0,
         }
         return "".join(f"{key}={value}\n" for key, value in values.items())
+
+
+class FakeHaproxy:
+    """HAProxy in memory, with one worker; everything it is told or asked is an effect."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.servers_now: dict[str, haproxy.Server] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """What it does after any end: what its configuration says."""
+        path = self.host.layout.proxy_record
+        record = proxy.Record({"a": "127.0.0.1:18080", "b": "127.0.0.1:18081"}, "a")
+        if os.path.exists(path):
+            record = proxy.parse_record(read(path))
+        self.servers_now = {
+            slot: haproxy.Server("ready" if slot == record.live else "maint", address, 100, 0, 0, 0)
+            for slot, address in record.addresses.items()
+        }
+
+    def open_addresses(self) -> set[str]:
+        return {server.address for server in self.servers_now.values() if server.state == "ready"}
+
+    def _effect(self, what: str, act: Callable[[], Any]) -> Any:
+        def counted() -> Any:
+            try:
+                return act()
+            finally:
+                self.host.systemd.count()
+
+        def error() -> SlipwayError:
+            return SlipwayError("proxy_unreachable", "HAProxy does not answer", "injected")
+
+        return self.host.faults.effect(f"haproxy {what}", counted, error)
+
+    def _set(self, server: str, **values: Any) -> None:
+        backend, _slash, slot = server.partition("/")
+        assert backend == f"slipway-{NAME}"
+        now = self.servers_now[slot]._replace(**values)
+        self.servers_now[slot] = now
+
+    def workers(self) -> list[haproxy.Worker]:
+        workers: list[haproxy.Worker] = self._effect("workers", lambda: [haproxy.Worker(7, False)])
+        return workers
+
+    def servers(self, _worker: haproxy.Worker, _backend: str) -> dict[str, haproxy.Server]:
+        servers: dict[str, haproxy.Server] = self._effect("servers", lambda: dict(self.servers_now))
+        return servers
+
+    def set_address(self, _worker: haproxy.Worker, server: str, address: str) -> None:
+        self._effect(f"set {server} {address}", lambda: self._set(server, address=address))
+
+    def set_state(self, _worker: haproxy.Worker, server: str, state: str) -> None:
+        self._effect(f"set {server} {state}", lambda: self._set(server, state=state))
+
+    def set_weight(self, _worker: haproxy.Worker, server: str, weight: int) -> None:
+        self._effect(f"set {server} {weight} %", lambda: self._set(server, weight=weight))
 
 
 def copy_tree(source: str, target: str) -> None:
@@ -558,12 +733,16 @@ class Host:
             state_root=os.path.join(folder, "var"),
             config_root=os.path.join(folder, "etc"),
             unit_root=os.path.join(folder, "units"),
+            proxy_root=os.path.join(folder, "haproxy"),
         )
+        self.proxy: dict[str, Any] = {}
+        self.haproxy = FakeHaproxy(self)
         self.systemd = FakeSystemd(self)
         self.health: dict[str, Any] = {"url": URL, "deadline": 5}
         self.keep = 5
         self.soak_time = 1.0
         self.rehearsal = ""
+        self.own = "any" if strategy == "reload" else ""  # the same environment for all releases
         for path in (self.layout.unit_root, os.path.join(self.layout.config, "config")):
             os.makedirs(path, exist_ok=True)
         self.write_unit("first")
@@ -574,7 +753,7 @@ class Host:
 
     def write_unit(self, text: str, unit: str = f"{NAME}.socket") -> None:
         """What the role `service` does when this unit has changed; the others become what the strategy asks."""
-        wanted = {f"{NAME}@.service": "Sockets=shop.socket" if self.strategy == "socket" else "Environment=PORT=8080"}
+        wanted = {f"{NAME}@.service": TEMPLATES[self.strategy]}
         if self.strategy == "socket":
             wanted[f"{NAME}.socket"] = "ListenStream=8080"
             wanted[f"{NAME}-guard.service"] = "Type=oneshot"
@@ -605,13 +784,17 @@ class Host:
     def install(self, monkeypatch: Any) -> Host:
         """Let the engine work on this host, in this clock's time."""
         played = FakeOs(self)
-        for module in (_files, store, stage):
+        for module in (_files, store, stage, proxy):
             monkeypatch.setattr(module, "os", played)
         monkeypatch.setattr(_files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
-        for module in (_systemd, store, gate, engine, stage, swap):
+        monkeypatch.setattr(handover, "running", self.systemd.processes)
+        monkeypatch.setattr(handover, "kill", self.systemd.kill)
+        for module in (_systemd, store, gate, engine, handover, stage, swap, proxy):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
+        monkeypatch.setattr(proxy, "Haproxy", lambda: self.haproxy)
         monkeypatch.setattr(_sockets, "socket_inodes", self._socket_inodes)
+        monkeypatch.setattr(_sockets, "environment", self._environment)
         monkeypatch.setattr(_sockets, "listening_inodes", lambda: LISTENING)
         monkeypatch.setattr(_sockets, "tcp_listeners", dict)
         monkeypatch.setattr(preflight, "linkage_problems", lambda unit, binary: [])
@@ -630,6 +813,9 @@ class Host:
         twin.layout = Layout(**moved)
         twin.systemd = copy.copy(self.systemd)
         twin.systemd.host = twin
+        twin.haproxy = copy.copy(self.haproxy)
+        twin.haproxy.host = twin
+        twin.haproxy.servers_now = dict(self.haproxy.servers_now)
         twin.systemd.commands = []
         twin.systemd.enabled = set(self.systemd.enabled)
         twin.systemd.instances = copy.deepcopy(self.systemd.instances)
@@ -644,13 +830,15 @@ class Host:
         return self.behaviours.setdefault(version, Behaviour())
 
     def behaviour_of(self, found: Instance) -> Behaviour:
-        behaviour = self.behave(found.release_id.rsplit("-", 1)[0])
+        behaviour = self.behave(version_of(found.release_id))
         return Behaviour() if found.rehearses and behaviour.plays_along else behaviour
 
     def _attempt(self, check: Any, deadline: float | None = None) -> Any:
         release_id = check.identity.executable.split("/")[-3]
         found = self.systemd.instance(release_id)
-        if check.endpoint.path == REHEARSAL_SOCKET or str(check.endpoint.port) == REHEARSAL_PORT:
+        if found.address is not None or self.layout.manifest(release_id).get("strategy") == "proxy":
+            found = self._at_port(release_id, check.endpoint.port)
+        elif check.endpoint.path == REHEARSAL_SOCKET or str(check.endpoint.port) == REHEARSAL_PORT:
             found = self.systemd.instances.get(f"{NAME}-rehearsal@{release_id}.service", Instance("", Behaviour()))
         if found.state != "active":
             return SimpleNamespace(state="fail", reason="refused", message="nothing listens there", counts=True)
@@ -662,9 +850,27 @@ class Host:
         self.clock.now += behaviour.check_takes
         return SimpleNamespace(state="fail", reason="status", message="HTTP 503", counts=True)
 
+    def _at_port(self, release_id: str, port: int) -> Instance:
+        """Which instance of this release listens there."""
+        for unit in (f"{NAME}@{release_id}.service", f"{NAME}-rehearsal@{release_id}.service"):
+            found = self.systemd.instances.get(unit)
+            if found is not None and found.address == f"127.0.0.1:{port}" and found.pid:
+                return found
+        return Instance("", Behaviour())
+
+    def address_of(self, found: Instance) -> str | None:
+        """Where its unit tells it to listen."""
+        name = f"{found.release_id}{'.rehearsal' if found.rehearses else ''}.env"
+        path = os.path.join(self.layout.slots, name)
+        if not os.path.exists(path):
+            return None if found.rehearses else "127.0.0.1:18080"
+        told = dict(line.partition("=")[::2] for line in read(path).splitlines() if "=" in line)
+        assert told["SLIPWAY_ADDRESS"] == f"127.0.0.1:{told['PORT']}"
+        return told["SLIPWAY_ADDRESS"]
+
     def rehearse(self) -> Host:
         """From now on, releases are rehearsed."""
-        self.rehearsal = REHEARSAL_SOCKET if self.strategy == "socket" else REHEARSAL_PORT
+        self.rehearsal = {"socket": REHEARSAL_SOCKET, "proxy": "slot"}.get(self.strategy, REHEARSAL_PORT)
         return self
 
     def _socket_inodes(self, pid: int) -> set[str]:
@@ -672,6 +878,10 @@ class Host:
             return {self.systemd.socket} if self.systemd.socket else set()
         held = [i.inode for i in self.systemd.instances.values() if i.pid == pid]
         return {inode for inode in held if inode}
+
+    def _environment(self, pid: int) -> set[str]:
+        told = [i.address for i in self.systemd.instances.values() if i.pid == pid and i.address]
+        return {"PORT", "SLIPWAY_ADDRESS"} if told else {"PORT"}
 
     # What the tests do.
 
@@ -691,14 +901,20 @@ class Host:
             "strategy": self.strategy,
             "artefact": self.artefact(version),
             "group": grp.getgrgid(GROUP_ID).gr_name,
-            "environment": {"OWN": version},
+            "environment": {"OWN": self.own or version},
             "rehearsal": self.rehearsal,
         }
         return Spec(**{**values, **changes})
 
     def settings(self) -> Settings:
         return Settings(
-            NAME, self.layout.root, health=self.health, soak_time=self.soak_time, keep=self.keep, lock_timeout=0
+            NAME,
+            self.layout.root,
+            health=self.health,
+            soak_time=self.soak_time,
+            keep=self.keep,
+            lock_timeout=0,
+            proxy=self.proxy,
         )
 
     def engine(self) -> Engine:
@@ -757,13 +973,20 @@ class Host:
         assert self.systemd.serving() == [running]
         assert self.layout.current_id() == running
         assert self.layout.last_good_id() == running
-        assert self.boot_id() == running
+        assert self.boot_id() == ("current" if self.layout.manifest(running)["strategy"] == "reload" else running)
         assert self.store.load() is None
         assert running in self.layout.staged()
         assert self.systemd.umbrella, "systemctl stop shop would stop nothing"
         found = self.systemd.instance(running)
         if not own_units:
             return running
+        proxied = self.layout.manifest(running)["strategy"] == "proxy"
+        assert (found.address is not None) == proxied, "it runs in the units of another release"
+        if proxied:
+            before = dict(self.haproxy.servers_now)
+            self.haproxy.restart()
+            assert self.haproxy.open_addresses() == {found.address}, "a restart of HAProxy leads users elsewhere"
+            self.haproxy.servers_now = before
         inherited = self.layout.manifest(running)["strategy"] == "socket"
         assert found.inherited == inherited, "it runs in the units of another release"
         closed = self.strategy != "socket" and self.systemd.socket is None  # by the role, and the release stays for now
