@@ -34,6 +34,8 @@ WORK = lab.CHECKOUT / ".work" / "faults"
 SERVICES = {
     "socket": Service("shop", 8080, {"service_swap": "socket"}),
     "restart": Service("till", 8081, {"service_swap": "restart", "service_rehearsal": "18081"}),
+    "proxy": Service("kiosk", 8082, {"service_swap": "proxy", "service_proxy_ports": [18182, 18282]}),
+    "reload": Service("relay", 8083, {"service_swap": "reload", "service_rehearsal": "18083"}),
 }
 
 

@@ -18,7 +18,7 @@ from model import BOTH, CUT_SSH, KILL, NEW, NOTHING, OLD, Moment, Result, Row
 from waiting import wait
 
 RATE = 100
-RUN_TIMEOUT = 180.0
+RUN_TIMEOUT = 600.0
 VERSIONS = ("1.0.0", "2.0.0")
 
 
@@ -173,7 +173,7 @@ class Bench:
         try:
             self.host.clean()
             self._site(self.service)
-        except HostError as error:
+        except (HostError, subprocess.TimeoutExpired) as error:
             result.broken.append(str(error))
 
     def _execute(self, row: Row, number: int, result: Result) -> None:
