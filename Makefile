@@ -52,10 +52,10 @@ demo-down: ## remove the demo's hosts, and the container engine if the demo star
 bench: collections ## what a release costs, as ratios in one run (about six minutes)
 	$(BIN)/python tests/bench/release.py
 
-faults: collections ## the fault table of releases: 117 ways to fail, under load (about a quarter of an hour)
+faults: collections ## the fault table of releases: more than a hundred ways to fail, under load
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/release --page docs/what-fails.md
 
-faults-power: collections ## the same for power cuts, in a virtual machine (about an hour without KVM)
+faults-power: collections ## the same for power cuts, in a virtual machine (hours without KVM)
 	$(BIN)/python tests/faults/release --power --page docs/what-fails.md
 
 bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
