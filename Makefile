@@ -8,7 +8,8 @@ export ANSIBLE_COLLECTIONS_PATH := $(WORK)/collections
 export PYTHONPATH := $(WORK)/collections
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv collections lint sanity unit integration lockout test demo demo-down bench bench-hardening faults faults-power molecule-on build clean
+.PHONY: help venv collections lint sanity unit integration lockout test test-vm demo demo-down bench bench-hardening \
+        faults faults-power molecule-on build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -66,6 +67,9 @@ build: collections ## the tarball for Galaxy
 
 test: collections $(WORK)/venv-oldest/.done lint sanity ## everything: lint, sanity, unit, integration and Molecule
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/unit tests/integration
+
+test-vm: collections ## SELinux, the kernel, mounts and a reboot, in a virtual machine (ten minutes without KVM)
+	pytest tests/vm
 
 molecule-on: collections ## the Molecule scenarios on another distribution: make molecule-on IMAGE=rockylinux:9
 	$(BIN)/python tests/lab/lab.py run --base $(IMAGE) -- pytest tests/integration/test_molecule.py

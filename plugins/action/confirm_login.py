@@ -24,6 +24,7 @@ from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayE
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import SSH_PLUGINS, separate
 
 PAUSE = 0.5
+REVERTED = "reverted"
 _PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_pass")
 _USERS = ("ansible_user", "ansible_ssh_user", "remote_user")
 _PORTS = ("ansible_port", "ansible_ssh_port")
@@ -92,7 +93,7 @@ class ActionModule(ActionBase):
             return {
                 **result,
                 "failed": True,
-                "msg": f"{error}{tail.get(undone, '') if undone is not None else ''}",
+                "msg": f"{error}{tail.get(undone, '') if undone is not None and error.code != REVERTED else ''}",
                 "code": error.code,
                 "fix": error.fix,
                 "reverted": bool(undone),
@@ -232,9 +233,9 @@ def _not_confirmed(output: bytes, errors: bytes) -> SlipwayError:
     # A revert removes the program that would have confirmed.
     if _deadman.RUNNER.encode() in errors and b"No such file" in errors:
         return SlipwayError(
-            "reverted",
-            "the change was taken back before it was confirmed: its time was over.",
-            "run again; if the host is slow, raise the role's confirm_timeout",
+            REVERTED,
+            "the login works, but it came after the time to confirm: the host has taken the change back already.",
+            "give a slow host more time (deploy_user_, firewall_, selinux_ or ssh_confirm_timeout) and run again",
         )
     return SlipwayError(
         "not_confirmed", f"the login works, but the confirmation did not: {said_by(errors or output)}.", "run again"
