@@ -49,9 +49,14 @@ def test_what_ssh_said_is_short():
     assert confirm_login.said_by(b"") == "nothing"
 
 
-def test_a_proof_after_the_deadline_says_so():
-    said = b"python3: can't open file '/var/lib/slipway/deadman/ssh/revert.pyz': [Errno 2] No such file or directory"
-    error = confirm_login._not_confirmed(b"", said)
-    assert error.code == "too_late"
-    assert "taken the change back already" in str(error)
-    assert "more time" in error.fix
+@pytest.mark.parametrize(
+    ("output", "errors", "code"),
+    [
+        (b"", b"python3: can't open file '/x/revert.pyz': [Errno 2] No such file or directory\n", "reverted"),
+        (b'{"failed": true, "code": "not_armed", "msg": "no"}\n', b"", "not_armed"),
+        (b"", b"sudo: a password is required\n", "not_confirmed"),
+    ],
+)
+def test_a_confirmation_that_came_too_late_says_so(output, errors, code):
+    """The revert removes what would have confirmed; its traceback is no answer for an operator."""
+    assert confirm_login._not_confirmed(output, errors).code == code
