@@ -74,6 +74,7 @@ def harden(machine: vm.Machine) -> None:
         "deploy_user_keys": [(machine.folder / "id_ed25519.pub").read_text().strip()],
         "deploy_user_sudo": "full",
         **dict.fromkeys(TIMEOUTS, 600),
+        "release_confirm": 600,
         "firewall_allow": [{"port": str(PORT)}],
         "selinux_force": True,
         "service_name": SERVICE,

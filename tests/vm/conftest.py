@@ -47,6 +47,7 @@ def release(version: str) -> dict[str, Any]:
         "release_src": str(BINARIES / f"{SERVICE}-{version}"),
         "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 60},
         "release_soak_time": 1,
+        "release_confirm": SLOW_S,
     }
 
 
