@@ -161,6 +161,9 @@ class Bench:
             self._execute(row, number, result)
         except (HostError, subprocess.TimeoutExpired, OSError, ValueError) as error:
             result.broken.append(f"the row could not be run: {error}")
+        for run in (self.run, self.second):
+            if run and run.process.poll() is None:  # it would go on in what the next row begins with
+                run.kill()
         if result.broken:
             self._forget(result)
         result.seconds = time.monotonic() - begun
