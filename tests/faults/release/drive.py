@@ -66,6 +66,7 @@ class Load:
         self._marks.write_text("")
         self._process = subprocess.Popen(
             [str(binary), "-url", url, "-rate", str(RATE), "-interval", "0", "-stream-ms", "1000",
+             "-timeout", "20s",  # a machine that stands still for seconds loses nothing
              "-json", str(self._report), "-marks", str(self._marks)],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
