@@ -66,6 +66,7 @@ class Load:
         self._marks.write_text("")
         self._process = subprocess.Popen(
             [str(binary), "-url", url, "-rate", str(RATE), "-interval", "0", "-stream-ms", "1000",
+             "-timeout", "20s",  # a machine that stands still for seconds loses nothing
              "-json", str(self._report), "-marks", str(self._marks)],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
@@ -162,6 +163,9 @@ class Bench:
             self._execute(row, number, result)
         except (HostError, subprocess.TimeoutExpired, OSError, ValueError) as error:
             result.broken.append(f"the row could not be run: {error}")
+        for run in (self.run, self.second):
+            if run and run.process.poll() is None:  # it would go on in what the next row begins with
+                run.kill()
         if result.broken:
             self._forget(result)
         result.seconds = time.monotonic() - begun
