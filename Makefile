@@ -8,7 +8,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(WORK)/collections
 export PYTHONPATH := $(WORK)/collections
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv collections lint sanity unit integration test demo demo-down bench molecule-on build clean
+.PHONY: help venv collections lint sanity unit integration test demo demo-down bench faults faults-power molecule-on build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -48,6 +48,12 @@ demo-down: ## remove the demo's hosts, and the container engine if the demo star
 
 bench: collections ## what a release costs, as ratios in one run (about six minutes)
 	$(BIN)/python tests/bench/release.py
+
+faults: collections ## the fault table of releases: 117 ways to fail, under load (about a quarter of an hour)
+	$(BIN)/python tests/lab/lab.py run -- python tests/faults/release --page docs/what-fails.md
+
+faults-power: collections ## the same for power cuts, in a virtual machine (about an hour without KVM)
+	$(BIN)/python tests/faults/release --power --page docs/what-fails.md
 
 build: collections ## the tarball for Galaxy
 	ansible-galaxy collection build --force --output-path $(WORK)

@@ -8,74 +8,49 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ansible import constants
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.slipway.go.plugins.module_utils import _linkage
-from ansible_collections.slipway.go.plugins.module_utils._binary import Binary, read_binary
+from ansible_collections.slipway.go.plugins.module_utils import _files, _linkage
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
-from ansible_collections.slipway.go.plugins.module_utils._release import model
+from ansible_collections.slipway.go.plugins.module_utils._release import _checksums, _fetch, _signature, artefact, model
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact import Seen
+from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
 
 POLICIES = ("require_static", "require_vcs_clean", "min_go_version", "main_module")
-# Options that may hold secrets: an environment, and a health check's headers.
-SEALED = ("environment", "health")
-# What holds for the temporary place of a file that is only looked at, and not for where it will run.
-ABOUT_THE_PLACE = ("noexec_mount", "not_executable")
+# Options that may hold secrets: an environment, a health check's headers, and the URLs in what is to be taken in.
+SEALED = ("environment", "health", "intake")
+# Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
+PLACES = ("src", "checksum", "signature")
 
 
-def inspect(path: str, checksum: str) -> Binary:
-    """Raise unless path is a Linux program with that checksum. Nothing is executed."""
+def check_readable(path: str) -> None:
+    """Raise unless path is a file that can be read here."""
     if not os.path.isfile(path):
         raise SlipwayError(
             "missing_artefact", f"release_src {path} is not a file on the controller.", "build it, or correct the path"
         )
     if not os.access(path, os.R_OK):
         raise SlipwayError("unreadable_artefact", f"release_src {path} is not readable.", "check its permissions")
-    wanted = model.parse_checksum(checksum) if checksum else None
+
+
+def read_here(path: str, variable: str, limit: int) -> str:
+    """A small file of the controller."""
     try:
-        binary = read_binary(path)
-    except SlipwayError as error:
+        return read_text(path, variable, limit)
+    except OSError as error:
         raise SlipwayError(
-            error.code,
-            f"release_src {path} is not a Linux executable: {error.message}",
-            "build it with GOOS=linux, and give the binary itself, not an archive",
+            f"unreadable_{variable.partition('_')[2]}",
+            f"{variable} {path} is not readable: {error.strerror}.",
+            f"correct the path, or leave {variable} empty",
         ) from error
-    elf = binary.elf
-    if elf.goos != "linux" or elf.elf_class in ("library", "other"):
-        what = f"an ELF file for {elf.goos or 'an unknown system'}" if elf.goos != "linux" else "no program"
-        raise SlipwayError(
-            "not_executable",
-            f"release_src {path} is not a Linux executable: it is {what}.",
-            "build it with GOOS=linux and -buildmode=exe or pie",
-        )
-    if wanted and wanted != binary.facts["sha256"]:
-        raise SlipwayError(
-            "wrong_checksum",
-            f"release_src {path} has SHA-256 {binary.facts['sha256']}, release_checksum says {checksum}.",
-            "build or fetch the artefact again, or correct release_checksum",
-        )
-    return binary
-
-
-def check_policy(binary: Binary, policy: Mapping[str, Any]) -> list[Problem]:
-    """What the operator's own rules have against the artefact; denylist is a path on the controller."""
-    asked = {key: policy.get(key) for key in POLICIES}
-    path = policy.get("denylist")
-    if path:
-        try:
-            with open(path, encoding="utf-8") as stream:
-                asked["denied_modules"] = _linkage.parse_denylist(stream.read(), path)
-        except OSError as error:
-            raise SlipwayError(
-                "unreadable_denylist",
-                f"release_denylist {path} is not readable: {error.strerror}.",
-                "correct the path, or leave release_denylist empty",
-            ) from error
-    return _linkage.check_policy(binary.facts, asked)
 
 
 def refusal(problems: Sequence[Problem]) -> dict[str, Any]:
@@ -92,61 +67,58 @@ def refusal(problems: Sequence[Problem]) -> dict[str, Any]:
 
 def seal(arguments: dict[str, Any]) -> str:
     """Take what may hold secrets out of the arguments, as one text that no result shows and no short value can mask."""
-    return json.dumps({name: arguments.pop(name, None) or {} for name in SEALED})
+    sealed = json.dumps({name: arguments.pop(name, None) or {} for name in SEALED})
+    for place in PLACES:
+        if arguments.get(place):
+            arguments[place] = _fetch.shown(str(arguments[place]))
+    return sealed
 
 
 class ActionModule(ActionBase):
-    """Runs the module once where the host has the artefact, and twice where it must be uploaded."""
+    """Runs the module once where the host has the artefact or brings it itself, and twice where it must be uploaded."""
 
     TRANSFERS_FILES = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        try:
-            self._validate(arguments)
-            source = self._find_source(str(arguments["src"]))
-            binary = inspect(source, str(arguments.get("checksum") or ""))
-            against = check_policy(binary, self._policy(arguments))
-        except SlipwayError as error:
-            return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
-        if against:
-            return {**result, **refusal(against)}
-        arguments.update(digest=binary.facts["sha256"], size=binary.facts["size"], goarch=binary.elf.goarch)
-        arguments["sealed"] = seal(arguments)
-        return {**result, **self._release(source, binary, arguments, task_vars)}
+        with tempfile.TemporaryDirectory(prefix="slipway-", dir=constants.DEFAULT_LOCAL_TMP) as folder:
+            try:
+                self._validate(arguments)
+                arguments["intake"] = self._intake(arguments)
+                if arguments["intake"].get("source"):
+                    arguments["sealed"] = seal(arguments)
+                    return {**result, **self._execute("release", arguments, task_vars)}
+                source = self._find_source(str(arguments["src"]))
+                seen = self._look_into(source, arguments, folder)
+                against = self._against_policy(seen, arguments)
+            except SlipwayError as error:
+                return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
+            if against:
+                return {**result, **refusal(against)}
+            arguments.update(size=seen.size, goarch=seen.binary.elf.goarch)
+            arguments["sealed"] = seal(arguments)
+            return {**result, **self._release(source, seen, arguments, task_vars)}
 
     def _release(
-        self, source: str, binary: Binary, arguments: dict[str, Any], task_vars: dict[str, Any] | None
+        self, source: str, seen: Seen, arguments: dict[str, Any], task_vars: dict[str, Any] | None
     ) -> dict[str, Any]:
         answer = self._execute("release", arguments, task_vars)
         profile = answer.pop("host_profile", None)
         if answer.get("failed"):
             return answer
         upload = answer.get("action") == "upload"
+        binary = seen.binary
         if profile is not None:
             problems = _linkage.judge_artifact(binary.elf, _linkage.HostProfile.from_dict(profile), binary.info)
             if problems:
-                return refusal(problems)
+                return refusal(seen.relabelled(problems))
         if not upload and (profile is None or binary.elf.elf_class in ("static", "static-pie")):
             return answer
-        with self._uploaded(source) as remote:
-            if upload:
-                return self._execute("release", {**arguments, "uploaded": remote}, task_vars)
-            problems = self._look(remote, source, task_vars)
-        return refusal(problems) if problems else answer
-
-    def _look(self, remote: str, source: str, task_vars: dict[str, Any] | None) -> list[Problem]:
-        """Only the host can tell where its loader finds the libraries of a dynamic program."""
-        answer = self._execute("linkage", {"path": [remote]}, task_vars)
-        if answer.get("failed"):
-            return [Problem("not_judged", str(answer.get("msg")), "run slipway.go.linkage on that host")]
-        found = answer["binaries"][0]["problems"]
-        return [
-            Problem(p["code"], p["message"].replace(remote, source), p["fix"].replace(remote, source))
-            for p in found
-            if p["code"] not in ABOUT_THE_PLACE
-        ]
+        with self._uploaded(source) as remote:  # also in check mode: only the host finds the libraries of a dynamic one
+            answer = self._execute("release", {**arguments, "uploaded": remote}, task_vars)
+            answer.pop("host_profile", None)
+            return answer
 
     @staticmethod
     def _validate(arguments: dict[str, Any]) -> None:
@@ -165,11 +137,97 @@ class ActionModule(ActionBase):
             )
         model.render_environment(environment)
 
-    def _policy(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        policy = dict(arguments.get("policy") or {})
-        if policy.get("denylist"):
-            policy["denylist"] = self._find_source(str(policy["denylist"]))
-        return policy
+    def _intake(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What the host is told of the artefact, its checksums and its signature; what is here is read here."""
+        source = str(arguments["src"])
+        there = boolean(arguments.get("remote_src") or False)
+        told: dict[str, Any] = {}
+        if _fetch.is_url(source):
+            _fetch.parse_url(source, "release_src")
+            if not arguments.get("checksum"):
+                raise SlipwayError(
+                    "missing_checksum",
+                    f"release_src {_fetch.shown(source)} is a URL, and release_checksum is empty.",
+                    "set release_checksum to its SHA-256, or to the path or URL of a checksums file",
+                )
+            told["source"] = source
+        elif there:
+            told["source"] = _absolute(source, "release_src")
+        self._add_checksum(told, arguments, there)
+        self._add_signature(told, arguments, there)
+        if told.get("source"):
+            told["denylist"] = self._denylist(arguments)[0]
+        return told
+
+    def _add_checksum(self, told: dict[str, Any], arguments: dict[str, Any], there: bool) -> None:
+        given = str(arguments.get("checksum") or "")
+        digest = artefact.parse_checksum(given) if given else ""
+        if digest is None:
+            told["checksums"] = self._text(given, "release_checksum", there, _checksums.MAX_TEXT)
+            content = told["checksums"].get("content")
+            if content is not None:
+                digest = _checksums.find_checksum(content, _fetch.file_name(str(arguments["src"])), given)
+        arguments["digest"] = digest or ""
+
+    def _add_signature(self, told: dict[str, Any], arguments: dict[str, Any], there: bool) -> None:
+        given = str(arguments.get("signature") or "")
+        if not given:
+            if arguments.get("minisign_keys") or arguments.get("allowed_signers"):
+                raise SlipwayError(
+                    "missing_signature",
+                    "release_minisign_keys or release_allowed_signers is set, and release_signature is empty.",
+                    "set release_signature to the signature file, or leave these empty",
+                )
+            return
+        if arguments.get("signature_of") == "checksums" and "checksums" not in told:
+            raise SlipwayError(
+                "missing_checksums",
+                "release_signature_of is checksums, and release_checksum is no checksums file.",
+                "set release_checksum to the path or URL of the signed checksums file",
+            )
+        told["signature"] = self._text(given, "release_signature", there, _signature.MAX_TEXT)
+        if arguments.get("allowed_signers"):
+            path = self._find_source(str(arguments["allowed_signers"]))
+            told["allowed_signers"] = read_here(path, "release_allowed_signers", _checksums.MAX_TEXT)
+        keys = arguments.get("minisign_keys") or []
+        keys = [keys] if isinstance(keys, str) else [str(key) for key in keys]
+        _signature.Trust(tuple(keys), told.get("allowed_signers", "")).check()
+
+    def _text(self, given: str, variable: str, there: bool, limit: int) -> dict[str, Any]:
+        if _fetch.is_url(given):
+            _fetch.parse_url(given, variable)
+            return {"place": given}
+        if there:
+            return {"place": _absolute(given, variable)}
+        return {"content": read_here(self._find_source(given), variable, limit), "place": given}
+
+    def _look_into(self, source: str, arguments: dict[str, Any], folder: str) -> Seen:
+        """The artefact of the controller, which must have the right checksum. Its digest goes into the arguments."""
+        check_readable(source)
+        service, wanted = str(arguments["name"]), str(arguments.get("binary") or "")
+        limit = int(arguments.get("max_size") or (model.MAX_ARTEFACT >> 20)) << 20
+        seen = artefact.look_into(source, source, wanted, service, limit, folder)
+        digest = seen.binary.facts["sha256"] if seen.program == source else _files.sha256_file(source)
+        if arguments["digest"] and digest != arguments["digest"]:
+            listed = str(arguments["checksum"]) if "checksums" in arguments["intake"] else ""
+            raise artefact.wrong_checksum(source, digest, arguments["digest"], listed)
+        arguments["digest"] = digest
+        return seen
+
+    def _against_policy(self, seen: Seen, arguments: dict[str, Any]) -> list[Problem]:
+        policy = arguments.get("policy") or {}
+        text, path = self._denylist(arguments)
+        return artefact.against_policy(seen, {key: policy.get(key) for key in POLICIES}, text, path)
+
+    def _denylist(self, arguments: dict[str, Any]) -> tuple[str, str]:
+        """The operator's list of denied modules, and where it is."""
+        given = str((arguments.get("policy") or {}).get("denylist") or "")
+        if not given:
+            return "", ""
+        path = self._find_source(given)
+        text = read_here(path, "release_denylist", _checksums.MAX_TEXT)
+        _linkage.parse_denylist(text, path)
+        return text, path
 
     def _find_source(self, path: str) -> str:
         try:
@@ -192,3 +250,13 @@ class ActionModule(ActionBase):
             yield remote
         finally:
             self._remove_tmp_path(folder)
+
+
+def _absolute(path: str, variable: str) -> str:
+    if not os.path.isabs(path):
+        raise SlipwayError(
+            "relative_path",
+            f"{variable} {path!r} is no absolute path, and release_remote_src is set.",
+            "give the absolute path on the host",
+        )
+    return path

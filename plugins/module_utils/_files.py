@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import stat
-from typing import IO, Iterator, Optional
+from typing import IO, Iterable, Iterator, Optional
 
 CHUNK = 1 << 20
 
@@ -79,12 +79,18 @@ def replace_if_different(path: str, content: str) -> bool:
 
 def copy_hashed(source: str, target: str, mode: int, gid: int = -1) -> str:
     """Copy source to a new file and return the SHA-256 of the bytes that were written."""
+    with open(source, "rb") as read:
+        return write_pieces(iter(lambda: read.read(CHUNK), b""), target, mode, gid)
+
+
+def write_pieces(pieces: Iterable[bytes], target: str, mode: int, gid: int = -1) -> str:
+    """Write a new file, durably, and return its SHA-256."""
     digest = hashlib.sha256()
-    with open(source, "rb") as read, _new_file(target, mode) as written:
+    with _new_file(target, mode) as written:
         os.fchown(written.fileno(), -1, gid)
-        for chunk in iter(lambda: read.read(CHUNK), b""):
-            digest.update(chunk)
-            written.write(chunk)
+        for piece in pieces:
+            digest.update(piece)
+            written.write(piece)
     return digest.hexdigest()
 
 

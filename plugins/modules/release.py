@@ -17,7 +17,8 @@ description:
     RV(rolled_back) set and with what was wrong. The former release keeps serving, or serves again.
   - A release is identified by its content, the binary with its environment, configuration and unit files. The same
     content is never swapped in twice, so a second run changes nothing.
-  - In check mode, everything that can be checked without changing the host is checked, and the outcome predicted.
+  - In check mode, everything that can be checked without changing the host is checked, and the outcome predicted. For
+    that, an artefact that the host would fetch is fetched into a temporary folder, judged there, and removed again.
   - The units, the user and the directories come from the role P(slipway.go.service#role).
 extends_documentation_fragment:
   - slipway.go.attributes
@@ -36,13 +37,78 @@ options:
     required: true
   src:
     description:
-      - Path of the binary on the controller. It is uploaded only if the host does not have this content yet.
-    type: path
+      - The artefact, a binary, or a tar archive (C(.tar), C(.tar.gz), C(.tar.xz), C(.tar.bz2)) with a binary and
+        assets.
+      - A path on the controller. It is uploaded only if the host does not have this content yet.
+      - An C(https) or C(http) URL, which each host fetches itself. O(checksum) is required then. User and password in
+        the URL, and its query, are used and never shown. Proxies are taken from the task's environment.
+      - With O(remote_src), an absolute path on the host.
+      - The files of an archive beside the binary are in C(assets/) of the release, read-only. An archive with links,
+        devices, setuid files or paths that lead out of it is refused.
+    type: str
     required: true
+  remote_src:
+    description:
+      - Whether O(src) is on the host already. Then the paths of O(checksum) and O(signature) are, too.
+    type: bool
+    default: false
+  binary:
+    description:
+      - Which file of an archive is to run, by its path in the archive or by its name alone.
+      - When empty, the file named as the service, or else the only executable one.
+    type: str
+    default: ""
   checksum:
     description:
-      - The expected SHA-256 of O(src), as C(sha256:HEX) or C(HEX). Checked on the controller before any host is asked.
+      - The expected SHA-256 of O(src), as C(sha256:HEX) or C(HEX).
+      - Or a checksums file as C(sha256sum) writes it, in BSD format, or with nothing but the digest. The entry with the
+        file name of O(src) counts, and there must be exactly one.
+      - A checksums file is a path on the controller, a path on the host with O(remote_src), or a URL, which each host
+        fetches. An C(http) URL is accepted only if the file is signed.
     type: str
+  signature:
+    description:
+      - A detached signature by minisign or by C(ssh-keygen -Y sign), which each host verifies before it takes the
+        artefact in. minisign need not be installed there.
+      - A path on the controller, a path on the host with O(remote_src), or a URL, which each host fetches.
+    type: str
+  signature_of:
+    description:
+      - What O(signature) signs, V(artefact) for O(src) itself, V(checksums) for the checksums file in O(checksum).
+    type: str
+    choices: [artefact, checksums]
+    default: artefact
+  minisign_keys:
+    description:
+      - The public keys of minisign whose signatures count, each as the line that starts with C(RW).
+    type: list
+    elements: str
+    default: []
+  allowed_signers:
+    description:
+      - A file on the controller with the keys whose SSH signatures count, in the format of C(ssh-keygen)(1), section
+        ALLOWED SIGNERS.
+    type: path
+  signer:
+    description:
+      - The identity in O(allowed_signers) that must have signed. Any of that file when empty.
+    type: str
+    default: ""
+  signature_namespace:
+    description:
+      - The namespace that the SSH signature must have been made for.
+    type: str
+    default: file
+  max_size:
+    description:
+      - The most MiB that a host fetches, and that an archive may unpack to.
+    type: int
+    default: 1024
+  fetch_timeout:
+    description:
+      - Seconds that fetching one file may take altogether.
+    type: float
+    default: 300
   strategy:
     description:
       - How the new release takes over.
@@ -79,7 +145,8 @@ options:
     default: ""
   policy:
     description:
-      - Your own rules for artefacts, checked on the controller before any host is asked.
+      - Your own rules for artefacts, checked on the controller before any host is asked, or by the host where O(src) is
+        a URL or on the host.
     type: dict
     default: {}
     suboptions:
@@ -114,11 +181,12 @@ options:
     default: false
   sealed:
     description:
-      - O(environment) and O(health) as JSON. Set by the controller's half of this module, which takes those two away.
+      - O(environment), O(health), and what the host needs to take the artefact in, as JSON. Set by the controller's
+        half of this module.
     type: str
   digest:
     description:
-      - SHA-256 of the artefact. Set by the controller's half of this module.
+      - SHA-256 of the artefact, as far as it is known there. Set by the controller's half of this module.
     type: str
   size:
     description:
@@ -149,6 +217,17 @@ EXAMPLES = r"""
     health:
       url: http://127.0.0.1:8080/readyz
       deadline: 20
+
+- name: Release from a server, signed checksums and all
+  slipway.go.release:
+    name: shop
+    version: 2.0.0
+    src: https://downloads.example.com/shop/2.0.0/shop_2.0.0_linux_amd64.tar.gz
+    checksum: https://downloads.example.com/shop/2.0.0/SHA256SUMS
+    signature: https://downloads.example.com/shop/2.0.0/SHA256SUMS.minisig
+    signature_of: checksums
+    minisign_keys:
+      - RW...
 
 - name: Would this release be accepted here?
   slipway.go.release:
@@ -250,13 +329,20 @@ fix:
 """
 
 import json
+import math
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _door, _engine_options
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._profile import collect_host_profile
+from ansible_collections.slipway.go.plugins.module_utils._release import intake
+from ansible_collections.slipway.go.plugins.module_utils._release._fetch import Limits
+from ansible_collections.slipway.go.plugins.module_utils._release._signature import Trust
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
 
 POLICY = {
     "require_static": {"type": "bool", "default": False},
@@ -267,24 +353,61 @@ POLICY = {
 }
 
 
+def request(values: dict[str, Any]) -> intake.Request:
+    """What to take in: the controller's half of this module has put it into the text `intake` of the sealed part."""
+    told = values["intake"]
+    for option in ("max_size", "fetch_timeout"):
+        if not 0 < values[option] < math.inf:
+            raise SlipwayError("invalid_limit", f"release_{option} is {values[option]}.", "give a number above 0")
+    return intake.Request(
+        name=values["name"],
+        label=values["src"],
+        source=told.get("source", ""),
+        uploaded=values["uploaded"],
+        digest=values["digest"] or "",
+        size=values["size"] or 0,
+        goarch=values["goarch"],
+        binary=values["binary"],
+        checksums=intake.Text(**told.get("checksums", {})),
+        signature=intake.Text(**told.get("signature", {})),
+        signed=values["signature_of"],
+        trust=Trust(
+            tuple(values["minisign_keys"]),
+            told.get("allowed_signers", ""),
+            values["signer"],
+            values["signature_namespace"],
+        ),
+        policy=values["policy"] if told.get("source") else {},
+        denylist=told.get("denylist", ""),
+        denylist_label=values["policy"]["denylist"] or "",
+        limits=Limits(values["max_size"] << 20, values["fetch_timeout"]),
+    )
+
+
 def work(module: AnsibleModule) -> dict[str, Any]:
-    sealed = json.loads(module.params["sealed"] or "{}")
+    sealed = {"intake": {}, **json.loads(module.params["sealed"] or "{}")}
     values = {**module.params, **sealed}
-    artefact = Artefact(sha256=values["digest"], size=values["size"], goarch=values["goarch"], path=values["uploaded"])
+    settings = _engine_options.settings(values)
     spec = Spec(
         version=values["version"],
         strategy=values["strategy"],
-        artefact=artefact,
+        artefact=Artefact("", 0),
         group=values["group"] or values["name"],
         environment=values["environment"],
         listen=values["listen"],
         rehearsal=values["rehearsal"],
         force=values["force"],
     )
-    engine = Engine(_engine_options.settings(values))
-    outcome = engine.predict(spec) if module.check_mode else engine.release(spec)
+    act = intake.predict if module.check_mode else intake.release
+    wish = request(values)
+    outcome = act(
+        wish,
+        lambda artefact: replace(spec, artefact=artefact),
+        Engine(settings),
+        Layout(settings.name, settings.root),
+    )
     result = {**outcome.as_dict(), "diff": outcome.diff()}
-    if outcome.needs_judgement(module.check_mode):
+    if not wish.source and outcome.needs_judgement(module.check_mode):
         result["host_profile"] = collect_host_profile().as_dict()
     return result
 
@@ -293,8 +416,18 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "version": {"type": "str", "required": True},
-            "src": {"type": "path", "required": True},
+            "src": {"type": "str", "required": True},
+            "remote_src": {"type": "bool", "default": False},
+            "binary": {"type": "str", "default": ""},
             "checksum": {"type": "str"},
+            "signature": {"type": "str"},
+            "signature_of": {"type": "str", "choices": list(intake.SIGNED), "default": "artefact"},
+            "minisign_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+            "allowed_signers": {"type": "path"},
+            "signer": {"type": "str", "default": ""},
+            "signature_namespace": {"type": "str", "default": "file"},
+            "max_size": {"type": "int", "default": 1024},
+            "fetch_timeout": {"type": "float", "default": 300},
             "strategy": {"type": "str", "choices": ["socket", "proxy", "restart"], "default": "socket"},
             "group": {"type": "str"},
             "environment": {"type": "dict", "default": {}},

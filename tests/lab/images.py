@@ -83,7 +83,7 @@ def _from_debootstrap(suite: str, image: str) -> None:
     with tempfile.TemporaryDirectory(prefix="slipway-lab-") as tmp:
         root = Path(tmp) / "root"
         with step(f"debootstrap {suite} (about 80 s, once on this machine)"):
-            mirror = _debian_mirror()
+            mirror = debian_mirror()
             run(
                 ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, str(root)]
                 + ([mirror] if mirror else [])
@@ -105,13 +105,13 @@ def _import(root: Path, image: str) -> None:
         raise LabError(f"docker import failed: {imported.stderr.decode(errors='replace').strip()}")
 
 
-def _debian_mirror() -> str | None:
-    """The Debian mirror this machine is set up for; None leaves the choice to debootstrap."""
+def debian_mirror(archive: str = "debian") -> str | None:
+    """The mirror of the archive debian or debian-security that this machine is set up for; None where it is not."""
     sources = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     for source in sources:
         if source.is_file():
             found = re.search(
-                r"^(?:URIs:|deb)\s+(?:\[[^]]*\]\s+)?(https?://\S+/debian/?)(?:\s|$)", source.read_text(), re.M
+                rf"^(?:URIs:|deb)\s+(?:\[[^]]*\]\s+)?(https?://\S+/{archive}/?)(?:\s|$)", source.read_text(), re.M
             )
             if found:
                 return found.group(1)

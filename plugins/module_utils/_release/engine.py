@@ -105,6 +105,7 @@ class Engine:
                     return Outcome(False, self._layout.current_id(), None, "upload")
                 begun = time.monotonic()
                 stage.stage(spec, self._layout, wanted, content)
+                self._store.record("staged", release=wanted, origin=dict(spec.artefact.origin))
                 phases[STAGE] = time.monotonic() - begun
             self._check_linkage(wanted)
             if spec.rehearsal:

@@ -22,6 +22,7 @@ MAX_NAME = 31
 MAX_VERSION = 100
 MAX_PORT = 65535
 DIGEST_LENGTH = 10
+MAX_ARTEFACT = 1 << 30
 
 # One name is a unit, a Linux user (useradd(8)), a directory and a syslog identifier: the strictest of the four rules.
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
@@ -29,7 +30,6 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VALUE = re.compile("[^\n\0\ud800-\udfff]*")
 _RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{10}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def validate_name(name: str) -> str:
@@ -73,19 +73,6 @@ def validate_release_id(release_id: str) -> str:
     return release_id
 
 
-def parse_checksum(checksum: str) -> str:
-    """Return the hexadecimal SHA-256 of 'sha256:HEX' or 'HEX'."""
-    algorithm, separator, value = checksum.strip().rpartition(":")
-    value = value.lower()
-    if (separator and algorithm.lower() != "sha256") or not _SHA256.fullmatch(value):
-        raise SlipwayError(
-            "invalid_checksum",
-            f"release_checksum {checksum!r} is not a SHA-256.",
-            "give sha256:<64 hexadecimal digits>",
-        )
-    return value
-
-
 def render_environment(variables: Mapping[str, object]) -> str:
     """Render an environment file as systemd.exec(5) reads it; every value is quoted, so no value can end a line."""
     lines = []
@@ -110,12 +97,19 @@ def render_environment(variables: Mapping[str, object]) -> str:
 
 @dataclass(frozen=True)
 class Artefact:
-    """The binary: what the controller saw of it. path is on the host, and None while it is not there."""
+    """The binary, or an archive with it. path is on the host, and None while it is not there.
+
+    size: bytes it takes on the host, 0 while nobody knows. binary: which file of an archive is to run, as asked for.
+    limit: the most bytes an archive may unpack to. origin: where it is from and who vouches for it, for the records.
+    """
 
     sha256: str
     size: int
     goarch: Optional[str] = None
     path: Optional[str] = None
+    binary: str = ""
+    limit: int = MAX_ARTEFACT
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -218,18 +212,21 @@ class Spec:
 
 @dataclass(frozen=True)
 class Content:
-    """Everything a release's id stands for; two releases with the same content are the same release."""
+    """Everything a release's id stands for; two releases with the same content are the same release.
+
+    An archive stands for all that is in it. binary: which of its files was asked for by name.
+    """
 
     version: str
-    binary_sha256: str
+    artefact_sha256: str
     environment: str
     config: dict[str, str]
     units: dict[str, str]
+    binary: str = ""
 
     def release_id(self) -> str:
         """<version>-<10 hex of the content digest>; '+' and '~', which unit names cannot hold, become '_'."""
-        canonical = json.dumps(
-            [self.version, self.binary_sha256, self.environment, self.config, self.units], sort_keys=True
-        )
+        parts = [self.version, self.artefact_sha256, self.environment, self.config, self.units, self.binary]
+        canonical = json.dumps(parts, sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
         return f"{re.sub('[+~]', '_', self.version)}-{digest}"

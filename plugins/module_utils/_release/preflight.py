@@ -76,24 +76,26 @@ def check_ports(name: str, listen: list[str], own_socket_ports: set[int]) -> Non
         same = {inode for inode, used in listeners.items() if used == port}
         addresses = _sockets.tcp_addresses() if same else {}
         inodes = {inode for inode in same if _sockets.overlaps(entry, addresses.get(inode))}
-        if not inodes:
-            continue
-        holders = _sockets.holders(inodes)
-        strangers = [
-            pid
-            for pid in holders
-            if not _sockets.in_unit(pid, f"{name}@") and not (pid == 1 and port in own_socket_ports)
-        ]
-        if strangers or not holders:
-            who = f"{_sockets.process_name(strangers[0])} (pid {strangers[0]})" if strangers else "another process"
-            fronted = any(_sockets.process_name(pid) == "haproxy" for pid in strangers)
+        who = next(filter(None, (_stranger(name, inode, port in own_socket_ports) for inode in sorted(inodes))), None)
+        if who:
             raise SlipwayError(
                 "port_in_use",
                 f"port {port} of service_listen is in use by {who}.",
                 "take the service out of the proxy first (proxy_state: absent), or choose another port"
-                if fronted
+                if who.startswith("haproxy ")
                 else "stop that process, or choose another port in service_listen",
             )
+
+
+def _stranger(name: str, inode: str, own_socket: bool) -> Optional[str]:
+    """Who holds this listening socket beside the service; None where it is the service's own."""
+    holders = _sockets.holders({inode})
+    if own_socket and 1 in holders:
+        return None  # each child of PID 1 holds all its sockets, too, until it has become another program
+    strangers = [pid for pid in holders if not _sockets.in_unit(pid, f"{name}@")]
+    if strangers:
+        return f"{_sockets.process_name(strangers[0])} (pid {strangers[0]})"
+    return None if holders else "another process"
 
 
 def linkage_problems(unit: str, binary: str) -> list[Problem]:

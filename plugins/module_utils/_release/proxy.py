@@ -157,7 +157,7 @@ class ProxyStrategy(Strategy):
 
     def check_front(self, spec: Spec) -> None:
         for port, names in _sockets.programs(spec.listen).items():
-            others = ", ".join(sorted(names - {PROGRAM}))
+            others = ", ".join(sorted(names - {PROGRAM, "?"}))
             if others:
                 raise SlipwayError(
                     "port_in_use",

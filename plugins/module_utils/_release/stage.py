@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import hashlib
 import json
 import os
 import time
-from typing import Iterator, Optional
+from typing import Any, BinaryIO, Iterator, Mapping, Optional
 
 from .. import _files, _systemd
 from .._binary import read_binary
 from .._errors import SlipwayError
+from . import _archive
 from .model import Content, Spec, render_environment
 from .store import Layout
 
@@ -63,7 +65,8 @@ def content(spec: Spec, layout: Layout) -> Content:
         shared += "\n"
     own = render_environment(spec.environment)
     config = {name: _files.sha256_file(path) for name, path in _config_files(os.path.join(layout.config, "config"))}
-    return Content(spec.version, spec.artefact.sha256, shared + own, config, _unit_digests(layout))
+    units = _unit_digests(layout)
+    return Content(spec.version, spec.artefact.sha256, shared + own, config, units, spec.artefact.binary)
 
 
 def unit_copies(layout: Layout, release_id: str) -> dict[str, str]:
@@ -79,8 +82,13 @@ def installed_units(layout: Layout) -> dict[str, str]:
 
 
 def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
-    manifest = layout.manifest(release_id)
-    return manifest.get("sha256") == wanted.binary_sha256 and os.path.isfile(layout.binary(release_id))
+    """Whether it is here and its program whole: what a disk has damaged, or somebody, is staged anew."""
+    binary, manifest = layout.binary(release_id), layout.manifest(release_id)
+    return (
+        manifest.get("sha256") == wanted.artefact_sha256
+        and os.path.isfile(binary)
+        and _files.sha256_file(binary) == manifest.get("binary_sha256", wanted.artefact_sha256)
+    )
 
 
 def collect_leftovers(layout: Layout) -> None:
@@ -139,17 +147,20 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
     for path in (folder, os.path.join(folder, "bin"), os.path.join(folder, "config")):
         _files.make_directory(path, 0o750, gid)
     binary = os.path.join(folder, "bin", layout.name)
-    written = _files.copy_hashed(str(spec.artefact.path), binary, 0o750, gid)
-    if written != wanted.binary_sha256:
+    source = str(spec.artefact.path)
+    if _archive.is_archive(source):
+        written = _unpack(spec, layout, folder, gid)
+    else:
+        written = _files.copy_hashed(source, binary, 0o750, gid)
+    if written != wanted.artefact_sha256:
         raise SlipwayError(
             "wrong_checksum",
-            f"what arrived on this host has SHA-256 {written}, expected {wanted.binary_sha256}.",
+            f"what arrived on this host has SHA-256 {written}, expected {wanted.artefact_sha256}.",
             "run again; if it stays, check the artefact and the disk",
         )
     _files.write_new(os.path.join(folder, "environment"), wanted.environment, 0o640, gid)
     for name, source in _config_files(os.path.join(layout.config, "config")):
-        copy = os.path.join(folder, "config", name)
-        _files.make_directory(os.path.dirname(copy), 0o750, gid)
+        copy = _make_place(os.path.join(folder, "config"), name, gid)
         _files.copy_hashed(source, copy, 0o640, gid)
     units = os.path.join(folder, "units")
     _files.make_directory(units, 0o750, gid)
@@ -158,16 +169,70 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
             _files.copy_hashed(unit, os.path.join(units, os.path.basename(unit)), 0o640, gid)
     manifest = {
         "version": spec.version,
-        "sha256": wanted.binary_sha256,
+        "sha256": wanted.artefact_sha256,
+        "binary_sha256": _files.sha256_file(binary),
         "units": wanted.units,
         "config": wanted.config,
         "strategy": spec.strategy,
         **_build(binary),
+        "origin": dict(spec.artefact.origin),
         "staged": round(time.time(), 3),
     }
     _files.write_new(os.path.join(folder, "release.json"), json.dumps(manifest, indent=2) + "\n", 0o640, gid)
     for base, _folders, _names in os.walk(folder):
         _files.fsync_directory(base)
+
+
+class _Hashed:
+    """A file whose digest is that of the very bytes that were read from it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._digest = stream, hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        found = self._stream.read(size)
+        self._digest.update(found)
+        return found
+
+    def finish(self) -> str:
+        while self.read(_files.CHUNK):
+            pass
+        return self._digest.hexdigest()
+
+
+def _make_place(folder: str, name: str, gid: int) -> str:
+    """The path of name in folder, with every folder between them made so that the service may read it."""
+    parents = name.split("/")[:-1]
+    for depth in range(len(parents)):
+        _files.make_directory(os.path.join(folder, *parents[: depth + 1]), 0o750, gid)
+    return os.path.join(folder, name)
+
+
+def _unpack(spec: Spec, layout: Layout, folder: str, gid: int) -> str:
+    """Write the archive's program to bin/ and the rest to assets/, nobody's to change; return the archive's SHA-256."""
+    path, limit = str(spec.artefact.path), spec.artefact.limit
+    found = _archive.survey(path, limit)
+    chosen = _archive.choose_binary(found, spec.artefact.binary, layout.name)
+    assets = os.path.join(folder, "assets")
+    if len(found.files) > 1:
+        _files.make_directory(assets, 0o750, gid)
+    with open(path, "rb") as stream:
+        hashed = _Hashed(stream)
+        for member, content in _archive.members(hashed, limit):
+            if member.name == chosen.name:
+                _files.write_pieces(content, os.path.join(folder, "bin", layout.name), 0o750, gid)
+                continue
+            mode = 0o750 if member.executable else 0o640
+            _files.write_pieces(content, _make_place(assets, found.inside(member.name), gid), mode, gid)
+        return hashed.finish()
+
+
+def note_origin(layout: Layout, release_id: str, origin: Mapping[str, Any]) -> None:
+    """Write into a staged release who vouches for it now. Its content, and so its id, stay what they are."""
+    manifest = layout.manifest(release_id)
+    path = os.path.join(layout.release(release_id), "release.json")
+    gid = os.stat(path).st_gid
+    _files.write_atomic(path, json.dumps({**manifest, "origin": dict(origin)}, indent=2) + "\n", 0o640, gid)
 
 
 def _build(binary: str) -> dict[str, Optional[str]]:

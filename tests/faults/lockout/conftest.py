@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(CHECKOUT / "tests" / "lab"))
+
+from waiting import wait
+
 LAB = "lockout"
 PLAYS = Path(__file__).parent / "plays"
 # The container engine owns three files below /etc.
@@ -69,7 +73,7 @@ class Host:
 
     def wait_until_as(self, before: str, seconds: float) -> None:
         """Root can log in, and everything that a lock-out would change is what it was."""
-        wait(lambda: self.ssh("true").returncode == 0, seconds)
+        wait("root can log in", lambda: self.ssh("true").returncode == 0, seconds)
         deadline = time.monotonic() + seconds
         while (now := self.fingerprint()) != before and time.monotonic() < deadline:
             time.sleep(0.5)
@@ -87,7 +91,7 @@ class Host:
             "systemctl disable --now ssh.socket 2>/dev/null || true; systemctl reset-failed;"
             "systemctl enable ssh.service 2>/dev/null; systemctl restart ssh.service"
         )
-        wait(lambda: self.ssh("true").returncode == 0, 15)
+        wait("root can log in", lambda: self.ssh("true").returncode == 0, 15)
 
     def play(self, play: str, variables: dict) -> subprocess.CompletedProcess:
         inventory = CHECKOUT / ".work" / "lab" / LAB / "inventory.yml"
@@ -115,13 +119,6 @@ def _env() -> dict[str, str]:
     import os
 
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-
-def wait(condition, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.3)
 
 
 @pytest.fixture(scope="session")

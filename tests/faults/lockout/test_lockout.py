@@ -269,7 +269,7 @@ def test_the_host_heals_itself(case, host):
     before = host.fingerprint()
     assert host.play("abandon.yml", {"case_seconds": 6}).returncode == 0
     assert host.ssh("true").returncode == 255, "root was not closed, so that nothing would be proven"
-    wait(lambda: host.ssh("true").returncode == 0, 15)
+    wait("root can log in", lambda: host.ssh("true").returncode == 0, 15)
     assert host.fingerprint() == before
 
 
@@ -279,6 +279,6 @@ def test_a_reboot_takes_it_back(case, host):
     assert host.play("abandon.yml", {"case_seconds": 600}).returncode == 0
     assert host.ssh("true").returncode == 255
     host.restart()
-    wait(lambda: host.ssh("true").returncode == 0, 30)
+    wait("root can log in", lambda: host.ssh("true").returncode == 0, 30)
     host.wait_until_as(before, 15)
     assert '"reason": "boot"' in host.inside("cat /var/lib/slipway/deadman/journal.jsonl")

@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import os
+import tarfile
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -15,9 +18,8 @@ import pytest
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import release as plugin
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import CORE, EXEC, REL, ElfBuilder
-
-FREEBSD = 9
+from ansible_collections.slipway.go.plugins.module_utils._profile import collect_host_profile
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import EXEC, ElfBuilder
 
 
 @pytest.fixture
@@ -39,86 +41,15 @@ def refused(act, code, *words):
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("machine", "bits", "endian", "goarch"),
-    [(62, 64, "little", "amd64"), (183, 64, "little", "arm64"), (3, 32, "little", "386"), (22, 64, "big", "s390x")],
-)
-def test_what_a_binary_says_of_itself(tmp_path, machine, bits, endian, goarch):
-    path = str(ElfBuilder(type=EXEC, machine=machine, bits=bits, endian=endian).write(tmp_path / "shop"))
-    seen = plugin.inspect(path, "")
-    assert (seen.facts["sha256"], seen.facts["size"], seen.elf.goarch) == (
-        digest_of(path),
-        os.path.getsize(path),
-        goarch,
-    )
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [ElfBuilder(), ElfBuilder(interpreter="/lib64/ld-linux-x86-64.so.2", needed=["libc.so.6"]), ElfBuilder(osabi=3)],
-    ids=["pie", "cgo", "gnu"],
-)
-def test_binaries_that_run(tmp_path, spec):
-    assert plugin.inspect(str(spec.write(tmp_path / "shop")), "").elf.goarch == "amd64"
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        ElfBuilder(type=REL),
-        ElfBuilder(type=CORE),
-        ElfBuilder(soname="libshop.so.1", needed=["libc.so.6"]),
-        ElfBuilder(type=EXEC, osabi=FREEBSD),
-    ],
-    ids=["object file", "core dump", "library", "FreeBSD"],
-)
-def test_elf_files_that_do_not_run(tmp_path, spec):
-    path = str(spec.write(tmp_path / "shop"))
-    refused(lambda: plugin.inspect(path, ""), "not_executable", "release_src", path, "GOOS=linux")
-
-
-@pytest.mark.parametrize(
-    ("content", "code"),
-    [
-        (b"#!/bin/sh\necho no\n", "not_elf"),
-        (b"\x1f\x8b\x08\0 an archive", "not_elf"),
-        (b"MZ\x90\0 for windows", "not_elf"),
-        (b"", "empty"),
-        (b"\x7fELF", "truncated"),
-        (b"\x7fELF" + b"\xff" * 200, "malformed"),
-    ],
-)
-def test_files_that_are_no_binary(tmp_path, content, code):
-    path = tmp_path / "shop"
-    path.write_bytes(content)
-    refused(lambda: plugin.inspect(str(path), ""), code, "release_src", str(path), "not a Linux executable", "archive")
-
-
-def test_a_binary_that_was_cut_short(tmp_path, binary):
-    path = tmp_path / "half"
-    with open(binary, "rb") as whole:
-        path.write_bytes(whole.read(100))
-    refused(lambda: plugin.inspect(str(path), ""), "truncated", "release_src")
-
-
 def test_a_missing_file(tmp_path):
     path = str(tmp_path / "shop")
-    refused(lambda: plugin.inspect(path, ""), "missing_artefact", "release_src", path)
-    refused(lambda: plugin.inspect(str(tmp_path), ""), "missing_artefact", "release_src", str(tmp_path))
+    refused(lambda: plugin.check_readable(path), "missing_artefact", "release_src", path)
+    refused(lambda: plugin.check_readable(str(tmp_path)), "missing_artefact", "release_src", str(tmp_path))
 
 
 def test_an_unreadable_file(binary, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (binary, os.R_OK))
-    refused(lambda: plugin.inspect(binary, ""), "unreadable_artefact", "release_src", binary)
-
-
-def test_checksums(binary):
-    digest = digest_of(binary)
-    for form in (digest, f"sha256:{digest}", f"SHA256:{digest.upper()}"):
-        assert plugin.inspect(binary, form).facts["sha256"] == digest
-    other = "0" * 64
-    refused(lambda: plugin.inspect(binary, other), "wrong_checksum", "release_checksum", digest, other)
-    refused(lambda: plugin.inspect(binary, "md5:1234"), "invalid_checksum", "release_checksum")
+    refused(lambda: plugin.check_readable(binary), "unreadable_artefact", "release_src", binary)
 
 
 class Action(plugin.ActionModule):
@@ -252,3 +183,162 @@ def test_the_source_is_looked_for_where_ansible_looks(act, binary):
     action = act([{"action": "none"}], src="shop")
     action._find_needle = lambda folder, path: binary if (folder, path) == ("files", "shop") else None
     assert action.run(task_vars={})["action"] == "none"
+
+
+URL = "https://me:hunter2@host/dist/shop?token=hunter2"
+
+
+def told(action):
+    """What the host was told in the sealed part, and the other arguments."""
+    ((_module, arguments),) = action.executed
+    return json.loads(arguments["sealed"])["intake"], {k: v for k, v in arguments.items() if k != "sealed"}
+
+
+def test_a_url_is_for_the_host_and_its_secrets_are_sealed(act):
+    action = act([{"action": "release", "changed": True}], src=URL, checksum="sha256:" + "ab" * 32)
+    assert action.run(task_vars={})["changed"] is True
+    sealed, shown = told(action)
+    assert sealed["source"] == URL
+    assert shown["src"] == "https://host/dist/shop"
+    assert shown["digest"] == "ab" * 32
+    assert "hunter2" not in json.dumps(shown)
+    assert action.steps == ["execute"]
+
+
+def test_checksums_and_signatures_at_urls_are_sealed_too(act):
+    places = {"checksum": "https://u:hunter2@host/SUMS?hunter2", "signature": "https://u:hunter2@host/SUMS.sig"}
+    action = act([{"action": "none"}], src=URL, minisign_keys=[KEY], signature_of="checksums", **places)
+    assert action.run(task_vars={})["action"] == "none"
+    sealed, shown = told(action)
+    assert (sealed["checksums"], sealed["signature"]) == (
+        {"place": places["checksum"]},
+        {"place": places["signature"]},
+    )
+    assert (shown["checksum"], shown["signature"]) == ("https://host/SUMS", "https://host/SUMS.sig")
+    assert "hunter2" not in json.dumps(shown)
+
+
+KEY = "RWTm1Hi6C0Js3Gsql7gcfiudlV4bRCIxaCRHphMTBqFt8YeXv2e24yOZ"
+
+
+def test_files_of_the_controller_are_read_here(act, tmp_path):
+    for name, text in {"SUMS": f"{'ab' * 32}  shop\n", "sig": "sig", "signers": "a b c", "denied": "x # y\n"}.items():
+        (tmp_path / name).write_text(text)
+    files = {"checksum": str(tmp_path / "SUMS"), "signature": str(tmp_path / "sig")}
+    more = {"allowed_signers": str(tmp_path / "signers"), "policy": {"denylist": str(tmp_path / "denied")}}
+    action = act([{"action": "none"}], src=URL, **files, **more)
+    assert action.run(task_vars={})["action"] == "none"
+    sealed, shown = told(action)
+    assert sealed["checksums"]["content"] == f"{'ab' * 32}  shop\n"
+    assert (sealed["signature"]["content"], sealed["allowed_signers"]) == ("sig", "a b c")
+    assert sealed["denylist"] == "x # y\n"
+    assert shown["digest"] == "ab" * 32
+
+
+def test_what_is_on_the_host_is_left_there(act):
+    places = {"src": "/srv/shop", "checksum": "/srv/SUMS", "signature": "/srv/sig"}
+    action = act([{"action": "none"}], remote_src="yes", minisign_keys=[KEY], **places)
+    assert action.run(task_vars={})["action"] == "none"
+    sealed, _shown = told(action)
+    assert (sealed["source"], sealed["checksums"]["place"], sealed["signature"]["place"]) == tuple(places.values())
+
+
+def test_a_checksums_file_for_an_artefact_of_the_controller(act, binary, tmp_path):
+    (tmp_path / "SUMS").write_text(f"{digest_of(binary)}  shop\n")
+    action = act([{"action": "none"}], checksum=str(tmp_path / "SUMS"))
+    assert action.run(task_vars={})["action"] == "none"
+    (tmp_path / "SUMS").write_text(f"{'0' * 64}  shop\n")
+    action = act(checksum=str(tmp_path / "SUMS"))
+    failed = action.run(task_vars={})
+    assert (failed["code"], action.executed) == ("wrong_checksum", [])
+    assert str(tmp_path / "SUMS") in failed["msg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "variable"),
+    [
+        ({"src": URL}, "missing_checksum", "release_checksum"),
+        ({"src": URL, "checksum": "md5:abc"}, "invalid_checksum", "release_checksum"),
+        ({"src": URL, "checksum": "/nowhere/SUMS"}, "unreadable_checksum", "release_checksum"),
+        ({"src": "ftp://host/shop", "checksum": "ab" * 32}, "invalid_url", "release_src"),
+        ({"src": URL, "checksum": "ftp://host/SUMS"}, "invalid_url", "release_checksum"),
+        ({"src": "shop", "remote_src": True}, "relative_path", "release_src"),
+        ({"src": "/srv/shop", "remote_src": True, "checksum": "./SUMS"}, "relative_path", "release_checksum"),
+        ({"signature": "/nowhere/sig", "minisign_keys": [KEY]}, "unreadable_signature", "release_signature"),
+        ({"signature": "https://host/sig"}, "no_signer", "release_minisign_keys"),
+        ({"signature": "https://host/sig", "minisign_keys": "RW"}, "invalid_key", "release_minisign_keys"),
+        ({"minisign_keys": [KEY]}, "missing_signature", "release_signature"),
+        ({"allowed_signers": "/x"}, "missing_signature", "release_signature"),
+        (
+            {"signature": "https://host/s", "minisign_keys": [KEY], "signature_of": "checksums"},
+            "missing_checksums",
+            "release_signature_of",
+        ),
+        (
+            {"signature": "https://host/s", "allowed_signers": "/nowhere"},
+            "unreadable_allowed_signers",
+            "release_allowed_signers",
+        ),
+        ({"policy": {"denylist": "/nowhere"}}, "unreadable_denylist", "release_denylist"),
+        ({"src": URL, "checksum": "ab" * 32, "policy": {"denylist": "/nowhere"}}, "unreadable_denylist", "denylist"),
+    ],
+)
+def test_a_bad_intake_meets_no_host(act, arguments, code, variable):
+    action = act(**arguments)
+    failed = action.run(task_vars={})
+    assert failed["code"] == code
+    assert variable in failed["msg"]
+    assert failed["fix"]
+    assert action.executed == []
+    assert "hunter2" not in json.dumps(failed)
+
+
+def packed(path, *files):
+    with tarfile.open(path, "w:gz") as tape:
+        for name, content, mode in files:
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), mode
+            tape.addfile(info, io.BytesIO(content))
+    return str(path)
+
+
+def test_an_archive_is_judged_here_and_uploaded_whole(act, binary, tmp_path):
+    with open(binary, "rb") as stream:
+        program = stream.read()
+    source = packed(tmp_path / "shop.tgz", ("x/shop", program, 0o755), ("x/page.html", b"page", 0o644))
+    action = act([{"action": "upload"}, {"action": "release"}], src=source)
+    assert action.run(task_vars={})["action"] == "release"
+    first = action.executed[0][1]
+    assert first["digest"] == digest_of(source)
+    assert (first["size"], first["goarch"]) == (len(program) + 4, "amd64")
+    assert f"upload {source} to /tmp/ansible-1/artefact" in action.steps
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "code"),
+    [
+        ([("shop", b"#!/bin/sh", 0o755)], {}, "not_elf"),
+        ([("../shop", b"x", 0o755)], {}, "unsafe_archive"),
+        ([("shop", b"x", 0o4755)], {}, "unsafe_archive"),
+        ([("a", b"x", 0o755), ("b", b"x", 0o755)], {}, "no_binary"),
+        ([("shop", b"x", 0o755)], {"binary": "server"}, "no_binary"),
+        ([("shop", bytes(2 << 20), 0o755)], {"max_size": 1}, "archive_too_large"),
+    ],
+)
+def test_a_bad_archive_meets_no_host(act, tmp_path, files, arguments, code):
+    action = act(src=packed(tmp_path / "shop.tgz", *files), **arguments)
+    failed = action.run(task_vars={})
+    assert (failed["code"], action.executed) == (code, [])
+    assert failed["fix"]
+
+
+def test_in_check_mode_too_the_host_says_what_its_loader_finds(act, tmp_path):
+    source = str(
+        ElfBuilder(interpreter="/lib64/ld-linux-x86-64.so.2", needed=["libc.so.6"]).write(tmp_path / "dynamic")
+    )
+    profile = collect_host_profile().as_dict()
+    answers = [{"action": "release", "changed": True, "host_profile": profile}, {"failed": True, "problems": ["one"]}]
+    action = act(answers, src=source)
+    assert action.run(task_vars={})["problems"] == ["one"]
+    assert [module for module, _told in action.executed] == ["slipway.go.release"] * 2
+    assert action.executed[1][1]["uploaded"] == "/tmp/ansible-1/artefact"

@@ -58,7 +58,7 @@ def test_what_is_left_out_has_its_default(engine, capsys):
     assert settings == Settings("shop", "/opt/shop", proxy=PROXY)
     assert (how, spec.version, spec.strategy, spec.group) == ("release", "2.0", "socket", "shop")
     assert (spec.environment, spec.listen, spec.rehearsal, spec.force) == ({}, [], "", False)
-    assert spec.artefact == Artefact(HEX, 7, "amd64", None)
+    assert spec.artefact == Artefact(HEX, 7, "amd64", None, origin={"source": "/x/shop", "sha256": HEX})
     assert result["changed"] is True
     assert result["phases"] == {"SOAK": 1.235}
     assert result["diff"] == {"before": "1.0-0123456789\n", "after": "2.0-0123456789\n"}

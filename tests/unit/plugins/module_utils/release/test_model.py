@@ -110,19 +110,6 @@ def test_bad_release_ids(text):
     refused(lambda: model.validate_release_id(text), "invalid_release", repr(text), "release_info")
 
 
-@pytest.mark.parametrize("form", ["{}", "sha256:{}", "SHA256:{}", " sha256:{} ", "sha256:{}\n"])
-@pytest.mark.parametrize("value", [HEX, HEX.upper()])
-def test_checksum_forms(form, value):
-    assert model.parse_checksum(form.format(value)) == HEX
-
-
-@pytest.mark.parametrize(
-    "text", ["", "sha256:", HEX[:-1], HEX + "0", "md5:" + HEX, "sha512:" + HEX, ":" + HEX, HEX[:-1] + "g", "x sha256:"]
-)
-def test_bad_checksums(text):
-    refused(lambda: model.parse_checksum(text), "invalid_checksum", "release_checksum", repr(text))
-
-
 class EnvironmentFile:
     """What systemd's basic/env-file.c makes of a file: an independent reader with the same states."""
 
@@ -273,7 +260,7 @@ CONTENT = model.Content("1.0", HEX, 'A="1"\n', {"a.toml": HEX}, {"shop@.service"
     "change",
     [
         {"version": "1.1"},
-        {"binary_sha256": hashlib.sha256(b"x").hexdigest()},
+        {"artefact_sha256": hashlib.sha256(b"x").hexdigest()},
         {"environment": 'A="2"\n'},
         {"config": {}},
         {"config": {"b.toml": HEX}},

@@ -177,9 +177,10 @@ def test_collecting_on_a_bare_host(host):
     stage.collect_leftovers(host.layout)
 
 
-def test_a_damaged_release_is_staged_anew(host):
+@pytest.mark.parametrize("damage", [os.unlink, lambda path: os.truncate(path, 1)], ids=["gone", "truncated"])
+def test_a_damaged_release_is_staged_anew(host, damage):
     release_id = put(host)
-    os.unlink(host.layout.binary(release_id))
+    damage(host.layout.binary(release_id))
     assert not stage.is_staged(host.layout, release_id, stage.content(host.spec("v1"), host.layout))
     put(host)
     assert whole(host, release_id)
@@ -295,4 +296,4 @@ def test_units_that_are_not_there_are_no_part_of_it(host):
 def test_a_release_with_another_binary_is_not_staged(host):
     release_id = put(host)
     content = stage.content(host.spec("v1"), host.layout)
-    assert not stage.is_staged(host.layout, release_id, replace(content, binary_sha256="0" * 64))
+    assert not stage.is_staged(host.layout, release_id, replace(content, artefact_sha256="0" * 64))

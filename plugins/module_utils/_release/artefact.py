@@ -1,0 +1,124 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an artefact is, read as untrusted input on the controller and on the host alike. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any, Iterable, Mapping, NamedTuple, Optional
+
+from .. import _files
+from .._binary import Binary, read_binary
+from .._errors import SlipwayError
+from .._host import read_host
+from .._linkage import Checker, check_policy, parse_denylist
+from .._problems import Problem
+from .._unit_context import own_context
+from . import _archive
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# What was meant as a digest: an algorithm before a colon, hexadecimal digits alone, or something as long as one.
+_DIGEST = re.compile(r"[^/]*:[^/]*|[0-9A-Fa-f]*|[0-9A-Za-z]{60,}")
+# What holds for the temporary place of a file that is only looked at, and not for where it will run.
+_ABOUT_THE_PLACE = ("noexec_mount", "not_executable")
+
+
+class Seen(NamedTuple):
+    """An artefact that has been looked into.
+
+    program: the path of the binary, outside of its archive. label: what to call it. size: bytes it takes unpacked.
+    member: which file of the archive it is; empty where there is none.
+    """
+
+    program: str
+    label: str
+    size: int
+    member: str
+    binary: Binary
+
+    def relabelled(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The same problems, about what the operator has named rather than about a temporary file."""
+        return [
+            Problem(p.code, p.message.replace(self.program, self.label), p.fix.replace(self.program, self.label))
+            for p in problems
+        ]
+
+
+def parse_checksum(checksum: str) -> Optional[str]:
+    """The hexadecimal SHA-256 of 'sha256:HEX' or 'HEX'; None for what may be the place of a checksums file."""
+    text = checksum.strip()
+    algorithm, separator, value = text.rpartition(":")
+    value = value.lower()
+    if (not separator or algorithm.lower() == "sha256") and _SHA256.fullmatch(value):
+        return value
+    if _DIGEST.fullmatch(text):
+        raise SlipwayError(
+            "invalid_checksum",
+            f"release_checksum {checksum!r} is not a SHA-256, and not the place of a checksums file.",
+            "give sha256:<64 hexadecimal digits>, or the path or URL of a checksums file",
+        )
+    return None
+
+
+def wrong_checksum(label: str, found: str, wanted: str, where: str) -> SlipwayError:
+    return SlipwayError(
+        "wrong_checksum",
+        f"release_src {label} has SHA-256 {found}, release_checksum says {wanted}{f' ({where})' if where else ''}.",
+        "build or fetch the artefact again, or correct release_checksum",
+    )
+
+
+def look_into(path: str, label: str, wanted: str, service: str, limit: int, folder: str) -> Seen:
+    """Find the program in the artefact and read it; raise unless it is one for Linux. Nothing is executed.
+
+    wanted: which file of an archive is to run. limit: the most bytes an archive may unpack to. folder: a private one,
+    in which the program of an archive is put to be read.
+    """
+    if not _archive.is_archive(path):
+        binary = _program(path, label)
+        return Seen(path, label, int(binary.facts["size"]), "", binary)
+    found = _archive.survey(path, limit)
+    chosen = _archive.choose_binary(found, wanted, service)
+    program = os.path.join(folder, "program")
+    with open(path, "rb") as stream:
+        for member, content in _archive.members(stream, limit):
+            if member.name == chosen.name:
+                _files.write_pieces(content, program, 0o600)
+                break
+    inside = f"{label}:{found.inside(chosen.name)}"
+    return Seen(program, inside, found.total, found.inside(chosen.name), _program(program, inside))
+
+
+def _program(path: str, label: str) -> Binary:
+    try:
+        binary = read_binary(path)
+    except SlipwayError as error:
+        raise SlipwayError(
+            error.code,
+            f"release_src {label} is not a Linux executable: {error.message.replace(path, label)}",
+            "build it with GOOS=linux, and give the binary itself, or a tar archive with it",
+        ) from error
+    elf = binary.elf
+    if elf.goos != "linux" or elf.elf_class in ("library", "other"):
+        what = f"an ELF file for {elf.goos or 'an unknown system'}" if elf.goos != "linux" else "no program"
+        raise SlipwayError(
+            "not_executable",
+            f"release_src {label} is not a Linux executable: it is {what}.",
+            "build it with GOOS=linux and -buildmode=exe or pie",
+        )
+    return binary
+
+
+def against_policy(seen: Seen, policy: Mapping[str, Any], denylist: str, where: str) -> list[Problem]:
+    """What the operator's own rules have against it. denylist: the text of that file, and where it is from."""
+    rules = {**policy, "denied_modules": parse_denylist(denylist, where)}
+    return seen.relabelled(check_policy(seen.binary.facts, rules))
+
+
+def against_host(seen: Seen) -> list[Problem]:
+    """What keeps the kernel or the loader of this host from starting it, wherever it is."""
+    found = Checker(read_host(), own_context()).check(seen.program).problems
+    return seen.relabelled(problem for problem in found if problem.code not in _ABOUT_THE_PLACE)

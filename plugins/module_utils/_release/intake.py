@@ -1,0 +1,376 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Takes an artefact in on the host: fetched, copied or uploaded, and proven before the engine gets it.
+
+This file is PRIVATE to the collection. What is not proven is removed again, and nothing else has happened then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import stat
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional
+
+from .. import _files
+from .._errors import SlipwayError
+from .._problems import Problem
+from . import _checksums, _fetch, _signature, artefact, preflight, stage
+from ._fetch import Limits, shown
+from ._signature import Trust
+from .engine import Engine, Outcome
+from .model import MAX_ARTEFACT, Artefact, Spec
+from .store import Layout, Store
+
+WORK = "/var/tmp"  # noqa: S108 (a private folder in it; large files have no place in memory)
+_PREFIX = "slipway-intake-"
+_YOUNG = 60.0  # seconds in which a folder may not have been locked yet
+SIGNED = ("artefact", "checksums")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A small file: its content where the controller has read it, else the path or URL it has on this host."""
+
+    content: Optional[str] = None
+    place: str = ""
+
+    def __bool__(self) -> bool:
+        return self.content is not None or bool(self.place)
+
+    def label(self) -> str:
+        return shown(self.place)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to take in, and what must be proven of it.
+
+    source: a path or URL for this host; empty where the controller has the artefact, which is then in uploaded or not
+    here yet. label: what to call it. digest: its SHA-256 as far as the controller knows; empty else. signed: what the
+    signature signs, "artefact" or "checksums".
+    """
+
+    name: str
+    label: str
+    source: str = ""
+    uploaded: Optional[str] = None
+    digest: str = ""
+    size: int = 0
+    goarch: Optional[str] = None
+    binary: str = ""
+    checksums: Text = field(default_factory=Text)
+    signature: Text = field(default_factory=Text)
+    signed: str = "artefact"
+    trust: Trust = field(default_factory=Trust)
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    denylist: str = ""
+    denylist_label: str = ""
+    limits: Limits = field(default_factory=lambda: Limits(MAX_ARTEFACT, 300.0))
+
+
+class Taken(NamedTuple):
+    """An artefact on this host, and what speaks against it here."""
+
+    artefact: Artefact
+    problems: list[Problem]
+
+
+class Workspace:
+    """A private folder, made when it is first asked for; it ends with the process that has it locked."""
+
+    def __init__(self, name: str) -> None:
+        self._prefix = f"{_PREFIX}{name}."
+        self._descriptor: Optional[int] = None
+        self._path = ""
+
+    @property
+    def path(self) -> str:
+        if self._descriptor is None:
+            self._path = tempfile.mkdtemp(prefix=self._prefix, dir=WORK)
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        return self._path
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            _files.remove_tree(self._path)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def collect(self) -> None:
+        """Remove what runs that were killed have left; one that still runs holds the lock of its folder."""
+        for entry in os.scandir(WORK):
+            if entry.name.startswith(self._prefix) and entry.path != self._path:
+                with contextlib.suppress(OSError):
+                    _collect(entry.path)
+
+
+def _collect(path: str) -> None:
+    status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or time.time() - status.st_mtime < _YOUNG:
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _files.remove_tree(path)
+    finally:
+        os.close(descriptor)
+
+
+class Intake:
+    """One artefact on its way in."""
+
+    def __init__(self, request: Request, work: Workspace) -> None:
+        self._request = request
+        self._work = work
+        self._checksum_from = ""
+        self._signer = ""
+        self.digest = self._find_digest()
+
+    def known(self) -> Artefact:
+        """What can be said of the artefact before it is here."""
+        request = self._request
+        return Artefact(
+            sha256=self.digest,
+            size=request.size,
+            goarch=request.goarch,
+            binary=request.binary,
+            limit=request.limits.size,
+            origin=self._origin(""),
+        )
+
+    @property
+    def proof(self) -> str:
+        """What a release is marked with once its artefact's signature has been verified; empty where none is asked."""
+        request = self._request
+        if not request.signature or request.signed != "artefact":
+            return ""
+        trust = request.trust
+        said: list[Any] = [self.digest, request.signature.content, request.signature.place, list(trust.keys)]
+        said += [trust.allowed_signers, trust.signer, trust.namespace]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+    def take(self) -> Taken:
+        """Have the artefact on this host, as it should be and signed as it should be; raise SlipwayError otherwise."""
+        request = self._request
+        path = self._bring()
+        if self.proof:
+            self._signer = self._verify(path)
+        folder = self._work.path
+        seen = artefact.look_into(path, request.label, request.binary, request.name, request.limits.size, folder)
+        goarch = seen.binary.elf.goarch
+        problems = artefact.against_policy(seen, request.policy, request.denylist, request.denylist_label)
+        if _fits(goarch):  # the engine names the architecture, and of a foreign one there is nothing more to say
+            problems += artefact.against_host(seen)
+        known = replace(self.known(), size=seen.size, goarch=goarch, path=path, origin=self._origin(seen.member))
+        return Taken(known, problems)
+
+    def _origin(self, member: str) -> dict[str, Any]:
+        said = {
+            "source": self._request.label,
+            "sha256": self.digest,
+            "binary": member,
+            "checksum": self._checksum_from,
+            "signer": self._signer,
+            "proof": self.proof if self._signer else "",
+        }
+        return {key: value for key, value in said.items() if value}
+
+    def _find_digest(self) -> str:
+        """The artefact's SHA-256, from all that is known of it; raise where two sources of it differ."""
+        request = self._request
+        wanted = request.digest
+        if request.checksums:
+            wanted = self._listed()
+            if request.digest and request.digest != wanted:
+                raise artefact.wrong_checksum(request.label, request.digest, wanted, self._checksum_from)
+        elif request.digest and request.source:
+            self._checksum_from = "release_checksum"
+        if not request.source or _fetch.is_url(request.source):
+            return wanted
+        found = _files.sha256_file(_plain_file(request.source, "release_src"))
+        if wanted and found != wanted:
+            raise artefact.wrong_checksum(request.label, found, wanted, self._checksum_from)
+        return found
+
+    def _listed(self) -> str:
+        """What the checksums file says, after its signature where it has one."""
+        request = self._request
+        place = request.checksums.place
+        if place.startswith("http://") and not (request.signature and request.signed == "checksums"):
+            raise SlipwayError(
+                "insecure_checksums",
+                f"release_checksum {shown(place)} comes without TLS and without a signature: it proves nothing.",
+                "use its https URL, sign it (release_signature_of: checksums), or give the SHA-256 itself",
+            )
+        text = self._read(request.checksums, "release_checksum", _checksums.MAX_TEXT)
+        self._checksum_from = request.checksums.label()
+        if request.signature and request.signed == "checksums":
+            path = os.path.join(self._work.path, "checksums")
+            with open(path, "xb") as stream:
+                stream.write(text.encode("utf-8", "surrogateescape"))
+            self._signer = self._verify(path)
+        name = _fetch.file_name(request.source or request.label)
+        return _checksums.find_checksum(text, name, self._checksum_from)
+
+    def _verify(self, path: str) -> str:
+        text = self._read(self._request.signature, "release_signature", _signature.MAX_TEXT)
+        return _signature.verify(text, self._request.trust, path, self._work.path)
+
+    def _read(self, text: Text, variable: str, limit: int) -> str:
+        if text.content is not None:
+            return text.content
+        if not _fetch.is_url(text.place):
+            return read_text(_plain_file(text.place, variable), variable, limit)
+        path = os.path.join(self._work.path, f"{variable}.fetched")
+        with open(path, "xb") as stream:
+            _fetch.fetch(text.place, variable, stream, Limits(limit, self._request.limits.seconds))
+        return read_text(path, variable, limit)
+
+    def _bring(self) -> str:
+        """The artefact in the private folder, where nobody else can change it, with the right digest."""
+        request = self._request
+        path = os.path.join(self._work.path, "artefact")
+        if _fetch.is_url(request.source):
+            with open(path, "xb") as stream:
+                _fetch.fetch(request.source, "release_src", stream, request.limits)
+        else:
+            shutil.copyfile(request.source or str(request.uploaded), path)
+        found = _files.sha256_file(path)
+        if found != self.digest:
+            raise artefact.wrong_checksum(request.label, found, self.digest, self._checksum_from)
+        return path
+
+
+def _fits(goarch: Optional[str]) -> bool:
+    try:
+        preflight.check_architecture(goarch, platform.machine())
+    except SlipwayError:
+        return False
+    return True
+
+
+def _plain_file(path: str, variable: str) -> str:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise SlipwayError(
+            "missing_file",
+            f"{variable} {path} is not readable on this host: {error.strerror}.",
+            "correct the path, or leave release_remote_src out for a file on the controller",
+        ) from error
+    if not stat.S_ISREG(mode):
+        raise SlipwayError("missing_file", f"{variable} {path} is not a file on this host.", "correct the path")
+    return path
+
+
+def read_text(path: str, variable: str, limit: int) -> str:
+    """A small file as text that encodes to the same bytes again."""
+    with open(path, "rb") as stream:
+        raw = stream.read(limit + 1)
+    if len(raw) > limit:
+        raise SlipwayError(
+            "too_large",
+            f"{variable} {path} has more than {limit >> 10} KiB.",
+            f"correct {variable}: this is no such file",
+        )
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def release(request: Request, spec_of: Callable[[Artefact], Spec], engine: Engine, layout: Layout) -> Outcome:
+    """Release it; the action is "upload" where the controller has to send the artefact first."""
+    with _intake(request, collect=True) as intake:
+        spec = spec_of(intake.known())
+        if request.uploaded is None and _is_proven(intake, spec, layout):
+            outcome = engine.release(spec)
+            if outcome.action != "upload" or not request.source:
+                return outcome
+        if request.uploaded is None and not request.source:
+            return Outcome(False, layout.current_id(), None, "upload")
+        if request.uploaded and not intake.proof:  # the controller has judged it, and the engine checks its digest
+            return engine.release(replace(spec, artefact=replace(spec.artefact, path=request.uploaded)))
+        taken = intake.take()
+        if taken.problems:
+            raise refusal(taken.problems, layout)
+        outcome = engine.release(replace(spec, artefact=taken.artefact))
+        _remember(intake, taken.artefact, str(outcome.current), layout)
+        return outcome
+
+
+def predict(request: Request, spec_of: Callable[[Artefact], Spec], engine: Engine, layout: Layout) -> Outcome:
+    """Say what a release would do, with everything that speaks against it at once; what was fetched is removed."""
+    with _intake(request, collect=False) as intake:
+        spec = spec_of(intake.known())
+        if request.uploaded is None and _is_proven(intake, spec, layout):
+            outcome, problems = _foresee(engine, spec)
+            staged = stage.is_staged(layout, stage.content(spec, layout).release_id(), stage.content(spec, layout))
+            if not problems and outcome and (not outcome.changed or staged or not request.source):
+                return outcome
+            if not request.source:
+                raise refusal(problems, layout)
+        elif request.uploaded is None and not request.source:
+            return Outcome(False, layout.current_id(), None, "upload")
+        taken = intake.take()
+        outcome, problems = _foresee(engine, replace(spec, artefact=taken.artefact))
+        if outcome is None or taken.problems:
+            raise refusal(problems + taken.problems, layout)
+        return outcome
+
+
+def _foresee(engine: Engine, spec: Spec) -> tuple[Optional[Outcome], list[Problem]]:
+    try:
+        return engine.predict(spec), []
+    except SlipwayError as error:
+        if "problems" not in error.details:
+            raise
+        return None, [Problem(**problem) for problem in error.details["problems"]]
+
+
+@contextlib.contextmanager
+def _intake(request: Request, collect: bool) -> Iterator[Intake]:
+    if request.signature:
+        request.trust.check()
+    work = Workspace(request.name)
+    try:
+        if collect:
+            work.collect()
+        yield Intake(request, work)
+    finally:
+        work.close()
+
+
+def refusal(problems: list[Problem], layout: Layout) -> SlipwayError:
+    """One error that names every problem; the first one's code is the failure's."""
+    return SlipwayError(
+        problems[0].code,
+        " ".join(f"{problem.message} Fix: {problem.fix}" for problem in problems),
+        "",
+        problems=[problem._asdict() for problem in problems],
+        current=layout.current_id(),
+    )
+
+
+def _is_proven(intake: Intake, spec: Spec, layout: Layout) -> bool:
+    """Whether this host has verified the very signature that is asked for, when it took this release in."""
+    if not intake.proof:
+        return True
+    release_id = stage.content(spec, layout).release_id()
+    return bool(layout.manifest(release_id).get("origin", {}).get("proof") == intake.proof)
+
+
+def _remember(intake: Intake, taken: Artefact, release_id: str, layout: Layout) -> None:
+    """A release that was here before its signature was asked for has been proven now."""
+    if intake.proof and layout.manifest(release_id).get("origin", {}).get("proof") != intake.proof:
+        with contextlib.suppress(SlipwayError, OSError), Store(layout).locked(0):  # else it is proven again next time
+            stage.note_origin(layout, release_id, taken.origin)

@@ -1,0 +1,332 @@
+"""Artefacts from a server, from the host itself and in archives: what is proven arrives, what is not leaves no trace."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import play
+import pytest
+import web
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+SERVICE = "store"
+PORT = 7171
+SECRET = "hunter2"
+CA = "/usr/local/share/ca-certificates/slipway-test.crt"
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+class Signer:
+    """Signs as minisign does, without it."""
+
+    def __init__(self) -> None:
+        self._key = Ed25519PrivateKey.generate()
+        self._id = b"slipways"
+
+    @property
+    def public(self) -> str:
+        return base64.b64encode(b"Ed" + self._id + self._key.public_key().public_bytes_raw()).decode()
+
+    def sign(self, data: bytes, comment: str = "a test") -> bytes:
+        signature = self._key.sign(hashlib.blake2b(data).digest())
+        whole = self._key.sign(signature + comment.encode())
+        first = base64.b64encode(b"ED" + self._id + signature).decode()
+        second = base64.b64encode(whole).decode()
+        return f"untrusted comment: \n{first}\ntrusted comment: {comment}\n{second}\n".encode()
+
+
+def archive(*files: tuple[str, bytes, int], link: str = "") -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as tape:
+        if link:
+            info = tarfile.TarInfo("assets")
+            info.type, info.linkname = tarfile.SYMTYPE, link
+            tape.addfile(info)
+        for name, content, mode in files:
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), mode
+            tape.addfile(info, io.BytesIO(content))
+    return made.getvalue()
+
+
+def traces(host: Any) -> str:
+    """Everything an intake could leave behind; the lock's file tells who had it last."""
+    places = f"/opt/{SERVICE} /var/lib/slipway/{SERVICE} /var/tmp /etc/cron.d"
+    found = host.run("sh", "-c", f"find {places} -not -name lock -printf '%p %m %s %T@ %l\\n' 2>/dev/null | sort")
+    return "\n".join(line for line in found.splitlines() if "systemd-private" not in line and "/lock" not in line)
+
+
+class Shelf:
+    """The server, and the files on it."""
+
+    def __init__(self, server: web.Server) -> None:
+        self.server = server
+
+    def put(self, path: str, data: bytes) -> str:
+        self.server.paths[path] = web.body(data)
+        return self.server.url(path)
+
+
+@pytest.fixture(scope="module")
+def shelf(fleet: Any, tmp_path_factory: Any) -> Iterator[Shelf]:
+    """An https server that the hosts reach and trust."""
+    route = fleet.hosts[0].run("ip", "route", "show", "default").split()
+    address = route[route.index("via") + 1]
+    folder = tmp_path_factory.mktemp("tls")
+    web.certificate(folder, address)
+    for host in fleet.hosts:
+        subprocess.run(["docker", "cp", folder / "cert.pem", f"{host.container}:{CA}"], check=True, capture_output=True)
+        host.run("update-ca-certificates")
+    server = web.Server(address, folder)
+    yield Shelf(server)
+    server.close()
+    for host in fleet.hosts:
+        host.run("sh", "-c", f"rm {CA}; update-ca-certificates --fresh")
+
+
+@pytest.fixture(scope="module")
+def programs(binaries: Path) -> dict[str, bytes]:
+    return {version: (binaries / f"shop-{version}").read_bytes() for version in ("1.0.0", "2.0.0", "3.0.0", "arm64")}
+
+
+def variables(version: str, source: str, **more: Any) -> dict[str, Any]:
+    return {
+        "service_name": SERVICE,
+        "service_listen": [str(PORT)],
+        "release_version": version,
+        "release_src": source,
+        "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 6},
+        "release_soak_time": 0,
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def store(fleet: Any, shelf: Shelf, programs: dict[str, bytes]) -> Any:
+    """Both hosts run 1.0.0, which they have fetched themselves."""
+    url = shelf.put("/1.0.0/store", programs["1.0.0"])
+    done = fleet.play("site", variables("1.0.0", url, release_checksum=sha(programs["1.0.0"])))
+    assert done.code == 0, done.output
+    for host in fleet.hosts:
+        assert host.current(SERVICE).startswith("1.0.0-")
+        host.run("rm", "-f", "/var/tmp/slipway-none")
+    return fleet
+
+
+def origin(host: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(host.run("cat", f"/opt/{SERVICE}/current/release.json"))["origin"]
+    return found
+
+
+def test_what_is_there_is_not_fetched_again(store: Any, shelf: Shelf, programs: dict[str, bytes]) -> None:
+    before = len(shelf.server.requests)
+    values = variables("1.0.0", shelf.server.url("/1.0.0/store"), release_checksum=sha(programs["1.0.0"]))
+    again = store.play("release", values)
+    assert again.code == 0, again.output
+    assert {host["changed"] for host in again.recap.values()} == {0}
+    assert len(shelf.server.requests) == before
+    for host in store.hosts:
+        assert origin(host)["source"] == shelf.server.url("/1.0.0/store")
+        assert "slipway-intake" not in host.run("ls", "/var/tmp")
+
+
+def refuse(store: Any, code: str, *words: str, check: bool = False, **arguments: Any) -> None:
+    """The module fails on every host with that code, and nothing is different afterwards."""
+    before = [traces(host) for host in store.hosts]
+    given = {"name": SERVICE, "version": "9.9.9", "listen": [str(PORT)], **arguments}
+    flags = ["--check"] if check else []
+    for result in play.module("slipway.go.release", given, store.inventory, "--become", *flags).values():
+        assert result.get("code") == code, result
+        assert result["failed"] is True
+        for word in words:
+            assert word in result["msg"]
+        assert SECRET not in json.dumps(result)
+    assert [traces(host) for host in store.hosts] == before
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_another_checksum(store: Any, shelf: Shelf, programs: dict[str, bytes], check: bool) -> None:
+    url = shelf.put("/bad/store", programs["2.0.0"]).replace("://", f"://me:{SECRET}@") + f"?{SECRET}"
+    refuse(store, "wrong_checksum", sha(programs["2.0.0"]), check=check, src=url, checksum="0" * 64)
+
+
+def test_what_the_server_does_wrong(store: Any, shelf: Shelf) -> None:
+    refuse(store, "not_fetched", "404", src=shelf.server.url("/nothing"), checksum="0" * 64)
+    shelf.server.paths["/down"] = web.redirect("http://192.0.2.1/store")
+    refuse(store, "insecure_redirect", src=shelf.server.url("/down"), checksum="0" * 64)
+    url = shelf.put("/large", b"x" * (2 << 20))
+    refuse(store, "artefact_too_large", src=url, checksum="0" * 64, max_size=1)
+    page = shelf.put("/page", b"<html>log in first</html>")
+    refuse(store, "not_elf", src=page, checksum=sha(b"<html>log in first</html>"))
+
+
+def test_the_host_judges_what_it_fetches(store: Any, shelf: Shelf, programs: dict[str, bytes], tmp_path: Path) -> None:
+    url = shelf.put("/arm64/store", programs["arm64"])
+    refuse(store, "wrong_architecture", "arm64", check=True, src=url, checksum=sha(programs["arm64"]))
+    refuse(store, "wrong_architecture", "arm64", src=url, checksum=sha(programs["arm64"]))
+    denylist = tmp_path / "denied"
+    denylist.write_text("stdlib <v99.0 # every Go there is\n")
+    policy = {"denylist": str(denylist)}
+    url = shelf.put("/2.0.0/store", programs["2.0.0"])
+    for check in (True, False):
+        refuse(
+            store,
+            "policy_denied_module",
+            "every Go",
+            check=check,
+            src=url,
+            checksum=sha(programs["2.0.0"]),
+            policy=policy,
+        )
+    foreign = Path("/bin/ls").read_bytes().replace(b"/ld-linux-x86-64.so.2", b"/ld-linux-x86-64.so.9")
+    url = shelf.put("/foreign/store", foreign)
+    refuse(store, "interpreter_missing", url, src=url, checksum=sha(foreign), check=True)
+
+
+def test_preflight_names_it_for_every_host(store: Any, shelf: Shelf, programs: dict[str, bytes]) -> None:
+    before = [traces(host) for host in store.hosts]
+    url = shelf.put("/arm64/store", programs["arm64"])
+    done = store.play("preflight", variables("9.9.9", url, release_checksum=sha(programs["arm64"])))
+    said = " ".join(done.output.split())
+    assert done.code != 0
+    for host in store.hosts:
+        assert f"{host.name} wrong_architecture" in said
+    assert [traces(host) for host in store.hosts] == before
+
+
+def test_signatures(store: Any, shelf: Shelf, programs: dict[str, bytes], tmp_path: Path) -> None:
+    """Both kinds, of the artefact and of the checksums file: refused first, then released."""
+    signer, stranger = Signer(), Signer()
+    program = programs["2.0.0"]
+    url = shelf.put("/2.0.0/store", program)
+    minisig = shelf.put("/2.0.0/store.minisig", signer.sign(program))
+    signed = {"src": url, "checksum": sha(program), "signature": minisig}
+    refuse(store, "bad_signature", **signed, minisign_keys=[stranger.public])
+    refuse(store, "bad_signature", **signed, minisign_keys=[stranger.public], check=True)
+    tampered = shelf.put("/2.0.0/other.minisig", signer.sign(program).replace(b"comment: a test", b"comment: a Test"))
+    refuse(store, "bad_signature", **{**signed, "signature": tampered}, minisign_keys=[signer.public])
+
+    for name in ("one", "two"):
+        argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", tmp_path / name]
+        subprocess.run(argv, check=True)
+    (tmp_path / "store").write_bytes(program)
+    argv = ["ssh-keygen", "-q", "-Y", "sign", "-f", tmp_path / "one", "-n", "file", tmp_path / "store"]
+    subprocess.run(argv, check=True, capture_output=True)
+    signed = {"src": url, "checksum": sha(program), "signature": str(tmp_path / "store.sig")}
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.signers").write_text(f"release@example.com {(tmp_path / f'{name}.pub').read_text()}")
+    refuse(store, "bad_signature", **signed, allowed_signers=str(tmp_path / "two.signers"))
+
+    values = variables("2.0.0", url, release_checksum=sha(program), release_signature=str(tmp_path / "store.sig"))
+    done = store.play("release", {**values, "release_allowed_signers": str(tmp_path / "one.signers")})
+    assert done.code == 0, done.output
+    for host in store.hosts:
+        assert host.current(SERVICE).startswith("2.0.0-")
+        assert origin(host)["signer"].startswith("ssh release@example.com SHA256:")
+
+    sums = f"{sha(program)}  ./store\n{'0' * 64}  other\n".encode()
+    values = variables("2.0.0", url, release_checksum=shelf.put("/2.0.0/SHA256SUMS", sums))
+    values["release_signature"] = shelf.put("/2.0.0/SHA256SUMS.minisig", signer.sign(sums))
+    values.update(release_signature_of="checksums", release_minisign_keys=[stranger.public, signer.public])
+    fetched = shelf.server.asked("/2.0.0/store")
+    done = store.play("release", values)
+    assert done.code != 0, "the first key has that id, and has not signed"
+    values["release_minisign_keys"] = [signer.public]
+    done = store.play("release", values)
+    assert done.code == 0, done.output
+    assert {host["changed"] for host in done.recap.values()} == {0}
+    assert shelf.server.asked("/2.0.0/store") == fetched, "the checksum is known, so the artefact is"
+
+
+def test_a_signature_of_what_the_controller_has(store: Any, binaries: Path, tmp_path: Path) -> None:
+    signer = Signer()
+    program = (binaries / "shop-3.0.0").read_bytes()
+    (tmp_path / "sig").write_bytes(signer.sign(program + b"\0"))
+    source = {"src": str(binaries / "shop-3.0.0"), "signature": str(tmp_path / "sig"), "minisign_keys": [signer.public]}
+    refuse(store, "bad_signature", **source)
+    refuse(store, "bad_signature", **source, check=True)
+    (tmp_path / "sig").write_bytes(signer.sign(program))
+    more = {"release_signature": str(tmp_path / "sig"), "release_minisign_keys": [signer.public]}
+    done = store.play("release", variables("3.0.0", str(binaries / "shop-3.0.0"), **more))
+    assert done.code == 0, done.output
+    for host in store.hosts:
+        assert host.current(SERVICE).startswith("3.0.0-")
+        assert origin(host)["signer"].startswith("minisign ")
+
+
+def test_an_archive_with_assets(store: Any, programs: dict[str, bytes], tmp_path: Path) -> None:
+    files = (("store-4/store", programs["1.0.0"], 0o755), ("store-4/static/a.css", b"body", 0o666))
+    (tmp_path / "store-4.tar.gz").write_bytes(archive(*files))
+    told = subprocess.run(
+        ["sha256sum", "--tag", "store-4.tar.gz"], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout
+    (tmp_path / "SHA256SUMS").write_text(told)
+    values = variables("4.0.0", str(tmp_path / "store-4.tar.gz"), release_checksum=str(tmp_path / "SHA256SUMS"))
+    for changed in (1, 0):
+        done = store.play("release", values)
+        assert done.code == 0, done.output
+        assert {host["changed"] for host in done.recap.values()} == {changed}
+    for host in store.hosts:
+        asset = f"/opt/{SERVICE}/current/assets/static/a.css"
+        assert host.run("stat", "-c", "%a %U %G", asset) == f"640 root {SERVICE}"
+        pid = host.run("systemctl", "show", "-P", "MainPID", f"{SERVICE}@{host.current(SERVICE)}.service")
+        assert host.run("cat", f"/proc/{pid}/cwd/assets/static/a.css") == "body"
+        as_service = ["setpriv", f"--reuid={SERVICE}", f"--regid={SERVICE}", "--clear-groups", "sh", "-c"]
+        assert host.run(*as_service, f"cat {asset}") == "body"
+        assert host.run(*as_service, f"echo x >> {asset}; echo no", check=False) == "no"
+        assert host.run("cat", asset) == "body"
+
+
+HOSTILE = {
+    "absolute": archive(("store", b"x", 0o755), ("/etc/cron.d/evil", b"x", 0o644)),
+    "dots": archive(("store", b"x", 0o755), ("../../../../etc/cron.d/evil", b"x", 0o644)),
+    "link": archive(("store", b"x", 0o755), ("assets/evil", b"x", 0o644), link="/etc/cron.d"),
+    "setuid": archive(("store", b"x", 0o4755)),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_archives(store: Any, shelf: Shelf, kind: str) -> None:
+    url = shelf.put("/hostile/store.tar.gz", HOSTILE[kind])
+    refuse(store, "unsafe_archive", src=url, checksum=sha(HOSTILE[kind]))
+
+
+def test_a_path_on_the_host(store: Any, binaries: Path) -> None:
+    for host in store.hosts:
+        source = f"{host.container}:/srv/store"
+        subprocess.run(["docker", "cp", binaries / "shop-2.0.0", source], check=True, capture_output=True)
+        host.run("sh", "-c", "cd /srv && sha256sum --tag store > SUMS")
+    refuse(store, "wrong_checksum", src="/srv/store", remote_src=True, checksum="0" * 64)
+    refuse(store, "missing_file", src="/srv/nothing", remote_src=True)
+    values = variables("5.0.0", "/srv/store", release_remote_src=True, release_checksum="/srv/SUMS")
+    for changed in (1, 0):
+        done = store.play("release", values)
+        assert done.code == 0, done.output
+        assert {host["changed"] for host in done.recap.values()} == {changed}
+
+
+def test_nothing_secret_is_told(store: Any, shelf: Shelf, programs: dict[str, bytes]) -> None:
+    """Neither the play, at any verbosity, nor the host's journal, nor what is remembered has the URL's secrets."""
+    url = shelf.put("/6/store", programs["3.0.0"]).replace("://", f"://me:{SECRET}@") + f"?token={SECRET}"
+    shelf.server.requests.clear()
+    done = store.play("release", variables("6.0.0", url, release_checksum=sha(programs["3.0.0"])), "-vvv")
+    assert done.code == 0, done.output
+    assert any(SECRET in path for path, _headers in shelf.server.requests), "it was used"
+    assert SECRET not in done.output.replace(json.dumps(url)[1:-1], "")
+    for host in store.hosts:
+        for command in (
+            "journalctl --no-pager",
+            f"cat /opt/{SERVICE}/current/release.json /var/lib/slipway/{SERVICE}/*",
+        ):
+            assert SECRET not in host.run("sh", "-c", f"{command} 2>/dev/null", check=False)

@@ -1,0 +1,121 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is read of an artefact before anybody runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release import artefact
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import CORE, EXEC, REL, ElfBuilder
+
+FREEBSD = 9
+HEX = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+MIB = 1 << 20
+
+
+@pytest.fixture
+def binary(tmp_path):
+    return str(ElfBuilder(type=EXEC).write(tmp_path / "shop"))
+
+
+def look(path, wanted="", service="shop", limit=MIB, folder="/nowhere"):
+    return artefact.look_into(path, path, wanted, service, limit, folder)
+
+
+def digest_of(path):
+    with open(path, "rb") as stream:
+        return hashlib.sha256(stream.read()).hexdigest()
+
+
+def refused(act, code, *words):
+    with pytest.raises(SlipwayError) as caught:
+        act()
+    assert caught.value.code == code
+    assert caught.value.fix
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("machine", "bits", "endian", "goarch"),
+    [(62, 64, "little", "amd64"), (183, 64, "little", "arm64"), (3, 32, "little", "386"), (22, 64, "big", "s390x")],
+)
+def test_what_a_binary_says_of_itself(tmp_path, machine, bits, endian, goarch):
+    path = str(ElfBuilder(type=EXEC, machine=machine, bits=bits, endian=endian).write(tmp_path / "shop"))
+    seen = look(path)
+    assert (seen.binary.facts["sha256"], seen.binary.facts["size"], seen.binary.elf.goarch) == (
+        digest_of(path),
+        os.path.getsize(path),
+        goarch,
+    )
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [ElfBuilder(), ElfBuilder(interpreter="/lib64/ld-linux-x86-64.so.2", needed=["libc.so.6"]), ElfBuilder(osabi=3)],
+    ids=["pie", "cgo", "gnu"],
+)
+def test_binaries_that_run(tmp_path, spec):
+    assert look(str(spec.write(tmp_path / "shop"))).binary.elf.goarch == "amd64"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ElfBuilder(type=REL),
+        ElfBuilder(type=CORE),
+        ElfBuilder(soname="libshop.so.1", needed=["libc.so.6"]),
+        ElfBuilder(type=EXEC, osabi=FREEBSD),
+    ],
+    ids=["object file", "core dump", "library", "FreeBSD"],
+)
+def test_elf_files_that_do_not_run(tmp_path, spec):
+    path = str(spec.write(tmp_path / "shop"))
+    refused(lambda: look(path), "not_executable", "release_src", path, "GOOS=linux")
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"#!/bin/sh\necho no\n", "not_elf"),
+        (b"MZ\x90\0 for windows", "not_elf"),
+        (b"", "empty"),
+        (b"\x7fELF", "truncated"),
+        (b"\x7fELF" + b"\xff" * 200, "malformed"),
+    ],
+)
+def test_files_that_are_no_binary(tmp_path, content, code):
+    path = tmp_path / "shop"
+    path.write_bytes(content)
+    refused(lambda: look(str(path)), code, "release_src", str(path), "not a Linux executable", "archive")
+
+
+def test_a_binary_that_was_cut_short(tmp_path, binary):
+    path = tmp_path / "half"
+    with open(binary, "rb") as whole:
+        path.write_bytes(whole.read(100))
+    refused(lambda: look(str(path)), "truncated", "release_src")
+
+
+@pytest.mark.parametrize("form", ["{}", "sha256:{}", "SHA256:{}", " sha256:{} ", "sha256:{}\n"])
+@pytest.mark.parametrize("value", [HEX, HEX.upper()])
+def test_checksum_forms(form, value):
+    assert artefact.parse_checksum(form.format(value)) == HEX
+
+
+@pytest.mark.parametrize(
+    "text", ["", "sha256:", HEX[:-1], HEX + "0", "md5:" + HEX, "sha512:" + HEX, ":" + HEX, HEX[:-1] + "g", "x sha256:"]
+)
+def test_bad_checksums(text):
+    refused(lambda: artefact.parse_checksum(text), "invalid_checksum", "release_checksum", repr(text))
+
+
+@pytest.mark.parametrize("text", ["SHA256SUMS", "dist/SHA256SUMS", "shop.sha256", "https://h/x:y/SUMS", "./abc"])
+def test_what_may_be_a_checksums_file(text):
+    assert artefact.parse_checksum(text) is None
