@@ -6,6 +6,7 @@ Run them through `make test`, or alone: lab.py run -- pytest tests/integration
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def binaries() -> Path:
 @pytest.fixture(scope="session")
 def fleet() -> Any:
     """Two hosts, Debian 12 and 13, for as long as the tests run."""
-    name = "test"
+    name = os.environ.get("SLIPWAY_LAB", "test")
     inventory = lab.up(name, 2, ["bookworm", "trixie"])
     hosts = json.loads(inventory.read_text())["all"]["hosts"]
     yield Fleet(inventory, [Host(n, h["ansible_host"], f"slipway-{name}-{n}") for n, h in hosts.items()])
@@ -103,11 +104,14 @@ class Load:
 
 @pytest.fixture
 def load(binaries: Path, fleet: Fleet, tmp_path: Path) -> Any:
-    """Starts the load client against all hosts: load(rate) → Load."""
+    """Starts the load client: load(rate, port, path, mix, hosts) → Load, by default against all hosts."""
     started: list[Load] = []
 
-    def start(rate: int = 200) -> Load:
-        started.append(Load(binaries / "load", tmp_path / "load.json", fleet.hosts, rate))
+    def start(
+        rate: int = 200, port: int = PORT, path: str = "", mix: str = "", hosts: list[Host] | None = None
+    ) -> Load:
+        report = tmp_path / f"load{len(started)}.json"
+        started.append(Load(binaries / "load", report, hosts or fleet.hosts, rate, port, path, mix))
         return started[-1]
 
     yield start
