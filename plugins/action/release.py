@@ -136,11 +136,15 @@ class ActionModule(ActionBase):
                 "write it as name: value pairs",
             )
         model.render_environment(environment)
+        if not isinstance(arguments.get("policy") or {}, Mapping):
+            raise SlipwayError(
+                "invalid_policy", "the option policy is not a dictionary.", "write it as rule: value pairs"
+            )
 
     def _intake(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """What the host is told of the artefact, its checksums and its signature; what is here is read here."""
         source = str(arguments["src"])
-        there = boolean(arguments.get("remote_src") or False)
+        there = boolean(arguments.get("remote_src") or False, strict=False)
         told: dict[str, Any] = {}
         if _fetch.is_url(source):
             _fetch.parse_url(source, "release_src")
@@ -190,8 +194,10 @@ class ActionModule(ActionBase):
             path = self._find_source(str(arguments["allowed_signers"]))
             told["allowed_signers"] = read_here(path, "release_allowed_signers", _checksums.MAX_TEXT)
         keys = arguments.get("minisign_keys") or []
-        keys = [keys] if isinstance(keys, str) else [str(key) for key in keys]
-        _signature.Trust(tuple(keys), told.get("allowed_signers", "")).check()
+        keys = keys.split(",") if isinstance(keys, str) else keys
+        if not isinstance(keys, Sequence):
+            raise SlipwayError("invalid_key", "release_minisign_keys is not a list.", "give a list of public keys")
+        _signature.Trust(tuple(str(key).strip() for key in keys), told.get("allowed_signers", "")).check()
 
     def _text(self, given: str, variable: str, there: bool, limit: int) -> dict[str, Any]:
         if _fetch.is_url(given):
@@ -205,7 +211,7 @@ class ActionModule(ActionBase):
         """The artefact of the controller, which must have the right checksum. Its digest goes into the arguments."""
         check_readable(source)
         service, wanted = str(arguments["name"]), str(arguments.get("binary") or "")
-        limit = int(arguments.get("max_size") or (model.MAX_ARTEFACT >> 20)) << 20
+        limit = _mebibytes(arguments.get("max_size"))
         seen = artefact.look_into(source, source, wanted, service, limit, folder)
         digest = seen.binary.facts["sha256"] if seen.program == source else _files.sha256_file(source)
         if arguments["digest"] and digest != arguments["digest"]:
@@ -250,6 +256,15 @@ class ActionModule(ActionBase):
             yield remote
         finally:
             self._remove_tmp_path(folder)
+
+
+def _mebibytes(given: Any) -> int:
+    """release_max_size in bytes."""
+    if given is None:
+        return model.MAX_ARTEFACT
+    if not str(given).isdecimal() or not 0 < int(given) < 1 << 40:
+        raise SlipwayError("invalid_limit", f"release_max_size is {given}.", "give a number of MiB above 0")
+    return int(given) << 20
 
 
 def _absolute(path: str, variable: str) -> str:

@@ -54,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument("--fall", type=int, default=3, metavar="N", help="failures in a row that restart it (3)")
     watch.add_argument("--backoff", type=float, default=30, metavar="S", help="seconds between restarts, doubling (30)")
     watch.add_argument("--cap", type=float, default=900, metavar="S", help="the most seconds between restarts (900)")
+    watch.add_argument(
+        "--rollback", type=int, default=0, metavar="N", help="crashes and restarts that take a release back (0: never)"
+    )
     watch.add_argument("--metrics", default="", metavar="DIR", help="write node_exporter's textfile metrics there")
     settle = commands.add_parser("settle", help="wait until a stop has been carried out; systemctl stop SHOP calls it")
     settle.add_argument("service")
@@ -90,6 +93,10 @@ def _status_text(found: dict[str, Any]) -> str:
         f"  systemd   {found['state']}",
         f"  health    {found['health']}{p99}: {found['message']}",
     ]
+    origin = found["origin"]
+    if origin:
+        signed = f", signed by {origin['signer']}" if "signer" in origin else ""
+        lines.append(f"  from      {origin.get('source')}{signed}")
     if found["in_flight"]:
         lines.append(f"  IN FLIGHT {found['in_flight']['phase']} to {found['in_flight']['to']}: slipway recover")
     marks = (("current", found["current"]), ("last good", found["last_good"]))
@@ -173,7 +180,7 @@ def _settle(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    policy = watching.Policy(fall=options.fall, backoff=options.backoff, cap=options.cap)
+    policy = watching.Policy(fall=options.fall, backoff=options.backoff, cap=options.cap, rollback=options.rollback)
     decision = operator(options.service).watch(WatchOptions(policy, options.metrics))
     if decision.action == watching.NOTHING:
         return OK

@@ -37,6 +37,11 @@ class UnitState:
         return self.active == "active"
 
     @property
+    def running(self) -> bool:
+        """Up, also while it is being reloaded."""
+        return self.active in ("active", "reloading")
+
+    @property
     def settled_down(self) -> bool:
         """Not running, and no job is queued that would change it (a start is queued before it acts)."""
         return self.active in ("inactive", "failed") and self.job == 0
@@ -52,13 +57,14 @@ class UnitState:
         return ", ".join(parts)
 
 
+def _values(text: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in text.splitlines())
+    return {key: value for key, separator, value in pairs if separator}
+
+
 def parse_show(text: str) -> UnitState:
     """Parse the KEY=VALUE lines of `systemctl show`; a key systemd does not know is absent, not an error."""
-    values: dict[str, str] = {}
-    for line in text.splitlines():
-        key, separator, value = line.partition("=")
-        if separator:
-            values[key] = value
+    values = _values(text)
 
     def number(key: str) -> int:
         try:
@@ -90,6 +96,17 @@ class Systemd:
 
     def show(self, unit: str) -> UnitState:
         return parse_show(self.call("show", f"--property={','.join(_PROPERTIES)}", unit))
+
+    def stale(self, *files: str) -> list[str]:
+        """The units that PID 1 knows from these unit files as they no longer are."""
+        units = [name.replace("@.", "@*.") for name in files]
+        shown = self.call("show", "--property=NeedDaemonReload,Id", *units, check=False) if units else ""
+        return [found["Id"] for found in map(_values, shown.split("\n\n")) if found.get("NeedDaemonReload") == "yes"]
+
+    def properties(self, unit: str, *names: str) -> dict[str, str]:
+        """What systemd says of these, empty where it says nothing."""
+        shown = self.call("show", f"--property={','.join(names)}", unit)
+        return {**dict.fromkeys(names, ""), **_values(shown)}
 
     def start(self, unit: str) -> None:
         """Start without waiting: the caller watches, with its own deadline."""

@@ -47,21 +47,23 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What differs from what is wanted."""
+    """What differs from what is wanted. stale: what PID 1 has not read since its file changed."""
 
     wanted: Sequence[Unit]
     changes: Sequence[Change]
     enable: Sequence[str]
     disable: Sequence[str]
     start: Sequence[str]
+    stale: Sequence[str] = ()
 
     @property
     def changed(self) -> bool:
-        return bool(self.changes or self.enable or self.disable or self.start)
+        return bool(self.changes or self.enable or self.disable or self.start or self.stale)
 
     @property
     def changed_names(self) -> list[str]:
-        return sorted({c.name for c in self.changes} | set(self.enable) | set(self.disable) | set(self.start))
+        names = {c.name for c in self.changes}
+        return sorted(names.union(self.enable, self.disable, self.start, self.stale))
 
 
 def read(name: str, root: str = UNIT_ROOT) -> Optional[str]:
@@ -120,6 +122,7 @@ def plan(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -
         enable=[u.name for u, now in switched if u.enabled and not now],
         disable=[u.name for u, now in switched if not u.enabled and now],
         start=[u.name for u in wanted if u.started and not is_active(u.name)],
+        stale=Systemd().stale(*(u.name for u in wanted)),
     )
 
 
@@ -189,7 +192,7 @@ def apply(planned: Plan, root: str = UNIT_ROOT, systemd: Optional[Systemd] = Non
             os.unlink(path)
         else:
             _files.write_atomic(path, change.after, 0o644)
-    if planned.changes:
+    if planned.changes or planned.stale:
         systemd.call("daemon-reload")
     if planned.enable:
         systemd.call("enable", "--quiet", *planned.enable)

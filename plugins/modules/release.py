@@ -116,9 +116,12 @@ options:
         The service must accept on the descriptors systemd passes (C(LISTEN_FDS)).
       - V(proxy) starts it beside the old one on another local port, proves it healthy there, and has HAProxy lead users
         to it; the old one ends when its last request has. The role P(slipway.go.proxy#role) sets HAProxy up.
+      - V(reload) has the running process start the new one on its own sockets (C(systemctl reload)) and waits until
+        that one is the main process. Where environment or unit differ, which no handover can change, it is as with
+        V(restart), and RV(restarted_because) says so.
       - V(restart) stops the old one first; the downtime is measured and returned.
     type: str
-    choices: [socket, proxy, restart]
+    choices: [socket, proxy, reload, restart]
     default: socket
   group:
     description:
@@ -174,6 +177,23 @@ options:
             followed by version bounds such as V(<v1.2.3) and by a reason after V(#).
           - A module that ends in V(/...) covers what is below it; V(stdlib) is Go itself.
         type: path
+  smoke:
+    description:
+      - Commands to run on the host, each a list of words, against the release in rehearsal once it is healthy. One that
+        fails refuses the release before any request can reach it.
+      - They run as the service's user, in a unit of their own, without a shell. C(SLIPWAY_ADDRESS), C(SLIPWAY_URL) or
+        C(SLIPWAY_SOCKET), and C(SLIPWAY_RELEASE) are in the environment, and C(${SLIPWAY_URL}) in a word is replaced; a
+        dollar sign is written C($$).
+      - Arguments are visible to everybody on the host, so they must not hold secrets. What the last lines of the output
+        show of the release's environment is masked.
+    type: list
+    elements: list
+    default: []
+  smoke_timeout:
+    description:
+      - Seconds that each command of O(smoke) may take.
+    type: float
+    default: 30
   force:
     description:
       - Whether to release also what has failed on this host before, or what somebody has rolled back from.
@@ -268,6 +288,11 @@ downtime_seconds:
   returned: success
   type: float
   sample: 0.31
+restarted_because:
+  description: Why the old release had to end before the new one began, where the strategy lets them overlap.
+  returned: success
+  type: str
+  sample: the environment differs, and a process that is handed over to keeps that of the one before
 pruned:
   description: The ids of releases that were deleted because more than O(keep) were there.
   returned: success
@@ -397,6 +422,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         listen=values["listen"],
         rehearsal=values["rehearsal"],
         force=values["force"],
+        smoke=values["smoke"],
+        smoke_timeout=values["smoke_timeout"],
     )
     act = intake.predict if module.check_mode else intake.release
     wish = request(values)
@@ -428,13 +455,15 @@ def main() -> None:
             "signature_namespace": {"type": "str", "default": "file"},
             "max_size": {"type": "int", "default": 1024},
             "fetch_timeout": {"type": "float", "default": 300},
-            "strategy": {"type": "str", "choices": ["socket", "proxy", "restart"], "default": "socket"},
+            "strategy": {"type": "str", "choices": ["socket", "proxy", "reload", "restart"], "default": "socket"},
             "group": {"type": "str"},
             "environment": {"type": "dict", "default": {}},
             "sealed": {"type": "str", "no_log": True},
             "listen": {"type": "list", "elements": "str", "default": []},
             "rehearsal": {"type": "str", "default": ""},
             "policy": {"type": "dict", "default": {}, "options": POLICY},
+            "smoke": {"type": "list", "elements": "list", "default": []},
+            "smoke_timeout": {"type": "float", "default": 30},
             "force": {"type": "bool", "default": False},
             "digest": {"type": "str"},
             "size": {"type": "int"},

@@ -79,6 +79,19 @@ commit:
   returned: success
   type: str
   sample: 1f3c9b0a
+origin:
+  description:
+    - Where the current release comes from. C(source) is its artefact without anything secret, C(sha256) its digest,
+      C(binary) the file of an archive that runs, C(checksum) where that digest is from, C(signer) who has signed it,
+      and C(proof) stands for the signature that was verified. What does not apply is left out.
+  returned: success
+  type: dict
+  sample:
+    source: https://downloads.example.com/shop/2.0.0/shop_2.0.0_linux_amd64.tar.gz
+    sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    binary: shop
+    checksum: https://downloads.example.com/shop/2.0.0/SHA256SUMS
+    signer: minisign 9A90C55F72903870
 since:
   description: When the current release was committed, in seconds since the epoch.
   returned: success

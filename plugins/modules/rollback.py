@@ -81,6 +81,11 @@ downtime_seconds:
   returned: success
   type: float
   sample: 0.3
+restarted_because:
+  description: Why the one release had to end before the other began, where the strategy lets them overlap.
+  returned: success
+  type: str
+  sample: the environment differs, and a process that is handed over to keeps that of the one before
 pruned:
   description: The ids of releases that were deleted because too many were there.
   returned: success

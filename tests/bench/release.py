@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -23,7 +24,7 @@ import lab
 import play
 from build import build_app, build_load
 
-LAB = "bench"
+LAB = os.environ.get("SLIPWAY_LAB", "bench")
 SERVICE = "shop"
 PORT = 8080
 WORK = lab.CHECKOUT / ".work" / "bench"
@@ -38,6 +39,7 @@ PHASES = ("OVERLAP", "FLIP", "DRAIN", "SOAK")
 STRATEGIES: dict[str, dict[str, Any]] = {
     "socket": {},
     "proxy": {"service_swap": "proxy", "service_environment": {"DRAIN_LINGER": "0s"}},
+    "reload": {"service_swap": "reload"},
 }
 
 
@@ -137,6 +139,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     swap = [m["end"] - m["start"] for m in loaded["marks"]]
     during = [m["latency_ms"]["p99"] for m in loaded["marks"] if m["sent"]]
     return {
+        "strategy": arguments.strategy,
         "ping_s": round(ping, 2),
         "first_site_pings": round(first.seconds / ping, 1),
         "noop_site_pings": round(noop_site.seconds / ping, 1),

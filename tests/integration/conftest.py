@@ -70,7 +70,7 @@ def binaries() -> Path:
 @pytest.fixture(scope="session")
 def fleet() -> Any:
     """Two hosts, Debian 12 and 13, for as long as the tests run."""
-    name = os.environ.get("SLIPWAY_LAB", "test")
+    name = os.environ.get("SLIPWAY_LAB", "test")  # another name for a second checkout on the same machine
     inventory = lab.up(name, 2, ["bookworm", "trixie"])
     hosts = json.loads(inventory.read_text())["all"]["hosts"]
     yield Fleet(inventory, [Host(n, h["ansible_host"], f"slipway-{name}-{n}") for n, h in hosts.items()])

@@ -1,4 +1,4 @@
-"""Artefacts from a server, from the host itself and in archives: what is proven arrives, what is not leaves no trace."""
+"""Artefacts from a server, from the host itself and in archives: what is proven arrives, the rest leaves no trace."""
 
 from __future__ import annotations
 
@@ -63,8 +63,9 @@ def archive(*files: tuple[str, bytes, int], link: str = "") -> bytes:
 def traces(host: Any) -> str:
     """Everything an intake could leave behind; the lock's file tells who had it last."""
     places = f"/opt/{SERVICE} /var/lib/slipway/{SERVICE} /var/tmp /etc/cron.d"
-    found = host.run("sh", "-c", f"find {places} -not -name lock -printf '%p %m %s %T@ %l\\n' 2>/dev/null | sort")
-    return "\n".join(line for line in found.splitlines() if "systemd-private" not in line and "/lock" not in line)
+    shown = "-type d -printf '%p %m\\n' -o -not -name lock -printf '%p %m %s %T@ %l\\n'"
+    found = host.run("sh", "-c", f"find {places} {shown} | sort")
+    return "\n".join(line for line in found.splitlines() if "systemd-private" not in line)
 
 
 class Shelf:
@@ -120,7 +121,6 @@ def store(fleet: Any, shelf: Shelf, programs: dict[str, bytes]) -> Any:
     assert done.code == 0, done.output
     for host in fleet.hosts:
         assert host.current(SERVICE).startswith("1.0.0-")
-        host.run("rm", "-f", "/var/tmp/slipway-none")
     return fleet
 
 

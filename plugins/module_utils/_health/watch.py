@@ -15,6 +15,7 @@ from typing import Any, Mapping, Optional
 
 NOTHING = "nothing"
 RESTART = "restart"
+ROLLBACK = "rollback"
 ALERT = "alert"
 
 
@@ -25,6 +26,7 @@ class Policy:
     backoff: float = 30.0  # seconds between the first restart and the second; doubles from then on
     cap: float = 900.0  # the longest time between two restarts
     remind: float = 3600.0  # seconds between two alerts of one episode
+    rollback: int = 0  # crashes and restarts in one episode that end the release; 0 for never
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Decision:
     state: dict[str, Any]
 
 
-def fresh(epoch: str) -> dict[str, Any]:
-    """The state of a service that is new: after a boot, or with another release."""
+def fresh(epoch: str, crashes: int = 0) -> dict[str, Any]:
+    """The state of a service that is new: after a boot, or with another release, when PID 1 had counted that many."""
     return {
         "epoch": epoch,
         "failures": 0,
@@ -46,24 +48,45 @@ def fresh(epoch: str) -> dict[str, Any]:
         "restarts_total": 0,
         "next_restart": 0.0,
         "next_alert": 0.0,
+        "crashes": crashes,
+        "falls": 0,
     }
 
 
-def step(state: Any, healthy: Optional[bool], now: float, policy: Policy, epoch: str = "", why: str = "") -> Decision:
+def step(
+    state: Any,
+    healthy: Optional[bool],
+    now: float,
+    policy: Policy,
+    epoch: str = "",
+    why: str = "",
+    crashes: int = 0,
+) -> Decision:
     """One run of the timer.
 
     healthy: None when the check says nothing, or while a swap is under way: the watch then keeps out of it.
     now: seconds of the wall clock, as the state outlives the process.
     epoch: what the counting is bound to, such as boot id and release.
+    crashes: how often PID 1 has started it again by itself, as PID 1 counts; what runs now may fall in a moment.
     """
-    known = _usable(state, epoch, now, policy)
+    known = _usable(state, epoch, now, policy, crashes)
     if healthy is None:
         return Decision(NOTHING, "no verdict", known)
-    return _good(known, policy) if healthy else _bad(known, now, policy, why)
+    fallen = crashes - known["crashes"] if crashes >= known["crashes"] else crashes
+    known.update(crashes=crashes, falls=known["falls"] + fallen)
+    if healthy and not fallen:
+        return _good(known, policy)
+    decided = Decision(NOTHING, "up, but it has crashed", {**known, "good": 0})
+    if not healthy:
+        decided = _bad(known, now, policy, why)
+    falls = decided.state["falls"]
+    if policy.rollback and falls >= policy.rollback:
+        return Decision(ROLLBACK, f"crashed or restarted {falls} times{f': {why}' if why else ''}", decided.state)
+    return decided
 
 
-def _usable(state: Any, epoch: str, now: float, policy: Policy) -> dict[str, Any]:
-    begun = fresh(epoch)
+def _usable(state: Any, epoch: str, now: float, policy: Policy, crashes: int) -> dict[str, Any]:
+    begun = fresh(epoch, crashes)
     if not isinstance(state, Mapping) or not all(_same_kind(state.get(key), begun[key]) for key in begun):
         return begun
     if state["epoch"] != epoch:
@@ -86,7 +109,7 @@ def _good(known: dict[str, Any], policy: Policy) -> Decision:
     good = known["good"] + 1
     state = {**known, "good": good, "failures": 0}
     if good >= policy.rise:
-        state.update(restarts=0, next_restart=0.0, next_alert=0.0)
+        state.update(restarts=0, falls=0, next_restart=0.0, next_alert=0.0)
     return Decision(NOTHING, "healthy", state)
 
 
@@ -111,6 +134,7 @@ def _restart(state: dict[str, Any], now: float, policy: Policy, cause: str) -> D
     state.update(
         failures=0,
         restarts=restarts,
+        falls=state["falls"] + 1,
         restarts_total=state["restarts_total"] + 1,
         next_restart=now + pause(restarts, policy),
         next_alert=now + policy.remind if restarts == 1 else state["next_alert"],

@@ -54,7 +54,7 @@ _SET_ID = 0o6000
 class Source(Protocol):
     """Where an archive is read from."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, __size: int) -> bytes: ...
 
 
 class Member(NamedTuple):

@@ -15,11 +15,11 @@ from typing import Any, Optional
 
 from .._errors import SlipwayError
 from .._systemd import Systemd
-from . import preflight, stage
+from . import preflight, smoke, stage
 from .gate import Gate
 from .known import check_return, strategy, strategy_of
 from .model import Settings, Spec, validate_release_id
-from .service import Service
+from .service import Service, as_released
 from .store import Layout, Store
 from .strategies import COMMIT, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units
 from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
@@ -37,6 +37,7 @@ class Outcome:
     swap_seconds: float = 0.0
     downtime_seconds: Optional[float] = None
     pruned: list[str] = field(default_factory=list)
+    restarted_because: Optional[str] = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -47,6 +48,7 @@ class Outcome:
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "swap_seconds": round(self.swap_seconds, 3),
             "downtime_seconds": None if self.downtime_seconds is None else round(self.downtime_seconds, 3),
+            "restarted_because": self.restarted_because,
             "pruned": self.pruned,
         }
 
@@ -131,6 +133,31 @@ class Engine:
             way.check_units(target)
             check_return(way, strategy_of(str(self._layout.current_id()), self._service, way.name))
             return self._swap(target, way.name, "rollback", {})
+
+    def way_back(self, bad: str) -> Optional[str]:
+        """Where a service goes from this release without being asked.
+
+        Only from one that somebody has released, and only once: what brings every release down is not their fault.
+        """
+        for event in reversed(self._store.outcomes()):
+            if event.get("kind") == "rollback":
+                return None
+            if event.get("event") == "committed":
+                break
+        return self._earlier_good(bad)
+
+    def fall_back(self, bad: str, reason: str) -> Optional[Outcome]:
+        """Go back from a release that does not stay up; None where there is no way, or somebody has acted already."""
+        with self._store.locked(self._settings.lock_timeout):
+            self._recover()
+            target = self.way_back(bad)
+            if self._layout.current_id() != bad or target is None:
+                return None
+            way = strategy_of(target, self._service)
+            way.check_units(target)
+            check_return(way, strategy_of(bad, self._service, way.name))
+            self._store.record("watch_rollback", release=bad, to=target, reason=reason)
+            return self._swap(target, way.name, "rollback", {}, reason)
 
     def recover(self) -> Optional[str]:
         """Finish or undo what a run that was cut short has left; return the release it was about, if any."""
@@ -223,7 +250,12 @@ class Engine:
             way.open_rehearsal(wanted)
             self._systemd.start(unit)
             started = self._systemd.wait_active(unit, self._settings.start_timeout)
-            way.gate.wait_healthy(way.gate.rehearsing(wanted, way.rehearsal_address(wanted, spec.rehearsal)), started)
+            address = way.rehearsal_address(wanted, spec.rehearsal)
+            subject = way.gate.rehearsing(wanted, address)
+            way.gate.wait_healthy(subject, started)
+            if spec.smoke:
+                self._smoke(wanted, spec, address)
+                way.gate.wait_healthy(subject, started)
         except SlipwayError as error:
             reason, fix = cause(error)
             self._store.record(
@@ -249,6 +281,16 @@ class Engine:
             ) from error
         finally:
             self._end_rehearsal(unit)
+
+    def _smoke(self, wanted: str, spec: Spec, address: str) -> None:
+        """Run the operator's own commands against the release in rehearsal, as the user it runs as."""
+        who = self._systemd.properties(self._layout.rehearsal(wanted), "User", "Group")
+        https = str(self._settings.health.get("url", "")).startswith("https:")
+        variables = smoke.variables(address, "https" if https else "http", wanted)
+        place = smoke.Place(who["User"] or "root", who["Group"] or "root", self._layout.release(wanted), variables)
+        secrets = stage.secrets(self._layout, wanted)
+        for command in spec.smoke:
+            smoke.run(command, place, spec.smoke_timeout, secrets)
 
     def _end_rehearsal(self, unit: str) -> None:
         """Stop the rehearsal, also one that a run before this has left; the sockets first, so that nothing restarts."""
@@ -279,7 +321,9 @@ class Engine:
         left = self._store.load()
         if left is None:
             return
-        if left.phase == COMMIT and self._strategy(left.strategy).serves(left.to):
+        way = self._strategy(left.strategy)
+        if left.phase == COMMIT and way.serves(left.to):
+            way.flip(left.to)  # a boot has turned `current` back to what was last good then
             commit(self._service, left)
             return
         cut_short = SlipwayError("interrupted", "the run was cut short")
@@ -290,11 +334,12 @@ class Engine:
                 raise
             adopt_or_give_up(self._service, left, left.source, error)
 
-    def _swap(self, target: str, name: str, kind: str, phases: dict[str, float]) -> Outcome:
+    def _swap(self, target: str, name: str, kind: str, phases: dict[str, float], reason: str = "") -> Outcome:
         source = self._layout.current_id()
         if source == target or source not in self._layout.staged():
             source = self._earlier_good(target)
-        swap = Swap(self._service, self._store.begin(target, source, name, kind))
+        service = as_released(self._service, target) if kind == "rollback" else self._service
+        swap = Swap(service, self._store.begin(target, source, name, kind, reason))
         swap.run()
         phases = {**phases, **swap.phases}
         begun = time.monotonic()
@@ -308,5 +353,6 @@ class Engine:
             phases=phases,
             swap_seconds=swap_seconds(phases),
             downtime_seconds=swap.downtime,
+            restarted_because=swap.in_turn_because,
             pruned=pruned,
         )

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from .._errors import SlipwayError
 from .proxy import ProxyStrategy
+from .reload import ReloadStrategy
 from .service import Service
 from .strategies import SocketStrategy, Strategy
 
-_KNOWN: dict[str, type[Strategy]] = {kind.name: kind for kind in (SocketStrategy, ProxyStrategy, Strategy)}
+_KNOWN: dict[str, type[Strategy]] = {
+    kind.name: kind for kind in (SocketStrategy, ProxyStrategy, ReloadStrategy, Strategy)
+}
 
 
 def strategy(name: str, service: Service) -> Strategy:

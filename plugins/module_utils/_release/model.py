@@ -11,11 +11,11 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Sequence
 
 from .._errors import SlipwayError
 
-STRATEGIES = ("socket", "proxy", "restart")
+STRATEGIES = ("socket", "proxy", "reload", "restart")
 RESERVED_NAMES = frozenset(("systemd", "ssh", "sshd", "dbus", "slipway"))
 RESERVED_SUFFIXES = ("-guard", "-rehearsal", "-watch", "-alert")  # units of a service beside its releases
 MAX_NAME = 31
@@ -71,6 +71,27 @@ def validate_release_id(release_id: str) -> str:
             "invalid_release", f"{release_id!r} is not a release id.", "use an id from slipway.go.release_info"
         )
     return release_id
+
+
+def validate_smoke(commands: Sequence[Sequence[str]], timeout: float, rehearsal: str) -> None:
+    """Raise unless these are lists of words that a rehearsal can be asked with."""
+    for command in commands:
+        if isinstance(command, str) or not command or not all(isinstance(word, str) and word for word in command[:1]):
+            raise SlipwayError(
+                "invalid_smoke",
+                f"release_smoke has {command!r}.",
+                "write each command as a list: [/usr/bin/check, --fast]",
+            )
+        if not all(isinstance(word, str) and "\0" not in word for word in command):
+            raise SlipwayError("invalid_smoke", f"an argument of {command[0]} is no text.", "put it in quotes")
+    if not 0 < timeout < math.inf:
+        raise SlipwayError("invalid_smoke", f"release_smoke_timeout is {timeout}.", "give seconds, more than 0")
+    if commands and not rehearsal:
+        raise SlipwayError(
+            "smoke_without_rehearsal",
+            "release_smoke is set, and releases of this service are not rehearsed.",
+            "set service_rehearsal, or leave release_smoke empty",
+        )
 
 
 def render_environment(variables: Mapping[str, object]) -> str:
@@ -190,7 +211,8 @@ class Spec:
     """One wish: this version of a service, swapped in this way.
 
     rehearsal is the address of systemd.socket(5) at which it is proven first; empty for a service that cannot be.
-    force releases also what has failed before.
+    force releases also what has failed before. smoke are commands to run against the rehearsal, each with smoke_timeout
+    seconds.
     """
 
     version: str
@@ -201,9 +223,12 @@ class Spec:
     listen: list[str] = field(default_factory=list)
     rehearsal: str = ""
     force: bool = False
+    smoke: Sequence[Sequence[str]] = ()
+    smoke_timeout: float = 30.0
 
     def __post_init__(self) -> None:
         validate_version(self.version)
+        validate_smoke(self.smoke, self.smoke_timeout, self.rehearsal)
         if self.strategy not in STRATEGIES:
             raise SlipwayError(
                 "invalid_strategy", f"service_swap {self.strategy!r} is unknown.", f"use one of {', '.join(STRATEGIES)}"

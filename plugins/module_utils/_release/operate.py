@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Optional
 
 from .. import _files
@@ -18,6 +18,7 @@ from .._health import textfile
 from .._health import watch as watching
 from .._health.result import CheckResult
 from .._systemd import Systemd
+from .engine import Engine
 from .known import strategy_of
 from .model import Settings
 from .service import Service
@@ -59,6 +60,7 @@ class Operator:
             "last_good": self.layout.last_good_id(),
             "version": self.layout.manifest(current).get("version") if current else None,
             "commit": self.layout.manifest(current).get("commit") if current else None,
+            "origin": self.layout.manifest(current).get("origin", {}) if current else {},
             "since": committed[-1]["time"] if committed else None,
             "state": unit.describe() if unit else "never released",
             "restarts": unit.restarts if unit else None,
@@ -77,17 +79,26 @@ class Operator:
         return strategy_of(release_id, self._service).unit(release_id)
 
     def watch(self, options: WatchOptions) -> watching.Decision:
-        """One run of the service's own watch: ask, decide, restart, tell. Keeps out while a release is under way."""
+        """One run of the service's own watch: ask, decide, act, tell. Keeps out while a release is under way."""
         try:
             with self.store.locked(0):
-                return self._watch(options)
+                current = self.layout.current_id()
+                decision = self._watch(options, current)
         except SlipwayError as error:
             if error.code != "locked":
                 raise
             return watching.Decision(watching.NOTHING, "a release is under way", {})
+        if decision.action == watching.ROLLBACK:
+            outcome = self._engine.fall_back(str(current), decision.message)
+            served = f"{outcome.current} serves" if outcome else "another run was faster"
+            decision = replace(decision, message=f"{current} was taken back, {served}: {decision.message}")
+        return decision
 
-    def _watch(self, options: WatchOptions) -> watching.Decision:
-        current = self.layout.current_id()
+    @property
+    def _engine(self) -> Engine:
+        return Engine(self.settings, self.layout, self._systemd)
+
+    def _watch(self, options: WatchOptions, current: Optional[str]) -> watching.Decision:
         umbrella = self._systemd.show(f"{self.settings.name}.service")
         if current is None or not umbrella.up:
             return watching.Decision(watching.NOTHING, "the service is stopped", {})
@@ -96,9 +107,11 @@ class Operator:
         found = _health(unit.up, unit.describe(), look)
         epoch = f"{_text(BOOT_ID).strip()} {current}"
         path = os.path.join(self.layout.state, "watch.json")
-        decision = watching.step(
-            _json(path), found["health"] != "fail", time.time(), options.policy, epoch, str(found["message"])
-        )
+        policy = options.policy
+        if policy.rollback and not self._engine.way_back(current):
+            policy = replace(policy, rollback=0)
+        healthy, why = found["health"] != "fail", str(found["message"])
+        decision = watching.step(_json(path), healthy, time.time(), policy, epoch, why, unit.restarts)
         if decision.action == watching.RESTART:
             self.store.record("watch_restart", release=current, reason=found["message"])
             self._systemd.restart(self._unit(current))

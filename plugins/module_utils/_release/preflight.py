@@ -76,7 +76,8 @@ def check_ports(name: str, listen: list[str], own_socket_ports: set[int], variab
         same = {inode for inode, used in listeners.items() if used == port}
         addresses = _sockets.tcp_addresses() if same else {}
         inodes = {inode for inode in same if _sockets.overlaps(entry, addresses.get(inode))}
-        who = next(filter(None, (_stranger(name, inode, port in own_socket_ports) for inode in sorted(inodes))), None)
+        own = port in own_socket_ports
+        who = next(filter(None, (_stranger(name, inode, own) for inode in sorted(inodes))), None)
         if who:
             raise SlipwayError(
                 "port_in_use",

@@ -98,8 +98,8 @@ class ProxyStrategy(Strategy):
         """Users are led to a port, so something has to accept there, whatever else is asked."""
         return Gate(self.layout, self.systemd, self.settings.health or {"kind": "tcp", "address": "127.0.0.1:1"}, False)
 
-    def plan(self, before: Optional[Strategy]) -> tuple[str, ...]:
-        plan = super().plan(before)
+    def plan(self, before: Optional[Strategy], source: Optional[str], to: str) -> tuple[str, ...]:
+        plan = super().plan(before, source, to)
         if OVERLAP not in plan:
             return FROM_ANOTHER
         if not self._steps():

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .._systemd import Systemd
 from .model import Settings
@@ -21,3 +21,9 @@ class Service:
     layout: Layout
     store: Store
     systemd: Systemd
+
+
+def as_released(service: Service, release_id: str) -> Service:
+    """The service with the health check of this release, which may listen elsewhere than the one before or after it."""
+    health = service.store.health(release_id)
+    return service if health is None else replace(service, settings=replace(service.settings, health=health))

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Iterator, Mapping, Optional
 from .. import _files, _systemd
 from .._binary import read_binary
 from .._errors import SlipwayError
+from .._unit_files import parse_environment_file
 from . import _archive
 from .model import Content, Spec, render_environment
 from .store import Layout
@@ -81,23 +82,39 @@ def installed_units(layout: Layout) -> dict[str, str]:
     return {unit: _text(unit) for unit in layout.own_units if os.path.isfile(unit)}
 
 
+def environment(layout: Layout, release_id: str) -> str:
+    """The environment file of a release that is on the host."""
+    return _text(os.path.join(layout.release(release_id), "environment"))
+
+
+def secrets(layout: Layout, release_id: str) -> list[str]:
+    """What of a release no message may show: the values of its environment."""
+    return list(parse_environment_file(environment(layout, release_id)).values())
+
+
 def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
-    """Whether it is here and its program whole: what a disk has damaged, or somebody, is staged anew."""
-    binary, manifest = layout.binary(release_id), layout.manifest(release_id)
+    """Whether it is here and whole: what a disk has damaged, or somebody, is staged anew."""
+    manifest = layout.manifest(release_id)
+    files = manifest.get("files") or {}
     return (
         manifest.get("sha256") == wanted.artefact_sha256
-        and os.path.isfile(binary)
-        and _files.sha256_file(binary) == manifest.get("binary_sha256", wanted.artefact_sha256)
+        and f"bin/{layout.name}" in files
+        and all(_has_digest(os.path.join(layout.release(release_id), name), files[name]) for name in files)
     )
+
+
+def _has_digest(path: str, digest: str) -> bool:
+    return os.path.isfile(path) and _files.sha256_file(path) == digest
 
 
 def collect_leftovers(layout: Layout) -> None:
     """Remove what a run that was cut short has left half-written; complete releases never start with a dot."""
     prefixes = {
-        layout.releases: (".tmp-",),
+        layout.releases: (".tmp-", "current.tmp-"),
         layout.root: ("current.tmp-", "last-good.tmp-"),
         layout.state: tuple(f"{name}.tmp-" for name in ("boot.env", "state.json", "settings.json", "watch.json")),
         layout.unit_root: tuple(f"{os.path.basename(unit)}.tmp-" for unit in layout.own_units),
+        **{layout.release(release_id): ("health.json.tmp-",) for release_id in layout.staged()},
         layout.proxy_root: (f"{layout.name}.cfg.tmp-",),
     }
     for folder, names in prefixes.items():
@@ -149,9 +166,10 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
     binary = os.path.join(folder, "bin", layout.name)
     source = str(spec.artefact.path)
     if _archive.is_archive(source):
-        written = _unpack(spec, layout, folder, gid)
+        written, files = _unpack(spec, layout, folder, gid)
     else:
         written = _files.copy_hashed(source, binary, 0o750, gid)
+        files = {f"bin/{layout.name}": written}
     if written != wanted.artefact_sha256:
         raise SlipwayError(
             "wrong_checksum",
@@ -170,7 +188,7 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
     manifest = {
         "version": spec.version,
         "sha256": wanted.artefact_sha256,
-        "binary_sha256": _files.sha256_file(binary),
+        "files": files,
         "units": wanted.units,
         "config": wanted.config,
         "strategy": spec.strategy,
@@ -208,23 +226,24 @@ def _make_place(folder: str, name: str, gid: int) -> str:
     return os.path.join(folder, name)
 
 
-def _unpack(spec: Spec, layout: Layout, folder: str, gid: int) -> str:
-    """Write the archive's program to bin/ and the rest to assets/, nobody's to change; return the archive's SHA-256."""
+def _unpack(spec: Spec, layout: Layout, folder: str, gid: int) -> tuple[str, dict[str, str]]:
+    """Write the archive's program to bin/ and the rest to assets/, nobody's to change.
+
+    Return the SHA-256 of the archive, and of each file by its name in the release.
+    """
     path, limit = str(spec.artefact.path), spec.artefact.limit
     found = _archive.survey(path, limit)
     chosen = _archive.choose_binary(found, spec.artefact.binary, layout.name)
-    assets = os.path.join(folder, "assets")
     if len(found.files) > 1:
-        _files.make_directory(assets, 0o750, gid)
+        _files.make_directory(os.path.join(folder, "assets"), 0o750, gid)
+    written: dict[str, str] = {}
     with open(path, "rb") as stream:
         hashed = _Hashed(stream)
         for member, content in _archive.members(hashed, limit):
-            if member.name == chosen.name:
-                _files.write_pieces(content, os.path.join(folder, "bin", layout.name), 0o750, gid)
-                continue
-            mode = 0o750 if member.executable else 0o640
-            _files.write_pieces(content, _make_place(assets, found.inside(member.name), gid), mode, gid)
-        return hashed.finish()
+            name = f"bin/{layout.name}" if member.name == chosen.name else f"assets/{found.inside(member.name)}"
+            mode = 0o750 if member.executable or member.name == chosen.name else 0o640
+            written[name] = _files.write_pieces(content, _make_place(folder, name, gid), mode, gid)
+        return hashed.finish(), written
 
 
 def note_origin(layout: Layout, release_id: str, origin: Mapping[str, Any]) -> None:

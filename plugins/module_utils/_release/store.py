@@ -14,7 +14,7 @@ import os
 import time
 import uuid
 from dataclasses import asdict, dataclass
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Mapping, Optional
 
 from .. import _files
 from .._errors import SlipwayError
@@ -35,6 +35,7 @@ RELEASE_FAULTS = frozenset(
         "unhealthy_in_soak",
         "crashed",
         "socket_not_inherited",
+        "not_handed_over",
         "canary_failed",
     )
 )
@@ -108,6 +109,9 @@ class Layout:
     def binary(self, release_id: str) -> str:
         return os.path.join(self.release(release_id), "bin", self.name)
 
+    def health_file(self, release_id: str) -> str:
+        return os.path.join(self.release(release_id), "health.json")
+
     def instance(self, release_id: str) -> str:
         return f"{self.name}@{release_id}.service"
 
@@ -145,7 +149,7 @@ class Layout:
 
 @dataclass
 class Transaction:
-    """The one swap in flight. Times are seconds since the epoch."""
+    """The one swap in flight. Times are seconds since the epoch; reason is that of a rollback nobody has asked for."""
 
     txn: str
     phase: str
@@ -154,6 +158,7 @@ class Transaction:
     strategy: str
     started: float
     kind: str = "release"
+    reason: str = ""
 
 
 class Store:
@@ -203,8 +208,8 @@ class Store:
             "wait for that run to end, or raise release_lock_timeout",
         )
 
-    def begin(self, to: str, source: Optional[str], strategy: str, kind: str) -> Transaction:
-        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind)
+    def begin(self, to: str, source: Optional[str], strategy: str, kind: str, reason: str = "") -> Transaction:
+        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind, reason)
 
     def save(self, transaction: Transaction) -> None:
         _files.write_atomic(self._state, json.dumps(asdict(transaction)) + "\n", 0o644)
@@ -231,6 +236,19 @@ class Store:
     def save_settings(self, settings: Settings) -> None:
         """Keep how the service is treated, for the tool on the host. A health check may hold secrets: root only."""
         _files.write_atomic(self._settings, json.dumps(asdict(settings)) + "\n", 0o600)
+
+    def save_health(self, release_id: str, health: Mapping[str, Any]) -> None:
+        """Keep beside a release how it is asked whether it is healthy. That may hold secrets: root only."""
+        _files.write_atomic(self.layout.health_file(release_id), json.dumps(dict(health)) + "\n", 0o600)
+
+    def health(self, release_id: str) -> Optional[dict[str, Any]]:
+        """How this release is asked; None where it does not say."""
+        try:
+            with open(self.layout.health_file(release_id), encoding="utf-8") as stream:
+                loaded = json.load(stream)
+        except (OSError, ValueError):
+            return None
+        return loaded if isinstance(loaded, dict) else None
 
     def record(self, event: str, **details: Any) -> None:
         """Append one event to the journal and make it durable; a line that was torn before it stays by itself."""

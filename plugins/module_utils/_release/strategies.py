@@ -35,8 +35,11 @@ COMMIT = "COMMIT"
 PRUNE = "PRUNE"
 
 STOP_MARGIN = 15.0
+CURRENT = "current"  # the one instance of a service that hands over; below releases/, a link to what is current
 # Starts the new before it stops the old.
 OVERLAPPING = (INTENT, OVERLAP, FLIP, DRAIN, SOAK, COMMIT)
+# The running release starts the new one itself, from what is current, and ends when that one serves.
+HANDING_OVER = (INTENT, FLIP, START, DRAIN, SOAK, COMMIT)
 # Stops the old before it starts the new: what a strategy does that cannot overlap, and a change of strategy.
 IN_TURN = (INTENT, DRAIN, FLIP, START, SOAK, COMMIT)
 
@@ -65,9 +68,15 @@ class Strategy:
     def overlaps(self) -> bool:
         return OVERLAP in self.phases
 
-    def plan(self, before: Optional[Strategy]) -> tuple[str, ...]:
-        """The phases of a swap from a release of `before`, None for no release, to one of this strategy."""
-        return self.phases if before is None or before.name == self.name else IN_TURN
+    def in_turn_because(self, before: Optional[Strategy], source: Optional[str], to: str) -> Optional[str]:
+        """Why `source`, a release of `before`, has to end before `to` begins although neither strategy asks for it."""
+        if before is None or before.name == self.name:
+            return None
+        return f"{source} was released with the strategy {before.name} and {to} is with {self.name}"
+
+    def plan(self, before: Optional[Strategy], source: Optional[str], to: str) -> tuple[str, ...]:
+        """The phases of a swap from `source`, a release of `before`, to one of this strategy; None for no release."""
+        return IN_TURN if self.in_turn_because(before, source, to) else self.phases
 
     def instance(self, release_id: str) -> str:
         """The instance of the service's template unit that this release runs in."""
@@ -268,7 +277,8 @@ def install_units(layout: Layout, systemd: Systemd, units: dict[str, str]) -> No
     changed = [unit for unit, content in units.items() if _files.replace_if_different(unit, content)]
     for unit in surplus:
         os.unlink(unit)
-    if surplus or changed:
+    # A run before this one may have written them without its daemon-reload.
+    if surplus or changed or systemd.stale(*map(os.path.basename, units)):
         systemd.call("daemon-reload")
     if came_back:
         systemd.call("enable", "--quiet", os.path.basename(layout.socket_unit))

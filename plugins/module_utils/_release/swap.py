@@ -19,7 +19,7 @@ from .._errors import SlipwayError
 from .._systemd import UnitState
 from . import stage
 from .known import strategy, strategy_of
-from .service import Service
+from .service import Service, as_released
 from .store import Layout, Transaction
 from .strategies import (
     CANARY,
@@ -45,8 +45,10 @@ class Swap:
         self._service = service
         self._txn = transaction
         self._strategy = strategy(transaction.strategy, service)
-        before = transaction.source and strategy_of(transaction.source, service, transaction.strategy)
-        self._plan = self._strategy.plan(before or None)
+        source, to = transaction.source, transaction.to
+        before = strategy_of(source, service, transaction.strategy) if source else None
+        self._plan = self._strategy.plan(before, source, to)
+        self.in_turn_because = self._strategy.in_turn_because(before, source, to)
         if transaction.kind == "rollback" or before is None:
             # Going back is for when something is wrong: it does not wait for a share of the requests to tell.
             self._plan = tuple(phase for phase in self._plan if phase != CANARY)
@@ -83,6 +85,7 @@ class Swap:
 
     def _intent(self) -> None:
         """A first release has nothing to fall back to: the guard of its socket may start only the release itself."""
+        self._service.store.save_health(self._txn.to, self._service.settings.health)
         if self._txn.source is None:
             point_boot(self._service.layout, self._strategy.instance(self._txn.to))
 
@@ -114,7 +117,6 @@ class Swap:
         self._strategy.gate.soak(subject, self._started, self._service.settings.soak_time)
 
     def _commit(self) -> None:
-        self._service.store.save_settings(self._service.settings)
         commit(self._service, self._txn, swap_seconds=round(swap_seconds(self.phases), 3))
 
     def _undo(self, phase: str, error: Exception) -> SlipwayError:
@@ -188,6 +190,7 @@ def swap_seconds(phases: dict[str, float]) -> float:
 def commit(service: Service, transaction: Transaction, **measured: Any) -> None:
     """Make the transaction's `to` the last good release, and what systemctl(1) means by the service. Safe to repeat."""
     layout = service.layout
+    service.store.save_settings(as_released(service, transaction.to).settings)
     point_boot(layout, strategy(transaction.strategy, service).instance(transaction.to))
     _files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
     service.systemd.start_and_wait(f"{layout.name}.service")
@@ -199,6 +202,7 @@ def commit(service: Service, transaction: Transaction, **measured: Any) -> None:
         previous=transaction.source,
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
+        **({"reason": transaction.reason} if transaction.reason else {}),
         **measured,
     )
     service.store.clear()
@@ -214,7 +218,7 @@ def restore(
     source = transaction.source
     unhealthy = None
     if source is not None:
-        unhealthy = _return_to(service, transaction, source)
+        unhealthy = _return_to(as_released(service, source), transaction, source)
     elif service.layout.last_good_id() != transaction.to:
         _forget_first(service, transaction)
     service.store.record(
@@ -237,7 +241,7 @@ def _return_to(service: Service, transaction: Transaction, source: str) -> Optio
     after = strategy(transaction.strategy, service)
     before = strategy_of(source, service, transaction.strategy)
     unit, candidate = before.unit(source), after.unit(transaction.to)
-    overlapping = OVERLAP in after.plan(before)
+    overlapping = OVERLAP in after.plan(before, source, transaction.to)
     if candidate != unit and (not overlapping or transaction.phase in (INTENT, OVERLAP)):
         with contextlib.suppress(SlipwayError):  # a candidate that does not end must not keep `source` from coming
             after.end(candidate)
@@ -270,12 +274,14 @@ def _point_back(layout: Layout, source: str, instance: str) -> None:
 def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Exception) -> None:
     """What was good does not run any more. A service like that must not lock out the release that may mend it."""
     try:
-        _adopt(service, left)
+        _adopt(as_released(service, left.to), left)
     except Exception as failure:
         after, before = strategy(left.strategy, service), strategy_of(source, service, left.strategy)
         with contextlib.suppress(SlipwayError, OSError):  # what ails it may pass, and systemd goes on trying
             service.systemd.end(after.unit(left.to), service.settings.drain_timeout, STOP_MARGIN)
             install_units(service.layout, service.systemd, stage.unit_copies(service.layout, source))
+            with contextlib.suppress(SlipwayError, OSError):
+                before.flip(source)
             service.systemd.start(before.unit(source))
         _point_back(service.layout, source, before.instance(source))
         service.store.record(

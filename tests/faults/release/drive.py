@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import play
-from host import PYTHON, PYTHON_ANOTHER_TIME, RUN, Host, HostError, Service
+from host import PYTHON, RUN, Host, HostError, Service
 from model import BOTH, CUT_SSH, KILL, NEW, NOTHING, OLD, Moment, Result, Row
 from waiting import wait
 
@@ -204,13 +204,12 @@ class Bench:
     def _faulty(self, row: Row, good: dict[str, Any], number: int) -> dict[str, Any]:
         variables = {**good, **row.variables}
         environment = {"ROW": str(number), **row.variables.get("release_environment", {})}
-        interpreter = PYTHON_ANOTHER_TIME if row.clock else PYTHON
         source = str(variables["release_src"]).replace("@", str(self.binaries))
         return {
             **variables,
             "release_environment": environment,
             "release_src": source,
-            "ansible_python_interpreter": interpreter,
+            "ansible_python_interpreter": PYTHON,
         }
 
     def _playbook(self, row: Row) -> str:

@@ -16,17 +16,11 @@ import vm
 TOOLS = "/usr/local/lib/slipway-faults"
 RUN = "/run/slipway-faults"
 PYTHON = f"{TOOLS}/python"
-PYTHON_ANOTHER_TIME = f"{TOOLS}/python-another-time"
 INJECT = Path(__file__).parent / "inject" / "sitecustomize.py"
 # What a release is written to, so that a full or read-only disk is that of the service alone.
 SMALL = {"/opt": "192m", "/var/lib/slipway": "4m"}
 
 WRAPPER = f"""#!/bin/sh
-PYTHONPATH={TOOLS} exec /usr/bin/python3 "$@"
-"""
-ANOTHER_TIME = f"""#!/bin/sh
-export LD_PRELOAD=$(ls /usr/lib/*/faketime/libfaketime.so.1)
-export FAKETIME_TIMESTAMP_FILE={RUN}/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
 PYTHONPATH={TOOLS} exec /usr/bin/python3 "$@"
 """
 CLEAN = f"""
@@ -82,10 +76,9 @@ class Host:
         return f"http://{self.address}:{self.port(inside)}"
 
     def set_up(self) -> None:
-        self.run("apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y faketime socat 2>&1")
+        self.run("apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y socat 2>&1")
         for path, size in SMALL.items():
             self.run(f"mkdir -p {path}; mountpoint -q {path} || mount -t tmpfs -o size={size},mode=0755 slipway {path}")
-        self.write(PYTHON_ANOTHER_TIME, ANOTHER_TIME, "0755")
         self.put_tools()
 
     def put_tools(self) -> None:

@@ -68,7 +68,6 @@ class Row:
     after: str = ""
     variables: dict[str, Any] = field(default_factory=dict)
     playbook: str = ""
-    clock: bool = False
     meanwhile: Callable[[Any], None] | None = None
     says: str | None = None
     serves: frozenset[str] = GOES_ON

@@ -10,9 +10,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 from typing import Any
 
 PLAN = "/run/slipway-faults/plan.json"
+CLOCK = "/run/slipway-faults/clock"
 WRITING = os.O_WRONLY | os.O_RDWR
 
 
@@ -73,9 +75,23 @@ class Injector:
         os.rename(PLAN, f"{PLAN}.done")
         subprocess.run(
             ["/bin/sh", "-c", self._plan["do"]],
-            env={**os.environ, "ENGINE": str(os.getpid()), "LD_PRELOAD": ""},
+            env={**os.environ, "ENGINE": str(os.getpid())},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
         )  # fmt: skip
+
+
+def jump() -> None:
+    """From now on, this process sees a clock that is so many seconds off as the file says."""
+    real = time.time
+
+    def another() -> float:
+        try:
+            with open(CLOCK, encoding="utf-8") as stream:
+                return real() + float(stream.read())
+        except FileNotFoundError:
+            return real()
+
+    time.time = another
 
 
 def install() -> None:
@@ -98,6 +114,7 @@ def install() -> None:
         finally:
             busy = False
 
+    jump()
     sys.addaudithook(hook)
 
 

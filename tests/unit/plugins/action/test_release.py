@@ -280,6 +280,10 @@ def test_a_checksums_file_for_an_artefact_of_the_controller(act, binary, tmp_pat
             "release_allowed_signers",
         ),
         ({"policy": {"denylist": "/nowhere"}}, "unreadable_denylist", "release_denylist"),
+        ({"policy": "all"}, "invalid_policy", "policy"),
+        ({"max_size": "much"}, "invalid_limit", "release_max_size"),
+        ({"max_size": 0}, "invalid_limit", "release_max_size"),
+        ({"signature": "https://host/s", "minisign_keys": 7}, "invalid_key", "release_minisign_keys"),
         ({"src": URL, "checksum": "ab" * 32, "policy": {"denylist": "/nowhere"}}, "unreadable_denylist", "denylist"),
     ],
 )

@@ -20,6 +20,7 @@ STATUS: dict[str, Any] = {
     "message": "readyz answers 200",
     "p99": 0.0021,
     "in_flight": None,
+    "origin": {},
     "releases": ["1.0.0-0011223344", "2.0.0-aa00bb11cc", "3.0.0-99887766ff"],
     "bad": ["3.0.0-99887766ff"],
 }
@@ -51,6 +52,15 @@ def test_status_names_what_runs_and_what_there_is(monkeypatch: pytest.MonkeyPatc
     assert "health    pass, p99 2.1 ms: readyz answers 200" in said
     assert "2.0.0-aa00bb11cc  (current, last good)" in said
     assert "3.0.0-99887766ff  (bad)" in said
+
+
+def test_status_tells_where_it_comes_from(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    serve(monkeypatch)
+    _cli.main(["status"])
+    assert "from " not in capsys.readouterr().out
+    serve(monkeypatch, origin={"source": "https://host/shop", "signer": "minisign 9A90C55F72903870"})
+    _cli.main(["status"])
+    assert "from      https://host/shop, signed by minisign 9A90C55F72903870" in capsys.readouterr().out
 
 
 def test_status_fails_when_a_service_is_down(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

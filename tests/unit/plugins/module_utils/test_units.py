@@ -136,6 +136,24 @@ def test_enabling_alone_needs_no_reload(tools, root):
     assert [arguments for arguments, _ignored in systemd.calls] == [("enable", "--quiet", "shop.socket")]
 
 
+def test_what_systemd_has_not_read_is_read_though_the_files_are_as_wanted(tools, root):
+    """A run before this one wrote them, and its daemon-reload failed or never came."""
+    for unit in (SOCKET, INSTANCE):
+        (root / unit.name).write_text(unit.content)
+    tools(
+        "systemctl",
+        "if 'show' in sys.argv:\n"
+        "    assert sys.argv[-2:] == ['shop.socket', 'shop@*.service'], sys.argv\n"
+        "    print('Id=shop.socket\\nNeedDaemonReload=no\\n\\nId=shop@1.service\\nNeedDaemonReload=yes')",
+    )
+    plan = _units.plan([SOCKET, INSTANCE], ["old.service"], str(root))
+    assert plan.changed
+    assert plan.changed_names == ["shop@1.service"]
+    recorder = Recorder(root)
+    _units.apply(plan, str(root), recorder)
+    assert [call for call, _there in recorder.calls] == [("daemon-reload",)]
+
+
 def test_disabling(tools, root):
     (root / SOCKET.name).write_text(SOCKET.content)
     enabled(tools, SOCKET.name)

@@ -126,3 +126,34 @@ def test_two_restarts_are_never_closer_than_the_back_off(state: dict[str, Any], 
         if decision.action == "restart":
             assert last is None or number - last >= 5
             last = number
+
+
+LOOPING = watch.Policy(fall=2, rollback=3)
+
+
+def test_crashes_between_two_looks_count_even_if_it_is_up_each_time() -> None:
+    told = watch.step(None, True, 0, LOOPING, crashes=7)
+    assert told.state["falls"] == 0, "what PID 1 counted before is another release's"
+    told = watch.step(told.state, True, 10, LOOPING, crashes=9)
+    assert (told.action, told.state["falls"], told.state["good"]) == (watch.NOTHING, 2, 0)
+    told = watch.step(told.state, True, 20, LOOPING, crashes=10, why="exit status 1")
+    assert (told.action, told.message) == (watch.ROLLBACK, "crashed or restarted 3 times: exit status 1")
+
+
+def test_a_counter_that_began_anew_counts_from_zero() -> None:
+    state = watch.step(None, True, 0, LOOPING, crashes=7).state
+    assert watch.step(state, True, 10, LOOPING, crashes=2).state["falls"] == 2
+
+
+def test_restarts_of_the_watch_count_and_good_times_end_the_count() -> None:
+    told = watch.step(None, False, 0, LOOPING)
+    told = watch.step(told.state, False, 10, LOOPING)
+    assert (told.action, told.state["falls"]) == (watch.RESTART, 1)
+    for now in (20, 30, 40):
+        told = watch.step(told.state, True, now, LOOPING)
+    assert told.state["falls"] == 0
+
+
+def test_without_a_way_back_crashes_change_nothing() -> None:
+    state = watch.step(None, True, 0, POLICY).state
+    assert watch.step(state, True, 10, POLICY, crashes=50).action == watch.NOTHING

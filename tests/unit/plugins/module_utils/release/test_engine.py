@@ -14,7 +14,8 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
-from ansible_collections.slipway.go.plugins.module_utils._release import preflight
+from ansible_collections.slipway.go.plugins.module_utils._release import gate, preflight
+from ansible_collections.slipway.go.plugins.module_utils._release.store import Store, load_settings
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
     Behaviour,
     Faults,
@@ -453,6 +454,66 @@ def test_rollback_that_finds_the_old_one_broken_keeps_the_current(host):
     assert host.settled() == second
 
 
+class Moved:
+    """v1 answers at one port and v2 at another; each is asked at its own, whoever asks."""
+
+    def __init__(self, host, monkeypatch):
+        self.host, self.asked = host, []
+        attempt = gate.attempt
+
+        def recorded(check, deadline=None):
+            self.asked.append((check.identity.executable.split("/")[-3].partition("-")[0], check.endpoint.port))
+            return attempt(check, deadline)
+
+        monkeypatch.setattr(gate, "attempt", recorded)
+        host.release("v1")
+        host.health = {**host.health, "url": "http://127.0.0.1:9090/readyz"}
+        host.write_unit("ListenStream=9090")
+
+    def kept(self):
+        """The port that the watch and the next rollback ask at."""
+        return load_settings("shop", self.host.layout.state_root).health["url"].split("/")[2].partition(":")[2]
+
+
+@pytest.fixture
+def moved(host, monkeypatch):
+    return Moved(host, monkeypatch)
+
+
+def test_a_rollback_asks_a_release_where_it_listens(moved):
+    moved.host.release("v2")
+    moved.asked.clear()
+    moved.host.rollback()
+    assert set(moved.asked) == {("v1", 8080)}
+    assert moved.kept() == "8080"
+
+
+def test_a_release_that_fails_elsewhere_leaves_the_old_one_healthy_where_it_was(moved):
+    moved.host.behave("v2").healthy = False
+    moved.asked.clear()
+    fails(lambda: moved.host.release("v2"), "rolled_back")
+    assert set(moved.asked) == {("v2", 9090), ("v1", 8080)}
+    assert moved.kept() == "8080"
+
+
+def test_an_interrupted_commit_keeps_how_the_release_is_asked(moved, monkeypatch):
+    """The boot that finishes it knows no more than what is on the host."""
+    before, save = moved.host.health, Store.save
+
+    def killed_in_commit(store, transaction):
+        save(store, transaction)
+        if transaction.phase == "COMMIT":
+            raise Killed
+
+    monkeypatch.setattr(Store, "save", killed_in_commit)
+    with pytest.raises(Killed):
+        moved.host.release("v2")
+    moved.host.health = {**before, "url": "http://127.0.0.1:8080/readyz"}
+    moved.host.engine().recover()
+    assert moved.host.settled() == moved.host.layout.current_id()
+    assert moved.kept() == "9090"
+
+
 def test_named_rollback(host):
     first = host.release("v1").current
     host.release("v2")
@@ -521,6 +582,16 @@ def test_a_changed_socket_is_opened_anew_before_the_release_takes_it(sockets):
     sockets.release("v3")
     assert sockets.systemd.socket != old
     assert sockets.settled() == sockets.id_of("v3")
+
+
+def test_units_that_systemd_has_not_read_yet_are_read_before_the_release_starts(host):
+    """The role wrote them, and then the daemon-reload failed or never came."""
+    host.release("v1")
+    known = dict(host.systemd.loaded)
+    host.write_unit("another sandbox", "shop@.service")
+    host.systemd.loaded = known
+    host.release("v2")
+    assert "another sandbox" in host.systemd.loaded["shop@.service"]
 
 
 def test_after_a_bad_release_with_a_changed_socket_the_old_one_serves_on_the_socket_that_is_open(sockets):

@@ -129,3 +129,60 @@ def test_metrics_count_how_swaps_ended_whatever_has_happened(host, tmp_path):
         "refused 0",
         "rolled_back 0",
     ]
+
+
+FALLING = WatchOptions(watch.Policy(fall=2, rollback=3))
+
+
+def crash(host, times):
+    found = host.systemd.instance(host.layout.current_id())
+    found.restarts += times
+
+
+def test_a_release_that_crashes_again_and_again_is_taken_back_once(host):
+    first, second = (host.release(v).current for v in ("v1", "v2"))
+    assert operator(host).watch(FALLING).action == watch.NOTHING
+    crash(host, 3)
+    told = operator(host).watch(FALLING)
+    assert told.action == watch.ROLLBACK
+    assert f"{second} was taken back, {first} serves" in told.message
+    assert host.settled() == first
+    assert operator(host).status()["bad"] == [second]
+    assert "crashed or restarted 3 times" in host.store.outcomes()[-1]["reason"]
+    with pytest.raises(SlipwayError, match="crashed or restarted 3 times"):
+        host.release("v2")
+    for _look in range(2):
+        crash(host, 9)
+        assert operator(host).watch(FALLING).action == watch.NOTHING, "what ails both is not their fault"
+    assert host.settled() == first
+
+
+def test_without_an_earlier_good_release_the_watch_goes_on_restarting(host):
+    host.release("v1")
+    operator(host).watch(FALLING)
+    crash(host, 9)
+    assert operator(host).watch(FALLING).action == watch.NOTHING
+    host.answer = "fail"
+    actions = [operator(host).watch(FALLING).action for _look in range(2)]
+    assert actions == [watch.NOTHING, watch.RESTART]
+
+
+def test_nothing_is_taken_back_when_the_way_back_fails_too(host):
+    host.release("v1")
+    second = host.release("v2").current
+    operator(host).watch(FALLING)
+    host.behave("v1").healthy = False
+    crash(host, 3)
+    with pytest.raises(SlipwayError, match="was rolled back in OVERLAP"):
+        operator(host).watch(FALLING)
+    assert host.settled() == second
+    crash(host, 3)
+    assert operator(host).watch(FALLING).action == watch.NOTHING
+
+
+def test_somebody_who_has_acted_already_is_left_alone(host):
+    host.release("v1")
+    second = host.release("v2").current
+    host.release("v3")
+    assert host.engine().fall_back(second, "it crashed") is None
+    assert host.settled() == host.id_of("v3")

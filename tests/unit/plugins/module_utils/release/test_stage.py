@@ -6,14 +6,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import stat as stat_module
+import tarfile
 from dataclasses import replace
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils import _systemd
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import stage
+from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.test_model import EnvironmentFile
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
     GROUP_ID,
@@ -226,6 +230,96 @@ def test_configuration_is_copied_with_its_folders_and_without_links(host):
     release_id = put(host)
     assert set(tree(os.path.join(host.layout.release(release_id), "config"))) == {"shop.toml", "tls", "tls/cert.pem"}
     assert text(host, release_id, "config/tls/cert.pem") == "cert"
+
+
+def test_configuration_can_be_read_whatever_the_umask(host):
+    folder = os.path.join(host.layout.config, "config", "a", "b", "c")
+    os.makedirs(folder)
+    with open(os.path.join(folder, "x.toml"), "w", encoding="utf-8") as stream:
+        stream.write("x")
+    umask = os.umask(0o077)
+    try:
+        release_id = put(host)
+    finally:
+        os.umask(umask)
+    found = tree(os.path.join(host.layout.release(release_id), "config"))
+    assert {found[name] for name in ("a", "a/b", "a/b/c")} == {0o750}
+
+
+def packed(host, *files):
+    """An artefact with the service's binary and these (name, content, mode)."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as tape:
+        for name, content, mode in (("shop", b"the binary of v1\n", 0o755), *files):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), mode
+            tape.addfile(info, io.BytesIO(content))
+    path = os.path.join(host.folder, "artefacts", "v1.tar.gz")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as stream:
+        stream.write(made.getvalue())
+    return Artefact(hashlib.sha256(made.getvalue()).hexdigest(), 99, path=path, origin={"source": "here"})
+
+
+ASSETS = (("static/a.css", b"body", 0o666), ("static/deep/er/b.js", b"", 0o600), ("tool", b"#!", 0o700))
+
+
+def test_an_archive_is_staged_as_a_binary_and_its_assets(host):
+    umask = os.umask(0o077)
+    try:
+        release_id = put(host, artefact=packed(host, *ASSETS))
+    finally:
+        os.umask(umask)
+    assert whole(host, release_id)
+    found = tree(host.layout.release(release_id))
+    assert {name: mode for name, mode in found.items() if name.startswith("assets")} == {
+        "assets": 0o750,
+        "assets/static": 0o750,
+        "assets/static/a.css": 0o640,
+        "assets/static/deep": 0o750,
+        "assets/static/deep/er": 0o750,
+        "assets/static/deep/er/b.js": 0o640,
+        "assets/tool": 0o750,
+    }
+    assert text(host, release_id, "assets/static/a.css") == "body"
+    assert host.layout.manifest(release_id)["origin"] == {"source": "here"}
+
+
+def test_an_archive_with_nothing_but_the_binary_has_no_assets(host):
+    release_id = put(host, artefact=packed(host))
+    assert not os.path.exists(os.path.join(host.layout.release(release_id), "assets"))
+
+
+@pytest.mark.parametrize("how", ["gone", "changed"])
+@pytest.mark.parametrize("name", ["bin/shop", "assets/static/a.css", "assets/tool"])
+def test_a_damaged_asset_is_staged_anew(host, name, how):
+    artefact = packed(host, *ASSETS)
+    release_id = put(host, artefact=artefact)
+    content = stage.content(host.spec("v1", artefact=artefact), host.layout)
+    assert stage.is_staged(host.layout, release_id, content)
+    path = os.path.join(host.layout.release(release_id), name)
+    os.unlink(path)
+    if how == "changed":
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write("changed")
+    assert not stage.is_staged(host.layout, release_id, content)
+
+
+def test_an_archive_that_arrived_changed_is_refused(host):
+    artefact = packed(host, *ASSETS)
+    with pytest.raises(SlipwayError) as caught:
+        put(host, artefact=replace(artefact, sha256="0" * 64))
+    assert caught.value.code == "wrong_checksum"
+    assert artefact.sha256 in str(caught.value)
+    assert (host.layout.staged(), host.leftovers()) == ([], [])
+
+
+def test_who_vouches_for_a_release_is_noted_without_a_new_release(host):
+    release_id = put(host)
+    before = host.layout.manifest(release_id)
+    stage.note_origin(host.layout, release_id, {"signer": "somebody"})
+    assert host.layout.manifest(release_id) == {**before, "origin": {"signer": "somebody"}}
+    assert tree(host.layout.release(release_id))["release.json"] == 0o640
 
 
 def test_it_is_looked_at_by_the_content_alone(host):

@@ -27,6 +27,7 @@ from ansible_collections.slipway.go.plugins.module_utils._files import sha256_fi
 from ansible_collections.slipway.go.plugins.module_utils._release import (
     engine,
     gate,
+    handover,
     preflight,
     proxy,
     stage,
@@ -46,6 +47,7 @@ GROUP_ID = os.getgid()
 TEMPLATES = {
     "socket": "Sockets=shop.socket",
     "proxy": "EnvironmentFile=slots/%i.env",
+    "reload": "Environment=PORT=8080",
     "restart": "Environment=PORT=8080",
 }
 LISTENING = {str(inode) for inode in range(5000, 5100)}
@@ -253,7 +255,7 @@ class Behaviour:
 
 @dataclass
 class Instance:
-    """One instance of shop@.service."""
+    """One instance of shop@.service; that of the strategy reload runs what was current, or has been handed over to."""
 
     unit: str
     behaviour: Behaviour
@@ -266,10 +268,18 @@ class Instance:
     failed: bool = False
     address: str | None = None  # behind HAProxy: where it listens itself
     inherited: bool = False  # started by a unit with Sockets=; otherwise it opens the port itself
+    runs: str = ""
+    next: tuple[int, str] | None = None  # the process that a handover has started, and its release
+    next_polls: int = 0
+    leaving: dict[int, tuple[str, int]] = field(default_factory=dict)  # processes that drain: release, moments left
+
+    @property
+    def fixed(self) -> bool:
+        return self.unit == f"{NAME}@current.service"
 
     @property
     def release_id(self) -> str:
-        return self.unit.partition("@")[2][: -len(".service")]
+        return self.runs or self.unit.partition("@")[2][: -len(".service")]
 
     @property
     def rehearses(self) -> bool:
@@ -279,6 +289,10 @@ class Instance:
 def read(path: str) -> str:
     with open(path, encoding="utf-8") as stream:
         return stream.read()
+
+
+def version_of(release_id: str) -> str:
+    return release_id.rsplit("-", 1)[0]
 
 
 class FakeSystemd(_systemd.Systemd):
@@ -337,6 +351,9 @@ class FakeSystemd(_systemd.Systemd):
                 self.loaded[os.path.basename(path)] = read(path)
 
     def instance(self, release_id: str) -> Instance:
+        fixed = self.instances.get(f"{NAME}@current.service")
+        if fixed is not None and fixed.state != "inactive" and fixed.runs == release_id:
+            return fixed
         return self._get(f"{NAME}@{release_id}.service")
 
     def die(self, release_id: str) -> None:
@@ -349,6 +366,7 @@ class FakeSystemd(_systemd.Systemd):
         """PID 1 ends and begins."""
         for found in self.instances.values():
             found.state, found.pid, found.inode, found.restarts = "inactive", 0, None, 0
+            found.next, found.leaving = None, {}
         self.socket, self.umbrella, self.rehearsal_socket = None, False, False
         self.reload()
         self.host.haproxy.restart()
@@ -396,6 +414,8 @@ class FakeSystemd(_systemd.Systemd):
             assert (star, suffix) == ("*", ".service"), rest
             found = [i for i in self.instances.values() if i.unit.startswith(prefix)]
             return "".join(f"{i.unit} loaded {i.state} x A release of it\n" for i in found)
+        if "--property=NeedDaemonReload,Id" in rest:
+            return "\n".join(self._stale(unit.replace("@*.", "@.")) for unit in rest[1:])
         (unit,) = [a for a in rest if not a.startswith("--property=")]
         if unit == "haproxy.service":
             assert verb == "start", arguments
@@ -403,18 +423,30 @@ class FakeSystemd(_systemd.Systemd):
         if unit == f"{NAME}.socket":
             return self._do_socket(verb)
         if unit == f"{NAME}-rehearsal.socket":
-            if self.host.strategy != "socket":
-                assert verb in ("stop", "reset-failed"), arguments
-                raise SlipwayError("command_failed", f"systemctl {verb} {unit} failed (5): Unit {unit} not loaded.")
-            self.rehearsal_socket = self.rehearsal_socket if verb == "reset-failed" else verb == "start"
-            return ""
+            return self._do_rehearsal_socket(verb)
         if unit == f"{NAME}.service":
-            if verb == "show":
-                return f"ActiveState={'active' if self.umbrella else 'inactive'}\n"
-            assert verb == "start", arguments
-            self._start_umbrella()
-            return ""
+            return self._do_umbrella(verb)
         return self._do_instance(verb, self._get(unit), "--no-block" in arguments)
+
+    def _do_umbrella(self, verb: str) -> str:
+        if verb == "show":
+            return f"ActiveState={'active' if self.umbrella else 'inactive'}\n"
+        assert verb == "start", verb
+        self._start_umbrella()
+        return ""
+
+    def _do_rehearsal_socket(self, verb: str) -> str:
+        unit = f"{NAME}-rehearsal.socket"
+        if self.host.strategy != "socket":
+            assert verb in ("stop", "reset-failed"), verb
+            raise SlipwayError("command_failed", f"systemctl {verb} {unit} failed (5): Unit {unit} not loaded.")
+        self.rehearsal_socket = self.rehearsal_socket if verb == "reset-failed" else verb == "start"
+        return ""
+
+    def _stale(self, unit: str) -> str:
+        path = os.path.join(self.host.layout.unit_root, unit)
+        stale = unit in self.loaded and (not os.path.exists(path) or read(path) != self.loaded[unit])
+        return f"Id={unit}\nNeedDaemonReload={'yes' if stale else 'no'}\n"
 
     def _do_enable(self, verb: str, rest: list[str]) -> str:
         names = {a for a in rest if a != "--now"}
@@ -438,7 +470,9 @@ class FakeSystemd(_systemd.Systemd):
                 self._wait(found)
         elif verb in ("stop", "kill"):
             found.state = "inactive" if found.state != "failed" else "failed"
-            found.pid, found.inode = 0, None
+            found.pid, found.inode, found.next, found.leaving = 0, None, None, {}
+        elif verb == "reload":
+            self._reload(found)
         elif verb == "restart":
             found.state = "inactive"
             self._start(found)
@@ -449,6 +483,55 @@ class FakeSystemd(_systemd.Systemd):
             if found.state == "failed":
                 found.state = "inactive"
         return ""
+
+    def _reload(self, found: Instance) -> None:
+        """What the main process does when it is told to hand over; systemctl does not care how that ends."""
+        if found.state != "active":
+            raise SlipwayError("command_failed", f"systemctl reload {found.unit} failed (1): not active")
+        to = self._current()
+        if found.next is None and self._whole(to) and self.host.behave(version_of(to)).boots:
+            self.pids += 1
+            found.next, found.next_polls = (self.pids, to), 0
+
+    def _take_over(self, found: Instance) -> None:
+        """One moment in a handover."""
+        found.leaving = {pid: (i, left - 1) for pid, (i, left) in found.leaving.items() if left > 1}
+        if found.next is None:
+            return
+        found.next_polls += 1
+        pid, release_id = found.next
+        behaviour = self.host.behave(version_of(release_id))
+        if behaviour.ready and found.next_polls >= behaviour.ready_after:
+            found.leaving[found.pid] = (found.runs, 3)
+            found.pid, found.runs, found.behaviour, found.next = pid, release_id, behaviour, None
+            found.polls, found.checks = 0, 0
+
+    def processes(self, _layout: Layout, unit: str) -> dict[int, str]:
+        """handover.running: what /proc shows of one unit."""
+        found = self._get(unit)
+        there = {pid: release_id for pid, (release_id, _left) in found.leaving.items()}
+        if found.next:
+            there[found.next[0]] = found.next[1]
+        return {**there, found.pid: found.runs} if found.pid else there
+
+    def kill(self, pid: int, _number: int) -> None:
+        """handover.kill."""
+
+        def act() -> None:
+            for found in self.instances.values():
+                found.leaving.pop(pid, None)
+                if found.next and found.next[0] == pid:
+                    found.next = None
+
+        with contextlib.suppress(ProcessLookupError):
+            self.host.faults.effect("kill a process", act, ProcessLookupError)
+
+    def _current(self) -> str:
+        return os.path.basename(os.path.realpath(self.host.layout.release("current")))
+
+    def _whole(self, release_id: str) -> bool:
+        release = self.host.layout.release(release_id)
+        return all(os.path.exists(os.path.join(release, part)) for part in (f"bin/{NAME}", "environment"))
 
     def _do_socket(self, verb: str) -> str:
         if f"{NAME}.socket" not in self.loaded and self.socket is None and verb != "show":
@@ -487,6 +570,10 @@ class FakeSystemd(_systemd.Systemd):
     def _start_umbrella(self) -> None:
         if self.umbrella or not os.path.exists(self.host.layout.boot_file):
             return
+        if os.path.islink(self.host.layout.last_good):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.host.layout.current)
+            os.symlink(os.readlink(self.host.layout.last_good), self.host.layout.current)
         found = self._get(f"{NAME}@{self.host.boot_id()}.service")
         self._start(found)
         self._wait(found)
@@ -495,8 +582,10 @@ class FakeSystemd(_systemd.Systemd):
     def _start(self, found: Instance) -> None:
         if found.state in ("active", "activating"):
             return
-        release = self.host.layout.release(found.release_id)
-        whole = all(os.path.exists(os.path.join(release, part)) for part in (f"bin/{NAME}", "environment"))
+        if found.fixed:
+            found.runs = self._current()
+            found.behaviour = self.host.behaviour_of(found)
+        whole = self._whole(found.release_id)
         found.inherited, found.inode = self.inherits, None
         taken: Any = not (found.inherited or found.rehearses) and (self.socket is not None or self._holders())
         found.address = None
@@ -525,6 +614,7 @@ class FakeSystemd(_systemd.Systemd):
 
     def _step(self, found: Instance) -> None:
         """One moment in the life of an instance."""
+        self._take_over(found)
         behaviour = found.behaviour
         found.polls += 1
         if found.state == "activating" and found.pid == 0:  # Restart= has its next try
@@ -652,6 +742,7 @@ class Host:
         self.keep = 5
         self.soak_time = 1.0
         self.rehearsal = ""
+        self.own = "any" if strategy == "reload" else ""  # the same environment for all releases
         for path in (self.layout.unit_root, os.path.join(self.layout.config, "config")):
             os.makedirs(path, exist_ok=True)
         self.write_unit("first")
@@ -696,7 +787,9 @@ class Host:
         for module in (_files, store, stage, proxy):
             monkeypatch.setattr(module, "os", played)
         monkeypatch.setattr(_files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
-        for module in (_systemd, store, gate, engine, stage, swap, proxy):
+        monkeypatch.setattr(handover, "running", self.systemd.processes)
+        monkeypatch.setattr(handover, "kill", self.systemd.kill)
+        for module in (_systemd, store, gate, engine, handover, stage, swap, proxy):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
         monkeypatch.setattr(proxy, "Haproxy", lambda: self.haproxy)
@@ -737,7 +830,7 @@ class Host:
         return self.behaviours.setdefault(version, Behaviour())
 
     def behaviour_of(self, found: Instance) -> Behaviour:
-        behaviour = self.behave(found.release_id.rsplit("-", 1)[0])
+        behaviour = self.behave(version_of(found.release_id))
         return Behaviour() if found.rehearses and behaviour.plays_along else behaviour
 
     def _attempt(self, check: Any, deadline: float | None = None) -> Any:
@@ -808,7 +901,7 @@ class Host:
             "strategy": self.strategy,
             "artefact": self.artefact(version),
             "group": grp.getgrgid(GROUP_ID).gr_name,
-            "environment": {"OWN": version},
+            "environment": {"OWN": self.own or version},
             "rehearsal": self.rehearsal,
         }
         return Spec(**{**values, **changes})
@@ -880,7 +973,7 @@ class Host:
         assert self.systemd.serving() == [running]
         assert self.layout.current_id() == running
         assert self.layout.last_good_id() == running
-        assert self.boot_id() == running
+        assert self.boot_id() == ("current" if self.layout.manifest(running)["strategy"] == "reload" else running)
         assert self.store.load() is None
         assert running in self.layout.staged()
         assert self.systemd.umbrella, "systemctl stop shop would stop nothing"

@@ -1,0 +1,98 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The operator's own commands against a release in rehearsal, as the service's user. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import IO, Mapping, Sequence
+
+from .._errors import SlipwayError
+
+MARGIN = 15.0  # seconds for systemd-run beyond the command's own time
+LAST_LINES = 8
+LAST_BYTES = 4096
+SHORTEST_SECRET = 4
+MASK = "********"
+_LIMITS = ("TimeoutStopSec=5", "LimitFSIZE=16M", "NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateTmp=yes")
+
+
+@dataclass(frozen=True)
+class Place:
+    """As whom and where the commands run."""
+
+    user: str
+    group: str
+    directory: str
+    variables: Mapping[str, str]
+
+
+def variables(address: str, scheme: str, release_id: str) -> dict[str, str]:
+    """What a command finds in its environment; address in the notation of systemd.socket(5)."""
+    found = {"SLIPWAY_RELEASE": release_id}
+    if address.startswith(("/", "@")):
+        return {**found, "SLIPWAY_ADDRESS": address, "SLIPWAY_SOCKET": address}
+    where = f"127.0.0.1:{address}" if address.isdigit() else address
+    return {**found, "SLIPWAY_ADDRESS": where, "SLIPWAY_URL": f"{scheme}://{where}"}
+
+
+def argv(command: Sequence[str], place: Place, seconds: float) -> list[str]:
+    """systemd-run(1) around the command: nothing it leaves behind outlives it."""
+    properties = (*_LIMITS, f"RuntimeMaxSec={seconds:g}", f"WorkingDirectory={place.directory}")
+    return [
+        "systemd-run",
+        *("--quiet", "--collect", "--wait", "--pipe", f"--uid={place.user}", f"--gid={place.group}"),
+        *(f"--property={setting}" for setting in properties),
+        *(f"--setenv={name}={value}" for name, value in place.variables.items()),
+        "--",
+        *command,
+    ]
+
+
+def run(command: Sequence[str], place: Place, seconds: float, secrets: Sequence[str]) -> None:
+    """Raise unless the command ends well in time; secrets are what its output must not show."""
+    begun = time.monotonic()
+    with tempfile.TemporaryFile() as output:
+        try:
+            code = subprocess.run(
+                argv(command, place, seconds),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=seconds + MARGIN,
+                check=False,
+            ).returncode
+        except FileNotFoundError:
+            raise SlipwayError("no_systemd", "systemd-run is not on this host.", "install systemd") from None
+        except subprocess.TimeoutExpired:
+            code = -1
+        said = masked(_end_of(output), secrets)
+    if code == 0:
+        return
+    late = code == -1 or time.monotonic() - begun >= seconds
+    how = f"did not end within {seconds:g} s" if late else f"ended with exit status {code}"
+    raise SlipwayError(
+        "smoke_failed",
+        f"the smoke command {masked(shlex.join(command), secrets)} {how}{': ' if said else '.'}{said}",
+        "correct the release or release_smoke, or raise release_smoke_timeout",
+    )
+
+
+def _end_of(output: IO[bytes]) -> str:
+    size = output.seek(0, 2)
+    output.seek(max(size - LAST_BYTES, 0))
+    lines = output.read().decode(errors="replace").splitlines()
+    return " | ".join(line.strip() for line in lines[-LAST_LINES:] if line.strip())
+
+
+def masked(text: str, secrets: Sequence[str]) -> str:
+    """The text without these values; very short ones would mask half of every text."""
+    for secret in sorted({s for s in secrets if len(s) >= SHORTEST_SECRET}, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text

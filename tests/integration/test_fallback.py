@@ -1,0 +1,85 @@
+"""A release falls when nobody is there: what was good serves again, and no connection is refused."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SERVICE = "shop"
+PORT = 8080
+
+
+def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
+    return {
+        "service_name": SERVICE,
+        "service_listen": [str(PORT)],
+        "service_watch_interval": 1,
+        "service_watch_rollback": 2,
+        "service_watch_alert": ["/usr/bin/touch", "/run/fallen"],
+        "release_version": version,
+        "release_src": str(binaries / f"shop-{version}"),
+        "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 6, "timeout": 1},
+        "release_soak_time": 0,
+        **more,
+    }
+
+
+def wait_for(what: Any, seconds: float = 90) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if what():
+            return True
+        time.sleep(0.3)
+    return False
+
+
+def pid(host: Any) -> str:
+    return host.run("systemctl", "show", "--property=MainPID", "--value", f"{SERVICE}@{host.current(SERVICE)}.service")
+
+
+def refused(report: dict[str, Any]) -> int:
+    return int(report["total"]["failures"].get("refused", 0))
+
+
+@pytest.fixture(scope="module")
+def released(fleet: Any, binaries: Path) -> Any:
+    done = fleet.play("site", variables(binaries, "1.0.0"))
+    assert done.code == 0, done.output
+    return fleet
+
+
+def test_the_only_instance_is_killed_and_no_connection_is_refused(released: Any, load: Any) -> None:
+    client = load(rate=100)
+    for host in released.hosts:
+        before = pid(host)
+        host.run("kill", "-KILL", before)
+        assert wait_for(lambda host=host, before=before: pid(host) not in (before, "0"))
+        assert wait_for(lambda host=host: "health    pass" in host.run("slipway", "status", SERVICE, check=False))
+    report = client.report()
+    assert report["total"]["sent"] > 100
+    assert refused(report) == 0
+
+
+def test_a_release_that_crashes_after_its_commit_is_taken_back_without_ansible(
+    released: Any, binaries: Path, load: Any
+) -> None:
+    good = [host.current(SERVICE) for host in released.hosts]
+    client = load(rate=100)
+    falling = variables(binaries, "2.0.0", release_environment={"APP_CRASH_AFTER": "8s"})
+    done = released.play("release", falling)
+    assert done.code == 0, done.output
+    bad = released.hosts[0].current(SERVICE)
+    assert bad.startswith("2.0.0-")
+    for host, wanted in zip(released.hosts, good):
+        assert wait_for(lambda host=host, wanted=wanted: host.current(SERVICE) == wanted)
+        assert wait_for(lambda host=host: not host.exists(f"/var/lib/slipway/{SERVICE}/state.json"))
+        assert wait_for(lambda host=host: host.exists("/run/fallen"))
+        assert f"{bad}  (bad)" in host.run("slipway", "status", SERVICE)
+        assert "by a rollback: crashed or restarted 2 times" in host.run("slipway", "history", SERVICE)
+    report = client.report()
+    assert refused(report) == 0
+    again = released.play("release", falling)
+    assert "is marked bad on this host since" in again.output
