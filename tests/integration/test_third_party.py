@@ -24,11 +24,15 @@ http://127.0.0.1:{$PORT} {
 SERVICES: dict[str, dict[str, Any]] = {
     "metrics": {
         "package": "prometheus-node-exporter",
-        "path": "/metrics",
+        "path": "/",  # what /metrics costs would measure the machine
         "service_swap": "socket",
         "service_listen": ["19100"],
         "service_arguments": ["--web.systemd-socket"],
-        "service_sandbox": {"ProcSubset": "all", "ProtectProc": "default"},
+        "service_sandbox": {
+            "ProcSubset": "all",
+            "ProtectProc": "default",
+            "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+        },
     },
     "prom": {
         "package": "prometheus",
