@@ -32,6 +32,9 @@ PINGS = 5
 QUIET_S = 20.0
 
 
+# What happens to HAProxy in each swap, in one of these phases in turn.
+DISTURB = {"kill": "systemctl kill --signal=KILL --kill-who=all haproxy", "reload": "systemctl reload haproxy"}
+PHASES = ("OVERLAP", "FLIP", "DRAIN", "SOAK")
 # With proxy, the service does not follow the drain contract: it just ends.
 STRATEGIES: dict[str, dict[str, Any]] = {
     "socket": {},
@@ -72,10 +75,20 @@ def tasks(done: play.Play) -> int:
     return sum(line.startswith("TASK [") for line in done.output.splitlines())
 
 
-def swaps(inventory: Path, strategy: str, count: int, seconds: float) -> list[float]:
+def disturb(how: str, number: int) -> None:
+    """Do that to HAProxy as soon as the swap has come to its phase."""
+    phase = PHASES[number % len(PHASES)]
+    wait = f"until grep -q {phase} /var/lib/slipway/{SERVICE}/state.json 2>/dev/null; do sleep 0.01; done"
+    host = f"slipway-{LAB}proxy-{LAB}proxy1"
+    subprocess.Popen(["docker", "exec", host, "timeout", "120", "sh", "-c", f"{wait}; {DISTURB[how]}"])
+
+
+def swaps(inventory: Path, strategy: str, count: int, seconds: float, how: str) -> list[float]:
     """Release two versions in turn, evenly over the time, and return the wall-clock seconds of each run."""
     begun, took = time.monotonic(), []
     for number in range(count):
+        if how:
+            disturb(how, number)
         took.append(run("release", inventory, ("2.0.0", "1.0.0")[number % 2], strategy).seconds)
         time.sleep(max(0.0, begun + (number + 1) * seconds / count - time.monotonic()))
     return took
@@ -90,15 +103,16 @@ def marks(inventory: Path, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def under_load(inventory: Path, strategy: str, count: int, rate: int, requests: int) -> dict[str, Any]:
+def under_load(inventory: Path, strategy: str, given: argparse.Namespace) -> dict[str, Any]:
     address = next(iter(json.loads(inventory.read_text())["all"]["hosts"].values()))["ansible_host"]
     report, marked = WORK / "load.json", WORK / "marks.jsonl"
-    argv = [str(WORK / "load"), "-url", f"http://{address}:{PORT}", "-rate", str(rate), "-interval", "0"]
+    argv = [str(WORK / "load"), "-url", f"http://{address}:{PORT}", "-rate", str(given.rate), "-interval", "0"]
     load = subprocess.Popen([*argv, "-json", str(report), "-marks", str(marked)], stdout=subprocess.DEVNULL)
     try:
         time.sleep(QUIET_S)
-        took = swaps(inventory, strategy, count, max(requests / rate - QUIET_S, 0.0))
-        marked.write_text("".join(json.dumps(mark) + "\n" for mark in marks(inventory, count)))
+        quiet = max(given.requests / given.rate - QUIET_S, 0.0)
+        took = swaps(inventory, strategy, given.swaps, quiet, given.disturb)
+        marked.write_text("".join(json.dumps(mark) + "\n" for mark in marks(inventory, given.swaps)))
         load.send_signal(signal.SIGINT)
         load.wait(timeout=60)
     finally:
@@ -118,7 +132,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         pings = [timed_ping(inventory) for _number in range(PINGS)]
         noop_site = run("site", inventory, "1.0.0", strategy)
         noop_release = run("release", inventory, "1.0.0", strategy)
-        loaded = under_load(inventory, strategy, arguments.swaps, arguments.rate, arguments.requests)
+        loaded = under_load(inventory, strategy, arguments)
     finally:
         lab.down(f"{LAB}{arguments.strategy}")
     ping = statistics.median(pings)
@@ -149,6 +163,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--strategy", choices=sorted(STRATEGIES), default="socket")
+    parser.add_argument("--disturb", choices=sorted(DISTURB), default="", help="what HAProxy suffers in each swap")
     parser.add_argument("--swaps", type=int, default=20)
     parser.add_argument("--rate", type=int, default=400, help="requests per second")
     parser.add_argument("--requests", type=int, default=105_000, help="requests in all, at least")

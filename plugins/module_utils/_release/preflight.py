@@ -65,8 +65,8 @@ def check_space(artefact: Artefact, root: str) -> None:
         )
 
 
-def check_ports(name: str, listen: list[str], own_socket_ports: set[int]) -> None:
-    """Fail when a port the service is to listen on belongs to somebody else.
+def check_ports(name: str, listen: list[str], own_socket_ports: set[int], variable: str = "service_listen") -> None:
+    """Fail when a port the service is to listen on belongs to somebody else; variable is where listen comes from.
 
     own_socket_ports are those that PID 1 holds open for this service's own socket unit.
     """
@@ -81,10 +81,10 @@ def check_ports(name: str, listen: list[str], own_socket_ports: set[int]) -> Non
         if who:
             raise SlipwayError(
                 "port_in_use",
-                f"port {port} of service_listen is in use by {who}.",
+                f"port {port} of {variable} is in use by {who}.",
                 "take the service out of the proxy first (proxy_state: absent), or choose another port"
                 if who.startswith("haproxy ")
-                else "stop that process, or choose another port in service_listen",
+                else f"stop that process, or choose another port in {variable}",
             )
 
 
@@ -113,10 +113,11 @@ def problems(
 ) -> list[SlipwayError]:
     """Every reason not to start, so that one run names them all; listen is what the release itself opens."""
     found: list[SlipwayError] = []
+    variable = "service_listen" if listen == spec.listen else "service_proxy_ports"
     for check in (
         lambda: check_architecture(spec.artefact.goarch, platform.machine()),
         lambda: check_space(spec.artefact, layout.root),
-        lambda: check_ports(layout.name, listen, own_socket_ports),
+        lambda: check_ports(layout.name, listen, own_socket_ports, variable),
         lambda: check_front(spec),
     ):
         try:

@@ -141,7 +141,8 @@ class ProxyStrategy(Strategy):
 
     def serves(self, release_id: str) -> bool:
         slot = self.slot(release_id)
-        return slot is not None and slot == self._record().live and super().serves(release_id)
+        record = self._written()
+        return record is not None and slot is not None and slot == record.live and super().serves(release_id)
 
     def rehearsal_address(self, release_id: str, _given: str) -> str:
         return self._address(release_id, rehearsal=True)
@@ -160,7 +161,7 @@ class ProxyStrategy(Strategy):
 
     def check_front(self, spec: Spec) -> None:
         for port, names in _sockets.programs(spec.listen).items():
-            others = ", ".join(sorted(names - {PROGRAM}))
+            others = ", ".join(sorted(names - {PROGRAM, "?"}))
             if others:
                 raise SlipwayError(
                     "port_in_use",
@@ -232,18 +233,24 @@ class ProxyStrategy(Strategy):
 
     # Whom users reach.
 
-    def _record(self) -> Record:
-        """What the record says; where there is none, users are led to the current release, or to nobody yet."""
+    def _written(self) -> Optional[Record]:
         try:
             with open(self.layout.proxy_record, encoding="utf-8", errors="replace") as stream:
                 return parse_record(stream.read())
         except (FileNotFoundError, ValueError):
-            addresses = {slot: f"127.0.0.1:{port}" for slot, port in zip(SLOTS, self._options.ports)}
-            current = self.layout.current_id()
-            live = self.slot(current)
-            if current and live:
-                addresses[live] = self._address(current)
-            return Record(addresses, live)
+            return None
+
+    def _record(self) -> Record:
+        """What the record says; where there is none, users are led to the current release, or to nobody yet."""
+        written = self._written()
+        if written is not None:
+            return written
+        addresses = {slot: f"127.0.0.1:{port}" for slot, port in zip(SLOTS, self._options.ports)}
+        current = self.layout.current_id()
+        live = self.slot(current)
+        if current and live:
+            addresses[live] = self._address(current)
+        return Record(addresses, live)
 
     def _save(self, record: Record) -> None:
         _files.make_directory(os.path.dirname(self.layout.proxy_record), 0o755)

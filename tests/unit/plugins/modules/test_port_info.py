@@ -34,8 +34,12 @@ def test_what_is_no_port(capsys, listen):
 
 
 def test_the_variables_a_process_was_started_with():
-    with subprocess.Popen(["sleep", "60"], env={"SLIPWAY_ADDRESS": "x=y", "PORT": ""}) as process:
+    variables = {"SLIPWAY_ADDRESS": "x=y", "PORT": ""}
+    with subprocess.Popen(["cat"], env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
+            process.stdin.write(b"x")
+            process.stdin.flush()
+            assert process.stdout.read(1) == b"x"
             assert _sockets.environment(process.pid) == {"SLIPWAY_ADDRESS", "PORT"}
         finally:
             process.kill()

@@ -280,3 +280,23 @@ def test_what_cannot_be(values):
 
 def test_what_was_saved_is_read_again():
     assert parse_proxy({"ports": [1, 2], "weights": None}) == parse_proxy({"ports": (1, 2)})
+
+
+def test_a_record_that_somebody_has_removed_is_written_again(host):
+    """Until then HAProxy goes on as it was told; but if it restarted, it would lead users elsewhere."""
+    host.release("v1")
+    host.release("v2")
+    os.unlink(host.layout.proxy_record)
+    host.watch()
+    host.release("v2")
+    assert host.systemd.lowest == 1
+    assert host.settled() == host.id_of("v2")
+    assert host.haproxy.open_addresses() == {B}
+
+
+def test_a_local_port_of_a_stranger_is_refused_by_its_variable(host, monkeypatch):
+    monkeypatch.setattr(_sockets, "tcp_listeners", lambda: {"1": 18081})
+    monkeypatch.setattr(_sockets, "tcp_addresses", lambda: {"1": "127.0.0.1"})
+    monkeypatch.setattr(_sockets, "holders", lambda _inodes: [1])
+    monkeypatch.setattr(_sockets, "process_name", lambda _pid: "sshd")
+    assert "port 18081 of service_proxy_ports" in str(fails(lambda: host.release("v1"), "port_in_use"))
