@@ -141,6 +141,21 @@ def process_name(pid: int) -> str:
     return _read(f"/proc/{pid}/comm").strip() or "?"
 
 
+def programs(listen: Iterable[str]) -> dict[int, set[str]]:
+    """The names of those who listen on the ports of these ListenStream= values, by port."""
+    listeners = tcp_listeners()
+    ports = {port for port in map(tcp_port, listen) if port is not None}
+    return {
+        port: {process_name(pid) for pid in holders(inode for inode, used in listeners.items() if used == port)}
+        for port in ports
+    }
+
+
+def environment(pid: int) -> set[str]:
+    """The names of the variables the process was started with; none when it is gone."""
+    return {entry.partition("=")[0] for entry in _read(f"/proc/{pid}/environ").split("\0") if "=" in entry}
+
+
 def in_unit(pid: int, prefix: str) -> bool:
     """Whether the process runs in a systemd unit whose name starts with prefix (from its control group)."""
     return any(part.startswith(prefix) for part in _read(f"/proc/{pid}/cgroup").replace("\n", "/").split("/"))

@@ -80,8 +80,11 @@ def fleet() -> Any:
 class Load:
     """The load client, running; report() ends it."""
 
-    def __init__(self, binary: Path, report: Path, hosts: list[Host], rate: int) -> None:
-        targets = [part for host in hosts for part in ("-url", f"{host.name}=http://{host.address}:{PORT}")]
+    def __init__(
+        self, binary: Path, report: Path, hosts: list[Host], rate: int, port: int = PORT, path: str = "", mix: str = ""
+    ) -> None:
+        targets = [part for host in hosts for part in ("-url", f"{host.name}=http://{host.address}:{port}{path}")]
+        targets += ["-mix", mix] if mix else []
         self._report = report
         self._process = subprocess.Popen(
             [str(binary), *targets, "-rate", str(rate), "-interval", "0", "-json", str(report)],
@@ -101,11 +104,11 @@ class Load:
 
 @pytest.fixture
 def load(binaries: Path, fleet: Fleet, tmp_path: Path) -> Any:
-    """Starts the load client against all hosts: load(rate) → Load."""
+    """Starts the load client against all hosts, or those given: load(rate) → Load."""
     started: list[Load] = []
 
-    def start(rate: int = 200) -> Load:
-        started.append(Load(binaries / "load", tmp_path / "load.json", fleet.hosts, rate))
+    def start(rate: int = 200, hosts: list[Host] | None = None) -> Load:
+        started.append(Load(binaries / "load", tmp_path / "load.json", hosts or fleet.hosts, rate))
         return started[-1]
 
     yield start

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional
 
 from .. import _sockets
 from .._errors import SlipwayError
@@ -79,17 +79,22 @@ class Gate:
 
     def rehearsing(self, release_id: str, address: str) -> Subject:
         """The release in its rehearsal, at an address of systemd.socket(5) that no user knows."""
+        return self.at(release_id, self._layout.rehearsal(release_id), address)
+
+    def at(self, release_id: str, unit: str, address: str) -> Subject:
+        """The release in that unit, asked at an address of its own."""
         where = {"address": f"127.0.0.1:{address}" if address.isdigit() else address}
-        return Subject(release_id, self._layout.rehearsal(release_id), self._check(release_id, where, False))
+        return Subject(release_id, unit, self._check(release_id, where, False))
 
     def _check(self, release_id: str, where: Mapping[str, str], shared: bool) -> Optional[Check]:
         if not self._health:
             return None
         url = str(self._health.get("url", ""))
-        spec = {"name": "release", "kind": "https" if url.startswith("https:") else "http", **self._health, **where}
-        if where:
-            spec.pop("unix_socket", None)
+        spec = {"name": "release", "kind": "https" if url.startswith("https:") else "http", **self._health}
         if spec["kind"] in BOUND_KINDS:
+            if where:
+                spec.pop("unix_socket", None)
+            spec.update(where)
             spec["identity"] = {"executable": self._layout.binary(release_id), "shared": shared}
         return parse_check(spec)
 
@@ -123,8 +128,10 @@ class Gate:
                     )
                 time.sleep(self.pace.interval)
 
-    def soak(self, subject: Subject, started: UnitState, seconds: float) -> None:
-        """Raise unless the instance stays up and healthy for that long, and is so in the end."""
+    def soak(
+        self, subject: Subject, started: UnitState, seconds: float, also: Callable[[], None] = lambda: None
+    ) -> None:
+        """Raise unless the instance stays up and healthy for that long, and is so in the end; or when `also` raises."""
         deadline = time.monotonic() + seconds
         failures = 0
         while True:
@@ -139,6 +146,7 @@ class Gate:
                         f"({answer.reason}: {answer.message}).",
                         f"see journalctl -u '{subject.unit}'",
                     )
+            also()
             if failures == 0 and time.monotonic() >= deadline:
                 return
             time.sleep(min(self.pace.interval, max(deadline - time.monotonic(), 0.01)))
@@ -154,6 +162,11 @@ class Gate:
 def shares_socket(main_pid: int) -> bool:
     """Whether the process holds a listening socket that PID 1 holds too."""
     return bool(_sockets.socket_inodes(main_pid) & _sockets.socket_inodes(1) & _sockets.listening_inodes())
+
+
+def has_slot(main_pid: int) -> bool:
+    """Whether the process was told to listen behind HAProxy."""
+    return "SLIPWAY_ADDRESS" in _sockets.environment(main_pid)
 
 
 def verify_shared_socket(unit: str, main_pid: int) -> None:

@@ -15,11 +15,12 @@ from typing import Any, Mapping, Optional, Sequence
 
 from .._errors import SlipwayError
 
-STRATEGIES = ("socket", "reload", "restart")
+STRATEGIES = ("socket", "proxy", "reload", "restart")
 RESERVED_NAMES = frozenset(("systemd", "ssh", "sshd", "dbus", "slipway"))
 RESERVED_SUFFIXES = ("-guard", "-rehearsal", "-watch", "-alert")  # units of a service beside its releases
 MAX_NAME = 31
 MAX_VERSION = 100
+MAX_PORT = 65535
 DIGEST_LENGTH = 10
 MAX_ARTEFACT = 1 << 30
 
@@ -133,6 +134,48 @@ class Artefact:
 
 
 @dataclass(frozen=True)
+class Proxy:
+    """How a service is treated behind HAProxy.
+
+    ports are those of this host that its releases use in turn. weights are the shares of the requests, in percent,
+    that a new release gets one after the other before it gets all, each for step_time seconds; max_errors is how many
+    percent of its requests may fail there beyond those of the old release.
+    """
+
+    ports: tuple[int, ...] = (18080, 18081)
+    weights: tuple[int, ...] = ()
+    step_time: float = 30.0
+    max_errors: float = 1.0
+
+    def __post_init__(self) -> None:
+        ports, weights = self.ports, self.weights
+        if len(set(ports)) != len(ports) or len(ports) != 2 or not all(1 <= port <= MAX_PORT for port in ports):
+            raise SlipwayError(
+                "invalid_ports",
+                f"service_proxy_ports is {list(ports)}.",
+                "give two different ports of this host that nobody else uses, for example [18080, 18081]",
+            )
+        if list(weights) != sorted(set(weights)) or not all(1 <= weight <= 100 for weight in weights):
+            raise SlipwayError(
+                "invalid_weights",
+                f"release_weights is {list(weights)}.",
+                "give rising percentages from 1 to 100, for example [5, 25, 100]",
+            )
+        for option in ("step_time", "max_errors"):
+            if not 0 <= getattr(self, option) < math.inf:
+                raise SlipwayError(
+                    "invalid_duration", f"release_{option} is {getattr(self, option)}.", "give a number, 0 or more"
+                )
+
+
+def parse_proxy(values: Mapping[str, Any]) -> Proxy:
+    """From a module's option or settings.json, where what is not given has its default."""
+    given = {key: value for key, value in values.items() if value is not None}
+    typed: dict[str, Any] = {k: tuple(v) if k in ("ports", "weights") else v for k, v in given.items()}
+    return Proxy(**typed)
+
+
+@dataclass(frozen=True)
 class Settings:
     """How the engine treats one service. Durations are in seconds."""
 
@@ -144,9 +187,13 @@ class Settings:
     soak_time: float = 5.0
     lock_timeout: float = 30.0
     keep: int = 5
+    probe: Mapping[str, Any] = field(default_factory=dict)
+    confirm: float = 0.0
+    proxy: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         validate_name(self.name)
+        parse_proxy(self.proxy)
         if not self.root.startswith("/") or "/../" in f"{self.root}/" or not self.root.strip("/."):
             raise SlipwayError(
                 "invalid_root", f"service_root {self.root!r} is not the absolute path of a directory.", "use /opt/NAME"
@@ -155,7 +202,7 @@ class Settings:
             raise SlipwayError(
                 "invalid_keep", f"release_keep is {self.keep}.", "keep at least 2: the current and the last good"
             )
-        for option in ("start_timeout", "drain_timeout", "soak_time", "lock_timeout"):
+        for option in ("start_timeout", "drain_timeout", "soak_time", "lock_timeout", "confirm"):
             value = getattr(self, option)
             if not 0 <= value < math.inf:
                 raise SlipwayError("invalid_duration", f"release_{option} is {value}.", "give seconds, 0 or more")

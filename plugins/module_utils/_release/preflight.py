@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import Optional
+from typing import Callable, Optional
 
 from .. import _sockets
 from .._errors import SlipwayError
@@ -76,12 +76,15 @@ def check_ports(name: str, listen: list[str], own_socket_ports: set[int]) -> Non
         same = {inode for inode, used in listeners.items() if used == port}
         addresses = _sockets.tcp_addresses() if same else {}
         inodes = {inode for inode in same if _sockets.overlaps(entry, addresses.get(inode))}
-        who = next(filter(None, (_stranger(name, inode, port in own_socket_ports) for inode in sorted(inodes))), None)
+        own = port in own_socket_ports
+        who = next(filter(None, (_stranger(name, inode, own) for inode in sorted(inodes))), None)
         if who:
             raise SlipwayError(
                 "port_in_use",
                 f"port {port} of service_listen is in use by {who}.",
-                "stop that process, or choose another port in service_listen",
+                "take the service out of the proxy first (proxy_state: absent), or choose another port"
+                if who.startswith("haproxy ")
+                else "stop that process, or choose another port in service_listen",
             )
 
 
@@ -101,13 +104,20 @@ def linkage_problems(unit: str, binary: str) -> list[Problem]:
     return Checker(read_host(), unit_context(unit)).check(binary).problems
 
 
-def problems(spec: Spec, layout: Layout, own_socket_ports: set[int]) -> list[SlipwayError]:
-    """Every reason not to start, so that one run names them all."""
+def problems(
+    spec: Spec,
+    layout: Layout,
+    listen: list[str],
+    own_socket_ports: set[int],
+    check_front: Callable[[Spec], None],
+) -> list[SlipwayError]:
+    """Every reason not to start, so that one run names them all; listen is what the release itself opens."""
     found: list[SlipwayError] = []
     for check in (
         lambda: check_architecture(spec.artefact.goarch, platform.machine()),
         lambda: check_space(spec.artefact, layout.root),
-        lambda: check_ports(layout.name, spec.listen, own_socket_ports),
+        lambda: check_ports(layout.name, listen, own_socket_ports),
+        lambda: check_front(spec),
     ):
         try:
             check()

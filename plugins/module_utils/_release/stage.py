@@ -125,9 +125,12 @@ def collect_leftovers(layout: Layout) -> None:
     prefixes = {
         layout.releases: (".tmp-", "current.tmp-"),
         layout.root: ("current.tmp-", "last-good.tmp-"),
-        layout.state: tuple(f"{name}.tmp-" for name in ("boot.env", "state.json", "settings.json", "watch.json")),
+        layout.state: tuple(
+            f"{name}.tmp-" for name in ("boot.env", "state.json", "settings.json", "settings.next.json", "watch.json")
+        ),
         layout.unit_root: tuple(f"{os.path.basename(unit)}.tmp-" for unit in layout.own_units),
         **{layout.release(release_id): ("health.json.tmp-",) for release_id in layout.staged()},
+        layout.proxy_root: (f"{layout.name}.cfg.tmp-",),
     }
     for folder, names in prefixes.items():
         with contextlib.suppress(FileNotFoundError):

@@ -13,7 +13,7 @@ import json
 import os
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Iterator, Mapping, Optional
 
 from .. import _files
@@ -23,6 +23,7 @@ from .model import Settings, is_release_id, validate_name
 STATE_ROOT = "/var/lib/slipway"
 CONFIG_ROOT = "/etc"
 UNIT_ROOT = "/etc/systemd/system"
+PROXY_ROOT = "/etc/haproxy/slipway.live"
 # The events that end a transaction.
 OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
 # Failures that are the release's own; others, such as a missing unit, say nothing about it.
@@ -34,7 +35,10 @@ RELEASE_FAULTS = frozenset(
         "unhealthy_in_soak",
         "crashed",
         "socket_not_inherited",
+        "probe_failed",
+        "taken_back",
         "not_handed_over",
+        "canary_failed",
     )
 )
 
@@ -48,6 +52,7 @@ class Layout:
     state_root: str = STATE_ROOT
     config_root: str = CONFIG_ROOT
     unit_root: str = UNIT_ROOT
+    proxy_root: str = PROXY_ROOT
 
     @property
     def releases(self) -> str:
@@ -68,6 +73,16 @@ class Layout:
     @property
     def boot_file(self) -> str:
         return os.path.join(self.state, "boot.env")
+
+    @property
+    def slots(self) -> str:
+        """Which of the local ports each release has, strategy `proxy`; the units read it."""
+        return os.path.join(self.state, "slots")
+
+    @property
+    def proxy_record(self) -> str:
+        """Part of HAProxy's configuration: to which of the local ports it leads users when it starts."""
+        return os.path.join(self.proxy_root, f"{self.name}.cfg")
 
     @property
     def config(self) -> str:
@@ -136,7 +151,10 @@ class Layout:
 
 @dataclass
 class Transaction:
-    """The one swap in flight. Times are seconds since the epoch; reason is that of a rollback nobody has asked for."""
+    """The one swap in flight. Times are seconds since the epoch; reason is that of a rollback nobody has asked for.
+
+    deadline is when the host takes it back unless somebody confirms it, None for one that is not to be confirmed.
+    """
 
     txn: str
     phase: str
@@ -146,6 +164,8 @@ class Transaction:
     started: float
     kind: str = "release"
     reason: str = ""
+    deadline: Optional[float] = None
+    measured: dict[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -156,6 +176,7 @@ class Store:
         self._state = os.path.join(layout.state, "state.json")
         self._journal = os.path.join(layout.state, "journal.jsonl")
         self._settings = os.path.join(layout.state, "settings.json")
+        self._proposed = os.path.join(layout.state, "settings.next.json")
         self._lock = os.path.join(layout.state, "lock")
 
     @contextlib.contextmanager
@@ -223,6 +244,23 @@ class Store:
     def save_settings(self, settings: Settings) -> None:
         """Keep how the service is treated, for the tool on the host. A health check may hold secrets: root only."""
         _files.write_atomic(self._settings, json.dumps(asdict(settings)) + "\n", 0o600)
+
+    def propose_settings(self, settings: Settings) -> None:
+        """Keep them for the time when the release they came with is confirmed."""
+        _files.write_atomic(self._proposed, json.dumps(asdict(settings)) + "\n", 0o600)
+
+    def accept_settings(self) -> bool:
+        """Whether there were any."""
+        try:
+            os.rename(self._proposed, self._settings)
+        except FileNotFoundError:
+            return False
+        _files.fsync_directory(self.layout.state)
+        return True
+
+    def drop_settings(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._proposed)
 
     def save_health(self, release_id: str, health: Mapping[str, Any]) -> None:
         """Keep beside a release how it is asked whether it is healthy. That may hold secrets: root only."""

@@ -11,14 +11,13 @@ undone when something fails. A strategy holds no state between calls: another pr
 from __future__ import annotations
 
 import os
-from typing import Optional
+from typing import Any, Callable, Optional
 
 from .. import _files
 from .._errors import SlipwayError
 from .._systemd import Systemd, UnitState
 from . import stage
-from .gate import Gate, Subject, shares_socket, verify_shared_socket
-from .handover import Handover
+from .gate import Gate, Subject, has_slot, shares_socket, verify_shared_socket
 from .model import Spec
 from .service import Service
 from .store import Layout
@@ -27,10 +26,12 @@ STAGE = "STAGE"
 REHEARSE = "REHEARSE"
 INTENT = "INTENT"
 OVERLAP = "OVERLAP"
+CANARY = "CANARY"
 START = "START"
 FLIP = "FLIP"
 DRAIN = "DRAIN"
 SOAK = "SOAK"
+PROBATION = "PROBATION"
 COMMIT = "COMMIT"
 PRUNE = "PRUNE"
 
@@ -78,6 +79,11 @@ class Strategy:
         """The phases of a swap from `source`, a release of `before`, to one of this strategy; None for no release."""
         return IN_TURN if self.in_turn_because(before, source, to) else self.phases
 
+    def time_limit(self) -> float:
+        """The most seconds a swap takes, without its soak."""
+        settings = self.settings
+        return settings.start_timeout + self.gate.pace.deadline + settings.drain_timeout + 2 * STOP_MARGIN
+
     def instance(self, release_id: str) -> str:
         """The instance of the service's template unit that this release runs in."""
         return release_id
@@ -95,11 +101,22 @@ class Strategy:
     def check_units(self, release_id: str) -> None:
         """Raise unless the units that this release needs came with it or are in place."""
 
-    def rehearsal_address(self, spec: Spec) -> str:
-        """Where the release answers in its rehearsal, in the notation of systemd.socket(5)."""
-        return spec.rehearsal
+    @property
+    def own_listen(self) -> list[str]:
+        """What the releases listen on, in the notation of systemd.socket(5), where that is not the users' address."""
+        return []
 
-    def open_rehearsal(self) -> None:
+    def check_front(self, spec: Spec) -> None:
+        """Raise when another program has what users ask, in front of the release."""
+
+    def check_ready(self, spec: Spec) -> None:
+        """Raise unless the host has been prepared for this strategy."""
+
+    def rehearsal_address(self, _release_id: str, given: str) -> str:
+        """Where the release answers in its rehearsal, in the notation of systemd.socket(5)."""
+        return given
+
+    def open_rehearsal(self, release_id: str) -> None:
         """Have what a rehearsal needs beside its unit."""
 
     def prepare(self, before: Optional[str], release_id: str) -> None:
@@ -115,6 +132,13 @@ class Strategy:
 
     def verify(self, release_id: str, started: UnitState) -> None:
         """Raise when the release runs in a way in which it cannot serve."""
+
+    def canary(self, _release_id: str, _watch: Callable[[float], None]) -> list[dict[str, Any]]:
+        """Give it a share of the requests first, and raise when it does not do well; return what it did.
+
+        _watch raises unless the release stays healthy for that many seconds.
+        """
+        return []
 
     def flip(self, release_id: str) -> None:
         """Make it the current release, and the one that users reach where that is the strategy's to say."""
@@ -156,9 +180,13 @@ class Strategy:
     def _before_return(self, release_id: str) -> None:
         unit = self.unit(release_id)
         state = self.systemd.show(unit)
-        if state.up and shares_socket(state.main_pid):
-            self.end(unit)  # a reboot has started it in the units of a release that takes the socket
+        if state.up and not self._in_own_units(state.main_pid):
+            self.systemd.end(unit, self.settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
         self.systemd.call("stop", f"{self.layout.name}.socket", check=False)
+
+    def _in_own_units(self, main_pid: int) -> bool:
+        """Whether it runs as it should: a reboot may have started it in the units of another strategy."""
+        return not shares_socket(main_pid) and not has_slot(main_pid)
 
     def _reopen(self, candidate: str, release_id: str) -> None:
         """Have the users' address open for the release that comes back."""
@@ -202,7 +230,7 @@ class SocketStrategy(Strategy):
                 "set service_swap back to socket and release that version",
             )
 
-    def open_rehearsal(self) -> None:
+    def open_rehearsal(self, _release_id: str) -> None:
         self.systemd.start_and_wait(self.layout.rehearsal_socket)
 
     def prepare(self, before: Optional[str], release_id: str) -> None:
@@ -241,112 +269,6 @@ class SocketStrategy(Strategy):
     def _cut_off(self, state: UnitState) -> bool:
         """Whether users reach a socket that this process has not got, because it was opened anew for a candidate."""
         return self.systemd.show(self._socket).up and not shares_socket(state.main_pid)
-
-
-class ReloadStrategy(Strategy):
-    """One instance for all releases; its main process starts the next one on its own sockets when told to reload."""
-
-    name = "reload"
-    phases = HANDING_OVER
-    shared = True
-
-    @property
-    def _handover(self) -> Handover:
-        return Handover(self.layout, self.systemd, self.layout.instance(CURRENT))
-
-    def instance(self, release_id: str) -> str:  # noqa: ARG002
-        return CURRENT
-
-    def in_turn_because(self, before: Optional[Strategy], source: Optional[str], to: str) -> Optional[str]:
-        return super().in_turn_because(before, source, to) or self._unreachable(source, to)
-
-    def _unreachable(self, source: Optional[str], to: str) -> Optional[str]:
-        """What of `to` could not reach a process that one of `source` has started."""
-        if source is None or source == to:
-            return None
-        if stage.environment(self.layout, source) != stage.environment(self.layout, to):
-            return "the environment differs, and a process that is handed over to keeps that of the one before"
-        if stage.credentials(self.layout, source) != stage.credentials(self.layout, to):
-            return "a credential differs, and a process that is handed over to has those of the one before"
-        if self.layout.manifest(source).get("units") != self.layout.manifest(to).get("units"):
-            return "the unit differs, and a process that is handed over to stays in the sandbox of the one before"
-        return None
-
-    def serves(self, release_id: str) -> bool:
-        state = self._handover.state()
-        return state.up and self._handover.main(state) == release_id
-
-    def flip(self, release_id: str) -> None:
-        """The unit starts what is current, and so does a process that hands over."""
-        way = self.layout.release(CURRENT)
-        if not os.path.islink(way):
-            _files.flip_symlink(way, "../current")
-        if self.layout.current_id() != release_id:
-            super().flip(release_id)
-
-    def _start_unit(self, release_id: str) -> UnitState:
-        self.flip(release_id)
-        state = self._handover.state()
-        if state.running:
-            return self._handover.to(release_id, self.settings.start_timeout)
-        if not state.settled_down:
-            self.end(self._handover.unit)  # what it tries to start is not this release
-        return super()._start_unit(release_id)
-
-    def verify(self, release_id: str, started: UnitState) -> None:
-        runs = self._handover.main(started)
-        if runs != release_id:
-            raise SlipwayError(
-                "not_handed_over",
-                f"{self._handover.unit} runs {runs or 'no release'} and not {release_id}.",
-                "the service must start the next process from the path it was started with, see docs/your-service.md",
-            )
-
-    def drain(self, release_id: str) -> None:
-        super().drain(release_id)
-        state = self._handover.state()
-        if not state.settled_down and self._handover.main(state) != release_id:
-            self.end(self._handover.unit)
-        else:
-            self._handover.see_off(release_id, self.settings.drain_timeout + STOP_MARGIN)
-
-    def _before_return(self, release_id: str) -> None:
-        super()._before_return(release_id)
-        self.flip(release_id)
-        self._handover.call_off(release_id)
-
-    def _runs_reachable(self, release_id: str) -> bool:
-        state = self._handover.settled()
-        runs = self._handover.main(state)
-        if state.running and (runs == release_id or (runs is not None and self._hands_back(runs, release_id))):
-            return True
-        if not state.settled_down:
-            self.end(self._handover.unit)
-        return False
-
-    def _hands_back(self, runs: str, release_id: str) -> bool:
-        if self._unreachable(runs, release_id):
-            return False
-        try:
-            started = self._handover.to(release_id, self.settings.start_timeout)
-            self.gate.wait_healthy(self.subject(release_id), started)
-        except SlipwayError:
-            return False  # then it ends and is started
-        self._handover.see_off(release_id, self.settings.drain_timeout + STOP_MARGIN)
-        return True
-
-
-_KNOWN: dict[str, type[Strategy]] = {"socket": SocketStrategy, "reload": ReloadStrategy, "restart": Strategy}
-
-
-def strategy(name: str, service: Service) -> Strategy:
-    """The strategy of that name; one that only a newer engine knows is treated as restart."""
-    return _KNOWN.get(name, Strategy)(service)
-
-
-def strategy_of(release_id: str, service: Service, otherwise: str = "restart") -> Strategy:
-    """How this release was swapped in, as it says itself; `otherwise` where it does not."""
-    return strategy(str(service.layout.manifest(release_id).get("strategy", otherwise)), service)
 
 
 def install_units(layout: Layout, systemd: Systemd, units: dict[str, str]) -> None:

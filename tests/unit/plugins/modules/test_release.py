@@ -18,6 +18,7 @@ from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_m
 HEX = "ab" * 32
 SENT = {"name": "shop", "version": "2.0", "src": "/x/shop", "digest": HEX, "size": 7, "goarch": "amd64"}
 DONE = Outcome(True, "2.0-0123456789", "1.0-0123456789", "release", {"SOAK": 1.23456}, 0.5, None, ["0.9-0123456789"])
+PROXY = {"ports": [18080, 18081], "weights": [], "step_time": 30.0, "max_errors": 1.0}
 
 
 def throw(error):
@@ -54,7 +55,7 @@ def engine(monkeypatch):
 def test_what_is_left_out_has_its_default(engine, capsys):
     result = run_module(release, capsys, **SENT)
     settings, (how, spec) = engine.told
-    assert settings == Settings("shop", "/opt/shop")
+    assert settings == Settings("shop", "/opt/shop", confirm=60, proxy=PROXY)
     assert (how, spec.version, spec.strategy, spec.group) == ("release", "2.0", "socket", "shop")
     assert (spec.environment, spec.listen, spec.rehearsal, spec.force) == ({}, [], "", False)
     assert spec.artefact == Artefact(HEX, 7, "amd64", None, origin={"source": "/x/shop", "sha256": HEX})
@@ -80,11 +81,26 @@ def test_what_is_given_arrives(engine, capsys):
         "soak_time": 3,
         "lock_timeout": 4,
         "keep": 9,
+        "probe": {"rate": 7},
+        "confirm": 8,
         "environment": {"A": True},
+        "proxy": {"ports": [1, 2], "weights": [5]},
     }
     run_module(release, capsys, **SENT, **given)
     settings, (_ignored, spec) = engine.told
-    assert settings == Settings("shop", "/srv/shop", {"url": "http://127.0.0.1/"}, 1, 2, 3, 4, 9)
+    assert settings == Settings(
+        "shop",
+        "/srv/shop",
+        {"url": "http://127.0.0.1/"},
+        1,
+        2,
+        3,
+        4,
+        9,
+        {"rate": 7},
+        8,
+        proxy={**PROXY, "ports": [1, 2], "weights": [5]},
+    )
     assert (spec.strategy, spec.group, spec.listen, spec.rehearsal, spec.force) == (
         "restart",
         "web",

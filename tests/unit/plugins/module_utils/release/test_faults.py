@@ -25,7 +25,7 @@ from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.worl
     version_of,
 )
 
-STRATEGIES = ("socket", "reload", "restart")
+STRATEGIES = ("socket", "proxy", "reload", "restart")
 STARTS_V1, STARTS_V2 = "systemctl start --no-block shop@v1", "systemctl start --no-block shop@v2"
 
 
@@ -154,6 +154,32 @@ SWITCH_STORIES = {
     **switch_stories("reload", "socket"),
     **switch_stories("socket", "reload"),
 }
+
+
+def refused_over_a_switch(before: str, after: str) -> dict[str, Story]:
+    """Between these, only a release leads: a rollback is refused."""
+    stories = switch_stories(before, after)
+    del stories[f"back from {after} to {before}"]
+    return stories
+
+
+SWITCH_STORIES.update({**refused_over_a_switch("restart", "proxy"), **refused_over_a_switch("proxy", "restart")})
+
+
+def canary(**behaviour: object) -> Callable[[Host], None]:
+    def before(host: Host) -> None:
+        host.proxy = {"weights": [10, 50], "step_time": 0.3}
+        bad(**behaviour)(host)
+
+    return before
+
+
+PROXY_STORIES = {
+    "canary": Story(canary(), release("v2"), "v2", old="v1", must_see="haproxy set slipway-shop/b 10 %"),
+    "canary, sick": Story(
+        canary(sick_after=3), release("v2"), "v1", old="v1", must_see="haproxy set slipway-shop/b 10 %"
+    ),
+}
 SOCKET_STORIES = {
     "new socket": Story(changed_socket(Behaviour()), release("v2"), "v2", must_see="systemctl restart shop.socket"),
     "new socket, bad release": Story(
@@ -181,6 +207,7 @@ CASES = [
     *itertools.product(STRATEGIES, STORIES),
     *itertools.product(("socket",), SOCKET_STORIES),
     *itertools.product(("reload",), RELOAD_STORIES),
+    *itertools.product(("proxy",), PROXY_STORIES),
     *itertools.product(("switch",), SWITCH_STORIES),
 ]
 
@@ -191,7 +218,7 @@ class Play:
     def __init__(self, folder: str, monkeypatch: pytest.MonkeyPatch, strategy: str, story: Story) -> None:
         self.folder, self.monkeypatch, self.story = folder, monkeypatch, story
         self.switches = strategy == "switch"
-        self.overlaps = strategy == "socket" and story.old is not None
+        self.overlaps = strategy in ("socket", "proxy") and story.old is not None
         self.start = Host(f"{folder}/start", "socket" if strategy == "switch" else strategy).install(monkeypatch)
         self.start.soak_time = 0.3
         story.before(self.start)
@@ -216,6 +243,7 @@ class Play:
     def run(self, host: Host, faults: Faults, force: bool = False) -> str:
         """How it ended, in a word."""
         host.faults = faults
+        faults.bounce = host.haproxy.restart
         try:
             self.story.tried(host, force)
         except SlipwayError as error:
@@ -251,6 +279,7 @@ def differs(how: str, effect: str) -> bool:
         and (not aside or effect.startswith(("write", "symlink")))
         and not effect.startswith(("fsync", "open")),
         "torn": effect.startswith("write") and not aside,
+        "bounce": effect.startswith(("haproxy", "systemctl", "rename")),
     }[how]
 
 
@@ -297,10 +326,23 @@ def reboot_and_again(play: Play, host: Host) -> None:
     again(play, host)
 
 
+def timer_and_again(play: Play, host: Host) -> None:
+    """Nobody comes back, and the host settles it by itself at the deadline."""
+    host.install(play.monkeypatch).faults = Faults()
+    armed = host.timer is not None
+    host.expire()
+    if armed:
+        assert host.store.load() is None, "the timer has settled nothing"
+        assert len(host.systemd.serving()) == 1
+    host.watch()
+    again(play, host)
+
+
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case).replace(" ", "_"))
 def play(request, memory, monkeypatch):
     strategy, name = request.param
-    return Play(memory, monkeypatch, strategy, {**STORIES, **SOCKET_STORIES, **RELOAD_STORIES, **SWITCH_STORIES}[name])
+    stories = {**STORIES, **SOCKET_STORIES, **RELOAD_STORIES, **PROXY_STORIES, **SWITCH_STORIES}
+    return Play(memory, monkeypatch, strategy, stories[name])
 
 
 def test_a_failure_leaves_somebody_to_serve_and_the_next_run_a_settled_host(play):
@@ -327,8 +369,27 @@ def test_a_killed_run_is_finished_or_undone_by_the_next_one(play):
     problems = Problems()
     for where, host, ended in play.after("kill", "torn"):
         assert ended == "killed", where
-        for then in (reboot_and_again, other):
+        for then in (reboot_and_again, timer_and_again, other):
             twin = play.copy(host)
             problems.check(f"{where}, {then.__name__}", lambda twin=twin, then=then: then(play, twin))
         problems.check(where, lambda host=host: again(play, host))
+    assert not problems, problems.summary()
+
+
+@pytest.fixture(params=[name for name in (*STORIES, *PROXY_STORIES) if name != "unchanged"])
+def proxied(request, memory, monkeypatch):
+    return Play(memory, monkeypatch, "proxy", {**STORIES, **PROXY_STORIES}[request.param])
+
+
+def test_haproxy_killed_at_any_moment_comes_back_with_the_right_server(proxied):
+    """It is back at once, as systemd has it; the run goes on, and nobody is led to a release that is not proven."""
+    problems = Problems()
+    rehearsal = proxied.copy(proxied.start)
+    ended_well = proxied.run(rehearsal, Faults())
+    for where, host, ended in proxied.after("bounce"):
+        if ended != ended_well:
+            problems.append(f"{where}: it ended with {ended}, undisturbed with {ended_well}")
+        if proxied.overlaps and host.systemd.lowest < 1:
+            problems.append(f"{where}: users were led to nobody")
+        problems.check(where, lambda host=host: again(proxied, host, force=True))
     assert not problems, problems.summary()

@@ -186,7 +186,7 @@ def test_all_problems_at_once(listener, disk, tmp_path, monkeypatch):
     disk(1)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     spec = Spec("1.0", "socket", Artefact("0" * 64, MIB, goarch="arm64"), "shop", listen=[port])
-    found = preflight.problems(spec, Layout("shop", str(tmp_path)), set())
+    found = preflight.problems(spec, Layout("shop", str(tmp_path)), spec.listen, set(), lambda _spec: None)
     assert [problem.code for problem in found] == ["wrong_architecture", "disk_full", "port_in_use"]
     assert all(problem.fix for problem in found)
 
@@ -194,10 +194,12 @@ def test_all_problems_at_once(listener, disk, tmp_path, monkeypatch):
 def test_no_problem(disk, tmp_path):
     disk(1000)
     spec = Spec("1.0", "socket", Artefact("0" * 64, MIB), "shop")
-    assert preflight.problems(spec, Layout("shop", str(tmp_path)), set()) == []
+    assert preflight.problems(spec, Layout("shop", str(tmp_path)), spec.listen, set(), lambda _spec: None) == []
 
 
 def test_a_listen_entry_that_is_none_is_a_problem_too(disk, tmp_path):
     disk(1000)
     spec = Spec("1.0", "socket", Artefact("0" * 64, MIB), "shop", listen=["http"])
-    assert [p.code for p in preflight.problems(spec, Layout("shop", str(tmp_path)), set())] == ["invalid_listen"]
+    assert [
+        p.code for p in preflight.problems(spec, Layout("shop", str(tmp_path)), spec.listen, set(), lambda _spec: None)
+    ] == ["invalid_listen"]

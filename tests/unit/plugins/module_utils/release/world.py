@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any, Callable
 
 from ansible_collections.slipway.go.plugins.module_utils import _files, _sockets, _systemd
+from ansible_collections.slipway.go.plugins.module_utils import _haproxy as haproxy
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._files import sha256_file
 from ansible_collections.slipway.go.plugins.module_utils._release import (
@@ -28,12 +29,15 @@ from ansible_collections.slipway.go.plugins.module_utils._release import (
     gate,
     handover,
     preflight,
+    proxy,
+    revert,
     stage,
     store,
     swap,
 )
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine, Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Settings, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Plan, Probe
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store
 
 NAME = "shop"
@@ -41,6 +45,13 @@ REHEARSAL_SOCKET = "/run/shop-rehearsal.sock"
 REHEARSAL_PORT = "18080"
 URL = "http://127.0.0.1:8080/readyz"
 GROUP_ID = os.getgid()
+# What tells the strategies apart in the template unit.
+TEMPLATES = {
+    "socket": "Sockets=shop.socket",
+    "proxy": "EnvironmentFile=slots/%i.env",
+    "reload": "Environment=PORT=8080",
+    "restart": "Environment=PORT=8080",
+}
 LISTENING = {str(inode) for inode in range(5000, 5100)}
 
 
@@ -61,12 +72,16 @@ class Faults:
     at: int = -1
     seen: list[str] = field(default_factory=list)
     dead: bool = False
+    # Another process goes down and comes back, before the effect.
+    bounce: Callable[[], None] = lambda: None
 
     def effect(self, name: str, act: Callable[[], Any], error: Callable[[], Exception], grows: bool = False) -> Any:
         if self.dead:
             raise Killed
         number = len(self.seen)
         self.seen.append(name)
+        if self.how == "bounce" and number == self.at:
+            self.bounce()
         if (self.how == "fail" and number == self.at) or (self.how == "full" and grows and number >= self.at >= 0):
             raise error()
         try:
@@ -238,6 +253,7 @@ class Behaviour:
     check_takes: float = 0.01  # seconds, of a check that fails
     inherits: bool = True  # takes the socket it is passed
     plays_along: bool = False  # in rehearsal, none of this shows
+    loses: str = ""  # in this period of the probe, users get no answer
 
 
 @dataclass
@@ -253,6 +269,7 @@ class Instance:
     polls: int = 0
     checks: int = 0
     failed: bool = False
+    address: str | None = None  # behind HAProxy: where it listens itself
     inherited: bool = False  # started by a unit with Sockets=; otherwise it opens the port itself
     runs: str = ""
     next: tuple[int, str] | None = None  # the process that a handover has started, and its release
@@ -270,6 +287,28 @@ class Instance:
     @property
     def rehearses(self) -> bool:
         return self.unit.startswith(f"{NAME}-rehearsal@")
+
+
+class FakeProbe(Probe):
+    """Asks nobody; a release that loses requests is found out at once."""
+
+    def __init__(self, host: Host, plan: Plan) -> None:
+        super().__init__(plan)
+        self._host = host
+        self._seen: list[str] = []
+
+    def start(self, period: str = BEFORE) -> None:
+        self.mark(period)
+
+    def mark(self, period: str) -> None:
+        self._seen.append(period)
+
+    def figures(self) -> dict[str, Any]:
+        return {period: {} for period in self._seen}
+
+    def objection(self, period: str, planned: float = 0.0) -> SlipwayError | None:
+        running = [i.behaviour.loses for i in self._host.systemd.instances.values() if i.state == "active"]
+        return SlipwayError("probe_failed", f"requests failed {period}") if period in running else None
 
 
 def read(path: str) -> str:
@@ -319,6 +358,8 @@ class FakeSystemd(_systemd.Systemd):
         return [i.release_id for i in self.instances.values() if i.state == "active" and self._reached(i)]
 
     def _reached(self, found: Instance) -> bool:
+        if found.address is not None and not found.rehearses:
+            return found.address in self.host.haproxy.open_addresses()
         if found.rehearses or not found.inherited:
             return not found.rehearses
         return found.inode is not None and self.socket in (found.inode, None)  # what PID 1 has closed, others have open
@@ -353,6 +394,7 @@ class FakeSystemd(_systemd.Systemd):
             found.next, found.leaving = None, {}
         self.socket, self.umbrella, self.rehearsal_socket = None, False, False
         self.reload()
+        self.host.haproxy.restart()
         for start in (self._start_socket, self._start_umbrella):
             if start == self._start_umbrella or f"{NAME}.socket" in self.enabled & set(self.loaded):
                 with contextlib.suppress(SlipwayError):  # a unit that fails at boot is nobody's exception
@@ -371,8 +413,7 @@ class FakeSystemd(_systemd.Systemd):
             try:
                 return self._do(list(arguments))
             finally:
-                self.lowest = min(self.lowest, len(self.serving()))
-                self.most = max(self.most, len(self.running()))
+                self.count()
 
         try:
             return str(self.host.faults.effect(f"systemctl {command}", act, error))
@@ -380,6 +421,10 @@ class FakeSystemd(_systemd.Systemd):
             if check:
                 raise
             return ""
+
+    def count(self) -> None:
+        self.lowest = min(self.lowest, len(self.serving()))
+        self.most = max(self.most, len(self.running()))
 
     def _do(self, arguments: list[str]) -> str:
         verb, *rest = [a for a in arguments if a not in ("--no-block", "--quiet", "--signal=KILL")]
@@ -397,21 +442,31 @@ class FakeSystemd(_systemd.Systemd):
         if "--property=NeedDaemonReload,Id" in rest:
             return "\n".join(self._stale(unit.replace("@*.", "@.")) for unit in rest[1:])
         (unit,) = [a for a in rest if not a.startswith("--property=")]
+        if unit == "haproxy.service":
+            assert verb == "start", arguments
+            return ""
         if unit == f"{NAME}.socket":
             return self._do_socket(verb)
         if unit == f"{NAME}-rehearsal.socket":
-            if self.host.strategy != "socket":
-                assert verb in ("stop", "reset-failed"), arguments
-                raise SlipwayError("command_failed", f"systemctl {verb} {unit} failed (5): Unit {unit} not loaded.")
-            self.rehearsal_socket = self.rehearsal_socket if verb == "reset-failed" else verb == "start"
-            return ""
+            return self._do_rehearsal_socket(verb)
         if unit == f"{NAME}.service":
-            if verb == "show":
-                return f"ActiveState={'active' if self.umbrella else 'inactive'}\n"
-            assert verb == "start", arguments
-            self._start_umbrella()
-            return ""
+            return self._do_umbrella(verb)
         return self._do_instance(verb, self._get(unit), "--no-block" in arguments)
+
+    def _do_umbrella(self, verb: str) -> str:
+        if verb == "show":
+            return f"ActiveState={'active' if self.umbrella else 'inactive'}\n"
+        assert verb == "start", verb
+        self._start_umbrella()
+        return ""
+
+    def _do_rehearsal_socket(self, verb: str) -> str:
+        unit = f"{NAME}-rehearsal.socket"
+        if self.host.strategy != "socket":
+            assert verb in ("stop", "reset-failed"), verb
+            raise SlipwayError("command_failed", f"systemctl {verb} {unit} failed (5): Unit {unit} not loaded.")
+        self.rehearsal_socket = self.rehearsal_socket if verb == "reset-failed" else verb == "start"
+        return ""
 
     def _stale(self, unit: str) -> str:
         path = os.path.join(self.host.layout.unit_root, unit)
@@ -535,7 +590,7 @@ class FakeSystemd(_systemd.Systemd):
     def _holders(self) -> list[Instance]:
         """Who has the port, other than PID 1. Sockets of PID 1 share it with one another (ReusePort=)."""
         up = [i for i in self.instances.values() if i.state in ("active", "activating") and not i.rehearses]
-        return [i for i in up if not i.inherited or i.inode is not None]
+        return [i for i in up if i.address is None and (not i.inherited or i.inode is not None)]
 
     def _start_umbrella(self) -> None:
         if self.umbrella or not os.path.exists(self.host.layout.boot_file):
@@ -557,7 +612,12 @@ class FakeSystemd(_systemd.Systemd):
             found.behaviour = self.host.behaviour_of(found)
         whole = self._whole(found.release_id)
         found.inherited, found.inode = self.inherits, None
-        taken = not (found.inherited or found.rehearses) and (self.socket is not None or self._holders())
+        taken: Any = not (found.inherited or found.rehearses) and (self.socket is not None or self._holders())
+        found.address = None
+        if "slots" in self.loaded.get(f"{NAME}@.service", ""):
+            found.address = self.host.address_of(found)
+            others = [i for i in self.instances.values() if i is not found and i.state in ("active", "activating")]
+            taken = found.address is None or any(i.address == found.address and i.pid for i in others)
         if not whole or not found.behaviour.boots or taken:
             found.state, found.failed = "activating" if found.behaviour.loops else "failed", True
             found.restarts += found.behaviour.loops
@@ -606,6 +666,64 @@ class FakeSystemd(_systemd.Systemd):
         return "".join(f"{key}={value}\n" for key, value in values.items())
 
 
+class FakeHaproxy:
+    """HAProxy in memory, with one worker; everything it is told or asked is an effect."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.servers_now: dict[str, haproxy.Server] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """What it does after any end: what its configuration says."""
+        path = self.host.layout.proxy_record
+        record = proxy.Record({"a": "127.0.0.1:18080", "b": "127.0.0.1:18081"}, "a")
+        if os.path.exists(path):
+            record = proxy.parse_record(read(path))
+        self.servers_now = {
+            slot: haproxy.Server("ready" if slot == record.live else "maint", address, 100, 0, 0, 0)
+            for slot, address in record.addresses.items()
+        }
+
+    def open_addresses(self) -> set[str]:
+        return {server.address for server in self.servers_now.values() if server.state == "ready"}
+
+    def _effect(self, what: str, act: Callable[[], Any]) -> Any:
+        def counted() -> Any:
+            try:
+                return act()
+            finally:
+                self.host.systemd.count()
+
+        def error() -> SlipwayError:
+            return SlipwayError("proxy_unreachable", "HAProxy does not answer", "injected")
+
+        return self.host.faults.effect(f"haproxy {what}", counted, error)
+
+    def _set(self, server: str, **values: Any) -> None:
+        backend, _slash, slot = server.partition("/")
+        assert backend == f"slipway-{NAME}"
+        now = self.servers_now[slot]._replace(**values)
+        self.servers_now[slot] = now
+
+    def workers(self) -> list[haproxy.Worker]:
+        workers: list[haproxy.Worker] = self._effect("workers", lambda: [haproxy.Worker(7, False)])
+        return workers
+
+    def servers(self, _worker: haproxy.Worker, _backend: str) -> dict[str, haproxy.Server]:
+        servers: dict[str, haproxy.Server] = self._effect("servers", lambda: dict(self.servers_now))
+        return servers
+
+    def set_address(self, _worker: haproxy.Worker, server: str, address: str) -> None:
+        self._effect(f"set {server} {address}", lambda: self._set(server, address=address))
+
+    def set_state(self, _worker: haproxy.Worker, server: str, state: str) -> None:
+        self._effect(f"set {server} {state}", lambda: self._set(server, state=state))
+
+    def set_weight(self, _worker: haproxy.Worker, server: str, weight: int) -> None:
+        self._effect(f"set {server} {weight} %", lambda: self._set(server, weight=weight))
+
+
 def copy_tree(source: str, target: str) -> None:
     """What shutil.copytree does, fast: files of releases never change, so that a second name is copy enough."""
     os.mkdir(target)
@@ -640,11 +758,16 @@ class Host:
             state_root=os.path.join(folder, "var"),
             config_root=os.path.join(folder, "etc"),
             unit_root=os.path.join(folder, "units"),
+            proxy_root=os.path.join(folder, "haproxy"),
         )
+        self.proxy: dict[str, Any] = {}
+        self.haproxy = FakeHaproxy(self)
         self.systemd = FakeSystemd(self)
         self.health: dict[str, Any] = {"url": URL, "deadline": 5}
         self.keep = 5
         self.soak_time = 1.0
+        self.confirm = 60.0
+        self.timer: str | None = None  # the transaction it would take back
         self.rehearsal = ""
         self.own = "any" if strategy == "reload" else ""  # the same environment for all releases
         for path in (self.layout.unit_root, os.path.join(self.layout.config, "config")):
@@ -657,7 +780,7 @@ class Host:
 
     def write_unit(self, text: str, unit: str = f"{NAME}.socket") -> None:
         """What the role `service` does when this unit has changed; the others become what the strategy asks."""
-        wanted = {f"{NAME}@.service": "Sockets=shop.socket" if self.strategy == "socket" else "Environment=PORT=8080"}
+        wanted = {f"{NAME}@.service": TEMPLATES[self.strategy]}
         if self.strategy == "socket":
             wanted[f"{NAME}.socket"] = "ListenStream=8080"
             wanted[f"{NAME}-guard.service"] = "Type=oneshot"
@@ -688,15 +811,22 @@ class Host:
     def install(self, monkeypatch: Any) -> Host:
         """Let the engine work on this host, in this clock's time."""
         played = FakeOs(self)
-        for module in (_files, store, stage):
+        for module in (_files, store, stage, proxy):
             monkeypatch.setattr(module, "os", played)
         monkeypatch.setattr(_files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
         monkeypatch.setattr(handover, "running", self.systemd.processes)
         monkeypatch.setattr(handover, "kill", self.systemd.kill)
-        for module in (_systemd, store, gate, engine, handover, stage, swap):
+        for module in (_systemd, store, gate, engine, handover, stage, swap, proxy):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
+        monkeypatch.setattr(revert, "TOOL", "/bin/true")
+        monkeypatch.setattr(revert, "arm", self._arm)
+        monkeypatch.setattr(revert, "disarm", self._disarm)
+        monkeypatch.setattr(revert, "deadline", lambda _name, txn: self.clock.now if self.timer == txn else None)
+        monkeypatch.setattr(engine, "Probe", lambda plan: FakeProbe(self, plan))
+        monkeypatch.setattr(proxy, "Haproxy", lambda: self.haproxy)
         monkeypatch.setattr(_sockets, "socket_inodes", self._socket_inodes)
+        monkeypatch.setattr(_sockets, "environment", self._environment)
         monkeypatch.setattr(_sockets, "listening_inodes", lambda: LISTENING)
         monkeypatch.setattr(_sockets, "tcp_listeners", dict)
         monkeypatch.setattr(preflight, "linkage_problems", lambda unit, binary: [])
@@ -715,6 +845,9 @@ class Host:
         twin.layout = Layout(**moved)
         twin.systemd = copy.copy(self.systemd)
         twin.systemd.host = twin
+        twin.haproxy = copy.copy(self.haproxy)
+        twin.haproxy.host = twin
+        twin.haproxy.servers_now = dict(self.haproxy.servers_now)
         twin.systemd.commands = []
         twin.systemd.enabled = set(self.systemd.enabled)
         twin.systemd.instances = copy.deepcopy(self.systemd.instances)
@@ -735,7 +868,9 @@ class Host:
     def _attempt(self, check: Any, deadline: float | None = None) -> Any:
         release_id = check.identity.executable.split("/")[-3]
         found = self.systemd.instance(release_id)
-        if check.endpoint.path == REHEARSAL_SOCKET or str(check.endpoint.port) == REHEARSAL_PORT:
+        if found.address is not None or self.layout.manifest(release_id).get("strategy") == "proxy":
+            found = self._at_port(release_id, check.endpoint.port)
+        elif check.endpoint.path == REHEARSAL_SOCKET or str(check.endpoint.port) == REHEARSAL_PORT:
             found = self.systemd.instances.get(f"{NAME}-rehearsal@{release_id}.service", Instance("", Behaviour()))
         if found.state != "active":
             return SimpleNamespace(state="fail", reason="refused", message="nothing listens there", counts=True)
@@ -747,9 +882,40 @@ class Host:
         self.clock.now += behaviour.check_takes
         return SimpleNamespace(state="fail", reason="status", message="HTTP 503", counts=True)
 
+    def _arm(self, _service: str, txn: str, _seconds: float) -> None:
+        def act() -> None:
+            self.timer = txn
+
+        self.faults.effect("arm", act, lambda: SlipwayError("no_timer", "injected"))
+
+    def _disarm(self, _service: str, txn: str) -> None:
+        def act() -> None:
+            self.timer = None if self.timer == txn else self.timer
+
+        with contextlib.suppress(OSError):
+            self.faults.effect("disarm", act, lambda: OSError("injected"))
+
+    def _at_port(self, release_id: str, port: int) -> Instance:
+        """Which instance of this release listens there."""
+        for unit in (f"{NAME}@{release_id}.service", f"{NAME}-rehearsal@{release_id}.service"):
+            found = self.systemd.instances.get(unit)
+            if found is not None and found.address == f"127.0.0.1:{port}" and found.pid:
+                return found
+        return Instance("", Behaviour())
+
+    def address_of(self, found: Instance) -> str | None:
+        """Where its unit tells it to listen."""
+        name = f"{found.release_id}{'.rehearsal' if found.rehearses else ''}.env"
+        path = os.path.join(self.layout.slots, name)
+        if not os.path.exists(path):
+            return None if found.rehearses else "127.0.0.1:18080"
+        told = dict(line.partition("=")[::2] for line in read(path).splitlines() if "=" in line)
+        assert told["SLIPWAY_ADDRESS"] == f"127.0.0.1:{told['PORT']}"
+        return told["SLIPWAY_ADDRESS"]
+
     def rehearse(self) -> Host:
         """From now on, releases are rehearsed."""
-        self.rehearsal = REHEARSAL_SOCKET if self.strategy == "socket" else REHEARSAL_PORT
+        self.rehearsal = {"socket": REHEARSAL_SOCKET, "proxy": "slot"}.get(self.strategy, REHEARSAL_PORT)
         return self
 
     def _socket_inodes(self, pid: int) -> set[str]:
@@ -757,6 +923,10 @@ class Host:
             return {self.systemd.socket} if self.systemd.socket else set()
         held = [i.inode for i in self.systemd.instances.values() if i.pid == pid]
         return {inode for inode in held if inode}
+
+    def _environment(self, pid: int) -> set[str]:
+        told = [i.address for i in self.systemd.instances.values() if i.pid == pid and i.address]
+        return {"PORT", "SLIPWAY_ADDRESS"} if told else {"PORT"}
 
     # What the tests do.
 
@@ -783,7 +953,14 @@ class Host:
 
     def settings(self) -> Settings:
         return Settings(
-            NAME, self.layout.root, health=self.health, soak_time=self.soak_time, keep=self.keep, lock_timeout=0
+            NAME,
+            self.layout.root,
+            health=self.health,
+            soak_time=self.soak_time,
+            keep=self.keep,
+            lock_timeout=0,
+            confirm=self.confirm,
+            proxy=self.proxy,
         )
 
     def engine(self) -> Engine:
@@ -798,7 +975,21 @@ class Host:
         stage.stage(self.spec(version), self.layout, content.release_id(), content)
 
     def release(self, version: str, **changes: Any) -> Outcome:
+        """As the controller does it: what waits for its word gets it."""
+        done = self.swap(version, **changes)
+        if done.unconfirmed:
+            done.phases.update(self.engine().confirm(done.unconfirmed).phases)
+        return done
+
+    def swap(self, version: str, **changes: Any) -> Outcome:
+        """The controller is gone before it could confirm."""
         return self.engine().release(self.spec(version, **changes))
+
+    def expire(self) -> None:
+        """The timer fires, if it runs."""
+        txn, self.timer = self.timer, None
+        if txn is not None:
+            self.engine().recover(txn)
 
     def rollback(self, wanted: str | None = None) -> Outcome:
         return self.engine().rollback(wanted)
@@ -811,6 +1002,7 @@ class Host:
     def reboot(self) -> None:
         """Power off and on; at the end of the boot, slipway-recover.service settles what was in flight."""
         self.systemd.reboot()
+        self.timer = None
         if os.path.exists(os.path.join(self.layout.state, "settings.json")):
             with contextlib.suppress(SlipwayError):
                 self.engine().recover()
@@ -829,7 +1021,11 @@ class Host:
         """Files that only a run in flight should have."""
         found = []
         for base, folders, names in os.walk(self.folder):
-            found += [os.path.join(base, n) for n in folders + names if ".tmp-" in n or n == "state.json"]
+            found += [
+                os.path.join(base, n)
+                for n in folders + names
+                if ".tmp-" in n or n in ("state.json", "settings.next.json")
+            ]
         return found
 
     def settled(self, own_units: bool = True) -> str:
@@ -849,6 +1045,13 @@ class Host:
         found = self.systemd.instance(running)
         if not own_units:
             return running
+        proxied = self.layout.manifest(running)["strategy"] == "proxy"
+        assert (found.address is not None) == proxied, "it runs in the units of another release"
+        if proxied:
+            before = dict(self.haproxy.servers_now)
+            self.haproxy.restart()
+            assert self.haproxy.open_addresses() == {found.address}, "a restart of HAProxy leads users elsewhere"
+            self.haproxy.servers_now = before
         inherited = self.layout.manifest(running)["strategy"] == "socket"
         assert found.inherited == inherited, "it runs in the units of another release"
         closed = self.strategy != "socket" and self.systemd.socket is None  # by the role, and the release stays for now

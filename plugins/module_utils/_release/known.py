@@ -1,0 +1,38 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The strategies by their names. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from .._errors import SlipwayError
+from .proxy import ProxyStrategy
+from .reload import ReloadStrategy
+from .service import Service
+from .strategies import SocketStrategy, Strategy
+
+_KNOWN: dict[str, type[Strategy]] = {
+    kind.name: kind for kind in (SocketStrategy, ProxyStrategy, ReloadStrategy, Strategy)
+}
+
+
+def strategy(name: str, service: Service) -> Strategy:
+    """The strategy of that name; one that only a newer engine knows is treated as restart."""
+    return _KNOWN.get(name, Strategy)(service)
+
+
+def strategy_of(release_id: str, service: Service, otherwise: str = "restart") -> Strategy:
+    """How this release was swapped in, as it says itself; `otherwise` where it does not."""
+    return strategy(str(service.layout.manifest(release_id).get("strategy", otherwise)), service)
+
+
+def check_return(target: Strategy, now: Strategy) -> None:
+    """Raise when a rollback would have to move the users' address to or from HAProxy, which is not the engine's."""
+    if (target.name == ProxyStrategy.name) == (now.name == ProxyStrategy.name):
+        return
+    raise SlipwayError(
+        "other_front",
+        f"that release was released with the strategy {target.name}, and the service runs with {now.name} now.",
+        f"set service_swap back to {target.name}, apply the roles service and proxy, and release that version",
+    )

@@ -1,0 +1,415 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The strategy `proxy`: HAProxy leads users to one of two local ports. This file is PRIVATE to the collection.
+
+A port with its server in HAProxy's backend is a slot, `a` or `b`. A new release starts in the slot that users are not
+led to. What HAProxy does when it starts stands in a file of its configuration, the record, which is durable before
+HAProxy is told the same: whenever it is killed, it comes back with the right server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, Optional, TypeVar
+
+from .. import _files, _sockets
+from .._errors import SlipwayError
+from .._haproxy import DRAIN, MAINT, READY, Haproxy, Server, Worker
+from .._systemd import POLL
+from .._unit_files import parse_environment_file
+from .gate import Gate, Subject, has_slot
+from .model import Spec, parse_proxy
+from .service import Service
+from .strategies import CANARY, COMMIT, FLIP, INTENT, OVERLAP, OVERLAPPING, SOAK, START, Strategy
+from .strategies import DRAIN as DRAINS
+
+SLOTS = ("a", "b")
+UNIT = "haproxy.service"
+PROGRAM = "haproxy"
+PATIENCE = 15.0  # seconds for HAProxy to come back; systemd starts it again at once
+EVERYBODY = 100
+CALM = 2  # looks in a row that find no session
+# As a change of strategy goes elsewhere, but users are led only to what is proven.
+FROM_ANOTHER = (INTENT, DRAINS, START, FLIP, SOAK, COMMIT)
+# Fewer failures than that may be one client's fault.
+LEAST_FAILURES = 5
+_RECORD = re.compile(r"^\s*setenv\s+SLIPWAY_\w+?_(a|b)(_state)?\s+(\S+)\s*$", re.MULTILINE)
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Record:
+    """The address of each slot, and the slot that users are led to; None for neither."""
+
+    addresses: Mapping[str, str]
+    live: Optional[str]
+
+    def render(self, name: str) -> str:
+        # No service's name has capital letters, so that no two services have the same variables.
+        prefix = f"SLIPWAY_{name.replace('-', 'X')}"
+        lines = [f"# Which release of {name} serves. Written by slipway at every swap.", "global"]
+        for slot in SLOTS:
+            lines.append(f"    setenv {prefix}_{slot} {self.addresses[slot]}")
+            lines.append(f"    setenv {prefix}_{slot}_state {'enabled' if slot == self.live else 'disabled'}")
+        return "".join(f"{line}\n" for line in lines)
+
+
+def parse_record(text: str) -> Record:
+    """Raise ValueError unless it is whole."""
+    found = {slot + (state or ""): value for slot, state, value in _RECORD.findall(text)}
+    live = [slot for slot in SLOTS if found.get(f"{slot}_state") == "enabled"]
+    if not all(slot in found for slot in SLOTS) or len(live) > 1:
+        raise ValueError("not a record of slots")
+    return Record({slot: found[slot] for slot in SLOTS}, live[0] if live else None)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How one server is to be."""
+
+    state: str
+    address: str
+    weight: int = EVERYBODY
+
+    def is_so(self, server: Server) -> bool:
+        return (server.state, server.address, server.weight) == (self.state, self.address, self.weight)
+
+
+class ProxyStrategy(Strategy):
+    """Two releases run side by side at two local ports, and HAProxy decides whom users reach."""
+
+    name = "proxy"
+    phases = OVERLAPPING
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._options = parse_proxy(self.settings.proxy)
+        self._haproxy = Haproxy()
+        self._backend = f"slipway-{self.layout.name}"
+
+    @property
+    def gate(self) -> Gate:
+        """Users are led to a port, so something has to accept there, whatever else is asked."""
+        return Gate(self.layout, self.systemd, self.settings.health or {"kind": "tcp", "address": "127.0.0.1:1"}, False)
+
+    def plan(self, before: Optional[Strategy], source: Optional[str], to: str) -> tuple[str, ...]:
+        plan = super().plan(before, source, to)
+        if OVERLAP not in plan:
+            return FROM_ANOTHER
+        if not self._steps():
+            return plan
+        return tuple(step for name in plan for step in ([CANARY, name] if name == FLIP else [name]))
+
+    def time_limit(self) -> float:
+        return super().time_limit() + len(self._steps()) * self._options.step_time
+
+    # Where a release is.
+
+    def _file(self, release_id: str, rehearsal: bool = False) -> str:
+        return os.path.join(self.layout.slots, f"{release_id}{'.rehearsal' if rehearsal else ''}.env")
+
+    def _seat(self, release_id: str, rehearsal: bool = False) -> dict[str, str]:
+        """What the units of this release read; empty where it has no slot."""
+        try:
+            with open(self._file(release_id, rehearsal), encoding="utf-8", errors="replace") as stream:
+                found = parse_environment_file(stream.read())
+        except OSError:
+            return {}
+        return found if found.get("SLIPWAY_SLOT") in SLOTS and "SLIPWAY_ADDRESS" in found else {}
+
+    def slot(self, release_id: Optional[str]) -> Optional[str]:
+        return self._seat(release_id).get("SLIPWAY_SLOT") if release_id else None
+
+    def _address(self, release_id: str, rehearsal: bool = False) -> str:
+        try:
+            return self._seat(release_id, rehearsal)["SLIPWAY_ADDRESS"]
+        except KeyError:
+            raise SlipwayError(
+                "no_slot",
+                f"{release_id} has no local port: {self._file(release_id, rehearsal)} is missing or damaged.",
+                "release it again",
+            ) from None
+
+    def subject(self, release_id: str) -> Subject:
+        return self.gate.at(release_id, self.unit(release_id), self._address(release_id))
+
+    def serves(self, release_id: str) -> bool:
+        slot = self.slot(release_id)
+        return slot is not None and slot == self._record().live and super().serves(release_id)
+
+    def rehearsal_address(self, release_id: str, _given: str) -> str:
+        return self._address(release_id, rehearsal=True)
+
+    def open_rehearsal(self, release_id: str) -> None:
+        """The slot that users are not led to is free until the release itself needs it."""
+        self.systemd.start_and_wait(UNIT)
+        self._end_strays("")
+        self._take_slot(release_id, rehearsal=True)
+
+    # What must hold before anything changes.
+
+    @property
+    def own_listen(self) -> list[str]:
+        return [f"127.0.0.1:{port}" for port in self._options.ports]
+
+    def check_front(self, spec: Spec) -> None:
+        for port, names in _sockets.programs(spec.listen).items():
+            others = ", ".join(sorted(names - {PROGRAM}))
+            if others:
+                raise SlipwayError(
+                    "port_in_use",
+                    f"port {port} of service_listen is in use by {others}; with service_swap proxy it is HAProxy's.",
+                    f"stop {others} (of this service: systemctl disable --now {self.layout.name}.socket "
+                    f"{self.layout.name}.service) and apply the role slipway.go.proxy, or choose another port",
+                )
+
+    def check_ready(self, spec: Spec) -> None:
+        closed = [str(port) for port, names in _sockets.programs(spec.listen).items() if PROGRAM not in names]
+        if closed:
+            raise SlipwayError(
+                "not_proxied",
+                f"HAProxy does not listen on port {', '.join(closed)} of service_listen.",
+                "apply the role slipway.go.proxy to this host, then systemctl status haproxy",
+            )
+
+    # How a release starts.
+
+    def prepare(self, _before: Optional[str], release_id: str) -> None:
+        self.systemd.start_and_wait(UNIT)
+        self._end_strays(release_id)
+        self._take_slot(release_id)
+
+    def _end_strays(self, release_id: str) -> None:
+        """End what runs where no user is led to, but for this release: an earlier run has left it behind."""
+        live = self._record().live
+        for other in self._running():
+            if other != release_id and self.slot(other) != live:
+                self.end(self.unit(other))
+
+    def _running(self) -> list[str]:
+        """The releases that run behind HAProxy, or try to."""
+        found = [self._release_of(unit) for unit in self.systemd.active_instances(self.layout.name)]
+        return [i for i in found if self.layout.manifest(i).get("strategy", self.name) == self.name]
+
+    def _take_slot(self, release_id: str, rehearsal: bool = False) -> None:
+        """Give the release the slot that nobody runs in, durably, and have HAProxy lead nobody there yet."""
+        running, record = self._running(), self._record()
+        if not rehearsal and release_id in running and self.slot(release_id):
+            return
+        taken = {record.live, *(self.slot(other) for other in running)}
+        # A release from the time before the proxy would be in the first, see the role's unit.
+        order = SLOTS[::-1] if rehearsal else SLOTS
+        free = next((slot for slot in order if slot not in taken), SLOTS[0])
+        port = self._options.ports[SLOTS.index(free)]
+        address = f"127.0.0.1:{port}"
+        self._forget_seats()
+        _files.make_directory(self.layout.slots, 0o700)
+        _files.write_atomic(
+            self._file(release_id, rehearsal),
+            f"# The local port of this release.\nSLIPWAY_SLOT={free}\nSLIPWAY_ADDRESS={address}\nPORT={port}\n",
+            0o644,
+        )
+        record = Record({**record.addresses, free: address}, record.live)
+        self._save(record)
+        self._tell(self._routes(record, MAINT))
+
+    def _forget_seats(self) -> None:
+        """Remove the slots of releases that are gone, and what a run that was cut short has left."""
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self.layout.slots):
+                stem = re.sub(r"(\.rehearsal)?\.env\Z", "", name)
+                if stem == name or stem not in self.layout.staged():
+                    os.unlink(os.path.join(self.layout.slots, name))
+
+    def _release_of(self, unit: str) -> str:
+        return unit[len(self.layout.name) + 1 : -len(".service")]
+
+    # Whom users reach.
+
+    def _record(self) -> Record:
+        """What the record says; where there is none, users are led to the current release, or to nobody yet."""
+        try:
+            with open(self.layout.proxy_record, encoding="utf-8", errors="replace") as stream:
+                return parse_record(stream.read())
+        except (FileNotFoundError, ValueError):
+            addresses = {slot: f"127.0.0.1:{port}" for slot, port in zip(SLOTS, self._options.ports)}
+            current = self.layout.current_id()
+            live = self.slot(current)
+            if current and live:
+                addresses[live] = self._address(current)
+            return Record(addresses, live)
+
+    def _save(self, record: Record) -> None:
+        _files.make_directory(os.path.dirname(self.layout.proxy_record), 0o755)
+        _files.replace_if_different(self.layout.proxy_record, record.render(self.layout.name))
+
+    def _routes(self, record: Record, otherwise: str) -> dict[str, Wanted]:
+        """How the servers are to be: users at the live one, and the other in this state."""
+        return {
+            slot: Wanted(READY if slot == record.live else otherwise, address)
+            for slot, address in record.addresses.items()
+        }
+
+    def _go_live(self, slot: Optional[str]) -> None:
+        """First so that it holds after any power cut, then in fact; requests that have begun end where they are."""
+        record = Record(self._record().addresses, slot)
+        self._save(record)
+        self._tell(self._routes(record, DRAIN))
+
+    def flip(self, release_id: str) -> None:
+        self._address(release_id)
+        self._go_live(self.slot(release_id))
+        super().flip(release_id)
+
+    def canary(self, release_id: str, watch: Callable[[float], None]) -> list[dict[str, Any]]:
+        record, slot, told = self._record(), str(self.slot(release_id)), []
+        if record.live in (None, slot):
+            return []
+        old = str(record.live)
+        for percent in self._steps():
+            weights = {slot: percent, old: EVERYBODY - percent}
+            self._tell({s: Wanted(READY, a, weights[s]) for s, a in record.addresses.items()})
+            begun = self._patiently(self._totals)
+            watch(self._options.step_time)
+            counts = _between(begun, self._patiently(self._totals))
+            told.append(self._judge(release_id, percent, counts.get(slot, (0, 0)), counts.get(old, (0, 0))))
+        return told
+
+    def _steps(self) -> list[int]:
+        return [weight for weight in self._options.weights if weight < EVERYBODY]
+
+    def _judge(self, release_id: str, percent: int, new: tuple[int, int], old: tuple[int, int]) -> dict[str, Any]:
+        rates = [100.0 * failed / requests if requests else 0.0 for requests, failed in (new, old)]
+        if new[1] >= LEAST_FAILURES and rates[0] > rates[1] + self._options.max_errors:
+            raise SlipwayError(
+                "canary_failed",
+                f"with {percent} % of the requests, {new[1]} of {new[0]} failed at {release_id} ({rates[0]:.1f} %; "
+                f"the old release: {rates[1]:.1f} %).",
+                f"see journalctl -u '{self.unit(release_id)}'",
+            )
+        return {"percent": percent, "requests": new[0], "failed": new[1]}
+
+    # How a release ends.
+
+    def end(self, unit: str) -> None:
+        slot = self.slot(self._release_of(unit))
+        if slot is not None and slot != self._record().live:
+            with contextlib.suppress(SlipwayError):  # without HAProxy, nobody has a request there
+                self._empty(slot)
+        super().end(unit)
+
+    def _empty(self, slot: str) -> None:
+        """Wait until no request is left in a slot that gets no new ones, for as long as a drain may take."""
+        record = self._record()
+        self._tell(self._routes(record, DRAIN))
+        deadline, calm = time.monotonic() + self.settings.drain_timeout, 0
+        while calm < CALM and time.monotonic() < deadline:
+            time.sleep(POLL)
+            calm = 0 if self._patiently(lambda: self._sessions(slot)) else calm + 1
+        self._tell(self._routes(record, MAINT))
+
+    def close(self) -> None:
+        with contextlib.suppress(SlipwayError):  # the record holds as soon as HAProxy is there again
+            self._go_live(None)
+
+    # The way back.
+
+    def _in_own_units(self, main_pid: int) -> bool:
+        return has_slot(main_pid)
+
+    def _reopen(self, _candidate: str, release_id: str) -> None:
+        self.systemd.start_and_wait(UNIT)
+        self._end_strays(release_id)
+        self._take_slot(release_id)
+
+    def _return_users(self, release_id: str) -> None:
+        self._go_live(self.slot(release_id))
+
+    # HAProxy.
+
+    def _patiently(self, ask: Callable[[], _Result]) -> _Result:
+        """HAProxy may be restarting, or reloading with a worker that ends in this moment."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return ask()
+            except SlipwayError as error:
+                if error.code != "proxy_unreachable" or time.monotonic() >= deadline:
+                    raise
+            time.sleep(POLL)
+
+    def _tell(self, wanted: Mapping[str, Wanted]) -> None:
+        """Have every worker be so."""
+
+        def tell() -> None:
+            for worker in self._haproxy.workers():
+                self._tell_worker(worker, wanted)
+
+        self._patiently(tell)
+
+    def _tell_worker(self, worker: Worker, wanted: Mapping[str, Wanted]) -> None:
+        seen = self._servers(worker)
+        if not seen:
+            return
+        # Who is to serve comes first, so that there is no moment without a server.
+        for slot in sorted(SLOTS, key=lambda slot: wanted[slot].state != READY):
+            self._change(worker, slot, seen[slot], wanted[slot])
+        seen = self._servers(worker)
+        if seen and not all(wanted[slot].is_so(seen[slot]) for slot in SLOTS):
+            raise SlipwayError(
+                "proxy_unreachable", f"HAProxy did not do what it was told: {seen}.", "journalctl -u haproxy"
+            )
+
+    def _change(self, worker: Worker, slot: str, now: Server, wanted: Wanted) -> None:
+        server = f"{self._backend}/{slot}"
+        if now.address != wanted.address:
+            self._haproxy.set_address(worker, server, wanted.address)
+        if now.weight != wanted.weight:
+            self._haproxy.set_weight(worker, server, wanted.weight)
+        if now.state != wanted.state:
+            self._haproxy.set_state(worker, server, wanted.state)
+
+    def _servers(self, worker: Worker) -> dict[str, Server]:
+        """Empty for a former worker from the time before this service."""
+        seen = self._haproxy.servers(worker, self._backend)
+        if not set(SLOTS) <= set(seen):
+            if worker.former:
+                return {}
+            raise SlipwayError(
+                "not_proxied",
+                f"HAProxy knows no backend {self._backend} with the servers {' and '.join(SLOTS)}.",
+                "apply the role slipway.go.proxy to this host",
+            )
+        return seen
+
+    def _everywhere(self) -> dict[int, dict[str, Server]]:
+        return {worker.pid: self._servers(worker) for worker in self._haproxy.workers()}
+
+    def _sessions(self, slot: str) -> int:
+        return sum(seen[slot].sessions for seen in self._everywhere().values() if seen)
+
+    def _totals(self) -> dict[tuple[int, str], tuple[int, int]]:
+        """Requests and failures by worker and slot, since that worker has begun."""
+        return {
+            (pid, slot): (server.requests, server.failures)
+            for pid, seen in self._everywhere().items()
+            for slot, server in seen.items()
+        }
+
+
+def _between(
+    begun: Mapping[tuple[int, str], tuple[int, int]], ended: Mapping[tuple[int, str], tuple[int, int]]
+) -> dict[str, tuple[int, int]]:
+    """Requests and failures by slot between two moments; what a worker has seen that is gone since is lost."""
+    found: dict[str, tuple[int, int]] = {}
+    for (pid, slot), (requests, failures) in ended.items():
+        before = begun.get((pid, slot), (0, 0))
+        so_far = found.get(slot, (0, 0))
+        found[slot] = (so_far[0] + requests - before[0], so_far[1] + failures - before[1])
+    return found

@@ -1,0 +1,229 @@
+"""The strategy proxy on real hosts: two services share one HAProxy, which is killed, rebooted and reloaded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Load
+
+SERVICE, OTHER = "kiosk", "booth"
+PORT, OTHER_PORT = 8090, 8091
+# It does not follow the drain contract: on SIGTERM it just closes what looks idle, and ends.
+RUDE = {"DRAIN_LINGER": "0s"}
+
+
+def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
+    return {
+        "service_name": SERVICE,
+        "service_swap": "proxy",
+        "service_listen": [str(PORT)],
+        "service_proxy_ports": [18190, 18191],
+        "service_environment": RUDE,
+        "release_version": version,
+        "release_src": str(binaries / f"shop-{version}"),
+        "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 20},
+        "release_soak_time": 1,
+        **more,
+    }
+
+
+def other(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
+    health = {"url": f"http://127.0.0.1:{OTHER_PORT}/readyz", "deadline": 20}
+    ports = {"service_listen": [str(OTHER_PORT)], "service_proxy_ports": [18290, 18291], "release_health": health}
+    return variables(binaries, version, service_name=OTHER, **ports, **more)
+
+
+def play(fleet: Any, name: str, values: dict[str, Any], *flags: str) -> Any:
+    done = fleet.play(name, values, *flags)
+    assert done.code == 0, done.output[-4000:]
+    return done
+
+
+def record(host: Any, service: str = SERVICE) -> str:
+    """The slot that HAProxy leads to whenever it starts."""
+    lines = host.run("cat", f"/etc/haproxy/slipway.live/{service}.cfg").splitlines()
+    (live,) = [line.split()[1] for line in lines if line.endswith("_state enabled")]
+    return live[-len("a_state")]
+
+
+def version(host: Any, port: int = PORT) -> str:
+    asked = subprocess.run(
+        ["curl", "-sf", "--max-time", "20", f"http://{host.address}:{port}/version"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return str(json.loads(asked.stdout)["version"])
+
+
+@pytest.fixture(scope="module")
+def released(fleet: Any, binaries: Path) -> Any:
+    play(fleet, "slipway.go.site", variables(binaries, "1.0.0"))
+    yield fleet
+    for host in fleet.hosts:
+        for name in (SERVICE, OTHER):
+            host.run("systemctl", "disable", "--now", f"{name}.service", f"{name}-watch.timer", check=False)
+            host.run("sh", "-c", f"rm -f /etc/haproxy/slipway.*/{name}.cfg")
+        host.run("systemctl", "reload", "haproxy", check=False)
+
+
+@pytest.fixture
+def load(released: Any, binaries: Path, tmp_path: Path) -> Any:
+    started: list[Load] = []
+
+    def start(rate: int, port: int = PORT) -> Load:
+        started.append(Load(binaries / "load", tmp_path / f"{port}.json", released.hosts, rate, port))
+        return started[-1]
+
+    yield start
+    for client in started:
+        client.kill()
+
+
+def test_a_second_run_changes_nothing(released: Any, binaries: Path) -> None:
+    for flags in ((), ("--check", "--diff")):
+        again = play(released, "site", variables(binaries, "1.0.0"), *flags)
+        assert {host["changed"] for host in again.recap.values()} == {0}, again.output
+
+
+def test_upgrade_rollback_and_a_bad_release_lose_nothing(released: Any, binaries: Path, load: Any) -> None:
+    client = load(100)
+    play(released, "release", variables(binaries, "2.0.0"))
+    assert {version(host) for host in released.hosts} == {"2.0.0"}
+    assert {record(host) for host in released.hosts} == {"b"}
+    play(released, "rollback", variables(binaries, "2.0.0"))
+    bad = variables(binaries, "3.0.0", release_environment={"APP_UNHEALTHY_AFTER": "0s"}, release_rehearsal="")
+    assert "was rolled back in OVERLAP" in released.play("release", bad).output
+    assert {version(host) for host in released.hosts} == {"1.0.0"}
+    assert {record(host) for host in released.hosts} == {"a"}
+    report = client.report()["total"]
+    assert (report["failed"], report["failures"]) == (0, {})
+    assert set(report["versions"]) == {"1.0.0", "2.0.0"}
+
+
+def test_another_service_joins_and_leaves_and_nobody_notices(released: Any, binaries: Path, load: Any) -> None:
+    """Each time HAProxy is reloaded, and a worker with open connections stays behind while the first service swaps."""
+    client = load(100)
+    play(released, "slipway.go.site", other(binaries, "1.0.0"))
+    play(released, "release", variables(binaries, "2.0.0", release_force=True))
+    assert {version(host, OTHER_PORT) for host in released.hosts} == {"1.0.0"}
+    for host in released.hosts:
+        host.run("systemctl", "reload", "haproxy")
+    play(released, "rollback", variables(binaries, "2.0.0"))
+    report = client.report()["total"]
+    assert (report["failed"], report["failures"]) == (0, {})
+
+
+def test_haproxy_killed_and_rebooted_leads_to_the_same_release(released: Any, binaries: Path) -> None:
+    host = released.hosts[0]
+    before = version(host)
+    host.run("systemctl", "kill", "--signal=KILL", "--kill-who=all", "haproxy")
+    deadline = time.monotonic() + 20
+    while host.run("systemctl", "is-active", "haproxy", check=False) != "active" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert version(host) == before
+    subprocess.run(["docker", "restart", host.container], check=True, capture_output=True)
+    deadline = time.monotonic() + 60
+    while host.run("systemctl", "is-active", SERVICE, check=False) != "active" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert version(host) == before
+    host.run("slipway", "status", SERVICE)
+
+
+def test_a_canary_that_fails_its_users_is_taken_back(released: Any, binaries: Path, load: Any) -> None:
+    client = load(100)
+    bad = variables(
+        binaries, "3.0.0", release_environment={"APP_ERROR_RATIO": "0.5"}, release_weights=[10, 50],
+        release_step_time=4, release_force=True,
+    )  # fmt: skip
+    done = released.play("release", bad)
+    report = client.report()["total"]
+    assert "was rolled back in CANARY: with 10 % of the requests" in done.output, done.output[-3000:]
+    assert {version(host) for host in released.hosts} == {"1.0.0"}
+    assert set(report["failures"]) == {"status_5xx"}
+    assert report["failed"] < report["sent"] * 0.1
+
+
+def test_a_port_of_another_program_is_refused_before_anything_changes(released: Any, binaries: Path) -> None:
+    values = variables(binaries, "1.0.0", service_name="stand", service_listen=["22"])
+    done = released.play("slipway.go.site", values)
+    assert done.code != 0
+    assert "port 22" in done.output
+    assert "sshd" in done.output
+    for host in released.hosts:
+        assert not host.exists("/etc/haproxy/slipway.d/stand.cfg")
+
+
+def test_another_strategy_on_haproxys_port_is_refused(released: Any, binaries: Path) -> None:
+    done = released.play("release", variables(binaries, "2.0.0", service_swap="restart", service_rehearsal=""))
+    assert done.code != 0
+    assert "take the service out of the proxy first" in done.output
+    assert {version(host) for host in released.hosts} == {"1.0.0"}
+
+
+def test_input_that_cannot_be_is_refused(released: Any, binaries: Path) -> None:
+    for values, said in (
+        ({"service_proxy_ports": [18190]}, "service_proxy_ports"),
+        ({"service_proxy_ports": [18190, 18190]}, "service_proxy_ports"),
+        ({"service_listen": ["/run/kiosk.sock"]}, "service_listen"),
+        ({"proxy_tls_listen": ["443"]}, "proxy_tls_certificate"),
+        ({"proxy_static": [{"path": "static", "root": "/srv"}]}, "proxy_static"),
+        ({"proxy_frontend": ["a\nb"]}, "proxy_frontend"),
+    ):
+        done = released.play("site", variables(binaries, "1.0.0", **values))
+        assert done.code != 0, values
+        assert said in done.output
+        assert {host["changed"] for host in done.recap.values()} == {0}
+
+
+def certificate(folder: Path) -> Path:
+    key, pem = folder / "key.pem", folder / "kiosk.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=kiosk.test",
+         "-keyout", str(key), "-out", str(pem)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    pem.write_text(pem.read_text() + key.read_text())
+    return pem
+
+
+def curl(address: str, path: str, *more: str) -> str:
+    return subprocess.run(
+        ["curl", "-sk", "--max-time", "20", "-D", "-", *more, f"{address}{path}"],
+        capture_output=True, text=True, check=True,
+    ).stdout.lower()  # fmt: skip
+
+
+@pytest.mark.parametrize("outer", ["haproxy", "nginx"])
+def test_tls_and_static_files(released: Any, binaries: Path, tmp_path: Path, outer: str) -> None:
+    for host in released.hosts:
+        host.run("sh", "-c", "mkdir -p /srv/kiosk && echo body > /srv/kiosk/app.css")
+    values = variables(
+        binaries, "1.0.0",
+        proxy_server=outer,
+        proxy_nginx_listen=["8190"],
+        proxy_tls_listen=["8443"],
+        proxy_tls_certificate=str(certificate(tmp_path)),
+        proxy_hsts=3600,
+        proxy_static=[{"path": "/static/", "root": "/srv/kiosk", "cache": "public, max-age=60, immutable"}],
+    )  # fmt: skip
+    play(released, "slipway.go.site", {**values, "proxy_state": "absent"})
+    play(released, "slipway.go.site", values)
+    assert {h["changed"] for h in play(released, "slipway.go.site", values).recap.values()} == {0}
+    for host in released.hosts:
+        plain = f"http://{host.address}:{PORT if outer == 'haproxy' else 8190}"
+        secure = f"https://{host.address}:8443"
+        assert " 308" in curl(plain, "/version").splitlines()[0]
+        answer = curl(secure, "/version")
+        assert "strict-transport-security: max-age=3600" in answer
+        assert "1.0.0" in answer
+        static = curl(secure, "/static/app.css")
+        assert "cache-control: public, max-age=60, immutable" in static
+        assert static.endswith("body\n")
+        old = subprocess.run(["curl", "-sk", "--tls-max", "1.1", f"{secure}/"], capture_output=True, check=False)
+        assert old.returncode != 0, "TLS 1.1 is taken"
+        mode = host.run("stat", "-c", "%a %U", f"/etc/slipway-{outer}/{SERVICE}.pem")
+        assert mode == "640 root"

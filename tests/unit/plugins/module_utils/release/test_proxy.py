@@ -1,0 +1,282 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The strategy proxy: slots, the record, shares of the requests, and what is refused."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils import _sockets
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._haproxy import Server, Worker
+from ansible_collections.slipway.go.plugins.module_utils._release.model import parse_proxy
+from ansible_collections.slipway.go.plugins.module_utils._release.proxy import Record, parse_record
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
+from hypothesis import given
+from hypothesis import strategies as st
+
+A, B = "127.0.0.1:18080", "127.0.0.1:18081"
+
+
+@pytest.fixture
+def host(memory, monkeypatch):
+    return Host(memory, "proxy").install(monkeypatch)
+
+
+def fails(act, code):
+    with pytest.raises(SlipwayError) as caught:
+        act()
+    assert caught.value.code == code, caught.value
+    return caught.value
+
+
+@given(st.from_regex(r"[a-z][a-z0-9_-]{0,30}", fullmatch=True), st.sampled_from(["a", "b", None]))
+def test_a_record_is_read_as_it_was_written(name, live):
+    record = Record({"a": A, "b": "127.0.0.1:9"}, live)
+    assert parse_record(record.render(name)) == record
+
+
+@pytest.mark.parametrize(
+    "text", ["", "global\n", Record({"a": A, "b": B}, "a").render("x").replace("disabled", "enabled")]
+)
+def test_a_record_that_is_none(text):
+    with pytest.raises(ValueError, match="not a record"):
+        parse_record(text)
+
+
+def test_services_never_share_a_variable():
+    names = ("a-b", "a_b", "ab")
+    texts = {Record({"a": A, "b": B}, None).render(name).partition("setenv ")[2].split()[0] for name in names}
+    assert len(texts) == 3
+
+
+def test_releases_take_turns(host):
+    seen = []
+    for version in ("v1", "v2", "v3"):
+        host.release(version)
+        seen.append(host.haproxy.open_addresses())
+    assert seen == [{A}, {B}, {A}]
+    assert host.systemd.most == 2
+    assert host.settled() == host.id_of("v3")
+
+
+def test_users_reach_one_or_the_other_and_never_nobody(host):
+    host.release("v1")
+    host.watch()
+    host.release("v2")
+    assert host.systemd.lowest == 1
+
+
+def test_a_bad_release_gets_no_user(host):
+    host.release("v1")
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: host.release("v2"), "rolled_back")
+    assert host.settled() == host.id_of("v1")
+    assert "haproxy set slipway-shop/b ready" not in host.faults.seen
+
+
+def test_other_ports_are_taken_up_with_the_next_release(host):
+    first = host.release("v1").current
+    host.proxy = {"ports": [19080, 19081]}
+    host.release("v2")
+    assert host.haproxy.open_addresses() == {"127.0.0.1:19081"}
+    host.rollback()
+    assert host.haproxy.open_addresses() == {"127.0.0.1:19080"}
+    assert host.settled() == first
+
+
+def test_a_service_that_ignores_its_port_is_found_out_without_a_health_check(host):
+    """Nothing accepts where users would be led to."""
+    host.health = {}
+    host.release("v1")
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    assert "did not become healthy" in str(fails(lambda: host.release("v2"), "rolled_back"))
+
+
+def test_the_slots_of_releases_that_are_gone_are_forgotten(host):
+    host.keep = 2
+    for version in ("v1", "v2", "v3", "v4", "v5"):
+        host.release(version)
+    assert len(os.listdir(host.layout.slots)) <= 3
+
+
+def test_a_drain_waits_for_the_last_request(host):
+    first = host.release("v1").current
+    busy = {"left": 5}
+    asked = host.haproxy.servers
+
+    def servers(worker, backend):
+        found = asked(worker, backend)
+        if found["a"].state == "drain" and busy["left"]:
+            busy["left"] -= 1
+            assert first in host.systemd.running()
+            found["a"] = found["a"]._replace(sessions=1)
+        return found
+
+    host.haproxy.servers = servers
+    host.release("v2")
+    assert busy["left"] == 0
+    assert host.settled() == host.id_of("v2")
+
+
+def test_what_holds_for_new_requests_is_told_to_a_worker_that_a_reload_has_left(host):
+    host.release("v1")
+    former, told = Worker(6, True), []
+    host.haproxy.workers = lambda: [Worker(7, False), former]
+    tell = host.haproxy.set_state
+
+    def set_state(worker, server, state):
+        told.append((worker.pid, server, state))
+        if worker != former:
+            tell(worker, server, state)
+
+    host.haproxy.set_state = set_state
+    asked = host.haproxy.servers
+    old = {"a": Server("ready", A, 100, 0, 0, 0), "b": Server("maint", B, 100, 0, 0, 0)}
+
+    def servers(worker, backend):
+        if worker != former:
+            return asked(worker, backend)
+        for pid, server, state in told:
+            if pid == former.pid:
+                old[server[-1]] = old[server[-1]]._replace(state=state)
+        return dict(old)
+
+    host.haproxy.servers = servers
+    host.release("v2")
+    assert (6, "slipway-shop/b", "ready") in told
+    assert old["a"].state == "maint"
+
+
+def test_haproxy_without_this_service_is_said_so(host):
+    host.haproxy.servers = lambda _worker, _backend: {}
+    error = fails(lambda: host.release("v1"), "rolled_back")
+    assert "knows no backend slipway-shop" in str(error)
+    assert "slipway.go.proxy" in error.fix
+
+
+def test_haproxy_that_stays_away_leaves_the_old_release_serving(host):
+    host.release("v1")
+    host.systemd.commands.clear()
+
+    def away():
+        raise SlipwayError("proxy_unreachable", "HAProxy does not answer", "start it")
+
+    host.haproxy.workers = away
+    fails(lambda: host.release("v2"), "rollback_failed")
+    del host.haproxy.workers
+    assert host.systemd.serving() == [host.id_of("v1")]
+    host.release("v2")
+    assert host.settled() == host.id_of("v2")
+
+
+def test_a_canary_is_given_its_shares_and_then_all(host):
+    host.release("v1")
+    host.proxy = {"weights": [5, 25, 100], "step_time": 1}
+    outcome = host.release("v2")
+    weights = [seen for seen in host.faults.seen if seen.endswith("%")]
+    assert weights[:4] == [
+        "haproxy set slipway-shop/a 95 %",
+        "haproxy set slipway-shop/b 5 %",
+        "haproxy set slipway-shop/a 75 %",
+        "haproxy set slipway-shop/b 25 %",
+    ]
+    assert "CANARY" in outcome.phases
+    (told,) = [event for event in host.store.journal() if event["event"] == "canary"]
+    assert [step["percent"] for step in told["steps"]] == [5, 25]
+    assert host.settled() == host.id_of("v2")
+
+
+def requests(host, slot, failures):
+    """From now on, every look at HAProxy finds 100 more requests at that server, and so many failures."""
+    asked = host.haproxy.servers
+
+    def servers(worker, backend):
+        now = host.haproxy.servers_now[slot]
+        host.haproxy.servers_now[slot] = now._replace(
+            requests=now.requests + 100, failures=now.failures + (failures if now.state == "ready" else 0)
+        )
+        return asked(worker, backend)
+
+    host.haproxy.servers = servers
+
+
+def test_a_canary_whose_requests_fail_is_taken_back(host):
+    host.release("v1")
+    host.proxy = {"weights": [5], "step_time": 1}
+    requests(host, "b", 5)
+    error = fails(lambda: host.release("v2"), "rolled_back")
+    assert "with 5 % of the requests" in str(error)
+    del host.haproxy.servers
+    assert host.settled() == host.id_of("v1")
+    assert host.id_of("v2") in host.store.bad()
+
+
+def test_a_canary_that_is_no_worse_than_the_old_release_goes_on(host):
+    host.release("v1")
+    host.proxy = {"weights": [5], "step_time": 1}
+    requests(host, "b", 5)
+    requests(host, "a", 5)
+    host.release("v2")
+
+
+def test_a_rollback_does_not_wait_for_a_canary(host):
+    host.release("v1")
+    host.release("v2")
+    host.proxy = {"weights": [5], "step_time": 1}
+    outcome = host.rollback()
+    assert "CANARY" not in outcome.phases
+    assert not any(seen.endswith("%") for seen in host.faults.seen[-80:])
+
+
+@pytest.mark.parametrize(("before", "after"), [("restart", "proxy"), ("proxy", "restart"), ("socket", "proxy")])
+def test_a_rollback_to_or_from_the_proxy_is_refused(host, before, after):
+    host.switch(before)
+    first = host.release("v1").current
+    host.switch(after)
+    host.release("v2")
+    for wanted in (None, first):
+        error = fails(lambda wanted=wanted: host.rollback(wanted), "other_front")
+        assert before in error.fix
+    assert host.settled() == host.id_of("v2")
+
+
+def test_users_ports_that_others_have(host, monkeypatch):
+    monkeypatch.setattr(_sockets, "tcp_listeners", lambda: {"1": 8080})
+    monkeypatch.setattr(_sockets, "tcp_addresses", lambda: {"1": "0.0.0.0"})
+    monkeypatch.setattr(_sockets, "holders", lambda _inodes: [1])
+    monkeypatch.setattr(_sockets, "process_name", lambda _pid: "systemd")
+    error = fails(lambda: host.release("v1", listen=["8080"]), "port_in_use")
+    assert "systemd" in str(error)
+    assert "slipway.go.proxy" in str(error)
+    monkeypatch.setattr(_sockets, "process_name", lambda _pid: "haproxy")
+    host.release("v1", listen=["8080"])
+    host.switch("restart")
+    assert "proxy_state: absent" in str(fails(lambda: host.release("v2", listen=["8080"]), "port_in_use"))
+
+
+def test_a_port_that_nobody_has_opened_yet(host):
+    error = fails(lambda: host.release("v1", listen=["8080"]), "not_proxied")
+    assert "8080" in str(error)
+    assert host.engine().predict(host.spec("v1", listen=["8080"])).changed
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ports": [1]}, {"ports": [1, 1]}, {"ports": [0, 1]}, {"ports": [1, 65536]},
+        {"weights": [25, 5]}, {"weights": [0]}, {"weights": [101]}, {"weights": [5, 5]},
+        {"step_time": -1.0}, {"step_time": float("nan")}, {"max_errors": float("inf")},
+    ],
+)  # fmt: skip
+def test_what_cannot_be(values):
+    with pytest.raises(SlipwayError) as caught:
+        parse_proxy(values)
+    assert caught.value.fix
+
+
+def test_what_was_saved_is_read_again():
+    assert parse_proxy({"ports": [1, 2], "weights": None}) == parse_proxy({"ports": (1, 2)})

@@ -1,0 +1,42 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who listens on a port."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils import _sockets
+from ansible_collections.slipway.go.plugins.modules import port_info
+from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+
+
+def test_a_port_of_this_process_and_one_of_nobody(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as closed:
+        mine, free = server.getsockname()[1], closed.getsockname()[1]
+        closed.close()
+        found = run_module(port_info, capsys, listen=[str(mine), f"127.0.0.1:{free}", "/run/x.sock"])
+    assert found["changed"] is False
+    programs = {entry["port"]: entry["programs"] for entry in found["ports"]}
+    assert programs[free] == []
+    assert len(programs[mine]) == 1
+
+
+@pytest.mark.parametrize("listen", ["x", "0", "65536", "1.2.3.4:"])
+def test_what_is_no_port(capsys, listen):
+    found = run_module(port_info, capsys, listen=[listen])
+    assert found["failed"]
+    assert found["code"] == "invalid_listen"
+
+
+def test_the_variables_a_process_was_started_with():
+    with subprocess.Popen(["sleep", "60"], env={"SLIPWAY_ADDRESS": "x=y", "PORT": ""}) as process:
+        try:
+            assert _sockets.environment(process.pid) == {"SLIPWAY_ADDRESS", "PORT"}
+        finally:
+            process.kill()
+    assert _sockets.environment(process.pid) == set()
