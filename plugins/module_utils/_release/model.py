@@ -250,10 +250,11 @@ class Content:
     config: dict[str, str]
     units: dict[str, str]
     binary: str = ""
+    credentials: dict[str, str] = field(default_factory=dict)
 
     def release_id(self) -> str:
         """<version>-<10 hex of the content digest>; '+' and '~', which unit names cannot hold, become '_'."""
         parts = [self.version, self.artefact_sha256, self.environment, self.config, self.units, self.binary]
-        canonical = json.dumps(parts, sort_keys=True)
+        canonical = json.dumps([*parts, self.credentials], sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
         return f"{re.sub('[+~]', '_', self.version)}-{digest}"

@@ -18,7 +18,7 @@ from model import BOTH, CUT_SSH, KILL, NEW, NOTHING, OLD, Moment, Result, Row
 from waiting import wait
 
 RATE = 100
-RUN_TIMEOUT = 180.0
+RUN_TIMEOUT = 600.0
 VERSIONS = ("1.0.0", "2.0.0")
 
 
@@ -142,7 +142,8 @@ class Bench:
         self.log = self.work
         self.host.set_up()
         for service in self.services.values():
-            self._site(service)
+            if self.host.status(service.name).get("health") != "pass":
+                self._site(service)
 
     def _site(self, service: Service) -> None:
         self.host.purge(service.name)
@@ -173,7 +174,7 @@ class Bench:
         try:
             self.host.clean()
             self._site(self.service)
-        except HostError as error:
+        except (HostError, subprocess.TimeoutExpired) as error:
             result.broken.append(str(error))
 
     def _execute(self, row: Row, number: int, result: Result) -> None:
