@@ -248,7 +248,7 @@ class Engine:
             "too_late",
             f"{ended.get('release')} was taken back at {when}, before this confirmation came: {ended.get('reason')} "
             f"Now {self._layout.current_id()} serves.",
-            "see what kept the confirmation from coming in time, then release it again; it is not marked bad",
+            "see what kept the confirmation from coming in time, then release it again",
             rolled_back=True,
             failed_phase=PROBATION,
             failed_release=ended.get("release"),

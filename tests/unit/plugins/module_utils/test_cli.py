@@ -182,7 +182,7 @@ def test_a_release_that_waits_is_shown_with_both_ways_out(monkeypatch: pytest.Mo
 class Confirming:
     """An engine that answers a confirmation with `answer`."""
 
-    answer: Any = None
+    answer: ClassVar[Any]
     asked: ClassVar[list[str | None]] = []
 
     def __init__(self, _operator: Any) -> None:
