@@ -104,13 +104,6 @@ class Load:
 
 @pytest.fixture
 def load(binaries: Path, fleet: Fleet, tmp_path: Path) -> Any:
-<<<<<<< HEAD
-    """Starts the load client against all hosts, or those given: load(rate) → Load."""
-    started: list[Load] = []
-
-    def start(rate: int = 200, hosts: list[Host] | None = None) -> Load:
-        started.append(Load(binaries / "load", tmp_path / "load.json", hosts or fleet.hosts, rate))
-=======
     """Starts the load client: load(rate, port, path, mix, hosts) → Load, by default against all hosts."""
     started: list[Load] = []
 
@@ -119,7 +112,6 @@ def load(binaries: Path, fleet: Fleet, tmp_path: Path) -> Any:
     ) -> Load:
         report = tmp_path / f"load{len(started)}.json"
         started.append(Load(binaries / "load", report, hosts or fleet.hosts, rate, port, path, mix))
->>>>>>> proxy
         return started[-1]
 
     yield start
