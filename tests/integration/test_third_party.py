@@ -13,11 +13,11 @@ VERSIONS = ("1", "2")
 GETS = "new-get=50,keep-get=50"
 CADDYFILE = """\
 {
-	admin off
-	auto_https off
+  admin off
+  auto_https off
 }
 http://127.0.0.1:{$PORT} {
-	respond "slot {$SLIPWAY_SLOT}"
+  respond "slot {$SLIPWAY_SLOT}"
 }
 """
 

@@ -116,8 +116,15 @@ def test_a_reload_that_takes_its_time_is_not_asked_for_again(host, monkeypatch):
 
 def test_a_service_that_refused_is_asked_again(host, monkeypatch):
     host.release("v1")
-    answers = iter([None, None, host.systemd._reload])
-    monkeypatch.setattr(host.systemd, "_reload", lambda found: (next(answers) or (lambda _found: None))(found))
+    takes, refused = host.systemd._reload, []
+
+    def reload(found):
+        if len(refused) < 2:
+            refused.append(found)
+        else:
+            takes(found)
+
+    monkeypatch.setattr(host.systemd, "_reload", reload)
     host.release("v2")
     assert host.settled() == host.id_of("v2")
 
