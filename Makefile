@@ -8,7 +8,8 @@ export ANSIBLE_COLLECTIONS_PATH := $(WORK)/collections
 export PYTHONPATH := $(WORK)/collections
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv collections lint sanity unit integration test demo demo-down bench faults faults-power molecule-on build clean
+.PHONY: help venv collections lint sanity unit integration lockout test test-vm demo demo-down bench bench-hardening \
+        faults faults-power molecule-on build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -40,6 +41,9 @@ unit: collections ## unit tests
 integration: collections $(WORK)/venv-oldest/.done ## tests on lab hosts, Molecule scenarios among them
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/integration
 
+lockout: collections ## the lock-out table: ways to lock oneself out, each tried on a lab host (about eight minutes)
+	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/lockout
+
 demo: collections ## bare hosts to a released service, an upgrade under load, a bad release; leaves the hosts up
 	@$(BIN)/python tests/lab/demo.py
 
@@ -49,17 +53,23 @@ demo-down: ## remove the demo's hosts, and the container engine if the demo star
 bench: collections ## what a release costs, as ratios in one run (about six minutes)
 	$(BIN)/python tests/bench/release.py
 
-faults: collections ## the fault table of releases: 117 ways to fail, under load (about a quarter of an hour)
+faults: collections ## the fault table of releases: more than a hundred ways to fail, under load
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/release --page docs/what-fails.md
 
-faults-power: collections ## the same for power cuts, in a virtual machine (about an hour without KVM)
+faults-power: collections ## the same for power cuts, in a virtual machine (hours without KVM)
 	$(BIN)/python tests/faults/release --power --page docs/what-fails.md
+
+bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
+	$(BIN)/python tests/bench/hardening.py
 
 build: collections ## the tarball for Galaxy
 	ansible-galaxy collection build --force --output-path $(WORK)
 
 test: collections $(WORK)/venv-oldest/.done lint sanity ## everything: lint, sanity, unit, integration and Molecule
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/unit tests/integration
+
+test-vm: collections ## SELinux, the kernel, mounts and a reboot, in a virtual machine (ten minutes without KVM)
+	pytest tests/vm
 
 molecule-on: collections ## the Molecule scenarios on another distribution: make molecule-on IMAGE=rockylinux:9
 	$(BIN)/python tests/lab/lab.py run --base $(IMAGE) -- pytest tests/integration/test_molecule.py

@@ -21,11 +21,10 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
 from ansible_collections.slipway.go.plugins.module_utils import _deadman
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.plugin_utils._fresh import SSH_PLUGINS, separate
 
 PAUSE = 0.5
-# First on the command line, where ssh takes the first value: no connection that is open already can be reused.
-FRESH = "-o ControlMaster=no -o ControlPath=none"
-SSH_PLUGINS = ("ssh", "ansible.builtin.ssh", "ansible.legacy.ssh")
+REVERTED = "reverted"
 _PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_pass")
 _USERS = ("ansible_user", "ansible_ssh_user", "remote_user")
 _PORTS = ("ansible_port", "ansible_ssh_port")
@@ -89,10 +88,12 @@ class ActionModule(ActionBase):
         except SlipwayError as error:
             undone = self._take_back(arguments, variables)
             tail = {True: " The change was taken back.", False: " The host takes the change back at its deadline."}
+            if error.code == "reverted":
+                tail, undone = {}, True
             return {
                 **result,
                 "failed": True,
-                "msg": f"{error}{tail.get(undone, '') if undone is not None else ''}",
+                "msg": f"{error}{tail.get(undone, '') if undone is not None and error.code != REVERTED else ''}",
                 "code": error.code,
                 "fix": error.fix,
                 "reverted": bool(undone),
@@ -172,8 +173,8 @@ class ActionModule(ActionBase):
         connection.set_options(var_options=own)
         with contextlib.suppress(KeyError):
             connection.set_option("password", None)
-        connection.set_option("ssh_args", f"{FRESH} {self._connection.get_option('ssh_args') or ''}".strip())
-        connection.set_option("reconnection_retries", 0)
+        connection.set_option("ssh_args", self._connection.get_option("ssh_args") or "")
+        separate(connection)
         return connection
 
     @staticmethod
@@ -229,6 +230,13 @@ def _not_confirmed(output: bytes, errors: bytes) -> SlipwayError:
     with contextlib.suppress(ValueError, KeyError, IndexError):
         answer = json.loads(output.decode(errors="replace").strip().splitlines()[-1])
         return SlipwayError(str(answer["code"]), str(answer["msg"]))
+    # A revert removes the program that would have confirmed.
+    if _deadman.RUNNER.encode() in errors and b"No such file" in errors:
+        return SlipwayError(
+            REVERTED,
+            "the login works, but it came after the time to confirm: the host has taken the change back already.",
+            "give a slow host more time (deploy_user_, firewall_, selinux_ or ssh_confirm_timeout) and run again",
+        )
     return SlipwayError(
         "not_confirmed", f"the login works, but the confirmation did not: {said_by(errors or output)}.", "run again"
     )

@@ -23,10 +23,12 @@ from ansible_collections.slipway.go.plugins.module_utils._problems import Proble
 from ansible_collections.slipway.go.plugins.module_utils._release import _checksums, _fetch, _signature, artefact, model
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import Seen
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
+from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation
+from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
 
 POLICIES = ("require_static", "require_vcs_clean", "min_go_version", "main_module")
-# Options that may hold secrets: an environment, a health check's headers, and the URLs in what is to be taken in.
-SEALED = ("environment", "health", "intake")
+# Options that may hold secrets: an environment, the headers of a health check or probe, and the URLs in the intake.
+SEALED = ("environment", "health", "probe", "intake")
 # Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
 PLACES = ("src", "checksum", "signature")
 
@@ -78,27 +80,44 @@ class ActionModule(ActionBase):
     """Runs the module once where the host has the artefact or brings it itself, and twice where it must be uploaded."""
 
     TRANSFERS_FILES = True
+    _connection: Any
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
+        answer = self._judge_and_release(arguments, task_vars)
+        if answer.get("unconfirmed"):
+            answer = _confirmation.confirm(self._command, str(arguments["name"]), answer)
+        return {**result, **answer}
+
+    def _judge_and_release(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="slipway-", dir=constants.DEFAULT_LOCAL_TMP) as folder:
             try:
                 self._validate(arguments)
                 arguments["intake"] = self._intake(arguments)
                 if arguments["intake"].get("source"):
                     arguments["sealed"] = seal(arguments)
-                    return {**result, **self._execute("release", arguments, task_vars)}
+                    return self._execute("release", arguments, task_vars)
                 source = self._find_source(str(arguments["src"]))
                 seen = self._look_into(source, arguments, folder)
                 against = self._against_policy(seen, arguments)
             except SlipwayError as error:
-                return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
+                return {"failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
             if against:
-                return {**result, **refusal(against)}
+                return refusal(against)
             arguments.update(size=seen.size, goarch=seen.binary.elf.goarch)
             arguments["sealed"] = seal(arguments)
-            return {**result, **self._release(source, seen, arguments, task_vars)}
+            return self._release(source, seen, arguments, task_vars)
+
+    def _command(self, command: str, anew: bool) -> dict[str, Any]:
+        """Run it on the host with the task's become, over a connection of its own or over the open one."""
+        live = self._connection
+        try:
+            self._connection = fresh(live, self._play_context) if anew else live
+            answer: dict[str, Any] = self._low_level_execute_command(command)
+        finally:
+            self._connection = live
+        return answer
 
     def _release(
         self, source: str, seen: Seen, arguments: dict[str, Any], task_vars: dict[str, Any] | None

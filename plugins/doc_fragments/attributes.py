@@ -43,6 +43,22 @@ options:
       - When empty, a release counts as healthy when systemd calls it active and it stays up through O(soak_time).
     type: dict
     default: {}
+  probe:
+    description:
+      - What is asked from the host itself, at the address that users have, from just before the swap to the end of the
+        soak. Failed requests and percentiles come back as RV(ignore:probe), and limits on them undo the release.
+      - C(url), and any other option of M(slipway.go.health_check) for requests, such as C(status) and C(timeout), say
+        what is asked. Without C(url), it is what O(health) asks, with what is given here in its place.
+      - C(rate) is requests a second (20, at most 100, each on a connection of its own; 0 is no probe).
+      - Each limit is held before the old release is drained, after it, and while the new one soaks. C(max_failed) is
+        how many requests may fail, C(max_failed_percent) how many of a hundred (5), C(max_p99) the 99th percentile in
+        seconds, and C(max_p99_ratio) how many times that of before the swap it may be. Those without a figure here are
+        not set unless you set them.
+      - What was as bad before the swap is not held against a release, and what fails while V(restart) has stopped the
+        old one is only counted. In a rollback the probe measures and does not decide.
+      - When empty, there is a probe where O(health) has a C(url).
+    type: dict
+    default: {}
   start_timeout:
     description:
       - Seconds the new release may take until systemd calls it active.
@@ -58,6 +74,19 @@ options:
       - How many releases stay on the host. The current and the last good one always do.
     type: int
     default: 5
+  confirm:
+    description:
+      - Seconds in which a release must be confirmed after it has taken over and soaked; V(0) has it count at once.
+      - The host sets a timer before the swap, for the longest that the swap may take and these seconds more. The
+        controller confirms over a connection that it opens anew for that, and so proves that the host can still be
+        reached. What nobody confirms is taken back by the host itself, also when the controller is gone; it is not
+        marked bad, for it was healthy.
+      - While a release waits, the same task run again confirms it, and so does C(slipway confirm NAME) on the host.
+        Another release, or a reboot, takes it back first.
+      - There is nothing to confirm in a first release, which has nothing to go back to, and in a rollback.
+      - SSH connections are opened anew. For other connection plugins, the host is asked once more over the same one.
+    type: float
+    default: 60
   soak_time:
     description:
       - Seconds the new release must serve in good health before it counts as the last good one.

@@ -17,18 +17,33 @@ from ._errors import SlipwayError
 from ._health import watch as watching
 from ._release.engine import Engine
 from ._release.operate import Operator, WatchOptions, operator
+from ._release.probe import describe
 from ._release.store import services
+from ._release.strategies import PROBATION
 from ._systemd import POLL, Systemd
 
 OK, FAILED, USAGE = 0, 1, 2
 EPILOG = """\
-exit codes: 0 it is so or was done; 1 something is down, or could not be done; 2 wrong usage
+exit codes: 0 it is so or was done; 1 something is down, or could not be done; 2 wrong usage, or not root
+with --json, failures come as {"failed": true, "code": …, "msg": …, "fix": …}
 
 at 3 a.m.:  slipway status           what runs here, and is it healthy?
             slipway history SHOP     what happened?
             slipway rollback SHOP    back to the last good release; nothing is lost, and it is safe to repeat
+            slipway confirm SHOP     keep the release that status calls WAITING; it goes back by itself otherwise
             journalctl -u 'SHOP*'    what does it say?
 """
+
+
+_STATUS = """\
+IN FLIGHT is a swap under way, or one that was cut short. WAITING is a release that serves, and that goes back by itself
+unless somebody confirms it in time."""
+_HISTORY = "Under each release stands what requests from this host met at the users' address while it took over."
+_ROLLBACK = """\
+The release that comes back must be healthy before it takes over, and nothing is lost on the way; it works when the
+current one is dead. The one that is left is marked bad and kept as evidence. A second run changes nothing."""
+_RECOVER = "Safe at any time: it waits for a run under way, and leaves alone what only waits to be confirmed."
+_CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,17 +54,25 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    status = commands.add_parser("status", help="what runs, since when, how healthy; exit 1 if one is down")
+
+    def add(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=f"{text}. {more}")
+
+    status = add("status", "what runs, since when, how healthy; exit 1 if one is down", _STATUS)
     status.add_argument("service", nargs="?", help="all services when left out")
-    history = commands.add_parser("history", help="what happened to a service, the newest first")
+    history = add("history", "what happened to a service, the newest first", _HISTORY)
     history.add_argument("service")
     history.add_argument("--count", type=int, default=20, metavar="N", help="how many entries (20)")
-    rollback = commands.add_parser("rollback", help="back to the last good release, or to the one named")
+    rollback = add("rollback", "back to the last good release, or to the one named", _ROLLBACK)
     rollback.add_argument("service")
     rollback.add_argument("release", nargs="?", help="an id that status lists; the last good one when left out")
-    recover = commands.add_parser("recover", help="finish or undo what an interrupted run has left; done at every boot")
+    recover = add("recover", "finish or undo what an interrupted run has left; done at every boot", _RECOVER)
     recover.add_argument("service", nargs="?", help="all services when left out")
-    watch = commands.add_parser("watch", help="one run of the service's own watch; a timer calls it")
+    recover.add_argument("--txn", help=argparse.SUPPRESS)  # of the timer that takes back what nobody confirms
+    confirm = add("confirm", "keep a release that waits for somebody's word that all is well", _CONFIRM)
+    confirm.add_argument("service")
+    confirm.add_argument("--txn", metavar="ID", help="only if it is this swap that waits (status --json)")
+    watch = add("watch", "one run of the service's own watch; a timer calls it")
     watch.add_argument("service")
     watch.add_argument("--fall", type=int, default=3, metavar="N", help="failures in a row that restart it (3)")
     watch.add_argument("--backoff", type=float, default=30, metavar="S", help="seconds between restarts, doubling (30)")
@@ -58,10 +81,10 @@ def parser() -> argparse.ArgumentParser:
         "--rollback", type=int, default=0, metavar="N", help="crashes and restarts that take a release back (0: never)"
     )
     watch.add_argument("--metrics", default="", metavar="DIR", help="write node_exporter's textfile metrics there")
-    settle = commands.add_parser("settle", help="wait until a stop has been carried out; systemctl stop SHOP calls it")
+    settle = add("settle", "wait until a stop has been carried out; systemctl stop SHOP calls it")
     settle.add_argument("service")
     settle.add_argument("--timeout", type=float, default=60, metavar="S", help="the most seconds to wait (60)")
-    for command in (status, history, rollback, recover):
+    for command in (status, history, rollback, recover, confirm):
         command.add_argument("--json", action="store_true", help="for programs")
     return top
 
@@ -97,14 +120,27 @@ def _status_text(found: dict[str, Any]) -> str:
     if origin:
         signed = f", signed by {origin['signer']}" if "signer" in origin else ""
         lines.append(f"  from      {origin.get('source')}{signed}")
-    if found["in_flight"]:
-        lines.append(f"  IN FLIGHT {found['in_flight']['phase']} to {found['in_flight']['to']}: slipway recover")
+    lines += _in_flight(found["service"], found["in_flight"] or {})
     marks = (("current", found["current"]), ("last good", found["last_good"]))
     for release in reversed(found["releases"]):
         notes = [note for note, wanted in marks if wanted == release]
         notes += ["bad"] if release in found["bad"] else []
         lines.append(f"  release   {release}{'  (' + ', '.join(notes) + ')' if notes else ''}")
     return "\n".join(lines)
+
+
+def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
+    if not swap:
+        return []
+    if swap["phase"] != PROBATION:
+        return [
+            f"  IN FLIGHT {swap['phase']} to {swap['to']}: slipway recover {service}, unless a release is under way"
+        ]
+    until = f"{_when(swap.get('deadline'))} ({max(0.0, float(swap.get('deadline') or 0) - time.time()):.0f}s left)"
+    return [
+        f"  WAITING   for somebody to confirm {swap['to']} until {until}",
+        f"            keep it: slipway confirm {service}; back to {swap['source']}: slipway rollback {service}",
+    ]
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -132,6 +168,9 @@ def _history(options: argparse.Namespace) -> int:
         reason = f": {event['reason']}" if event.get("reason") else ""
         by = " by a rollback" if event["event"] == "committed" and event.get("kind") == "rollback" else ""
         _say(f"{_when(event.get('time'))}  {event.get('release')} {words[str(event['event'])]}{by}{reason}")
+        probed = describe(event.get("probe") or {})
+        if probed:
+            _say(f"{'':21}probe: {probed}")
     return OK
 
 
@@ -150,12 +189,23 @@ def _rollback(options: argparse.Namespace) -> int:
     return OK
 
 
+def _confirm(options: argparse.Namespace) -> int:
+    outcome = _engine(operator(options.service)).confirm(options.txn)
+    if options.json:
+        _say(json.dumps(outcome.as_dict(), indent=2))
+    elif outcome.changed:
+        _say(f"{options.service}: {outcome.current} stays, and is the last good release now")
+    else:
+        _say(f"{options.service}: nothing waits to be confirmed; {outcome.current} is the release")
+    return OK
+
+
 def _recover(options: argparse.Namespace) -> int:
     names = [options.service] if options.service else services()
     found: dict[str, Optional[str]] = {}
     for name in names:  # at boot, each for itself
         try:
-            found[name] = _engine(operator(name)).recover()
+            found[name] = _engine(operator(name)).recover(options.txn)
         except SlipwayError as error:
             _complain(f"{name}: {error}")
         except OSError as error:
@@ -164,8 +214,14 @@ def _recover(options: argparse.Namespace) -> int:
         _say(json.dumps(found, indent=2))
     else:
         for name, release in found.items():
-            _say(f"{name}: " + (f"the interrupted swap to {release} was settled" if release else "nothing to recover"))
+            _say(f"{name}: " + (f"the interrupted swap to {release} was settled" if release else _nothing(name)))
     return OK if len(found) == len(names) else FAILED
+
+
+def _nothing(name: str) -> str:
+    left = operator(name).store.load()
+    waits = f"; {left.to} waits to be confirmed: slipway confirm {name}, or slipway rollback {name}" if left else ""
+    return f"nothing to recover{waits}"
 
 
 def _system_error(error: OSError) -> str:
@@ -193,6 +249,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "history": _history,
     "rollback": _rollback,
     "recover": _recover,
+    "confirm": _confirm,
     "watch": _watch,
     "settle": _settle,
 }
@@ -206,7 +263,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         return _COMMANDS[options.command](options)
     except SlipwayError as error:
-        _complain(f"slipway: {error}")
+        return _fail(options, str(error), code=error.code, fix=error.fix, **error.details)
     except OSError as error:
-        _complain(f"slipway: {_system_error(error)}")
+        return _fail(options, _system_error(error), code="os_error", fix="")
+    except KeyboardInterrupt:
+        fix = "slipway recover settles what had begun"
+        return _fail(options, f"interrupted. Fix: {fix}", code="interrupted", fix=fix)
+
+
+def _fail(options: argparse.Namespace, message: str, **details: Any) -> int:
+    """Programs read it where they read everything else."""
+    if getattr(options, "json", False):
+        _say(json.dumps({"failed": True, "msg": message, **details}, indent=2))
+    _complain(f"slipway: {message}")
     return FAILED

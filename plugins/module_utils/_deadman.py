@@ -38,7 +38,7 @@ RUNTIME = "/run"
 RUN_TIMEOUT = 120.0
 RUNNER = "revert.pyz"
 EARLY, LATE = "early", "late"
-_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,30}$")
+_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,47}$")
 _PACKAGE = "slipway_deadman"
 _ENTRY = "import sys\nfrom slipway_deadman._deadman import main\nsys.exit(main(sys.argv[1:]))\n"
 _EARLY_UNIT = """\
@@ -313,7 +313,7 @@ def _start_timer(place: Place, name: str, seconds: float, token: str) -> None:
 def _validate_name(name: str) -> None:
     if not _NAME.match(name):
         raise SlipwayError(
-            "invalid_name", f"{name!r} is not a usable name.", "use at most 31 of a-z, 0-9, '-', '_', a letter first"
+            "invalid_name", f"{name!r} is not a usable name.", "use at most 48 of a-z, 0-9, '-', '_', a letter first"
         )
 
 
@@ -353,14 +353,26 @@ def armed(name: str, place: Optional[Place] = None) -> Optional[dict[str, Any]]:
     return loaded and {key: loaded[key] for key in ("name", "token", "deadline", "paths")}
 
 
-def arm(name: str, seconds: float, plan: Plan, place: Optional[Place] = None) -> str:
-    """Save what the plan restores, start the clock, and return the token that confirms."""
+def pending(name: str, token: str, place: Optional[Place] = None) -> Optional[float]:
+    """When the timer will take back the change with this token, in seconds since the epoch; None if no timer will.
+
+    After a reboot none does: that is for the boot unit then.
+    """
+    place = place or Place()
+    found = armed(name, place)
+    return (
+        float(found["deadline"]) if found and found["token"] == token and os.path.exists(place.marker(name)) else None
+    )
+
+
+def arm(name: str, seconds: float, plan: Plan, place: Optional[Place] = None, token: Optional[str] = None) -> str:
+    """Save what the plan restores, start the clock, and return the token that confirms; a new one if none is given."""
     _validate_name(name)
     plan.validate()
     if not 1 <= seconds <= 86400:
         raise SlipwayError("invalid_seconds", f"{seconds:g} s is no usable time to confirm.", "use 1 to 86400")
     place = place or Place()
-    token = secrets.token_hex(16)
+    token = token or secrets.token_hex(16)
     _files.make_directory(place.root, 0o700)
     aside = os.path.join(place.root, f".{name}.{token}")
     os.mkdir(aside, 0o700)
@@ -420,6 +432,17 @@ def _disarm(place: Place, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
     _files.remove_tree(gone)
+
+
+def disarm(name: str, token: Optional[str] = None, place: Optional[Place] = None) -> bool:
+    """Let the change stand, whoever armed it; return whether one was armed, with this token if one is given."""
+    _validate_name(name)
+    place = place or Place()
+    with _locked(place, name) as saved:
+        if saved is None or (token is not None and saved["token"] != token):
+            return False
+        _disarm(place, name)
+    return True
 
 
 def last_revert(name: str, place: Optional[Place] = None) -> Optional[dict[str, Any]]:

@@ -17,11 +17,13 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "name": {"type": "str", "required": True},
         "root": {"type": "path"},
         "health": {"type": "dict", "default": {}},
+        "probe": {"type": "dict", "default": {}},
         "start_timeout": {"type": "float", "default": 60},
         "drain_timeout": {"type": "float", "default": 30},
         "soak_time": {"type": "float", "default": 5},
         "lock_timeout": {"type": "float", "default": 30},
         "keep": {"type": "int", "default": 5},
+        "confirm": {"type": "float", "default": 60},
         "proxy": {
             "type": "dict",
             "default": {},

@@ -18,12 +18,17 @@ from ._errors import SlipwayError
 
 UFW, FIREWALLD = "ufw", "firewalld"
 _UFW_RULES = ("/etc/ufw", "/lib/ufw", "/var/lib/ufw")
+_UFW_WAY = re.compile(r"^(?:in|out)(?:_(.+))?$")
+_FORWARD = re.compile(r"^port=(.+?):proto=(.+?):toport=(.*?):toaddr=(.*)$")
 _ANY = ("", "any", "0.0.0.0/0", "::/0")
 
 
 @dataclass(frozen=True, order=True)
 class Rule:
-    """One thing that is let in. port is a number, a range FROM:TO, or empty where service names it."""
+    """One thing that is let in. port is a number, a range FROM:TO, or empty where service names it.
+
+    refusal is empty, or deny or reject for a rule of ufw that keeps out.
+    """
 
     port: str = ""
     proto: str = "tcp"
@@ -32,6 +37,7 @@ class Rule:
     zone: str = ""
     service: str = ""
     limit: bool = False
+    refusal: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "rich": self.rich()}
@@ -93,6 +99,13 @@ def parse_source(text: str) -> str:
     return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
+def _is_network(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        return False
+
+
 def contains(source: str, address: str) -> bool:
     if not source:
         return True
@@ -136,17 +149,21 @@ def parse_ufw(text: str) -> list[Rule]:
     rules = []
     for line in text.splitlines():
         words = line.split()
-        if not line.startswith("### tuple ### ") or len(words) < 10 or words[3] not in ("allow", "limit"):
+        # A rule by the name of an application has that name and the other side's before the way.
+        application = words[9] if len(words) > 11 and not _UFW_WAY.match(words[9]) else "-"
+        ways = [found for found in map(_UFW_WAY.match, words[9 if application == "-" else 11 :]) if found]
+        if not line.startswith("### tuple ### ") or not ways or ways[0].group(0).startswith("out"):
             continue
         action, proto, port, _to, _sport, source = words[3:9]
-        way = next((w for w in words[9:] if w.startswith("in")), "")
         rules.append(
             Rule(
                 port="" if port == "any" else port,
                 proto=proto,
                 source="" if source in _ANY else parse_source(source),
-                interface=way.partition("_")[2],
+                interface=ways[0].group(1) or "",
+                service="" if application == "-" else application.replace("%20", " "),
                 limit=action == "limit",
+                refusal=action if action in ("deny", "reject") else "",
             )
         )
     return rules
@@ -194,6 +211,31 @@ def zone_rules(name: str, zone: Mapping[str, Sequence[str]]) -> list[Rule]:
     ports = [port.partition("/") for port in zone.get("ports", [])]
     plain = [Rule(port=port.replace("-", ":"), proto=proto, zone=name) for port, _slash, proto in ports]
     return plain + [Rule(service=service, zone=name) for service in zone.get("services", [])]
+
+
+def zone_more(name: str, zone: Mapping[str, Sequence[str]], wanted: Sequence[Rule]) -> list[dict[str, Any]]:
+    """What else a zone lets in and nobody asked for: rich rules, protocols, forwarded ports."""
+    asked = {_words(rule.rich()) for rule in wanted if rule.zone == name}
+    nothing = {**Rule(zone=name).as_dict(), "protocol": "", "forward": {}}
+    found = [{**nothing, "rich": rich} for rich in zone.get("rich rules", []) if _words(rich) not in asked]
+    found += [{**nothing, "protocol": protocol} for protocol in zone.get("protocols", [])]
+    for forward in filter(None, map(_FORWARD.match, zone.get("forward-ports", []))):
+        keys = ("port", "proto", "toport", "toaddr")
+        found.append({**nothing, "forward": {k: v for k, v in zip(keys, forward.groups()) if v}})
+    return found
+
+
+def bindings(zones: Mapping[str, Mapping[str, Sequence[str]]]) -> list[dict[str, Any]]:
+    """The interfaces and sources of each zone that has any, sources that are no networks left out."""
+    return [
+        {
+            "name": name,
+            "interfaces": list(zone.get("interfaces", [])),
+            "sources": [source for source in zone.get("sources", []) if _is_network(source)],
+        }
+        for name, zone in zones.items()
+        if zone.get("interfaces") or zone.get("sources")
+    ]
 
 
 def holds(rule: Rule, zones: Mapping[str, Mapping[str, Sequence[str]]]) -> bool:

@@ -230,6 +230,11 @@ FILE_OPTIONS = {
     "secret": {"type": "bool", "default": False},
 }
 
+EXCLUSIVE_OPTIONS = {
+    "path": {"type": "path", "required": True},
+    "keep": {"type": "list", "elements": "str", "default": []},
+}
+
 GUARD_OPTIONS = {
     "name": {"type": "str", "required": True},
     "seconds": {"type": "float", "default": 60},
@@ -275,3 +280,15 @@ def parse_file(values: dict[str, Any]) -> File:
         run=[list(map(str, argv)) for argv in values["run"]],
         secret=values["secret"],
     )
+
+
+def surplus(folder: str, keep: Sequence[str], files: Sequence[File]) -> list[File]:
+    """The files of the folder that are neither named nor wanted, as files that must not be there."""
+    if not os.path.isabs(folder):
+        raise SlipwayError("invalid_path", f"{folder!r} is not an absolute path.", "name the directory in full")
+    wanted = {file.path for file in files} | {os.path.join(folder, name) for name in keep}
+    try:
+        there = [entry.path for entry in os.scandir(folder) if not entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    return [File(path, secret=True) for path in sorted(there) if path not in wanted]

@@ -87,6 +87,24 @@ options:
           - Whether to keep the content out of diffs.
         type: bool
         default: false
+  exclusive:
+    description:
+      - Directories in which no other file may be. What is below their subdirectories stays.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description:
+          - The directory; one that is not there has no files.
+        type: path
+        required: true
+      keep:
+        description:
+          - Names of files that something else takes care of, beside those of O(files).
+        type: list
+        elements: str
+        default: []
   check:
     description:
       - Commands that must succeed once the files are written, before O(run).
@@ -183,7 +201,9 @@ from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door,
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     values = module.params
-    changes = _guard.plan([_guard.parse_file(file) for file in values["files"]])
+    files = [_guard.parse_file(file) for file in values["files"]]
+    surplus = [file for folder in values["exclusive"] for file in _guard.surplus(folder["path"], folder["keep"], files)]
+    changes = _guard.plan([*files, *surplus])
     if module.check_mode:
         _guard.validate(changes, _deadman.Place())
         return _guard.Outcome(changes).as_dict()
@@ -195,6 +215,12 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "files": {"type": "list", "elements": "dict", "required": True, "options": _guard.FILE_OPTIONS},
+            "exclusive": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": _guard.EXCLUSIVE_OPTIONS,
+            },
             "check": {"type": "list", "elements": "list", "default": []},
             "run": {"type": "list", "elements": "list", "default": []},
             "guard": {"type": "dict", "options": _guard.GUARD_OPTIONS},

@@ -153,7 +153,9 @@ bindings:
   elements: dict
   sample: []
 unmanaged:
-  description: Rules that are there and nobody asked for.
+  description:
+    - Rules that are there and nobody asked for. With firewalld, those of all zones that judge a connection, rich rules,
+      protocols and forwarded ports among them; with ufw, those that refuse, too.
   returned: success
   type: list
   elements: dict
@@ -228,6 +230,10 @@ def look_at_ufw(wanted: list[Rule]) -> dict[str, Any]:
     }
 
 
+def runtime_zones(place: _deadman.Place) -> dict[str, dict[str, list[str]]]:
+    return _firewall.parse_zones(place.run(["firewall-cmd", "--list-all-zones"])[1])
+
+
 def look_at_firewalld(
     values: dict[str, Any], wanted: list[Rule], active: bool, place: _deadman.Place
 ) -> dict[str, Any]:
@@ -239,10 +245,8 @@ def look_at_firewalld(
             "unmanaged": [],
             "bindings": wished,
         }
-    views = [
-        _firewall.parse_zones(place.run(["firewall-cmd", *more, "--list-all-zones"])[1])
-        for more in ([], ["--permanent"])
-    ]
+    permanent = place.run(["firewall-cmd", "--permanent", "--list-all-zones"])[1]
+    views = [runtime_zones(place), _firewall.parse_zones(permanent)]
     bindings = [
         {"zone": zone["name"], "kind": kind[:-1], "value": value}
         for zone in values["zones"]
@@ -250,14 +254,15 @@ def look_at_firewalld(
         for value in zone[kind]
         if not all(value in view.get(zone["name"], {}).get(kind, []) for view in views)
     ]
-    used = {rule.zone for rule in wanted} | {values["zone"]}
+    used = {rule.zone for rule in wanted} | {values["zone"]} | {one["name"] for one in _firewall.bindings(views[0])}
     plain = {(r.zone, r.service or r.port, r.proto if r.port else "tcp") for r in wanted if not r.rich()}
     there = [rule for name in sorted(used) for rule in _firewall.zone_rules(name, views[1].get(name, {}))]
-    unmanaged = [rule for rule in there if (rule.zone, rule.service or rule.port, rule.proto) not in plain]
+    unmanaged = [r.as_dict() for r in there if (r.zone, r.service or r.port, r.proto) not in plain]
+    unmanaged += [more for name in sorted(used) for more in _firewall.zone_more(name, views[1].get(name, {}), wanted)]
     return {
         "policy": place.run(["firewall-cmd", "--get-default-zone"])[1],
         "missing": [r.as_dict() for r in wanted if not all(_firewall.holds(r, view) for view in views)],
-        "unmanaged": [rule.as_dict() for rule in unmanaged],
+        "unmanaged": unmanaged,
         "bindings": bindings,
     }
 
@@ -270,13 +275,16 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     backend = choose(values["backend"], place)
     connected = _firewall.connection(place)
     zones = {values["zone"]}
-    if connected:
-        zones.add(_firewall.zone_of(connected, values["zones"], values["zone"]))
+    active = is_active(backend, place)
+    if connected and backend == FIREWALLD:
+        # Once with what is asked for alone, and once with what somebody else has bound: either may be what judges.
+        bound = _firewall.bindings(runtime_zones(place)) if active else []
+        for known in (values["zones"], [*values["zones"], *bound]):
+            zones.add(_firewall.zone_of(connected, known, values["zone"]))
     wanted = [_firewall.parse_rule(rule, values["zone"]) for rule in values["rules"]]
     for zone in sorted(zones):
         wanted += _firewall.ssh_rules(values["ssh_ports"], values["ssh_sources"], values["ssh_limit"], zone, connected)
     wanted = list(dict.fromkeys(wanted))
-    active = is_active(backend, place)
     found = look_at_ufw(wanted) if backend == UFW else look_at_firewalld(values, wanted, active, place)
     target = "deny" if backend == UFW else values["zone"]
     return {

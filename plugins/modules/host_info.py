@@ -88,10 +88,10 @@ sysctl:
   type: dict
   sample: {"kernel.kptr_restrict": "0"}
 apparmor:
-  description: Whether AppArmor is enabled, and how many profiles only complain.
+  description: Whether AppArmor is enabled, how many loaded profiles only complain, and the files that tell them to.
   returned: success
   type: dict
-  sample: {"enabled": true, "complaining": 0}
+  sample: {"enabled": true, "complaining": 0, "files": []}
 selinux:
   description: The mode of SELinux now, V(enforcing), V(permissive) or V(disabled), and the one after a boot.
   returned: success
@@ -113,6 +113,8 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door
+
+APPARMOR = "/etc/apparmor.d"
 
 
 def read(path: str) -> str:
@@ -168,10 +170,18 @@ def sysctl(wanted: dict[str, Any]) -> dict[str, str]:
     return different
 
 
+def complaining_files(folder: str) -> list[str]:
+    """The files of profiles that say complain themselves, or that a link in force-complain says it of."""
+    said = re.compile(r"^[^#\n]*\bflags\s*=\s*\([^)]*\bcomplain\b", re.MULTILINE)
+    forced = set(os.listdir(f"{folder}/force-complain")) if os.path.isdir(f"{folder}/force-complain") else set()
+    files = [path for path in sorted(glob.glob(f"{folder}/*")) if os.path.isfile(path)]
+    return [path for path in files if os.path.basename(path) in forced or said.search(read(path))]
+
+
 def apparmor() -> dict[str, Any]:
     profiles = read("/sys/kernel/security/apparmor/profiles")
     enabled = read("/sys/module/apparmor/parameters/enabled").strip() == "Y"
-    return {"enabled": enabled, "complaining": profiles.count("(complain)")}
+    return {"enabled": enabled, "complaining": profiles.count("(complain)"), "files": complaining_files(APPARMOR)}
 
 
 def selinux() -> dict[str, str]:

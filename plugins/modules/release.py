@@ -15,6 +15,7 @@ description:
   - Stages the artefact on the host, swaps it in by the service's strategy, and commits it once it has proven healthy.
   - A release that does not become healthy, or does not stay so while it soaks, is rolled back, and the task fails with
     RV(rolled_back) set and with what was wrong. The former release keeps serving, or serves again.
+  - In the end the controller confirms the release over a new connection. If it cannot, the host takes the release back.
   - A release is identified by its content, the binary with its environment, configuration and unit files. The same
     content is never swapped in twice, so a second run changes nothing.
   - In check mode, everything that can be checked without changing the host is checked, and the outcome predicted. For
@@ -237,6 +238,10 @@ EXAMPLES = r"""
     health:
       url: http://127.0.0.1:8080/readyz
       deadline: 20
+    probe:
+      url: http://127.0.0.1:8080/
+      max_failed: 0
+      max_p99: 0.5
 
 - name: Release from a server, signed checksums and all
   slipway.go.release:
@@ -269,7 +274,9 @@ previous:
   type: str
   sample: 1.9.4-77c0aa12de
 action:
-  description: What was done, V(release), or V(none) where this release is the committed one already.
+  description: >-
+    What was done, V(release), V(none) where this release is the committed one already, or V(confirm) where a run before
+    had swapped it in and it only waited to be confirmed.
   returned: success
   type: str
   sample: release
@@ -299,6 +306,23 @@ pruned:
   type: list
   elements: str
   sample: [1.9.0-0f0e0d0c0b]
+unconfirmed:
+  description: The transaction that still waits to be confirmed; V(null) where none does.
+  returned: success
+  type: str
+  sample: null
+probe:
+  description:
+    - What the probe saw before, during and after the swap, and where it was undone, while going back (C(rollback)).
+    - V(null) where there was no probe.
+  returned: success, and failure during the swap
+  type: dict
+  sample:
+    target: http://127.0.0.1:8080/
+    rate: 20.0
+    before: {"sent": 12, "failed": 0, "reasons": {}, "p50_ms": 1.1, "p99_ms": 1.9, "max_ms": 1.9}
+    during: {"sent": 31, "failed": 0, "reasons": {}, "p50_ms": 1.2, "p99_ms": 2.4, "max_ms": 2.4}
+    after: {"sent": 100, "failed": 0, "reasons": {}, "p50_ms": 1.1, "p99_ms": 2.0, "max_ms": 2.2}
 rolled_back:
   description: Whether the former state was restored after this release failed.
   returned: failure during the swap

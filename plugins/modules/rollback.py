@@ -13,7 +13,7 @@ author:
   - Slipway maintainers (@slipway)
 description:
   - Swaps the service back, by the same strategy, with the same proof of health and with as little lost as in a release.
-  - It works when the current release is dead.
+  - It works when the current release is dead. A release that waits to be confirmed is taken back, too.
   - Health check, timeouts and directories are those of the last release on that host.
   - Without O(release), it goes to the release that was committed most recently before the current one and that was not
     rolled back from. A second run finds that done and changes nothing, so that a retried job does not go back twice.
@@ -92,6 +92,23 @@ pruned:
   type: list
   elements: str
   sample: []
+unconfirmed:
+  description: Always V(null), because a rollback needs no confirmation.
+  returned: success
+  type: str
+  sample: null
+probe:
+  description:
+    - What the probe saw before, during and after the swap, and where it was undone, while going back (C(rollback)).
+    - V(null) where there was no probe.
+  returned: success, and failure during the swap
+  type: dict
+  sample:
+    target: http://127.0.0.1:8080/
+    rate: 20.0
+    before: {"sent": 12, "failed": 0, "reasons": {}, "p50_ms": 1.1, "p99_ms": 1.9, "max_ms": 1.9}
+    during: {"sent": 31, "failed": 0, "reasons": {}, "p50_ms": 1.2, "p99_ms": 2.4, "max_ms": 2.4}
+    after: {"sent": 100, "failed": 0, "reasons": {}, "p50_ms": 1.1, "p99_ms": 2.0, "max_ms": 2.2}
 code:
   description: A stable name of the failure.
   returned: failure

@@ -114,11 +114,11 @@ def test_a_stop_after_a_handover_lets_requests_finish(released: Any, binaries: P
         answers: list[str] = []
         url = f"http://{host.address}:{PORT}/slow?ms=2000"
 
-        def ask(url: str = url, answers: list[str] = answers) -> None:
+        def ask(url: str, answers: list[str]) -> None:
             argv = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", url]
             answers.append(subprocess.run(argv, capture_output=True, text=True, check=False).stdout)
 
-        client = threading.Thread(target=ask)
+        client = threading.Thread(target=ask, args=(url, answers))
         client.start()
         time.sleep(0.7)
         host.run("systemctl", "stop", SERVICE)

@@ -14,6 +14,7 @@ From Python, with tests/lab on sys.path:
   machine.ssh("systemctl is-system-running")       → CompletedProcess; check=False to look at the code
   machine.port(8080)                               the port of 127.0.0.1 that leads to port 8080 in it
   machine.inventory                                for play.playbook(…) and play.module(…)
+  machine.root_is_closed("deploy")                 from now on, commands and plays go through deploy and sudo
   machine.cut(); machine.boot()                    power cut and the next boot
   machine.remove()
 
@@ -28,6 +29,8 @@ import argparse
 import contextlib
 import json
 import os
+import random
+import shlex
 import shutil
 import signal
 import socket
@@ -35,7 +38,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +49,7 @@ from engine import LabError, apt_install, machine_lock, run, step
 CHECKOUT = Path(__file__).resolve().parents[2]
 QEMU = "qemu-system-x86_64"
 SSH = 22
+PORTS = range(20000, 30000)
 BOOT_TIMEOUT_S = 400
 MEMORY_MIB = 1536
 APPEND = "root=/dev/vda rw console=ttyS0 security={module} net.ifnames=0"
@@ -81,7 +85,7 @@ class Machine:
         return found[str(inside)]
 
     def boot(self, module: str = "selinux") -> None:
-        """Boot with a security module (selinux or apparmor); return when SSH answers and nothing is starting any more.
+        """Boot with selinux or apparmor; return when SSH answers and nothing is starting any more.
 
         Raises LabError with the end of the console when it does not come up, or comes up with failed units.
         """
@@ -96,31 +100,35 @@ class Machine:
                     stderr=console,
                     start_new_session=True,
                 )
-            self._save({**self._state(), "pid": process.pid})
+            self._save({**self._state(), "pid": process.pid, "started": _started(process.pid)})
             deadline = time.monotonic() + BOOT_TIMEOUT_S
             while not self._boot_id():
                 self._give_up_at(deadline)
                 time.sleep(1)
             self._wait_until_settled()
 
-    def ssh(
-        self, command: str, user: str = "root", inside: int = SSH, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command through a new SSH connection; a failure raises LabError unless check is false."""
+    def root_is_closed(self, user: str) -> None:
+        """Run commands and plays as root through this user and sudo, because root cannot log in any more."""
+        self._save({**self._state(), "user": user})
+        self.inventory.write_text(json.dumps(_inventory(self), indent=2) + "\n")
+
+    def ssh(self, command: str, check: bool = True, inside: int = SSH) -> subprocess.CompletedProcess[str]:
+        """Run a command as root through a new SSH connection; a failure raises LabError unless check is false."""
+        user = self._state().get("user", "root")
+        wrapped = command if user == "root" else f"sudo -n /bin/sh -c {shlex.quote(command)}"
+        done = self.login(user, wrapped, inside)
+        if check and done.returncode != 0:
+            raise LabError(f"{command!r} on {self.name} ended with {done.returncode}: {done.stderr or done.stdout}")
+        return done
+
+    def login(self, user: str, command: str = "true", inside: int = SSH) -> subprocess.CompletedProcess[str]:
+        """Try to run a command as user; 255 is the code of a login that was refused."""
         argv = ["ssh", "-p", str(self.port(inside)), "-i", str(self.folder / "id_ed25519")]
         options = ["BatchMode=yes", "ConnectTimeout=20", "ControlPath=none", "IdentitiesOnly=yes", "LogLevel=ERROR"]
         options.append(f"UserKnownHostsFile={self.folder / 'known_hosts'}")
         argv += [word for option in options for word in ("-o", option)]
-        done = subprocess.run(
-            [*argv, f"{user}@127.0.0.1", command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if check and done.returncode != 0:
-            raise LabError(f"{command!r} on {self.name} ended with {done.returncode}: {done.stderr or done.stdout}")
-        return done
+        argv += [f"{user}@127.0.0.1", command]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
     def cut(self) -> None:
         """Cut the power. Nothing happens where it is off already."""
@@ -148,14 +156,13 @@ class Machine:
 
     def pid(self) -> int | None:
         """The qemu of this machine, if it runs."""
-        with contextlib.suppress(OSError, LabError):
-            pid: int | None = self._state().get("pid")
-            if pid is not None:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)  # where this very process has started it
-                if f"file={self.folder}/".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    return pid
-        return None
+        state = self._state() if (self.folder / "machine.json").exists() else {}
+        pid: int | None = state.get("pid")
+        if pid is None:
+            return None
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)  # where this very process has started it
+        return pid if _started(pid) == state.get("started") != "" else None
 
     def _boot_id(self) -> str:
         """Which boot answers; empty where none does. qemu's network takes connections before there is an sshd."""
@@ -187,8 +194,11 @@ class Machine:
         (self.folder / "machine.json").write_text(json.dumps(state, indent=2) + "\n")
 
 
-def create(name: str, forwards: Sequence[int] = ()) -> Machine:
-    """A machine with a fresh disk, and ports of 127.0.0.1 that lead to its SSH and to the ports in forwards."""
+def create(name: str, forwards: Sequence[int] = (), same: Sequence[int] = ()) -> Machine:
+    """A machine with a fresh disk, and ports of 127.0.0.1 that lead to its SSH and to the ports in forwards.
+
+    Those in same have the same number on both sides; free_port() finds one.
+    """
     missing = {QEMU: "qemu-system-x86", "qemu-img": "qemu-utils"}
     packages = [package for program, package in missing.items() if shutil.which(program) is None]
     if packages:
@@ -200,9 +210,12 @@ def create(name: str, forwards: Sequence[int] = ()) -> Machine:
     machine.folder.mkdir(parents=True)
     overlay = ["-f", "qcow2", "-F", "raw", "-b", str(image.disk), str(machine.folder / "disk.qcow2")]
     run(["qemu-img", "create", "-q", *overlay])
-    shutil.copyfile(image.key, machine.folder / "id_ed25519")
+    for name in ("id_ed25519", "id_ed25519.pub"):
+        shutil.copyfile(image.folder / name, machine.folder / name)
     (machine.folder / "id_ed25519").chmod(0o600)
-    ports = dict(zip((SSH, *forwards), _free_ports(1 + len(forwards))))
+    ports = {port: port for port in same}
+    for inside in (SSH, *forwards):
+        ports[inside] = free_port(ports.values())
     machine._save({"image": str(image.folder), "forwards": {str(inside): port for inside, port in ports.items()}})
     (machine.folder / "known_hosts").write_text(
         "".join(f"[127.0.0.1]:{port} {image.host_key}\n" for port in ports.values())
@@ -216,7 +229,7 @@ def _inventory(machine: Machine) -> dict[str, object]:
     return {
         "all": {
             "vars": {
-                "ansible_user": "root",
+                "ansible_user": machine._state().get("user", "root"),
                 "ansible_ssh_private_key_file": str(machine.folder / "id_ed25519"),
                 "ansible_ssh_common_args": known,
                 "ansible_python_interpreter": "/usr/bin/python3",
@@ -227,12 +240,22 @@ def _inventory(machine: Machine) -> dict[str, object]:
     }
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _each in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+def free_port(but: Iterable[int] = ()) -> int:
+    """A port of 127.0.0.1 that nothing listens on, below those that SELinux gives to everybody."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            if port not in but:
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise LabError("no port of 127.0.0.1 is free")
+
+
+def _started(pid: int) -> str:
+    """When a process started, in ticks since boot: with it, a number is one process. Empty when it has ended."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
+    return ""
 
 
 def _greets(port: int) -> bool:

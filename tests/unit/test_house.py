@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,22 @@ def test_every_plugin_has_a_test(plugin: Path) -> None:
     named = any(plugin.stem in text for text in (*tests, *scenarios))
     used = any(f"slipway.go.{plugin.stem}" in path.read_text() for path in (ROOT / "roles").rglob("*.yml"))
     assert named or used
+
+
+FACTS = re.compile(r"ansible_facts\b|\bansible_(?:os_family|distribution|hostname|fqdn|default_ipv4|architecture)")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_task_runs_on_facts_that_are_not_gathered(role: str) -> None:
+    """No playbook gathers any: what a role has to know of a host, it asks."""
+    texts = [path for path in (ROOT / "roles" / role).rglob("*") if path.suffix in (".yml", ".j2")]
+    assert [str(path) for path in texts if FACTS.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize("playbook", sorted((ROOT / "playbooks").glob("*.yml")), ids=lambda path: path.name)
+def test_playbooks_gather_no_facts(playbook: Path) -> None:
+    plays = [one for one in yaml.safe_load(playbook.read_text()) if "hosts" in one]
+    assert [one["name"] for one in plays if one.get("gather_facts") is not False] == []
 
 
 def test_sanity_has_nothing_to_ignore() -> None:

@@ -55,6 +55,7 @@ def test_passwords_are_refused(host):
         ("maxauthtries", "3"),
         ("allowusers", "deploy"),
         ("loglevel", "VERBOSE"),
+        ("banner", "/etc/issue.net"),
     ],
 )
 def test_sshd_has_it_in_force(sshd, key, value):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Optional, Sequence
+from typing import Any, Collection, Optional, Sequence
 
 from .check import Check
 from .outcome import FAIL, PHASES, STATES, WARN, Attempt, no_latency
@@ -59,7 +59,7 @@ class CheckResult:
         }
 
 
-def percentile(values: Sequence[float], rank: int) -> Optional[float]:
+def percentile(values: Collection[float], rank: int) -> Optional[float]:
     """Nearest rank: a value that was measured, never one in between."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * rank / 100) - 1)] if ordered else None

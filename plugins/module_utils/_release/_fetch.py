@@ -105,7 +105,7 @@ def _deadline(seconds: float) -> Iterator[None]:
         return
 
     def expire(_number: int, _frame: Any) -> None:
-        raise TimeoutError
+        raise TimeoutError(errno.ETIMEDOUT, "timed out")  # socket.py of Python 3.8 looks into its arguments
 
     before = signal.signal(signal.SIGALRM, expire)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
@@ -232,7 +232,7 @@ def _reason(reason: Any, spent: float, seconds: float) -> tuple[str, str]:
     """What went wrong and what to do. Words of the other side are left out: they may repeat what we sent."""
     if isinstance(reason, TimeoutError) or "timed out" in str(reason):
         fix = "look at the network and at that server, or raise release_fetch_timeout"
-        return f"it took more than {min(spent, seconds):.0f} s", fix
+        return f"it took more than {min(spent, seconds):.3g} s", fix
     if isinstance(reason, ssl.SSLCertVerificationError):
         return (
             f"its certificate is not valid: {reason.verify_message}",

@@ -9,20 +9,26 @@ These are its doors; what a swap does is in swap.py, and how releases take over 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 from .._errors import SlipwayError
 from .._systemd import Systemd
-from . import preflight, smoke, stage
+from . import preflight, revert, smoke, stage
 from .gate import Gate
 from .known import check_return, strategy, strategy_of
 from .model import Settings, Spec, validate_release_id
+from .probe import Probe, parse_plan
 from .service import Service, as_released
-from .store import Layout, Store
-from .strategies import COMMIT, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units
+from .store import Layout, Store, Transaction
+from .strategies import COMMIT, PROBATION, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units
 from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
+
+UNCONFIRMED = SlipwayError("unconfirmed", "nobody confirmed it in time.")
+TAKEN_BACK = SlipwayError("taken_back", "somebody took it back before it was confirmed.")
+LONGEST = 86400.0
 
 
 @dataclass
@@ -38,6 +44,8 @@ class Outcome:
     downtime_seconds: Optional[float] = None
     pruned: list[str] = field(default_factory=list)
     restarted_because: Optional[str] = None
+    probe: Optional[dict[str, Any]] = None
+    unconfirmed: Optional[str] = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -50,6 +58,8 @@ class Outcome:
             "downtime_seconds": None if self.downtime_seconds is None else round(self.downtime_seconds, 3),
             "restarted_because": self.restarted_because,
             "pruned": self.pruned,
+            "probe": self.probe,
+            "unconfirmed": self.unconfirmed,
         }
 
     def needs_judgement(self, predicted: bool) -> bool:
@@ -72,6 +82,7 @@ class Engine:
         self._systemd = systemd or Systemd()
         self._service = Service(settings, self._layout, self._store, self._systemd)
         Gate(self._layout, self._systemd, settings.health, shared=False)  # refuses bad options before anything happens
+        self._probing = parse_plan(settings.health, settings.probe)
 
     def _strategy(self, name: str) -> Strategy:
         return strategy(name, self._service)
@@ -90,7 +101,10 @@ class Engine:
 
         The action is "upload", and nothing has happened, when the host needs the artefact and has not got it.
         """
-        with self._store.locked(self._settings.lock_timeout):
+        with self._store.locked(self._settings.lock_timeout), self._probed() as probe:
+            waiting = self._waiting(spec)
+            if waiting is not None:
+                return waiting
             fresh = stage.installed_units(self._layout)
             self._recover()
             install_units(self._layout, self._systemd, fresh)  # a recovery may have brought back others
@@ -109,12 +123,15 @@ class Engine:
                 stage.stage(spec, self._layout, wanted, content)
                 self._store.record("staged", release=wanted, origin=dict(spec.artefact.origin))
                 phases[STAGE] = time.monotonic() - begun
+            if self._layout.current_id():
+                probe.start()
             self._check_linkage(wanted)
             if spec.rehearsal:
                 begun = time.monotonic()
                 self._rehearse(wanted, spec)
                 phases[REHEARSE] = time.monotonic() - begun
-            return self._swap(wanted, spec.strategy, "release", phases)
+            probe.sample()
+            return self._swap(wanted, spec.strategy, "release", phases, probe)
 
     def predict_rollback(self, wanted: Optional[str] = None) -> Outcome:
         """Say where a rollback would go; change nothing."""
@@ -124,15 +141,19 @@ class Engine:
 
     def rollback(self, wanted: Optional[str] = None) -> Outcome:
         """Go back to the named release, or to the last good one before the current one."""
-        with self._store.locked(self._settings.lock_timeout):
-            self._recover()
+        with self._store.locked(self._settings.lock_timeout), self._probed() as probe:
+            left = self._store.load()
+            self._recover(TAKEN_BACK)
+            taken_back = self._taken_back(left)
+            if taken_back is not None and wanted in (None, taken_back.current):
+                return taken_back
             target = self._rollback_target(wanted)
             if target is None:
                 return Outcome(False, self._layout.current_id(), None, "none")
             way = strategy_of(target, self._service)
             way.check_units(target)
             check_return(way, strategy_of(str(self._layout.current_id()), self._service, way.name))
-            return self._swap(target, way.name, "rollback", {})
+            return self._swap(target, way.name, "rollback", {}, probe)
 
     def way_back(self, bad: str) -> Optional[str]:
         """Where a service goes from this release without being asked.
@@ -148,8 +169,12 @@ class Engine:
 
     def fall_back(self, bad: str, reason: str) -> Optional[Outcome]:
         """Go back from a release that does not stay up; None where there is no way, or somebody has acted already."""
-        with self._store.locked(self._settings.lock_timeout):
-            self._recover()
+        with self._store.locked(self._settings.lock_timeout), self._probed() as probe:
+            left = self._store.load()
+            self._recover(SlipwayError("crashed", reason))
+            taken_back = self._taken_back(left)
+            if taken_back is not None and taken_back.previous == bad:
+                return taken_back
             target = self.way_back(bad)
             if self._layout.current_id() != bad or target is None:
                 return None
@@ -157,14 +182,101 @@ class Engine:
             way.check_units(target)
             check_return(way, strategy_of(bad, self._service, way.name))
             self._store.record("watch_rollback", release=bad, to=target, reason=reason)
-            return self._swap(target, way.name, "rollback", {}, reason)
+            return self._swap(target, way.name, "rollback", {}, probe, reason)
 
-    def recover(self) -> Optional[str]:
-        """Finish or undo what a run that was cut short has left; return the release it was about, if any."""
+    def recover(self, txn: Optional[str] = None) -> Optional[str]:
+        """Finish or undo what a run that was cut short has left; return the release it was about, if any.
+
+        With a transaction, only that one, however long another run takes. Without, one that still waits to be confirmed
+        is left alone.
+        """
+        with self._store.locked(self._settings.lock_timeout if txn is None else LONGEST):
+            left = self._store.load()
+            if left is None or (txn is not None and left.txn != txn) or (txn is None and self._waits(left)):
+                return None
+            self._recover()
+            return left.to
+
+    def confirm(self, txn: Optional[str] = None) -> Outcome:
+        """Let a release count that has been swapped in and was healthy; the transaction says which one is meant."""
         with self._store.locked(self._settings.lock_timeout):
             left = self._store.load()
-            self._recover()
-            return left.to if left else None
+            if left is None or left.phase != PROBATION or txn not in (None, left.txn):
+                return self._too_late(txn, left)
+            return self._confirm(left)
+
+    def _confirm(self, left: Transaction) -> Outcome:
+        way, begun = self._strategy(left.strategy), time.monotonic()
+        if not way.serves(left.to):
+            self._recover(SlipwayError("crashed", "it did not stay up until it was confirmed."))
+            raise SlipwayError(
+                "rolled_back",
+                f"{left.to} did not stay up until it was confirmed, and was rolled back. "
+                f"Now {self._layout.current_id()} serves.",
+                f"see journalctl -u '{way.unit(left.to)}'",
+                rolled_back=True,
+                failed_phase=PROBATION,
+                failed_release=left.to,
+                current=self._layout.current_id(),
+            )
+        way.drain(left.to)  # the guard may have started the one before
+        left.phase = COMMIT
+        self._store.save(left)
+        commit(self._service, left)
+        phases = {COMMIT: time.monotonic() - begun}
+        begun = time.monotonic()
+        pruned = stage.prune(self._layout, self._settings.keep, self._protected(left.to, left.source))
+        phases[PRUNE] = time.monotonic() - begun
+        return Outcome(True, left.to, left.source, "confirm", phases, pruned=pruned)
+
+    def _too_late(self, txn: Optional[str], left: Optional[Transaction]) -> Outcome:
+        """What became of the transaction; raise where it did not come to stay."""
+        outcomes = self._store.outcomes()
+        ended: dict[str, Any] = next((e for e in reversed(outcomes) if txn in (None, e.get("txn"))), {})
+        if left is not None and txn in (None, left.txn):
+            raise SlipwayError(
+                "interrupted",
+                f"the swap to {left.to} was cut short in {left.phase} and cannot be confirmed.",
+                f"run slipway recover {self._layout.name} on the host, or release again",
+            )
+        if ended.get("event") == "committed" or (txn is None and ended.get("code") != "unconfirmed"):
+            return Outcome(False, self._layout.current_id(), None, "none")
+        if not ended:
+            raise SlipwayError("not_waiting", "no release of that transaction waits to be confirmed.", "release again")
+        when = time.strftime("%H:%M:%S UTC", time.gmtime(float(ended.get("time", 0))))
+        raise SlipwayError(
+            "too_late",
+            f"{ended.get('release')} was taken back at {when}, before this confirmation came: {ended.get('reason')} "
+            f"Now {self._layout.current_id()} serves.",
+            "see what kept the confirmation from coming in time, then release it again",
+            rolled_back=True,
+            failed_phase=PROBATION,
+            failed_release=ended.get("release"),
+            current=self._layout.current_id(),
+        )
+
+    def _waits(self, left: Transaction) -> bool:
+        """Whether it waits to be confirmed, and the host will settle it by itself when it is not."""
+        return (
+            left.phase == PROBATION
+            and revert.deadline(self._layout.name, left.txn) is not None
+            and self._strategy(left.strategy).serves(left.to)
+        )
+
+    def _waiting(self, spec: Spec) -> Optional[Outcome]:
+        """What is asked for has been swapped in by a run before, and waits to be confirmed."""
+        left = self._store.load()
+        if left is None or not self._waits(left) or stage.content(spec, self._layout).release_id() != left.to:
+            return None
+        if not self._settings.confirm:
+            return self._confirm(left)
+        return Outcome(True, left.to, left.source, "confirm", unconfirmed=left.txn)
+
+    def _taken_back(self, left: Optional[Transaction]) -> Optional[Outcome]:
+        """The rollback that a recovery has been, where the release it was about waited to be confirmed."""
+        if left is None or left.phase != PROBATION or not self._serves(str(left.source)):
+            return None
+        return Outcome(True, left.source, left.to, "rollback")
 
     def _rollback_target(self, wanted: Optional[str]) -> Optional[str]:
         """The release a rollback would go to; None when it has been done already."""
@@ -300,6 +412,8 @@ class Engine:
             self._systemd.call("reset-failed", left, check=False)
 
     def _preflight(self, spec: Spec) -> None:
+        if self._settings.confirm and self._layout.current_id():
+            revert.require_tool()
         own_ports = self._systemd.socket_ports(f"{self._layout.name}.socket")
         way = self._strategy(spec.strategy)
         found = preflight.problems(spec, self._layout, way.own_listen or spec.listen, own_ports, way.check_front)
@@ -315,8 +429,8 @@ class Engine:
         """What prune must not touch."""
         return {name for name in (*more, self._layout.current_id(), self._layout.last_good_id()) if name}
 
-    def _recover(self) -> None:
-        """Finish or undo what a run that was cut short has left in flight."""
+    def _recover(self, unconfirmed: SlipwayError = UNCONFIRMED) -> None:
+        """Finish or undo what a run that was cut short, or that nobody has confirmed, has left in flight."""
         stage.collect_leftovers(self._layout)
         left = self._store.load()
         if left is None:
@@ -326,25 +440,38 @@ class Engine:
             way.flip(left.to)  # a boot has turned `current` back to what was last good then
             commit(self._service, left)
             return
-        cut_short = SlipwayError("interrupted", "the run was cut short")
+        waited = left.phase == PROBATION
+        reason = unconfirmed if waited else SlipwayError("interrupted", "the run was cut short")
         try:
-            restore(self._service, left, cut_short, interrupted=True)
+            restore(self._service, left, reason, interrupted=not waited)
         except Exception as error:
             if left.source is None or strategy_of(left.source, self._service, left.strategy).serves(left.source):
                 raise
             adopt_or_give_up(self._service, left, left.source, error)
 
-    def _swap(self, target: str, name: str, kind: str, phases: dict[str, float], reason: str = "") -> Outcome:
+    @contextlib.contextmanager
+    def _probed(self) -> Iterator[Probe]:
+        """A probe that asks nothing yet, and nothing any more when the run ends, however it ends."""
+        probe = Probe(self._probing)
+        try:
+            yield probe
+        finally:
+            probe.finish()
+
+    def _swap(
+        self, target: str, name: str, kind: str, phases: dict[str, float], probe: Probe, reason: str = ""
+    ) -> Outcome:
         source = self._layout.current_id()
         if source == target or source not in self._layout.staged():
             source = self._earlier_good(target)
         service = as_released(self._service, target) if kind == "rollback" else self._service
-        swap = Swap(service, self._store.begin(target, source, name, kind, reason))
+        swap = Swap(service, self._store.begin(target, source, name, kind, reason), probe)
         swap.run()
-        phases = {**phases, **swap.phases}
-        begun = time.monotonic()
-        pruned = stage.prune(self._layout, self._settings.keep, self._protected(target, source))
-        phases[PRUNE] = time.monotonic() - begun
+        phases, pruned = {**phases, **swap.phases}, []
+        if not swap.unconfirmed:
+            begun = time.monotonic()
+            pruned = stage.prune(self._layout, self._settings.keep, self._protected(target, source))
+            phases[PRUNE] = time.monotonic() - begun
         return Outcome(
             changed=True,
             current=target,
@@ -355,4 +482,6 @@ class Engine:
             downtime_seconds=swap.downtime,
             restarted_because=swap.in_turn_because,
             pruned=pruned,
+            probe=probe.figures(),
+            unconfirmed=swap.unconfirmed,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional
 
 from .. import _sockets
 from .._errors import SlipwayError
@@ -128,8 +128,10 @@ class Gate:
                     )
                 time.sleep(self.pace.interval)
 
-    def soak(self, subject: Subject, started: UnitState, seconds: float) -> None:
-        """Raise unless the instance stays up and healthy for that long, and is so in the end."""
+    def soak(
+        self, subject: Subject, started: UnitState, seconds: float, also: Callable[[], None] = lambda: None
+    ) -> None:
+        """Raise unless the instance stays up and healthy for that long, and is so in the end; or when `also` raises."""
         deadline = time.monotonic() + seconds
         failures = 0
         while True:
@@ -144,6 +146,7 @@ class Gate:
                         f"({answer.reason}: {answer.message}).",
                         f"see journalctl -u '{subject.unit}'",
                     )
+            also()
             if failures == 0 and time.monotonic() >= deadline:
                 return
             time.sleep(min(self.pace.interval, max(deadline - time.monotonic(), 0.01)))

@@ -22,7 +22,7 @@ from .._errors import SlipwayError
 from .._systemd import POLL, Systemd, UnitState
 from .store import Layout
 
-REPEAT = 1.0  # seconds between two attempts; libraries refuse one while the handover before it is not over
+REPEAT = 5.0  # seconds of quiet before another attempt; libraries refuse one while the handover before it is not over
 PATIENCE = 15.0  # seconds for what should end or settle at once
 
 
@@ -75,7 +75,7 @@ class Handover:
     def to(self, release_id: str, timeout: float) -> UnitState:
         """Have the main process replaced by one of this release; fail as soon as that one has died."""
         begun, restarts = time.monotonic(), self.state().restarts
-        before, seen, asked = set(running(self._layout, self.unit)), False, begun - REPEAT
+        before, seen, quiet_since = set(running(self._layout, self.unit)), False, begun - REPEAT
         while True:
             there = running(self._layout, self.unit)
             state = self.state()
@@ -93,9 +93,11 @@ class Handover:
                     f"{self.unit} has not handed over to {release_id} within {timeout:g} s.",
                     ", or raise release_start_timeout",
                 )
-            if not begins and now - asked >= REPEAT:
+            if begins or state.job or not state.up:
+                quiet_since = now
+            elif now - quiet_since >= REPEAT:
                 self._systemd.call("reload", "--no-block", self.unit)
-                asked = now
+                quiet_since = now
             time.sleep(POLL)
 
     def _failed(self, code: str, message: str, also: str = "") -> SlipwayError:

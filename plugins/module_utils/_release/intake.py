@@ -314,8 +314,9 @@ def predict(request: Request, spec_of: Callable[[Artefact], Spec], engine: Engin
         spec = spec_of(intake.known())
         if request.uploaded is None and _is_proven(intake, spec, layout):
             outcome, problems = _foresee(engine, spec)
-            staged = stage.is_staged(layout, stage.content(spec, layout).release_id(), stage.content(spec, layout))
-            if not problems and outcome and (not outcome.changed or staged or not request.source):
+            content = stage.content(spec, layout)
+            staged = stage.is_staged(layout, content.release_id(), content)
+            if outcome and (not outcome.changed or staged or not request.source):
                 return outcome
             if not request.source:
                 raise refusal(problems, layout)

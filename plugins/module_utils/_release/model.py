@@ -187,6 +187,8 @@ class Settings:
     soak_time: float = 5.0
     lock_timeout: float = 30.0
     keep: int = 5
+    probe: Mapping[str, Any] = field(default_factory=dict)
+    confirm: float = 0.0
     proxy: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -200,7 +202,7 @@ class Settings:
             raise SlipwayError(
                 "invalid_keep", f"release_keep is {self.keep}.", "keep at least 2: the current and the last good"
             )
-        for option in ("start_timeout", "drain_timeout", "soak_time", "lock_timeout"):
+        for option in ("start_timeout", "drain_timeout", "soak_time", "lock_timeout", "confirm"):
             value = getattr(self, option)
             if not 0 <= value < math.inf:
                 raise SlipwayError("invalid_duration", f"release_{option} is {value}.", "give seconds, 0 or more")
@@ -248,10 +250,11 @@ class Content:
     config: dict[str, str]
     units: dict[str, str]
     binary: str = ""
+    credentials: dict[str, str] = field(default_factory=dict)
 
     def release_id(self) -> str:
         """<version>-<10 hex of the content digest>; '+' and '~', which unit names cannot hold, become '_'."""
         parts = [self.version, self.artefact_sha256, self.environment, self.config, self.units, self.binary]
-        canonical = json.dumps(parts, sort_keys=True)
+        canonical = json.dumps([*parts, self.credentials], sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
         return f"{re.sub('[+~]', '_', self.version)}-{digest}"

@@ -53,6 +53,9 @@ class Operator:
         outcomes = self.store.outcomes()
         in_flight = self.store.load()
         committed = [e for e in outcomes if e.get("event") == "committed"]
+        since = committed[-1]["time"] if committed else None
+        if in_flight and in_flight.to == current:
+            since = in_flight.started
         look = self._look(current, answers) if current and unit and unit.up and answers else None
         return {
             "service": self.settings.name,
@@ -61,7 +64,7 @@ class Operator:
             "version": self.layout.manifest(current).get("version") if current else None,
             "commit": self.layout.manifest(current).get("commit") if current else None,
             "origin": self.layout.manifest(current).get("origin", {}) if current else {},
-            "since": committed[-1]["time"] if committed else None,
+            "since": since,
             "state": unit.describe() if unit else "never released",
             "restarts": unit.restarts if unit else None,
             "running": self._systemd.active_instances(self.settings.name),

@@ -106,6 +106,9 @@ class ProxyStrategy(Strategy):
             return plan
         return tuple(step for name in plan for step in ([CANARY, name] if name == FLIP else [name]))
 
+    def time_limit(self) -> float:
+        return super().time_limit() + len(self._steps()) * self._options.step_time
+
     # Where a release is.
 
     def _file(self, release_id: str, rehearsal: bool = False) -> str:

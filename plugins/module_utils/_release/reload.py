@@ -40,6 +40,8 @@ class ReloadStrategy(Strategy):
             return None
         if stage.environment(self.layout, source) != stage.environment(self.layout, to):
             return "the environment differs, and a process that is handed over to keeps that of the one before"
+        if stage.credentials(self.layout, source) != stage.credentials(self.layout, to):
+            return "a credential differs, and a process that is handed over to has those of the one before"
         if self.layout.manifest(source).get("units") != self.layout.manifest(to).get("units"):
             return "the unit differs, and a process that is handed over to stays in the sandbox of the one before"
         return None

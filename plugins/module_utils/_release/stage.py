@@ -47,6 +47,10 @@ def _config_files(folder: str) -> Iterator[tuple[str, str]]:
                 yield os.path.relpath(path, folder), path
 
 
+def _digests(folder: str) -> dict[str, str]:
+    return {name: _files.sha256_file(path) for name, path in _config_files(folder)}
+
+
 def _text(path: str) -> str:
     try:
         with open(path, encoding="utf-8") as stream:
@@ -65,9 +69,10 @@ def content(spec: Spec, layout: Layout) -> Content:
     if shared and not shared.endswith("\n"):
         shared += "\n"
     own = render_environment(spec.environment)
-    config = {name: _files.sha256_file(path) for name, path in _config_files(os.path.join(layout.config, "config"))}
+    config = _digests(os.path.join(layout.config, "config"))
+    credentials = _digests(os.path.join(layout.config, "credentials"))
     units = _unit_digests(layout)
-    return Content(spec.version, spec.artefact.sha256, shared + own, config, units, spec.artefact.binary)
+    return Content(spec.version, spec.artefact.sha256, shared + own, config, units, spec.artefact.binary, credentials)
 
 
 def unit_copies(layout: Layout, release_id: str) -> dict[str, str]:
@@ -88,8 +93,16 @@ def environment(layout: Layout, release_id: str) -> str:
 
 
 def secrets(layout: Layout, release_id: str) -> list[str]:
-    """What of a release no message may show: the values of its environment."""
-    return list(parse_environment_file(environment(layout, release_id)).values())
+    """What of a release no message may show: its environment's values, its credentials and each of their lines."""
+    folder = os.path.join(layout.release(release_id), "credentials")
+    texts = [_text(path).strip() for _name, path in _config_files(folder)]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    return [*parse_environment_file(environment(layout, release_id)).values(), *texts, *lines]
+
+
+def credentials(layout: Layout, release_id: str) -> dict[str, str]:
+    """The digests of the credentials of a release that is on the host."""
+    return _digests(os.path.join(layout.release(release_id), "credentials"))
 
 
 def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
@@ -112,7 +125,9 @@ def collect_leftovers(layout: Layout) -> None:
     prefixes = {
         layout.releases: (".tmp-", "current.tmp-"),
         layout.root: ("current.tmp-", "last-good.tmp-"),
-        layout.state: tuple(f"{name}.tmp-" for name in ("boot.env", "state.json", "settings.json", "watch.json")),
+        layout.state: tuple(
+            f"{name}.tmp-" for name in ("boot.env", "state.json", "settings.json", "settings.next.json", "watch.json")
+        ),
         layout.unit_root: tuple(f"{os.path.basename(unit)}.tmp-" for unit in layout.own_units),
         **{layout.release(release_id): ("health.json.tmp-",) for release_id in layout.staged()},
         layout.proxy_root: (f"{layout.name}.cfg.tmp-",),
@@ -180,6 +195,7 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
     for name, source in _config_files(os.path.join(layout.config, "config")):
         copy = _make_place(os.path.join(folder, "config"), name, gid)
         _files.copy_hashed(source, copy, 0o640, gid)
+    _copy_credentials(os.path.join(layout.config, "credentials"), os.path.join(folder, "credentials"), gid)
     units = os.path.join(folder, "units")
     _files.make_directory(units, 0o750, gid)
     for unit in layout.own_units:
@@ -252,6 +268,15 @@ def note_origin(layout: Layout, release_id: str, origin: Mapping[str, Any]) -> N
     path = os.path.join(layout.release(release_id), "release.json")
     gid = os.stat(path).st_gid
     _files.write_atomic(path, json.dumps({**manifest, "origin": dict(origin)}, indent=2) + "\n", 0o640, gid)
+
+
+def _copy_credentials(source: str, target: str, gid: int) -> None:
+    """Readable for the group where the role has left them so: on a host whose PID 1 cannot hand them over."""
+    for name, path in _config_files(source):
+        shared = bool(os.stat(path).st_mode & 0o040)
+        copy = os.path.join(target, name)
+        _files.make_directory(os.path.dirname(copy), 0o750 if shared else 0o700, gid)
+        _files.copy_hashed(path, copy, 0o640 if shared else 0o600, gid if shared else -1)
 
 
 def _build(binary: str) -> dict[str, Optional[str]]:

@@ -13,7 +13,7 @@ import json
 import os
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Iterator, Mapping, Optional
 
 from .. import _files
@@ -35,6 +35,8 @@ RELEASE_FAULTS = frozenset(
         "unhealthy_in_soak",
         "crashed",
         "socket_not_inherited",
+        "probe_failed",
+        "taken_back",
         "not_handed_over",
         "canary_failed",
     )
@@ -149,7 +151,10 @@ class Layout:
 
 @dataclass
 class Transaction:
-    """The one swap in flight. Times are seconds since the epoch; reason is that of a rollback nobody has asked for."""
+    """The one swap in flight. Times are seconds since the epoch; reason is that of a rollback nobody has asked for.
+
+    deadline is when the host takes it back unless somebody confirms it, None for one that is not to be confirmed.
+    """
 
     txn: str
     phase: str
@@ -159,6 +164,8 @@ class Transaction:
     started: float
     kind: str = "release"
     reason: str = ""
+    deadline: Optional[float] = None
+    measured: dict[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -169,6 +176,7 @@ class Store:
         self._state = os.path.join(layout.state, "state.json")
         self._journal = os.path.join(layout.state, "journal.jsonl")
         self._settings = os.path.join(layout.state, "settings.json")
+        self._proposed = os.path.join(layout.state, "settings.next.json")
         self._lock = os.path.join(layout.state, "lock")
 
     @contextlib.contextmanager
@@ -236,6 +244,23 @@ class Store:
     def save_settings(self, settings: Settings) -> None:
         """Keep how the service is treated, for the tool on the host. A health check may hold secrets: root only."""
         _files.write_atomic(self._settings, json.dumps(asdict(settings)) + "\n", 0o600)
+
+    def propose_settings(self, settings: Settings) -> None:
+        """Keep them for the time when the release they came with is confirmed."""
+        _files.write_atomic(self._proposed, json.dumps(asdict(settings)) + "\n", 0o600)
+
+    def accept_settings(self) -> bool:
+        """Whether there were any."""
+        try:
+            os.rename(self._proposed, self._settings)
+        except FileNotFoundError:
+            return False
+        _files.fsync_directory(self.layout.state)
+        return True
+
+    def drop_settings(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._proposed)
 
     def save_health(self, release_id: str, health: Mapping[str, Any]) -> None:
         """Keep beside a release how it is asked whether it is healthy. That may hold secrets: root only."""

@@ -31,6 +31,7 @@ START = "START"
 FLIP = "FLIP"
 DRAIN = "DRAIN"
 SOAK = "SOAK"
+PROBATION = "PROBATION"
 COMMIT = "COMMIT"
 PRUNE = "PRUNE"
 
@@ -77,6 +78,11 @@ class Strategy:
     def plan(self, before: Optional[Strategy], source: Optional[str], to: str) -> tuple[str, ...]:
         """The phases of a swap from `source`, a release of `before`, to one of this strategy; None for no release."""
         return IN_TURN if self.in_turn_because(before, source, to) else self.phases
+
+    def time_limit(self) -> float:
+        """The most seconds a swap takes, without its soak."""
+        settings = self.settings
+        return settings.start_timeout + self.gate.pace.deadline + settings.drain_timeout + 2 * STOP_MARGIN
 
     def instance(self, release_id: str) -> str:
         """The instance of the service's template unit that this release runs in."""

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Mapping, Optional
 
 from .. import _files
 from .._errors import SlipwayError
 from .._systemd import UnitState
-from . import stage
+from . import probe as probing
+from . import revert, stage
 from .known import strategy, strategy_of
 from .service import Service, as_released
 from .store import Layout, Transaction
@@ -28,6 +29,7 @@ from .strategies import (
     FLIP,
     INTENT,
     OVERLAP,
+    PROBATION,
     SOAK,
     START,
     STOP_MARGIN,
@@ -41,8 +43,9 @@ NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
 class Swap:
     """One transaction: from `source` (None on a first release) to `to`."""
 
-    def __init__(self, service: Service, transaction: Transaction) -> None:
+    def __init__(self, service: Service, transaction: Transaction, probe: probing.Probe) -> None:
         self._service = service
+        self._probe = probe
         self._txn = transaction
         self._strategy = strategy(transaction.strategy, service)
         source, to = transaction.source, transaction.to
@@ -64,16 +67,22 @@ class Swap:
             FLIP: self._flip,
             DRAIN: self._drain,
             SOAK: self._soak,
+            PROBATION: self._wait,
             COMMIT: self._commit,
         }
 
     def run(self) -> None:
         """Walk the strategy's phases; when one fails, restore `source` and raise what happened."""
+        if self._txn.source is not None:
+            self._probe.start(probing.DURING)
         for phase in self._plan:
+            if phase == COMMIT and self.unconfirmed:
+                phase = PROBATION
             begun = time.monotonic()
             try:
                 self._enter(phase)
                 self._steps[phase]()
+                self._judge(phase)
             except Exception as error:  # whatever it is, the release before has to come back
                 raise self._undo(phase, error) from error
             self.phases[phase] = time.monotonic() - begun
@@ -88,6 +97,10 @@ class Swap:
         self._service.store.save_health(self._txn.to, self._service.settings.health)
         if self._txn.source is None:
             point_boot(self._service.layout, self._strategy.instance(self._txn.to))
+        if self.unconfirmed:
+            seconds = self._strategy.time_limit() + self._service.settings.soak_time + self._service.settings.confirm
+            self._txn.deadline = time.time() + seconds
+            revert.arm(self._service.layout.name, self._txn.txn, seconds)
 
     def _overlap(self) -> None:
         self._started = self._strategy.start(self._txn.source, self._txn.to)
@@ -101,7 +114,8 @@ class Swap:
     def _canary(self) -> None:
         subject = self._strategy.subject(self._txn.to)
         steps = self._strategy.canary(
-            self._txn.to, lambda seconds: self._strategy.gate.soak(subject, self._started, seconds)
+            self._txn.to,
+            lambda seconds: self._strategy.gate.soak(subject, self._started, seconds, lambda: self._judge(CANARY)),
         )
         self._service.store.record("canary", txn=self._txn.txn, release=self._txn.to, steps=steps)
 
@@ -113,11 +127,47 @@ class Swap:
         self._strategy.drain(self._txn.to)
 
     def _soak(self) -> None:
-        subject = self._strategy.subject(self._txn.to)
-        self._strategy.gate.soak(subject, self._started, self._service.settings.soak_time)
+        subject, seconds = self._strategy.subject(self._txn.to), self._service.settings.soak_time
+        self._probe.start(probing.AFTER)
+        self._strategy.gate.soak(subject, self._started, seconds, lambda: self._judge_soak(seconds))
+        self._probe.finish()
+        self._judge_soak(seconds)
+        self._txn.measured = {"swap_seconds": round(swap_seconds(self.phases), 3), **self._measured()}
+        if self.unconfirmed:
+            self._service.store.propose_settings(self._service.settings)
+
+    def _judge_soak(self, seconds: float) -> None:
+        self._raise(self._probe.objection(probing.AFTER, seconds))
+
+    def _judge(self, phase: str) -> None:
+        """What is lost while nothing serves is no surprise, and is only told."""
+        if not self._goes_down and phase in (OVERLAP, CANARY, START, FLIP, DRAIN):
+            self._raise(self._probe.objection(probing.DURING))
+
+    @property
+    def _goes_down(self) -> bool:
+        """Whether nothing serves between the end of the old release and the beginning of the new one."""
+        return OVERLAP not in self._plan and tuple(p for p in self._plan if p in (DRAIN, START)) == (DRAIN, START)
+
+    def _raise(self, objection: Optional[SlipwayError]) -> None:
+        """Where somebody has asked for the older release, the probe has no say."""
+        if objection is not None and self._txn.kind != "rollback":
+            raise objection
+
+    @property
+    def unconfirmed(self) -> Optional[str]:
+        """The transaction, where it counts only once somebody has confirmed it.
+
+        Without a release before, there would be nothing to go back to; who asks for a rollback wants it.
+        """
+        wanted = self._service.settings.confirm and self._txn.source is not None and self._txn.kind == "release"
+        return self._txn.txn if wanted else None
+
+    def _wait(self) -> None:
+        """Its word comes from outside: Engine.confirm(), or the timer's."""
 
     def _commit(self) -> None:
-        commit(self._service, self._txn, swap_seconds=round(swap_seconds(self.phases), 3))
+        commit(self._service, self._txn)
 
     def _undo(self, phase: str, error: Exception) -> SlipwayError:
         reason, fix = cause(error)
@@ -127,12 +177,13 @@ class Swap:
                 f"{self._txn.to} serves, but the last step failed: {reason}",
                 "run the same release again",
             )
+        self._probe.mark(probing.ROLLBACK)
         with contextlib.suppress(OSError):  # a full disk must not keep the old release from coming back
             self._service.store.record(
                 "rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason
             )
         try:
-            unhealthy = restore(self._service, self._txn, error)
+            unhealthy = restore(self._service, self._txn, error, measured=self._measured)
             if unhealthy:
                 raise unhealthy
         except Exception as failure:
@@ -144,6 +195,7 @@ class Swap:
                 rolled_back=False,
                 failed_phase=phase,
                 failed_release=self._txn.to,
+                **self._measured(),
             )
         serving = self._txn.source
         if serving is None and self._service.layout.last_good_id() == self._txn.to:
@@ -155,6 +207,7 @@ class Swap:
                 failed_phase=phase,
                 failed_release=self._txn.to,
                 current=self._txn.to,
+                **self._measured(),
             )
         fate = f"{serving} serves again" if serving else "it was the first release, so nothing serves"
         return SlipwayError(
@@ -165,7 +218,11 @@ class Swap:
             failed_phase=phase,
             failed_release=self._txn.to,
             current=serving,
+            **self._measured(),
         )
+
+    def _measured(self) -> Mapping[str, Any]:
+        return {"probe": self._probe.figures()}
 
 
 def point_boot(layout: Layout, instance: str) -> None:
@@ -187,10 +244,11 @@ def swap_seconds(phases: dict[str, float]) -> float:
     return sum(phases.get(name, 0.0) for name in (INTENT, OVERLAP, START, FLIP, DRAIN))
 
 
-def commit(service: Service, transaction: Transaction, **measured: Any) -> None:
+def commit(service: Service, transaction: Transaction) -> None:
     """Make the transaction's `to` the last good release, and what systemctl(1) means by the service. Safe to repeat."""
     layout = service.layout
-    service.store.save_settings(as_released(service, transaction.to).settings)
+    if not service.store.accept_settings():
+        service.store.save_settings(as_released(service, transaction.to).settings)
     point_boot(layout, strategy(transaction.strategy, service).instance(transaction.to))
     _files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
     service.systemd.start_and_wait(f"{layout.name}.service")
@@ -203,13 +261,22 @@ def commit(service: Service, transaction: Transaction, **measured: Any) -> None:
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
         **({"reason": transaction.reason} if transaction.reason else {}),
-        **measured,
+        **transaction.measured,
     )
+    _close(service, transaction)
+
+
+def _close(service: Service, transaction: Transaction) -> None:
     service.store.clear()
+    revert.disarm(service.layout.name, transaction.txn)
 
 
 def restore(
-    service: Service, transaction: Transaction, error: Exception, interrupted: bool = False
+    service: Service,
+    transaction: Transaction,
+    error: Exception,
+    interrupted: bool = False,
+    measured: Callable[[], Mapping[str, Any]] = dict,
 ) -> Optional[SlipwayError]:
     """Make the transaction's `source` the one that serves and stop the rest. Safe to repeat.
 
@@ -221,6 +288,7 @@ def restore(
         unhealthy = _return_to(as_released(service, source), transaction, source)
     elif service.layout.last_good_id() != transaction.to:
         _forget_first(service, transaction)
+    service.store.drop_settings()
     service.store.record(
         "rolled_back" if source or service.layout.last_good_id() != transaction.to else "left_as_is",
         txn=transaction.txn,
@@ -232,8 +300,9 @@ def restore(
         interrupted=interrupted,
         code=getattr(error, "code", "error"),
         reason=cause(error)[0],
+        **{**transaction.measured, **measured()},
     )
-    service.store.clear()
+    _close(service, transaction)
     return unhealthy
 
 
@@ -284,6 +353,7 @@ def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Ex
                 before.flip(source)
             service.systemd.start(before.unit(source))
         _point_back(service.layout, source, before.instance(source))
+        service.store.drop_settings()
         service.store.record(
             "given_up",
             txn=left.txn,
@@ -293,7 +363,7 @@ def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Ex
             interrupted=True,
             reason=f"{cause(error)[0]} {cause(failure)[0]}",
         )
-        service.store.clear()
+        _close(service, left)
 
 
 def _adopt(service: Service, left: Transaction) -> None:

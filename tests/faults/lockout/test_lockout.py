@@ -16,6 +16,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import wait
 
+DEADLINE_S = 20
+TIMEOUTS = ("ssh_confirm_timeout", "firewall_confirm_timeout", "deploy_user_confirm_timeout")
 STRANGER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE7Y8Xs0oQ0G0tB9a6Z5m2h6H0m1nqjHqz6kP3kYvZ3d stranger"
 
 
@@ -62,6 +64,21 @@ CASES = [
         ("firewall",),
         {"firewall_backend": "firewalld", "firewall_zone": "drop"},
         suite="trixie",
+    ),
+    Case(
+        "a-deny-rule-that-comes-first",
+        ("firewall",),
+        {"firewall_backend": "ufw"},
+        before="ufw deny 22/tcp >/dev/null",
+        says="a fresh login as root did not work.*(taken back|takes the change back)",
+    ),
+    Case(
+        "a-rich-rule-that-rejects-ssh",
+        ("firewall",),
+        {"firewall_backend": "firewalld"},
+        before="""firewall-offline-cmd --zone=public --add-rich-rule='rule service name="ssh" reject' >/dev/null""",
+        suite="trixie",
+        says="a fresh login as root did not work.*(taken back|takes the change back)",
     ),
     # --- who may come in
     Case(
@@ -239,7 +256,7 @@ def host(request, hosts):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_nobody_is_locked_out(case, host):
+def test_nobody_is_locked_out(case, host, record_property):
     host.inside(case.before or "true")
     before = host.fingerprint()
     public = Path(host.key + ".pub").read_text().strip()
@@ -247,9 +264,9 @@ def test_nobody_is_locked_out(case, host):
         "case_roles": list(case.roles),
         "deploy_user_keys": [public],
         "deploy_user_sudo": "full",
-        "ssh_confirm_timeout": 12,
-        "firewall_confirm_timeout": 12,
-        "deploy_user_confirm_timeout": 12,
+        # Where no connection is left to ask for the revert, a case lasts as long as this. A run that is to succeed has
+        # the time that it has by default, however busy the machine is.
+        **({} if not case.says else dict.fromkeys(TIMEOUTS, DEADLINE_S)),
         **case.variables,
     }
     done = host.play(case.play, variables)
@@ -257,28 +274,46 @@ def test_nobody_is_locked_out(case, host):
         assert done.returncode == 0, done.stdout
         assert host.ssh("true", port=case.port).returncode == 0
         assert host.ssh("sudo -n true", "deploy", case.port).returncode == 0
+        record_property("end", "averted, in force")
         return
     assert done.returncode != 0, done.stdout
-    assert re.search(case.says, " ".join(done.stdout.split())), done.stdout
+    # On a busy machine the deadline may come before the proof gives up: the login then works again, and is too late.
+    assert re.search(f"{case.says}|was taken back before it was confirmed", " ".join(done.stdout.split())), done.stdout
     # At once where a connection was left to ask for it, and at the deadline where none was.
-    host.wait_until_as(before, 25)
+    host.wait_until_as(before, 2 * DEADLINE_S)
+    record_property("end", how_it_ended(done.stdout))
+    record_property("said", what_was_said(done.stdout))
+
+
+def how_it_ended(output: str) -> str:
+    if "takes the change back at its deadline" in " ".join(output.split()):
+        return "taken back by the host"
+    return "taken back at once" if "taken back" in output else "refused, nothing changed"
+
+
+def what_was_said(output: str) -> str:
+    """The error's first words, as Ansible shows them to the operator."""
+    found = re.search(r"FAILED! =>.*? msg: (?:[|>]-? )?(.{0,100})", " ".join(output.split()))
+    return found.group(1) if found else ""
 
 
 @pytest.mark.parametrize("case", [Case("controller")], ids=["a-controller-that-dies"])
-def test_the_host_heals_itself(case, host):
+def test_the_host_heals_itself(case, host, record_property):
     before = host.fingerprint()
-    assert host.play("abandon.yml", {"case_seconds": 6}).returncode == 0
+    assert host.play("abandon.yml", {"case_seconds": DEADLINE_S}).returncode == 0
     assert host.ssh("true").returncode == 255, "root was not closed, so that nothing would be proven"
-    wait("root can log in", lambda: host.ssh("true").returncode == 0, 15)
-    assert host.fingerprint() == before
+    wait("root can log in", lambda: host.ssh("true").returncode == 0, 2 * DEADLINE_S)
+    host.wait_until_as(before, DEADLINE_S)
+    record_property("end", "taken back by the host")
 
 
 @pytest.mark.parametrize("case", [Case("reboot", suite="trixie")], ids=["a-reboot-inside-the-time"])
-def test_a_reboot_takes_it_back(case, host):
+def test_a_reboot_takes_it_back(case, host, record_property):
     before = host.fingerprint()
     assert host.play("abandon.yml", {"case_seconds": 600}).returncode == 0
     assert host.ssh("true").returncode == 255
     host.restart()
-    wait("root can log in", lambda: host.ssh("true").returncode == 0, 30)
-    host.wait_until_as(before, 15)
+    wait("root can log in", lambda: host.ssh("true").returncode == 0, 60)
+    host.wait_until_as(before, DEADLINE_S)
+    record_property("end", "taken back at boot")
     assert '"reason": "boot"' in host.inside("cat /var/lib/slipway/deadman/journal.jsonl")

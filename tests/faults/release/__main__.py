@@ -34,7 +34,14 @@ WORK = lab.CHECKOUT / ".work" / "faults"
 SERVICES = {
     "socket": Service("shop", 8080, {"service_swap": "socket"}),
     "restart": Service("till", 8081, {"service_swap": "restart", "service_rehearsal": "18081"}),
+    "proxy": Service("kiosk", 8082, {"service_swap": "proxy", "service_proxy_ports": [18182, 18282]}),
+    "reload": Service("relay", 8083, {"service_swap": "reload", "service_rehearsal": "18083"}),
 }
+
+
+def needed(rows: list[tuple[int, Row]]) -> dict[str, Service]:
+    strategies = {row.strategy for _number, row in rows}
+    return {name: service for name, service in SERVICES.items() if name in strategies}
 
 
 def build() -> None:
@@ -59,20 +66,26 @@ def work_off(bench: Bench, waiting: queue.SimpleQueue[tuple[int, Row]], done: li
             return
         result = bench.execute(row, number)
         done.append(result)
-        verdict = "; ".join(result.broken) or "kept"
-        print(f"{len(done):>3} {result.seconds:5.1f} s  {row.title}: {verdict}", file=sys.stderr, flush=True)
+        told = " | ".join((*table.cells(result)[2:], "; ".join(result.broken) or "kept"))
+        print(f"{len(done):>3} {result.seconds:5.1f} s  {row.title}: {told}", file=sys.stderr, flush=True)
 
 
 def run_machine(rows: list[tuple[int, Row]], keep: bool) -> list[Result]:
-    """Rows whose fault is a power cut, one after the other: the machine wants both processors."""
-    machine = vm.create(LAB, [service.port for service in SERVICES.values()])
+    """Rows whose fault is a power cut, one after the other: the machine wants both processors.
+
+    One that an earlier run has left up is taken as it is.
+    """
+    machine = vm.Machine(LAB)
+    if machine.pid() is None:
+        machine = vm.create(LAB, [service.port for service in SERVICES.values()])
+        machine.boot()
     waiting: queue.SimpleQueue[tuple[int, Row]] = queue.SimpleQueue()
     done: list[Result] = []
     for entry in rows:
         waiting.put(entry)
     try:
-        machine.boot()
-        work_off(Bench(MachineHost(machine), SERVICES, WORK, WORK, load=False, patience=PATIENCE), waiting, done)
+        bench = Bench(MachineHost(machine), needed(rows), WORK, WORK, load=False, patience=PATIENCE)
+        work_off(bench, waiting, done)
     finally:
         if not keep:
             machine.remove()
@@ -86,7 +99,7 @@ def run(rows: list[tuple[int, Row]], hosts: int, keep: bool) -> list[Result]:
     for entry in rows:
         waiting.put(entry)
     try:
-        benches = [Bench(Host(f"{LAB}{n + 1}", inventory), SERVICES, WORK, WORK) for n in range(hosts)]
+        benches = [Bench(Host(f"{LAB}{n + 1}", inventory), needed(rows), WORK, WORK) for n in range(hosts)]
         threads = [threading.Thread(target=work_off, args=(bench, waiting, done)) for bench in benches]
         for thread in threads:
             thread.start()
@@ -104,7 +117,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="REGEX", help="the rows whose title matches")
     parser.add_argument("--list", action="store_true", help="their titles, and nothing else")
     parser.add_argument("--power", action="store_true", help="the power cuts, in a virtual machine")
-    parser.add_argument("--hosts", type=int, default=2)
+    parser.add_argument("--hosts", type=int, default=4)
     parser.add_argument("--keep", action="store_true", help="leave the hosts up")
     parser.add_argument("--page", type=Path, metavar="FILE", help="put the table into this page, too")
     arguments = parser.parse_args()
@@ -126,7 +139,7 @@ def main() -> int:
     took = time.monotonic() - begun
     print(table.text(results, took))
     if arguments.page:
-        table.put(arguments.page, "power" if arguments.power else "containers", table.markdown(results, took))
+        table.put(arguments.page, "power" if arguments.power else "containers", table.markdown(results))
     return 1 if len(results) != len(rows) or any(result.broken for result in results) else 0
 
 

@@ -18,7 +18,7 @@ from model import BOTH, CUT_SSH, KILL, NEW, NOTHING, OLD, Moment, Result, Row
 from waiting import wait
 
 RATE = 100
-RUN_TIMEOUT = 180.0
+RUN_TIMEOUT = 600.0
 VERSIONS = ("1.0.0", "2.0.0")
 
 
@@ -66,6 +66,7 @@ class Load:
         self._marks.write_text("")
         self._process = subprocess.Popen(
             [str(binary), "-url", url, "-rate", str(RATE), "-interval", "0", "-stream-ms", "1000",
+             "-timeout", "20s",  # a machine that stands still for seconds loses nothing
              "-json", str(self._report), "-marks", str(self._marks)],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
@@ -128,6 +129,7 @@ class Bench:
             "release_src": str(self.binaries / f"shop-{version}"),
             "release_health": health(service.port, self.patience),
             "release_soak_time": 1,
+            "release_confirm": 0,  # these rows are about the swap; tests/integration/test_confirm.py waits for a word
             "release_keep": 3,
             **service.variables,
             **more,
@@ -141,7 +143,8 @@ class Bench:
         self.log = self.work
         self.host.set_up()
         for service in self.services.values():
-            self._site(service)
+            if self.host.status(service.name).get("health") != "pass":
+                self._site(service)
 
     def _site(self, service: Service) -> None:
         self.host.purge(service.name)
@@ -160,6 +163,9 @@ class Bench:
             self._execute(row, number, result)
         except (HostError, subprocess.TimeoutExpired, OSError, ValueError) as error:
             result.broken.append(f"the row could not be run: {error}")
+        for run in (self.run, self.second):
+            if run and run.process.poll() is None:  # it would go on in what the next row begins with
+                run.kill()
         if result.broken:
             self._forget(result)
         result.seconds = time.monotonic() - begun
@@ -172,7 +178,7 @@ class Bench:
         try:
             self.host.clean()
             self._site(self.service)
-        except HostError as error:
+        except (HostError, subprocess.TimeoutExpired) as error:
             result.broken.append(str(error))
 
     def _execute(self, row: Row, number: int, result: Result) -> None:

@@ -119,7 +119,7 @@ class Host:
         return found
 
     def status(self, service: str) -> dict[str, Any]:
-        text = self.run(f"slipway status {service} --json || true")
+        text = self.run(f"test ! -x /usr/local/sbin/slipway || slipway status {service} --json || true")
         return json.loads(text)[0] if text else {}
 
     def purge(self, service: str) -> None:
@@ -127,7 +127,9 @@ class Host:
         self.run(
             f"systemctl disable --now {service}-watch.timer {service}.socket {service}.service 2>/dev/null;"
             f"systemctl stop '{service}*' 2>/dev/null; rm -rf /opt/{service} /var/lib/slipway/{service} /etc/{service}"
-            f" /etc/systemd/system/{service}[.@-]*; systemctl daemon-reload; systemctl reset-failed; true"
+            f" /etc/systemd/system/{service}[.@-]* /etc/haproxy/slipway.*/{service}.cfg;"
+            " systemctl is-active --quiet haproxy && systemctl reload haproxy;"
+            " systemctl daemon-reload; systemctl reset-failed; true"
         )
 
     def versions(self, port: int, asks: int = 12) -> set[str]:

@@ -23,6 +23,8 @@ from model import (
 PHASES = {
     "socket": ("INTENT", "OVERLAP", "FLIP", "DRAIN", "SOAK", "COMMIT"),
     "restart": ("INTENT", "DRAIN", "FLIP", "START", "SOAK", "COMMIT"),
+    "proxy": ("INTENT", "OVERLAP", "FLIP", "DRAIN", "SOAK", "COMMIT"),
+    "reload": ("INTENT", "FLIP", "START", "DRAIN", "SOAK", "COMMIT"),
 }
 # `restart` has no release that could serve between the two; it is stopped and started, and that is its downtime.
 SERVES = {"restart": DOWN_IN_BETWEEN}
@@ -487,8 +489,10 @@ HOST = [
         "in SOAK",
         at=begins("SOAK"),
         do="systemctl restart SERVICE",
+        says="rolled back in SOAK",
         lost=ANY,
-        serves=GOES_ON,
+        serves=ONLY_OLD,
+        mended=ANOTHER_BUILD,
     ),
     Row(
         "journal torn",
@@ -533,4 +537,33 @@ POWER_CUTS = [
     *(power_cut(f"in {phase}", Moment("begin", f"^{phase}$"), kind="rollback") for phase in ("OVERLAP", "DRAIN")),
 ]
 
-ROWS = [*KILLS, *CONNECTION, *DISK_FULL, *READ_ONLY, *ARTEFACTS, *RELEASES, *HOST]
+OTHER_STRATEGIES = [
+    *kills("proxy", "release"),
+    *kills("proxy", "rollback", ("begin",)),
+    *kills("reload", "release"),
+    *kills("reload", "rollback", ("begin",)),
+    *(
+        Row(
+            "SIGKILL of HAProxy",
+            f"in {phase}",
+            "proxy",
+            at=begins(phase),
+            do="systemctl kill --signal=KILL haproxy",
+            lost=IN_FLIGHT | {"refused"},
+        )
+        for phase in ("OVERLAP", "FLIP", "DRAIN", "SOAK", "COMMIT")
+    ),
+    *(
+        Row(
+            "never healthy",
+            "without a rehearsal",
+            strategy,
+            says="rolled back in",
+            serves=ONLY_OLD,
+            **UNHEALTHY,
+        )
+        for strategy in ("proxy", "reload")
+    ),
+]
+
+ROWS = [*KILLS, *CONNECTION, *DISK_FULL, *READ_ONLY, *ARTEFACTS, *RELEASES, *HOST, *OTHER_STRATEGIES]

@@ -29,14 +29,14 @@ def groups(results: list[Result]) -> dict[str, list[Result]]:
     return found
 
 
-def summary(results: list[Result], seconds: float) -> str:
+def summary(results: list[Result]) -> str:
     sent = sum(result.sent for result in results)
     failed = sum(sum(result.failures.values()) for result in results if not result.row.lost)
     broken = sum(bool(result.broken) for result in results)
     load = (
         f"; {sent:,} requests sent during the faults, {failed} lost where a release could have served" if sent else ""
     )
-    return f"{len(results)} rows in {seconds / 60:.0f} minutes, {broken} of them broken{load}"
+    return f"{len(results)} rows, {broken} of them broken{load}"
 
 
 def text(results: list[Result], seconds: float) -> str:
@@ -48,11 +48,11 @@ def text(results: list[Result], seconds: float) -> str:
         for result in members:
             lines.append("  ".join(c.ljust(w) for c, w in zip(cells(result), widths)).rstrip())
             lines += [f"    BROKEN: {broken}  ({result.log})" for broken in result.broken]
-    return "\n".join([*lines, "", summary(results, seconds)])
+    return "\n".join([*lines, "", f"{summary(results)}; {seconds:.0f} s"])
 
 
-def markdown(results: list[Result], seconds: float) -> str:
-    lines = [f"{summary(results, seconds)}.", ""]
+def markdown(results: list[Result]) -> str:
+    lines = [f"{summary(results)}.", ""]
     for name, members in groups(results).items():
         lines += [f"### {name}", "", "| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
         lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in cells(result)) + " |" for result in members]

@@ -47,3 +47,16 @@ def test_what_ssh_said_is_short():
         "(publickey)."
     )
     assert confirm_login.said_by(b"") == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("output", "errors", "code"),
+    [
+        (b"", b"python3: can't open file '/x/revert.pyz': [Errno 2] No such file or directory\n", "reverted"),
+        (b'{"failed": true, "code": "not_armed", "msg": "no"}\n', b"", "not_armed"),
+        (b"", b"sudo: a password is required\n", "not_confirmed"),
+    ],
+)
+def test_a_confirmation_that_came_too_late_says_so(output, errors, code):
+    """The revert removes what would have confirmed; its traceback is no answer for an operator."""
+    assert confirm_login._not_confirmed(output, errors).code == code

@@ -15,10 +15,12 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import release as plugin
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._profile import collect_host_profile
+from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _fresh
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import EXEC, ElfBuilder
 
 
@@ -346,3 +348,145 @@ def test_in_check_mode_too_the_host_says_what_its_loader_finds(act, tmp_path):
     assert action.run(task_vars={})["problems"] == ["one"]
     assert [module for module, _told in action.executed] == ["slipway.go.release"] * 2
     assert action.executed[1][1]["uploaded"] == "/tmp/ansible-1/artefact"
+
+
+ANSWER = {"changed": True, "action": "release", "current": "2.0-a", "previous": "1.0-b", "unconfirmed": "ab" * 16}
+CONFIRM = f"/usr/local/sbin/slipway confirm shop --txn {'ab' * 16} --json"
+RECOVER = f"/usr/local/sbin/slipway recover shop --txn {'ab' * 16} --json"
+
+
+class Waiting(Action):
+    """A release waits to be confirmed; `said` is what the host answers to each command, or an error."""
+
+    def __init__(self, arguments, said):
+        super().__init__(arguments, [{**ANSWER, "phases": {"SOAK": 1.0}}])
+        self._play_context = MagicMock()
+        self.said, self.asked = list(said), []
+        self.live = self._connection
+        self.live.transport = "ssh"
+
+    def _low_level_execute_command(self, cmd):
+        self.clock.now += 10
+        self.asked.append((cmd, self._connection is not self.live))
+        answer = self.said.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return {"rc": 0, "stdout": answer if isinstance(answer, str) else json.dumps(answer), "stderr": "oops"}
+
+
+@pytest.fixture
+def waits(act, binary, monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    clock.sleep = lambda seconds: setattr(clock, "now", clock.now + seconds)
+    monkeypatch.setattr(Waiting, "clock", clock, raising=False)
+    monkeypatch.setattr(_confirmation, "time", clock)
+    monkeypatch.setattr(plugin, "fresh", lambda connection, context: MagicMock())
+
+    def make(*said):
+        return Waiting({"name": "shop", "version": "2.0", "src": binary}, said)
+
+    return make
+
+
+def test_a_release_is_confirmed_over_a_new_connection(waits):
+    action = waits({"changed": True, "phases": {"COMMIT": 0.1}, "pruned": ["0.9-c"]})
+    result = action.run(task_vars={})
+    assert action.asked == [(CONFIRM, True)]
+    assert action._connection is action.live
+    assert "failed" not in result
+    assert (result["unconfirmed"], result["pruned"]) == (None, ["0.9-c"])
+    assert result["phases"] == {"SOAK": 1.0, "COMMIT": 0.1}
+
+
+def test_a_late_confirmation_fails_with_what_the_host_says(waits):
+    said = {"failed": True, "code": "too_late", "msg": "2.0-a was taken back", "current": "1.0-b", "rolled_back": True}
+    result = waits(said).run(task_vars={})
+    assert (result["failed"], result["code"], result["current"]) == (True, "too_late", "1.0-b")
+
+
+def test_a_connection_that_works_the_second_time_is_good_enough(waits):
+    action = waits(AnsibleError("Connection timed out"), {"changed": True})
+    assert action.run(task_vars={})["unconfirmed"] is None
+    assert action.asked == [(CONFIRM, True)] * 2
+
+
+def test_without_a_new_connection_the_release_is_taken_back_over_the_open_one(waits):
+    gone = AnsibleError("Connection timed out")
+    action = waits(gone, gone, {"shop": "2.0-a"})
+    result = action.run(task_vars={})
+    assert action.asked[-1] == (RECOVER, False)
+    assert (result["code"], result["rolled_back"], result["current"]) == ("unconfirmed", True, "1.0-b")
+    assert "1.0-b serves again" in result["msg"]
+    assert "Connection timed out" in result["msg"]
+    assert result["fix"] in result["msg"]
+
+
+def test_a_login_that_is_refused_is_not_tried_again(waits):
+    action = waits(AnsibleError("Permission denied (publickey)."), {"shop": "2.0-a"})
+    assert action.run(task_vars={})["rolled_back"]
+    assert len(action.asked) == 2
+
+
+def test_without_any_connection_the_host_is_on_its_own(waits):
+    gone = AnsibleError("Permission denied")
+    result = waits(gone, gone).run(task_vars={})
+    assert (result["failed"], result["rolled_back"], result["current"]) == (True, False, "2.0-a")
+    assert "by itself at its deadline" in result["msg"]
+
+
+def test_an_answer_that_got_lost_is_asked_for_again(waits):
+    """The confirmation had arrived: there is nothing to take back."""
+    action = waits(AnsibleError("Permission denied"), {"shop": None}, {"changed": False, "action": "none"})
+    result = action.run(task_vars={})
+    assert action.asked[-1] == (CONFIRM, False)
+    assert "failed" not in result
+    assert result["unconfirmed"] is None
+
+
+@pytest.mark.parametrize("said", ["", "sudo: a password is required", "[1]"])
+def test_an_answer_that_is_none_confirms_nothing(waits, said):
+    action = waits(said, said, {"failed": True, "msg": "state.json is not readable."})
+    result = action.run(task_vars={})
+    assert (result["failed"], result["rolled_back"]) == (True, False)
+    assert "slipway ended with 0: oops" in result["msg"]
+    assert "Taking it back failed: state.json is not readable." in result["msg"]
+
+
+class Connection:
+    """As much of a connection plugin as is copied."""
+
+    transport = "ssh"
+
+    def __init__(self, become=None, **options):
+        self.become, self._options = become, options
+
+    def get_options(self):
+        return dict(self._options)
+
+    def get_option(self, name):
+        return self._options[name]
+
+    def set_options(self, direct):
+        self._options = direct
+
+    def set_option(self, name, value):
+        self._options[name] = value
+
+    def set_become_plugin(self, plugin):
+        self.become = plugin
+
+
+def test_a_new_connection_shares_nothing_with_the_open_one(monkeypatch):
+    monkeypatch.setattr(_fresh, "connection_loader", SimpleNamespace(get=lambda name, context: Connection()))
+    live = Connection("sudo", ssh_args="-o ControlMaster=auto", remote_user="deploy", port=2222)
+    made = _fresh.fresh(live, MagicMock())
+    assert made.get_options() == {
+        "ssh_args": "-o ControlMaster=no -o ControlPath=none -o ControlMaster=auto",
+        "remote_user": "deploy",
+        "port": 2222,
+        "reconnection_retries": 0,
+    }
+    assert made.become == "sudo"
+    assert live.get_option("ssh_args") == "-o ControlMaster=auto"
+    live.transport = "local"
+    assert _fresh.fresh(live, None) is live

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils import _cli
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
 
 STATUS: dict[str, Any] = {
     "service": "shop",
@@ -149,7 +151,7 @@ def test_one_service_that_cannot_be_recovered_does_not_keep_the_others_from_it(
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def recover(self) -> str:
+        def recover(self, _txn: str | None) -> str:
             if self.name == "blog":
                 raise SlipwayError("damaged_state", "state.json is not readable.", "look at it")
             if self.name == "chat":
@@ -166,3 +168,77 @@ def test_one_service_that_cannot_be_recovered_does_not_keep_the_others_from_it(
     assert "shop: the interrupted swap to 2.0-0123456789 was settled" in said.out
     assert "blog: state.json is not readable. Fix: look at it" in said.err
     assert "chat: No space left on device" in said.err
+
+
+def test_a_release_that_waits_is_shown_with_both_ways_out(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    waits = {"phase": "PROBATION", "to": "3.0.0-99887766ff", "source": "2.0.0-0123456789", "deadline": time.time() + 30}
+    serve(monkeypatch, in_flight=waits)
+    _cli.main(["status"])
+    said = capsys.readouterr().out
+    assert "WAITING   for somebody to confirm 3.0.0-99887766ff until " in said
+    assert "slipway confirm shop; back to 2.0.0-0123456789: slipway rollback shop" in said
+
+
+class Confirming:
+    """An engine that answers a confirmation with `answer`."""
+
+    answer: ClassVar[Any]
+    asked: ClassVar[list[str | None]] = []
+
+    def __init__(self, _operator: Any) -> None:
+        pass
+
+    def confirm(self, txn: str | None) -> Any:
+        self.asked.append(txn)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def confirming(monkeypatch: pytest.MonkeyPatch) -> type[Confirming]:
+    monkeypatch.setattr(_cli, "operator", lambda name: name)
+    monkeypatch.setattr(_cli, "_engine", Confirming)
+    monkeypatch.setattr(Confirming, "asked", [])
+    return Confirming
+
+
+def test_confirm(confirming: type[Confirming], capsys: Any) -> None:
+    confirming.answer = Outcome(True, "2.0.0-0123456789", "1.0.0-0123456789", "confirm")
+    assert _cli.main(["confirm", "shop", "--txn", "abc"]) == _cli.OK
+    assert "2.0.0-0123456789 stays" in capsys.readouterr().out
+    assert _cli.main(["confirm", "shop", "--json"]) == _cli.OK
+    assert json.loads(capsys.readouterr().out)["action"] == "confirm"
+    confirming.answer = Outcome(False, "2.0.0-0123456789", None, "none")
+    assert _cli.main(["confirm", "shop"]) == _cli.OK
+    assert "nothing waits to be confirmed" in capsys.readouterr().out
+    assert confirming.asked == ["abc", None, None]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SlipwayError("too_late", "it was taken back.", "look", current="1.0.0-0123456789"), "too_late"),
+        (PermissionError(13, "Permission denied", "/x"), "os_error"),
+        (KeyboardInterrupt(), "interrupted"),
+    ],
+)
+def test_a_failure_for_programs(confirming: type[Confirming], capsys: Any, error: BaseException, code: str) -> None:
+    confirming.answer = error
+    assert _cli.main(["confirm", "shop", "--json"]) == _cli.FAILED
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert (told["failed"], told["code"]) == (True, code)
+    assert said.err == f"slipway: {told['msg']}\n"
+    assert _cli.main(["confirm", "shop"]) == _cli.FAILED
+    assert capsys.readouterr().out == ""
+
+
+def test_every_command_explains_itself(capsys: Any) -> None:
+    for command in ("status", "history", "rollback", "recover", "confirm"):
+        with pytest.raises(SystemExit) as stopped:
+            _cli.main([command, "--help"])
+        said = capsys.readouterr().out
+        assert stopped.value.code == 0
+        assert "--json" in said
+        assert len(said.splitlines()) > 8

@@ -14,6 +14,9 @@ UFW = """\
 ### tuple ### allow udp 53 0.0.0.0/0 any 0.0.0.0/0 in_eth1
 ### tuple ### allow any any 0.0.0.0/0 any 10.1.1.1 in
 ### tuple ### deny tcp 25 0.0.0.0/0 any 0.0.0.0/0 in
+### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 OpenSSH - in
+### tuple ### allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 - - out
+### tuple ### allow tcp 81 0.0.0.0/0 any 0.0.0.0/0 out_eth1
 ### END RULES ###
 """
 ZONES = """\
@@ -23,6 +26,9 @@ public (default, active)
   sources:\x20
   services: dhcpv6-client ssh
   ports: 8080/tcp 8000-8010/udp
+  protocols: igmp
+  forward-ports:\x20
+\tport=80:proto=tcp:toport=8080:toaddr=
   rich rules:\x20
 \trule family="ipv4" source address="10.0.0.0/8" port port="53" protocol="udp" accept
 
@@ -40,6 +46,8 @@ def test_ufw_rules_are_read_from_its_own_notes():
         Rule("22", "tcp", limit=True),
         Rule("53", "udp", interface="eth1"),
         Rule("", "any", "10.1.1.1"),
+        Rule("25", refusal="deny"),
+        Rule("22", service="OpenSSH"),
     ]
 
 
@@ -61,6 +69,27 @@ def test_zones():
     assert _firewall.holds(Rule(service="ssh", zone="public"), zones)
     assert not _firewall.holds(Rule("8080", zone="drop"), zones)
     assert not _firewall.holds(Rule("53", "udp", zone="public"), zones)
+
+
+def test_what_else_a_zone_lets_in():
+    zone = _firewall.parse_zones(ZONES)["public"]
+    wanted = [Rule("53", "udp", "10.0.0.0/8", zone="public")]
+    more = _firewall.zone_more("public", zone, wanted)
+    assert [one["protocol"] or one["forward"] for one in more] == [
+        "igmp",
+        {"port": "80", "proto": "tcp", "toport": "8080"},
+    ]
+    assert [one["rich"] for one in _firewall.zone_more("public", zone, []) if one["rich"]] == [wanted[0].rich()]
+    assert _firewall.zone_more("drop", _firewall.parse_zones(ZONES)["drop"], wanted) == []
+
+
+def test_zones_that_judge_somebody():
+    """A source may also be a MAC address or a set of addresses, which say nothing about this connection."""
+    zones = {**_firewall.parse_zones(ZONES), "work": {"sources": ["10.0.0.0/8", "00:11:22:33:44:55", "ipset:x"]}}
+    assert _firewall.bindings(zones) == [
+        {"name": "public", "interfaces": ["eth0"], "sources": []},
+        {"name": "work", "interfaces": [], "sources": ["10.0.0.0/8"]},
+    ]
 
 
 @pytest.mark.parametrize(

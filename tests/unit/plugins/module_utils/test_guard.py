@@ -91,3 +91,25 @@ def test_each_command_runs_once(tmp_path, place):
 def test_lines_of_a_file_that_reads_no_drop_ins(before, after):
     assert _guard.with_settings(before, {"UMASK": "027"}, "\t") == after
     assert _guard.with_settings(after, {"UMASK": "027"}, "\t") == after
+
+
+def test_an_exclusive_directory_loses_what_is_neither_named_nor_wanted(tmp_path, place):
+    folder = tmp_path / "config"
+    (folder / "below").mkdir(parents=True)
+    for name in ("wanted", "kept", "old", "below/other"):
+        (folder / name).write_text("hunter2")
+    (folder / "link").symlink_to("kept")
+    wanted = File(str(folder / "wanted"), "new\n", **ME)
+    found = _guard.surplus(str(folder), ["kept"], [wanted])
+    assert [os.path.basename(file.path) for file in found] == ["link", "old"]
+    changes = _guard.plan(found)
+    assert "hunter2" not in str([change.diff() for change in changes])
+    _guard.apply(changes, place=place)
+    assert sorted(os.listdir(folder)) == ["below", "kept", "wanted"]
+    assert os.listdir(folder / "below") == ["other"]
+
+
+def test_an_exclusive_directory_may_be_missing_and_must_be_absolute(tmp_path):
+    assert _guard.surplus(str(tmp_path / "nowhere"), [], []) == []
+    with pytest.raises(SlipwayError, match="not an absolute path"):
+        _guard.surplus("config", [], [])

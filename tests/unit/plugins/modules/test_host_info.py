@@ -33,3 +33,21 @@ def test_packages_that_are_there():
     assert host_info.missing([], Place()) == []
     if host_info.shutil.which("dpkg-query"):
         assert host_info.missing(["auditd", "acct", "x"], Place()) == ["acct", "x"]
+
+
+def test_files_of_profiles_that_only_complain(tmp_path):
+    """Not the comments, not the folders beside them, and not what is only unconfined."""
+    texts = {
+        "usr.bin.a": "profile a /usr/bin/a flags=(attach_disconnected, complain) {\n}\n",
+        "usr.bin.b": "/usr/bin/b {\n}\n",
+        "usr.bin.c": "# flags=(complain)\n/usr/bin/c flags=(unconfined) {\n}\n",
+        "usr.bin.d": "/usr/bin/d {\n}\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "abstractions").mkdir()
+    (tmp_path / "force-complain").mkdir()
+    (tmp_path / "force-complain" / "usr.bin.d").symlink_to("../usr.bin.d")
+    names = [path.rpartition("/")[2] for path in host_info.complaining_files(str(tmp_path))]
+    assert names == ["usr.bin.a", "usr.bin.d"]
+    assert host_info.complaining_files(str(tmp_path / "none")) == []

@@ -55,7 +55,7 @@ def engine(monkeypatch):
 def test_what_is_left_out_has_its_default(engine, capsys):
     result = run_module(release, capsys, **SENT)
     settings, (how, spec) = engine.told
-    assert settings == Settings("shop", "/opt/shop", proxy=PROXY)
+    assert settings == Settings("shop", "/opt/shop", confirm=60, proxy=PROXY)
     assert (how, spec.version, spec.strategy, spec.group) == ("release", "2.0", "socket", "shop")
     assert (spec.environment, spec.listen, spec.rehearsal, spec.force) == ({}, [], "", False)
     assert spec.artefact == Artefact(HEX, 7, "amd64", None, origin={"source": "/x/shop", "sha256": HEX})
@@ -81,6 +81,8 @@ def test_what_is_given_arrives(engine, capsys):
         "soak_time": 3,
         "lock_timeout": 4,
         "keep": 9,
+        "probe": {"rate": 7},
+        "confirm": 8,
         "environment": {"A": True},
         "proxy": {"ports": [1, 2], "weights": [5]},
     }
@@ -95,6 +97,8 @@ def test_what_is_given_arrives(engine, capsys):
         3,
         4,
         9,
+        {"rate": 7},
+        8,
         proxy={**PROXY, "ports": [1, 2], "weights": [5]},
     )
     assert (spec.strategy, spec.group, spec.listen, spec.rehearsal, spec.force) == (

@@ -45,7 +45,7 @@ RFC8032 = [
         "09351fc9ac90b3ecfdfbc7c66431e0303dca179c138ac17ad9bef1177331a704",
     ),
 ]
-_, KEY, MESSAGE, SIGNATURE = (bytes.fromhex(part) for part in RFC8032[2])
+KEY, MESSAGE, SIGNATURE = (bytes.fromhex(part) for part in RFC8032[2][1:])
 
 
 @pytest.mark.parametrize("vector", RFC8032, ids=["1", "2", "3", "SHA(abc)"])

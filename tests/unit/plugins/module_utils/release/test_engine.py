@@ -267,6 +267,7 @@ def test_a_release_that_does_not_end_does_not_keep_the_old_one_from_coming_back(
 
 def test_a_release_before_that_is_tried_again_and_again_ends_when_the_new_one_is_kept(host):
     """The run was cut short when the new release had proven itself, and the old one comes up no more."""
+    host.confirm = 0
     host.release("v1")
     host.behave("v1").loops = True
     host.artefact("v2")
@@ -787,3 +788,39 @@ def test_every_phase_is_in_the_journal(host):
     assert next(e["phase"] for e in events if e["event"] == "phase") == "INTENT"
     assert events[-1]["event"] == "committed"
     assert events[-1]["release"] == host.id_of("v1")
+
+
+@pytest.mark.parametrize("period", ["during", "after"])
+def test_a_release_that_loses_requests_is_rolled_back(sockets, period):
+    """It is ready, and healthy, and bad all the same."""
+    good = sockets.release("v1").current
+    sockets.behaviours["v2"] = Behaviour(loses=period)
+    error = fails(lambda: sockets.release("v2"), "rolled_back")
+    assert f"requests failed {period}" in error.message
+    assert list(error.details["probe"])[-1] == "rollback"
+    assert sockets.settled() == good
+    last = sockets.store.outcomes()[-1]
+    assert (last["code"], list(last["probe"])[-1]) == ("probe_failed", "rollback")
+    assert sockets.id_of("v2") in sockets.store.bad()
+
+
+def test_what_is_lost_while_nothing_serves_is_only_told(restarts):
+    restarts.release("v1")
+    restarts.behaviours["v2"] = Behaviour(loses="during")
+    restarts.release("v2")
+    assert restarts.settled() == restarts.id_of("v2")
+
+
+def test_the_probe_has_no_say_in_a_rollback(host):
+    host.release("v1")
+    host.release("v2")
+    host.behave("v1").loses = "after"
+    assert list(host.rollback().probe) == ["during", "after"]
+    assert host.settled() == host.id_of("v1")
+
+
+def test_the_probe_begins_before_the_swap_where_something_serves(host):
+    assert list(host.release("v1").probe) == ["after"]
+    done = host.release("v2")
+    assert list(done.probe) == ["before", "during", "after"]
+    assert host.store.outcomes()[-1]["probe"] == done.probe

@@ -326,6 +326,18 @@ def reboot_and_again(play: Play, host: Host) -> None:
     again(play, host)
 
 
+def timer_and_again(play: Play, host: Host) -> None:
+    """Nobody comes back, and the host settles it by itself at the deadline."""
+    host.install(play.monkeypatch).faults = Faults()
+    armed = host.timer is not None
+    host.expire()
+    if armed:
+        assert host.store.load() is None, "the timer has settled nothing"
+        assert len(host.systemd.serving()) == 1
+    host.watch()
+    again(play, host)
+
+
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case).replace(" ", "_"))
 def play(request, memory, monkeypatch):
     strategy, name = request.param
@@ -357,7 +369,7 @@ def test_a_killed_run_is_finished_or_undone_by_the_next_one(play):
     problems = Problems()
     for where, host, ended in play.after("kill", "torn"):
         assert ended == "killed", where
-        for then in (reboot_and_again, other):
+        for then in (reboot_and_again, timer_and_again, other):
             twin = play.copy(host)
             problems.check(f"{where}, {then.__name__}", lambda twin=twin, then=then: then(play, twin))
         problems.check(where, lambda host=host: again(play, host))

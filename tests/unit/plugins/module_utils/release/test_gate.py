@@ -187,3 +187,12 @@ def test_the_socket_must_be_one_that_pid_1_has_and_that_listens(monkeypatch):
         assert error.code == "socket_not_inherited"
         assert "shop@x.service" in str(error)
         assert "LISTEN_FDS" in error.fix
+
+
+def test_a_soak_ends_when_somebody_else_has_seen_enough(monkeypatch):
+    def object_to_it():
+        raise SlipwayError("probe_failed", "requests failed", "look")
+
+    answers = Answers(monkeypatch, ["pass"], [UP])
+    gate = answers.gate()
+    assert failure(lambda: gate.soak(gate.serving(ID, UNIT), UP, 5, object_to_it)).code == "probe_failed"

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import handover
@@ -45,18 +47,22 @@ def test_a_handover_starts_no_unit_and_has_no_downtime(host):
     assert host.settled() == host.id_of("v2")
 
 
-@pytest.mark.parametrize("change", ["environment", "unit"])
+@pytest.mark.parametrize("change", ["environment", "unit", "credential"])
 def test_what_cannot_reach_a_running_process_restarts_it_and_is_told(host, change):
     host.release("v1")
     if change == "environment":
         host.own = "other"
+    elif change == "credential":
+        os.makedirs(os.path.join(host.layout.config, "credentials"))
+        with open(os.path.join(host.layout.config, "credentials", "password"), "w", encoding="utf-8") as stream:
+            stream.write("hunter22")
     else:
         host.write_unit("another sandbox", "shop@.service")
     done = host.release("v2")
-    assert f"the {change} differs" in done.restarted_because
+    assert f" {change} differs" in done.restarted_because
     assert done.downtime_seconds > 0
     back = host.rollback()
-    assert f"the {change} differs" in back.restarted_because
+    assert f" {change} differs" in back.restarted_because
 
 
 @pytest.mark.parametrize(
@@ -79,6 +85,41 @@ def test_a_release_that_is_not_taken_over_by_leaves_the_old_one(host, behaviour,
     assert host.systemd.processes(host.layout, "shop@current.service").keys() == {
         host.systemd.instance(host.id_of("v1")).pid
     }
+
+
+def test_a_reload_that_takes_its_time_is_not_asked_for_again(host, monkeypatch):
+    """A second one would reach the new process, and that would hand over once more."""
+    host.release("v1")
+    found = host.systemd.instance(host.id_of("v1"))
+    host.behave("v2").ready_after = 400
+    reload, take_over = host.systemd._reload, host.systemd._take_over
+
+    def slow(victim):
+        reload(victim)
+        victim.state = "reloading"
+
+    def until_ready(victim):
+        take_over(victim)
+        if victim.state == "reloading" and victim.next is None:
+            victim.state = "active"
+
+    def main_only(layout, unit):
+        return {pid: i for pid, i in host.systemd.processes(layout, unit).items() if pid == found.pid}
+
+    monkeypatch.setattr(host.systemd, "_reload", slow)
+    monkeypatch.setattr(host.systemd, "_take_over", until_ready)
+    monkeypatch.setattr(handover, "running", main_only)
+    host.release("v2")
+    assert len([c for c in host.systemd.commands if c.startswith("reload ")]) == 1
+    assert host.settled() == host.id_of("v2")
+
+
+def test_a_service_that_refused_is_asked_again(host, monkeypatch):
+    host.release("v1")
+    answers = iter([None, None, host.systemd._reload])
+    monkeypatch.setattr(host.systemd, "_reload", lambda found: (next(answers) or (lambda _found: None))(found))
+    host.release("v2")
+    assert host.settled() == host.id_of("v2")
 
 
 def test_a_process_that_will_not_leave_is_killed(host, monkeypatch):

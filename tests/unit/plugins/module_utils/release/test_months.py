@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from dataclasses import replace
@@ -36,7 +37,17 @@ BEHAVIOURS = [
 # What an operator may be told. Anything else is a defect of the engine.
 ENDS = {
     *("ok", "os_error", "killed", "command_failed", "no_last_good", "known_bad", "refused", "not_proven"),
-    *("rolled_back", "rollback_failed", "not_committed", "unhealthy", "not_started", "start_timeout"),
+    *(
+        "too_late",
+        "interrupted",
+        "no_timer",
+        "rolled_back",
+        "rollback_failed",
+        "not_committed",
+        "unhealthy",
+        "not_started",
+        "start_timeout",
+    ),
 }
 FAULTS = st.one_of(
     st.none(),
@@ -120,6 +131,34 @@ class Months(RuleBasedStateMachine):
         ended = self.run(lambda: self.host.release(version, force=force), faults)
         if ended == "ok":
             self.settled(version)
+
+    @rule(version=VERSIONS, force=st.booleans(), faults=FAULTS)
+    def release_without_a_word(self, version, force, faults):
+        """The controller is gone before it could confirm."""
+        self.host.behave(version)
+        self.run(lambda: self.host.swap(version, force=force), faults)
+
+    @rule(faults=FAULTS)
+    def confirm(self, faults):
+        """An operator does."""
+        waits = self.waiting()
+        ended = self.run(lambda: self.host.engine().confirm(), faults)
+        if ended == "ok":
+            assert not waits or self.host.settled(self.own_units) == waits
+
+    @rule()
+    def deadline(self):
+        good, waits = self.host.layout.last_good_id(), self.waiting()
+        armed = self.host.timer is not None
+        with contextlib.suppress(SlipwayError):
+            self.host.expire()
+        if waits and armed:
+            assert self.waiting() is None
+            assert not self.healthy(good) or self.host.systemd.serving() == [good]
+
+    def waiting(self):
+        left = self.host.store.load()
+        return left.to if left and left.phase == "PROBATION" else None
 
     @rule(faults=FAULTS)
     def roll_back(self, faults):

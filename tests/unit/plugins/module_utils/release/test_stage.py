@@ -391,3 +391,38 @@ def test_a_release_with_another_binary_is_not_staged(host):
     release_id = put(host)
     content = stage.content(host.spec("v1"), host.layout)
     assert not stage.is_staged(host.layout, release_id, replace(content, artefact_sha256="0" * 64))
+
+
+def give_credential(host, content, mode=0o600, name="password"):
+    folder = os.path.join(host.layout.config, "credentials")
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, name)
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(content)
+    os.chmod(path, mode)
+
+
+@pytest.mark.parametrize(("mode", "folder_mode"), [(0o600, 0o700), (0o640, 0o750)])
+def test_credentials_are_copied_for_those_who_may_read_them(host, mode, folder_mode):
+    give_credential(host, "hunter22\n", mode)
+    release_id = put(host)
+    assert text(host, release_id, "credentials/password") == "hunter22\n"
+    modes = tree(host.layout.release(release_id))
+    assert (modes["credentials"], modes["credentials/password"]) == (folder_mode, mode)
+    assert "hunter22" not in text(host, release_id, "release.json")
+
+
+def test_a_new_credential_is_a_new_release_and_goes_back_with_the_binary(host):
+    plain = put(host)
+    give_credential(host, "hunter22")
+    first = put(host)
+    give_credential(host, "hunter23")
+    second = put(host)
+    assert len({plain, first, second}) == 3
+    assert text(host, first, "credentials/password") == "hunter22"
+    assert "credentials" not in tree(host.layout.release(plain))
+
+
+def test_what_no_message_may_show(host):
+    give_credential(host, "-----BEGIN KEY-----\nabcdef\n")
+    assert {"yes", "v1", "abcdef", "-----BEGIN KEY-----\nabcdef"} <= set(stage.secrets(host.layout, put(host)))

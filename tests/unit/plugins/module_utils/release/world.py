@@ -30,12 +30,14 @@ from ansible_collections.slipway.go.plugins.module_utils._release import (
     handover,
     preflight,
     proxy,
+    revert,
     stage,
     store,
     swap,
 )
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine, Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Settings, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Plan, Probe
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store
 
 NAME = "shop"
@@ -251,6 +253,7 @@ class Behaviour:
     check_takes: float = 0.01  # seconds, of a check that fails
     inherits: bool = True  # takes the socket it is passed
     plays_along: bool = False  # in rehearsal, none of this shows
+    loses: str = ""  # in this period of the probe, users get no answer
 
 
 @dataclass
@@ -284,6 +287,28 @@ class Instance:
     @property
     def rehearses(self) -> bool:
         return self.unit.startswith(f"{NAME}-rehearsal@")
+
+
+class FakeProbe(Probe):
+    """Asks nobody; a release that loses requests is found out at once."""
+
+    def __init__(self, host: Host, plan: Plan) -> None:
+        super().__init__(plan)
+        self._host = host
+        self._seen: list[str] = []
+
+    def start(self, period: str = BEFORE) -> None:
+        self.mark(period)
+
+    def mark(self, period: str) -> None:
+        self._seen.append(period)
+
+    def figures(self) -> dict[str, Any]:
+        return {period: {} for period in self._seen}
+
+    def objection(self, period: str, planned: float = 0.0) -> SlipwayError | None:
+        running = [i.behaviour.loses for i in self._host.systemd.instances.values() if i.state == "active"]
+        return SlipwayError("probe_failed", f"requests failed {period}") if period in running else None
 
 
 def read(path: str) -> str:
@@ -741,6 +766,8 @@ class Host:
         self.health: dict[str, Any] = {"url": URL, "deadline": 5}
         self.keep = 5
         self.soak_time = 1.0
+        self.confirm = 60.0
+        self.timer: str | None = None  # the transaction it would take back
         self.rehearsal = ""
         self.own = "any" if strategy == "reload" else ""  # the same environment for all releases
         for path in (self.layout.unit_root, os.path.join(self.layout.config, "config")):
@@ -792,6 +819,11 @@ class Host:
         for module in (_systemd, store, gate, engine, handover, stage, swap, proxy):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
+        monkeypatch.setattr(revert, "TOOL", "/bin/true")
+        monkeypatch.setattr(revert, "arm", self._arm)
+        monkeypatch.setattr(revert, "disarm", self._disarm)
+        monkeypatch.setattr(revert, "deadline", lambda _name, txn: self.clock.now if self.timer == txn else None)
+        monkeypatch.setattr(engine, "Probe", lambda plan: FakeProbe(self, plan))
         monkeypatch.setattr(proxy, "Haproxy", lambda: self.haproxy)
         monkeypatch.setattr(_sockets, "socket_inodes", self._socket_inodes)
         monkeypatch.setattr(_sockets, "environment", self._environment)
@@ -849,6 +881,19 @@ class Host:
             return SimpleNamespace(state="pass", reason="ok", message="healthy", counts=True)
         self.clock.now += behaviour.check_takes
         return SimpleNamespace(state="fail", reason="status", message="HTTP 503", counts=True)
+
+    def _arm(self, _service: str, txn: str, _seconds: float) -> None:
+        def act() -> None:
+            self.timer = txn
+
+        self.faults.effect("arm", act, lambda: SlipwayError("no_timer", "injected"))
+
+    def _disarm(self, _service: str, txn: str) -> None:
+        def act() -> None:
+            self.timer = None if self.timer == txn else self.timer
+
+        with contextlib.suppress(OSError):
+            self.faults.effect("disarm", act, lambda: OSError("injected"))
 
     def _at_port(self, release_id: str, port: int) -> Instance:
         """Which instance of this release listens there."""
@@ -914,6 +959,7 @@ class Host:
             soak_time=self.soak_time,
             keep=self.keep,
             lock_timeout=0,
+            confirm=self.confirm,
             proxy=self.proxy,
         )
 
@@ -929,7 +975,21 @@ class Host:
         stage.stage(self.spec(version), self.layout, content.release_id(), content)
 
     def release(self, version: str, **changes: Any) -> Outcome:
+        """As the controller does it: what waits for its word gets it."""
+        done = self.swap(version, **changes)
+        if done.unconfirmed:
+            done.phases.update(self.engine().confirm(done.unconfirmed).phases)
+        return done
+
+    def swap(self, version: str, **changes: Any) -> Outcome:
+        """The controller is gone before it could confirm."""
         return self.engine().release(self.spec(version, **changes))
+
+    def expire(self) -> None:
+        """The timer fires, if it runs."""
+        txn, self.timer = self.timer, None
+        if txn is not None:
+            self.engine().recover(txn)
 
     def rollback(self, wanted: str | None = None) -> Outcome:
         return self.engine().rollback(wanted)
@@ -942,6 +1002,7 @@ class Host:
     def reboot(self) -> None:
         """Power off and on; at the end of the boot, slipway-recover.service settles what was in flight."""
         self.systemd.reboot()
+        self.timer = None
         if os.path.exists(os.path.join(self.layout.state, "settings.json")):
             with contextlib.suppress(SlipwayError):
                 self.engine().recover()
@@ -960,7 +1021,11 @@ class Host:
         """Files that only a run in flight should have."""
         found = []
         for base, folders, names in os.walk(self.folder):
-            found += [os.path.join(base, n) for n in folders + names if ".tmp-" in n or n == "state.json"]
+            found += [
+                os.path.join(base, n)
+                for n in folders + names
+                if ".tmp-" in n or n in ("state.json", "settings.next.json")
+            ]
         return found
 
     def settled(self, own_units: bool = True) -> str:

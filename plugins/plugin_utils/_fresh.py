@@ -1,0 +1,33 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Connections that prove that the host can still be reached. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.loader import connection_loader
+
+# First on the command line, where ssh takes the first value: no connection that is open already can be reused.
+FRESH = "-o ControlMaster=no -o ControlPath=none"
+SSH_PLUGINS = ("ssh", "ansible.builtin.ssh", "ansible.legacy.ssh")
+
+
+def separate(connection: Any) -> None:
+    """Have an SSH connection that is not open yet share nothing with others, and try only once."""
+    connection.set_option("ssh_args", f"{FRESH} {connection.get_option('ssh_args') or ''}".strip())
+    connection.set_option("reconnection_retries", 0)
+
+
+def fresh(connection: Any, play_context: Any) -> Any:
+    """A new connection with every option of this one; the same one where it is not kept open between commands."""
+    if connection.transport not in SSH_PLUGINS:
+        return connection
+    made = connection_loader.get("ansible.builtin.ssh", play_context.copy())
+    made.set_options(direct=connection.get_options())
+    separate(made)
+    if connection.become:
+        made.set_become_plugin(connection.become)
+    return made

@@ -1,0 +1,157 @@
+"""A release that its controller cannot confirm goes back by itself, under load, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import play
+import pytest
+
+SERVICE = "shop"
+PORT = 8080
+
+
+def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
+    return {
+        "service_name": SERVICE,
+        "service_listen": [str(PORT)],
+        "release_version": version,
+        "release_src": str(binaries / f"shop-{version}"),
+        "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 2},
+        "release_probe": {"url": f"http://127.0.0.1:{PORT}/"},
+        "release_soak_time": 2,
+        "release_start_timeout": 3,
+        "release_drain_timeout": 4,
+        "release_confirm": 1,
+        **more,
+    }
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.1)
+
+
+def phase(host: Any) -> str:
+    found = host.run("cat", f"/var/lib/slipway/{SERVICE}/state.json", check=False)
+    return str(json.loads(found)["phase"]) if found else "none"
+
+
+def history(host: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(host.run("slipway", "history", SERVICE, "--json"))
+    return found
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL for a process and what it has started: Ansible's workers have sessions of their own."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    with contextlib.suppress(OSError):
+        for child in children.read_text().split():
+            kill_tree(int(child))
+        os.kill(pid, signal.SIGKILL)
+
+
+def begin(fleet: Any, values: dict[str, Any]) -> subprocess.Popen[bytes]:
+    argv = ["ansible-playbook", "playbooks/release.yml", "-i", str(fleet.inventory), "-e", json.dumps(values)]
+    argv += ["--limit", fleet.hosts[0].name]
+    return subprocess.Popen(argv, env=play.environment(), cwd=play.CHECKOUT, stdout=subprocess.DEVNULL)
+
+
+def leave(fleet: Any, values: dict[str, Any]) -> None:
+    """The controller dies while the release soaks, and the engine goes on without it."""
+    host = fleet.hosts[0]
+    controller = begin(fleet, values)
+    try:
+        wait_for(lambda: phase(host) == "SOAK")
+    finally:
+        kill_tree(controller.pid)
+        controller.wait(timeout=60)
+    wait_for(lambda: phase(host) == "PROBATION")
+
+
+@pytest.fixture
+def released(fleet: Any, binaries: Path) -> Any:
+    done = fleet.play("slipway.go.site", variables(binaries, "1.0.0"), "--limit", fleet.hosts[0].name)
+    assert done.code == 0, done.output
+    return fleet
+
+
+def test_without_its_controller_the_host_goes_back_and_a_late_confirmation_is_refused(
+    released: Any, binaries: Path, load: Any
+) -> None:
+    host = released.hosts[0]
+    client = load(rate=100, hosts=[host])
+    leave(released, variables(binaries, "2.0.0"))
+    waiting = json.loads(host.run("slipway", "status", SERVICE, "--json"))[0]["in_flight"]
+    assert waiting["deadline"] > time.time()
+    assert f"slipway confirm {SERVICE}" in host.run("slipway", "status", SERVICE)
+    assert "nothing to recover" in host.run("slipway", "recover", SERVICE), "it waits, and is no interrupted swap"
+    wait_for(lambda: phase(host) == "none")
+    assert host.current(SERVICE).startswith("1.0.0-")
+    last = history(host)[0]
+    assert (last["event"], last["code"], last["txn"]) == ("rolled_back", "unconfirmed", waiting["txn"])
+    for more in ([], ["--txn", waiting["txn"]]):
+        late = subprocess.run(
+            ["docker", "exec", host.container, "slipway", "confirm", SERVICE, *more],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert late.returncode == 1
+        assert "was taken back at" in late.stderr
+    assert json.loads(host.run("slipway", "status", SERVICE, "--json"))[0]["bad"] == []
+    report = client.report()["total"]
+    assert (report["failed"], set(report["versions"])) == (0, {"1.0.0", "2.0.0"})
+
+
+def test_the_same_run_again_confirms_what_waits(released: Any, binaries: Path) -> None:
+    host = released.hosts[0]
+    values = variables(binaries, "2.0.0", release_confirm=60)
+    leave(released, values)
+    again = released.play("release", values, "--limit", host.name)
+    assert again.code == 0, again.output
+    assert (phase(host), history(host)[0]["event"]) == ("none", "committed")
+    assert host.current(SERVICE).startswith("2.0.0-")
+    assert host.run("sh", "-c", "ls /var/lib/slipway/deadman | grep -v journal", check=False) == ""
+
+
+def test_a_host_that_takes_no_new_connection_goes_back(released: Any, binaries: Path, load: Any) -> None:
+    """The connection that is open already stays so, and proves nothing."""
+    host = released.hosts[0]
+    client = load(rate=100, hosts=[host])
+    values = variables(binaries, "3.0.0", release_confirm=60)
+    controller = begin(released, values)
+    try:
+        wait_for(lambda: phase(host) == "SOAK")
+        host.run("systemctl", "stop", "ssh.service")
+        assert controller.wait(timeout=120) != 0
+    finally:
+        host.run("systemctl", "start", "ssh.service")
+        if controller.poll() is None:
+            kill_tree(controller.pid)
+    assert phase(host) == "none"
+    assert host.current(SERVICE).startswith("1.0.0-")
+    assert history(host)[0]["code"] == "unconfirmed"
+    assert client.report()["total"]["failed"] == 0
+
+
+def test_a_release_that_answers_some_with_an_error_is_found_out_by_the_probe(released: Any, binaries: Path) -> None:
+    """It is ready and healthy all the time."""
+    host = released.hosts[0]
+    values = variables(binaries, "3.0.0", release_environment={"APP_ERROR_RATIO": "0.3"})
+    done = released.play("release", values, "--limit", host.name)
+    assert done.code != 0
+    assert "release_probe.max_failed_percent is 5" in " ".join(done.output.split())
+    assert host.current(SERVICE).startswith("1.0.0-")
+    last = history(host)[0]
+    assert (last["code"], last["probe"]["before"]["failed"]) == ("probe_failed", 0)
+    assert last["probe"]["rollback"]["sent"] > 0

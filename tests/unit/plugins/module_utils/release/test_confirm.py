@@ -1,0 +1,222 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A release that waits for somebody's word: who comes first decides, and whoever comes second is told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils import _deadman
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release import revert
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
+
+
+@pytest.fixture(params=["socket", "proxy", "reload", "restart"])
+def host(request, memory, monkeypatch):
+    host = Host(memory, request.param).install(monkeypatch)
+    host.release("v1")
+    return host
+
+
+def fails(act, code):
+    with pytest.raises(SlipwayError) as caught:
+        act()
+    assert caught.value.code == code, str(caught.value)
+    return caught.value
+
+
+def settings(host):
+    with open(f"{host.layout.state}/settings.json", encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def test_a_release_serves_and_does_not_count_until_it_is_confirmed(host):
+    host.soak_time = 2.5
+    done = host.swap("v2")
+    new, old = host.id_of("v2"), host.id_of("v1")
+    left = host.store.load()
+    assert (done.current, done.previous, done.unconfirmed) == (new, old, left.txn)
+    assert (left.phase, host.layout.current_id(), host.layout.last_good_id()) == ("PROBATION", new, old)
+    assert host.boot_id() == ("current" if host.strategy == "reload" else old)
+    assert left.deadline > host.clock.now + 60
+    assert settings(host)["soak_time"] == 1
+    assert host.store.outcomes()[-1]["release"] == old
+    confirmed = host.engine().confirm(left.txn)
+    assert (confirmed.changed, confirmed.action, confirmed.current, confirmed.previous) == (True, "confirm", new, old)
+    assert host.settled() == new
+    assert (host.timer, host.leftovers(), settings(host)["soak_time"]) == (None, [], 2.5)
+    assert host.store.outcomes()[-1]["swap_seconds"] > 0
+
+
+def test_what_nobody_confirms_goes_back_and_is_not_bad(host):
+    host.soak_time = 2.5
+    txn = host.swap("v2").unconfirmed
+    host.expire()
+    assert host.settled() == host.id_of("v1")
+    last = host.store.outcomes()[-1]
+    assert (last["event"], last["code"], last["interrupted"], last["txn"]) == ("rolled_back", "unconfirmed", False, txn)
+    assert (host.store.bad(), host.leftovers(), settings(host)["soak_time"]) == ({}, [], 1)
+    error = fails(lambda: host.engine().confirm(txn), "too_late")
+    assert "was taken back at" in error.message
+    assert error.details["current"] == host.id_of("v1")
+    fails(lambda: host.engine().confirm(), "too_late")
+    host.release("v2")
+    assert host.settled() == host.id_of("v2")
+
+
+def test_the_timer_that_comes_after_the_confirmation_finds_nothing(host):
+    txn = host.swap("v2").unconfirmed
+    host.engine().confirm(txn)
+    assert host.engine().recover(txn) is None
+    assert host.settled() == host.id_of("v2")
+    again = host.engine().confirm(txn)
+    assert (again.changed, again.current) == (False, host.id_of("v2"))
+
+
+def test_a_timer_of_another_swap_takes_nothing_back(host):
+    host.swap("v2")
+    assert host.engine().recover("0" * 32) is None
+    assert host.store.load().phase == "PROBATION"
+    fails(lambda: host.engine().confirm("0" * 32), "not_waiting")
+
+
+def test_the_same_release_again_waits_as_before(host):
+    txn = host.swap("v2").unconfirmed
+    commands = len(host.systemd.commands)
+    again = host.swap("v2")
+    assert (again.changed, again.action, again.unconfirmed) == (True, "confirm", txn)
+    assert not [c for c in host.systemd.commands[commands:] if not c.startswith("show")], "it only looks"
+    host.confirm = 0
+    assert host.swap("v2").unconfirmed is None
+    assert host.settled() == host.id_of("v2")
+
+
+def test_another_release_settles_the_one_that_waits(host):
+    host.swap("v2")
+    host.release("v3")
+    assert host.settled() == host.id_of("v3")
+    events = [(e["event"], e["release"]) for e in host.store.outcomes()[-2:]]
+    assert events == [("rolled_back", host.id_of("v2")), ("committed", host.id_of("v3"))]
+    assert host.store.outcomes()[-1]["previous"] == host.id_of("v1")
+
+
+def test_a_reboot_takes_it_back(host):
+    host.swap("v2")
+    host.reboot()
+    assert host.settled() == host.id_of("v1")
+    assert host.store.outcomes()[-1]["code"] == "unconfirmed"
+
+
+def test_an_operator_who_recovers_does_not_touch_what_waits(host):
+    host.swap("v2")
+    assert host.engine().recover() is None
+    assert host.store.load().phase == "PROBATION"
+    host.timer = None  # and where no timer would ever settle it, it is settled now
+    assert host.engine().recover() == host.id_of("v2")
+    assert host.settled() == host.id_of("v1")
+
+
+def test_an_operator_takes_it_back_and_that_makes_it_bad(host):
+    host.swap("v2")
+    assert host.engine().predict_rollback().current == host.id_of("v1")
+    done = host.rollback()
+    assert (done.changed, done.current, done.previous) == (True, host.id_of("v1"), host.id_of("v2"))
+    assert host.settled() == host.id_of("v1")
+    assert list(host.store.bad()) == [host.id_of("v2")]
+    assert not host.rollback().changed
+
+
+def test_an_operator_confirms_without_knowing_the_transaction(host):
+    host.swap("v2")
+    assert host.engine().confirm().changed
+    assert host.settled() == host.id_of("v2")
+    assert not host.engine().confirm().changed, "there is nothing left to confirm"
+
+
+def test_one_that_has_died_meanwhile_cannot_be_confirmed(host):
+    txn = host.swap("v2").unconfirmed
+    host.systemd.die(host.id_of("v2"))
+    error = fails(lambda: host.engine().confirm(txn), "rolled_back")
+    assert error.details["rolled_back"]
+    assert host.settled() == host.id_of("v1")
+    assert list(host.store.bad()) == [host.id_of("v2")]
+
+
+def test_a_swap_cut_short_cannot_be_confirmed(host):
+    host.swap("v2")
+    left = host.store.load()
+    left.phase = "SOAK"
+    host.store.save(left)
+    assert "slipway recover shop" in fails(lambda: host.engine().confirm(), "interrupted").fix
+
+
+def test_a_first_release_and_a_rollback_count_at_once(host):
+    assert host.store.load() is None, "v1 was the first"
+    host.release("v2")
+    assert host.rollback().unconfirmed is None
+    assert host.settled() == host.id_of("v1")
+
+
+def test_a_release_that_fails_leaves_no_timer(host):
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: host.swap("v2"), "rolled_back")
+    assert host.timer is None
+
+
+def test_without_a_timer_there_is_no_swap(host, monkeypatch):
+    def refuse(*_arguments):
+        raise SlipwayError("no_timer", "systemd-run did not set the timer")
+
+    monkeypatch.setattr(revert, "arm", refuse)
+    fails(lambda: host.swap("v2"), "rolled_back")
+    assert host.settled() == host.id_of("v1")
+    assert host.store.bad() == {}
+
+
+def test_without_the_tool_there_is_no_release(host, monkeypatch):
+    monkeypatch.setattr(revert, "TOOL", "/nowhere/slipway")
+    fails(lambda: host.swap("v2"), "no_tool")
+    assert host.store.load() is None
+    host.confirm = 0
+    host.swap("v2")
+    assert host.settled() == host.id_of("v2")
+
+
+def test_the_timer_of_a_release_runs_the_tool_and_nothing_after_a_reboot(tmp_path, monkeypatch):
+    ran = []
+    place = _deadman.Place(
+        str(tmp_path / "deadman"), str(tmp_path), str(tmp_path), lambda argv: ran.append(list(argv)) or (0, "")
+    )
+    monkeypatch.setattr(_deadman, "Place", lambda: place)
+    name, txn = "a" * 31, "ab" * 16
+    for seconds in (30, 90):  # one that an ended run has left is no hindrance
+        revert.arm(name, txn, seconds)
+    assert revert.deadline(name, "cd" * 16) is None
+    assert revert.deadline(name, txn) > 0
+    line = _deadman.revert(f"release-{name}", txn, "deadline")
+    assert ran[-2][-5:] == [revert.TOOL, "recover", name, "--txn", txn]
+    assert "--no-block" in ran[-2], "the timer must not hold its own lock until the service's is free"
+    assert line["problems"] == []
+    revert.arm(name, txn, 30)
+    ran.clear()
+    (tmp_path / f"slipway-deadman-release-{name}").unlink()
+    assert revert.deadline(name, txn) is None, "what was before the reboot waits for no timer"
+    assert _deadman.main(["revert", f"release-{name}", "--token", txn, "--boot"], place) == 0
+    assert [argv for argv in ran if "recover" in argv] == []
+    revert.arm(name, txn, 30)
+    revert.disarm(name, "cd" * 16)
+    assert revert.deadline(name, txn) is not None
+    revert.disarm(name, txn)
+    assert revert.deadline(name, txn) is None
+
+
+def test_one_that_crashes_again_and_again_while_it_waits_is_taken_back_by_the_watch(host):
+    host.swap("v2")
+    done = host.engine().fall_back(host.id_of("v2"), "it crashed 3 times")
+    assert (done.changed, done.current, done.previous) == (True, host.id_of("v1"), host.id_of("v2"))
+    assert host.settled() == host.id_of("v1")
+    assert host.store.bad()[host.id_of("v2")]["reason"] == "it crashed 3 times"

@@ -1,0 +1,143 @@
+"""One virtual machine for all these tests, in the state that each of them needs.
+
+Run them through `make test-vm`, or alone: pytest tests/vm. They take about ten minutes without KVM.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(CHECKOUT / "tests" / "lab"), str(Path(__file__).parent)]
+
+import play
+import vm
+from build import build_app, build_load
+
+SERVICE, PORT = "shop", 8080
+# The proof of a login goes to the port that sshd listens on, and so it has to be the same outside.
+OTHER_SSH = vm.free_port()
+BINARIES = CHECKOUT / ".work" / "app"
+VERSIONS = ("1.0.0", "2.0.0")
+TIMEOUTS = ("deploy_user_confirm_timeout", "firewall_confirm_timeout", "ssh_confirm_timeout", "selinux_confirm_timeout")
+# A task takes 2 s in a machine without KVM, and ten times that on a computer with other work to do.
+SLOW_S = 600
+
+
+def run(machine: vm.Machine, playbook: str, variables: dict[str, Any], *flags: str) -> play.Play:
+    done = play.playbook(playbook, machine.inventory, variables, *flags, log=machine.folder / "ansible.log")
+    assert done.code == 0, done.output
+    return done
+
+
+def release(version: str) -> dict[str, Any]:
+    return {
+        "service_name": SERVICE,
+        "service_listen": [str(PORT)],
+        "release_version": version,
+        "release_src": str(BINARIES / f"{SERVICE}-{version}"),
+        "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 60},
+        "release_soak_time": 1,
+        "release_confirm": SLOW_S,
+    }
+
+
+def hardening(machine: vm.Machine) -> dict[str, Any]:
+    return {
+        "deploy_user_keys": [(machine.folder / "id_ed25519.pub").read_text().strip()],
+        "deploy_user_sudo": "full",
+        "firewall_allow": [{"port": str(PORT)}],
+        "service_name": SERVICE,
+        "selinux_force": True,
+        **dict.fromkeys(TIMEOUTS, SLOW_S),
+    }
+
+
+def now(machine: vm.Machine) -> float:
+    return float(machine.ssh("date +%s").stdout)
+
+
+def denials(machine: vm.Machine, since: float = 0, boot: bool = False) -> dict[str, str]:
+    """What SELinux has denied: who did what to which class, each with one message of it.
+
+    From the audit log, and from the journal for what came before auditd; since a time, or in this boot.
+    """
+    audit = f"ausearch --input-logs -m AVC,USER_AVC {'--start boot' if boot else ''}"
+    journal = f"journalctl --dmesg --grep 'avc: +denied' {'--boot' if boot else ''}"
+    found = {}
+    for line in machine.ssh(f"{audit}; {journal}", check=False).stdout.splitlines():
+        when, denied = re.search(r"audit\(([0-9.]+):", line), re.search(r"denied +({[^}]*})", line)
+        if when and denied and float(when.group(1)) >= since:
+            kinds = re.findall(r"[st]context=\w+:\w+:(\w+)|tclass=(\w+)", line)
+            found[" ".join(["".join(kind) for kind in kinds] + [denied.group(1)])] = line
+    return found
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """report is what the load client counted; begun is when the first release did, by the machine's clock."""
+
+    machine: vm.Machine
+    report: dict[str, Any]
+    begun: float
+
+
+@pytest.fixture(scope="session")
+def machine() -> Any:
+    made = vm.create("test", forwards=[PORT], same=[OTHER_SSH])
+    try:
+        made.boot()
+        yield made
+    finally:
+        made.cut()
+
+
+@pytest.fixture(scope="session")
+def bare_boot(machine: vm.Machine) -> dict[str, str]:
+    """What the distribution's own policy denies its own programs at boot."""
+    return denials(machine, boot=True)
+
+
+@pytest.fixture(scope="session")
+def hardened(machine: vm.Machine, bare_boot: dict[str, str]) -> vm.Machine:
+    """All hardening roles, run as root; then root is closed."""
+    run(machine, "harden", hardening(machine))
+    machine.root_is_closed("deploy")
+    return machine
+
+
+@pytest.fixture(scope="session")
+def swapped(hardened: vm.Machine) -> Swapped:
+    """The service is released, and swapped while requests come in."""
+    begun = now(hardened)
+    for version in VERSIONS:
+        build_app(version, BINARIES / f"{SERVICE}-{version}")
+    load = build_load(BINARIES / "load")
+    run(hardened, "site", release(VERSIONS[0]))
+    report = hardened.folder / "load.json"
+    url = f"{SERVICE}=http://127.0.0.1:{hardened.port(PORT)}"
+    client = subprocess.Popen(
+        [str(load), "-url", url, "-rate", "10", "-interval", "0", "-json", str(report)], stdout=subprocess.DEVNULL
+    )
+    try:
+        run(hardened, "release", release(VERSIONS[1]))
+        client.send_signal(signal.SIGINT)
+        client.wait(timeout=60)
+    finally:
+        client.kill()
+    return Swapped(hardened, json.loads(report.read_text()), begun)
+
+
+@pytest.fixture(scope="session")
+def rebooted(swapped: Swapped) -> vm.Machine:
+    swapped.machine.restart()
+    return swapped.machine
