@@ -4,8 +4,8 @@
 
 """HAProxy through the command line of its master process. This file is PRIVATE to the collection.
 
-The master reaches every worker, also one that a reload has left behind with its open connections: what is to hold for
-new requests has to be said to all of them. Format: management.txt of HAProxy 2.4 and newer, "Unix Socket commands".
+The master reaches every worker, also one that a reload has left behind with its open connections: that one tells what
+it does, and takes no orders any more. Format: management.txt of HAProxy 2.4 and newer, "Unix Socket commands".
 """
 
 from __future__ import annotations

@@ -352,11 +352,12 @@ class ProxyStrategy(Strategy):
             time.sleep(POLL)
 
     def _tell(self, wanted: Mapping[str, Wanted]) -> None:
-        """Have every worker be so."""
+        """Have HAProxy be so; a former worker takes no orders any more, and a drain waits for it."""
 
         def tell() -> None:
             for worker in self._haproxy.workers():
-                self._tell_worker(worker, wanted)
+                if not worker.former:
+                    self._tell_worker(worker, wanted)
 
         self._patiently(tell)
 
@@ -399,7 +400,13 @@ class ProxyStrategy(Strategy):
         return {worker.pid: self._servers(worker) for worker in self._haproxy.workers()}
 
     def _sessions(self, slot: str) -> int:
-        return sum(seen[slot].sessions for seen in self._everywhere().values() if seen)
+        """Requests that are there or may still come: a former worker leads its open connections where it always did."""
+        found = 0
+        for worker in self._haproxy.workers():
+            seen = self._servers(worker)
+            if seen:
+                found += seen[slot].sessions + (worker.former and seen[slot].state == READY)
+        return found
 
     def _totals(self) -> dict[tuple[int, str], tuple[int, int]]:
         """Requests and failures by worker and slot, since that worker has begun."""

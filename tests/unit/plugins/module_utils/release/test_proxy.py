@@ -122,33 +122,31 @@ def test_a_drain_waits_for_the_last_request(host):
     assert host.settled() == host.id_of("v2")
 
 
-def test_what_holds_for_new_requests_is_told_to_a_worker_that_a_reload_has_left(host):
-    host.release("v1")
-    former, told = Worker(6, True), []
-    host.haproxy.workers = lambda: [Worker(7, False), former]
-    tell = host.haproxy.set_state
-
-    def set_state(worker, server, state):
-        told.append((worker.pid, server, state))
-        if worker != former:
-            tell(worker, server, state)
-
-    host.haproxy.set_state = set_state
+def test_a_drain_waits_for_a_worker_that_a_reload_has_left(host):
+    """It takes no orders, and leads the connections it still has to the old release."""
+    first = host.release("v1").current
+    former, looks = Worker(6, True), []
+    host.haproxy.workers = lambda: [Worker(7, False), *([former] if len(looks) < 5 else [])]
     asked = host.haproxy.servers
-    old = {"a": Server("ready", A, 100, 0, 0, 0), "b": Server("maint", B, 100, 0, 0, 0)}
 
     def servers(worker, backend):
         if worker != former:
             return asked(worker, backend)
-        for pid, server, state in told:
-            if pid == former.pid:
-                old[server[-1]] = old[server[-1]]._replace(state=state)
-        return dict(old)
+        looks.append(first in host.systemd.running())
+        return {"a": Server("ready", A, 100, 0, 0, 0), "b": Server("maint", B, 100, 0, 0, 0)}
 
     host.haproxy.servers = servers
+    for order in ("set_state", "set_weight", "set_address"):
+        act = getattr(host.haproxy, order)
+
+        def told(worker, *what, act=act):
+            assert not worker.former, "HAProxy refuses: Proxy is disabled."
+            act(worker, *what)
+
+        setattr(host.haproxy, order, told)
     host.release("v2")
-    assert (6, "slipway-shop/b", "ready") in told
-    assert old["a"].state == "maint"
+    assert looks == [True] * 5
+    assert host.settled() == host.id_of("v2")
 
 
 def test_haproxy_without_this_service_is_said_so(host):
