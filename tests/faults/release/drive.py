@@ -325,11 +325,12 @@ class Bench:
             "health": "pass",
             "last_good": current,
             "in_flight": None,
-            "running": [f"{self.service.name}@{current}.service"],
         }
-        return [
+        found = [
             f"{key} is {status.get(key)!r}, not {want!r}" for key, want in wanted.items() if status.get(key) != want
         ]
+        running = status.get("running", [])
+        return found if len(running) == 1 else [*found, f"{len(running)} units run: {running}"]
 
     def _unhealthy(self, version: str, output: str) -> list[str]:
         """What is not as a finished release leaves it."""
