@@ -35,7 +35,11 @@ SERVICES = {
     "socket": Service("shop", 8080, {"service_swap": "socket"}),
     "restart": Service("till", 8081, {"service_swap": "restart", "service_rehearsal": "18081"}),
     "proxy": Service("kiosk", 8082, {"service_swap": "proxy", "service_proxy_ports": [18182, 18282]}),
-    "reload": Service("relay", 8083, {"service_swap": "reload", "service_rehearsal": "18083"}),
+    # A process that is started by the one before has its environment: another one would be a restart. So the same two
+    # releases take turns here, and one that a row has rolled back from is wanted again.
+    "reload": Service(
+        "relay", 8083, {"service_swap": "reload", "service_rehearsal": "18083", "release_force": True}, False
+    ),
 }
 
 

@@ -189,13 +189,13 @@ class Bench:
         serving = host.status(service.name).get("version") if not row.first else None
         old = str(serving)
         new = VERSIONS[1] if serving == VERSIONS[0] else VERSIONS[0]
-        good = self.variables(service, new, release_environment={"ROW": str(number)})
+        good = self.variables(service, new, release_environment=self._environment(str(number)))
         if row.kind == "rollback":
             code, output = self.play(row.prepare, {**good, **row.prepared}, "prepare")
             if code:
                 raise HostError(f"nothing to roll back from: {output[-1500:]}")
             old, new = new, old
-            good = self.variables(service, new, release_environment={"ROW": f"{number} again"})
+            good = self.variables(service, new, release_environment=self._environment(f"{number} again"))
         self.row_variables = self._faulty(row, good, number)
         good.update(row.mended)
         host.run(self._script(row.before))
@@ -209,7 +209,7 @@ class Bench:
 
     def _faulty(self, row: Row, good: dict[str, Any], number: int) -> dict[str, Any]:
         variables = {**good, **row.variables}
-        environment = {"ROW": str(number), **row.variables.get("release_environment", {})}
+        environment = {**self._environment(str(number)), **row.variables.get("release_environment", {})}
         source = str(variables["release_src"]).replace("@", str(self.binaries))
         return {
             **variables,
@@ -217,6 +217,10 @@ class Bench:
             "release_src": source,
             "ansible_python_interpreter": PYTHON,
         }
+
+    def _environment(self, row: str) -> dict[str, str]:
+        """What makes the release of each row another one."""
+        return {"ROW": row} if self.service.own_environment else {}
 
     def _playbook(self, row: Row) -> str:
         return row.playbook or ("site" if row.first else row.kind)
@@ -322,11 +326,12 @@ class Bench:
             "health": "pass",
             "last_good": current,
             "in_flight": None,
-            "running": [f"{self.service.name}@{current}.service"],
         }
-        return [
+        found = [
             f"{key} is {status.get(key)!r}, not {want!r}" for key, want in wanted.items() if status.get(key) != want
         ]
+        running = status.get("running", [])
+        return found if len(running) == 1 else [*found, f"{len(running)} units run: {running}"]
 
     def _unhealthy(self, version: str, output: str) -> list[str]:
         """What is not as a finished release leaves it."""

@@ -32,11 +32,12 @@ systemctl stop 'stranger*' 2>/dev/null || true
 
 @dataclass(frozen=True)
 class Service:
-    """One service of a host, per strategy."""
+    """One service of a host, per strategy. own_environment: whether each row releases another environment."""
 
     name: str
     port: int
     variables: dict[str, Any]
+    own_environment: bool = True
 
 
 class HostError(Exception):

@@ -562,7 +562,7 @@ OTHER_STRATEGIES = [
             serves=ONLY_OLD,
             **UNHEALTHY,
         )
-        for strategy in ("proxy", "reload")
+        for strategy in ("proxy",)
     ),
 ]
 
