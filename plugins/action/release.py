@@ -17,7 +17,7 @@ from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.slipway.go.plugins.module_utils import _files, _linkage
+from ansible_collections.slipway.go.plugins.module_utils import _files, _linkage, _tool
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
 from ansible_collections.slipway.go.plugins.module_utils._release import _checksums, _fetch, _signature, artefact, model
@@ -94,6 +94,8 @@ class ActionModule(ActionBase):
         with tempfile.TemporaryDirectory(prefix="slipway-", dir=constants.DEFAULT_LOCAL_TMP) as folder:
             try:
                 self._validate(arguments)
+                if arguments.get("confirm") and not self._task.check_mode:
+                    arguments["tool"] = _tool.digest()
                 arguments["intake"] = self._intake(arguments)
                 if arguments["intake"].get("source"):
                     arguments["sealed"] = seal(arguments)
@@ -262,6 +264,24 @@ class ActionModule(ActionBase):
 
     def _execute(self, name: str, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(f"slipway.go.{name}", module_args=arguments, task_vars=task_vars)
+        if answer.get("action") != "tool":
+            return answer
+        brought = self._bring_tool(task_vars)
+        return brought if brought.get("failed") else self._execute(name, arguments, task_vars)
+
+    def _bring_tool(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        task = self._task.copy()
+        task.args = {}
+        action = self._shared_loader_obj.action_loader.get(
+            "slipway.go.tool",
+            task=task,
+            connection=self._connection,
+            play_context=self._play_context,
+            loader=self._loader,
+            templar=self._templar,
+            shared_loader_obj=self._shared_loader_obj,
+        )
+        answer: dict[str, Any] = action.run(task_vars=task_vars)
         return answer
 
     @contextmanager

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import zipfile
@@ -42,6 +43,11 @@ def build(folder: str) -> bytes:
         _add(archive, f"{PACKAGE}/__init__.py", b"")
         _add(archive, "__main__.py", MAIN.encode())
     return buffer.getvalue()
+
+
+def digest() -> str:
+    """SHA-256 of the tool built from the modules that this one is among."""
+    return hashlib.sha256(build(os.path.dirname(os.path.abspath(__file__)))).hexdigest()
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

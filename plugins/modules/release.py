@@ -205,6 +205,11 @@ options:
       - O(environment), O(health), and what the host needs to take the artefact in, as JSON. Set by the controller's
         half of this module.
     type: str
+  tool:
+    description:
+      - SHA-256 of the tool that must be on the host before a release waits to be confirmed. Set by the controller's
+        half of this module, which puts that tool there when it is not.
+    type: str
   digest:
     description:
       - SHA-256 of the artefact, as far as it is known there. Set by the controller's half of this module.
@@ -448,6 +453,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         force=values["force"],
         smoke=values["smoke"],
         smoke_timeout=values["smoke_timeout"],
+        tool=values["tool"] or "",
     )
     act = intake.predict if module.check_mode else intake.release
     wish = request(values)
@@ -489,6 +495,7 @@ def main() -> None:
             "smoke": {"type": "list", "elements": "list", "default": []},
             "smoke_timeout": {"type": "float", "default": 30},
             "force": {"type": "bool", "default": False},
+            "tool": {"type": "str"},
             "digest": {"type": "str"},
             "size": {"type": "int"},
             "goarch": {"type": "str"},

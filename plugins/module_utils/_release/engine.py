@@ -99,7 +99,7 @@ class Engine:
     def release(self, spec: Spec) -> Outcome:
         """Make the specified release the committed one; return at once when it is.
 
-        The action is "upload", and nothing has happened, when the host needs the artefact and has not got it.
+        The action is "upload" or "tool", and nothing has happened, when the host needs that and has not got it.
         """
         with self._store.locked(self._settings.lock_timeout), self._probed() as probe:
             waiting = self._waiting(spec)
@@ -113,6 +113,8 @@ class Engine:
             if self._serves(wanted):
                 return Outcome(False, wanted, None, "none")
             self._refuse_known_bad(wanted, spec.force)
+            if spec.tool and self._layout.current_id() and not revert.has_tool(spec.tool):
+                return Outcome(False, self._layout.current_id(), None, "tool")
             self._preflight(spec)
             self._strategy(spec.strategy).check_ready(spec)
             phases: dict[str, float] = {}

@@ -214,7 +214,7 @@ class Spec:
 
     rehearsal is the address of systemd.socket(5) at which it is proven first; empty for a service that cannot be.
     force releases also what has failed before. smoke are commands to run against the rehearsal, each with smoke_timeout
-    seconds.
+    seconds. tool is the SHA-256 that the tool on the host must have, for its timers act on what this engine writes.
     """
 
     version: str
@@ -227,6 +227,7 @@ class Spec:
     force: bool = False
     smoke: Sequence[Sequence[str]] = ()
     smoke_timeout: float = 30.0
+    tool: str = ""
 
     def __post_init__(self) -> None:
         validate_version(self.version)

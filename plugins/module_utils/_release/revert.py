@@ -15,7 +15,7 @@ import contextlib
 import os
 from typing import Optional
 
-from .. import _deadman
+from .. import _deadman, _files
 from .._errors import SlipwayError
 
 TOOL = "/usr/local/sbin/slipway"
@@ -33,6 +33,11 @@ def require_tool() -> None:
             f"{TOOL} is not on this host, and without it nothing could take back a release that nobody confirms.",
             "apply the role slipway.go.service, or set release_confirm to 0",
         )
+
+
+def has_tool(digest: str) -> bool:
+    """Whether the tool on this host is the one with that SHA-256."""
+    return os.path.isfile(TOOL) and _files.sha256_file(TOOL) == digest
 
 
 def arm(service: str, txn: str, seconds: float) -> None:

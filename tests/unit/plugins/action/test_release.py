@@ -18,6 +18,7 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import release as plugin
+from ansible_collections.slipway.go.plugins.module_utils import _tool
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._profile import collect_host_profile
 from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _fresh
@@ -58,7 +59,7 @@ class Action(plugin.ActionModule):
     """The plugin with a host that answers from a list."""
 
     def __init__(self, arguments, answers):
-        self._task = SimpleNamespace(args=arguments)
+        self._task = SimpleNamespace(args=arguments, check_mode=False)
         self._loader = MagicMock()
         self._loader.path_dwim = os.path.abspath
         self._connection = MagicMock()
@@ -125,6 +126,15 @@ def test_only_what_the_host_misses_is_uploaded(act, binary):
         "remove /tmp/ansible-1",
     ]
     assert action.executed[1][1]["uploaded"] == "/tmp/ansible-1/artefact"
+
+
+def test_the_tool_of_another_engine_is_replaced_first(act, monkeypatch):
+    for brought, wanted in (({"changed": True}, 2), ({"failed": True, "msg": "disk full"}, 1)):
+        action = act([{"action": "tool"}, {"action": "none"}], confirm=60)
+        monkeypatch.setattr(action, "_bring_tool", lambda _task_vars, brought=brought: brought)
+        answer = action.run()
+        assert [arguments["tool"] for _name, arguments in action.executed] == [_tool.digest()] * wanted
+        assert answer["action" if wanted == 2 else "msg"] == ("none" if wanted == 2 else "disk full")
 
 
 def test_an_upload_that_fails_leaves_no_folder(act, tmp_path):

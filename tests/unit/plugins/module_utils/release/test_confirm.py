@@ -11,6 +11,7 @@ import json
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils import _deadman
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._files import sha256_file
 from ansible_collections.slipway.go.plugins.module_utils._release import revert
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
 
@@ -184,6 +185,20 @@ def test_without_the_tool_there_is_no_release(host, monkeypatch):
     host.confirm = 0
     host.swap("v2")
     assert host.settled() == host.id_of("v2")
+
+
+def test_the_tool_of_another_engine_is_replaced_before_anything_happens(host, monkeypatch, tmp_path):
+    """It would have to take back what this engine has written."""
+    tool = tmp_path / "slipway"
+    tool.write_text("another engine")
+    tool.chmod(0o755)
+    monkeypatch.setattr(revert, "TOOL", str(tool))
+    before = len(host.systemd.commands)
+    assert host.release("v2", tool=sha256_file(__file__)).action == "tool"
+    assert not [c for c in host.systemd.commands[before:] if not c.startswith("show ")]
+    assert host.settled() == host.id_of("v1")
+    assert host.release("v1", tool=sha256_file(__file__)).action == "none"
+    assert host.release("v2", tool=sha256_file(str(tool))).action == "release"
 
 
 def test_the_timer_of_a_release_runs_the_tool_and_nothing_after_a_reboot(tmp_path, monkeypatch):
