@@ -26,7 +26,8 @@ class Policy:
     backoff: float = 30.0  # seconds between the first restart and the second; doubles from then on
     cap: float = 900.0  # the longest time between two restarts
     remind: float = 3600.0  # seconds between two alerts of one episode
-    rollback: int = 0  # crashes and restarts in one episode that end the release; 0 for never
+    rollback: int = 0  # crashes and restarts, none of them longer than `steady` after another, that end the release
+    steady: float = 600.0  # seconds without a crash or a restart after which a release has recovered
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def fresh(epoch: str, crashes: int = 0) -> dict[str, Any]:
         "next_alert": 0.0,
         "crashes": crashes,
         "falls": 0,
+        "fell_at": 0.0,
     }
 
 
@@ -73,7 +75,11 @@ def step(
     if healthy is None:
         return Decision(NOTHING, "no verdict", known)
     fallen = crashes - known["crashes"] if crashes >= known["crashes"] else crashes
-    known.update(crashes=crashes, falls=known["falls"] + fallen)
+    known["crashes"] = crashes
+    if now - known["fell_at"] >= policy.steady:
+        known["falls"] = 0
+    if fallen:
+        known.update(falls=known["falls"] + fallen, fell_at=now)
     if healthy and not fallen:
         return _good(known, policy)
     decided = Decision(NOTHING, "up, but it has crashed", {**known, "good": 0})
@@ -96,6 +102,7 @@ def _usable(state: Any, epoch: str, now: float, policy: Policy, crashes: int) ->
     # A clock that was set back must not make the watch wait for a time that is far away.
     known["next_restart"] = min(known["next_restart"], now + policy.cap)
     known["next_alert"] = min(known["next_alert"], now + policy.remind)
+    known["fell_at"] = min(known["fell_at"], now)
     return known
 
 
@@ -109,7 +116,7 @@ def _good(known: dict[str, Any], policy: Policy) -> Decision:
     good = known["good"] + 1
     state = {**known, "good": good, "failures": 0}
     if good >= policy.rise:
-        state.update(restarts=0, falls=0, next_restart=0.0, next_alert=0.0)
+        state.update(restarts=0, next_restart=0.0, next_alert=0.0)
     return Decision(NOTHING, "healthy", state)
 
 
@@ -135,6 +142,7 @@ def _restart(state: dict[str, Any], now: float, policy: Policy, cause: str) -> D
         failures=0,
         restarts=restarts,
         falls=state["falls"] + 1,
+        fell_at=now,
         restarts_total=state["restarts_total"] + 1,
         next_restart=now + pause(restarts, policy),
         next_alert=now + policy.remind if restarts == 1 else state["next_alert"],

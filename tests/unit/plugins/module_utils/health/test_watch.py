@@ -149,9 +149,26 @@ def test_restarts_of_the_watch_count_and_good_times_end_the_count() -> None:
     told = watch.step(None, False, 0, LOOPING)
     told = watch.step(told.state, False, 10, LOOPING)
     assert (told.action, told.state["falls"]) == (watch.RESTART, 1)
-    for now in (20, 30, 40):
+    for now in (20, 30, 40, 609):
         told = watch.step(told.state, True, now, LOOPING)
-    assert told.state["falls"] == 0
+        assert told.state["falls"] == 1
+    assert watch.step(told.state, True, 610, LOOPING).state["falls"] == 0
+
+
+def test_a_release_that_is_well_for_a_while_between_its_crashes_is_taken_back_all_the_same() -> None:
+    told = watch.step(None, True, 0, LOOPING)
+    for crashes in (1, 2, 3):
+        for now in range(60 * crashes, 60 * crashes + 50, 10):
+            told = watch.step(told.state, True, now, LOOPING, crashes=crashes)
+            if told.action == watch.ROLLBACK:
+                assert (crashes, told.state["falls"]) == (3, 3)
+                return
+    pytest.fail("it crashes once a minute, and stays")
+
+
+def test_a_clock_that_was_set_back_forgets_no_crash() -> None:
+    told = watch.step(watch.fresh("", 0), True, 100_000, LOOPING, crashes=2)
+    assert watch.step(told.state, True, 50, LOOPING, crashes=3).action == watch.ROLLBACK
 
 
 def test_without_a_way_back_crashes_change_nothing() -> None:
