@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 SERVICE, OTHER = "kiosk", "booth"
-PORT, OTHER_PORT = 8090, 8091
+PORT, OTHER_PORT = 8096, 8097
 # It does not follow the drain contract: on SIGTERM it just closes what looks idle, and ends.
 RUDE = {"DRAIN_LINGER": "0s"}
 

@@ -32,7 +32,9 @@ def _fetched(target: Path, command: list[str]) -> Path | None:
             zipfile.ZipFile(archive).extractall(partial)
         else:
             with tarfile.open(archive) as contents:
-                contents.extractall(partial, filter="data")
+                # Python before 3.11.4 has no filters.
+                contents.extraction_filter = getattr(tarfile, "data_filter", lambda member, _path: member)
+                contents.extractall(partial)
     partial.rename(target)
     return target
 
