@@ -152,10 +152,16 @@ class Engine:
             target = self._rollback_target(wanted)
             if target is None:
                 return Outcome(False, self._layout.current_id(), None, "none")
-            way = strategy_of(target, self._service)
-            way.check_units(target)
-            check_return(way, strategy_of(str(self._layout.current_id()), self._service, way.name))
+            way = self._way_to(target)
             return self._swap(target, way.name, "rollback", {}, probe)
+
+    def _way_to(self, target: str) -> Strategy:
+        """How to go back to this release; raise where its units, this host or the users' address keep it from serving."""
+        way = strategy_of(target, self._service)
+        way.check_units(target)
+        check_return(way, strategy_of(str(self._layout.current_id()), self._service, way.name))
+        self._check_linkage(target)
+        return way
 
     def way_back(self, bad: str) -> Optional[str]:
         """Where a service goes from this release without being asked.
@@ -180,9 +186,7 @@ class Engine:
             target = self.way_back(bad)
             if self._layout.current_id() != bad or target is None:
                 return None
-            way = strategy_of(target, self._service)
-            way.check_units(target)
-            check_return(way, strategy_of(bad, self._service, way.name))
+            way = self._way_to(target)
             self._store.record("watch_rollback", release=bad, to=target, reason=reason)
             return self._swap(target, way.name, "rollback", {}, probe, reason)
 

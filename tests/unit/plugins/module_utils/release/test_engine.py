@@ -719,6 +719,19 @@ def test_what_the_host_cannot_start_is_told_before_it_is_tried(host, monkeypatch
     assert host.settled() == first
 
 
+def test_a_rollback_to_what_the_host_cannot_start_any_more_touches_nothing(host, monkeypatch):
+    host.release("v1")
+    second = host.release("v2").current
+    monkeypatch.setattr(
+        preflight, "linkage_problems", lambda _unit, _binary: [Problem("missing_library", "no libx.", "install it")]
+    )
+    before = len(host.systemd.commands)
+    for act in (host.rollback, lambda: host.engine().fall_back(second, "it falls")):
+        assert fails(act, "missing_library").details["current"] == second
+    assert all(c.startswith("show ") for c in host.systemd.commands[before:])
+    assert host.settled() == second
+
+
 def test_a_rollback_to_a_socket_whose_units_are_gone_is_refused(sockets):
     """Releases that were staged before they carried their units can only go where those units still are."""
     first = sockets.release("v1").current
