@@ -156,7 +156,7 @@ class Engine:
             return self._swap(target, way.name, "rollback", {}, probe)
 
     def _way_to(self, target: str) -> Strategy:
-        """How to go back to this release; raise where its units, this host or the users' address keep it from serving."""
+        """How to go back to this release; raise where its units, this host or the users' address would not have it."""
         way = strategy_of(target, self._service)
         way.check_units(target)
         check_return(way, strategy_of(str(self._layout.current_id()), self._service, way.name))
