@@ -88,12 +88,12 @@ class ActionModule(ActionBase):
         except SlipwayError as error:
             undone = self._take_back(arguments, variables)
             tail = {True: " The change was taken back.", False: " The host takes the change back at its deadline."}
-            if error.code == "reverted":
+            if error.code == REVERTED:
                 tail, undone = {}, True
             return {
                 **result,
                 "failed": True,
-                "msg": f"{error}{tail.get(undone, '') if undone is not None and error.code != REVERTED else ''}",
+                "msg": f"{error}{tail.get(undone, '') if undone is not None else ''}",
                 "code": error.code,
                 "fix": error.fix,
                 "reverted": bool(undone),

@@ -24,6 +24,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release import _checks
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import Seen
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
 from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation
+from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
 
 POLICIES = ("require_static", "require_vcs_clean", "min_go_version", "main_module")
@@ -270,19 +271,7 @@ class ActionModule(ActionBase):
         return brought if brought.get("failed") else self._execute(name, arguments, task_vars)
 
     def _bring_tool(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        task = self._task.copy()
-        task.args = {}
-        action = self._shared_loader_obj.action_loader.get(
-            "slipway.go.tool",
-            task=task,
-            connection=self._connection,
-            play_context=self._play_context,
-            loader=self._loader,
-            templar=self._templar,
-            shared_loader_obj=self._shared_loader_obj,
-        )
-        answer: dict[str, Any] = action.run(task_vars=task_vars)
-        return answer
+        return delegate(self, "slipway.go.tool", {}, task_vars)
 
     @contextmanager
     def _uploaded(self, source: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils import _tool
+from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
 
 DEFAULT_PATH = "/usr/local/sbin/slipway"
 
@@ -30,7 +31,7 @@ class ActionModule(ActionBase):
         descriptor, built = tempfile.mkstemp(prefix="slipway-")
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(_tool.build(os.path.dirname(os.path.abspath(_tool.__file__))))
+                stream.write(_tool.own())
             copied = self._copy(built, arguments["path"], task_vars)
         finally:
             os.unlink(built)
@@ -38,16 +39,5 @@ class ActionModule(ActionBase):
         return {**result, **copied}
 
     def _copy(self, source: str, target: str, task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        task = self._task.copy()
-        task.args = {"src": source, "dest": target, "owner": "root", "group": "root", "mode": "0755"}
-        copy = self._shared_loader_obj.action_loader.get(
-            "ansible.legacy.copy",
-            task=task,
-            connection=self._connection,
-            play_context=self._play_context,
-            loader=self._loader,
-            templar=self._templar,
-            shared_loader_obj=self._shared_loader_obj,
-        )
-        answer: dict[str, Any] = copy.run(task_vars=task_vars)
-        return answer
+        arguments = {"src": source, "dest": target, "owner": "root", "group": "root", "mode": "0755"}
+        return delegate(self, "ansible.legacy.copy", arguments, task_vars)

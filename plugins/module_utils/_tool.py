@@ -45,9 +45,14 @@ def build(folder: str) -> bytes:
     return buffer.getvalue()
 
 
+def own() -> bytes:
+    """The tool built from the modules that this one is among."""
+    return build(os.path.dirname(os.path.abspath(__file__)))
+
+
 def digest() -> str:
-    """SHA-256 of the tool built from the modules that this one is among."""
-    return hashlib.sha256(build(os.path.dirname(os.path.abspath(__file__)))).hexdigest()
+    """Its SHA-256."""
+    return hashlib.sha256(own()).hexdigest()
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -330,10 +330,8 @@ class ProxyStrategy(Strategy):
     def _in_own_units(self, main_pid: int) -> bool:
         return has_slot(main_pid)
 
-    def _reopen(self, _candidate: str, release_id: str) -> None:
-        self.systemd.start_and_wait(UNIT)
-        self._end_strays(release_id)
-        self._take_slot(release_id)
+    def _reopen(self, candidate: str, release_id: str) -> None:
+        self.prepare(candidate, release_id)
 
     def _return_users(self, release_id: str) -> None:
         self._go_live(self.slot(release_id))

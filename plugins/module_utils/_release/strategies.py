@@ -65,10 +65,6 @@ class Strategy:
     def gate(self) -> Gate:
         return Gate(self.layout, self.systemd, self.settings.health, self.shared)
 
-    @property
-    def overlaps(self) -> bool:
-        return OVERLAP in self.phases
-
     def in_turn_because(self, before: Optional[Strategy], source: Optional[str], to: str) -> Optional[str]:
         """Why `source`, a release of `before`, has to end before `to` begins although neither strategy asks for it."""
         if before is None or before.name == self.name:
