@@ -275,6 +275,7 @@ def boot_unit(place: Place, name: str, plan: Plan, token: str) -> str:
         "[Unit]\n"
         f"Description=Take back the unconfirmed change {name}\n"
         f"RequiresMountsFor={place.root}\n"
+        f"ConditionPathExists={os.path.join(place.folder(name), RUNNER)}\n"
         f"{order}"
         "\n[Service]\nType=oneshot\n"
         f"ExecStart={command}\n"
@@ -423,7 +424,10 @@ def wait_until_free(name: str, place: Optional[Place] = None, limit: float = 864
 
 
 def _disarm(place: Place, name: str) -> None:
-    """End the armed state in one rename, then clear up; what a crash leaves here does nothing any more."""
+    """End the armed state in one rename, then clear up; what a crash leaves here does nothing any more.
+
+    A boot unit that a power cut brings back has no program to run any more, and its condition says so.
+    """
     gone = os.path.join(place.root, f".{name}.gone-{os.getpid()}")
     os.rename(place.folder(name), gone)
     _files.fsync_directory(place.root)
@@ -431,6 +435,7 @@ def _disarm(place: Place, name: str) -> None:
     for path in (place.boot_link(name), place.boot_unit(name), place.marker(name)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+            _files.fsync_directory(os.path.dirname(path))
     _files.remove_tree(gone)
 
 
@@ -512,15 +517,7 @@ def _append(path: str, line: dict[str, Any]) -> None:
 
 
 def _revert_at_boot(name: str, token: str, place: Place) -> Optional[dict[str, Any]]:
-    if os.path.exists(place.marker(name)):
-        return None
-    if armed(name, place) is None:
-        # Left by a confirmation that a power cut interrupted after it had counted.
-        for path in (place.boot_link(name), place.boot_unit(name)):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-        return None
-    return revert(name, token, "boot", place)
+    return None if os.path.exists(place.marker(name)) else revert(name, token, "boot", place)
 
 
 def main(argv: Sequence[str], place: Optional[Place] = None) -> int:

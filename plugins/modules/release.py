@@ -280,8 +280,10 @@ previous:
   sample: 1.9.4-77c0aa12de
 action:
   description: >-
-    What was done, V(release), V(none) where this release is the committed one already, or V(confirm) where a run before
-    had swapped it in and it only waited to be confirmed.
+    What was done, V(release), V(none) where this release is the committed one already, V(settings) where it is and only
+    the options that say how it is treated (health, timeouts, keep) were taken over for the watch and the tool on the
+    host, after O(health) had passed, or V(confirm) where a run before had swapped it in and it only waited to be
+    confirmed.
   returned: success
   type: str
   sample: release

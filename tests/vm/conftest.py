@@ -41,6 +41,7 @@ def run(machine: vm.Machine, playbook: str, variables: dict[str, Any], *flags: s
 
 def release(version: str) -> dict[str, Any]:
     return {
+        "site_harden": False,  # done, and with variables of its own
         "service_name": SERVICE,
         "service_listen": [str(PORT)],
         "release_version": version,

@@ -64,11 +64,11 @@ class Outcome:
 
     def needs_judgement(self, predicted: bool) -> bool:
         """Whether the controller still has to judge the artefact against this host."""
-        return self.action == "upload" or (predicted and self.changed)
+        return self.action == "upload" or (predicted and self.action == "release")
 
     def diff(self) -> dict[str, str]:
         """What Ansible's diff mode shows."""
-        before = self.previous if self.changed else self.current
+        before = self.previous if self.changed and self.action != "settings" else self.current
         return {"before": f"{before or 'none'}\n", "after": f"{self.current or 'none'}\n"}
 
 
@@ -93,11 +93,12 @@ class Engine:
         wanted = stage.content(spec, self._layout).release_id()
         current = self._layout.current_id()
         if self._serves(wanted):
-            return Outcome(False, current, None, "none")
+            differs = self._store.differs(wanted, self._settings)
+            return Outcome(differs, current, None, "settings" if differs else "none")
         return Outcome(True, wanted, current, "release")
 
     def release(self, spec: Spec) -> Outcome:
-        """Make the specified release the committed one; return at once when it is.
+        """Make the specified release the committed one; when it is, take over only how it is treated from now on.
 
         The action is "upload" or "tool", and nothing has happened, when the host needs that and has not got it.
         """
@@ -111,7 +112,7 @@ class Engine:
             content = stage.content(spec, self._layout)
             wanted = content.release_id()
             if self._serves(wanted):
-                return Outcome(False, wanted, None, "none")
+                return self._settle(wanted)
             self._refuse_known_bad(wanted, spec.force)
             if spec.tool and self._layout.current_id() and not revert.has_tool(spec.tool):
                 return Outcome(False, self._layout.current_id(), None, "tool")
@@ -134,6 +135,26 @@ class Engine:
                 phases[REHEARSE] = time.monotonic() - begun
             probe.sample()
             return self._swap(wanted, spec.strategy, "release", phases, probe)
+
+    def _settle(self, serving: str) -> Outcome:
+        """Have the watch and the tool of the host treat the release as it is specified now, if it passes that check."""
+        if not self._store.differs(serving, self._settings):
+            return Outcome(False, serving, None, "none")
+        way = strategy_of(serving, self._service)
+        try:
+            way.gate.wait_healthy(way.subject(serving), self._systemd.show(way.unit(serving)))
+        except SlipwayError as error:
+            raise SlipwayError(
+                error.code,
+                f"{serving} serves, and does not pass the release_health that is specified now: {error.message} "
+                "Nothing was changed, and the watch goes on with the one before.",
+                "correct release_health, or release a version that passes it",
+                current=serving,
+            ) from error
+        self._store.save_health(serving, self._settings.health)
+        self._store.save_settings(self._settings)
+        self._store.record("settings", release=serving)
+        return Outcome(True, serving, None, "settings")
 
     def predict_rollback(self, wanted: Optional[str] = None) -> Outcome:
         """Say where a rollback would go; change nothing."""

@@ -141,12 +141,7 @@ class Layout:
 
     def manifest(self, release_id: str) -> dict[str, Any]:
         """What release.json says; empty where the release or its manifest is not readable."""
-        try:
-            with open(os.path.join(self.release(release_id), "release.json"), encoding="utf-8") as stream:
-                loaded = json.load(stream)
-        except (OSError, ValueError):
-            return {}
-        return loaded if isinstance(loaded, dict) else {}
+        return _read_object(os.path.join(self.release(release_id), "release.json")) or {}
 
 
 @dataclass
@@ -245,6 +240,11 @@ class Store:
         """Keep how the service is treated, for the tool on the host. A health check may hold secrets: root only."""
         _files.write_atomic(self._settings, json.dumps(asdict(settings)) + "\n", 0o600)
 
+    def differs(self, release_id: str, settings: Settings) -> bool:
+        """Whether the host would treat the release otherwise than these settings say."""
+        wanted = json.loads(json.dumps(asdict(settings)))
+        return _read_object(self._settings) != wanted or self.health(release_id) != wanted["health"]
+
     def propose_settings(self, settings: Settings) -> None:
         """Keep them for the time when the release they came with is confirmed."""
         _files.write_atomic(self._proposed, json.dumps(asdict(settings)) + "\n", 0o600)
@@ -268,12 +268,7 @@ class Store:
 
     def health(self, release_id: str) -> Optional[dict[str, Any]]:
         """How this release is asked; None where it does not say."""
-        try:
-            with open(self.layout.health_file(release_id), encoding="utf-8") as stream:
-                loaded = json.load(stream)
-        except (OSError, ValueError):
-            return None
-        return loaded if isinstance(loaded, dict) else None
+        return _read_object(self.layout.health_file(release_id))
 
     def record(self, event: str, **details: Any) -> None:
         """Append one event to the journal and make it durable; a line that was torn before it stays by itself."""
@@ -321,6 +316,16 @@ class Store:
             elif event.get("kind") == "release" and event.get("code") in RELEASE_FAULTS:
                 found[release] = event
         return found
+
+
+def _read_object(path: str) -> Optional[dict[str, Any]]:
+    """The JSON object in a file; None where there is none that can be read."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            loaded = json.load(stream)
+    except (OSError, ValueError):
+        return None
+    return loaded if isinstance(loaded, dict) else None
 
 
 def load_settings(name: str, state_root: str = STATE_ROOT) -> Settings:

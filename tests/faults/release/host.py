@@ -121,7 +121,8 @@ class Host:
 
     def status(self, service: str) -> dict[str, Any]:
         text = self.run(f"test ! -x /usr/local/sbin/slipway || slipway status {service} --json || true")
-        return json.loads(text)[0] if text else {}
+        told = json.loads(text) if text else []
+        return told[0] if isinstance(told, list) and told else {}  # of a failure, the tool tells in an object
 
     def purge(self, service: str) -> None:
         """As if the service had never been."""

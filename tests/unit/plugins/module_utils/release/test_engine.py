@@ -17,6 +17,7 @@ from ansible_collections.slipway.go.plugins.module_utils._problems import Proble
 from ansible_collections.slipway.go.plugins.module_utils._release import gate, preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Store, load_settings
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
+    NAME,
     Behaviour,
     Faults,
     Host,
@@ -110,6 +111,36 @@ def test_unchanged_release_does_nothing(host):
     assert [c for c in host.systemd.commands if not c.startswith("show ")] == []
     assert host.store.journal() == before
     assert outcome.diff() == {"before": f"{current}\n", "after": f"{current}\n"}
+
+
+def test_a_corrected_health_check_reaches_the_release_that_serves(host):
+    current = host.release("v1").current
+    host.health = {**host.health, "timeout": 3}
+    host.soak_time += 1
+    foreseen = host.engine().predict(host.spec("v1"))
+    assert (foreseen.changed, foreseen.action, foreseen.needs_judgement(True)) == (True, "settings", False)
+    host.systemd.commands.clear()
+    outcome = host.release("v1")
+    assert (outcome.changed, outcome.action, outcome.current) == (True, "settings", current)
+    assert outcome.diff() == {"before": f"{current}\n", "after": f"{current}\n"}
+    assert [c for c in host.systemd.commands if not c.startswith("show ")] == []
+    kept = load_settings(NAME, os.path.dirname(host.layout.state))
+    assert (kept.health, kept.soak_time) == (host.health, host.soak_time)
+    assert host.store.health(current) == host.health
+    assert host.release("v1").action == "none"
+    assert host.settled() == current
+
+
+def test_a_health_check_that_what_serves_does_not_pass_is_not_taken_over(host):
+    current = host.release("v1").current
+    before = load_settings(NAME, os.path.dirname(host.layout.state))
+    host.health = {**host.health, "timeout": 3}
+    host.behave("v1").healthy = False
+    refused = fails(lambda: host.release("v1"), "unhealthy")
+    assert f"{current} serves, and does not pass the release_health that is specified now" in refused.message
+    assert load_settings(NAME, os.path.dirname(host.layout.state)) == before
+    assert host.store.health(current) == before.health
+    assert host.settled() == current
 
 
 @pytest.mark.parametrize("what", ["environment", "shared environment", "configuration", "unit"])

@@ -54,6 +54,11 @@ def three(host: Host) -> None:
         host.release(version)
 
 
+def three_and_another_health_check(host: Host) -> None:
+    three(host)
+    host.health = {**host.health, "timeout": 3}
+
+
 def three_and_a_dead_one(host: Host) -> None:
     three(host)
     host.systemd.die(host.id_of("v2"))
@@ -114,6 +119,9 @@ STORIES = {
         rehearsed(healthy=False), release("v2"), "v1", old="v1", must_see="start --no-block shop-rehearsal@v2"
     ),
     "unchanged": Story(three, release("v2"), "v2", old="v2", must_see="systemctl show"),
+    "other settings": Story(
+        three_and_another_health_check, release("v2"), "v2", old="v2", must_see="shop/settings.json"
+    ),
 }
 
 
@@ -376,7 +384,7 @@ def test_a_killed_run_is_finished_or_undone_by_the_next_one(play):
     assert not problems, problems.summary()
 
 
-@pytest.fixture(params=[name for name in (*STORIES, *PROXY_STORIES) if name != "unchanged"])
+@pytest.fixture(params=[name for name in (*STORIES, *PROXY_STORIES) if name not in ("unchanged", "other settings")])
 def proxied(request, memory, monkeypatch):
     return Play(memory, monkeypatch, "proxy", {**STORIES, **PROXY_STORIES}[request.param])
 
