@@ -1,8 +1,9 @@
 """What a release costs, as ratios in one run: `make bench`.
 
 One lab host. First `ansible -m ping` and playbooks that have nothing to do, then SWAPS releases under a fixed load of
-new connections, keep-alive POSTs, long requests and streams. Prints a table and writes
-.work/bench/release-STRATEGY.json.
+new connections, keep-alive POSTs, long requests and streams, then rollbacks on the host. Prints a table and writes
+.work/bench/release-STRATEGY.json. What the engine itself adds is what is left of a swap, or of a rollback until new
+requests reach the release, without the time that the service needs to become ready and to end.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LAB = os.environ.get("SLIPWAY_LAB", "bench")
 SERVICE = "shop"
 PORT = 8080
 WORK = lab.CHECKOUT / ".work" / "bench"
-PINGS = 5
+PINGS = 5  # also how often everything else is done that is short; its median counts
 QUIET_S = 20.0
 
 
@@ -71,6 +72,62 @@ def run(name: str, inventory: Path, version: str, strategy: str) -> play.Play:
     return done
 
 
+def noop(name: str, inventory: Path, strategy: str) -> list[play.Play]:
+    """Runs that find everything as it is to be."""
+    return [run(name, inventory, "1.0.0", strategy) for _number in range(PINGS)]
+
+
+def pings(runs: list[play.Play], ping: float) -> float:
+    return round(statistics.median(done.seconds for done in runs) / ping, 1)
+
+
+def on_host(strategy: str, script: str) -> str:
+    argv = ["docker", "exec", f"slipway-{LAB}{strategy}-{LAB}{strategy}1", "sh", "-c", script]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+def phase_times(strategy: str) -> dict[str, float]:
+    """When each phase of the newest swap began, and when it was committed."""
+    lines = on_host(strategy, f"cat /var/lib/slipway/{SERVICE}/journal.jsonl").splitlines()
+    events = [json.loads(line) for line in lines]
+    mine = [event for event in events if event.get("txn") == events[-1]["txn"]]
+    return {str(event.get("phase", event["event"])): float(event["time"]) for event in mine}
+
+
+def length(times: dict[str, float], phase: str) -> float:
+    return min(when for when in times.values() if when > times[phase]) - times[phase]
+
+
+def boot_seconds(strategy: str, times: dict[str, float]) -> float:
+    """What the service needed until it said that it is ready; for reload, until it had handed over."""
+    if strategy == "reload":
+        return length(times, "START")
+    told = on_host(
+        strategy,
+        f"systemctl show --property=ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic '{SERVICE}@*'",
+    )
+    values = dict(line.split("=") for line in told.split())
+    return (int(values["ActiveEnterTimestampMonotonic"]) - int(values["ExecMainStartTimestampMonotonic"])) / 1e6
+
+
+def rollbacks(strategy: str) -> dict[str, list[float]]:
+    """Go back and forth on the host, from the command until new requests reach the release, and to its end."""
+    found: dict[str, list[float]] = {"until_exposed": [], "beyond_boot": [], "whole": []}
+    releases = on_host(strategy, f"ls /opt/{SERVICE}/releases").split()
+    for _number in range(PINGS):
+        current = on_host(strategy, f"readlink /opt/{SERVICE}/current").strip().rpartition("/")[2]
+        other = next(one for one in releases if one != current)
+        begun, ended = on_host(
+            strategy, f"date +%s.%N; slipway rollback {SERVICE} {other} >/dev/null && date +%s.%N"
+        ).split()
+        times = phase_times(strategy)
+        exposed = times["DRAIN"] - float(begun)
+        found["until_exposed"].append(exposed)
+        found["beyond_boot"].append(exposed - boot_seconds(strategy, times))
+        found["whole"].append(float(ended) - float(begun))
+    return found
+
+
 def tasks(done: play.Play) -> int:
     return sum(line.startswith("TASK [") for line in done.output.splitlines())
 
@@ -83,15 +140,21 @@ def disturb(how: str, number: int) -> None:
     subprocess.Popen(["docker", "exec", host, "timeout", "120", "sh", "-c", f"{wait}; {DISTURB[how]}"])
 
 
-def swaps(inventory: Path, strategy: str, count: int, seconds: float, how: str) -> list[float]:
-    """Release two versions in turn, evenly over the time, and return the wall-clock seconds of each run."""
-    begun, took = time.monotonic(), []
+def swaps(inventory: Path, strategy: str, count: int, seconds: float, how: str) -> tuple[list[float], list[float]]:
+    """Release two versions in turn, evenly over the time.
+
+    Returns the wall-clock seconds of each run, and of each swap what it took beside the boot and the drain.
+    """
+    begun, took, beside = time.monotonic(), [], []
     for number in range(count):
         if how:
             disturb(how, number)
         took.append(run("release", inventory, ("2.0.0", "1.0.0")[number % 2], strategy).seconds)
+        times = phase_times(strategy)
+        serving = boot_seconds(strategy, times) + length(times, "DRAIN")
+        beside.append(times["SOAK"] - times["INTENT"] - serving)
         time.sleep(max(0.0, begun + (number + 1) * seconds / count - time.monotonic()))
-    return took
+    return took, beside
 
 
 def marks(inventory: Path, count: int) -> list[dict[str, Any]]:
@@ -111,14 +174,14 @@ def under_load(inventory: Path, strategy: str, given: argparse.Namespace) -> dic
     try:
         time.sleep(QUIET_S)
         quiet = max(given.requests / given.rate - QUIET_S, 0.0)
-        took = swaps(inventory, strategy, given.swaps, quiet, given.disturb)
+        took, beside = swaps(inventory, strategy, given.swaps, quiet, given.disturb)
         marked.write_text("".join(json.dumps(mark) + "\n" for mark in marks(inventory, given.swaps)))
         load.send_signal(signal.SIGINT)
         load.wait(timeout=60)
     finally:
         if load.poll() is None:
             load.kill()
-    return {"took": took, **json.loads(report.read_text())}
+    return {"took": took, "beside": beside, **json.loads(report.read_text())}
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -129,25 +192,28 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     inventory, strategy = lab.up(f"{LAB}{arguments.strategy}", 1, ["bookworm"]), arguments.strategy
     try:
         first = run("site", inventory, "1.0.0", strategy)
-        pings = [timed_ping(inventory) for _number in range(PINGS)]
-        noop_site = run("site", inventory, "1.0.0", strategy)
-        noop_release = run("release", inventory, "1.0.0", strategy)
+        ping = statistics.median(timed_ping(inventory) for _number in range(PINGS))
+        noop_site, noop_release = noop("site", inventory, strategy), noop("release", inventory, strategy)
+        quiet = [run("release", inventory, version, strategy) for version in ("2.0.0", "1.0.0") * 2]
         loaded = under_load(inventory, strategy, arguments)
+        back = rollbacks(strategy)
     finally:
         lab.down(f"{LAB}{arguments.strategy}")
-    ping = statistics.median(pings)
     swap = [m["end"] - m["start"] for m in loaded["marks"]]
     during = [m["latency_ms"]["p99"] for m in loaded["marks"] if m["sent"]]
     return {
         "strategy": arguments.strategy,
         "ping_s": round(ping, 2),
-        "first_site_pings": round(first.seconds / ping, 1),
-        "noop_site_pings": round(noop_site.seconds / ping, 1),
-        "noop_site_tasks": tasks(noop_site),
-        "noop_release_pings": round(noop_release.seconds / ping, 1),
+        "first_site_pings": pings([first], ping),
+        "noop_site_pings": pings(noop_site, ping),
+        "noop_site_tasks": tasks(noop_site[0]),
+        "noop_release_pings": pings(noop_release, ping),
+        "release_pings_without_load": pings(quiet, ping),
         "release_pings": round(statistics.median(loaded["took"]) / ping, 1),
         "swaps": len(swap),
         "swap_s_median": round(statistics.median(swap), 3),
+        "swap_s_beside_boot_and_drain": round(statistics.median(loaded["beside"]), 3),
+        **{f"rollback_s_{name}": round(statistics.median(values), 3) for name, values in back.items()},
         "requests": loaded["total"]["sent"],
         "failed": loaded["total"]["failed"],
         "failures": loaded["total"]["failures"],

@@ -9,13 +9,15 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import play
 import pytest
+from waiting import wait
 
 SERVICE = "shop"
 PORT = 8080
+SECONDS = 90
 
 
 def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
@@ -32,13 +34,6 @@ def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
         "release_confirm": 1,
         **more,
     }
-
-
-def wait_for(what: Callable[[], bool], seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.1)
 
 
 def phase(host: Any) -> str:
@@ -71,11 +66,11 @@ def leave(fleet: Any, values: dict[str, Any]) -> None:
     host = fleet.hosts[0]
     controller = begin(fleet, values)
     try:
-        wait_for(lambda: phase(host) == "SOAK")
+        wait("it soaks", lambda: phase(host) == "SOAK", SECONDS)
     finally:
         kill_tree(controller.pid)
         controller.wait(timeout=60)
-    wait_for(lambda: phase(host) == "PROBATION")
+    wait("it waits to be confirmed", lambda: phase(host) == "PROBATION", SECONDS)
 
 
 @pytest.fixture
@@ -95,7 +90,7 @@ def test_without_its_controller_the_host_goes_back_and_a_late_confirmation_is_re
     assert waiting["deadline"] > time.time()
     assert f"slipway confirm {SERVICE}" in host.run("slipway", "status", SERVICE)
     assert "nothing to recover" in host.run("slipway", "recover", SERVICE), "it waits, and is no interrupted swap"
-    wait_for(lambda: phase(host) == "none")
+    wait("the host takes it back", lambda: phase(host) == "none", SECONDS)
     assert host.current(SERVICE).startswith("1.0.0-")
     last = history(host)[0]
     assert (last["event"], last["code"], last["txn"]) == ("rolled_back", "unconfirmed", waiting["txn"])
@@ -131,7 +126,7 @@ def test_a_host_that_takes_no_new_connection_goes_back(released: Any, binaries: 
     values = variables(binaries, "3.0.0", release_confirm=60)
     controller = begin(released, values)
     try:
-        wait_for(lambda: phase(host) == "SOAK")
+        wait("it soaks", lambda: phase(host) == "SOAK", SECONDS)
         host.run("systemctl", "stop", "ssh.service")
         assert controller.wait(timeout=120) != 0
     finally:

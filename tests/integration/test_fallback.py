@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait
 
 SERVICE = "shop"
 PORT = 8080
+SECONDS = 90
 
 
 def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
@@ -25,15 +26,6 @@ def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
         "release_soak_time": 0,
         **more,
     }
-
-
-def wait_for(what: Any, seconds: float = 90) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if what():
-            return True
-        time.sleep(0.3)
-    return False
 
 
 def pid(host: Any) -> str:
@@ -56,8 +48,12 @@ def test_the_only_instance_is_killed_and_no_connection_is_refused(released: Any,
     for host in released.hosts:
         before = pid(host)
         host.run("kill", "-KILL", before)
-        assert wait_for(lambda host=host, before=before: pid(host) not in (before, "0"))
-        assert wait_for(lambda host=host: "health    pass" in host.run("slipway", "status", SERVICE, check=False))
+        wait("it runs again", lambda host=host, before=before: pid(host) not in (before, "0"), SECONDS)
+        wait(
+            "it is healthy",
+            lambda host=host: "health    pass" in host.run("slipway", "status", SERVICE, check=False),
+            SECONDS,
+        )
     report = client.report()
     assert report["total"]["sent"] > 100
     assert refused(report) == 0
@@ -74,9 +70,11 @@ def test_a_release_that_crashes_after_its_commit_is_taken_back_without_ansible(
     bad = released.hosts[0].current(SERVICE)
     assert bad.startswith("2.0.0-")
     for host, wanted in zip(released.hosts, good):
-        assert wait_for(lambda host=host, wanted=wanted: host.current(SERVICE) == wanted)
-        assert wait_for(lambda host=host: not host.exists(f"/var/lib/slipway/{SERVICE}/state.json"))
-        assert wait_for(lambda host=host: host.exists("/run/fallen"))
+        wait("the one before serves", lambda host=host, wanted=wanted: host.current(SERVICE) == wanted, SECONDS)
+        wait(
+            "nothing is in flight", lambda host=host: not host.exists(f"/var/lib/slipway/{SERVICE}/state.json"), SECONDS
+        )
+        wait("somebody is told", lambda host=host: host.exists("/run/fallen"), SECONDS)
         assert f"{bad}  (bad)" in host.run("slipway", "status", SERVICE)
         assert "by a rollback: crashed or restarted 2 times" in host.run("slipway", "history", SERVICE)
     report = client.report()

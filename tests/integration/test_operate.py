@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait
 
 SERVICE = "desk"
 PORT = 8090
@@ -37,15 +37,6 @@ def released(fleet: Any, binaries: Path) -> Any:
         done = fleet.play("site", variables(binaries, version))
         assert done.code == 0, done.output
     return fleet
-
-
-def wait_for(what: Any, seconds: float = 60) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if what():
-            return True
-        time.sleep(0.3)
-    return False
 
 
 def test_the_operator_takes_a_release_back_on_the_host(released: Any) -> None:
@@ -78,9 +69,12 @@ def test_the_watch_restarts_a_release_that_hangs_and_tells(released: Any) -> Non
     before = host.run("systemctl", "show", "--property=MainPID", "--value", unit)
     host.run("rm", "-f", "/run/alerted")
     host.run("kill", "-STOP", before)
-    assert wait_for(lambda: host.run("systemctl", "show", "--property=MainPID", "--value", unit) not in (before, "0"))
-    assert wait_for(lambda: "health    pass" in host.run("slipway", "status", SERVICE, check=False))
-    assert wait_for(lambda: host.exists("/run/alerted"))
+    wait(
+        "it runs anew",
+        lambda: host.run("systemctl", "show", "--property=MainPID", "--value", unit) not in (before, "0"),
+    )
+    wait("it is healthy", lambda: "health    pass" in host.run("slipway", "status", SERVICE, check=False))
+    wait("somebody is told", lambda: host.exists("/run/alerted"))
     journal = host.run("cat", f"/var/lib/slipway/{SERVICE}/journal.jsonl")
     assert journal.count('"watch_restart"') == 1
 
@@ -88,7 +82,7 @@ def test_the_watch_restarts_a_release_that_hangs_and_tells(released: Any) -> Non
 def test_the_watch_writes_metrics(released: Any) -> None:
     host = released.hosts[0]
     path = f"/run/textfiles/slipway-{SERVICE}.prom"
-    assert wait_for(lambda: host.exists(path))
+    wait("metrics are written", lambda: host.exists(path))
     text = host.run("cat", path)
     assert f'slipway_release_info{{service="{SERVICE}",release="{host.current(SERVICE)}"' in text
     assert f'slipway_swaps_total{{service="{SERVICE}",result="committed"}}' in text

@@ -10,6 +10,7 @@ from typing import Any
 
 import play
 import pytest
+from waiting import wait
 
 SERVICE = "shop"
 PORT = 8080
@@ -37,15 +38,6 @@ def show(host: Any, key: str) -> str:
 def executes(host: Any) -> str:
     """The release of the file that the main process executes."""
     return host.run("readlink", f"/proc/{show(host, 'MainPID')}/exe").split("/")[4]
-
-
-def wait_for(what: Any, seconds: float = 60) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if what():
-            return True
-        time.sleep(0.3)
-    return False
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +126,7 @@ def test_what_dies_after_a_handover_is_started_again(released: Any, binaries: Pa
     for host in released.hosts:
         before = show(host, "MainPID")
         host.run("kill", "-KILL", before)
-        assert wait_for(lambda host=host, before=before: show(host, "MainPID") not in (before, "0"))
+        wait("it runs again", lambda host=host, before=before: show(host, "MainPID") not in (before, "0"))
         assert executes(host).startswith("1.0.0-")
 
 
@@ -147,9 +139,9 @@ def test_a_boot_in_a_swap_brings_the_last_good_release(released: Any) -> None:
     host.run("sh", "-c", f"echo '{play.json.dumps(left)}' > /var/lib/slipway/{SERVICE}/state.json")
     host.run("ln", "-sfn", f"releases/{other}", f"/opt/{SERVICE}/current")
     subprocess.run(["docker", "restart", host.container], check=True, capture_output=True)
-    assert wait_for(lambda: host.run("systemctl", "is-active", UNIT, check=False) == "active")
+    wait("it is up after the boot", lambda: host.run("systemctl", "is-active", UNIT, check=False) == "active")
     assert executes(host) == good
-    assert wait_for(lambda: not host.exists(f"/var/lib/slipway/{SERVICE}/state.json"))
+    wait("nothing is in flight", lambda: not host.exists(f"/var/lib/slipway/{SERVICE}/state.json"))
     assert host.current(SERVICE) == good
 
 

@@ -129,7 +129,7 @@ class Bench:
             "release_src": str(self.binaries / f"shop-{version}"),
             "release_health": health(service.port, self.patience),
             "release_soak_time": 1,
-            "release_confirm": 0,  # these rows are about the swap; tests/integration/test_confirm.py waits for a word
+            "release_confirm": 0,  # most rows are about the swap; those of PROBATION say otherwise
             "release_keep": 3,
             **service.variables,
             **more,
@@ -315,8 +315,8 @@ class Bench:
         self.wait("PID 1 is done", lambda: not host.busy(service.name))
         result.broken += self._unhealthy(names[1], output)
 
-    def wait(self, what: str, condition: Callable[[], bool]) -> None:
-        wait(what, condition, 60.0 * self.patience)
+    def wait(self, what: str, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+        wait(what, condition, seconds * self.patience)
 
     def _unsettled(self) -> list[str]:
         """What is not as it should be once a host has been left to itself."""

@@ -146,6 +146,12 @@ def kill_instance(bench: Any) -> None:
     bench.wait("it runs again", lambda: bool(bench.host.versions(bench.service.port, 1)))
 
 
+def taken_back(bench: Any) -> None:
+    """Nobody confirms it, and the timer of the host acts."""
+    name = bench.service.name
+    bench.wait("the host takes it back", lambda: bench.host.status(name).get("in_flight") is None, 120)
+
+
 CONNECTION = [
     *(
         Row(
@@ -181,6 +187,21 @@ CONNECTION = [
         meanwhile=kill_controller,
         settled=True,
     ),
+]
+
+
+CONFIRM = {"release_confirm": 4}
+UNCONFIRMED: dict[str, Any] = {
+    "at": begins("PROBATION"),
+    "variables": CONFIRM,
+    "then": taken_back,
+    "serves": ONLY_OLD,
+    "settled": True,
+}
+PROBATION = [
+    killed("as PROBATION begins", "begin", "^PROBATION$", variables=CONFIRM, serves=ONLY_NEW),
+    Row("SSH connection cut", "in PROBATION", do=CUT_SSH, says="UNREACHABLE", **UNCONFIRMED),
+    Row("controller killed", "in PROBATION", do=PAUSE, meanwhile=kill_controller, **UNCONFIRMED),
 ]
 
 
@@ -530,6 +551,7 @@ POWER_CUTS = [
     power_cut("in STAGE, with half of the artefact written", Moment("open", r"\.tmp-.*/environment$"), serves=ONLY_OLD),
     power_cut("in REHEARSE", Moment("subprocess.Popen", r"stop \w+-rehearsal@", nth=2), serves=ONLY_OLD),
     *(power_cut(f"in {phase}", Moment("begin", f"^{phase}$")) for phase in PHASES["socket"]),
+    power_cut("in PROBATION", begins("PROBATION"), variables={"release_confirm": 60}, serves=ONLY_OLD),
     power_cut("in COMMIT, before last-good is turned", Moment("os.rename", r"last-good\.tmp")),
     power_cut("as COMMIT ends", Moment("end", "^COMMIT$"), serves=ONLY_NEW),
     power_cut("in PRUNE", Moment("begin", "^PRUNE$"), serves=ONLY_NEW),
@@ -566,4 +588,4 @@ OTHER_STRATEGIES = [
     ),
 ]
 
-ROWS = [*KILLS, *CONNECTION, *DISK_FULL, *READ_ONLY, *ARTEFACTS, *RELEASES, *HOST, *OTHER_STRATEGIES]
+ROWS = [*KILLS, *CONNECTION, *PROBATION, *DISK_FULL, *READ_ONLY, *ARTEFACTS, *RELEASES, *HOST, *OTHER_STRATEGIES]
