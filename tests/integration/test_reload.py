@@ -12,8 +12,8 @@ import play
 import pytest
 from waiting import wait
 
-SERVICE = "shop"
-PORT = 8080
+SERVICE = "relay"
+PORT = 8098
 UNIT = f"{SERVICE}@current.service"
 
 
@@ -22,7 +22,7 @@ def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
         "service_name": SERVICE,
         "service_swap": "reload",
         "service_listen": [str(PORT)],
-        "service_rehearsal": "18080",
+        "service_rehearsal": "18098",
         "release_version": version,
         "release_src": str(binaries / f"shop-{version}"),
         "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 4},
@@ -51,7 +51,7 @@ def test_upgrade_bad_release_and_rollback_lose_nothing_and_start_no_unit(
     released: Any, binaries: Path, load: Any
 ) -> None:
     since = [show(host, "ActiveEnterTimestampMonotonic") for host in released.hosts]
-    client = load(rate=200)
+    client = load(rate=200, port=PORT)
     upgrade = released.play("release", variables(binaries, "2.0.0"), "-v")
     assert upgrade.code == 0, upgrade.output
     assert '"downtime_seconds": null' in upgrade.output
@@ -74,7 +74,7 @@ def test_a_release_that_dies_in_the_handover_leaves_the_old_one_serving(
     dead = tmp_path / "dead"
     dead.write_bytes(Path("/bin/false").read_bytes())
     before = [show(host, "MainPID") for host in released.hosts]
-    client = load(rate=100)
+    client = load(rate=100, port=PORT)
     done = released.play(
         "release",
         variables(binaries, "4.0.0", release_src=str(dead), release_rehearsal="", release_start_timeout=4),
@@ -146,7 +146,8 @@ def test_a_boot_in_a_swap_brings_the_last_good_release(released: Any) -> None:
 
 
 def test_back_to_a_socket_of_systemd_and_away_from_it_again(released: Any, binaries: Path) -> None:
-    socket = {**variables(binaries, "2.0.0"), "service_swap": "socket", "service_rehearsal": "/run/shop-rehearsal.sock"}
+    rehearsal = f"/run/{SERVICE}-rehearsal.sock"
+    socket = variables(binaries, "2.0.0", service_swap="socket", service_rehearsal=rehearsal)
     for values in (socket, variables(binaries, "1.0.0")):
         done = released.play("site", values, "-v")
         assert done.code == 0, done.output
