@@ -115,6 +115,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door
 
 APPARMOR = "/etc/apparmor.d"
+CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 
 
 def read(path: str) -> str:
@@ -133,6 +134,12 @@ def family(os_release: str) -> tuple[str, str]:
     if {"rhel", "fedora", "centos"} & set(ids):
         return "redhat", values.get("VERSION_ID", "")
     return ids[0], values.get("VERSION_ID", "")
+
+
+def in_container(place: _deadman.Place) -> bool:
+    """As systemd says, which before its version 249 did not know these two files of Docker and Podman."""
+    said = place.run(["systemd-detect-virt", "--container", "--quiet"])[0] == 0
+    return said or any(os.path.exists(path) for path in CONTAINER_FILES)
 
 
 def missing(packages: list[str], place: _deadman.Place) -> list[str]:
@@ -214,7 +221,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "changed": False,
         "family": name,
         "release": release,
-        "container": place.run(["systemd-detect-virt", "--container", "--quiet"])[0] == 0,
+        "container": in_container(place),
         "missing_packages": missing(module.params["packages"], place),
         "units": units(module.params["units"], place),
         "timezone": timezone(),

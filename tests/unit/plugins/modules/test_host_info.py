@@ -24,6 +24,18 @@ def test_mounts():
     assert host_info.mounts(text) == {"/tmp": ["rw", "nosuid", "nodev"], "/dev/shm": ["rw", "noexec"]}
 
 
+def test_a_container_that_an_old_systemd_does_not_recognise(tmp_path, monkeypatch):
+    class Place:
+        @staticmethod
+        def run(_argv):
+            return 1, "none"
+
+    monkeypatch.setattr(host_info, "CONTAINER_FILES", (str(tmp_path / ".dockerenv"),))
+    assert not host_info.in_container(Place())
+    (tmp_path / ".dockerenv").write_text("")
+    assert host_info.in_container(Place())
+
+
 def test_packages_that_are_there():
     class Place:
         @staticmethod
