@@ -187,6 +187,12 @@ def ufw_policy(text: str) -> str:
     return {"DROP": "deny", "REJECT": "reject", "ACCEPT": "allow"}.get(found.group(1) if found else "", "")
 
 
+def ufw_sysctl(text: str) -> str:
+    """The file of kernel settings that ufw applies when it starts, from /etc/default/ufw."""
+    found = re.search(r'^IPT_SYSCTL="?([^"\n]*)', text, re.MULTILINE)
+    return found.group(1).strip() if found else ""
+
+
 # --- firewalld ------------------------------------------------------------------------------------------------------
 
 

@@ -80,6 +80,8 @@ options:
   timeout:
     description:
       - Seconds within which every login must have worked. Failed ones are tried again, as sshd may be reloading.
+      - Keep it below the C(ControlPersist) of your C(ssh_args), which is 60 seconds by default. Ansible closes the open
+        connection then, and only the host itself could take the change back.
     type: float
     default: 20
 seealso:

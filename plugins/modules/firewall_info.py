@@ -109,6 +109,11 @@ options:
       - Whether to limit the rate of new SSH connections.
     type: bool
     default: false
+  ufw_sysctl:
+    description:
+      - With ufw, the file of kernel settings that it is to apply whenever it starts, if the host has that file.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -160,6 +165,11 @@ unmanaged:
   type: list
   elements: dict
   sample: []
+ufw_sysctl:
+  description: The file that ufw is still to be told to apply; empty where it does, or need not.
+  returned: success
+  type: str
+  sample: /etc/sysctl.d/99-zz-slipway.conf
 in_order:
   description: Whether the firewall is in force with all that is wanted.
   returned: success
@@ -219,11 +229,12 @@ def choose(wanted: str, place: _deadman.Place) -> str:
     return UFW if os.path.exists("/etc/debian_version") else FIREWALLD
 
 
-def look_at_ufw(wanted: list[Rule]) -> dict[str, Any]:
+def look_at_ufw(wanted: list[Rule], sysctl: str) -> dict[str, Any]:
     plain = sorted({Rule(r.port, r.proto, r.source, r.interface, limit=r.limit) for r in wanted if r.port})
-    there = _firewall.ufw_rules()
+    there, defaults = _firewall.ufw_rules(), _firewall._read("/etc/default/ufw")
     return {
-        "policy": _firewall.ufw_policy(_firewall._read("/etc/default/ufw")),
+        "policy": _firewall.ufw_policy(defaults),
+        "ufw_sysctl": sysctl if os.path.exists(sysctl) and _firewall.ufw_sysctl(defaults) != sysctl else "",
         "missing": [rule.as_dict() for rule in plain if rule not in there],
         "unmanaged": [rule.as_dict() for rule in there if rule not in plain],
         "bindings": [],
@@ -244,6 +255,7 @@ def look_at_firewalld(
             "missing": [r.as_dict() for r in wanted],
             "unmanaged": [],
             "bindings": wished,
+            "ufw_sysctl": "",
         }
     permanent = place.run(["firewall-cmd", "--permanent", "--list-all-zones"])[1]
     views = [runtime_zones(place), _firewall.parse_zones(permanent)]
@@ -264,6 +276,7 @@ def look_at_firewalld(
         "missing": [r.as_dict() for r in wanted if not all(_firewall.holds(r, view) for view in views)],
         "unmanaged": unmanaged,
         "bindings": bindings,
+        "ufw_sysctl": "",
     }
 
 
@@ -285,14 +298,21 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     for zone in sorted(zones):
         wanted += _firewall.ssh_rules(values["ssh_ports"], values["ssh_sources"], values["ssh_limit"], zone, connected)
     wanted = list(dict.fromkeys(wanted))
-    found = look_at_ufw(wanted) if backend == UFW else look_at_firewalld(values, wanted, active, place)
+    if backend == UFW:
+        found = look_at_ufw(wanted, values["ufw_sysctl"])
+    else:
+        found = look_at_firewalld(values, wanted, active, place)
     target = "deny" if backend == UFW else values["zone"]
     return {
         "changed": False,
         "backend": backend,
         "installed": is_installed(backend),
         "active": active,
-        "in_order": active and not found["missing"] and not found["bindings"] and found["policy"] == target,
+        "in_order": active
+        and not found["missing"]
+        and not found["bindings"]
+        and not found["ufw_sysctl"]
+        and found["policy"] == target,
         "connection": asdict(connected) if connected else None,
         **found,
     }
@@ -322,6 +342,7 @@ def main() -> None:
             "ssh_ports": {"type": "list", "elements": "int", "default": []},
             "ssh_sources": {"type": "list", "elements": "str", "default": []},
             "ssh_limit": {"type": "bool", "default": False},
+            "ufw_sysctl": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )

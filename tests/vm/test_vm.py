@@ -71,7 +71,7 @@ def test_the_release_serves_again_after_a_reboot(rebooted: vm.Machine, bare_boot
 
 
 def test_the_release_is_labelled_as_a_program(rebooted: vm.Machine) -> None:
-    labels = rebooted.ssh(f"stat --format %C /opt/{SERVICE}/releases/*/{SERVICE}").stdout.split()
+    labels = rebooted.ssh(f"stat --format %C /opt/{SERVICE}/releases/*/bin/{SERVICE}").stdout.split()
     assert len(labels) == len(VERSIONS)
     assert {label.split(":")[2] for label in labels} == {"bin_t"}
 

@@ -109,6 +109,9 @@ class ProxyStrategy(Strategy):
     def time_limit(self) -> float:
         return super().time_limit() + len(self._steps()) * self._options.step_time
 
+    def front(self) -> Optional[int]:
+        return self.systemd.show(UNIT).main_pid
+
     # Where a release is.
 
     def _file(self, release_id: str, rehearsal: bool = False) -> str:

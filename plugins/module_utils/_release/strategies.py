@@ -94,6 +94,10 @@ class Strategy:
     def serves(self, release_id: str) -> bool:
         return self.systemd.show(self.unit(release_id)).up
 
+    def front(self) -> Optional[int]:
+        """The process between the users and the releases; None where there is none but PID 1."""
+        return None
+
     def check_units(self, release_id: str) -> None:
         """Raise unless the units that this release needs came with it or are in place."""
 

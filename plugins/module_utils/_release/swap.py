@@ -21,7 +21,7 @@ from . import probe as probing
 from . import revert, stage
 from .known import strategy, strategy_of
 from .service import Service, as_released
-from .store import Layout, Transaction
+from .store import RELEASE_FAULTS, Layout, Transaction
 from .strategies import (
     CANARY,
     COMMIT,
@@ -48,6 +48,7 @@ class Swap:
         self._probe = probe
         self._txn = transaction
         self._strategy = strategy(transaction.strategy, service)
+        self._front = self._strategy.front()
         source, to = transaction.source, transaction.to
         before = strategy_of(source, service, transaction.strategy) if source else None
         self._plan = self._strategy.plan(before, source, to)
@@ -84,8 +85,21 @@ class Swap:
                 self._steps[phase]()
                 self._judge(phase)
             except Exception as error:  # whatever it is, the release before has to come back
-                raise self._undo(phase, error) from error
+                raise self._undo(phase, self._blame(error)) from error
             self.phases[phase] = time.monotonic() - begun
+
+    def _blame(self, error: Exception) -> Exception:
+        """Hold nothing against a release that may be due to an end of what stands before it."""
+        front = self._front
+        with contextlib.suppress(SlipwayError, OSError):
+            front = self._strategy.front()
+        if front == self._front or not isinstance(error, SlipwayError) or error.code not in RELEASE_FAULTS:
+            return error
+        return SlipwayError(
+            "front_failed",
+            f"{error.message} HAProxy ended in the meantime, so this is not held against the release.",
+            "see journalctl -u haproxy, then release again",
+        )
 
     def _enter(self, phase: str) -> None:
         self._txn.phase = phase

@@ -528,7 +528,7 @@ HOST = [
         "before the run",
         kind="rollback",
         before=f"truncate -s 1000000 {TREE}/SERVICE/releases/$(ls -t {TREE}/SERVICE/releases | sed -n 2p)/bin/SERVICE",
-        says="OVERLAP",
+        says="file is truncated",
         serves=ONLY_OLD,
         exposed=False,
         next_playbook="release",

@@ -52,6 +52,20 @@ def test_ufw_rules_are_read_from_its_own_notes():
 
 
 @pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("IPT_SYSCTL=/etc/ufw/sysctl.conf\n", "/etc/ufw/sysctl.conf"),
+        ('A=b\nIPT_SYSCTL="/etc/sysctl.d/99-zz-slipway.conf"\n', "/etc/sysctl.d/99-zz-slipway.conf"),
+        ("#IPT_SYSCTL=/etc/ufw/sysctl.conf\n", ""),
+        ("IPT_SYSCTL=\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_kernel_settings_that_ufw_applies(text, path):
+    assert _firewall.ufw_sysctl(text) == path
+
+
+@pytest.mark.parametrize(
     ("text", "policy"),
     [('DEFAULT_INPUT_POLICY="DROP"\n', "deny"), ("DEFAULT_INPUT_POLICY=ACCEPT\n", "allow"), ("", "")],
 )

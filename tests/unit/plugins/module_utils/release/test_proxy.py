@@ -171,6 +171,27 @@ def test_haproxy_that_stays_away_leaves_the_old_release_serving(host):
     assert host.settled() == host.id_of("v2")
 
 
+def test_what_is_lost_while_haproxy_is_down_is_not_held_against_the_release(host, monkeypatch):
+    good = host.release("v1").current
+    host.behaviours["v2"] = Behaviour(loses="during")
+    start = host.systemd.start
+
+    def start_and_bounce(unit):
+        start(unit)
+        host.haproxy.restart()
+
+    monkeypatch.setattr(host.systemd, "start", start_and_bounce)
+    with pytest.raises(SlipwayError) as caught:
+        host.release("v2")
+    assert caught.value.code == "rolled_back"
+    assert "HAProxy ended in the meantime" in caught.value.message
+    assert host.settled() == good
+    assert host.store.outcomes()[-1]["code"] == "front_failed"
+    monkeypatch.setattr(host.systemd, "start", start)
+    host.behave("v2").loses = ""
+    assert host.release("v2").action == "release", "it is not marked bad"
+
+
 def test_a_canary_is_given_its_shares_and_then_all(host):
     host.release("v1")
     host.proxy = {"weights": [5, 25, 100], "step_time": 1}

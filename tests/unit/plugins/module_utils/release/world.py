@@ -443,8 +443,8 @@ class FakeSystemd(_systemd.Systemd):
             return "\n".join(self._stale(unit.replace("@*.", "@.")) for unit in rest[1:])
         (unit,) = [a for a in rest if not a.startswith("--property=")]
         if unit == "haproxy.service":
-            assert verb == "start", arguments
-            return ""
+            assert verb in ("start", "show"), arguments
+            return f"ActiveState=active\nMainPID={self.host.haproxy.pid}\n" if verb == "show" else ""
         if unit == f"{NAME}.socket":
             return self._do_socket(verb)
         if unit == f"{NAME}-rehearsal.socket":
@@ -672,10 +672,12 @@ class FakeHaproxy:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.servers_now: dict[str, haproxy.Server] = {}
+        self.pid = 0
         self.restart()
 
     def restart(self) -> None:
         """What it does after any end: what its configuration says."""
+        self.pid += 1
         path = self.host.layout.proxy_record
         record = proxy.Record({"a": "127.0.0.1:18080", "b": "127.0.0.1:18081"}, "a")
         if os.path.exists(path):
