@@ -150,3 +150,14 @@ def test_a_release_that_answers_some_with_an_error_is_found_out_by_the_probe(rel
     last = history(host)[0]
     assert (last["code"], last["probe"]["before"]["failed"]) == ("probe_failed", 0)
     assert last["probe"]["rollback"]["sent"] > 0
+
+
+def test_a_release_brings_the_tool_that_its_timers_will_call(released: Any, binaries: Path) -> None:
+    """One of another version may not know what this engine writes."""
+    host = released.hosts[0]
+    host.run("sh", "-c", "printf '#!/bin/sh\\nexit 1\\n' > /usr/local/sbin/slipway")
+    done = released.play("release", variables(binaries, "2.0.0", release_confirm=60), "--limit", host.name)
+    assert done.code == 0, done.output
+    assert host.current(SERVICE).startswith("2.0.0-")
+    assert "health    pass" in host.run("slipway", "status", SERVICE)
+    assert phase(host) == "none"

@@ -88,6 +88,24 @@ def test_the_watch_writes_metrics(released: Any) -> None:
     assert f'slipway_swaps_total{{service="{SERVICE}",result="committed"}}' in text
 
 
+def test_a_corrected_health_check_reaches_the_release_that_serves(released: Any, binaries: Path) -> None:
+    """One that it does not pass is refused, and nothing is restarted either way."""
+    host = released.hosts[1]
+    before = host.run("systemctl", "show", "--property=MainPID", "--value", f"{SERVICE}@{host.current(SERVICE)}")
+    for place, code in (("1/readyz", 2), (f"{PORT}/version", 0)):
+        health = {"url": f"http://127.0.0.1:{place}", "deadline": 2, "timeout": 1}
+        values = variables(binaries, "2.0.0", release_health=health)
+        done = released.play("release", values, "-v", "--limit", host.name)
+        assert done.code == code, done.output
+        said = '"action": "settings"' if code == 0 else "does not pass the release_health that is specified now"
+        assert said in " ".join(done.output.split())
+        wanted = "version" if code == 0 else "readyz"
+        assert f":{PORT}/{wanted}" in host.run("slipway", "status", SERVICE)
+    assert (
+        host.run("systemctl", "show", "--property=MainPID", "--value", f"{SERVICE}@{host.current(SERVICE)}") == before
+    )
+
+
 def test_the_watch_leaves_a_stopped_service_alone(released: Any) -> None:
     host = released.hosts[0]
     host.run("systemctl", "stop", SERVICE)

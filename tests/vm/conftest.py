@@ -24,8 +24,6 @@ import vm
 from build import build_app, build_load
 
 SERVICE, PORT = "shop", 8080
-# The proof of a login goes to the port that sshd listens on, and so it has to be the same outside.
-OTHER_SSH = vm.free_port()
 BINARIES = CHECKOUT / ".work" / "app"
 VERSIONS = ("1.0.0", "2.0.0")
 TIMEOUTS = ("deploy_user_confirm_timeout", "firewall_confirm_timeout", "ssh_confirm_timeout", "selinux_confirm_timeout")
@@ -93,8 +91,14 @@ class Swapped:
 
 
 @pytest.fixture(scope="session")
-def machine() -> Any:
-    made = vm.create("test", forwards=[PORT], same=[OTHER_SSH])
+def other_ssh() -> int:
+    """Another port for sshd. The proof of a login goes to the port that it listens on, so it is the same outside."""
+    return vm.free_port()
+
+
+@pytest.fixture(scope="session")
+def machine(other_ssh: int) -> Any:
+    made = vm.create("test", forwards=[PORT], same=[other_ssh])
     try:
         made.boot()
         yield made

@@ -14,7 +14,7 @@ from typing import Any
 import play
 import pytest
 import vm
-from conftest import OTHER_SSH, PORT, SERVICE, VERSIONS, Swapped, denials, hardening, now, run
+from conftest import PORT, SERVICE, VERSIONS, Swapped, denials, hardening, now, run
 
 BY_HAND = Path(__file__).parent / "plays"
 
@@ -115,16 +115,16 @@ def test_a_second_run_changes_nothing(rebooted: vm.Machine) -> None:
     assert {host["changed"] for host in again.recap.values()} == {0}, again.output
 
 
-def test_ssh_on_a_port_without_a_label_is_taken_back(rebooted: vm.Machine) -> None:
+def test_ssh_on_a_port_without_a_label_is_taken_back(rebooted: vm.Machine, other_ssh: int) -> None:
     """A port that SELinux does not give to sshd: sshd could not listen there, and the operator keeps the old one."""
     before = rebooted.ssh("sshd -T | sort").stdout
-    done = play.playbook(str(BY_HAND / "unlabelled.yml"), rebooted.inventory, {"case_port": OTHER_SSH})
+    done = play.playbook(str(BY_HAND / "unlabelled.yml"), rebooted.inventory, {"case_port": other_ssh})
     assert done.code != 0, done.output
     assert "a fresh login as deploy did not work" in " ".join(done.output.split())
     assert rebooted.ssh("sshd -T | sort").stdout == before
 
 
-def test_ssh_moves_to_a_port_that_the_role_has_labelled(rebooted: vm.Machine) -> None:
-    moving = {**hardening(rebooted), "ssh_ports": [OTHER_SSH], "harden_base": False, "harden_selinux": False}
+def test_ssh_moves_to_a_port_that_the_role_has_labelled(rebooted: vm.Machine, other_ssh: int) -> None:
+    moving = {**hardening(rebooted), "ssh_ports": [other_ssh], "harden_base": False, "harden_selinux": False}
     run(rebooted, "harden", moving)
-    assert rebooted.login("deploy", "sudo -n id -u", OTHER_SSH).stdout.strip() == "0"
+    assert rebooted.login("deploy", "sudo -n id -u", other_ssh).stdout.strip() == "0"
