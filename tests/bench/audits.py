@@ -83,11 +83,10 @@ def harden(machine: vm.Machine) -> None:
         "release_src": str(machine.folder / SERVICE),
         "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 60},
     }
-    for name in ("harden", "site"):
-        done = play.playbook(name, machine.inventory, variables)
-        if done.code != 0:
-            raise vm.LabError(f"{name}.yml failed:\n{done.output}")
-        machine.root_is_closed("deploy")
+    done = play.playbook("site", machine.inventory, variables)
+    if done.code != 0:
+        raise vm.LabError(f"site.yml failed:\n{done.output}")
+    machine.root_is_closed("deploy")
     machine.restart()
 
 

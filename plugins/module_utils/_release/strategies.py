@@ -181,7 +181,7 @@ class Strategy:
         unit = self.unit(release_id)
         state = self.systemd.show(unit)
         if state.up and not self._in_own_units(state.main_pid):
-            self.systemd.end(unit, self.settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
+            self.end(unit)
         self.systemd.call("stop", f"{self.layout.name}.socket", check=False)
 
     def _in_own_units(self, main_pid: int) -> bool:
