@@ -39,7 +39,6 @@ def run(machine: vm.Machine, playbook: str, variables: dict[str, Any], *flags: s
 
 def release(version: str) -> dict[str, Any]:
     return {
-        "site_harden": False,  # done, and with variables of its own
         "service_name": SERVICE,
         "service_listen": [str(PORT)],
         "release_version": version,
@@ -83,7 +82,7 @@ def denials(machine: vm.Machine, since: float = 0, boot: bool = False) -> dict[s
 
 @dataclass(frozen=True)
 class Swapped:
-    """report is what the load client counted; begun is when the first release did, by the machine's clock."""
+    """report is what the load client counted; begun is when the swap did, by the machine's clock."""
 
     machine: vm.Machine
     report: dict[str, Any]
@@ -114,20 +113,19 @@ def bare_boot(machine: vm.Machine) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def hardened(machine: vm.Machine, bare_boot: dict[str, str]) -> vm.Machine:
-    """All hardening roles, run as root; then root is closed."""
-    run(machine, "harden", hardening(machine))
+    """All hardening roles and a first release, in one run that comes as root and closes root."""
+    build_app(VERSIONS[0], BINARIES / f"{SERVICE}-{VERSIONS[0]}")
+    run(machine, "site", {**hardening(machine), **release(VERSIONS[0])})
     machine.root_is_closed("deploy")
     return machine
 
 
 @pytest.fixture(scope="session")
 def swapped(hardened: vm.Machine) -> Swapped:
-    """The service is released, and swapped while requests come in."""
+    """The service is swapped while requests come in."""
     begun = now(hardened)
-    for version in VERSIONS:
-        build_app(version, BINARIES / f"{SERVICE}-{version}")
+    build_app(VERSIONS[1], BINARIES / f"{SERVICE}-{VERSIONS[1]}")
     load = build_load(BINARIES / "load")
-    run(hardened, "site", release(VERSIONS[0]))
     report = hardened.folder / "load.json"
     url = f"{SERVICE}=http://127.0.0.1:{hardened.port(PORT)}"
     client = subprocess.Popen(

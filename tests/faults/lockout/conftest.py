@@ -90,7 +90,8 @@ class Host:
         self.inside(
             "rm -rf /etc/ssh/sshd_config.d /etc/sudoers.d /etc/ufw /etc/firewalld /etc/pam.d /home/deploy"
             " /etc/systemd/system /run/nologin /etc/nologin;"
-            "tar -xf /root/baseline.tar -C / ; systemctl daemon-reload; systemctl stop firewalld 2>/dev/null || true;"
+            "tar -xf /root/baseline.tar -C / ; systemctl daemon-reload;"
+            "systemctl stop firewalld squatter 2>/dev/null || true;"
             "ufw --force disable >/dev/null; chage -E -1 deploy; faillock --user deploy --reset 2>/dev/null || true;"
             "systemctl disable --now ssh.socket 2>/dev/null || true; systemctl reset-failed;"
             "systemctl enable ssh.service 2>/dev/null; systemctl restart ssh.service"
