@@ -121,6 +121,7 @@ class Bench:
 
     def variables(self, service: Service, version: str, **more: Any) -> dict[str, Any]:
         return {
+            "site_harden": False,
             "service_name": service.name,
             "service_listen": [str(service.port)],
             "service_start_timeout": 8 * self.patience,
