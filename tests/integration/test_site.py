@@ -26,6 +26,7 @@ SAME = {
     "Compare the keys": "Keys",
     "Compare the sudo rules": "Sudo rules",
     "Package": "Firewall",
+    "Kernel settings that it applies whenever it starts": "Firewall",
     "Let in": "Firewall",
     "Service": "Firewall",
     "Deny the rest": "Firewall",
