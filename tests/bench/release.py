@@ -236,7 +236,7 @@ def main() -> int:
     arguments = parser.parse_args()
     figures = measure(arguments)
     for name, value in figures.items():
-        print(f"{name:<26}{value}")
+        print(f"{name:<32}{value}")
     (WORK / f"release-{arguments.strategy}.json").write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
