@@ -255,7 +255,6 @@ def look_at_firewalld(
             "missing": [r.as_dict() for r in wanted],
             "unmanaged": [],
             "bindings": wished,
-            "ufw_sysctl": "",
         }
     permanent = place.run(["firewall-cmd", "--permanent", "--list-all-zones"])[1]
     views = [runtime_zones(place), _firewall.parse_zones(permanent)]
@@ -276,7 +275,6 @@ def look_at_firewalld(
         "missing": [r.as_dict() for r in wanted if not all(_firewall.holds(r, view) for view in views)],
         "unmanaged": unmanaged,
         "bindings": bindings,
-        "ufw_sysctl": "",
     }
 
 
@@ -301,7 +299,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if backend == UFW:
         found = look_at_ufw(wanted, values["ufw_sysctl"])
     else:
-        found = look_at_firewalld(values, wanted, active, place)
+        found = {"ufw_sysctl": "", **look_at_firewalld(values, wanted, active, place)}
     target = "deny" if backend == UFW else values["zone"]
     return {
         "changed": False,

@@ -81,8 +81,12 @@ def pings(runs: list[play.Play], ping: float) -> float:
     return round(statistics.median(done.seconds for done in runs) / ping, 1)
 
 
+def container(strategy: str) -> str:
+    return f"slipway-{LAB}{strategy}-{LAB}{strategy}1"
+
+
 def on_host(strategy: str, script: str) -> str:
-    argv = ["docker", "exec", f"slipway-{LAB}{strategy}-{LAB}{strategy}1", "sh", "-c", script]
+    argv = ["docker", "exec", container(strategy), "sh", "-c", script]
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
@@ -136,8 +140,7 @@ def disturb(how: str, number: int) -> None:
     """Do that to HAProxy as soon as the swap has come to its phase."""
     phase = PHASES[number % len(PHASES)]
     wait = f"until grep -q {phase} /var/lib/slipway/{SERVICE}/state.json 2>/dev/null; do sleep 0.01; done"
-    host = f"slipway-{LAB}proxy-{LAB}proxy1"
-    subprocess.Popen(["docker", "exec", host, "timeout", "120", "sh", "-c", f"{wait}; {DISTURB[how]}"])
+    subprocess.Popen(["docker", "exec", container("proxy"), "timeout", "120", "sh", "-c", f"{wait}; {DISTURB[how]}"])
 
 
 def swaps(inventory: Path, strategy: str, count: int, seconds: float, how: str) -> tuple[list[float], list[float]]:
