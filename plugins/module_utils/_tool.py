@@ -11,13 +11,26 @@ import io
 import os
 import zipfile
 
+from . import _unpacked
+
 PACKAGE = "slipway_go"
 INTERPRETER = b"#!/usr/bin/python3\n"
 # What talks to Ansible stays on the controller.
 LEFT_OUT = ("_door.py", "_engine_options.py", "_tool.py")
+BESIDE = "_unpacked.py"
 # The same sources give the same bytes, so that an unchanged tool is not copied again.
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
-MAIN = f"import sys\n\nfrom {PACKAGE}._cli import main\n\nsys.exit(main())\n"
+MAIN = """\
+import sys
+
+import _unpacked
+
+_unpacked.prefer(sys.path[0], {folder!r})
+
+from {package}._cli import main
+
+sys.exit(main())
+"""
 
 
 def sources(folder: str) -> dict[str, str]:
@@ -28,12 +41,16 @@ def sources(folder: str) -> dict[str, str]:
         for name in sorted(names):
             relative = os.path.relpath(os.path.join(base, name), folder)
             if name.endswith(".py") and relative not in LEFT_OUT:
-                found[f"{PACKAGE}/{relative}"] = os.path.join(base, name)
+                inside = relative if relative == BESIDE else f"{PACKAGE}/{relative}"
+                found[inside] = os.path.join(base, name)
     return found
 
 
-def build(folder: str) -> bytes:
-    """The tool built from the modules below folder (see zipapp in the Python library reference)."""
+def build(folder: str, unpacked: str = _unpacked.FOLDER) -> bytes:
+    """The tool built from the modules below folder (see zipapp in the Python library reference).
+
+    unpacked: where it keeps its modules with their byte code.
+    """
     buffer = io.BytesIO(INTERPRETER)
     buffer.seek(0, io.SEEK_END)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
@@ -41,7 +58,7 @@ def build(folder: str) -> bytes:
             with open(path, "rb") as stream:
                 _add(archive, name, stream.read())
         _add(archive, f"{PACKAGE}/__init__.py", b"")
-        _add(archive, "__main__.py", MAIN.encode())
+        _add(archive, "__main__.py", MAIN.format(folder=unpacked, package=PACKAGE).encode())
     return buffer.getvalue()
 
 
