@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 import lab
 import play
 from build import build_app, build_load
+from client import Load
 
 LAB = os.environ.get("SLIPWAY_LAB", "bench")
 SERVICE = "shop"
@@ -171,20 +171,13 @@ def marks(inventory: Path, count: int) -> list[dict[str, Any]]:
 
 def under_load(inventory: Path, strategy: str, given: argparse.Namespace) -> dict[str, Any]:
     address = next(iter(json.loads(inventory.read_text())["all"]["hosts"].values()))["ansible_host"]
-    report, marked = WORK / "load.json", WORK / "marks.jsonl"
-    argv = [str(WORK / "load"), "-url", f"http://{address}:{PORT}", "-rate", str(given.rate), "-interval", "0"]
-    load = subprocess.Popen([*argv, "-json", str(report), "-marks", str(marked)], stdout=subprocess.DEVNULL)
-    try:
+    with Load(WORK / "load", WORK, [f"http://{address}:{PORT}"], given.rate) as load:
         time.sleep(QUIET_S)
         quiet = max(given.requests / given.rate - QUIET_S, 0.0)
         took, beside = swaps(inventory, strategy, given.swaps, quiet, given.disturb)
-        marked.write_text("".join(json.dumps(mark) + "\n" for mark in marks(inventory, given.swaps)))
-        load.send_signal(signal.SIGINT)
-        load.wait(timeout=60)
-    finally:
-        if load.poll() is None:
-            load.kill()
-    return {"took": took, "beside": beside, **json.loads(report.read_text())}
+        for mark in marks(inventory, given.swaps):
+            load.mark(**mark)
+        return {"took": took, "beside": beside, **load.report()}
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -5,11 +5,12 @@ Run them through `make test`, or alone: lab.py run -- pytest tests/integration
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ sys.path.insert(0, str(CHECKOUT / "tests" / "lab"))
 import lab
 import play
 from build import build_app, build_load
+from client import Load
 
 PORT = 8080
 BINARIES = CHECKOUT / ".work" / "app"
@@ -56,6 +58,20 @@ class Fleet:
     def play(self, name: str, variables: dict[str, Any], *flags: str) -> play.Play:
         return play.playbook(name, self.inventory, variables, *flags)
 
+    @contextlib.contextmanager
+    def serving(self, variables: dict[str, Any], *flags: str, name: str = "site") -> Iterator[Fleet]:
+        """The hosts run this release of a service that no other test file has, until the block ends."""
+        done = self.play(name, variables, *flags)
+        assert done.code == 0, done.output
+        yield self
+        self.retire(variables["service_name"])
+
+    def retire(self, service: str) -> None:
+        """Nothing of it runs any more; no timer of it takes processor time from the tests that follow."""
+        for host in self.hosts:
+            for kind in (".service", ".socket", "-watch.timer"):  # one that is not there would keep the others
+                host.run("systemctl", "disable", "--now", f"{service}{kind}", check=False)
+
 
 @pytest.fixture(scope="session")
 def binaries() -> Path:
@@ -77,31 +93,6 @@ def fleet() -> Any:
     lab.down(name)
 
 
-class Load:
-    """The load client, running; report() ends it."""
-
-    def __init__(
-        self, binary: Path, report: Path, hosts: list[Host], rate: int, port: int = PORT, path: str = "", mix: str = ""
-    ) -> None:
-        targets = [part for host in hosts for part in ("-url", f"{host.name}=http://{host.address}:{port}{path}")]
-        targets += ["-mix", mix] if mix else []
-        self._report = report
-        self._process = subprocess.Popen(
-            [str(binary), *targets, "-rate", str(rate), "-interval", "0", "-json", str(report)],
-            stdout=subprocess.DEVNULL,
-        )
-
-    def report(self) -> dict[str, Any]:
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(timeout=60)
-        found: dict[str, Any] = json.loads(self._report.read_text())
-        return found
-
-    def kill(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-
-
 @pytest.fixture
 def load(binaries: Path, fleet: Fleet, tmp_path: Path) -> Any:
     """Starts the load client: load(rate, port, path, mix, hosts) → Load, by default against all hosts."""
@@ -110,8 +101,10 @@ def load(binaries: Path, fleet: Fleet, tmp_path: Path) -> Any:
     def start(
         rate: int = 200, port: int = PORT, path: str = "", mix: str = "", hosts: list[Host] | None = None
     ) -> Load:
-        report = tmp_path / f"load{len(started)}.json"
-        started.append(Load(binaries / "load", report, hosts or fleet.hosts, rate, port, path, mix))
+        folder = tmp_path / f"load{len(started)}"
+        folder.mkdir()
+        urls = [f"{host.name}=http://{host.address}:{port}{path}" for host in hosts or fleet.hosts]
+        started.append(Load(binaries / "load", folder, urls, rate, *(["-mix", mix] if mix else [])))
         return started[-1]
 
     yield start

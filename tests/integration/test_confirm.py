@@ -15,8 +15,8 @@ import play
 import pytest
 from waiting import wait
 
-SERVICE = "shop"
-PORT = 8080
+SERVICE = "trial"
+PORT = 8103
 SECONDS = 90
 
 
@@ -73,18 +73,25 @@ def leave(fleet: Any, values: dict[str, Any]) -> None:
     wait("it waits to be confirmed", lambda: phase(host) == "PROBATION", SECONDS)
 
 
+@pytest.fixture(scope="module")
+def trial(fleet: Any) -> Any:
+    yield fleet
+    fleet.retire(SERVICE)
+
+
 @pytest.fixture
-def released(fleet: Any, binaries: Path) -> Any:
-    done = fleet.play("slipway.go.site", variables(binaries, "1.0.0"), "--limit", fleet.hosts[0].name)
+def released(trial: Any, binaries: Path) -> Any:
+    """Each test begins with 1.0.0."""
+    done = trial.play("site", variables(binaries, "1.0.0"), "--limit", trial.hosts[0].name)
     assert done.code == 0, done.output
-    return fleet
+    return trial
 
 
 def test_without_its_controller_the_host_goes_back_and_a_late_confirmation_is_refused(
     released: Any, binaries: Path, load: Any
 ) -> None:
     host = released.hosts[0]
-    client = load(rate=100, hosts=[host])
+    client = load(rate=100, port=PORT, hosts=[host])
     leave(released, variables(binaries, "2.0.0"))
     waiting = json.loads(host.run("slipway", "status", SERVICE, "--json"))[0]["in_flight"]
     assert waiting["deadline"] > time.time()
@@ -122,7 +129,7 @@ def test_the_same_run_again_confirms_what_waits(released: Any, binaries: Path) -
 def test_a_host_that_takes_no_new_connection_goes_back(released: Any, binaries: Path, load: Any) -> None:
     """The connection that is open already stays so, and proves nothing."""
     host = released.hosts[0]
-    client = load(rate=100, hosts=[host])
+    client = load(rate=100, port=PORT, hosts=[host])
     values = variables(binaries, "3.0.0", release_confirm=60)
     controller = begin(released, values)
     try:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from waiting import wait
 
-SERVICE = "shop"
-PORT = 8080
+SERVICE = "lantern"
+PORT = 8101
 SECONDS = 90
 
 
@@ -38,13 +38,12 @@ def refused(report: dict[str, Any]) -> int:
 
 @pytest.fixture(scope="module")
 def released(fleet: Any, binaries: Path) -> Any:
-    done = fleet.play("site", variables(binaries, "1.0.0"))
-    assert done.code == 0, done.output
-    return fleet
+    with fleet.serving(variables(binaries, "1.0.0")) as serving:
+        yield serving
 
 
 def test_the_only_instance_is_killed_and_no_connection_is_refused(released: Any, load: Any) -> None:
-    client = load(rate=100)
+    client = load(rate=100, port=PORT)
     for host in released.hosts:
         before = pid(host)
         host.run("kill", "-KILL", before)
@@ -63,7 +62,7 @@ def test_a_release_that_crashes_after_its_commit_is_taken_back_without_ansible(
     released: Any, binaries: Path, load: Any
 ) -> None:
     good = [host.current(SERVICE) for host in released.hosts]
-    client = load(rate=100)
+    client = load(rate=100, port=PORT)
     falling = variables(binaries, "2.0.0", release_environment={"APP_CRASH_AFTER": "8s"})
     done = released.play("release", falling)
     assert done.code == 0, done.output

@@ -121,7 +121,8 @@ def store(fleet: Any, shelf: Shelf, programs: dict[str, bytes]) -> Any:
     assert done.code == 0, done.output
     for host in fleet.hosts:
         assert host.current(SERVICE).startswith("1.0.0-")
-    return fleet
+    yield fleet
+    fleet.retire(SERVICE)
 
 
 def origin(host: Any) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def released(fleet: Any, binaries: Path) -> Any:
     for version in ("1.0.0", "2.0.0"):
         done = fleet.play("site", variables(binaries, version))
         assert done.code == 0, done.output
-    return fleet
+    yield fleet
+    fleet.retire(SERVICE)
 
 
 def test_the_operator_takes_a_release_back_on_the_host(released: Any) -> None:

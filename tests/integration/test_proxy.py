@@ -62,10 +62,10 @@ def version(host: Any, port: int = PORT) -> str:
 def released(fleet: Any, binaries: Path) -> Any:
     play(fleet, "slipway.go.site", variables(binaries, "1.0.0"))
     yield fleet
+    for name in (SERVICE, OTHER):
+        fleet.retire(name)
     for host in fleet.hosts:
-        for name in (SERVICE, OTHER):
-            host.run("systemctl", "disable", "--now", f"{name}.service", f"{name}-watch.timer", check=False)
-            host.run("sh", "-c", f"rm -f /etc/haproxy/slipway.*/{name}.cfg")
+        host.run("sh", "-c", f"rm -f /etc/haproxy/slipway.*/{SERVICE}.cfg /etc/haproxy/slipway.*/{OTHER}.cfg")
         host.run("systemctl", "reload", "haproxy", check=False)
 
 

@@ -38,9 +38,8 @@ def instances(host: Any) -> list[str]:
 @pytest.fixture(scope="module")
 def released(fleet: Any, binaries: Path) -> Any:
     """Both hosts run 1.0.0, by the playbook's collection name."""
-    done = fleet.play("slipway.go.site", variables(binaries, "1.0.0"))
-    assert done.code == 0, done.output
-    return fleet
+    with fleet.serving(variables(binaries, "1.0.0"), name="slipway.go.site") as serving:
+        yield serving
 
 
 def test_check_mode_predicts_and_a_second_run_changes_nothing(released: Any, binaries: Path) -> None:

@@ -42,9 +42,8 @@ def executes(host: Any) -> str:
 
 @pytest.fixture(scope="module")
 def released(fleet: Any, binaries: Path) -> Any:
-    done = fleet.play("site", variables(binaries, "1.0.0"))
-    assert done.code == 0, done.output
-    return fleet
+    with fleet.serving(variables(binaries, "1.0.0")) as serving:
+        yield serving
 
 
 def test_upgrade_bad_release_and_rollback_lose_nothing_and_start_no_unit(

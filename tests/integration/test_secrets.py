@@ -58,7 +58,8 @@ def released(fleet: Any, binaries: Path, outputs: list[str]) -> Any:
     done = fleet.play("site", variables(binaries, OLD), "-vvv", "--diff")
     outputs.append(done.output)
     assert done.code == 0, done.output
-    return fleet
+    yield fleet
+    fleet.retire(SERVICE)
 
 
 def test_the_service_gets_them_and_a_second_run_changes_nothing(

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-SERVICE = "shop"
-PORT = 8080
+SERVICE = "taster"
+PORT = 8102
 SECRET = "correct-horse-battery"
-BY_SOCKET = """
+BY_SOCKET = f"""
 import getpass, os, socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(os.environ["SLIPWAY_SOCKET"])
 s.sendall(b"GET /version HTTP/1.0\\r\\n\\r\\n")
 said = b"".join(iter(lambda: s.recv(4096), b"")).decode()
-assert getpass.getuser() == "shop", getpass.getuser()
+assert getpass.getuser() == "{SERVICE}", getpass.getuser()
 sys.exit(0 if '"version":"2.0.0"' in said else said)
 """
 TELLS = "import sys; print('the database says %s' % sys.argv[1]); sys.exit(7)"
@@ -37,13 +37,12 @@ def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def released(fleet: Any, binaries: Path) -> Any:
-    done = fleet.play("site", variables(binaries, "1.0.0"))
-    assert done.code == 0, done.output
-    return fleet
+    with fleet.serving(variables(binaries, "1.0.0")) as serving:
+        yield serving
 
 
 def test_a_command_that_fails_refuses_the_release_and_shows_no_secret(released: Any, binaries: Path, load: Any) -> None:
-    client = load(rate=100)
+    client = load(rate=100, port=PORT)
     smoke = [["/usr/bin/python3", "-c", TELLS, SECRET]]
     done = released.play("release", variables(binaries, "2.0.0", release_smoke=smoke))
     assert done.code != 0

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from typing import Any
 
 import lab
 from build import BuildError, build_app, build_load
+from client import Load
 from engine import LabError
 from play import module, playbook
 
@@ -59,13 +58,6 @@ def play(name: str, inventory: Path, values: dict[str, Any], fails: bool = False
     done = playbook(name, inventory, values, log=LOG)
     if (done.code != 0) != fails:
         raise LabError(f"playbooks/{name}.yml ended with {done.code}; see {LOG}:\n{done.output[-3000:]}")
-
-
-def start_load(addresses: dict[str, str]) -> subprocess.Popen[bytes]:
-    targets = [argument for name, ip in addresses.items() for argument in ("-url", f"{name}=http://{ip}:{PORT}")]
-    argv = [str(WORK / "load"), *targets, "-rate", str(RATE), "-json", str(WORK / "load.json")]
-    argv += ["-marks", str(WORK / "marks.jsonl"), "-interval", "0"]
-    return subprocess.Popen(argv, stdout=subprocess.DEVNULL)
 
 
 def marks(told: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -129,8 +121,7 @@ def explore(inventory: Path) -> None:
 
 def run() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
-    for old in (LOG, WORK / "load.json", WORK / "marks.jsonl"):
-        old.unlink(missing_ok=True)
+    LOG.unlink(missing_ok=True)
     with step(1, "three bare hosts, with systemd and sshd and nothing else"):
         inventory = lab.up(LAB, 3, ["bookworm", "trixie"])
         addresses = {n: h["ansible_host"] for n, h in json.loads(inventory.read_text())["all"]["hosts"].items()}
@@ -140,8 +131,8 @@ def run() -> None:
         build_load(WORK / "load")
     with step(3, f"site.yml: from bare hosts to {GOOD}"):
         play("site", inventory, variables(GOOD))
-    load = start_load(addresses)
-    try:
+    urls = [f"{name}=http://{ip}:{PORT}" for name, ip in addresses.items()]
+    with Load(WORK / "load", WORK, urls, RATE) as load:
         time.sleep(SETTLE_S)
         with step(4, f"release.yml: {BETTER} in batches, under {RATE} requests/s to each host"):
             play("release", inventory, variables(BETTER))
@@ -151,13 +142,9 @@ def run() -> None:
         time.sleep(SETTLE_S)
         with step(6, "asking the hosts and the load client what happened"):
             told = module("slipway.go.release_info", {"name": SERVICE}, inventory)
-            (WORK / "marks.jsonl").write_text("".join(json.dumps(mark) + "\n" for mark in marks(told)))
-            load.send_signal(signal.SIGINT)
-            load.wait(timeout=60)
-    finally:
-        if load.poll() is None:
-            load.kill()
-    report = json.loads((WORK / "load.json").read_text())
+            for mark in marks(told):
+                load.mark(**mark)
+            report = load.report()
     summary(report, told)
     explore(inventory)
     if report["total"]["failed"]:

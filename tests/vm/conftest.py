@@ -5,10 +5,7 @@ Run them through `make test-vm`, or alone: pytest tests/vm. They take about ten 
 
 from __future__ import annotations
 
-import json
 import re
-import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +19,7 @@ sys.path[:0] = [str(CHECKOUT / "tests" / "lab"), str(Path(__file__).parent)]
 import play
 import vm
 from build import build_app, build_load
+from client import Load
 
 SERVICE, PORT = "shop", 8080
 BINARIES = CHECKOUT / ".work" / "app"
@@ -126,18 +124,10 @@ def swapped(hardened: vm.Machine) -> Swapped:
     begun = now(hardened)
     build_app(VERSIONS[1], BINARIES / f"{SERVICE}-{VERSIONS[1]}")
     load = build_load(BINARIES / "load")
-    report = hardened.folder / "load.json"
     url = f"{SERVICE}=http://127.0.0.1:{hardened.port(PORT)}"
-    client = subprocess.Popen(
-        [str(load), "-url", url, "-rate", "10", "-interval", "0", "-json", str(report)], stdout=subprocess.DEVNULL
-    )
-    try:
+    with Load(load, hardened.folder, [url], 10) as client:
         run(hardened, "release", release(VERSIONS[1]))
-        client.send_signal(signal.SIGINT)
-        client.wait(timeout=60)
-    finally:
-        client.kill()
-    return Swapped(hardened, json.loads(report.read_text()), begun)
+        return Swapped(hardened, client.report(), begun)
 
 
 @pytest.fixture(scope="session")

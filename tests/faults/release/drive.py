@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import play
+from client import Load
 from host import PYTHON, RUN, Host, HostError, Service
 from model import BOTH, CUT_SSH, KILL, NEW, NOTHING, OLD, Moment, Result, Row
 from waiting import wait
@@ -58,42 +59,13 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-class Load:
-    """Requests at a fixed rate, from before the fault until after the repair."""
-
-    def __init__(self, binary: Path, url: str, folder: Path) -> None:
-        self._report, self._marks = folder / "load.json", folder / "marks.jsonl"
-        self._marks.write_text("")
-        self._process = subprocess.Popen(
-            [str(binary), "-url", url, "-rate", str(RATE), "-interval", "0", "-stream-ms", "1000",
-             "-timeout", "20s",  # a machine that stands still for seconds loses nothing
-             "-json", str(self._report), "-marks", str(self._marks)],
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def mark(self, name: str, start: float) -> None:
-        with self._marks.open("a") as stream:
-            stream.write(json.dumps({"name": name, "start": start, "end": time.time()}) + "\n")
-
-    def end(self) -> dict[str, Any]:
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(timeout=60)
-        found: dict[str, Any] = json.loads(self._report.read_text())
-        return found
-
-    def kill(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-
-
 class NoLoad:
     """For a host that is off during its fault."""
 
-    def mark(self, name: str, start: float) -> None:
+    def mark(self, name: str, start: float, end: float) -> None:
         pass
 
-    def end(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         return {"marks": [], "total": {"failures": {}}, "failure_samples": []}
 
     def kill(self) -> None:
@@ -200,13 +172,19 @@ class Bench:
         self.row_variables = self._faulty(row, good, number)
         good.update(row.mended)
         host.run(self._script(row.before))
-        load = Load(self.binaries / "load", host.url(service.port), self.log) if self.load else NoLoad()
+        load = self._load() if self.load else NoLoad()
         try:
             time.sleep(0.5)
             report = self._under_load(row, load, (old, new), good, result)
         finally:
             load.kill()
         self._judge_load(row, report, new, result)
+
+    def _load(self) -> Load:
+        """From before the fault until after the repair."""
+        patience = ("-timeout", "20s")  # a machine that stands still for seconds loses nothing
+        url = self.host.url(self.service.port)
+        return Load(self.binaries / "load", self.log, [url], RATE, "-stream-ms", "1000", *patience)
 
     def _faulty(self, row: Row, good: dict[str, Any], number: int) -> dict[str, Any]:
         variables = {**good, **row.variables}
@@ -254,10 +232,10 @@ class Bench:
             result.broken += [f"before the next run, {one}" for one in self._unsettled()]
         if result.served not in row.serves:
             result.broken.append(f"{result.served} serves afterwards; promised: {' or '.join(sorted(row.serves))}")
-        load.mark("fault", begun)
+        load.mark("fault", begun, time.time())
         host.run(f"rm -f {RUN}/plan.json; {self._script(row.after)}")
         self._repair(row, names, good, result, load)
-        return load.end()
+        return load.report()
 
     def _plan(self, at: Moment, do: str) -> None:
         self.host.plan(at.event, at.match, at.nth, at.after, self._script(do))
@@ -307,7 +285,7 @@ class Bench:
         left = len(host.journal(service.name))
         begun = time.time()
         code, output = self.play(row.next_playbook or self._playbook(row), good, "next")
-        load.mark("next run", begun)
+        load.mark("next run", begun, time.time())
         events = host.journal(service.name)[left:]
         result.next_run = tell(events, code)
         if code:
