@@ -38,16 +38,24 @@ class Unit:
 
 @dataclass(frozen=True)
 class Change:
-    """One file: None stands for a file that is not there."""
+    """One file in a folder: None stands for a file that is not there."""
 
     name: str
     before: Optional[str]
     after: Optional[str]
+    folder: str = UNIT_ROOT
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.folder, self.name)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What differs from what is wanted. stale: what PID 1 has not read since its file changed."""
+    """What differs from what is wanted. stale: what PID 1 has not read since its file changed.
+
+    aside: files that PID 1 does not read.
+    """
 
     wanted: Sequence[Unit]
     changes: Sequence[Change]
@@ -55,14 +63,15 @@ class Plan:
     disable: Sequence[str]
     start: Sequence[str]
     stale: Sequence[str] = ()
+    aside: Sequence[Change] = ()
 
     @property
     def changed(self) -> bool:
-        return bool(self.changes or self.enable or self.disable or self.start or self.stale)
+        return bool(self.changes or self.enable or self.disable or self.start or self.stale or self.aside)
 
     @property
     def changed_names(self) -> list[str]:
-        names = {c.name for c in self.changes}
+        names = {c.name for c in [*self.changes, *self.aside]}
         return sorted(names.union(self.enable, self.disable, self.start, self.stale))
 
 
@@ -107,18 +116,21 @@ def is_active(name: str) -> bool:
     return asked.returncode == 0
 
 
-def plan(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -> Plan:
+def validate(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -> None:
+    """Raise where a name is none, or not ours."""
     for name in [*(unit.name for unit in wanted), *absent]:
         validate_unit_name(name)
     for unit in wanted:
         if read(unit.name, root) is None:
             refuse_taken(unit.name)
-    changes = [Change(u.name, read(u.name, root), u.content) for u in wanted if read(u.name, root) != u.content]
-    changes += [Change(name, read(name, root), None) for name in absent if read(name, root) is not None]
+
+
+def plan(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -> Plan:
+    validate(wanted, absent, root)
     switched = [(u, is_enabled(u.name)) for u in wanted if u.enabled is not None]
     return Plan(
         wanted,
-        changes,
+        compare(wanted, absent, root),
         enable=[u.name for u, now in switched if u.enabled and not now],
         disable=[u.name for u, now in switched if not u.enabled and now],
         start=[u.name for u in wanted if u.started and not is_active(u.name)],
@@ -126,24 +138,29 @@ def plan(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -
     )
 
 
+def compare(wanted: Sequence[Unit], absent: Sequence[str], folder: str) -> list[Change]:
+    """The files of the folder that differ."""
+    contents = {**{unit.name: unit.content for unit in wanted}, **dict.fromkeys(absent)}
+    found = {name: read(name, folder) for name in contents}
+    return [Change(name, found[name], text, folder) for name, text in contents.items() if found[name] != text]
+
+
 def stand_in(content: str) -> str:
     """The content with programs that are not on this host yet replaced, so that only their absence is forgiven."""
     return _EXEC.sub(lambda m: m.group(0) if os.path.exists(m.group(2)) else m.group(1) + _STAND_IN, content)
 
 
-def verify(planned: Plan) -> list[str]:
+def verify(wanted: Sequence[Unit]) -> list[str]:
     """Raise what systemd would refuse or ignore; return what this systemd is too old to know."""
-    if not planned.changes or not planned.wanted:
-        return []
     with tempfile.TemporaryDirectory(prefix="slipway-verify-") as folder:
         paths = []
-        for unit in planned.wanted:
+        for unit in wanted:
             path = os.path.join(folder, unit.name)
             with open(path, "w", encoding="utf-8") as stream:
                 stream.write(stand_in(unit.content))
             paths.append(path)
         said, failed = _analyze(paths, folder)
-    relevant = [line for line in said if any(_names(unit.name, line) for unit in planned.wanted)]
+    relevant = [line for line in said if any(_names(unit.name, line) for unit in wanted)]
     too_new = [line for line in relevant if _TOO_NEW.search(line)]
     wrong = [line for line in relevant if line not in too_new]
     if failed or wrong:
@@ -178,20 +195,16 @@ def _analyze(paths: Sequence[str], folder: str) -> tuple[list[str], bool]:
     return [line for line in text.splitlines() if line.strip()], done.returncode != 0
 
 
-def apply(planned: Plan, root: str = UNIT_ROOT, systemd: Optional[Systemd] = None) -> None:
+def apply(planned: Plan, systemd: Optional[Systemd] = None) -> None:
     """Write all, reload once, then enable, disable and start."""
     if not planned.changed:
         return
     systemd = systemd or Systemd()
+    _write(planned.aside)
     gone = [c.name for c in planned.changes if c.after is None]
     if gone:
         systemd.call("disable", "--quiet", "--now", *gone, check=False)
-    for change in planned.changes:
-        path = os.path.join(root, change.name)
-        if change.after is None:
-            os.unlink(path)
-        else:
-            _files.write_atomic(path, change.after, 0o644)
+    _write(planned.changes)
     if planned.changes or planned.stale:
         systemd.call("daemon-reload")
     if planned.enable:
@@ -200,3 +213,12 @@ def apply(planned: Plan, root: str = UNIT_ROOT, systemd: Optional[Systemd] = Non
         systemd.call("disable", "--quiet", *planned.disable)
     if planned.start:
         systemd.call("start", *planned.start)
+
+
+def _write(changes: Sequence[Change]) -> None:
+    for change in changes:
+        if change.after is None:
+            os.unlink(change.path)
+        else:
+            os.makedirs(change.folder, mode=0o755, exist_ok=True)
+            _files.write_atomic(change.path, change.after, 0o644)

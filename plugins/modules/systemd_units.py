@@ -17,6 +17,7 @@ description:
   - A line that systemd would ignore is an error, because a sandbox that is ignored is not in force. A directive that
     this host's systemd is too old to know is a warning.
   - Nothing that runs is restarted. A unit that has to go is stopped first.
+  - Units that come with a release wait until the next one takes them along, see O(service).
 extends_documentation_fragment:
   - slipway.go.attributes
 attributes:
@@ -57,6 +58,25 @@ options:
     type: list
     elements: str
     default: []
+  service:
+    description:
+      - The service whose releases come with units of their own, which for V(shop) are C(shop@.service), C(shop.socket)
+        and C(shop-guard.service). They are written to C(/etc/shop/units), where the next release takes them along.
+      - What PID 1 has of them is what the release came with that serves now, so that whatever starts that release again
+        starts it as it was proven. Where there is none yet, it is what O(units) says.
+      - Without it, every unit is in force at once.
+    type: dict
+    suboptions:
+      name:
+        description:
+          - The service's name.
+        type: str
+        required: true
+      root:
+        description:
+          - The folder with its releases.
+        type: path
+        required: true
 seealso:
   - module: ansible.builtin.systemd_service
 """
@@ -64,6 +84,9 @@ seealso:
 EXAMPLES = r"""
 - name: Units of the shop
   slipway.go.systemd_units:
+    service:
+      name: shop
+      root: /opt/shop
     units:
       - name: shop.socket
         content: "{{ lookup('ansible.builtin.template', 'shop.socket.j2') }}"
@@ -91,25 +114,42 @@ fix:
   sample: correct the variable that this line comes from
 """
 
-from typing import Any
+import os
+from dataclasses import replace
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _door, _units
+from ansible_collections.slipway.go.plugins.module_utils._release import units
+from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
+
+
+def plan(wanted: list[_units.Unit], absent: list[str], service: Optional[dict[str, str]]) -> _units.Plan:
+    """What differs, of what is in force and of what waits for the next release."""
+    if service is None:
+        return _units.plan(wanted, absent)
+    _units.validate(wanted, absent)
+    layout = Layout(service["name"], service["root"])
+    coming = units.next_release(wanted, layout)
+    surplus = [name for name in map(os.path.basename, layout.own_units) if name not in {unit.name for unit in coming}]
+    planned = _units.plan(*units.in_force(wanted, absent, layout))
+    return replace(planned, aside=_units.compare(coming, surplus, layout.units))
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     wanted = [_units.Unit(**unit) for unit in module.params["units"]]
-    plan = _units.plan(wanted, module.params["absent"])
-    for warning in _units.verify(plan):
-        module.warn(warning)
+    planned = plan(wanted, module.params["absent"], module.params["service"])
+    if wanted and (planned.changes or planned.aside):
+        for warning in _units.verify(wanted):
+            module.warn(warning)
     if not module.check_mode:
-        _units.apply(plan)
+        _units.apply(planned)
     return {
-        "changed": plan.changed,
-        "units": plan.changed_names,
+        "changed": planned.changed,
+        "units": planned.changed_names,
         "diff": [
-            {"before_header": c.name, "after_header": c.name, "before": c.before or "", "after": c.after or ""}
-            for c in plan.changes
+            {"before_header": c.path, "after_header": c.path, "before": c.before or "", "after": c.after or ""}
+            for c in [*planned.changes, *planned.aside]
         ],
     }
 
@@ -125,6 +165,10 @@ def main() -> None:
         argument_spec={
             "units": {"type": "list", "elements": "dict", "required": True, "options": unit},
             "absent": {"type": "list", "elements": "str", "default": []},
+            "service": {
+                "type": "dict",
+                "options": {"name": {"type": "str", "required": True}, "root": {"type": "path", "required": True}},
+            },
         },
         supports_check_mode=True,
     )

@@ -33,8 +33,7 @@ PINGS = 5  # also how often everything else is done that is short; its median co
 QUIET_S = 20.0
 
 
-# What happens to HAProxy in each swap, in one of these phases in turn.
-DISTURB = {"kill": "systemctl kill --signal=KILL --kill-who=all haproxy", "reload": "systemctl reload haproxy"}
+RELOAD = "systemctl reload haproxy"
 PHASES = ("OVERLAP", "FLIP", "DRAIN", "SOAK")
 # With proxy, the service does not follow the drain contract: it just ends.
 STRATEGIES: dict[str, dict[str, Any]] = {
@@ -136,22 +135,24 @@ def tasks(done: play.Play) -> int:
     return sum(line.startswith("TASK [") for line in done.output.splitlines())
 
 
-def disturb(how: str, number: int) -> None:
-    """Do that to HAProxy as soon as the swap has come to its phase."""
+def reload_haproxy(number: int) -> None:
+    """As soon as the swap has come to its phase."""
     phase = PHASES[number % len(PHASES)]
     wait = f"until grep -q {phase} /var/lib/slipway/{SERVICE}/state.json 2>/dev/null; do sleep 0.01; done"
-    subprocess.Popen(["docker", "exec", container("proxy"), "timeout", "120", "sh", "-c", f"{wait}; {DISTURB[how]}"])
+    subprocess.Popen(["docker", "exec", container("proxy"), "timeout", "120", "sh", "-c", f"{wait}; {RELOAD}"])
 
 
-def swaps(inventory: Path, strategy: str, count: int, seconds: float, how: str) -> tuple[list[float], list[float]]:
+def swaps(
+    inventory: Path, strategy: str, count: int, seconds: float, disturbed: bool
+) -> tuple[list[float], list[float]]:
     """Release two versions in turn, evenly over the time.
 
     Returns the wall-clock seconds of each run, and of each swap what it took beside the boot and the drain.
     """
     begun, took, beside = time.monotonic(), [], []
     for number in range(count):
-        if how:
-            disturb(how, number)
+        if disturbed:
+            reload_haproxy(number)
         took.append(run("release", inventory, ("2.0.0", "1.0.0")[number % 2], strategy).seconds)
         times = phase_times(strategy)
         serving = boot_seconds(strategy, times) + length(times, "DRAIN")
@@ -225,7 +226,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--strategy", choices=sorted(STRATEGIES), default="socket")
-    parser.add_argument("--disturb", choices=sorted(DISTURB), default="", help="what HAProxy suffers in each swap")
+    parser.add_argument("--disturb", action="store_true", help="reload HAProxy in each swap, in its phases in turn")
     parser.add_argument("--swaps", type=int, default=20)
     parser.add_argument("--rate", type=int, default=400, help="requests per second")
     parser.add_argument("--requests", type=int, default=105_000, help="requests in all, at least")

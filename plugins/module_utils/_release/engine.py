@@ -23,7 +23,7 @@ from .model import Settings, Spec, validate_release_id
 from .probe import Probe, parse_plan
 from .service import Service, as_released
 from .store import Layout, Store, Transaction
-from .strategies import COMMIT, PROBATION, PRUNE, REHEARSE, STAGE, Strategy, cause, install_units
+from .strategies import COMMIT, PROBATION, PRUNE, REHEARSE, STAGE, Strategy, cause
 from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
 
 UNCONFIRMED = SlipwayError("unconfirmed", "nobody confirmed it in time.")
@@ -106,9 +106,7 @@ class Engine:
             waiting = self._waiting(spec)
             if waiting is not None:
                 return waiting
-            fresh = stage.installed_units(self._layout)
             self._recover()
-            install_units(self._layout, self._systemd, fresh)  # a recovery may have brought back others
             content = stage.content(spec, self._layout)
             wanted = content.release_id()
             if self._serves(wanted):
@@ -117,6 +115,7 @@ class Engine:
             if spec.tool and self._layout.current_id() and not revert.has_tool(spec.tool):
                 return Outcome(False, self._layout.current_id(), None, "tool")
             self._preflight(spec)
+            stage.require_units(self._layout)
             self._strategy(spec.strategy).check_ready(spec)
             phases: dict[str, float] = {}
             if not stage.is_staged(self._layout, wanted, content):
@@ -369,8 +368,7 @@ class Engine:
 
     def _check_linkage(self, wanted: str) -> None:
         """Raise unless the kernel and the loader of this host would start the release in its own unit."""
-        unit = self._layout.instance(wanted)
-        problems = preflight.linkage_problems(unit, self._layout.binary(wanted))
+        problems = preflight.linkage_problems(self._layout, wanted)
         if problems:
             raise SlipwayError(
                 problems[0].code,

@@ -16,6 +16,7 @@ from .._host import read_host
 from .._linkage import Checker
 from .._problems import Problem
 from .._unit_context import unit_context
+from .._unit_files import UNIT_PATH
 from .model import Artefact, Spec
 from .store import Layout
 
@@ -99,9 +100,10 @@ def _stranger(name: str, inode: str, own_socket: bool) -> Optional[str]:
     return None if holders else "another process"
 
 
-def linkage_problems(unit: str, binary: str) -> list[Problem]:
-    """What keeps the kernel or the loader of this host from starting the binary in that unit."""
-    return Checker(read_host(), unit_context(unit)).check(binary).problems
+def linkage_problems(layout: Layout, release_id: str) -> list[Problem]:
+    """What keeps the kernel or the loader of this host from starting the release in the unit it was staged with."""
+    context = unit_context(layout.instance(release_id), (layout.release_units(release_id), *UNIT_PATH))
+    return Checker(read_host(), context).check(layout.binary(release_id)).problems
 
 
 def problems(

@@ -59,8 +59,21 @@ def _text(path: str) -> str:
         return ""
 
 
-def _unit_digests(layout: Layout) -> dict[str, str]:
-    return {os.path.basename(u): _files.sha256_file(u) for u in layout.own_units if os.path.isfile(u)}
+def _next_units(layout: Layout) -> dict[str, str]:
+    """{name: path} of the units that the next release takes along."""
+    found = {os.path.basename(unit): os.path.join(layout.units, os.path.basename(unit)) for unit in layout.own_units}
+    return {name: path for name, path in found.items() if os.path.isfile(path)}
+
+
+def require_units(layout: Layout) -> None:
+    """Raise where there is no unit that a release could run in."""
+    template = os.path.basename(layout.template_unit)
+    if template not in _next_units(layout):
+        raise SlipwayError(
+            "no_units",
+            f"{layout.units} has no {template} for the release to run in.",
+            "apply the role slipway.go.service first, or run site.yml",
+        )
 
 
 def content(spec: Spec, layout: Layout) -> Content:
@@ -71,20 +84,15 @@ def content(spec: Spec, layout: Layout) -> Content:
     own = render_environment(spec.environment)
     config = _digests(os.path.join(layout.config, "config"))
     credentials = _digests(os.path.join(layout.config, "credentials"))
-    units = _unit_digests(layout)
+    units = {name: _files.sha256_file(path) for name, path in _next_units(layout).items()}
     return Content(spec.version, spec.artefact.sha256, shared + own, config, units, spec.artefact.binary, credentials)
 
 
 def unit_copies(layout: Layout, release_id: str) -> dict[str, str]:
     """The units the release was staged with: where each belongs, and its content."""
-    folder = os.path.join(layout.release(release_id), "units")
+    folder = layout.release_units(release_id)
     copies = {unit: os.path.join(folder, os.path.basename(unit)) for unit in layout.own_units}
     return {unit: _text(copy) for unit, copy in copies.items() if os.path.isfile(copy)}
-
-
-def installed_units(layout: Layout) -> dict[str, str]:
-    """The same of the units that are in place."""
-    return {unit: _text(unit) for unit in layout.own_units if os.path.isfile(unit)}
 
 
 def environment(layout: Layout, release_id: str) -> str:
@@ -198,9 +206,8 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
     _copy_credentials(os.path.join(layout.config, "credentials"), os.path.join(folder, "credentials"), gid)
     units = os.path.join(folder, "units")
     _files.make_directory(units, 0o750, gid)
-    for unit in layout.own_units:
-        if os.path.isfile(unit):
-            _files.copy_hashed(unit, os.path.join(units, os.path.basename(unit)), 0o640, gid)
+    for name, path in _next_units(layout).items():
+        _files.copy_hashed(path, os.path.join(units, name), 0o640, gid)
     manifest = {
         "version": spec.version,
         "sha256": wanted.artefact_sha256,

@@ -105,6 +105,15 @@ class Layout:
         """The units that a release is staged with, and that come back with it; each needs those before it."""
         return (self.guard_unit, self.socket_unit, self.template_unit)
 
+    @property
+    def units(self) -> str:
+        """The folder with these units as the next release will take them along."""
+        return os.path.join(self.config, "units")
+
+    def release_units(self, release_id: str) -> str:
+        """The folder with these units as the release was staged with them."""
+        return os.path.join(self.release(release_id), "units")
+
     def release(self, release_id: str) -> str:
         return os.path.join(self.releases, release_id)
 

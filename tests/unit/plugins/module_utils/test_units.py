@@ -51,7 +51,10 @@ def enabled(tools, *names):
 def test_on_a_bare_host_everything_is_new(tools, root):
     plan = _units.plan([SOCKET, INSTANCE], ["old.service"], str(root))
     assert plan.changed
-    assert plan.changes == [Change(SOCKET.name, None, SOCKET.content), Change(INSTANCE.name, None, INSTANCE.content)]
+    assert plan.changes == [
+        Change(SOCKET.name, None, SOCKET.content, str(root)),
+        Change(INSTANCE.name, None, INSTANCE.content, str(root)),
+    ]
     assert (plan.enable, plan.disable) == ([SOCKET.name], [])
     assert plan.changed_names == ["shop.socket", "shop@.service"]
     assert list(root.iterdir()) == []
@@ -64,7 +67,7 @@ def test_what_is_as_wanted_is_no_change(tools, root):
     plan = _units.plan([SOCKET, INSTANCE], ["old.service"], str(root))
     assert not plan.changed
     assert plan.changed_names == []
-    _units.apply(plan, str(root), None)
+    _units.apply(plan, None)
 
 
 def test_each_difference_is_found(tools, root):
@@ -74,9 +77,9 @@ def test_each_difference_is_found(tools, root):
     never = Unit(INSTANCE.name, INSTANCE.content, enabled=False)
     plan = _units.plan([SOCKET, never], ["old.service"], str(root))
     assert plan.changes == [
-        Change(SOCKET.name, "[Socket]\n", SOCKET.content),
-        Change(INSTANCE.name, None, INSTANCE.content),
-        Change("old.service", "old", None),
+        Change(SOCKET.name, "[Socket]\n", SOCKET.content, str(root)),
+        Change(INSTANCE.name, None, INSTANCE.content, str(root)),
+        Change("old.service", "old", None, str(root)),
     ]
     assert (plan.enable, plan.disable) == ([SOCKET.name], [INSTANCE.name])
 
@@ -114,7 +117,7 @@ def test_all_are_written_then_systemd_reads_them_once_then_they_are_enabled(tool
     systemd = Recorder(root)
     umask = os.umask(0)
     try:
-        _units.apply(_units.plan([SOCKET, INSTANCE], ["old.service"], str(root)), str(root), systemd)
+        _units.apply(_units.plan([SOCKET, INSTANCE], ["old.service"], str(root)), systemd)
     finally:
         os.umask(umask)
     new = ["shop.socket", "shop@.service"]
@@ -132,7 +135,7 @@ def test_enabling_alone_needs_no_reload(tools, root):
     for unit in (SOCKET, INSTANCE):
         (root / unit.name).write_text(unit.content)
     systemd = Recorder(root)
-    _units.apply(_units.plan([SOCKET, INSTANCE], [], str(root)), str(root), systemd)
+    _units.apply(_units.plan([SOCKET, INSTANCE], [], str(root)), systemd)
     assert [arguments for arguments, _ignored in systemd.calls] == [("enable", "--quiet", "shop.socket")]
 
 
@@ -150,7 +153,7 @@ def test_what_systemd_has_not_read_is_read_though_the_files_are_as_wanted(tools,
     assert plan.changed
     assert plan.changed_names == ["shop@1.service"]
     recorder = Recorder(root)
-    _units.apply(plan, str(root), recorder)
+    _units.apply(plan, recorder)
     assert [call for call, _there in recorder.calls] == [("daemon-reload",)]
 
 
@@ -158,7 +161,7 @@ def test_disabling(tools, root):
     (root / SOCKET.name).write_text(SOCKET.content)
     enabled(tools, SOCKET.name)
     systemd = Recorder(root)
-    _units.apply(_units.plan([Unit(SOCKET.name, SOCKET.content, False)], [], str(root)), str(root), systemd)
+    _units.apply(_units.plan([Unit(SOCKET.name, SOCKET.content, False)], [], str(root)), systemd)
     assert [arguments for arguments, _ignored in systemd.calls] == [("disable", "--quiet", "shop.socket")]
 
 
@@ -188,10 +191,6 @@ def test_a_unit_of_a_package_is_never_hidden(tmp_path):
     _units.refuse_taken("shop.service", [str(tmp_path)])
 
 
-def planned(*units):
-    return _units.Plan(units, [Change(unit.name, None, unit.content) for unit in units], [], [], [])
-
-
 def test_verified_is_what_would_be_installed_beside_what_is(tools, tmp_path):
     seen = tmp_path / "seen"
     tools(
@@ -203,7 +202,7 @@ def test_verified_is_what_would_be_installed_beside_what_is(tools, tmp_path):
         "        print(name, folder + ':' == os.environ['SYSTEMD_UNIT_PATH'], file=out)\n"
         "        print(open(path).read(), file=out)\n",
     )
-    assert _units.verify(planned(SOCKET, INSTANCE)) == []
+    assert _units.verify([SOCKET, INSTANCE]) == []
     assert seen.read_text().splitlines() == [
         "['verify', '--man=no'] True",
         "shop.socket True",
@@ -225,7 +224,7 @@ def says(tools, text, code=0):
 def test_a_line_that_would_be_ignored_is_refused(tools):
     says(tools, "DIR/shop@.service:7: Failed to parse protect system value, ignoring: maybe\n")
     with pytest.raises(SlipwayError) as caught:
-        _units.verify(planned(SOCKET, INSTANCE))
+        _units.verify([SOCKET, INSTANCE])
     assert caught.value.code == "invalid_unit"
     assert "shop@.service:7: Failed to parse" in str(caught.value)
     assert "slipway-verify" not in str(caught.value), "the folder aside is nobody's concern"
@@ -235,7 +234,7 @@ def test_a_line_that_would_be_ignored_is_refused(tools):
 def test_a_directive_that_is_too_new_is_a_warning(tools):
     line = "shop@.service:9: Unknown key name 'ExitType2' in section 'Service', ignoring."
     says(tools, f"DIR/{line}\n")
-    assert _units.verify(planned(SOCKET, INSTANCE)) == [line]
+    assert _units.verify([SOCKET, INSTANCE]) == [line]
 
 
 def test_what_is_wrong_with_other_units_is_not_ours(tools):
@@ -245,7 +244,7 @@ def test_what_is_wrong_with_other_units_is_not_ours(tools):
         "/lib/systemd/system/workshop.socket:4: Unknown key name 'X' in section 'Socket', ignoring.\n"
         "workshop.socket: Failed to load\n\n",
     )
-    assert _units.verify(planned(SOCKET)) == []
+    assert _units.verify([SOCKET]) == []
 
 
 @pytest.mark.parametrize(
@@ -260,7 +259,7 @@ def test_what_is_wrong_with_other_units_is_not_ours(tools):
 def test_every_way_to_name_a_unit_counts(tools, line):
     says(tools, line + "\n")
     with pytest.raises(SlipwayError) as caught:
-        _units.verify(planned(SOCKET))
+        _units.verify([SOCKET])
     assert caught.value.code == "invalid_unit"
 
 
@@ -268,21 +267,15 @@ def test_every_way_to_name_a_unit_counts(tools, line):
 def test_a_failure_without_a_reason_is_one(tools, text):
     says(tools, text, 1)
     with pytest.raises(SlipwayError) as caught:
-        _units.verify(planned(SOCKET))
+        _units.verify([SOCKET])
     assert caught.value.code == "invalid_unit"
     assert (text.strip() or "no reason given") in str(caught.value)
-
-
-def test_nothing_to_verify(tools):
-    says(tools, "", 1)
-    assert _units.verify(_units.Plan([SOCKET], [], [], [], [])) == []
-    assert _units.verify(_units.Plan([], [Change("old.service", "x", None)], [], [], [])) == []
 
 
 def test_without_the_tool(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SlipwayError) as caught:
-        _units.verify(planned(SOCKET))
+        _units.verify([SOCKET])
     assert caught.value.code == "no_verify"
 
 
@@ -290,7 +283,7 @@ def test_a_tool_that_does_not_end(tools, monkeypatch):
     tools("systemd-analyze", "import time; time.sleep(600)")
     monkeypatch.setattr(_units, "VERIFY_TIMEOUT", 0.05)
     with pytest.raises(SlipwayError) as caught:
-        _units.verify(planned(SOCKET))
+        _units.verify([SOCKET])
     assert caught.value.code == "no_verify"
 
 
@@ -315,9 +308,9 @@ def test_with_the_real_tool(directive, outcome):
     unit = Unit("slipway-test-a.service", f"[Service]\nExecStart=/nowhere/at/all\n{directive}\n")
     if outcome == "refused":
         with pytest.raises(SlipwayError) as caught:
-            _units.verify(planned(unit))
+            _units.verify([unit])
         assert caught.value.code == "invalid_unit"
         return
-    warnings = _units.verify(planned(unit))
+    warnings = _units.verify([unit])
     assert len(warnings) == (1 if outcome == "too new" else 0)
     assert all("NoSuchDirectiveYet" in line for line in warnings)

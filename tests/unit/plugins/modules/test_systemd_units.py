@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils import _units
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
 from ansible_collections.slipway.go.plugins.modules import systemd_units
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 
@@ -24,11 +25,11 @@ def steps(monkeypatch):
         changes = [_units.Change("shop.socket", "old\n", "[Socket]\n"), _units.Change("gone.service", "x\n", None)]
         return _units.Plan(wanted, changes if wanted[0].content != "same" else [], [], [], [])
 
-    def verify(planned):
+    def verify(wanted):
         steps.append("verify")
-        if planned.wanted[0].content == "bad":
+        if wanted[0].content == "bad":
             raise SlipwayError("invalid_unit", "systemd would not take it.", "correct it")
-        return ["shop.socket:3: Unknown key"] if planned.changes else []
+        return ["shop.socket:3: Unknown key"]
 
     monkeypatch.setattr(systemd_units.AnsibleModule, "warn", lambda _module, text: steps.append(f"warn {text}"))
     monkeypatch.setattr(_units, "plan", plan)
@@ -43,8 +44,8 @@ def test_verified_then_written(steps, capsys):
     assert result["changed"] is True
     assert result["units"] == ["gone.service", "shop.socket"]
     assert result["diff"][0] == {
-        "before_header": "shop.socket",
-        "after_header": "shop.socket",
+        "before_header": "/etc/systemd/system/shop.socket",
+        "after_header": "/etc/systemd/system/shop.socket",
         "before": "old\n",
         "after": "[Socket]\n",
     }
@@ -61,6 +62,7 @@ def test_check_mode_verifies_and_writes_nothing(steps, capsys):
 def test_nothing_to_do(steps, capsys):
     result = run_module(systemd_units, capsys, units=[{"name": "shop.socket", "content": "same"}])
     assert (result["changed"], result["units"], result["diff"]) == (False, [], [])
+    assert steps == ["apply"]
 
 
 def test_what_systemd_refuses_is_not_written(steps, capsys):
@@ -73,3 +75,46 @@ def test_what_systemd_refuses_is_not_written(steps, capsys):
 def test_incomplete_units_are_refused(steps, capsys, unit):
     assert run_module(systemd_units, capsys, units=[unit])["failed"] is True
     assert steps == []
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """A host whose PID 1 and service have these folders."""
+    roots = {f"{name}_root": str(tmp_path / name) for name in ("state", "config", "unit", "proxy")}
+    for root in roots.values():
+        (tmp_path / root).mkdir()
+    monkeypatch.setattr(systemd_units, "Layout", lambda name, root: Layout(name, root, **roots))
+    plan = _units.plan
+    monkeypatch.setattr(_units, "plan", lambda wanted, absent: plan(wanted, absent, roots["unit_root"]))
+    for name in ("is_enabled", "is_active"):
+        monkeypatch.setattr(_units, name, lambda _name: True)
+    monkeypatch.setattr(_units, "verify", lambda _wanted: [])
+    monkeypatch.setattr(_units.Systemd, "stale", lambda *_names: ())
+    monkeypatch.setattr(_units.Systemd, "call", lambda *_argv, **_options: "")
+    return tmp_path
+
+
+def test_a_unit_of_the_next_release_waits_beside_its_configuration(host, capsys):
+    def apply(content, **more):
+        unit = {"name": "shop@.service", "content": content}
+        return run_module(
+            systemd_units, capsys, units=[unit], service={"name": "shop", "root": str(host / "shop")}, **more
+        )
+
+    def texts():
+        return [(host / place / "shop@.service").read_text() for place in ("unit", "config/shop/units")]
+
+    assert apply("first")["changed"] is True
+    assert texts() == ["first", "first"]
+    folder = host / "shop" / "releases" / "v1-0123456789" / "units"
+    folder.mkdir(parents=True)
+    (folder / "shop@.service").write_text("first")
+    (host / "shop" / "current").symlink_to("releases/v1-0123456789")
+    assert apply("second", _ansible_check_mode=True)["changed"] is True
+    assert texts() == ["first", "first"]
+    assert apply("second")["changed"] is True
+    assert texts() == ["first", "second"]
+    assert apply("second")["changed"] is False
+    (host / "unit" / "shop@.service").write_text("by hand")
+    assert apply("second")["changed"] is True
+    assert texts() == ["first", "second"]

@@ -868,3 +868,37 @@ def test_the_probe_begins_before_the_swap_where_something_serves(host):
     done = host.release("v2")
     assert list(done.probe) == ["before", "during", "after"]
     assert host.store.outcomes()[-1]["probe"] == done.probe
+
+
+def template(host):
+    """Of the unit that releases start in: what is in force."""
+    with open(host.layout.template_unit, encoding="utf-8") as stream:
+        return stream.readline().strip()
+
+
+def test_units_for_the_next_release_are_not_in_force_under_the_one_that_serves(host):
+    """A crash, a boot or a restart would start it with arguments that it does not know."""
+    host.write_unit("first", "shop@.service")
+    host.release("v1")
+    host.write_unit("second", "shop@.service")
+    assert template(host) == "# first"
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: host.rehearse().release("v2"), "refused")
+    assert template(host) == "# first"
+    host.release("v3")
+    assert template(host) == "# second"
+
+
+def test_after_a_rollback_the_next_release_still_has_its_units_beside_its_environment(host):
+    host.write_unit("first", "shop@.service")
+    host.release("v1")
+    host.write_unit("second", "shop@.service")
+    with open(os.path.join(host.layout.config, "environment"), "w", encoding="utf-8") as stream:
+        stream.write('SHARED="second"\n')
+    host.behaviours["v2"] = Behaviour(sick_after=3)
+    fails(lambda: host.release("v2"), "rolled_back")
+    assert template(host) == "# first"
+    current = host.release("v3").current
+    assert template(host) == "# second"
+    with open(os.path.join(host.layout.release(current), "environment"), encoding="utf-8") as stream:
+        assert 'SHARED="second"' in stream.read()

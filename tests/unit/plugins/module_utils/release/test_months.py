@@ -67,7 +67,6 @@ class Months(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.host = Host(self.folder.name, self.strategy).install(self.patch)
         self.host.keep, self.host.soak_time, self.host.health["deadline"] = 3, 0.3, 1
-        self.own_units = True  # the role has put no others there since the last swap
         self.clean = False  # nothing broke in the last run, and nothing happened since
         self.fresh = 0
         self.length = 120  # effects of a run, so that at can be a percentage of them
@@ -87,8 +86,8 @@ class Months(RuleBasedStateMachine):
         host.watch()
         host.faults = Faults(faults.how, faults.at * self.length // 100) if faults else Faults()
         try:
-            done = act()
-            ended, self.own_units = "ok", self.own_units or done.changed
+            act()
+            ended = "ok"
         except SlipwayError as error:
             ended = error.code
         except OSError:
@@ -106,7 +105,7 @@ class Months(RuleBasedStateMachine):
             hopeless = ended == "rollback_failed" and (broken.how in ("fail", "late") or (broken.how and switches))
             assert host.systemd.serving() or hopeless, ended
         if before and self.clean and not in_flight and ended not in ("ok", "rollback_failed"):
-            assert host.settled(self.own_units) == before[0], ended
+            assert host.settled() == before[0], ended
         return ended
 
     @initialize(rehearsed=st.booleans())
@@ -126,7 +125,6 @@ class Months(RuleBasedStateMachine):
         known = self.host.behaviours.get(version)
         if known is None:
             self.host.behaviours[version] = replace(behaviour)
-        self.own_units = self.own_units and strategy == self.host.strategy
         self.host.switch(strategy)
         ended = self.run(lambda: self.host.release(version, force=force), faults)
         if ended == "ok":
@@ -144,7 +142,7 @@ class Months(RuleBasedStateMachine):
         waits = self.waiting()
         ended = self.run(lambda: self.host.engine().confirm(), faults)
         if ended == "ok":
-            assert not waits or self.host.settled(self.own_units) == waits
+            assert not waits or self.host.settled() == waits
 
     @rule()
     def deadline(self):
@@ -178,7 +176,7 @@ class Months(RuleBasedStateMachine):
         staged = self.host.layout.staged()
         wanted = staged[number % len(staged)]
         if self.run(lambda: self.host.rollback(wanted), faults) == "ok":
-            assert self.host.settled(self.own_units) == wanted
+            assert self.host.settled() == wanted
 
     @rule()
     def reboot(self):
@@ -205,10 +203,7 @@ class Months(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 2))
     def change_unit(self, number):
-        """The role alone. What runs is not touched, but would start in these units at the next boot."""
-        current = self.host.layout.current_id()
-        if current and self.host.layout.manifest(current)["strategy"] != self.host.strategy:
-            self.own_units = False
+        """The role alone: what serves is not touched, and would start in its own units at the next boot."""
         self.host.write_unit(f"edition {number}")
 
     @rule(faults=st.none())
@@ -223,7 +218,7 @@ class Months(RuleBasedStateMachine):
         assert not self.host.rehearsal or self.host.systemd.rehearsing() == []
 
     def settled(self, version=None):
-        now = self.host.settled(self.own_units)
+        now = self.host.settled()
         assert version is None or now.rsplit("-", 1)[0] == version
 
     @invariant()

@@ -383,8 +383,15 @@ def test_new_files_get_their_label_where_selinux_is_on(host, monkeypatch, tmp_pa
 
 
 def test_units_that_are_not_there_are_no_part_of_it(host):
-    os.unlink(host.layout.socket_unit)
+    os.unlink(os.path.join(host.layout.units, "shop.socket"))
     assert set(stage.content(host.spec("v1"), host.layout).units) == {"shop@.service", "shop-guard.service"}
+
+
+def test_without_the_unit_that_it_runs_in_there_is_no_release(host):
+    os.unlink(os.path.join(host.layout.units, "shop@.service"))
+    with pytest.raises(SlipwayError, match=r"has no shop@\.service") as caught:
+        stage.require_units(host.layout)
+    assert (caught.value.code, "slipway.go.service" in caught.value.fix) == ("no_units", True)
 
 
 def test_a_release_with_another_binary_is_not_staged(host):

@@ -34,11 +34,13 @@ from ansible_collections.slipway.go.plugins.module_utils._release import (
     stage,
     store,
     swap,
+    units,
 )
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine, Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Settings, Spec
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Plan, Probe
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store
+from ansible_collections.slipway.go.plugins.module_utils._units import Unit
 
 NAME = "shop"
 REHEARSAL_SOCKET = "/run/shop-rehearsal.sock"
@@ -772,7 +774,7 @@ class Host:
         self.timer: str | None = None  # the transaction it would take back
         self.rehearsal = ""
         self.own = "any" if strategy == "reload" else ""  # the same environment for all releases
-        for path in (self.layout.unit_root, os.path.join(self.layout.config, "config")):
+        for path in (self.layout.unit_root, self.layout.units, os.path.join(self.layout.config, "config")):
             os.makedirs(path, exist_ok=True)
         self.write_unit("first")
         with open(os.path.join(self.layout.config, "environment"), "w", encoding="utf-8") as stream:
@@ -786,18 +788,27 @@ class Host:
         if self.strategy == "socket":
             wanted[f"{NAME}.socket"] = "ListenStream=8080"
             wanted[f"{NAME}-guard.service"] = "Type=oneshot"
-        for path in self.layout.own_units:
-            name = os.path.basename(path)
+        for name in map(os.path.basename, self.layout.own_units):
+            path = os.path.join(self.layout.units, name)
             if name not in wanted:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
             elif name == unit or not os.path.exists(path) or wanted[name] not in read(path):
                 with open(path, "w", encoding="utf-8") as stream:
                     stream.write(f"# {text}\n{wanted[name]}\n")
+        self._put_in_force([Unit(name, read(os.path.join(self.layout.units, name))) for name in wanted])
+
+    def _put_in_force(self, wanted: list[Unit]) -> None:
+        now, gone = units.in_force(wanted, [], self.layout)
+        for unit in now:
+            with open(os.path.join(self.layout.unit_root, unit.name), "w", encoding="utf-8") as stream:
+                stream.write(unit.content)
+        for name in gone:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.layout.unit_root, name))
         self.systemd.reload()
-        self.systemd.enabled = {f"{NAME}.socket"} & set(wanted)
-        if not self.systemd.enabled:
-            self.systemd.socket = None  # disabled with --now
+        if self.layout.current_id() is None:
+            self.systemd.enabled = {f"{NAME}.socket"} & {unit.name for unit in wanted}
 
     def switch(self, strategy: str) -> None:
         """service_swap has another value, and the role has been applied."""
@@ -831,7 +842,7 @@ class Host:
         monkeypatch.setattr(_sockets, "environment", self._environment)
         monkeypatch.setattr(_sockets, "listening_inodes", lambda: LISTENING)
         monkeypatch.setattr(_sockets, "tcp_listeners", dict)
-        monkeypatch.setattr(preflight, "linkage_problems", lambda unit, binary: [])
+        monkeypatch.setattr(preflight, "linkage_problems", lambda layout, release_id: [])
         return self
 
     def copy(self, folder: str) -> Host:
@@ -1030,10 +1041,10 @@ class Host:
             ]
         return found
 
-    def settled(self, own_units: bool = True) -> str:
+    def settled(self) -> str:
         """The id of the one release that runs, serves, is current, last good and what the next boot starts.
 
-        It runs in its own units, unless the role has put others there and a reboot came before the next release.
+        It runs in its own units.
         """
         (running,) = self.systemd.running()
         assert not [i for i in self.systemd.instances.values() if i.state == "activating" and not i.rehearses]
@@ -1045,8 +1056,6 @@ class Host:
         assert running in self.layout.staged()
         assert self.systemd.umbrella, "systemctl stop shop would stop nothing"
         found = self.systemd.instance(running)
-        if not own_units:
-            return running
         proxied = self.layout.manifest(running)["strategy"] == "proxy"
         assert (found.address is not None) == proxied, "it runs in the units of another release"
         if proxied:
@@ -1056,6 +1065,5 @@ class Host:
             self.haproxy.servers_now = before
         inherited = self.layout.manifest(running)["strategy"] == "socket"
         assert found.inherited == inherited, "it runs in the units of another release"
-        closed = self.strategy != "socket" and self.systemd.socket is None  # by the role, and the release stays for now
-        assert closed or found.inode == self.systemd.socket, "PID 1 has another socket open"
+        assert found.inode == self.systemd.socket, "PID 1 has another socket open"
         return running

@@ -1,0 +1,45 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The units that come with a release: as the next one will take them along, and in force. PRIVATE to the collection.
+
+A unit in force is that of the release that serves, for whatever starts that release again (a crash, a boot, an
+operator) must start it as it was proven. One that a later release needs waits beside that release's configuration.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Sequence
+
+from .._units import Unit
+from . import stage
+from .store import Layout, Store
+
+
+def next_release(wanted: Sequence[Unit], layout: Layout) -> list[Unit]:
+    """Those of the wanted units that a release takes along, for the folder in which it finds them."""
+    own = set(map(os.path.basename, layout.own_units))
+    return [Unit(unit.name, unit.content) for unit in wanted if unit.name in own]
+
+
+def in_force(wanted: Sequence[Unit], absent: Sequence[str], layout: Layout) -> tuple[list[Unit], list[str]]:
+    """The units that PID 1 is to have now, and those that it must not have.
+
+    That is what is wanted until there is a release, and then what the release that serves came with. While a swap is
+    under way, or waits to be settled, these units are in neither.
+    """
+    current = layout.current_id()
+    if current is None:
+        return list(wanted), list(absent)
+    own = set(map(os.path.basename, layout.own_units))
+    others = [unit for unit in wanted if unit.name not in own]
+    gone = [name for name in absent if name not in own]
+    copies = {os.path.basename(path): text for path, text in stage.unit_copies(layout, current).items()}
+    if Store(layout).load() is not None or not copies:
+        return others, gone
+    named = {unit.name: unit for unit in wanted}
+    kept = [replace(named.get(name, Unit(name, "")), content=text) for name, text in copies.items()]
+    return [*others, *kept], [*gone, *sorted(own - set(copies))]

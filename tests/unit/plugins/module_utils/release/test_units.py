@@ -1,0 +1,78 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What serves keeps the units that it was proven in; those of the next release wait."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._release import units
+from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._units import Unit
+
+UMBRELLA = Unit("shop.service", "umbrella", enabled=True)
+SOCKET = Unit("shop.socket", "new socket", enabled=True)
+GUARD = Unit("shop-guard.service", "new guard")
+TEMPLATE = Unit("shop@.service", "new template")
+WANTED = [UMBRELLA, SOCKET, GUARD, TEMPLATE]
+
+
+@pytest.fixture
+def layout(tmp_path):
+    places = {f"{name}_root": str(tmp_path / name) for name in ("state", "config", "unit", "proxy")}
+    return Layout("shop", str(tmp_path / "shop"), **places)
+
+
+def serve(layout, **copies):
+    """A release that serves, staged with these units."""
+    folder = layout.release_units("v1-0123456789")
+    os.makedirs(folder)
+    for name, text in copies.items():
+        with open(os.path.join(folder, {"socket": "shop.socket", "template": "shop@.service"}[name]), "w") as stream:
+            stream.write(text)
+    os.symlink("releases/v1-0123456789", layout.current)
+
+
+def test_only_what_comes_with_a_release_waits_for_the_next(layout):
+    assert units.next_release(WANTED, layout) == [Unit(u.name, u.content) for u in (SOCKET, GUARD, TEMPLATE)]
+
+
+def test_until_there_is_a_release_all_is_in_force(layout):
+    assert units.in_force(WANTED, ["shop-alert.service"], layout) == (WANTED, ["shop-alert.service"])
+
+
+def test_what_serves_keeps_its_own(layout):
+    serve(layout, socket="old socket", template="old template")
+    wanted, absent = units.in_force(WANTED, ["shop-alert.service"], layout)
+    assert sorted((u.name, u.content, u.enabled) for u in wanted) == [
+        ("shop.service", "umbrella", True),
+        ("shop.socket", "old socket", True),
+        ("shop@.service", "old template", None),
+    ]
+    assert absent == ["shop-alert.service", "shop-guard.service"]
+
+
+def test_a_unit_that_only_the_next_release_goes_without_stays(layout):
+    """Without its socket, what serves would be out of reach before anything takes its place."""
+    serve(layout, socket="old socket", template="old template")
+    wanted, absent = units.in_force([UMBRELLA, TEMPLATE], [SOCKET.name, GUARD.name], layout)
+    assert Unit("shop.socket", "old socket") in wanted
+    assert absent == ["shop-guard.service"]
+
+
+def test_in_the_middle_of_a_swap_they_are_left_alone(layout):
+    serve(layout, socket="old socket", template="old template")
+    os.makedirs(layout.state)
+    left = {"txn": "x", "phase": "SOAK", "to": "v2-0123456789", "source": "v1-0123456789", "strategy": "socket"}
+    with open(os.path.join(layout.state, "state.json"), "w") as stream:
+        json.dump({**left, "started": 1.0}, stream)
+    assert units.in_force(WANTED, [], layout) == ([UMBRELLA], [])
+
+
+def test_a_release_that_lost_its_copies_changes_nothing(layout):
+    serve(layout)
+    assert units.in_force(WANTED, [SOCKET.name], layout) == ([UMBRELLA], [])
