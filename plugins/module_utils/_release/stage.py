@@ -165,7 +165,7 @@ def _set_aside(path: str) -> str:
 def stage(spec: Spec, layout: Layout, release_id: str, wanted: Content) -> None:
     """Write the release aside, verify it, sync it, and rename it into place."""
     gid = group_id(spec.group)
-    for path, mode in ((layout.root, 0o755), (layout.releases, 0o750)):
+    for path, mode in ((layout.root, 0o755), (layout.releases, 0o711)):
         _files.make_directory(path, mode, gid)
     collect_leftovers(layout)
     target = layout.release(release_id)

@@ -92,7 +92,7 @@ def test_nobody_else_may_read_it(host):
         "units/shop.socket": 0o640,
         "units/shop@.service": 0o640,
     }
-    assert tree(host.layout.root)["releases"] == 0o750
+    assert tree(host.layout.root)["releases"] == 0o711
     for base, folders, names in os.walk(host.layout.root):
         for name in folders + names:
             assert os.lstat(os.path.join(base, name)).st_gid == GROUP_ID
