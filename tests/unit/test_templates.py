@@ -1,0 +1,86 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What roles render from variables as users give them: -e and an INI inventory know strings only."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def render(folder: Path, role: str, expression: str, **given: Any) -> Any:
+    """The expression with the role's defaults and variables beneath what is given."""
+    (folder / "templates").symlink_to(ROOT / "roles" / role / "templates")
+    task = {"ansible.builtin.copy": {"content": "{{ " + expression + " | to_json }}", "dest": str(folder / "said")}}
+    files = [str(ROOT / "roles" / role / name / "main.yml") for name in ("defaults", "vars")]
+    plays = [{"hosts": "localhost", "gather_facts": False, "vars_files": files, "tasks": [task]}]
+    (folder / "play.yml").write_text(json.dumps(plays))
+    collections = os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(ROOT / ".work" / "collections"))
+    extra = json.dumps({**given, "ansible_python_interpreter": sys.executable})
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", "-c", "local", "-e", extra, "play.yml"],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((folder / "said").read_text())
+
+
+def units(folder: Path, **given: Any) -> dict[str, str]:
+    found = render(folder, "service", "__service_units", service_name="shop", service_listen=["8080"], **given)
+    return {unit["name"]: unit["content"] for unit in found}
+
+
+def test_numbers_of_units_may_be_strings(tmp_path: Path) -> None:
+    found = units(tmp_path, service_start_timeout="60", service_drain_timeout="45")
+    assert "--timeout 60\nTimeoutStartSec=75\nTimeoutStopSec=65\n" in found["shop.service"]
+    assert "TimeoutStartSec=450\n" in found["shop-watch.service"]
+
+
+def test_a_watch_that_is_off_may_be_a_string(tmp_path: Path) -> None:
+    assert not [name for name in units(tmp_path, service_watch="false") if "watch" in name]
+
+
+TLS = {
+    "proxy_service": "shop",
+    "proxy_swap": "proxy",
+    "proxy_listen": [8080],
+    "proxy_tls_listen": ["8443"],
+    "proxy_tls_certificate": "/dev/null",
+}
+
+
+def served(folder: Path, server: str, **given: Any) -> str:
+    name = {"haproxy": "haproxy.cfg.j2", "nginx": "nginx.conf.j2"}[server]
+    expression = f"lookup('ansible.builtin.template', '{name}')"
+    return str(render(folder, "proxy", expression, proxy_server=server, **{**TLS, **given}))
+
+
+def test_what_is_off_in_the_proxy_may_be_a_string(tmp_path: Path) -> None:
+    for server in ("haproxy", "nginx"):
+        folder = tmp_path / server
+        folder.mkdir()
+        said = served(folder, server, proxy_tls_redirect="false", proxy_hsts="0")
+        assert "308" not in said
+        assert "Strict-Transport-Security" not in said
+
+
+def test_the_redirect_names_the_port_unless_it_is_that_of_https(tmp_path: Path) -> None:
+    cases = [("[::]:8443", ":8443"), ("443", "")]
+    for server, begin in (("haproxy", "https://%[var(req.slipway_host)]"), ("nginx", "https://$host")):
+        for number, (listen, suffix) in enumerate(cases):
+            folder = tmp_path / f"{server}{number}"
+            folder.mkdir()
+            end = {"haproxy": "%[pathq]", "nginx": "$request_uri"}[server]
+            assert f"{begin}{suffix}{end}" in served(folder, server, proxy_tls_listen=[listen])
