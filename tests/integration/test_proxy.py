@@ -204,6 +204,10 @@ def test_tls_and_static_files(released: Any, binaries: Path, tmp_path: Path, out
         plain = f"http://{host.address}:{PORT if outer == 'haproxy' else 8190}"
         secure = f"https://{host.address}:8443"
         assert " 308" in curl(plain, "/version").splitlines()[0]
+        for named, meant in (("kiosk.test", "kiosk.test"), ("kiosk.test:9090", "kiosk.test"), ("[::1]:9090", "[::1]"),
+                             ("[::1]", "[::1]")):  # fmt: skip
+            redirect = curl(plain, "/version?a=b:1&c=%20d", "-H", f"Host: {named}")
+            assert f"location: https://{meant}:8443/version?a=b:1&c=%20d\n" in redirect.replace("\r", "")
         answer = curl(secure, "/version")
         assert "strict-transport-security: max-age=3600" in answer
         assert "1.0.0" in answer
