@@ -227,7 +227,7 @@ FILE_OPTIONS = {
     "group": {"type": "str", "default": "root"},
     "validate": {"type": "list", "elements": "str", "default": []},
     "run": {"type": "list", "elements": "list", "default": []},
-    "secret": {"type": "bool", "default": False},
+    "secret": {"type": "bool"},
 }
 
 EXCLUSIVE_OPTIONS = {
@@ -244,8 +244,14 @@ GUARD_OPTIONS = {
 }
 
 
-def _content(values: dict[str, Any]) -> Optional[str]:
+def _content(values: dict[str, Any], secret: Optional[str]) -> Optional[str]:
     content: Optional[str] = values["content"]
+    if secret is not None:
+        if content is not None or values["settings"] is not None:
+            raise SlipwayError(
+                "two_contents", f"{values['path']} is in secrets, and has content or settings.", "leave one of them out"
+            )
+        return secret
     if values["settings"] is None:
         return content
     try:
@@ -256,14 +262,23 @@ def _content(values: dict[str, Any]) -> Optional[str]:
     return with_settings(before, {key: str(value) for key, value in values["settings"].items()}, values["separator"])
 
 
-def parse_file(values: dict[str, Any]) -> File:
-    """From an element of a module's files option."""
+def parse_files(values: Sequence[dict[str, Any]], secrets: Mapping[str, Any]) -> list[File]:
+    """From a module's options files and secrets."""
+    unknown = sorted(set(secrets) - {file["path"] for file in values})
+    if unknown:
+        raise SlipwayError(
+            "no_such_file", f"secrets has {', '.join(unknown)}, which is not in files.", "name the path in files, too"
+        )
+    return [_parse_file(file, secrets.get(file["path"])) for file in values]
+
+
+def _parse_file(values: dict[str, Any], secret: Any) -> File:
     path = values["path"]
     if not os.path.isabs(path):
         raise SlipwayError("invalid_path", f"{path!r} is not an absolute path.", "name the file in full")
-    content = _content(values)
+    content = _content(values, None if secret is None else str(secret))
     if values["state"] == "present" and content is None:
-        raise SlipwayError("no_content", f"{path} has no content.", "set content, or state to absent")
+        raise SlipwayError("no_content", f"{path} has no content.", "set content or secrets, or state to absent")
     try:
         mode = int(values["mode"], 8)
     except ValueError:
@@ -278,7 +293,7 @@ def parse_file(values: dict[str, Any]) -> File:
         group=values["group"],
         validate=values["validate"],
         run=[list(map(str, argv)) for argv in values["run"]],
-        secret=values["secret"],
+        secret=bool(values["secret"]) or secret is not None,
     )
 
 

@@ -38,7 +38,7 @@ options:
         required: true
       content:
         description:
-          - The whole content of the file.
+          - The whole content of the file. It is logged on the host and returned; for what is secret, use O(secrets).
         type: str
       settings:
         description:
@@ -84,9 +84,14 @@ options:
         default: []
       secret:
         description:
-          - Whether to keep the content out of diffs.
+          - Whether to keep what the file has been out of diffs, for one that is to go. Those of O(secrets) always are.
+          - Not together with O(files[].content) or O(files[].settings).
         type: bool
-        default: false
+  secrets:
+    description:
+      - The contents of files that are secret, by their O(files[].path). They are not logged, returned or in diffs.
+    type: dict
+    default: {}
   exclusive:
     description:
       - Directories in which no other file may be. What is below their subdirectories stays.
@@ -167,6 +172,16 @@ EXAMPLES = r"""
       - [visudo, -c]
     guard:
       name: sudo
+
+- name: A certificate with its key
+  slipway.go.config_files:
+    files:
+      - path: /etc/shop/tls.pem
+        mode: "0600"
+        run:
+          - [systemctl, reload, shop.service]
+    secrets:
+      /etc/shop/tls.pem: "{{ lookup('ansible.builtin.file', 'tls.pem', rstrip=false) }}"
 """
 
 RETURN = r"""
@@ -201,7 +216,7 @@ from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door,
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     values = module.params
-    files = [_guard.parse_file(file) for file in values["files"]]
+    files = _guard.parse_files(values["files"], values["secrets"])
     surplus = [file for folder in values["exclusive"] for file in _guard.surplus(folder["path"], folder["keep"], files)]
     changes = _guard.plan([*files, *surplus])
     if module.check_mode:
@@ -214,7 +229,14 @@ def work(module: AnsibleModule) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "files": {"type": "list", "elements": "dict", "required": True, "options": _guard.FILE_OPTIONS},
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": _guard.FILE_OPTIONS,
+                "mutually_exclusive": [["secret", "content"], ["secret", "settings"]],
+            },
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
             "exclusive": {
                 "type": "list",
                 "elements": "dict",

@@ -198,9 +198,16 @@ def test_tls_and_static_files(released: Any, binaries: Path, tmp_path: Path, out
         proxy_static=[{"path": "/static/", "root": "/srv/kiosk", "cache": "public, max-age=60, immutable"}],
     )  # fmt: skip
     play(released, "slipway.go.site", {**values, "proxy_state": "absent"})
-    play(released, "slipway.go.site", values)
-    assert {h["changed"] for h in play(released, "slipway.go.site", values).recap.values()} == {0}
+    begun = {host.name: host.run("date", "+%s") for host in released.hosts}
+    told = [play(released, "slipway.go.site", values, "-vvv", "--diff") for again in range(2)]
+    assert {h["changed"] for h in told[1].recap.values()} == {0}
+    key = (tmp_path / "key.pem").read_text().splitlines()[5]
+    assert not any(key in done.output for done in told)
     for host in released.hosts:
+        journal = host.run("journalctl", "--no-pager", "--all", f"--since=@{begun[host.name]}")
+        assert "config_files" in journal
+        assert key not in journal
+        assert host.run("grep", "-c", key, f"/etc/slipway-{outer}/{SERVICE}.pem") == "1"
         plain = f"http://{host.address}:{PORT if outer == 'haproxy' else 8190}"
         secure = f"https://{host.address}:8443"
         assert " 308" in curl(plain, "/version").splitlines()[0]

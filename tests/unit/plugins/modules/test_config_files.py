@@ -1,0 +1,62 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is secret in a file is neither logged nor returned."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.slipway.go.plugins.modules import config_files
+from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+
+ME = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
+KEY = "-----BEGIN PRIVATE KEY-----\nhunter2hunter2\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    said: list[str] = []
+    monkeypatch.setattr(
+        config_files.AnsibleModule, "log", lambda _module, msg, log_args=None: said.append(f"{msg} {log_args}")
+    )
+    return said
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_secret_is_written_and_not_told(tmp_path: Path, capsys: Any, logged: list[str], check_mode: bool) -> None:
+    target = tmp_path / "key.pem"
+    file = {"path": str(target), "mode": "0600", "run": [["true"]], **ME}
+    told = run_module(config_files, capsys, files=[file], secrets={str(target): KEY}, _ansible_check_mode=check_mode)
+    assert (told["changed"], told["paths"]) == (True, [str(target)])
+    assert target.exists() is not check_mode
+    assert check_mode or target.read_text() == KEY
+    assert logged
+    assert "hunter2" not in str(told) + str(logged)
+
+
+def test_a_secret_on_the_open_way_is_refused_before_it_is_logged(
+    tmp_path: Path, capsys: Any, logged: list[str]
+) -> None:
+    file = {"path": str(tmp_path / "key.pem"), "content": KEY, "secret": True, **ME}
+    told = run_module(config_files, capsys, files=[file])
+    assert told["failed"]
+    assert "mutually exclusive" in told["msg"]
+    assert logged == []
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "code"),
+    [("/x/other", {"content": "y"}, "no_such_file"), ("/x/key", {"content": "y"}, "two_contents")],
+)
+def test_a_secret_that_fits_no_file_is_refused(capsys: Any, path: str, more: dict[str, str], code: str) -> None:
+    told = run_module(config_files, capsys, files=[{"path": path, **more}], secrets={"/x/key": KEY})
+    assert (told["failed"], told["code"]) == (True, code)
+    assert "/x/key" in told["msg"]
