@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
+import hashlib
 import os
 import pwd
 import re
@@ -23,7 +25,10 @@ from ._errors import SlipwayError
 
 @dataclass(frozen=True)
 class File:
-    """A file as it should be; content None means that it must not be there."""
+    """A file as it should be; content None means that it must not be there.
+
+    folder: the directory that must have no such file, for one that nobody names any more once it has gone.
+    """
 
     path: str
     content: Optional[str] = None
@@ -33,6 +38,7 @@ class File:
     validate: Sequence[str] = ()
     run: Sequence[Argv] = ()
     secret: bool = False
+    folder: str = ""
 
     @property
     def ids(self) -> tuple[int, int]:
@@ -64,8 +70,11 @@ def with_settings(text: str, settings: Mapping[str, str], separator: str) -> str
 
 @dataclass(frozen=True)
 class Change:
+    """written: the file is as it should be, but a run that was cut short still owes its commands."""
+
     file: File
     before: Optional[str]
+    written: bool = False
 
     def diff(self) -> dict[str, str]:
         hidden = "(secret)\n" if self.file.secret else None
@@ -120,8 +129,42 @@ def compare(file: File) -> Optional[Change]:
     return None if owned and stat.S_IMODE(status.st_mode) == file.mode else Change(file, before)
 
 
-def plan(files: Sequence[File]) -> list[Change]:
-    return [change for change in map(compare, files) if change is not None]
+def _owed(place: Place) -> str:
+    """Has one marker per file, from before the first byte is written until the commands have succeeded."""
+    return os.path.join(os.path.dirname(place.root), ".owed")
+
+
+def _marker(file: File, place: Place) -> str:
+    return os.path.join(_owed(place), hashlib.sha256(os.fsencode(file.folder or file.path)).hexdigest())
+
+
+def _owe(changes: Sequence[Change], place: Place) -> None:
+    folder = _owed(place)
+    _files.make_directory(folder, 0o700)
+    _files.fsync_directory(os.path.dirname(folder))
+    for change in changes:
+        os.close(os.open(_marker(change.file, place), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+    _files.fsync_directory(folder)
+
+
+def _settle(changes: Sequence[Change], place: Place) -> None:
+    for change in changes:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_marker(change.file, place))
+
+
+def plan(files: Sequence[File], folders: Sequence[str] = (), place: Optional[Place] = None) -> list[Change]:
+    """What differs, or is owed; folders: where no other file may be."""
+    place = place or Place()
+    changes = []
+    for file in files:
+        change = compare(file)
+        if change is None and os.path.lexists(_marker(file, place)):
+            change = Change(file, file.content, written=True)
+        changes.append(change)
+    emptied = [File(folder) for folder in folders]
+    changes += [Change(file, None, written=True) for file in emptied if os.path.lexists(_marker(file, place))]
+    return [change for change in changes if change is not None]
 
 
 def validate(changes: Sequence[Change], place: Place) -> None:
@@ -179,35 +222,43 @@ def apply(
 ) -> Outcome:
     """Write the changes; with a guard, armed before the first byte and still armed on return.
 
-    A check or command that fails takes everything back at once, guard or not.
+    A check or command that fails takes everything back at once, guard or not. Where this is cut short, a guard takes
+    everything back; without one, the next plan finds what is owed.
     """
     place = place or Place()
     if not changes:
         return Outcome(())
     validate(changes, place)
-    paths = [change.file.path for change in changes] + list(guard.paths if guard else ())
+    new = [change for change in changes if not change.written]
+    commands = _commands(changes, run)
+    paths = [change.file.path for change in new] + list(guard.paths if guard else ())
     token = _arm(guard, paths, place) if guard else None
     saved = [] if guard else [entry for path in paths for entry in _deadman.snapshot(path)]
+    if not guard and (check or commands):
+        _owe(new, place)
     try:
-        for change in changes:
+        for change in new:
             _write(change)
         _relabel(changes, place)
-        for argv in [*check, *_commands(changes, run)]:
+        for argv in [*check, *commands]:
             code, said = place.run(argv)
             if code != 0:
                 raise SlipwayError(
                     "command_failed",
                     f"{' '.join(argv)} failed ({code}): {said}",
-                    "correct the variable this comes from; the change was taken back",
+                    "correct the variable this comes from"
+                    + ("; the change was taken back" if new else ", which an earlier run has written"),
                 )
     except BaseException:
         if guard:
             _deadman.revert(guard.name, token, "failed", place)
-        else:
+        elif new:
             _deadman.restore(saved)
-            for argv in _commands(changes, run):
-                place.run(argv)
+            codes = [place.run(argv)[0] for argv in commands]
+            if not any(codes):
+                _settle(changes, place)
         raise
+    _settle(changes, place)
     return Outcome(changes, token)
 
 
@@ -306,4 +357,4 @@ def surplus(folder: str, keep: Sequence[str], files: Sequence[File]) -> list[Fil
         there = [entry.path for entry in os.scandir(folder) if not entry.is_dir(follow_symlinks=False)]
     except FileNotFoundError:
         return []
-    return [File(path, secret=True) for path in sorted(there) if path not in wanted]
+    return [File(path, secret=True, folder=folder) for path in sorted(there) if path not in wanted]

@@ -14,6 +14,8 @@ author:
 description:
   - Compares all files in one call, lets each one's own tool judge the new content aside, and only then writes those
     that differ. A command that fails afterwards takes everything back.
+  - A run that is cut short after it has written, and before its commands have succeeded, leaves a note of that on the
+    host, below C(/var/lib/slipway). The next one validates the files, runs their commands, and reports a change.
   - With O(guard), the change is armed as with M(slipway.go.deadman) before the first file is written, and stays armed
     until RV(token) is confirmed.
 extends_documentation_fragment:
@@ -218,12 +220,13 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     values = module.params
     files = _guard.parse_files(values["files"], values["secrets"])
     surplus = [file for folder in values["exclusive"] for file in _guard.surplus(folder["path"], folder["keep"], files)]
-    changes = _guard.plan([*files, *surplus])
+    place = _deadman.Place()
+    changes = _guard.plan([*files, *surplus], [folder["path"] for folder in values["exclusive"]], place)
     if module.check_mode:
-        _guard.validate(changes, _deadman.Place())
+        _guard.validate(changes, place)
         return _guard.Outcome(changes).as_dict()
     guard = _guard.Guard(**values["guard"]) if values["guard"] else None
-    return _guard.apply(changes, values["check"], values["run"], guard).as_dict()
+    return _guard.apply(changes, values["check"], values["run"], guard, place).as_dict()
 
 
 def main() -> None:

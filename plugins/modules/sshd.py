@@ -191,7 +191,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     before = listening(host, place)
     ports = sorted(set(values["ports"])) or before
     changes = _guard.plan(
-        _sshd.files(host, _sshd.render(values["settings"], algorithms, values["ports"]), values["ports"])
+        _sshd.files(host, _sshd.render(values["settings"], algorithms, values["ports"]), values["ports"]), place=place
     )
     result = {
         "version": ".".join(map(str, host.version)),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import signal
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,89 @@ def test_an_exclusive_directory_may_be_missing_and_must_be_absolute(tmp_path):
     assert _guard.surplus(str(tmp_path / "nowhere"), [], []) == []
     with pytest.raises(SlipwayError, match="not an absolute path"):
         _guard.surplus("config", [], [])
+
+
+def killed_at(command: str, place: Place, files: list[File], **options) -> None:
+    """Apply in a process that is killed when it comes to this command."""
+
+    def run(argv):
+        if argv[0] == command:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 0, ""
+
+    child = os.fork()
+    if child == 0:
+        dying = Place(place.root, place.units, place.runtime, run)
+        _guard.apply(_guard.plan(files, place=dying), place=dying, **options)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
+@pytest.fixture
+def asked(place):
+    """What the next run asks the host, and the place that remembers it."""
+    found = []
+    return found, Place(place.root, place.units, place.runtime, lambda argv: (found.append(list(argv)), (0, ""))[1])
+
+
+@pytest.mark.parametrize("command", ["check", "reload", "restart"])
+def test_commands_that_a_killed_run_owes_are_run_by_the_next(tmp_path, place, asked, command):
+    ran, again = asked
+    files = [
+        File(str(tmp_path / "a"), "x\n", 0o640, validate=["valid", "%s"], run=[["reload"]], **ME),
+        File(str(tmp_path / "b"), "y\n", **ME),
+    ]
+    killed_at(command, place, files, check=[["check"]], run=[["restart"]])
+    changes = _guard.plan(files, place=again)
+    assert [change.file.path for change in changes] == [str(tmp_path / name) for name in "ab"]
+    outcome = _guard.apply(changes, [["check"]], [["restart"]], place=again).as_dict()
+    assert outcome["changed"]
+    assert all(diff["before"] == diff["after"] for diff in outcome["diff"])
+    assert [argv[0] for argv in ran] == ["valid", "check", "reload", "restart"]
+    assert _guard.plan(files, place=again) == []
+
+
+def test_what_is_owed_stays_owed_until_it_succeeds(tmp_path, place, asked):
+    target = tmp_path / "a"
+    files = [File(str(target), "x\n", run=[["fail"]], **ME)]
+    killed_at("fail", place, files)
+    with pytest.raises(SlipwayError) as raised:
+        _guard.apply(_guard.plan(files, place=place), place=place)
+    assert "taken back" not in raised.value.fix
+    assert target.read_text() == "x\n"
+    ran, again = asked
+    _guard.apply(_guard.plan(files, place=again), place=again)
+    assert ran == [["fail"]]
+    assert _guard.plan(files, place=again) == []
+
+
+def test_what_was_owed_by_another_call_stays_its_own(tmp_path, place, asked):
+    ran, again = asked
+    one, other = (File(str(tmp_path / name), "x\n", run=[[name]], **ME) for name in "ab")
+    killed_at("a", place, [one])
+    _guard.apply(_guard.plan([other], place=again), place=again)
+    assert ran == [["b"]]
+    assert [change.file for change in _guard.plan([one, other], place=again)] == [one]
+
+
+def test_a_file_that_had_to_go_is_owed_by_its_folder(tmp_path, place, asked):
+    ran, again = asked
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "old").write_text("x\n")
+    killed_at("reload", place, _guard.surplus(str(folder), [], []), run=[["reload"]])
+    assert os.listdir(folder) == []
+    changes = _guard.plan(_guard.surplus(str(folder), [], []), [str(folder)], again)
+    _guard.apply(changes, run=[["reload"]], place=again)
+    assert ran == [["reload"]]
+    assert folder.is_dir()
+    assert _guard.plan([], [str(folder)], again) == []
+
+
+def test_a_change_that_was_taken_back_owes_nothing(tmp_path, place, asked):
+    files = [File(str(tmp_path / "a"), "x\n", **ME)]
+    with pytest.raises(SlipwayError):
+        _guard.apply(_guard.plan(files, place=place), [["fail"]], [["reload"]], place=place)
+    (tmp_path / "a").write_text("x\n")
+    (tmp_path / "a").chmod(0o644)
+    assert _guard.plan(files, place=place) == []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.go.plugins.module_utils import _deadman
 from ansible_collections.slipway.go.plugins.modules import config_files
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 
@@ -21,8 +22,10 @@ KEY = "-----BEGIN PRIVATE KEY-----\nhunter2hunter2\n-----END PRIVATE KEY-----\n"
 
 
 @pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def logged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     said: list[str] = []
+    place = _deadman.Place(str(tmp_path / "slipway" / "deadman"))
+    monkeypatch.setattr(_deadman, "Place", lambda: place)
     monkeypatch.setattr(
         config_files.AnsibleModule, "log", lambda _module, msg, log_args=None: said.append(f"{msg} {log_args}")
     )
