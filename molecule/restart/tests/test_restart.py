@@ -37,6 +37,12 @@ def test_the_log_file_is_written_and_rotated(host):
     assert version(host) == "2.0.0"
 
 
+def test_only_root_decides_what_the_log_file_is(host):
+    folder = host.file("/var/log/worker")
+    assert (folder.mode, folder.user, folder.group) == (0o750, "root", "worker")
+    assert host.file("/var/log/worker/own").user == "worker"
+
+
 def test_every_directive_can_be_overridden(host):
     unit = host.file("/etc/systemd/system/worker@.service").content_string
     assert "ProtectHome" not in unit
