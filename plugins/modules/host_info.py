@@ -78,10 +78,12 @@ timezone:
   type: str
   sample: Etc/UTC
 mounts:
-  description: The options of C(/tmp) and C(/dev/shm), where they are mounts of their own.
+  description:
+    - C(/tmp) and C(/dev/shm), where they are mounts of their own, with the type of the file system, the options it has
+      now, and those that C(/etc/fstab) gives it, which are V(null) where it is not named there.
   returned: success
   type: dict
-  sample: {"/dev/shm": ["rw", "nosuid", "nodev"]}
+  sample: {"/dev/shm": {"type": "tmpfs", "options": ["rw", "nosuid", "nodev"], "fstab": null}}
 sysctl:
   description: Those of O(sysctl) that have another value, with the one they have.
   returned: success
@@ -92,6 +94,12 @@ apparmor:
   returned: success
   type: dict
   sample: {"enabled": true, "complaining": 0, "files": []}
+faillock:
+  description: Those of PAM's shared stacks that use C(pam_faillock).
+  returned: success
+  type: list
+  elements: str
+  sample: [common-auth, common-account]
 selinux:
   description: The mode of SELinux now, V(enforcing), V(permissive) or V(disabled), and the one after a boot.
   returned: success
@@ -115,6 +123,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door
 
 APPARMOR = "/etc/apparmor.d"
+PAM = "/etc/pam.d"
+# Debian's, and those of the RHEL family.
+PAM_STACKS = ("common-auth", "common-account", "system-auth", "password-auth")
+WRITABLE = ("/tmp", "/dev/shm")  # noqa: S108
 CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 
 
@@ -161,9 +173,18 @@ def units(names: list[str], place: _deadman.Place) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) > 1 and row[0] in names}
 
 
-def mounts(text: str) -> dict[str, list[str]]:
-    rows = [line.split() for line in text.splitlines()]
-    return {row[1]: row[3].split(",") for row in rows if len(row) > 3 and row[1] in ("/tmp", "/dev/shm")}  # noqa: S108
+def mount_rows(text: str) -> dict[str, tuple[str, list[str]]]:
+    """The type and the options of what a table of mounts says of the two; the last one is on top."""
+    rows = [line.split() for line in text.splitlines() if not line.lstrip().startswith("#")]
+    return {row[1]: (row[2], row[3].split(",")) for row in rows if len(row) > 3 and row[1] in WRITABLE}
+
+
+def mounts(text: str, fstab: str) -> dict[str, dict[str, Any]]:
+    said = {path: options for path, (_type, options) in mount_rows(fstab).items()}
+    return {
+        path: {"type": kind, "options": options, "fstab": said.get(path)}
+        for path, (kind, options) in mount_rows(text).items()
+    }
 
 
 def sysctl(wanted: dict[str, Any]) -> dict[str, str]:
@@ -189,6 +210,11 @@ def apparmor() -> dict[str, Any]:
     profiles = read("/sys/kernel/security/apparmor/profiles")
     enabled = read("/sys/module/apparmor/parameters/enabled").strip() == "Y"
     return {"enabled": enabled, "complaining": profiles.count("(complain)"), "files": complaining_files(APPARMOR)}
+
+
+def faillock(folder: str) -> list[str]:
+    used = re.compile(r"^[^#\n]*\bpam_faillock\.so", re.MULTILINE)
+    return [name for name in PAM_STACKS if used.search(read(f"{folder}/{name}"))]
 
 
 def selinux() -> dict[str, str]:
@@ -225,9 +251,10 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "missing_packages": missing(module.params["packages"], place),
         "units": units(module.params["units"], place),
         "timezone": timezone(),
-        "mounts": mounts(read("/proc/mounts")),
+        "mounts": mounts(read("/proc/mounts"), read("/etc/fstab")),
         "sysctl": sysctl(module.params["sysctl"]),
         "apparmor": apparmor(),
+        "faillock": faillock(PAM),
         "selinux": selinux(),
         "updated": updated(),
     }

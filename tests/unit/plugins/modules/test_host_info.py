@@ -20,8 +20,14 @@ def test_families(text, family):
 
 
 def test_mounts():
-    text = "tmpfs /tmp tmpfs rw,nosuid,nodev 0 0\nproc /proc proc rw 0 0\nshm /dev/shm tmpfs rw,noexec 0 0\n"
-    assert host_info.mounts(text) == {"/tmp": ["rw", "nosuid", "nodev"], "/dev/shm": ["rw", "noexec"]}
+    text = "/dev/vg/tmp /tmp ext4 rw,relatime 0 0\nproc /proc proc rw 0 0\nshm /dev/shm tmpfs rw,noexec 0 0\n"
+    fstab = (
+        "# /dev/old /tmp xfs noatime 0 0\nUUID=1 /tmp ext4 errors=remount-ro,usrquota 0 2\nUUID=2 / ext4 defaults 0 1\n"
+    )
+    assert host_info.mounts(text, fstab) == {
+        "/tmp": {"type": "ext4", "options": ["rw", "relatime"], "fstab": ["errors=remount-ro", "usrquota"]},
+        "/dev/shm": {"type": "tmpfs", "options": ["rw", "noexec"], "fstab": None},
+    }
 
 
 def test_a_container_that_an_old_systemd_does_not_recognise(tmp_path, monkeypatch):
@@ -63,3 +69,10 @@ def test_files_of_profiles_that_only_complain(tmp_path):
     names = [path.rpartition("/")[2] for path in host_info.complaining_files(str(tmp_path))]
     assert names == ["usr.bin.a", "usr.bin.d"]
     assert host_info.complaining_files(str(tmp_path / "none")) == []
+
+
+def test_stacks_of_pam_that_lock_wrong_passwords_out(tmp_path):
+    (tmp_path / "common-auth").write_text("auth\trequisite\tpam_faillock.so preauth\nauth required pam_unix.so\n")
+    (tmp_path / "common-account").write_text("# account required pam_faillock.so\naccount required pam_unix.so\n")
+    (tmp_path / "sshd").write_text("auth required pam_faillock.so\n")
+    assert host_info.faillock(str(tmp_path)) == ["common-auth"]

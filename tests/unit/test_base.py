@@ -1,0 +1,93 @@
+"""Which files the role base would write on hosts that the lab has not: templated by Ansible, with nothing run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLE = ROOT / "roles" / "base"
+HOST = {
+    "family": "debian",
+    "container": False,
+    "units": {},
+    "mounts": {"/tmp": {"type": "tmpfs", "options": ["rw"], "fstab": None}},
+    "sysctl": {},
+    "selinux": {"mode": "disabled"},
+}
+DROP_IN = "/etc/systemd/system/tmp.mount.d/50-slipway.conf"
+Files = dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Callable[..., Files]:
+    (tmp_path / "templates").symlink_to(ROLE / "templates")
+    told = tmp_path / "files.json"
+    write = {"ansible.builtin.copy": {"content": "{{ __base_files | to_json }}", "dest": str(told)}}
+    play = {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml")],
+        "tasks": [write],
+    }
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(json.dumps([play]))
+
+    def render(host: dict[str, Any], **variables: Any) -> Files:
+        values = json.dumps(
+            {"__base_host": {**HOST, **host}, "ansible_python_interpreter": sys.executable, **variables}
+        )
+        argv = [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", str(playbook), "-e", values]
+        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {file["path"]: file for file in json.loads(told.read_text())}
+
+    return render
+
+
+def on_disk(fstab: list[str] | None) -> dict[str, Any]:
+    return {"mounts": {"/tmp": {"type": "ext4", "options": ["rw", "relatime"], "fstab": fstab}}}
+
+
+def options(content: str) -> str:
+    return content.split("Options=")[-1].strip()
+
+
+def test_tmp_in_memory_takes_the_options_of_the_role(files: Callable[..., Files]) -> None:
+    found = files({"units": {"tmp.mount": "static"}})[DROP_IN]
+    asked = "mode=1777,strictatime,nosuid,nodev,noexec,size=50%"
+    assert options(found["content"]) == asked
+    assert found["run"][-1] == ["mount", "-o", f"remount,{asked}", "/tmp"]
+
+
+@pytest.mark.parametrize(
+    ("fstab", "expected"),
+    [
+        (["defaults"], "nosuid,nodev,noexec"),
+        (["bind", "nodev", "exec"], "bind,nosuid,nodev,noexec"),
+        (["subvol=@tmp", "usrquota"], "subvol=@tmp,usrquota,nosuid,nodev,noexec"),
+    ],
+)
+def test_tmp_on_a_disk_keeps_what_fstab_says(files: Callable[..., Files], fstab: list[str], expected: str) -> None:
+    """No file system on a disk takes the options of tmpfs, and without bind or subvol= something else is mounted."""
+    found = files({**on_disk(fstab), "units": {"tmp.mount": "generated"}})[DROP_IN]
+    assert options(found["content"]) == expected
+    assert found["run"][-1] == ["mount", "-o", "remount,nosuid,nodev,noexec", "/tmp"]
+
+
+def test_tmp_on_a_disk_may_be_less_restricted(files: Callable[..., Files]) -> None:
+    found = files(on_disk(["noatime"]), base_tmp_options="mode=1777,nosuid,nodev")[DROP_IN]
+    assert options(found["content"]) == "noatime,nosuid,nodev"
+
+
+def test_a_unit_of_somebody_else_is_left_alone(files: Callable[..., Files]) -> None:
+    found = files({**on_disk(None), "units": {"tmp.mount": "enabled"}})
+    assert {path for path in found if path.startswith("/etc/systemd/system/tmp.mount")} == set()
