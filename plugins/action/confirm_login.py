@@ -235,7 +235,7 @@ def _not_confirmed(output: bytes, errors: bytes) -> SlipwayError:
         return SlipwayError(
             REVERTED,
             "the login works, but it came after the time to confirm: the host has taken the change back already.",
-            "give a slow host more time (deploy_user_, firewall_, selinux_ or ssh_confirm_timeout) and run again",
+            "give a slow host more time (the confirm_timeout of the role that says this) and run again",
         )
     return SlipwayError(
         "not_confirmed", f"the login works, but the confirmation did not: {said_by(errors or output)}.", "run again"

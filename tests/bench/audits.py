@@ -31,7 +31,13 @@ LYNIS = (
     "echo skip-test=CRYP-7902 > /etc/lynis/custom.prf;"
     "lynis audit system --quick --quiet --no-colors >/dev/null 2>&1; cat /var/log/lynis-report.dat"
 )
-TIMEOUTS = ("deploy_user_confirm_timeout", "firewall_confirm_timeout", "ssh_confirm_timeout", "selinux_confirm_timeout")
+TIMEOUTS = (
+    "base_confirm_timeout",
+    "deploy_user_confirm_timeout",
+    "firewall_confirm_timeout",
+    "ssh_confirm_timeout",
+    "selinux_confirm_timeout",
+)
 EXPOSURE = "systemd-analyze security --no-pager {} | tail -n 1"
 
 

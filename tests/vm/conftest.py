@@ -24,7 +24,13 @@ from client import Load
 SERVICE, PORT = "shop", 8080
 BINARIES = CHECKOUT / ".work" / "app"
 VERSIONS = ("1.0.0", "2.0.0")
-TIMEOUTS = ("deploy_user_confirm_timeout", "firewall_confirm_timeout", "ssh_confirm_timeout", "selinux_confirm_timeout")
+TIMEOUTS = (
+    "base_confirm_timeout",
+    "deploy_user_confirm_timeout",
+    "firewall_confirm_timeout",
+    "ssh_confirm_timeout",
+    "selinux_confirm_timeout",
+)
 # A task takes 2 s in a machine without KVM, and ten times that on a computer with other work to do.
 SLOW_S = 600
 

@@ -30,6 +30,7 @@ find /etc/ssh /etc/sudoers* /etc/pam.d /etc/systemd/system /home/deploy/.ssh -ty
   -exec stat -c '%n %a %U %G' {} + | sort
 find /etc/systemd/system -type l -printf '%p %l\n' | sort
 find /etc/ssh /etc/sudoers* /etc/pam.d /etc/systemd/system /home/deploy/.ssh -type f -exec sha256sum {} + | sort
+ls /etc/sysctl.d; sysctl net.ipv4.conf.all.rp_filter
 ufw status; systemctl is-active ssh.service ssh.socket firewalld.service
 ls -A /var/lib/slipway/deadman | grep -v journal.jsonl
 """
@@ -92,6 +93,9 @@ class Host:
             " /etc/systemd/system /run/nologin /etc/nologin;"
             "tar -xf /root/baseline.tar -C / ; systemctl daemon-reload;"
             "systemctl stop firewalld squatter 2>/dev/null || true;"
+            "ip link del away 2>/dev/null && ip rule del fwmark 1 && ip route flush table 100"
+            " && iptables -t mangle -F OUTPUT || true;"
+            "rm -f /etc/sysctl.d/99-zz-slipway.conf;"
             "ufw --force disable >/dev/null; chage -E -1 deploy; faillock --user deploy --reset 2>/dev/null || true;"
             "systemctl disable --now ssh.socket 2>/dev/null || true; systemctl reset-failed;"
             "systemctl enable ssh.service 2>/dev/null; systemctl restart ssh.service"

@@ -17,8 +17,29 @@ sys.path.insert(0, str(Path(__file__).parent))
 from conftest import wait
 
 DEADLINE_S = 20
-TIMEOUTS = ("ssh_confirm_timeout", "firewall_confirm_timeout", "deploy_user_confirm_timeout")
+TIMEOUTS = ("ssh_confirm_timeout", "firewall_confirm_timeout", "deploy_user_confirm_timeout", "base_confirm_timeout")
 STRANGER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE7Y8Xs0oQ0G0tB9a6Z5m2h6H0m1nqjHqz6kP3kYvZ3d stranger"
+# What comes in by eth0 would go out by another interface, but for a mark: strict filtering then drops the controller.
+TWO_WAYS = """
+mount -o remount,rw /proc/sys
+ip link add away type veth peer name nowhere; ip link set away up; ip link set nowhere up
+gateway=$(ip -4 route show default | cut -d' ' -f3)
+ip route add table 100 default via $gateway dev eth0; ip rule add fwmark 1 lookup 100
+iptables -t mangle -A OUTPUT -o away -j MARK --set-mark 1
+sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0
+ip route add $gateway/32 dev away
+"""
+# A container may change no more of the kernel than its own network, and the role leaves it alone otherwise.
+KERNEL_ONLY = {
+    "__base_kernel": True,
+    "__base_sysctl_settings": {"net.ipv4.conf.all.rp_filter": 1},
+    **dict.fromkeys(
+        [f"base_{name}" for name in ("update", "unattended_upgrades", "time_sync", "permissions", "auditd")], "false"
+    ),
+    **dict.fromkeys([f"base_{name}" for name in ("password_policy", "faillock", "apparmor")], "false"),
+    "base_tools": [],
+}
+WRITTEN = "printf '# Written by slipway.go\\nnet.ipv4.conf.all.rp_filter = 1\\n' > /etc/sysctl.d/99-zz-slipway.conf"
 
 
 @dataclass(frozen=True)
@@ -236,6 +257,25 @@ CASES = [
         port=2222,
         suite="trixie",
     ),
+    # --- the kernel
+    Case(
+        "strict-reverse-path-filtering",
+        ("base",),
+        KERNEL_ONLY,
+        before=TWO_WAYS,
+        says="base_sysctl, a fresh login as root did not work.*(taken back|takes the change back)",
+    ),
+    Case(
+        "strict-reverse-path-filtering-that-somebody-had-loosened",
+        ("base",),
+        KERNEL_ONLY,
+        before=TWO_WAYS + WRITTEN,
+        says="base_sysctl, a fresh login as root did not work.*(taken back|takes the change back)",
+    ),
+    Case(
+        "strict-reverse-path-filtering-where-there-is-one-way", ("base",), KERNEL_ONLY, "mount -o remount,rw /proc/sys"
+    ),
+    # --- passwords
     Case(
         "wrong-passwords-by-a-bot",
         ("base", "ssh"),
