@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles" / "base"
@@ -22,6 +23,7 @@ HOST = {
     "selinux": {"mode": "disabled"},
 }
 DROP_IN = "/etc/systemd/system/tmp.mount.d/50-slipway.conf"
+SYSCTL = "/etc/sysctl.d/99-zz-slipway.conf"
 Files = dict[str, dict[str, Any]]
 
 
@@ -91,3 +93,18 @@ def test_tmp_on_a_disk_may_be_less_restricted(files: Callable[..., Files]) -> No
 def test_a_unit_of_somebody_else_is_left_alone(files: Callable[..., Files]) -> None:
     found = files({**on_disk(None), "units": {"tmp.mount": "enabled"}})
     assert {path for path in found if path.startswith("/etc/systemd/system/tmp.mount")} == set()
+
+
+def test_kernel_settings_that_change_something_are_not_written_unarmed(files: Callable[..., Files]) -> None:
+    differs = {"sysctl": {"net.ipv4.conf.all.rp_filter": "2"}}
+    assert SYSCTL not in files(differs)
+    assert SYSCTL in files({**differs, "container": True})
+    assert SYSCTL in files({})
+
+
+def test_a_control_that_is_off_as_a_string_is_off(files: Callable[..., Files]) -> None:
+    specs = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    switches = dict.fromkeys([name for name, spec in specs.items() if spec["type"] == "bool"], "false")
+    found = files({}, **{**switches, "base_core_dumps": "true"})
+    assert set(found) == {"/etc/modprobe.d/50-slipway.conf", "/etc/profile.d/50-slipway-umask.sh", "/etc/login.defs",
+                          "/etc/issue", "/etc/issue.net"}  # fmt: skip
