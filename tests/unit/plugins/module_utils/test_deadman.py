@@ -214,6 +214,7 @@ def test_the_boot_unit_is_before_the_network_unless_late(place):
     early = _deadman.boot_unit(place, "ssh", Plan(), "t")
     late = _deadman.boot_unit(place, "shop", Plan(stage="late"), "t")
     assert "Before=network-pre.target" in early
+    assert "systemd-sysctl.service" in next(line for line in early.splitlines() if line.startswith("After="))
     assert "DefaultDependencies=no" in early
     assert "After=network.target" in late
     assert "Before=" not in late
