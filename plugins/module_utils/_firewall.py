@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import glob
 import ipaddress
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from ._deadman import Place
@@ -18,7 +17,13 @@ from ._errors import SlipwayError
 
 UFW, FIREWALLD = "ufw", "firewalld"
 _UFW_RULES = ("/etc/ufw", "/lib/ufw", "/var/lib/ufw")
-_UFW_WAY = re.compile(r"^(?:in|out)(?:_(.+))?$")
+_UFW_TUPLE = "### tuple ### "
+_UFW_OWN = ("slipway", "slipway ssh")
+_IPV6 = "/proc/sys/net/ipv6"
+_SERVICES = ("/etc/firewalld/services", "/usr/lib/firewalld/services")
+_SERVICE_PORT = re.compile(r"<port\s([^>]*)>")
+_ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*["']([^"']*)["']""")
+_RICH_WORD = re.compile(r"""[\w-]+="[^"]*"|\S+""")
 _FORWARD = re.compile(r"^port=(.+?):proto=(.+?):toport=(.*?):toaddr=(.*)$")
 _ANY = ("", "any", "0.0.0.0/0", "::/0")
 
@@ -27,7 +32,8 @@ _ANY = ("", "any", "0.0.0.0/0", "::/0")
 class Rule:
     """One thing that is let in. port is a number, a range FROM:TO, or empty where service names it.
 
-    refusal is empty, or deny or reject for a rule of ufw that keeps out.
+    refusal is empty, or deny or reject for a rule of ufw that keeps out. destination, source_port and log are what else
+    a rule of ufw may say; no rule that is wanted does.
     """
 
     port: str = ""
@@ -38,6 +44,9 @@ class Rule:
     service: str = ""
     limit: bool = False
     refusal: str = ""
+    destination: str = ""
+    source_port: str = ""
+    log: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "rich": self.rich()}
@@ -144,29 +153,60 @@ def connection(place: Place, pid: Optional[int] = None) -> Optional[Connection]:
 # --- ufw ------------------------------------------------------------------------------------------------------------
 
 
-def parse_ufw(text: str) -> list[Rule]:
-    """The rules in ufw's own file; it keeps each as a comment in the order action, proto, port, to, port, from, way."""
-    rules = []
+@dataclass(frozen=True)
+class UfwRule:
+    """A rule that ufw has, and for which versions of IP. Not removable: community.general.ufw has no words for it."""
+
+    rule: Rule
+    versions: frozenset[int]
+    comment: str = ""
+    removable: bool = True
+
+    @property
+    def own(self) -> bool:
+        return self.comment in _UFW_OWN
+
+
+def parse_ufw(text: str, version: int = 4) -> list[UfwRule]:
+    """The rules about what comes in, from ufw's own file.
+
+    It keeps each as a comment: action, proto, port, to, port, from, for applications the names of both sides, way.
+    """
+    found = []
     for line in text.splitlines():
-        words = line.split()
-        # A rule by the name of an application has that name and the other side's before the way.
-        application = words[9] if len(words) > 11 and not _UFW_WAY.match(words[9]) else "-"
-        ways = [found for found in map(_UFW_WAY.match, words[9 if application == "-" else 11 :]) if found]
-        if not line.startswith("### tuple ### ") or not ways or ways[0].group(0).startswith("out"):
+        told, _equals, comment = line.partition(" comment=")
+        words = told[len(_UFW_TUPLE) :].split()
+        # Files of an old ufw leave out the way, and mean in.
+        way = words.pop() if len(words) in (7, 9) else "in"
+        if not line.startswith(_UFW_TUPLE) or len(words) not in (6, 8):
             continue
-        action, proto, port, _to, _sport, source = words[3:9]
-        rules.append(
-            Rule(
-                port="" if port == "any" else port,
-                proto=proto,
-                source="" if source in _ANY else parse_source(source),
-                interface=ways[0].group(1) or "",
-                service="" if application == "-" else application.replace("%20", " "),
-                limit=action == "limit",
-                refusal=action if action in ("deny", "reject") else "",
-            )
+        if words[0].startswith("route:") or way.startswith("out"):
+            continue
+        action, _score, log = words[0].partition("_")
+        proto, port, destination, source_port, source = words[1:6]
+        application, other_side = words[6:] or ("-", "-")
+        rule = Rule(
+            port="" if port == "any" else port,
+            proto=proto,
+            source="" if source in _ANY else parse_source(source),
+            interface=way.partition("_")[2],
+            service="" if application == "-" else application.replace("%20", " "),
+            limit=action == "limit",
+            refusal=action if action in ("deny", "reject") else "",
+            destination="" if destination in _ANY else parse_source(destination),
+            source_port="" if source_port == "any" else source_port,
+            log=bool(log),
         )
-    return rules
+        removable = log != "log-all" and other_side == "-"
+        found.append(UfwRule(rule, frozenset({version}), _unhex(comment), removable))
+    return found
+
+
+def _unhex(text: str) -> str:
+    try:
+        return bytes.fromhex(text.strip()).decode(errors="replace")
+    except ValueError:
+        return text
 
 
 def _read(path: str) -> str:
@@ -177,9 +217,32 @@ def _read(path: str) -> str:
         return ""
 
 
-def ufw_rules() -> list[Rule]:
-    texts = [_read(path) for folder in _UFW_RULES for path in sorted(glob.glob(f"{folder}/user*.rules"))]
-    return sorted({rule for text in texts for rule in parse_ufw(text)})
+def ufw_versions(text: str) -> frozenset[int]:
+    """The versions of IP that ufw has rules for, from /etc/default/ufw."""
+    on = re.search(r"^IPV6=[\"']?yes", text, re.MULTILINE | re.IGNORECASE) and os.path.exists(_IPV6)
+    return frozenset({4, 6} if on else {4})
+
+
+def ufw_rules(versions: Iterable[int]) -> list[UfwRule]:
+    names = {4: "user.rules", 6: "user6.rules"}
+    texts = [(version, _read(f"{folder}/{names[version]}")) for version in versions for folder in _UFW_RULES]
+    return merge_ufw(one for version, text in texts for one in parse_ufw(text, version))
+
+
+def merge_ufw(found: Iterable[UfwRule]) -> list[UfwRule]:
+    """One entry for what ufw keeps once for each version of IP."""
+    versions: dict[UfwRule, frozenset[int]] = {}
+    for one in found:
+        key = replace(one, versions=frozenset())
+        versions[key] = versions.get(key, frozenset()) | one.versions
+    merged = [replace(key, versions=those) for key, those in versions.items()]
+    return sorted(merged, key=lambda one: (one.rule, one.comment, one.removable))
+
+
+def ufw_holds(rule: Rule, there: Iterable[UfwRule], versions: frozenset[int]) -> bool:
+    """For every version of IP that the rule is about: what is let in for IPv4 alone is not let in."""
+    needed = frozenset({ipaddress.ip_network(rule.source, strict=False).version}) if rule.source else versions
+    return needed <= frozenset(v for one in there if replace(one.rule, log=False) == rule for v in one.versions)
 
 
 def ufw_policy(text: str) -> str:
@@ -219,10 +282,15 @@ def zone_rules(name: str, zone: Mapping[str, Sequence[str]]) -> list[Rule]:
     return plain + [Rule(service=service, zone=name) for service in zone.get("services", [])]
 
 
+def in_words(rule: Rule) -> dict[str, Any]:
+    """The rule as it is taken away, by what else a zone may have."""
+    return {**rule.as_dict(), "protocol": "", "forward": {}}
+
+
 def zone_more(name: str, zone: Mapping[str, Sequence[str]], wanted: Sequence[Rule]) -> list[dict[str, Any]]:
     """What else a zone lets in and nobody asked for: rich rules, protocols, forwarded ports."""
     asked = {_words(rule.rich()) for rule in wanted if rule.zone == name}
-    nothing = {**Rule(zone=name).as_dict(), "protocol": "", "forward": {}}
+    nothing = in_words(Rule(zone=name))
     found = [{**nothing, "rich": rich} for rich in zone.get("rich rules", []) if _words(rich) not in asked]
     found += [{**nothing, "protocol": protocol} for protocol in zone.get("protocols", [])]
     for forward in filter(None, map(_FORWARD.match, zone.get("forward-ports", []))):
@@ -252,6 +320,51 @@ def holds(rule: Rule, zones: Mapping[str, Mapping[str, Sequence[str]]]) -> bool:
     return plain in zone_rules(rule.zone, zone)
 
 
+def service_ports(name: str) -> list[tuple[str, str]]:
+    """The ports, with their protocols, that firewalld lets in by the name of a service."""
+    for folder in _SERVICES:
+        text = _read(f"{folder}/{name}.xml")
+        if text:
+            ports = [dict(_ATTRIBUTE.findall(port)) for port in _SERVICE_PORT.findall(text)]
+            return [(p["port"].replace("-", ":"), p.get("protocol", "tcp")) for p in ports if p.get("port")]
+    return []
+
+
+def parse_rich(text: str, zone: str) -> Optional[Rule]:
+    """What a rich rule lets in; None if it lets in nothing, or by a set or a MAC address."""
+    said: dict[str, str] = {}
+    element = ""
+    for word in _RICH_WORD.findall(text):
+        key, equals, value = word.partition("=")
+        if equals:
+            said[f"{element} {key}"] = value.strip('"')
+        elif word != "NOT":
+            element = word
+            said[element] = ""
+    if "accept" not in said or ("source" in said and "source address" not in said):
+        return None
+    service = said.get("service name", "")
+    return Rule(
+        port=said.get("port port", "").replace("-", ":"),
+        proto=said.get("port protocol") or said.get("protocol value") or ("tcp" if service else "any"),
+        source="" if " NOT " in text else parse_source(said.get("source address", "")),
+        zone=zone,
+        service=service,
+        limit="limit" in said,
+    )
+
+
+def zone_grants(name: str, zone: Mapping[str, Sequence[str]]) -> list[tuple[Rule, dict[str, Any]]]:
+    """All by which a zone lets in, each with the words for taking it away."""
+    grants = [(rule, in_words(rule)) for rule in zone_rules(name, zone)]
+    parsed = [(parse_rich(rich, name), rich) for rich in zone.get("rich rules", [])]
+    return grants + [(rule, {**in_words(Rule(zone=name)), "rich": rich}) for rule, rich in parsed if rule]
+
+
+def same_words(rich: str, other: str) -> bool:
+    return _words(rich) == _words(other)
+
+
 def _words(rich: str) -> tuple[str, ...]:
     return tuple(sorted(rich.split()))
 
@@ -265,6 +378,67 @@ def zone_of(connected: Connection, zones: Sequence[Mapping[str, Any]], default: 
         if connected.interface and connected.interface in (zone.get("interfaces") or ()):
             return str(zone["name"])
     return default
+
+
+# --- what is wider than what is wanted ------------------------------------------------------------------------------
+
+
+def spans(rule: Rule) -> list[tuple[str, int, int]]:
+    """The protocols and ports that a rule is about: one of ufw may name several, one of firewalld a service."""
+    if rule.service and not rule.port:
+        return [span for port, proto in service_ports(rule.service) for span in spans(Rule(port, proto))]
+    if not rule.port:
+        return [(rule.proto, 0, 65535)]
+    ends = [part.partition(":") for part in rule.port.split(",")]
+    return [(rule.proto, int(low), int(high or low)) for low, _colon, high in ends]
+
+
+def _overlap(one: Rule, other: Rule) -> bool:
+    pairs = [(a, b) for a in spans(one) for b in spans(other)]
+    return any(a[1] <= b[2] and b[1] <= a[2] and (a[0] == b[0] or "any" in (a[0], b[0])) for a, b in pairs)
+
+
+def _spans_hold(outer: Rule, inner: Rule) -> bool:
+    around = spans(outer)
+    return all(any(o[0] in (i[0], "any") and o[1] <= i[1] and i[2] <= o[2] for o in around) for i in spans(inner))
+
+
+def _reaches(one: Rule, other: Rule) -> bool:
+    """Whether one lets in everybody whom other lets in, ports aside."""
+    if one.zone != other.zone or one.interface not in ("", other.interface):
+        return False
+    if not one.source or not other.source:
+        return not one.source
+    outer, inner = (ipaddress.ip_network(rule.source, strict=False) for rule in (one, other))
+    return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+
+
+def _admits(one: Rule, other: Rule) -> bool:
+    return _reaches(one, other) and (other.limit or not one.limit)
+
+
+def is_wider(rule: Rule, wanted: Sequence[Rule]) -> bool:
+    """Whether a rule lets in more on a port than a narrower one that is wanted, and nothing wanted asks for that."""
+    if rule.refusal:
+        return False
+    same = [one for one in wanted if _overlap(rule, one)]
+    asked = any(_admits(one, rule) and _spans_hold(one, rule) for one in same)
+    return not asked and any(_reaches(rule, one) and not _admits(one, rule) for one in same)
+
+
+def refuse_wider(rules: Sequence[Mapping[str, Any]]) -> None:
+    """A narrow rule has no effect beside a wider one, and a run that says otherwise would be believed."""
+    if not rules:
+        return
+    told = [" ".join(f"{k} {v}" for k, v in rule.items() if v and v != "any") for rule in rules]
+    raise SlipwayError(
+        "wider_rule",
+        "a rule of the host's firewall lets in more than firewall_ssh_sources, firewall_ssh_limit or firewall_allow "
+        f"ask for on the same port: {'; '.join(told)}. It would stay in force. Nothing was changed.",
+        "remove that rule, ask for it in these variables, or let all that nobody asked for be removed "
+        "(firewall_remove_unmanaged: true)",
+        rules=list(rules),
+    )
 
 
 # --- what is wanted -------------------------------------------------------------------------------------------------

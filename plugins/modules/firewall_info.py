@@ -22,6 +22,8 @@ options:
   backend:
     description:
       - The firewall. V(auto) is the one that is active, else the one that is installed, else the distribution's own.
+      - Where neither is installed and the host filters packets by C(netfilter-persistent), C(iptables), C(ip6tables) or
+        C(nftables.service), V(auto) fails, because installing one of them could remove those rules.
     type: str
     choices: [auto, ufw, firewalld]
     default: auto
@@ -114,6 +116,19 @@ options:
       - With ufw, the file of kernel settings that it is to apply whenever it starts, if the host has that file.
     type: str
     default: ""
+  remove_unmanaged:
+    description:
+      - Whether what nobody asked for is going to be removed.
+      - If not, it is a failure if a rule of somebody else lets in more on a port than a narrower one that is wanted by
+        O(ssh_sources), O(ssh_limit), or C(source), C(interface) and C(limit) in O(rules).
+    type: bool
+    default: false
+  keep_services:
+    description:
+      - With firewalld, services that are not RV(unmanaged), whoever let them in.
+    type: list
+    elements: str
+    default: [dhcpv6-client]
 """
 
 EXAMPLES = r"""
@@ -157,10 +172,20 @@ bindings:
   type: list
   elements: dict
   sample: []
+superseded:
+  description:
+    - Rules that let in more on a port than a narrower one that is wanted, and that the role itself has made (with ufw,
+      those with its comment; with firewalld, which keeps no comments, those of the form that it writes), or firewalld's
+      stock service C(ssh). They go when the narrower one comes.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 unmanaged:
   description:
     - Rules that are there and nobody asked for. With firewalld, those of all zones that judge a connection, rich rules,
-      protocols and forwarded ports among them; with ufw, those that refuse, too.
+      protocols and forwarded ports among them; with ufw, those that refuse, too, but not those that
+      M(community.general.ufw) cannot delete (logged in full, or by the name of an application on the other side).
   returned: success
   type: list
   elements: dict
@@ -194,13 +219,15 @@ fix:
 
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _firewall
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._firewall import FIREWALLD, UFW, Rule
 
+OTHERS = ("netfilter-persistent.service", "iptables.service", "ip6tables.service", "nftables.service")
 PROGRAMS = {UFW: "ufw", FIREWALLD: "firewall-cmd"}
 
 
@@ -226,17 +253,38 @@ def choose(wanted: str, place: _deadman.Place) -> str:
         found = [backend for backend in (FIREWALLD, UFW) if test(backend)]
         if found:
             return found[0]
+    refuse_another(place)
     return UFW if os.path.exists("/etc/debian_version") else FIREWALLD
 
 
-def look_at_ufw(wanted: list[Rule], sysctl: str) -> dict[str, Any]:
+def refuse_another(place: _deadman.Place) -> None:
+    """Installing ufw removes Debian's netfilter-persistent, and either would come on top of a ruleset of the host's."""
+    found = [unit for unit in OTHERS if place.run(["systemctl", "is-enabled", unit])[1].startswith("enabled")]
+    if found:
+        raise SlipwayError(
+            "other_firewall",
+            f"this host filters packets with {', '.join(found)}, and has neither ufw nor firewalld. Installing one of "
+            "them could remove those rules before others are in force. Nothing was changed.",
+            "set firewall_backend to ufw or firewalld if it is to replace them, or harden_firewall: false to keep them",
+        )
+
+
+def look_at_ufw(values: dict[str, Any], wanted: list[Rule]) -> dict[str, Any]:
     plain = sorted({Rule(r.port, r.proto, r.source, r.interface, limit=r.limit) for r in wanted if r.port})
-    there, defaults = _firewall.ufw_rules(), _firewall._read("/etc/default/ufw")
+    defaults, sysctl = _firewall._read("/etc/default/ufw"), values["ufw_sysctl"]
+    versions = _firewall.ufw_versions(defaults)
+    there = _firewall.ufw_rules(versions)
+    wider = [one for one in there if _firewall.is_wider(one.rule, plain)]
+    superseded = [one for one in wider if one.own and one.removable]
+    stays = [one for one in wider if one not in superseded and not (one.removable and values["remove_unmanaged"])]
+    _firewall.refuse_wider([asdict(one.rule) for one in stays])
+    others = [one.rule for one in there if one.removable and one not in superseded]
     return {
         "policy": _firewall.ufw_policy(defaults),
         "ufw_sysctl": sysctl if os.path.exists(sysctl) and _firewall.ufw_sysctl(defaults) != sysctl else "",
-        "missing": [rule.as_dict() for rule in plain if rule not in there],
-        "unmanaged": [rule.as_dict() for rule in there if rule not in plain],
+        "missing": [rule.as_dict() for rule in plain if not _firewall.ufw_holds(rule, there, versions)],
+        "superseded": [one.rule.as_dict() for one in superseded],
+        "unmanaged": list({rule: rule.as_dict() for rule in others if replace(rule, log=False) not in plain}.values()),
         "bindings": [],
     }
 
@@ -245,14 +293,40 @@ def runtime_zones(place: _deadman.Place) -> dict[str, dict[str, list[str]]]:
     return _firewall.parse_zones(place.run(["firewall-cmd", "--list-all-zones"])[1])
 
 
+def superseded_in(
+    views: list[dict[str, dict[str, list[str]]]], values: dict[str, Any], wanted: list[Rule]
+) -> list[dict[str, Any]]:
+    """Wider rules of a form that the role itself writes, for firewalld keeps no comments, and the stock service ssh."""
+    # Interfaces mean nothing to firewalld, and without a narrow rule nothing is wider.
+    wanted = [replace(rule, interface="") for rule in wanted]
+    if not any(rule.rich() for rule in wanted):
+        return []
+    grants = [grant for view in views for name in sorted(view) for grant in _firewall.zone_grants(name, view[name])]
+    wider = [grant for grant in grants if _firewall.is_wider(grant[0], wanted)]
+    names = {(rule.zone, rule.port, rule.proto, rule.service) for rule in wanted}
+    own = [
+        words
+        for rule, words in wider
+        if ((rule.zone, rule.port, rule.proto, rule.service) in names or rule.service == "ssh")
+        and (not words["rich"] or _firewall.same_words(words["rich"], rule.rich()))
+    ]
+    if not values["remove_unmanaged"]:
+        _firewall.refuse_wider([words for dummy, words in wider if words not in own])
+    return [words for at, words in enumerate(own) if words not in own[:at]]
+
+
 def look_at_firewalld(
     values: dict[str, Any], wanted: list[Rule], active: bool, place: _deadman.Place
 ) -> dict[str, Any]:
     if not active:
         wished = [{"zone": z["name"], "kind": k[:-1], "value": v} for z in values["zones"] for k in KINDS for v in z[k]]
+        resting = []
+        if is_installed(FIREWALLD):
+            resting = [_firewall.parse_zones(place.run(["firewall-offline-cmd", "--list-all-zones"])[1])]
         return {
-            "policy": "",
+            "policy": place.run(["firewall-offline-cmd", "--get-default-zone"])[1] if resting else "",
             "missing": [r.as_dict() for r in wanted],
+            "superseded": superseded_in(resting, values, wanted),
             "unmanaged": [],
             "bindings": wished,
         }
@@ -267,13 +341,16 @@ def look_at_firewalld(
     ]
     used = {rule.zone for rule in wanted} | {values["zone"]} | {one["name"] for one in _firewall.bindings(views[0])}
     plain = {(r.zone, r.service or r.port, r.proto if r.port else "tcp") for r in wanted if not r.rich()}
+    plain |= {(name, service, "tcp") for name in used for service in values["keep_services"]}
     there = [rule for name in sorted(used) for rule in _firewall.zone_rules(name, views[1].get(name, {}))]
-    unmanaged = [r.as_dict() for r in there if (r.zone, r.service or r.port, r.proto) not in plain]
+    unmanaged = [_firewall.in_words(r) for r in there if (r.zone, r.service or r.port, r.proto) not in plain]
     unmanaged += [more for name in sorted(used) for more in _firewall.zone_more(name, views[1].get(name, {}), wanted)]
+    superseded = superseded_in(views, values, wanted)
     return {
         "policy": place.run(["firewall-cmd", "--get-default-zone"])[1],
         "missing": [r.as_dict() for r in wanted if not all(_firewall.holds(r, view) for view in views)],
-        "unmanaged": unmanaged,
+        "superseded": superseded,
+        "unmanaged": [words for words in unmanaged if words not in superseded],
         "bindings": bindings,
     }
 
@@ -297,7 +374,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         wanted += _firewall.ssh_rules(values["ssh_ports"], values["ssh_sources"], values["ssh_limit"], zone, connected)
     wanted = list(dict.fromkeys(wanted))
     if backend == UFW:
-        found = look_at_ufw(wanted, values["ufw_sysctl"])
+        found = look_at_ufw(values, wanted)
     else:
         found = {"ufw_sysctl": "", **look_at_firewalld(values, wanted, active, place)}
     target = "deny" if backend == UFW else values["zone"]
@@ -308,6 +385,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "active": active,
         "in_order": active
         and not found["missing"]
+        and not found["superseded"]
         and not found["bindings"]
         and not found["ufw_sysctl"]
         and found["policy"] == target,
@@ -341,6 +419,8 @@ def main() -> None:
             "ssh_sources": {"type": "list", "elements": "str", "default": []},
             "ssh_limit": {"type": "bool", "default": False},
             "ufw_sysctl": {"type": "str", "default": ""},
+            "remove_unmanaged": {"type": "bool", "default": False},
+            "keep_services": {"type": "list", "elements": "str", "default": ["dhcpv6-client"]},
         },
         supports_check_mode=True,
     )
