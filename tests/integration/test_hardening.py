@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import subprocess
 from collections.abc import Iterator
@@ -12,12 +13,13 @@ from typing import Any
 import lab
 import play
 import pytest
+from waiting import wait
 
 LAB = "roles"
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y"
 # What a distribution that has made the change does with its alternatives.
 SUDO_RS = f"""
-apt-get -qq update; {INSTALL} sudo-rs >/dev/null 2>&1
+{INSTALL} sudo-rs >/dev/null 2>&1
 for path in /usr/bin/sudo /usr/sbin/visudo; do
   mv $path $path.ws
   ln -s /usr/lib/cargo/bin/$(basename $path) $path
@@ -41,7 +43,7 @@ firewall-cmd --quiet --reload
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Host:
     inventory: Path
     name: str
@@ -60,6 +62,24 @@ class Host:
         assert done.code == 0, done.output
         return done
 
+    def reboot(self) -> None:
+        """The engine may give the host another address, which the inventory then has to say."""
+        container = f"slipway-{LAB}-{self.name}"
+        subprocess.run(["docker", "restart", container], check=True, capture_output=True)
+        argv = ["docker", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", container]
+        address = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+        for path in (self.inventory, self.inventory.parent / "known_hosts"):
+            path.write_text(path.read_text().replace(self.address, address))
+        self.address = address
+        wait("the host has booted", lambda: "running" in self.inside("systemctl is-system-running || true"), 60)
+
+    def refused(self, name: str, **variables: Any) -> str:
+        """What a role says that has to fail and to change nothing."""
+        done = play.playbook(str(self.play_file), self.inventory, {"case_role": name, **variables})
+        assert done.code != 0, done.output
+        assert changes(done) == 0
+        return " ".join(done.output.split())
+
     def ssh(self, command: str) -> subprocess.CompletedProcess[str]:
         state = self.inventory.parent
         options = ["BatchMode=yes", "IdentitiesOnly=yes", f"UserKnownHostsFile={state / 'known_hosts'}"]
@@ -75,7 +95,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     file = tmp_path_factory.mktemp("play") / "role.yml"
     role = {"ansible.builtin.include_role": {"name": "slipway.go.{{ case_role }}"}}
     file.write_text(json.dumps([{"hosts": "all", "become": True, "gather_facts": False, "tasks": [role]}]))
-    yield Host(path, name, told["ansible_host"], file)
+    booted = Host(path, name, told["ansible_host"], file)
+    booted.inside("apt-get -qq update")
+    yield booted
     lab.down(LAB)
 
 
@@ -103,6 +125,17 @@ def test_sudo_written_anew_takes_the_same_rules(host: Host) -> None:
     assert changes(host.role("deploy_user", **values)) == 0
 
 
+@pytest.mark.parametrize("unit", ["nftables", "netfilter-persistent"])
+def test_a_packet_filter_of_the_hosts_own_is_left_alone(host: Host, unit: str) -> None:
+    package = {"netfilter-persistent": "iptables-persistent"}.get(unit, unit)
+    host.inside(f"{INSTALL} {package} >/dev/null 2>&1; systemctl enable {unit} 2>/dev/null")
+    said = host.refused("firewall")
+    assert f"{unit}.service" in said
+    assert "harden_firewall: false" in said
+    assert host.inside(f"systemctl is-enabled {unit}; command -v ufw firewall-cmd || true") == "enabled"
+    host.inside(f"systemctl disable {unit} 2>/dev/null")
+
+
 def test_rules_of_ufw_that_nobody_asked_for(host: Host) -> None:
     host.inside(UFW)
     values = {"firewall_backend": "ufw"}
@@ -116,6 +149,66 @@ def test_rules_of_ufw_that_nobody_asked_for(host: Host) -> None:
     assert "22/tcp" in status
     for word in ("OpenSSH", "9999", "DENY"):
         assert word not in status
+    assert changes(host.role("firewall", firewall_remove_unmanaged=True, **values)) == 0
+
+
+def here(host: Host) -> str:
+    """The network that the controller comes from."""
+    return str(ipaddress.ip_network(f"{host.address}/16", strict=False))
+
+
+def test_narrowing_with_ufw(host: Host) -> None:
+    """The role's own wide rule goes; a string that says false is no order to remove what is somebody's own."""
+    host.inside("ufw allow 9999/tcp >/dev/null; ufw allow log-all 9998/tcp >/dev/null")
+    values = {
+        "firewall_backend": "ufw",
+        "firewall_ssh_sources": [here(host)],
+        "firewall_remove_unmanaged": "false",
+        "firewall_ssh_limit": "false",
+        "firewall_confirm_timeout": "60",
+    }
+    before = host.inside("ufw status")
+    checked = play.playbook(str(host.play_file), host.inventory, {"case_role": "firewall", **values}, "--check")
+    assert checked.code == 0, checked.output
+    assert host.inside("ufw status") == before
+    assert changes(host.role("firewall", **values)) == changes(checked) > 0
+    status = host.inside("ufw status")
+    assert [line.split() for line in status.splitlines() if line.startswith("22")] == [
+        ["22/tcp", "ALLOW", here(host), "#", "slipway"]
+    ]
+    assert "9999" in status
+    assert "9998" in status
+    assert changes(host.role("firewall", **values)) == 0
+
+
+def test_a_wider_rule_of_somebody_else_is_refused(host: Host) -> None:
+    host.inside("ufw allow OpenSSH >/dev/null")
+    values = {"firewall_backend": "ufw", "firewall_ssh_sources": [here(host)]}
+    before = host.inside("ufw status")
+    said = host.refused("firewall", **values)
+    assert "OpenSSH" in said
+    assert "firewall_remove_unmanaged: true" in said
+    assert host.inside("ufw status") == before
+    host.role("firewall", firewall_remove_unmanaged="true", **values)
+    status = host.inside("ufw status")
+    assert "OpenSSH" not in status
+    assert "9999" not in status
+    # Nothing but ufw itself can delete it, so that it is not reported again and again.
+    assert "9998" in status
+    assert changes(host.role("firewall", firewall_remove_unmanaged="true", **values)) == 0
+
+
+def test_what_ufw_lets_in_for_one_version_of_ip_only(host: Host) -> None:
+    host.inside("ufw allow proto tcp to 0.0.0.0/0 port 8443 >/dev/null; ufw route allow 8444/tcp >/dev/null")
+    allow = [{"port": port} for port in ("8443", "8444")]
+    values = {"firewall_backend": "ufw", "firewall_ssh_sources": [here(host)], "firewall_allow": allow}
+    assert changes(host.role("firewall", **values)) == 1
+    status = host.inside("ufw status").splitlines()
+    assert [sum(line.startswith(port) for line in status) for port in ("8443/tcp", "8444/tcp")] == [2, 4]
+    assert changes(host.role("firewall", **values)) == 0
+    host.inside("ufw deny log from 192.0.2.1 port 5 to 10.0.0.5 port 7 proto tcp >/dev/null")
+    host.role("firewall", firewall_remove_unmanaged=True, **values)
+    assert "10.0.0.5" not in host.inside("ufw status")
     assert changes(host.role("firewall", firewall_remove_unmanaged=True, **values)) == 0
 
 
@@ -133,3 +226,67 @@ def test_rules_of_firewalld_that_nobody_asked_for(host: Host) -> None:
         for word in ("192.0.2.0/24", "igmp", "9999", "8080"):
             assert word not in zone
     assert changes(host.role("firewall", firewall_remove_unmanaged=True, **values)) == 0
+
+
+def test_narrowing_with_firewalld(host: Host) -> None:
+    """In the zone that judges the connection, the stock service ssh and the role's plain rule give way."""
+    values = {"firewall_backend": "firewalld", "firewall_confirm_timeout": "60"}
+    host.inside(
+        "firewall-cmd -q --zone=internal --add-service=ssh; firewall-cmd -q --permanent --zone=public --add-service=ssh"
+    )
+    narrow = {"firewall_ssh_sources": [here(host)], "firewall_remove_unmanaged": "no", **values}
+    checked = play.playbook(str(host.play_file), host.inventory, {"case_role": "firewall", **narrow}, "--check")
+    assert checked.code == 0, checked.output
+    assert changes(host.role("firewall", **narrow)) == changes(checked) > 0
+    for view in ("", "--permanent"):
+        for zone in ("internal", "public"):
+            listed = host.inside(f"firewall-cmd {view} --zone={zone} --list-all")
+            assert "dhcpv6-client" in listed
+            assert " ssh" not in listed
+            assert "22/tcp" not in listed
+            assert f'source address="{here(host)}" port port="22"' in listed
+    assert changes(host.role("firewall", **narrow)) == 0
+    host.inside("firewall-cmd -q --permanent --zone=internal --add-port=20-30/tcp")
+    assert "20:30" in host.refused("firewall", **narrow)
+    host.role("firewall", **{**narrow, "firewall_remove_unmanaged": "yes"})
+    assert "20-30" not in host.inside("firewall-cmd --permanent --zone=internal --list-ports")
+
+
+def test_the_default_zone_in_check_mode(host: Host) -> None:
+    values = {"case_role": "firewall", "firewall_backend": "firewalld", "firewall_zone": "work"}
+    for state in ("start", "stop"):
+        host.inside(f"systemctl {state} firewalld; firewall-offline-cmd --set-default-zone=public || true")
+        checked = play.playbook(str(host.play_file), host.inventory, values, "--check")
+        assert checked.code == 0, checked.output
+        assert "What would be the default zone" in checked.output
+        done = play.playbook(str(host.play_file), host.inventory, values)
+        assert done.code == 0, done.output
+        assert changes(done) == changes(checked)
+        assert host.inside("firewall-cmd --get-default-zone") == "work"
+
+
+@pytest.mark.parametrize("backend", ["ufw", "firewalld"])
+def test_a_reboot_leaves_a_firewall_off_that_was_off(host: Host, tmp_path: Path, backend: str) -> None:
+    """Nobody has confirmed it by then; a host that comes back with it on may be out of reach."""
+    on = {"ufw": "ufw status | grep ' active'", "firewalld": "systemctl is-active firewalld"}
+    off = "ufw --force disable >/dev/null; systemctl disable --now firewalld 2>/dev/null || true"
+    host.inside(off)
+    role = {"name": "slipway.go.firewall"}
+    # A port where nobody answers, so that the proof is still waited for when the host goes down.
+    given = {"hosts": "all", "become": True, "gather_facts": False, "tasks": [{"ansible.builtin.include_role": role}]}
+    file = tmp_path / "unproven.yml"
+    file.write_text(json.dumps([{**given, "module_defaults": {"slipway.go.confirm_login": {"port": 9}}}]))
+    values = json.dumps({"firewall_backend": backend, "firewall_confirm_timeout": 600})
+    argv = ["ansible-playbook", "-i", str(host.inventory), str(file), "-e", values]
+    with subprocess.Popen(argv, cwd=play.CHECKOUT, env=play.environment(), stdout=subprocess.PIPE, text=True) as run:
+        try:
+            assert any("Prove it with a fresh login" in line for line in run.stdout or ())
+            assert host.inside(on[backend])
+        finally:
+            run.kill()
+    host.reboot()
+    assert host.inside("systemctl is-active firewalld || true") == "inactive"
+    assert host.inside("systemctl is-enabled firewalld || true") == "disabled"
+    assert host.inside("ufw status") == "Status: inactive"
+    assert '"reason": "boot"' in host.inside("tail -n 1 /var/lib/slipway/deadman/journal.jsonl")
+    assert host.inside("ls /var/lib/slipway/deadman") == "journal.jsonl"

@@ -80,7 +80,7 @@ def test_what_the_firewall_lets_in(host):
         zone = host.check_output("firewall-cmd --zone=public --list-all")
         assert "ports: 22/tcp 8080/tcp" in zone or "ports: 8080/tcp 22/tcp" in zone
         assert 'source address="10.99.0.0/16" port port="9100" protocol="tcp" accept' in zone
-        assert "services: \n" in zone
+        assert "services: dhcpv6-client\n" in zone
         assert host.check_output("firewall-cmd --permanent --zone=public --list-ports") != ""
     else:
         status = host.check_output("ufw status verbose")
