@@ -71,7 +71,8 @@ options:
     default: 30
   keep:
     description:
-      - How many releases stay on the host. The current and the last good one always do.
+      - How many releases stay on the host. The current one, the last good one, and the one that a rollback would go to
+        always do; of the others, those that were never good go first.
     type: int
     default: 5
   confirm:

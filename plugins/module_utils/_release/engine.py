@@ -251,7 +251,7 @@ class Engine:
         commit(self._service, left)
         phases = {COMMIT: time.monotonic() - begun}
         begun = time.monotonic()
-        pruned = stage.prune(self._layout, self._settings.keep, self._protected(left.to, left.source))
+        pruned = self._prune(left.to, left.source)
         phases[PRUNE] = time.monotonic() - begun
         return Outcome(True, left.to, left.source, "confirm", phases, pruned=pruned)
 
@@ -323,16 +323,20 @@ class Engine:
             )
         return target
 
-    def _earlier_good(self, other_than: Optional[str]) -> Optional[str]:
-        """The release that was committed most recently, is still here, and that nobody has rolled back from."""
+    def _good(self) -> list[str]:
+        """The releases that were committed and that nobody has rolled back from, the most recent last."""
         good: list[str] = []
         for entry in self._store.outcomes():
             if entry.get("event") != "committed":
                 continue
             left = entry.get("previous") if entry.get("kind") == "rollback" else None
             good = [i for i in good if i not in (left, entry.get("release"))] + [str(entry.get("release"))]
+        return good
+
+    def _earlier_good(self, other_than: Optional[str]) -> Optional[str]:
+        """The one that was good most recently, of those that are still here."""
         staged = set(self._layout.staged())
-        return next((i for i in reversed(good) if i in staged and i != other_than), None)
+        return next((i for i in reversed(self._good()) if i in staged and i != other_than), None)
 
     def _named_target(self, wanted: str) -> Optional[str]:
         if wanted not in self._layout.staged():
@@ -404,7 +408,7 @@ class Engine:
                 code=error.code,
                 reason=reason,
             )
-            stage.prune(self._layout, self._settings.keep, self._protected(wanted))
+            self._prune(wanted)
             current = layout.current_id()
             raise SlipwayError(
                 "refused",
@@ -450,9 +454,11 @@ class Engine:
                 problems=[{"code": p.code, "message": p.message, "fix": p.fix} for p in found],
             )
 
-    def _protected(self, *more: Optional[str]) -> set[str]:
-        """What prune must not touch."""
-        return {name for name in (*more, self._layout.current_id(), self._layout.last_good_id()) if name}
+    def _prune(self, *needed: Optional[str]) -> list[str]:
+        """Delete releases beyond `keep`, but never these, what serves, nor where a rollback from there would go."""
+        current = self._layout.current_id()
+        protect = {*needed, current, self._layout.last_good_id(), self._earlier_good(current)}
+        return stage.prune(self._layout, self._settings.keep, {name for name in protect if name}, self._good())
 
     def _recover(self, unconfirmed: SlipwayError = UNCONFIRMED) -> None:
         """Finish or undo what a run that was cut short, or that nobody has confirmed, has left in flight."""
@@ -495,7 +501,7 @@ class Engine:
         phases, pruned = {**phases, **swap.phases}, []
         if not swap.unconfirmed:
             begun = time.monotonic()
-            pruned = stage.prune(self._layout, self._settings.keep, self._protected(target, source))
+            pruned = self._prune(target, source)
             phases[PRUNE] = time.monotonic() - begun
         return Outcome(
             changed=True,

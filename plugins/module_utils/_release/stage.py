@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import time
-from typing import Any, BinaryIO, Iterator, Mapping, Optional
+from typing import Any, BinaryIO, Container, Iterator, Mapping, Optional
 
 from .. import _files, _systemd
 from .._binary import read_binary
@@ -303,11 +303,11 @@ def _label(path: str) -> None:
         _systemd.run([command, "-R", path], timeout=60.0)
 
 
-def prune(layout: Layout, keep: int, protect: set[str]) -> list[str]:
-    """Delete the oldest releases beyond keep, never a protected one; return what went."""
+def prune(layout: Layout, keep: int, protect: set[str], good: Container[str] = ()) -> list[str]:
+    """Delete releases beyond keep, never a protected one; return what went. The oldest go first, good ones last."""
     staged = layout.staged()
     surplus = max(len(staged) - keep, 0)
-    doomed = [name for name in staged if name not in protect][:surplus]
+    doomed = sorted((name for name in staged if name not in protect), key=lambda name: name in good)[:surplus]
     gone = []
     for name in doomed:
         with contextlib.suppress(OSError):  # what cannot be removed now is surplus next time, too

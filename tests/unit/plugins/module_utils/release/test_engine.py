@@ -605,6 +605,38 @@ def test_prune_never_takes_what_is_needed(host):
     assert host.rollback().current == first
 
 
+@pytest.mark.parametrize("keep", [2, 5])
+def test_refused_releases_never_take_the_way_back_along(host, keep):
+    host.keep = keep
+    host.rehearse()
+    first, second = (host.release(version).current for version in ("v1", "v2"))
+    for number in range(keep + 1):
+        host.behaviours[f"bad{number}"] = Behaviour(healthy=False)
+        fails(lambda number=number: host.release(f"bad{number}"), "refused")
+    last = host.id_of(f"bad{keep}")
+    assert {first, second, last} <= set(host.layout.staged())
+    assert len(host.layout.staged()) == max(keep, 3)
+    assert host.engine().way_back(second) == first
+    assert host.rollback(first).current == first
+
+
+def test_what_was_never_good_goes_before_what_was(host):
+    host.keep = 4
+    host.rehearse()
+    good = [host.release(f"v{number}").current for number in range(3)]
+    for version in ("bad1", "bad2"):
+        host.behaviours[version] = Behaviour(healthy=False)
+        fails(lambda version=version: host.release(version), "refused")
+    assert set(host.layout.staged()) == {*good, host.id_of("bad2")}
+
+
+def test_a_rollback_leaves_a_release_to_go_back_to(host):
+    first, second, third = (host.release(version).current for version in ("v1", "v2", "v3"))
+    host.keep = 2
+    assert host.rollback().current == second
+    assert set(host.layout.staged()) == {first, second, third}
+
+
 def test_a_changed_socket_is_opened_anew_before_the_release_takes_it(sockets):
     sockets.release("v1")
     old = sockets.systemd.socket
