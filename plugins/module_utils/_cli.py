@@ -41,7 +41,8 @@ unless somebody confirms it in time."""
 _HISTORY = "Under each release stands what requests from this host met at the users' address while it took over."
 _ROLLBACK = """\
 The release that comes back must be healthy before it takes over, and nothing is lost on the way; it works when the
-current one is dead. The one that is left is marked bad and kept as evidence. A second run changes nothing."""
+current one is dead. The one that is left is marked bad and kept as evidence. A second run changes nothing, nor does one
+after a release that was taken back by itself; a release that was only refused does not count."""
 _RECOVER = "Safe at any time: it waits for a run under way, and leaves alone what only waits to be confirmed."
 _CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
@@ -184,8 +185,13 @@ def _rollback(options: argparse.Namespace) -> int:
         _say(json.dumps(outcome.as_dict(), indent=2))
     elif outcome.changed:
         _say(f"{options.service}: {outcome.current} serves; {outcome.previous} was left and is marked bad")
+    elif options.release:
+        _say(f"{options.service}: {outcome.current} serves already")
     else:
-        _say(f"{options.service}: {outcome.current} serves already; name a release to go elsewhere (slipway status)")
+        _say(
+            f"{options.service}: {outcome.current} serves already, for what was released after it was taken back; "
+            "name a release to go elsewhere (slipway status)"
+        )
     return OK
 
 

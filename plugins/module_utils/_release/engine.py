@@ -156,10 +156,15 @@ class Engine:
         return Outcome(True, serving, None, "settings")
 
     def predict_rollback(self, wanted: Optional[str] = None) -> Outcome:
-        """Say where a rollback would go; change nothing."""
+        """Say where a rollback would go, or what speaks against it; change nothing."""
+        left, current = self._store.load(), self._layout.current_id()
+        if left is not None and left.phase == PROBATION and left.source and wanted in (None, left.source):
+            return Outcome(True, left.source, left.to, "rollback")
         target = self._rollback_target(wanted)
-        current = self._layout.current_id()
-        return Outcome(False, current, None, "none") if target is None else Outcome(True, target, current, "rollback")
+        if target is None:
+            return Outcome(False, current, None, "none")
+        self._way_to(target)
+        return Outcome(True, target, current, "rollback")
 
     def rollback(self, wanted: Optional[str] = None) -> Outcome:
         """Go back to the named release, or to the last good one before the current one."""
@@ -309,8 +314,8 @@ class Engine:
         if wanted is not None:
             return self._named_target(validate_release_id(wanted))
         current = self._layout.current_id()
-        outcomes = self._store.outcomes()
-        last = outcomes[-1] if outcomes else {}
+        swaps = [event for event in self._store.outcomes() if event.get("event") != "refused"]
+        last = swaps[-1] if swaps else {}
         back = (last.get("event") == "committed") == (last.get("kind") == "rollback")
         if back and self._serves(str(current)):
             return None

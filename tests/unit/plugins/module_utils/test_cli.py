@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -108,6 +109,19 @@ def test_wrong_usage(argv: list[str], capsys: Any) -> None:
     with pytest.raises(SystemExit) as stopped:
         _cli.main(argv)
     assert stopped.value.code == _cli.USAGE
+
+
+@pytest.mark.parametrize("release", [None, "1.0-0123456789"])
+def test_a_rollback_that_has_nothing_to_do_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, release: str | None
+) -> None:
+    outcome = Outcome(False, "1.0-0123456789", None, "none")
+    monkeypatch.setattr(_cli, "operator", lambda name: name)
+    monkeypatch.setattr(_cli, "_engine", lambda _one: SimpleNamespace(rollback=lambda _wanted: outcome))
+    assert _cli.main(["rollback", "shop", *([release] if release else [])]) == _cli.OK
+    said = capsys.readouterr().out
+    assert "1.0-0123456789 serves already" in said
+    assert ("was taken back; name a release to go elsewhere" in said) == (release is None)
 
 
 def test_services_are_found_by_their_settings(tmp_path: Path) -> None:

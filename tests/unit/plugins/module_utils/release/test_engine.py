@@ -463,6 +463,18 @@ def test_rollback_after_a_release_that_failed_is_done_already(host):
     assert host.rollback(first).current == first
 
 
+def test_a_release_that_was_only_refused_does_not_stand_in_the_way_of_a_rollback(host):
+    host.rehearse()
+    first, second = (host.release(version).current for version in ("v1", "v2"))
+    host.behaviours["v3"] = Behaviour(healthy=False)
+    fails(lambda: host.release("v3"), "refused")
+    assert host.engine().predict_rollback().current == first
+    done = host.rollback()
+    assert (done.changed, done.current, done.previous) == (True, first, second)
+    fails(lambda: host.release("v3", force=True), "refused")
+    assert not host.rollback().changed, "it has been done already"
+
+
 def test_rollback_when_the_current_release_is_dead(host):
     first = host.release("v1").current
     host.systemd.die(host.release("v2").current)
@@ -789,7 +801,8 @@ def test_a_rollback_to_what_the_host_cannot_start_any_more_touches_nothing(host,
         preflight, "linkage_problems", lambda _unit, _binary: [Problem("missing_library", "no libx.", "install it")]
     )
     before = len(host.systemd.commands)
-    for act in (host.rollback, lambda: host.engine().fall_back(second, "it falls")):
+    ways = (host.rollback, host.engine().predict_rollback, lambda: host.engine().fall_back(second, "it falls"))
+    for act in ways:
         assert fails(act, "missing_library").details["current"] == second
     assert all(c.startswith("show ") for c in host.systemd.commands[before:])
     assert host.settled() == second
