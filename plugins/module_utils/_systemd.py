@@ -42,6 +42,11 @@ class UnitState:
         return self.active in ("active", "reloading")
 
     @property
+    def starting(self) -> bool:
+        """PID 1 has begun to start it, and waits for it; not between two tries."""
+        return self.active == "activating" and not self.sub.startswith("auto-restart")
+
+    @property
     def settled_down(self) -> bool:
         """Not running, and no job is queued that would change it (a start is queued before it acts)."""
         return self.active in ("inactive", "failed") and self.job == 0
@@ -121,6 +126,10 @@ class Systemd:
         self.call("reset-failed", unit, check=False)
 
     def restart(self, unit: str) -> None:
+        """Restart without waiting, as start() does."""
+        self.call("restart", "--no-block", unit)
+
+    def restart_and_wait(self, unit: str) -> None:
         self.call("restart", unit)
 
     def wait_active(self, unit: str, timeout: float) -> UnitState:

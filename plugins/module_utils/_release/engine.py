@@ -200,6 +200,17 @@ class Engine:
                 break
         return self._earlier_good(bad)
 
+    def can_fall_back(self, bad: str) -> bool:
+        """Whether fall_back has a way that leads anywhere on this host."""
+        target = self.way_back(bad)
+        if target is None:
+            return False
+        try:
+            self._way_to(target)
+        except SlipwayError:
+            return False
+        return True
+
     def fall_back(self, bad: str, reason: str) -> Optional[Outcome]:
         """Go back from a release that does not stay up; None where there is no way, or somebody has acted already."""
         with self._store.locked(self._settings.lock_timeout), self._probed() as probe:

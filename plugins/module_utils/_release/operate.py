@@ -110,15 +110,20 @@ class Operator:
         found = _health(unit.up, unit.describe(), look)
         epoch = f"{_text(BOOT_ID).strip()} {current}"
         path = os.path.join(self.layout.state, "watch.json")
-        policy = options.policy
-        if policy.rollback and not self._engine.way_back(current):
-            policy = replace(policy, rollback=0)
-        healthy, why = found["health"] != "fail", str(found["message"])
-        decision = watching.step(_json(path), healthy, time.time(), policy, epoch, why, unit.restarts)
+        known, healthy, now = _json(path), found["health"] != "fail", time.time()
+
+        def decide(policy: watching.Policy) -> watching.Decision:
+            why = str(found["message"])
+            return watching.step(known, healthy, now, policy, epoch, why, unit.restarts, unit.starting)
+
+        decision = decide(options.policy)
+        if decision.action == watching.ROLLBACK and not self._engine.can_fall_back(current):
+            decision = decide(replace(options.policy, rollback=0))
+        # Before the act, so that one that fails or is killed is not taken for the first one next time.
+        _files.write_atomic(path, json.dumps(decision.state) + "\n", 0o644)
         if decision.action == watching.RESTART:
             self.store.record("watch_restart", release=current, reason=found["message"])
             self._systemd.restart(self._unit(current))
-        _files.write_atomic(path, json.dumps(decision.state) + "\n", 0o644)
         if options.metrics and os.path.isdir(options.metrics):
             self._write_metrics(options.metrics, current, look, decision)
         return decision

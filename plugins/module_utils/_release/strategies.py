@@ -237,7 +237,7 @@ class SocketStrategy(Strategy):
         """Have PID 1 listen as this release wants it, anew where the one before wanted it otherwise."""
         wanted = [self.layout.manifest(i).get("units", {}).get(self._socket) for i in (before, release_id) if i]
         if len(wanted) == 2 and wanted[0] != wanted[1]:
-            self.systemd.restart(self._socket)
+            self.systemd.restart_and_wait(self._socket)
         else:
             self.systemd.start_and_wait(self._socket)
 

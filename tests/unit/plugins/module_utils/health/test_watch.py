@@ -174,3 +174,19 @@ def test_a_clock_that_was_set_back_forgets_no_crash() -> None:
 def test_without_a_way_back_crashes_change_nothing() -> None:
     state = watch.step(None, True, 0, POLICY).state
     assert watch.step(state, True, 10, POLICY, crashes=50).action == watch.NOTHING
+
+
+def test_waiting_for_a_restart_is_no_recovery() -> None:
+    policy = watch.Policy(fall=1, backoff=700, rollback=3)
+    told, actions = watch.step(None, False, 0, policy), []
+    for now in range(10, 3000, 10):
+        told = watch.step(told.state, False, now, policy)
+        actions.append(told.action)
+    assert watch.ROLLBACK in actions
+
+
+def test_what_is_being_started_is_left_to_it() -> None:
+    told = watch.step(None, False, 0, watch.Policy(fall=1), starting=True)
+    assert (told.action, told.message) == (watch.ALERT, "still unhealthy, being started")
+    assert watch.step(told.state, False, 1, watch.Policy(fall=1), starting=True).action == watch.NOTHING
+    assert watch.step(told.state, False, 2, watch.Policy(fall=1)).action == watch.RESTART

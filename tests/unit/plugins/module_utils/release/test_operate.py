@@ -42,7 +42,7 @@ def operator(host):
 
 
 def restarts(host):
-    return [c for c in host.systemd.commands if c.startswith("restart shop@")]
+    return [c for c in host.systemd.commands if c.startswith("restart ")]
 
 
 def test_status_of_a_service_that_serves(host):
@@ -68,7 +68,7 @@ def test_the_watch_restarts_what_has_failed_often_enough(host):
     assert operator(host).watch(OPTIONS).action == watch.NOTHING
     assert restarts(host) == []
     assert operator(host).watch(OPTIONS).action == watch.RESTART
-    assert restarts(host) == [f"restart shop@{current}.service"]
+    assert restarts(host) == [f"restart --no-block shop@{current}.service"], "it holds the lock that a rollback needs"
     event = host.store.journal()[-1]
     assert (event["event"], event["release"], event["reason"]) == ("watch_restart", current, "it says fail")
 
@@ -186,3 +186,76 @@ def test_somebody_who_has_acted_already_is_left_alone(host):
     host.release("v3")
     assert host.engine().fall_back(second, "it crashed") is None
     assert host.settled() == host.id_of("v3")
+
+
+def looks(host, options, times, seconds=10):
+    """So many runs of the watch's timer, and what each did."""
+    actions = []
+    for _look in range(times):
+        host.clock.now += seconds
+        actions.append(operator(host).watch(options).action)
+    return actions
+
+
+def test_a_release_that_no_restart_helps_is_taken_back(host):
+    first, second = (host.release(v).current for v in ("v1", "v2"))
+    host.systemd.die(second)
+    actions = looks(host, FALLING, 20)
+    assert actions.index(watch.ROLLBACK) > 6, "the restarts come less and less often"
+    assert len(restarts(host)) == 2
+    assert host.settled() == first
+    assert host.store.bad()[second]["reason"].startswith("crashed or restarted 3 times: systemd says failed")
+
+
+def test_restarts_that_come_less_and_less_often_lead_to_the_way_back_all_the_same(host):
+    first, second = (host.release(v).current for v in ("v1", "v2"))
+    host.systemd.die(second)
+    often = WatchOptions(watch.Policy(fall=2, rollback=9))
+    assert watch.ROLLBACK in looks(host, often, 120, 60)
+    assert host.settled() == first
+
+
+def test_a_restart_that_fails_is_remembered(host, monkeypatch):
+    host.release("v1")
+    host.answer = "fail"
+
+    def refuse(_unit):
+        raise SlipwayError("command_failed", "no such unit")
+
+    monkeypatch.setattr(host.systemd, "restart", refuse)
+    operator(host).watch(OPTIONS)
+    with pytest.raises(SlipwayError, match="no such unit"):
+        operator(host).watch(OPTIONS)
+    assert looks(host, OPTIONS, 2, 5) == [watch.NOTHING, watch.NOTHING], "it waits before it tries again"
+
+
+def test_what_is_being_started_is_not_started_anew(host):
+    current = host.release("v1").current
+    found = host.systemd.instance(current)
+    found.state, found.behaviour.ready = "activating", False
+    assert looks(host, OPTIONS, 9).count(watch.ALERT) == 1
+    assert restarts(host) == []
+
+
+def test_a_release_that_hangs_in_its_start_is_taken_back(host):
+    first, second = (host.release(v).current for v in ("v1", "v2"))
+    found = host.systemd.instance(second)
+    operator(host).watch(FALLING)
+    found.state, found.behaviour.ready = "activating", False
+    for _limit in range(3):
+        looks(host, FALLING, 9)
+        found.restarts += 1  # TimeoutStartSec= is over
+    assert looks(host, FALLING, 1) == [watch.ROLLBACK]
+    assert host.settled() == first
+
+
+def test_where_the_way_back_is_not_the_engines_the_watch_goes_on_restarting(host):
+    host.switch("restart")
+    host.release("v1")
+    host.switch("proxy")
+    second = host.release("v2").current
+    operator(host).watch(FALLING)
+    crash(host, 3)
+    host.answer = "fail"
+    assert watch.RESTART in looks(host, FALLING, 2)
+    assert host.layout.current_id() == second

@@ -501,9 +501,10 @@ class FakeSystemd(_systemd.Systemd):
         elif verb == "reload":
             self._reload(found)
         elif verb == "restart":
-            found.state = "inactive"
+            found.state, found.restarts = "inactive", 0
             self._start(found)
-            self._wait(found)
+            if not no_block:
+                self._wait(found)
         else:
             assert verb == "reset-failed", verb
             found.restarts, found.failed = 0, False
@@ -656,10 +657,11 @@ class FakeSystemd(_systemd.Systemd):
             found.pid, found.restarts = self.pids, found.restarts + 1
 
     def _show(self, found: Instance) -> str:
+        trying = "start" if found.pid else "auto-restart"
         values = {
             "LoadState": "loaded",
             "ActiveState": found.state,
-            "SubState": {"active": "running", "activating": "start"}.get(found.state, "dead"),
+            "SubState": {"active": "running", "activating": trying}.get(found.state, "dead"),
             "MainPID": found.pid,
             "NRestarts": found.restarts,
             "Result": "exit-code" if found.failed else "success",
