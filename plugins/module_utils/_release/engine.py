@@ -261,6 +261,8 @@ class Engine:
                 failed_release=left.to,
                 current=self._layout.current_id(),
             )
+        if self._layout.current_id() != left.to:  # systemctl restart has turned it back to what was last good
+            way.flip(left.to)
         way.drain(left.to)  # the guard may have started the one before
         left.phase = COMMIT
         self._store.save(left)

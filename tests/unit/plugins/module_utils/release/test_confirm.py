@@ -138,6 +138,15 @@ def test_an_operator_confirms_without_knowing_the_transaction(host):
     assert not host.engine().confirm().changed, "there is nothing left to confirm"
 
 
+def test_a_restart_by_hand_does_not_turn_back_what_is_confirmed_later(host):
+    txn = host.swap("v2").unconfirmed
+    host.systemd.restart_service()
+    assert host.layout.current_id() == host.id_of("v1"), "as after any start of the service"
+    host.engine().confirm(txn)
+    assert host.settled() == host.id_of("v2")
+    assert not host.swap("v2").changed
+
+
 def test_one_that_has_died_meanwhile_cannot_be_confirmed(host):
     txn = host.swap("v2").unconfirmed
     host.systemd.die(host.id_of("v2"))
