@@ -303,8 +303,10 @@ def release(request: Request, spec_of: Callable[[Artefact], Spec], engine: Engin
         taken = intake.take()
         if taken.problems:
             raise refusal(taken.problems, layout)
-        outcome = engine.release(replace(spec, artefact=taken.artefact))
-        _remember(intake, taken.artefact, str(outcome.current), layout)
+        spec = replace(spec, artefact=taken.artefact)
+        outcome = engine.release(spec)
+        if outcome.current == stage.content(spec, layout).release_id():
+            _remember(intake, taken.artefact, str(outcome.current), layout)
         return outcome
 
 

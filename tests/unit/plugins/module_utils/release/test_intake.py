@@ -355,6 +355,16 @@ def test_a_signature_that_is_asked_for_later_is_verified_then(world, signed):
     assert len(world.fetched) == fetched
 
 
+@pytest.mark.parametrize("action", ["tool", "upload"])
+def test_what_was_verified_says_nothing_about_the_release_that_serves(world, signed, monkeypatch, action):
+    """The engine asks for something first, and the old release is the one that it names."""
+    old = world.host.release("v0").current
+    before = world.layout.manifest(old)["origin"]
+    monkeypatch.setattr(world.engine, "release", lambda _spec: Outcome(False, old, None, action))
+    world.release(signed)
+    assert world.layout.manifest(old)["origin"] == before
+
+
 def test_the_controllers_artefact_is_verified_here_too(world, signed, tmp_path):
     there = tmp_path / "uploaded"
     there.write_bytes(MESSAGE)
