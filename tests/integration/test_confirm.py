@@ -126,6 +126,17 @@ def test_the_same_run_again_confirms_what_waits(released: Any, binaries: Path) -
     assert host.run("sh", "-c", "ls /var/lib/slipway/deadman | grep -v journal", check=False) == ""
 
 
+def test_a_restart_by_hand_while_it_waits_does_not_turn_back_what_is_confirmed(released: Any, binaries: Path) -> None:
+    host = released.hosts[0]
+    leave(released, variables(binaries, "2.0.0", release_confirm=60))
+    host.run("systemctl", "restart", f"{SERVICE}.service")
+    assert host.current(SERVICE).startswith("1.0.0-"), "as after any start of the service"
+    host.run("slipway", "confirm", SERVICE)
+    status = json.loads(host.run("slipway", "status", SERVICE, "--json"))[0]
+    assert [status[key].partition("-")[0] for key in ("current", "last_good")] == ["2.0.0", "2.0.0"]
+    assert (status["health"], status["running"]) == ("pass", [f"{SERVICE}@{status['current']}.service"])
+
+
 def test_a_host_that_takes_no_new_connection_goes_back(released: Any, binaries: Path, load: Any) -> None:
     """The connection that is open already stays so, and proves nothing."""
     host = released.hosts[0]
