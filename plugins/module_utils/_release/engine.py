@@ -12,13 +12,13 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Optional, Sequence
 
 from .._errors import SlipwayError
 from .._systemd import Systemd
 from . import preflight, revert, smoke, stage
 from .gate import Gate
-from .known import check_return, strategy, strategy_of
+from .known import check_return, may_return, strategy, strategy_of
 from .model import Settings, Spec, validate_release_id
 from .probe import Probe, parse_plan
 from .service import Service, as_released
@@ -133,7 +133,7 @@ class Engine:
                 self._rehearse(wanted, spec)
                 phases[REHEARSE] = time.monotonic() - begun
             probe.sample()
-            return self._swap(wanted, spec.strategy, "release", phases, probe)
+            return self._swap(wanted, spec.strategy, "release", phases, probe, listen=spec.listen)
 
     def _settle(self, serving: str) -> Outcome:
         """Have the watch and the tool of the host treat the release as it is specified now, if it passes that check."""
@@ -507,12 +507,27 @@ class Engine:
         finally:
             probe.finish()
 
-    def _swap(
-        self, target: str, name: str, kind: str, phases: dict[str, float], probe: Probe, reason: str = ""
-    ) -> Outcome:
+    def _source(self, target: str, way: Strategy, listen: Sequence[str]) -> Optional[str]:
+        """What serves until then, and again when the swap to `target` fails."""
         source = self._layout.current_id()
         if source == target or source not in self._layout.staged():
             source = self._earlier_good(target)
+        if source is None:
+            return None
+        before = strategy_of(source, self._service, way.name)
+        return source if may_return(source, before, way, listen) else None
+
+    def _swap(
+        self,
+        target: str,
+        name: str,
+        kind: str,
+        phases: dict[str, float],
+        probe: Probe,
+        reason: str = "",
+        listen: Sequence[str] = (),
+    ) -> Outcome:
+        source = self._source(target, self._strategy(name), listen)
         service = as_released(self._service, target) if kind == "rollback" else self._service
         swap = Swap(service, self._store.begin(target, source, name, kind, reason), probe)
         swap.run()

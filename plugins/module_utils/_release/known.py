@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 from .._errors import SlipwayError
 from .proxy import ProxyStrategy
 from .reload import ReloadStrategy
 from .service import Service
-from .strategies import SocketStrategy, Strategy
+from .strategies import SocketStrategy, Strategy, fronted
 
 _KNOWN: dict[str, type[Strategy]] = {
     kind.name: kind for kind in (SocketStrategy, ProxyStrategy, ReloadStrategy, Strategy)
@@ -27,9 +29,24 @@ def strategy_of(release_id: str, service: Service, otherwise: str = "restart") -
     return strategy(str(service.layout.manifest(release_id).get("strategy", otherwise)), service)
 
 
+def _same_front(one: Strategy, other: Strategy) -> bool:
+    """Whether users reach the releases of both through HAProxy, or those of neither."""
+    return (one.name == ProxyStrategy.name) == (other.name == ProxyStrategy.name)
+
+
+def may_return(source: str, before: Strategy, after: Strategy, listen: Sequence[str]) -> bool:
+    """Whether `source`, a release of `before`, could serve again when one of `after` fails; listen is that one's.
+
+    It cannot where it was stopped so that HAProxy could have its port, nor where HAProxy does not lead to it any more.
+    """
+    if _same_front(before, after) or before.is_reached(source):
+        return True
+    return after.name == ProxyStrategy.name and not fronted(listen)
+
+
 def check_return(target: Strategy, now: Strategy) -> None:
     """Raise when a rollback would have to move the users' address to or from HAProxy, which is not the engine's."""
-    if (target.name == ProxyStrategy.name) == (now.name == ProxyStrategy.name):
+    if _same_front(target, now):
         return
     raise SlipwayError(
         "other_front",

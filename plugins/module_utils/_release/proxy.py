@@ -26,12 +26,11 @@ from .._unit_files import parse_environment_file
 from .gate import Gate, Subject, has_slot
 from .model import Spec, parse_proxy
 from .service import Service
-from .strategies import CANARY, COMMIT, FLIP, INTENT, OVERLAP, OVERLAPPING, SOAK, START, Strategy
+from .strategies import CANARY, COMMIT, FLIP, FRONT, INTENT, OVERLAP, OVERLAPPING, SOAK, START, Strategy
 from .strategies import DRAIN as DRAINS
 
 SLOTS = ("a", "b")
 UNIT = "haproxy.service"
-PROGRAM = "haproxy"
 PATIENCE = 15.0  # seconds for HAProxy to come back; systemd starts it again at once
 EVERYBODY = 100
 CALM = 2  # looks in a row that find no session
@@ -164,7 +163,7 @@ class ProxyStrategy(Strategy):
 
     def check_front(self, spec: Spec) -> None:
         for port, names in _sockets.programs(spec.listen).items():
-            others = ", ".join(sorted(names - {PROGRAM, "?"}))
+            others = ", ".join(sorted(names - {FRONT, "?"}))
             if others:
                 raise SlipwayError(
                     "port_in_use",
@@ -174,7 +173,7 @@ class ProxyStrategy(Strategy):
                 )
 
     def check_ready(self, spec: Spec) -> None:
-        closed = [str(port) for port, names in _sockets.programs(spec.listen).items() if PROGRAM not in names]
+        closed = [str(port) for port, names in _sockets.programs(spec.listen).items() if FRONT not in names]
         if closed:
             raise SlipwayError(
                 "not_proxied",
@@ -184,10 +183,30 @@ class ProxyStrategy(Strategy):
 
     # How a release starts.
 
-    def prepare(self, _before: Optional[str], release_id: str) -> None:
+    def is_reached(self, release_id: str) -> bool:
+        if not self.serves(release_id):
+            return False
+        try:
+            self._patiently(self._everywhere)
+        except SlipwayError as error:
+            if error.code not in ("not_proxied", "proxy_unreachable"):
+                raise
+            return False
+        return True
+
+    def prepare(self, before: Optional[str], release_id: str) -> None:
         self.systemd.start_and_wait(UNIT)
+        if before is None:
+            self._end_others(release_id)
         self._end_strays(release_id)
         self._take_slot(release_id)
+
+    def _end_others(self, release_id: str) -> None:
+        """End what another strategy has left: a reboot may have started it at a local port."""
+        proxied = {self.unit(i) for i in (release_id, *self._running())}
+        for unit in self.systemd.active_instances(self.layout.name):
+            if unit not in proxied:
+                self.end(unit)
 
     def _end_strays(self, release_id: str) -> None:
         """End what runs where no user is led to, but for this release: an earlier run has left it behind."""

@@ -11,9 +11,10 @@ undone when something fails. A strategy holds no state between calls: another pr
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Optional
+import re
+from typing import Any, Callable, Iterable, Optional
 
-from .. import _files
+from .. import _files, _sockets
 from .._errors import SlipwayError
 from .._systemd import Systemd, UnitState
 from . import stage
@@ -36,6 +37,7 @@ COMMIT = "COMMIT"
 PRUNE = "PRUNE"
 
 STOP_MARGIN = 15.0
+FRONT = "haproxy"  # the program between the users and the releases, strategy `proxy`
 CURRENT = "current"  # the one instance of a service that hands over; below releases/, a link to what is current
 # Starts the new before it stops the old.
 OVERLAPPING = (INTENT, OVERLAP, FLIP, DRAIN, SOAK, COMMIT)
@@ -93,6 +95,11 @@ class Strategy:
 
     def serves(self, release_id: str) -> bool:
         return self.systemd.show(self.unit(release_id)).up
+
+    def is_reached(self, release_id: str) -> bool:
+        """Whether it runs as it was released, with the users' address its own."""
+        state = self.systemd.show(self.unit(release_id))
+        return state.up and self._in_own_units(state.main_pid)
 
     def front(self) -> Optional[int]:
         """The process between the users and the releases; None where there is none but PID 1."""
@@ -229,6 +236,15 @@ class SocketStrategy(Strategy):
                 f"{release_id} was released with the strategy socket, whose units are no longer on this host.",
                 "set service_swap back to socket and release that version",
             )
+        listen = re.findall(r"^ListenStream=(.+)$", units.get(self.layout.socket_unit, ""), re.MULTILINE)
+        taken = fronted(listen)
+        if taken:  # PID 1 would share it (ReusePort=), and HAProxy answer some of the users with 503
+            raise SlipwayError(
+                "other_front",
+                f"HAProxy has port {', '.join(taken)}, which is that of {release_id}'s own socket.",
+                "take the service out of the proxy (proxy_state: absent), set service_swap back to socket, apply the "
+                "role service, and release that version",
+            )
 
     def open_rehearsal(self, _release_id: str) -> None:
         self.systemd.start_and_wait(self.layout.rehearsal_socket)
@@ -246,6 +262,9 @@ class SocketStrategy(Strategy):
 
     def close(self) -> None:
         self.systemd.call("stop", self._socket, check=False)
+
+    def _in_own_units(self, main_pid: int) -> bool:
+        return shares_socket(main_pid)
 
     def _before_return(self, release_id: str) -> None:
         """The socket stays open, so that connections wait for whoever answers next."""
@@ -288,6 +307,11 @@ def install_units(layout: Layout, systemd: Systemd, units: dict[str, str]) -> No
         systemd.call("daemon-reload")
     if came_back:
         systemd.call("enable", "--quiet", os.path.basename(layout.socket_unit))
+
+
+def fronted(listen: Iterable[str]) -> list[str]:
+    """Those of these ports that HAProxy has."""
+    return [str(port) for port, names in _sockets.programs(listen).items() if FRONT in names]
 
 
 def cause(error: Exception) -> tuple[str, str]:

@@ -223,16 +223,30 @@ class Swap:
                 current=self._txn.to,
                 **self._measured(),
             )
-        fate = f"{serving} serves again" if serving else "it was the first release, so nothing serves"
         return SlipwayError(
             "rolled_back",
-            f"{self._txn.to} was rolled back in {phase}: {reason} Now {fate}.",
+            f"{self._txn.to} was rolled back in {phase}: {reason} Now {self._fate(serving)}.",
             fix,
             rolled_back=True,
             failed_phase=phase,
             failed_release=self._txn.to,
             current=serving,
             **self._measured(),
+        )
+
+    def _fate(self, serving: Optional[str]) -> str:
+        last_good = self._service.layout.last_good_id()
+        if serving:
+            return f"{serving} serves again"
+        if last_good is None:
+            return "it was the first release, so nothing serves"
+        was = strategy_of(last_good, self._service).name
+        if was == self._strategy.name:
+            return "nothing serves"
+        return (
+            f"nothing serves: {last_good} was released with the strategy {was}, and what users ask is not led to it "
+            f"any more. Release a version that works with {self._strategy.name}, or go back to {was}: see "
+            "'From another strategy' on the page of the role slipway.go.proxy"
         )
 
     def _measured(self) -> Mapping[str, Any]:

@@ -264,6 +264,72 @@ def test_a_rollback_to_or_from_the_proxy_is_refused(host, before, after):
     assert host.settled() == host.id_of("v2")
 
 
+LISTEN = {"listen": ["8080"]}
+
+
+@pytest.fixture
+def moved(host, monkeypatch):
+    """A socket's service has been stopped, as the guide says, and HAProxy has its port now."""
+    host.switch("socket")
+    host.release("v1")
+    found = host.systemd.instance(host.id_of("v1"))
+    found.state, found.pid, found.inode = "inactive", 0, None
+    host.systemd.umbrella = False
+    host.switch("proxy")
+    programs = {8080: {"haproxy"}}
+    monkeypatch.setattr(_sockets, "programs", lambda listen: programs if list(listen) == ["8080"] else {})
+    return host
+
+
+@pytest.mark.parametrize("behaviour", [{"boots": False}, {"healthy": False}, {"sick_after": 3}])
+@pytest.mark.parametrize("rebooted", [False, True])
+def test_a_first_release_behind_haproxy_that_fails_opens_no_second_socket_at_its_port(moved, behaviour, rebooted):
+    if rebooted:
+        moved.reboot()
+    moved.behaviours["v2"] = Behaviour(**behaviour)
+    error = fails(lambda: moved.release("v2", **LISTEN), "rolled_back")
+    assert error.details["current"] is None
+    assert "Now nothing serves" in error.message
+    assert "or go back to socket: see 'From another strategy'" in error.message
+    assert (moved.systemd.socket, moved.systemd.running(), moved.haproxy.open_addresses()) == (None, [], set())
+    assert moved.layout.last_good_id() in moved.layout.staged()
+    moved.release("v3", **LISTEN)
+    assert moved.settled() == moved.id_of("v3")
+
+
+def test_a_first_release_behind_haproxy_needs_nobodys_word(moved):
+    """There is nothing that its host could go back to."""
+    assert moved.swap("v2", **LISTEN).unconfirmed is None
+    assert moved.settled() == moved.id_of("v2")
+
+
+def test_after_it_has_failed_the_service_can_leave_haproxy_again(moved):
+    moved.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: moved.release("v2", **LISTEN), "rolled_back")
+    moved.switch("socket")
+    moved.release("v1")
+    assert moved.settled() == moved.id_of("v1")
+
+
+def test_a_rollback_opens_no_socket_at_the_port_of_haproxy(moved):
+    moved.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: moved.release("v2", **LISTEN), "rolled_back")
+    for act in (moved.rollback, moved.engine().predict_rollback):
+        assert "HAProxy has port 8080" in fails(act, "other_front").message
+    assert moved.systemd.socket is None
+
+
+def test_what_nobody_can_reach_behind_haproxy_any_more_does_not_come_back(host):
+    host.release("v1")
+    host.switch("restart")
+    host.haproxy.servers = lambda _worker, _backend: {}  # proxy_state: absent
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: host.release("v2"), "rolled_back")
+    assert host.systemd.running() == []
+    host.release("v3")
+    assert host.settled() == host.id_of("v3")
+
+
 def test_users_ports_that_others_have(host, monkeypatch):
     monkeypatch.setattr(_sockets, "tcp_listeners", lambda: {"1": 8080})
     monkeypatch.setattr(_sockets, "tcp_addresses", lambda: {"1": "0.0.0.0"})
