@@ -126,6 +126,7 @@ def test_what_dies_after_a_handover_is_started_again(released: Any, binaries: Pa
         before = show(host, "MainPID")
         host.run("kill", "-KILL", before)
         wait("it runs again", lambda host=host, before=before: show(host, "MainPID") not in (before, "0"))
+        wait("it is ready", lambda host=host: show(host, "ActiveState") == "active")
         assert executes(host).startswith("1.0.0-")
 
 
