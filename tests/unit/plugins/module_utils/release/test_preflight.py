@@ -203,3 +203,26 @@ def test_a_listen_entry_that_is_none_is_a_problem_too(disk, tmp_path):
     assert [
         p.code for p in preflight.problems(spec, Layout("shop", str(tmp_path)), spec.listen, set(), lambda _spec: None)
     ] == ["invalid_listen"]
+
+
+def test_a_release_is_judged_in_the_units_that_come_with_it(tmp_path, monkeypatch):
+    release, installed = tmp_path / "releases" / "1.0.0-aaaaaaaaaa", tmp_path / "system"
+    for folder in (release / "bin", release / "units", installed):
+        folder.mkdir(parents=True)
+    (release / "units" / "shop@.service").write_text("[Service]\nUser=4711\n")
+    (installed / "shop@.service").write_text("[Service]\nUser=4712\n")
+    monkeypatch.setattr(preflight, "UNIT_PATH", (str(installed),))
+    seen = []
+    monkeypatch.setattr(preflight, "read_host", lambda: None)
+    monkeypatch.setattr(
+        preflight,
+        "Checker",
+        lambda _host, context: SimpleNamespace(
+            check=lambda _binary: (seen.append(context.who.uid), SimpleNamespace(problems=[]))[1]
+        ),
+    )
+    layout = Layout("shop", str(tmp_path))
+    preflight.linkage_problems(layout, release.name)
+    (release / "units" / "shop@.service").unlink()
+    preflight.linkage_problems(layout, release.name)
+    assert seen == [4711, 4712]
