@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-SERVICE, OTHER = "kiosk", "booth"
-PORT, OTHER_PORT = 8096, 8097
+SERVICE, OTHER, MOVED = "kiosk", "booth", "wagon"
+PORT, OTHER_PORT, MOVED_PORT = 8096, 8097, 8110
 # It does not follow the drain contract: on SIGTERM it just closes what looks idle, and ends.
 RUDE = {"DRAIN_LINGER": "0s"}
 
@@ -37,6 +37,12 @@ def other(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
     return variables(binaries, version, service_name=OTHER, **ports, **more)
 
 
+def moved(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
+    health = {"url": f"http://127.0.0.1:{MOVED_PORT}/readyz", "deadline": 3}
+    ports = {"service_listen": [str(MOVED_PORT)], "service_proxy_ports": [18490, 18491], "release_health": health}
+    return variables(binaries, version, service_name=MOVED, **ports, **more)
+
+
 def play(fleet: Any, name: str, values: dict[str, Any], *flags: str) -> Any:
     done = fleet.play(name, values, *flags)
     assert done.code == 0, done.output[-4000:]
@@ -48,6 +54,13 @@ def record(host: Any, service: str = SERVICE) -> str:
     lines = host.run("cat", f"/etc/haproxy/slipway.live/{service}.cfg").splitlines()
     (live,) = [line.split()[1] for line in lines if line.endswith("_state enabled")]
     return live[-len("a_state")]
+
+
+def answers(host: Any, port: int, times: int) -> set[str]:
+    """The codes of so many requests, each over its own connection."""
+    url = f"http://{host.address}:{port}/version"
+    ask = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "20", url]
+    return {subprocess.run(ask, capture_output=True, text=True, check=False).stdout for _request in range(times)}
 
 
 def version(host: Any, port: int = PORT) -> str:
@@ -62,10 +75,11 @@ def version(host: Any, port: int = PORT) -> str:
 def released(fleet: Any, binaries: Path) -> Any:
     play(fleet, "slipway.go.site", variables(binaries, "1.0.0"))
     yield fleet
-    for name in (SERVICE, OTHER):
+    for name in (SERVICE, OTHER, MOVED):
         fleet.retire(name)
+        for host in fleet.hosts:
+            host.run("sh", "-c", f"rm -f /etc/haproxy/slipway.*/{name}.cfg")
     for host in fleet.hosts:
-        host.run("sh", "-c", f"rm -f /etc/haproxy/slipway.*/{SERVICE}.cfg /etc/haproxy/slipway.*/{OTHER}.cfg")
         host.run("systemctl", "reload", "haproxy", check=False)
 
 
@@ -149,6 +163,27 @@ def test_another_strategy_on_haproxys_port_is_refused(released: Any, binaries: P
     assert done.code != 0
     assert "take the service out of the proxy first" in done.output
     assert {version(host) for host in released.hosts} == {"1.0.0"}
+
+
+def test_a_bad_first_release_behind_haproxy_brings_no_second_socket_to_its_port(released: Any, binaries: Path) -> None:
+    """The service had the port itself, and was stopped for HAProxy as the role's page says."""
+    host = released.hosts[0]
+    only = ("--limit", host.name)
+    play(released, "slipway.go.site", moved(binaries, "1.0.0", service_swap="socket"), *only)
+    host.run("systemctl", "disable", "--now", f"{MOVED}.socket", f"{MOVED}.service")
+    bad = moved(binaries, "2.0.0", release_environment={"APP_UNHEALTHY_AFTER": "0s"}, release_rehearsal="")
+    done = released.play("slipway.go.site", bad, *only)
+    assert done.code != 0
+    assert "Now nothing serves: 1.0.0-" in " ".join(done.output.split())
+    assert answers(host, MOVED_PORT, 20) == {"503"}, "nobody else is at that port"
+    refused = subprocess.run(
+        ["docker", "exec", host.container, "slipway", "rollback", MOVED], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert f"HAProxy has port {MOVED_PORT}" in refused.stderr
+    play(released, "release", moved(binaries, "3.0.0"), *only)
+    assert answers(host, MOVED_PORT, 20) == {"200"}
+    assert version(host, MOVED_PORT) == "3.0.0"
 
 
 def test_input_that_cannot_be_is_refused(released: Any, binaries: Path) -> None:
