@@ -42,9 +42,10 @@ class UnitState:
         return self.active in ("active", "reloading")
 
     @property
-    def starting(self) -> bool:
-        """PID 1 has begun to start it, and waits for it; not between two tries."""
-        return self.active == "activating" and not self.sub.startswith("auto-restart")
+    def busy(self) -> bool:
+        """PID 1 is starting, reloading or stopping it, and gives up by itself in time; not between two tries."""
+        trying = self.active == "activating" and not self.sub.startswith("auto-restart")
+        return trying or self.active in ("reloading", "deactivating")
 
     @property
     def settled_down(self) -> bool:

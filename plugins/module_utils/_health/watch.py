@@ -63,7 +63,7 @@ def step(
     epoch: str = "",
     why: str = "",
     crashes: int = 0,
-    starting: bool = False,
+    busy: bool = False,
 ) -> Decision:
     """One run of the timer.
 
@@ -71,7 +71,7 @@ def step(
     now: seconds of the wall clock, as the state outlives the process.
     epoch: what the counting is bound to, such as boot id and release.
     crashes: how often PID 1 has started it again by itself, as PID 1 counts; what runs now may fall in a moment.
-    starting: PID 1 is starting it and gives up by itself in time; another restart would only begin that anew.
+    busy: PID 1 is starting or stopping it and gives up by itself in time; another restart would only begin that anew.
     """
     known = _usable(state, epoch, now, policy, crashes)
     if healthy is None:
@@ -86,7 +86,7 @@ def step(
         return _good(known, policy)
     decided = Decision(NOTHING, "up, but it has crashed", {**known, "good": 0})
     if not healthy:
-        decided = _bad(known, now, policy, why, starting)
+        decided = _bad(known, now, policy, why, busy)
     falls = decided.state["falls"]
     if policy.rollback and falls >= policy.rollback:
         return Decision(ROLLBACK, f"crashed or restarted {falls} times{f': {why}' if why else ''}", decided.state)
@@ -122,17 +122,17 @@ def _good(known: dict[str, Any], policy: Policy) -> Decision:
     return Decision(NOTHING, "healthy", state)
 
 
-def _bad(known: dict[str, Any], now: float, policy: Policy, why: str, starting: bool) -> Decision:
+def _bad(known: dict[str, Any], now: float, policy: Policy, why: str, busy: bool) -> Decision:
     failures = known["failures"] + 1
     state = {**known, "good": 0, "failures": failures}
     cause = f": {why}" if why else ""
     if failures < policy.fall:
         return Decision(NOTHING, f"failure {failures} of {policy.fall}{cause}", state)
     state["fell_at"] = now  # it has not recovered, however long the next restart is away
-    if now >= known["next_restart"] and not starting:
+    if now >= known["next_restart"] and not busy:
         return _restart(state, now, policy, cause)
     left = max(0.0, known["next_restart"] - now)
-    wait = "being started" if starting else f"restarted {known['restarts']} times, next in {left:.0f} s"
+    wait = "systemd is at it" if busy else f"restarted {known['restarts']} times, next in {left:.0f} s"
     if now >= known["next_alert"]:
         state["next_alert"] = now + policy.remind
         return Decision(ALERT, f"still unhealthy, {wait}{cause}", state)

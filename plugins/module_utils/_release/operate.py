@@ -114,7 +114,7 @@ class Operator:
 
         def decide(policy: watching.Policy) -> watching.Decision:
             why = str(found["message"])
-            return watching.step(known, healthy, now, policy, epoch, why, unit.restarts, unit.starting)
+            return watching.step(known, healthy, now, policy, epoch, why, unit.restarts, unit.busy)
 
         decision = decide(options.policy)
         if decision.action == watching.ROLLBACK and not self._engine.can_fall_back(current):

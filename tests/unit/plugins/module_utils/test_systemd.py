@@ -178,6 +178,22 @@ def systemctl(tmp_path, monkeypatch):
     return write
 
 
+@pytest.mark.parametrize(
+    ("active", "sub", "busy"),
+    [
+        ("active", "running", False),
+        ("activating", "start", True),
+        ("activating", "auto-restart", False),
+        ("activating", "auto-restart-queued", False),
+        ("reloading", "reload", True),
+        ("deactivating", "stop-sigterm", True),
+        ("failed", "failed", False),
+    ],
+)
+def test_what_pid_1_is_at(active, sub, busy):
+    assert parse_show(f"ActiveState={active}\nSubState={sub}\n").busy == busy
+
+
 def test_systemctl_is_asked_without_pager_and_password(systemctl):
     systemctl("print(*sys.argv[1:], sep='|')")
     said = Systemd().call("start", "--no-block", UNIT)

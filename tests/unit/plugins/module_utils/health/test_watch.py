@@ -185,8 +185,8 @@ def test_waiting_for_a_restart_is_no_recovery() -> None:
     assert watch.ROLLBACK in actions
 
 
-def test_what_is_being_started_is_left_to_it() -> None:
-    told = watch.step(None, False, 0, watch.Policy(fall=1), starting=True)
-    assert (told.action, told.message) == (watch.ALERT, "still unhealthy, being started")
-    assert watch.step(told.state, False, 1, watch.Policy(fall=1), starting=True).action == watch.NOTHING
+def test_what_systemd_is_at_is_left_to_it() -> None:
+    told = watch.step(None, False, 0, watch.Policy(fall=1), busy=True)
+    assert (told.action, told.message) == (watch.ALERT, "still unhealthy, systemd is at it")
+    assert watch.step(told.state, False, 1, watch.Policy(fall=1), busy=True).action == watch.NOTHING
     assert watch.step(told.state, False, 2, watch.Policy(fall=1)).action == watch.RESTART
