@@ -80,3 +80,21 @@ def test_a_release_that_crashes_after_its_commit_is_taken_back_without_ansible(
     assert refused(report) == 0
     again = released.play("release", falling)
     assert "is marked bad on this host since" in again.output
+
+
+def test_while_the_watch_restarts_what_hangs_somebody_can_roll_back(released: Any, binaries: Path) -> None:
+    """Systemd waits a minute for a process that does not end, and nobody else has to."""
+    host = released.hosts[0]
+    good = host.current(SERVICE)
+    slow = variables(
+        binaries, "3.0.0", service_drain_timeout=60, release_drain_timeout=5, service_watch_rollback=5,
+        release_lock_timeout=5,
+    )  # fmt: skip
+    done = released.play("site", slow, "--limit", host.name)
+    assert done.code == 0, done.output
+    bad = host.current(SERVICE)
+    journal = f"/var/lib/slipway/{SERVICE}/journal.jsonl"
+    host.run("kill", "-STOP", pid(host))
+    wait("the watch restarts it", lambda: f'"watch_restart", "release": "{bad}"' in host.run("cat", journal), SECONDS)
+    assert f"{good} serves; {bad} was left" in host.run("slipway", "rollback", SERVICE)
+    assert host.current(SERVICE) == good
