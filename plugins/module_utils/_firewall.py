@@ -357,8 +357,12 @@ def parse_rich(text: str, zone: str) -> Optional[Rule]:
 def zone_grants(name: str, zone: Mapping[str, Sequence[str]]) -> list[tuple[Rule, dict[str, Any]]]:
     """All by which a zone lets in, each with the words for taking it away."""
     grants = [(rule, in_words(rule)) for rule in zone_rules(name, zone)]
+    nothing = in_words(Rule(zone=name))
+    grants += [(Rule(proto=p, zone=name), {**nothing, "protocol": p}) for p in zone.get("protocols", [])]
+    if "ACCEPT" in zone.get("target", []):
+        grants.append((Rule(proto="any", zone=name), {**nothing, "target": "ACCEPT"}))
     parsed = [(parse_rich(rich, name), rich) for rich in zone.get("rich rules", [])]
-    return grants + [(rule, {**in_words(Rule(zone=name)), "rich": rich}) for rule, rich in parsed if rule]
+    return grants + [(rule, {**nothing, "rich": rich}) for rule, rich in parsed if rule]
 
 
 def same_words(rich: str, other: str) -> bool:

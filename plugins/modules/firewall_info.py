@@ -289,8 +289,12 @@ def look_at_ufw(values: dict[str, Any], wanted: list[Rule]) -> dict[str, Any]:
     }
 
 
-def runtime_zones(place: _deadman.Place) -> dict[str, dict[str, list[str]]]:
-    return _firewall.parse_zones(place.run(["firewall-cmd", "--list-all-zones"])[1])
+def zones_now(active: bool, place: _deadman.Place) -> dict[str, dict[str, list[str]]]:
+    """What firewalld does, or will do once it is started."""
+    if not active and not is_installed(FIREWALLD):
+        return {}
+    program = "firewall-cmd" if active else "firewall-offline-cmd"
+    return _firewall.parse_zones(place.run([program, "--list-all-zones"])[1])
 
 
 def superseded_in(
@@ -310,28 +314,29 @@ def superseded_in(
         if ((rule.zone, rule.port, rule.proto, rule.service) in names or rule.service == "ssh")
         and (not words["rich"] or _firewall.same_words(words["rich"], rule.rich()))
     ]
-    if not values["remove_unmanaged"]:
-        _firewall.refuse_wider([words for dummy, words in wider if words not in own])
+    others = [words for dummy, words in wider if words not in own]
+    _firewall.refuse_wider([words for words in others if "target" in words or not values["remove_unmanaged"]])
     return [words for at, words in enumerate(own) if words not in own[:at]]
 
 
 def look_at_firewalld(
-    values: dict[str, Any], wanted: list[Rule], active: bool, place: _deadman.Place
+    values: dict[str, Any],
+    wanted: list[Rule],
+    active: bool,
+    now: dict[str, dict[str, list[str]]],
+    place: _deadman.Place,
 ) -> dict[str, Any]:
     if not active:
         wished = [{"zone": z["name"], "kind": k[:-1], "value": v} for z in values["zones"] for k in KINDS for v in z[k]]
-        resting = []
-        if is_installed(FIREWALLD):
-            resting = [_firewall.parse_zones(place.run(["firewall-offline-cmd", "--list-all-zones"])[1])]
         return {
-            "policy": place.run(["firewall-offline-cmd", "--get-default-zone"])[1] if resting else "",
+            "policy": place.run(["firewall-offline-cmd", "--get-default-zone"])[1] if now else "",
             "missing": [r.as_dict() for r in wanted],
-            "superseded": superseded_in(resting, values, wanted),
+            "superseded": superseded_in([now], values, wanted),
             "unmanaged": [],
             "bindings": wished,
         }
     permanent = place.run(["firewall-cmd", "--permanent", "--list-all-zones"])[1]
-    views = [runtime_zones(place), _firewall.parse_zones(permanent)]
+    views = [now, _firewall.parse_zones(permanent)]
     bindings = [
         {"zone": zone["name"], "kind": kind[:-1], "value": value}
         for zone in values["zones"]
@@ -364,10 +369,10 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     connected = _firewall.connection(place)
     zones = {values["zone"]}
     active = is_active(backend, place)
+    now = zones_now(active, place) if backend == FIREWALLD else {}
     if connected and backend == FIREWALLD:
         # Once with what is asked for alone, and once with what somebody else has bound: either may be what judges.
-        bound = _firewall.bindings(runtime_zones(place)) if active else []
-        for known in (values["zones"], [*values["zones"], *bound]):
+        for known in (values["zones"], [*values["zones"], *_firewall.bindings(now)]):
             zones.add(_firewall.zone_of(connected, known, values["zone"]))
     wanted = [_firewall.parse_rule(rule, values["zone"]) for rule in values["rules"]]
     for zone in sorted(zones):
@@ -376,7 +381,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if backend == UFW:
         found = look_at_ufw(values, wanted)
     else:
-        found = {"ufw_sysctl": "", **look_at_firewalld(values, wanted, active, place)}
+        found = {"ufw_sysctl": "", **look_at_firewalld(values, wanted, active, now, place)}
     target = "deny" if backend == UFW else values["zone"]
     return {
         "changed": False,

@@ -250,6 +250,13 @@ def test_narrowing_with_firewalld(host: Host) -> None:
     assert "20:30" in host.refused("firewall", **narrow)
     host.role("firewall", **{**narrow, "firewall_remove_unmanaged": "yes"})
     assert "20-30" not in host.inside("firewall-cmd --permanent --zone=internal --list-ports")
+    host.inside("systemctl stop firewalld; firewall-offline-cmd --zone=internal --add-service=ssh")
+    for flags in (["--check"], []):
+        done = play.playbook(str(host.play_file), host.inventory, {"case_role": "firewall", **narrow}, *flags)
+        assert done.code == 0, done.output
+    assert " ssh" not in host.inside(
+        "firewall-cmd --zone=internal --list-services; firewall-cmd --zone=public --list-services"
+    )
 
 
 def test_the_default_zone_in_check_mode(host: Host) -> None:
@@ -263,6 +270,29 @@ def test_the_default_zone_in_check_mode(host: Host) -> None:
         assert done.code == 0, done.output
         assert changes(done) == changes(checked)
         assert host.inside("firewall-cmd --get-default-zone") == "work"
+
+
+@pytest.mark.parametrize("backend", ["firewalld", "ufw"])
+def test_a_new_port_of_ssh_is_let_in_for_its_networks_only(host: Host, backend: str) -> None:
+    """The role ssh opens its port, too, and must not open it for everybody."""
+    host.inside("systemctl disable --now firewalld 2>/dev/null; ufw --force disable >/dev/null")
+    values = {
+        "deploy_user_keys": [(host.inventory.parent / "id_ed25519.pub").read_text().strip()],
+        "deploy_user_sudo": "full",
+        "ssh_ports": [22, 2222 if backend == "ufw" else 2223],
+        "ssh_permit_root_login": "prohibit-password",
+        "firewall_backend": backend,
+        "firewall_zone": "internal",
+        "firewall_ssh_sources": [here(host)],
+        "firewall_ssh_limit": "false",
+    }
+    for role in ("deploy_user", "firewall", "ssh"):
+        host.role(role, **values)
+    listed = host.inside("ufw status; firewall-cmd --list-all 2>&1 || true")
+    lines = [line for line in listed.splitlines() if str(values["ssh_ports"][1]) in line]
+    assert lines
+    assert all(here(host) in line for line in lines), listed
+    assert changes(host.role("firewall", **values)) == 0
 
 
 @pytest.mark.parametrize("backend", ["ufw", "firewalld"])

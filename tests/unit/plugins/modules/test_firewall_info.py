@@ -61,9 +61,9 @@ def test_one_that_is_installed_is_used_beside_another(monkeypatch):
     assert firewall_info.choose("auto", a_host("nftables.service")) == "ufw"
 
 
-def look(wanted: list[Rule], **values) -> dict:
+def look(wanted: list[Rule], zones: str = ZONE, **values) -> dict:
     given = {"zone": "public", "zones": [], "keep_services": ["dhcpv6-client"], "remove_unmanaged": False, **values}
-    return firewall_info.look_at_firewalld(given, wanted, True, a_host())
+    return firewall_info.look_at_firewalld(given, wanted, True, _firewall.parse_zones(zones), a_host(zones=zones))
 
 
 def test_what_a_narrower_rule_supersedes_in_firewalld(services):
@@ -84,6 +84,19 @@ def test_a_wider_rule_of_somebody_else_is_refused_unless_it_is_to_go(services):
     with pytest.raises(SlipwayError, match="https"):
         look(wanted)
     assert "https" in [one["service"] for one in look(wanted, remove_unmanaged=True)["unmanaged"]]
+
+
+def test_a_zone_that_lets_in_everything_is_refused_whatever_is_to_go(services):
+    zones = ZONE.replace("  interfaces", "  target: ACCEPT\n  interfaces")
+    with pytest.raises(SlipwayError, match="target ACCEPT"):
+        look([Rule("443", source="10.0.0.0/8", zone="public")], zones, remove_unmanaged=True)
+    assert look([Rule("443", zone="public")], zones)["superseded"] == []
+
+
+def test_a_protocol_is_wider_than_its_ports(services):
+    zones = ZONE.replace("  ports", "  protocols: igmp tcp\n  ports")
+    with pytest.raises(SlipwayError, match="protocol tcp"):
+        look([Rule("53", source="10.0.0.0/8", zone="public")], zones)
 
 
 def test_dhcpv6_goes_only_when_told(services):
