@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import fcntl
 import io
 import json
@@ -27,9 +28,9 @@ import sys
 import time
 import zipfile
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
-from . import _errors, _files
+from . import _errors, _files, _held
 from ._errors import SlipwayError
 
 ROOT = "/var/lib/slipway/deadman"
@@ -138,96 +139,169 @@ def _xattrs(path: str) -> dict[str, str]:
 def snapshot(path: str) -> list[Entry]:
     """Describe path and, for a directory, all that is in it; parents come first."""
     try:
-        status = os.lstat(path)
+        folder = _held.open_folder(os.path.dirname(path))
     except (FileNotFoundError, NotADirectoryError):
         return [{"path": path, "kind": "absent"}]
-    entry: Entry = {"path": path, "uid": status.st_uid, "gid": status.st_gid, "xattrs": _xattrs(path)}
+    except _held.BentPath as error:
+        raise SlipwayError(
+            "bent_path", f"{path} is not safe to write as root: {error.strerror}.", "put a directory there"
+        ) from None
+    try:
+        return _describe(path, _held.within(folder, os.path.basename(path)))
+    finally:
+        os.close(folder)
+
+
+def _describe(path: str, there: str) -> list[Entry]:
+    """there is another name for path; only path is for the record."""
+    try:
+        status = os.lstat(there)
+    except FileNotFoundError:
+        return [{"path": path, "kind": "absent"}]
+    entry: Entry = {"path": path, "uid": status.st_uid, "gid": status.st_gid, "xattrs": _xattrs(there)}
     entry["mode"] = stat.S_IMODE(status.st_mode)
     if stat.S_ISLNK(status.st_mode):
-        return [{**entry, "kind": "link", "target": os.readlink(path)}]
+        return [{**entry, "kind": "link", "target": os.readlink(there)}]
     if stat.S_ISREG(status.st_mode):
-        with open(path, "rb") as stream:
-            return [{**entry, "kind": "file", "content": base64.b64encode(stream.read()).decode()}]
+        return [{**entry, "kind": "file", "content": base64.b64encode(_content(there, status)).decode()}]
     if stat.S_ISDIR(status.st_mode):
-        below = [snapshot(os.path.join(path, name)) for name in sorted(os.listdir(path))]
+        with _held.held_folder(there) as folder:
+            inside = _held.within(folder)
+            below = [_describe(os.path.join(path, n), os.path.join(inside, n)) for n in sorted(os.listdir(inside))]
         return [{**entry, "kind": "directory"}, *(e for entries in below for e in entries)]
     raise SlipwayError("not_a_file", f"{path} is neither a file, a link nor a directory.", "leave it out")
 
 
-def _remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        os.unlink(path)
+def _content(there: str, status: os.stat_result) -> bytes:
+    """Of the very file that the status is of: another one in its place could be anybody's."""
+    descriptor = os.open(there, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not os.path.samestat(os.fstat(descriptor), status):
+            raise OSError(errno.EAGAIN, "it was exchanged while it was read")
+        return stream.read()
 
 
-def _dress(path: str, entry: Entry) -> None:
-    os.chown(path, entry["uid"], entry["gid"], follow_symlinks=False)
-    if entry["kind"] != "link":
-        os.chmod(path, entry["mode"])
+def _remove(there: str) -> None:
+    if os.path.isdir(there) and not os.path.islink(there):
+        shutil.rmtree(there)
+    elif os.path.lexists(there):
+        os.unlink(there)
+
+
+def _label(target: Union[str, int], entry: Entry) -> None:
     for name, value in entry["xattrs"].items():
         with contextlib.suppress(OSError):
-            os.setxattr(path, name, base64.b64decode(value), follow_symlinks=False)
+            os.setxattr(target, name, base64.b64decode(value), follow_symlinks=isinstance(target, int))
 
 
-def _restore_directory(entry: Entry, known: set[str]) -> None:
-    path = entry["path"]
-    if os.path.islink(path) or not os.path.isdir(path):
-        _remove(path)
-        os.makedirs(path, mode=0o700)
-    for name in os.listdir(path):
-        if os.path.join(path, name) not in known:
-            _remove(os.path.join(path, name))
-    _dress(path, entry)
+def _dress(descriptor: int, entry: Entry) -> None:
+    os.fchown(descriptor, entry["uid"], entry["gid"])
+    os.fchmod(descriptor, entry["mode"])
+    _label(descriptor, entry)
 
 
-def _restore_file(entry: Entry) -> None:
-    path = entry["path"]
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+def _restore_directory(entry: Entry, there: str, known: set[str]) -> bool:
+    """Return whether it was missing or had what it is not to have."""
+    missing = os.path.islink(there) or not os.path.isdir(there)
+    if missing:
+        _remove(there)
+        os.mkdir(there, 0o700)
+    with _held.held_folder(there) as folder:
+        surplus = [n for n in os.listdir(_held.within(folder)) if os.path.join(entry["path"], n) not in known]
+        for name in surplus:
+            _remove(_held.within(folder, name))
+        _dress(folder, entry)
+    return missing or bool(surplus)
+
+
+def _restore_file(entry: Entry, there: str) -> None:
+    if os.path.isdir(there) and not os.path.islink(there):
+        shutil.rmtree(there)
     # The dot keeps the name from being read: sudo, sshd, run-parts and others skip or do not match such files.
-    aside = f"{path}.slipway-revert"
+    aside = f"{there}.slipway-revert"
     _remove(aside)
     if entry["kind"] == "link":
         os.symlink(entry["target"], aside)
-        _dress(aside, entry)
+        os.chown(aside, entry["uid"], entry["gid"], follow_symlinks=False)
+        _label(aside, entry)
     else:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(base64.b64decode(entry["content"]))
             stream.flush()
-            _dress(aside, entry)
+            _dress(descriptor, entry)
             os.fsync(descriptor)
-    os.rename(aside, path)
+    os.rename(aside, there)
 
 
-def _same(entry: Entry) -> bool:
-    now = snapshot(entry["path"])[0]
-    return now == entry
+def _same(entry: Entry, there: str) -> bool:
+    try:
+        return _describe(entry["path"], there)[0] == entry
+    except SlipwayError:
+        return False
 
 
-def restore(entries: Sequence[Entry]) -> tuple[list[str], list[str]]:
-    """Put every path back as it was; return what had to be changed, and what could not be."""
+def _restore_entry(entry: Entry, known: set[str]) -> bool:
+    """Return whether anything had to be changed."""
+    if entry["kind"] == "absent":
+        return _take_away(entry["path"])
+    folder = _held.open_folder(os.path.dirname(entry["path"]), make=True)
+    try:
+        there = _held.within(folder, os.path.basename(entry["path"]))
+        if entry["kind"] == "directory":
+            changed = _restore_directory(entry, there, known)
+        else:
+            changed = not _same(entry, there)
+            if changed:
+                _restore_file(entry, there)
+        if changed:
+            os.fsync(folder)
+        return changed
+    finally:
+        os.close(folder)
+
+
+def _take_away(path: str) -> bool:
+    try:
+        folder = _held.open_folder(os.path.dirname(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        there = _held.within(folder, os.path.basename(path))
+        found = os.path.lexists(there)
+        if found:
+            _remove(there)
+            os.fsync(folder)
+        return found
+    finally:
+        os.close(folder)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Paths that had to be changed, that could not be, and that a user has made lead elsewhere."""
+
+    changed: Sequence[str]
+    problems: Sequence[str]
+    bent: Sequence[str]
+
+
+def restore(entries: Sequence[Entry]) -> Restored:
+    """Put every path back as it was."""
     known = {entry["path"] for entry in entries}
     changed: list[str] = []
     problems: list[str] = []
+    bent: list[str] = []
     for entry in entries:
         path = entry["path"]
         try:
-            if entry["kind"] == "directory":
-                before = set(os.listdir(path)) if os.path.isdir(path) else None
-                _restore_directory(entry, known)
-                if before is None or before != set(os.listdir(path)):
-                    changed.append(path)
-            elif not _same(entry):
-                _remove(path) if entry["kind"] == "absent" else _restore_file(entry)
+            if _restore_entry(entry, known):
                 changed.append(path)
-            if changed and changed[-1] == path and os.path.isdir(os.path.dirname(path)):
-                _files.fsync_directory(os.path.dirname(path))
+        except _held.BentPath as error:
+            bent.append(f"{path}: {error.strerror}")
         except OSError as error:
             problems.append(f"{path}: {error.strerror or error}")
-    return changed, problems
+    return Restored(changed, problems, bent)
 
 
 # --- the program that a timer runs ----------------------------------------------------------------------------------
@@ -248,6 +322,7 @@ def runner_archive() -> bytes:
         f"{_PACKAGE}/__init__.py": "",
         f"{_PACKAGE}/_deadman.py": _source(sys.modules[__name__]),
         f"{_PACKAGE}/_files.py": _source(_files),
+        f"{_PACKAGE}/_held.py": _source(_held),
         f"{_PACKAGE}/_errors.py": _source(_errors),
     }
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -487,7 +562,7 @@ def revert(
     with _locked(place, name) as saved:
         if saved is None or (token is not None and saved["token"] != token):
             return None
-        restored, problems = restore(saved["entries"])
+        done = restore(saved["entries"])
         commands = saved["run_at_boot"] if reason == "boot" else saved["run"]
         ran = [{"argv": argv, "code": code, "said": said} for argv in commands for code, said in [place.run(argv)]]
         line = {
@@ -495,13 +570,14 @@ def revert(
             "name": name,
             "token": saved["token"],
             "reason": reason,
-            "restored": restored,
-            "problems": problems,
+            "restored": list(done.changed),
+            "problems": [*done.problems, *done.bent],
             "ran": ran,
         }
         _append(place.journal(), line)
-        if not problems:
-            # A path that could not be restored keeps the change armed, and the next boot tries again.
+        if not done.problems:
+            # A path that could not be restored keeps the change armed, and the next boot tries again. One that a user
+            # has bent does not: that user could then keep every later change from being made.
             _disarm(place, name)
     return line
 

@@ -174,7 +174,7 @@ def test_a_path_that_cannot_be_restored_keeps_it_armed_for_the_next_boot(place, 
     _deadman.arm("ssh", 30, plan(config), place)
     config.write_text("new")
 
-    def no_space(entry):
+    def no_space(entry, there):
         raise OSError(28, "No space left")
 
     with monkeypatch.context() as patch:
@@ -268,6 +268,95 @@ def test_wait_until_free_ends_with_the_other_change(place, etc):
     _deadman.wait_until_free("ssh", place, 10)
     assert time.monotonic() - begun < 5
     assert _deadman.armed("ssh", place) is None
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Of a user: its .ssh is below a directory that is not root's alone."""
+    folder = tmp_path / "home"
+    (folder / ".ssh").mkdir(parents=True)
+    folder.chmod(0o777)
+    return folder
+
+
+@pytest.mark.parametrize("before", ["old", None])
+def test_a_link_that_a_user_puts_in_the_way_is_not_followed(place, home, etc, before):
+    """The revert runs as root: it must not write or remove root's keys because a user's directory became a link."""
+    keys, roots = home / ".ssh" / "authorized_keys", etc / "authorized_keys"
+    roots.write_text("root's")
+    if before:
+        keys.write_text(before)
+    _deadman.arm("access", 30, plan(keys), place)
+    (home / ".ssh").rename(home / "away")
+    (home / ".ssh").symlink_to(etc)
+    line = _deadman.revert("access", place=place)
+    assert roots.read_text() == "root's"
+    assert line["restored"] == []
+    assert line["problems"] == [f"{keys}: .ssh is a link in a directory that is not root's alone"]
+    assert _deadman.armed("access", place) is None, "a user could keep every later change from being made"
+
+
+def test_the_other_paths_are_restored_where_one_is_bent(place, home, etc):
+    config = etc / "sudoers"
+    config.write_text("old")
+    _deadman.arm("access", 30, plan(home / ".ssh" / "authorized_keys", config), place)
+    config.write_text("new")
+    (home / ".ssh").rmdir()
+    (home / ".ssh").symlink_to(etc)
+    assert _deadman.revert("access", place=place)["restored"] == [str(config)]
+    assert config.read_text() == "old"
+
+
+def test_what_leads_through_a_user_s_link_is_not_armed(place, home, etc):
+    (home / "link").symlink_to(etc)
+    with pytest.raises(SlipwayError) as raised:
+        _deadman.arm("access", 30, plan(home / "link" / "shadow"), place)
+    assert raised.value.code == "bent_path"
+    assert left_behind(place) == []
+
+
+def test_a_directory_that_became_a_link_is_replaced_and_what_it_leads_to_is_left(place, home, etc):
+    (etc / "kept").write_text("x")
+    _deadman.arm("access", 30, plan(home / ".ssh"), place)
+    (home / ".ssh").rmdir()
+    (home / ".ssh").symlink_to(etc)
+    _deadman.revert("access", place=place)
+    assert (etc / "kept").read_text() == "x"
+    assert not (home / ".ssh").is_symlink()
+    assert (home / ".ssh").is_dir()
+
+
+def test_links_of_the_system_are_followed(place, etc, tmp_path):
+    (tmp_path / "to").symlink_to("etc/../etc")
+    (tmp_path / "from").symlink_to(tmp_path / "to")
+    _deadman.arm("x", 30, plan(tmp_path / "from" / "c"), place)
+    (etc / "c").write_text("new")
+    assert _deadman.revert("x", place=place)["restored"] == [str(tmp_path / "from" / "c")]
+    assert not (etc / "c").exists()
+
+
+def test_links_in_a_circle_are_refused(place, tmp_path):
+    (tmp_path / "a").symlink_to("a")
+    with pytest.raises(SlipwayError):
+        _deadman.arm("x", 30, plan(tmp_path / "a" / "c"), place)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
+def test_a_user_s_file_is_restored_as_the_user_s(place, tmp_path):
+    folder = tmp_path / ".ssh"
+    keys = folder / "authorized_keys"
+    folder.mkdir()
+    keys.write_text("old")
+    for path in (folder, keys):
+        os.chown(path, 65534, 65534)
+    keys.chmod(0o600)
+    _deadman.arm("access", 30, plan(keys), place)
+    keys.write_text("new")
+    os.chown(keys, 0, 0)
+    keys.chmod(0o644)
+    assert _deadman.revert("access", place=place)["problems"] == []
+    status = keys.stat()
+    assert (keys.read_text(), status.st_uid, status.st_gid, status.st_mode & 0o777) == ("old", 65534, 65534, 0o600)
 
 
 @pytest.mark.parametrize("name", ["", "SSH", "a/b", "..", "1a", "a" * 49])
