@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
+import math
 import shlex
+import subprocess
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +26,7 @@ from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayE
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import SSH_PLUGINS, separate
 
 PAUSE = 0.5
+SLOWEST = 3
 REVERTED = "reverted"
 _PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_pass")
 _USERS = ("ansible_user", "ansible_ssh_user", "remote_user")
@@ -47,6 +50,15 @@ class Login:
     @property
     def administers(self) -> bool:
         return self.user == "root" or self.sudo == "full"
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a host is reached: the port if not its own, options for ssh, and how long one attempt may take."""
+
+    port: int | None = None
+    options: str = ""
+    seconds: float = 20
 
 
 def parse_logins(values: Any, own: str, policy: str) -> list[Login]:
@@ -73,9 +85,23 @@ def confirm_command(name: str, token: str, python: str, user: str) -> str:
     return shlex.join(argv if user == "root" else ["sudo", "-n", "--", *argv])
 
 
+def parse_configuration(text: str) -> dict[str, str]:
+    """The output of `ssh -G`; of a keyword that it says more than once, the first."""
+    pairs = [line.partition(" ") for line in text.splitlines()]
+    return {key: value for key, _space, value in reversed(pairs)}
+
+
+def known_as(configuration: dict[str, str]) -> str:
+    """The name under which known_hosts has the key of the host."""
+    host, port = configuration.get("hostname", "").lower(), configuration.get("port", "22")
+    return configuration.get("hostkeyalias") or (host if port == "22" else f"[{host}]:{port}")
+
+
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
-    _VALID_ARGS = frozenset(("name", "token", "logins", "connection_user", "administrator", "port", "timeout"))
+    _VALID_ARGS = frozenset(
+        ("name", "token", "logins", "connection_user", "administrator", "port", "same_key", "timeout")
+    )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -116,21 +142,44 @@ class ActionModule(ActionBase):
                 "none of the logins can administer the host, so that nobody could confirm or correct a change.",
                 "give one login full sudo",
             )
-        deadline = time.monotonic() + float(arguments.get("timeout") or 20)
+        within = float(arguments.get("timeout") or 20)
+        deadline = time.monotonic() + within
         port = int(arguments["port"]) if arguments.get("port") else None
+        way = Way(port, self._only_same_key() if boolean(arguments.get("same_key") or False) else "", within)
         proven = []
         for number, login in enumerate(logins):
             begun = time.monotonic()
             commands = [login.proof()]
             if token and number == len(logins) - 1:
                 commands.append(confirm_command(str(name), str(token), self._python(variables), login.user))
-            self._log_in(login, port, commands, deadline, variables)
+            self._log_in(login, way, commands, deadline, variables)
             proven.append({"user": login.user, "sudo": login.sudo, "seconds": round(time.monotonic() - begun, 2)})
         return proven
 
     def _own(self) -> str:
         """The user of the host's own connection; ssh takes the controller's where none is set."""
-        return str(self._connection.get_option("remote_user") or self._play_context.remote_user or getpass.getuser())
+        named = self._connection.get_option("remote_user") or self._play_context.remote_user
+        return str(named or self._as_ssh_sees_it().get("user") or getpass.getuser())
+
+    def _as_ssh_sees_it(self) -> dict[str, str]:
+        """What ssh makes of its configuration and of the host's variables, by keyword; empty if it cannot say."""
+        options = self._connection
+        if options.transport not in SSH_PLUGINS:
+            return {}
+        words = [options.get_option(name) or "" for name in ("ssh_args", "ssh_common_args", "ssh_extra_args")]
+        port = options.get_option("port")
+        argv = [
+            options.get_option("ssh_executable") or "ssh",
+            *(word for given in words for word in shlex.split(given)),
+            *(["-p", str(port)] if port else []),
+            "-G",
+            str(options.get_option("host") or self._play_context.remote_addr),
+        ]
+        try:
+            done = subprocess.run(argv, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=5)
+        except (OSError, subprocess.SubprocessError):
+            return {}
+        return parse_configuration(done.stdout.decode(errors="replace"))
 
     @staticmethod
     def _python(variables: dict[str, Any]) -> str:
@@ -138,14 +187,12 @@ class ActionModule(ActionBase):
         found = str(variables.get("ansible_python_interpreter") or facts.get("discovered_interpreter_python") or "")
         return found if found.startswith("/") else "/usr/bin/python3"
 
-    def _log_in(
-        self, login: Login, port: int | None, commands: list[str], deadline: float, variables: dict[str, Any]
-    ) -> None:
+    def _log_in(self, login: Login, way: Way, commands: list[str], deadline: float, variables: dict[str, Any]) -> None:
         """Try until the deadline; the commands after the first run at most once each."""
         refused = 0
         while True:
             try:
-                connection = self._connect(login.user, port, variables)
+                connection = self._connect(login.user, way, variables)
                 self._execute(connection, login, commands)
                 return
             except _Again as failed:
@@ -155,11 +202,18 @@ class ActionModule(ActionBase):
                     raise failed.error from None
                 time.sleep(PAUSE)
 
-    def _connect(self, user: str, port: int | None, variables: dict[str, Any]) -> Any:
+    def _only_same_key(self) -> str:
+        """Options with which ssh refuses any machine but the one that is known at the host's own port."""
+        name = known_as(self._as_ssh_sees_it())
+        if not name:
+            raise SlipwayError("unknown_host", "ssh does not say under which name it knows this host.", "")
+        return f"-o {shlex.quote(f'HostKeyAlias={name}')} -o StrictHostKeyChecking=yes"
+
+    def _connect(self, user: str, way: Way, variables: dict[str, Any]) -> Any:
         """A connection of the host's own plugin and variables, but for the user, the port, and what is shared."""
         context = self._play_context.copy()
         context.remote_user, context.password, context.become = user, None, False
-        context.port = port or context.port
+        context.port = way.port or context.port
         connection = connection_loader.get("ansible.builtin.ssh", context)
         own = {
             name: self._templar.template(variables[name])
@@ -168,12 +222,14 @@ class ActionModule(ActionBase):
         }
         for key in _USERS:
             own[key] = user
-        if port:
-            own.update(dict.fromkeys(_PORTS, port))
+        if way.port:
+            own.update(dict.fromkeys(_PORTS, way.port))
         connection.set_options(var_options=own)
         with contextlib.suppress(KeyError):
             connection.set_option("password", None)
-        connection.set_option("ssh_args", self._connection.get_option("ssh_args") or "")
+        connection.set_option("ssh_args", f"{way.options} {self._connection.get_option('ssh_args') or ''}")
+        longest = max(SLOWEST, math.ceil(way.seconds))
+        connection.set_option("timeout", min(int(connection.get_option("timeout") or longest), longest))
         separate(connection)
         return connection
 
@@ -188,7 +244,7 @@ class ActionModule(ActionBase):
                     SlipwayError(
                         "login_failed",
                         f"a fresh login as {login.user} did not work: {said_by(str(error).encode())}.",
-                        f"check the key, AllowUsers and the firewall for {login.user}",
+                        f"check the key (passwords are not used), AllowUsers and the firewall for {login.user}",
                     )
                 ) from None
             if code != 0 and proof:
@@ -196,7 +252,8 @@ class ActionModule(ActionBase):
                     SlipwayError(
                         "no_sudo",
                         f"{login.user} can log in, but `{command}` failed: {said_by(errors or output)}.",
-                        f"give {login.user} sudo without a password (deploy_user_sudo)",
+                        f"give {login.user} sudo without a password (deploy_user_sudo, or a rule in /etc/sudoers.d); "
+                        "a password for become is not used",
                     )
                 )
             if code != 0:

@@ -63,7 +63,8 @@ options:
         default: []
   connection_user:
     description:
-      - Whether the user of the host's own connection has to be able to log in and to become root, too.
+      - Whether the user of the host's own connection has to be able to log in and to become root, too. Where the
+        inventory names none, it is the one that C(ssh_config) says.
     type: str
     choices: [never, unless_root, always]
     default: never
@@ -77,9 +78,16 @@ options:
     description:
       - The port to prove. By default the one of the host's own connection.
     type: int
+  same_key:
+    description:
+      - Whether the machine has to show the host key that C(known_hosts) has for the host's own port. With O(port), it
+        is then no other machine behind the same port forward. A host without such a key is refused.
+    type: bool
+    default: false
   timeout:
     description:
       - Seconds within which every login must have worked. Failed ones are tried again, as sshd may be reloading.
+        No connection is waited for any longer than this, or 3 seconds.
       - Keep it below the C(ControlPersist) of your C(ssh_args), which is 60 seconds by default. Ansible closes the open
         connection then, and only the host itself could take the change back.
     type: float

@@ -49,8 +49,8 @@ options:
     description:
       - Files and directories to restore as they are now, with content, owner, mode, and labels. One that is not there
         now is removed by a revert, and so is everything added to a directory.
-      - One that leads through a symbolic link that is not root's own is refused, and one that does so later is left alone
-        by the revert, which says so in its journal.
+      - One that leads through a symbolic link that is not root's own is refused, and one that does so later is left
+        alone by the revert, which says so in its journal.
     type: list
     elements: path
     default: []

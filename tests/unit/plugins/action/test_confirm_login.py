@@ -60,3 +60,19 @@ def test_what_ssh_said_is_short():
 def test_a_confirmation_that_came_too_late_says_so(output, errors, code):
     """The revert removes what would have confirmed; its traceback is no answer for an operator."""
     assert confirm_login._not_confirmed(output, errors).code == code
+
+
+@pytest.mark.parametrize(
+    ("configuration", "name"),
+    [
+        ("hostname gw\nport 22\n", "gw"),
+        ("hostname GW\nport 2223\nport 2224\n", "[gw]:2223"),
+        ("hostname gw\nport 2223\nhostkeyalias b\n", "b"),
+    ],
+)
+def test_the_name_by_which_a_host_s_key_is_known(configuration, name):
+    assert confirm_login.known_as(confirm_login.parse_configuration(configuration)) == name
+
+
+def test_where_ssh_says_nothing_no_key_is_known():
+    assert confirm_login.known_as({}) == ""
