@@ -73,6 +73,7 @@ class Connection:
     address: str
     port: int
     interface: str = ""
+    user: str = ""
 
 
 def parse_rule(values: Mapping[str, Any], default_zone: str = "") -> Rule:
@@ -132,18 +133,25 @@ def _parent(pid: int) -> int:
         return int(stream.read().rpartition(")")[2].split()[1])
 
 
+def _login(environment: bytes) -> str:
+    """Who logged in. A sudo that keeps SSH_CONNECTION says so in a variable of its own."""
+    pairs = dict(pair.partition(b"=")[::2] for pair in environment.split(b"\0"))
+    return (pairs.get(b"SUDO_USER") or pairs.get(b"USER") or b"").decode(errors="replace")
+
+
 def connection(place: Place, pid: Optional[int] = None) -> Optional[Connection]:
     """sudo removes SSH_CONNECTION, so that the parents have to be asked."""
     pid = pid or os.getpid()
     while pid > 1:
         try:
             with open(f"/proc/{pid}/environ", "rb") as stream:
-                found = re.search(rb"(?:^|\0)SSH_CONNECTION=(\S+) \d+ (\S+) (\d+)(?:\0|$)", stream.read())
+                environment = stream.read()
+            found = re.search(rb"(?:^|\0)SSH_CONNECTION=(\S+) \d+ (\S+) (\d+)(?:\0|$)", environment)
             if found:
                 client, address = (found.group(n).decode().partition("%")[0] for n in (1, 2))
                 said = place.run(["ip", "-o", "addr", "show", "to", address])[1]
                 interface = said.split()[1].partition("@")[0] if len(said.split()) > 1 else ""
-                return Connection(client, address, int(found.group(3)), interface)
+                return Connection(client, address, int(found.group(3)), interface, _login(environment))
             pid = _parent(pid)
         except (OSError, ValueError):
             return None

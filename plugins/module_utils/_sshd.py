@@ -17,6 +17,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ._deadman import Argv, Place
 from ._errors import SlipwayError
+from ._firewall import Connection
 from ._guard import File, Guard
 
 CONFIG = "/etc/ssh/sshd_config"
@@ -139,6 +140,33 @@ def with_block(config: str, block: str) -> str:
     return f"{BEGIN}\n{block}{END}\n{rest}" if block else rest
 
 
+def _matches(patterns: Sequence[str], name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern.rpartition("@")[0] or pattern) for pattern in patterns)
+
+
+def closes_root(settings: Mapping[str, Any]) -> bool:
+    value = next((v for k, v in settings.items() if k.lower() == "permitrootlogin"), "")
+    return normal(value) in ("no", "forced-commands-only")
+
+
+def allowed_before(config: str, drop_in: str) -> list[str]:
+    """The users that an earlier run has let in."""
+    block = re.search(rf"^{re.escape(BEGIN)}\n(.*?)^{re.escape(END)}\n", config, flags=re.MULTILINE | re.DOTALL)
+    ours = f"{drop_in}\n{block.group(1) if block else ''}"
+    return [user for line in ours.splitlines() if line.startswith("AllowUsers ") for user in line.split()[1:]]
+
+
+def keep_allowed(wanted: Sequence[str], before: Sequence[str], own: str) -> list[str]:
+    """Those who are wanted, who were let in before and who are connected now, the same whoever runs it; root is last.
+
+    Root is not kept: whether it is let in is for PermitRootLogin to say.
+    """
+    users = list(dict.fromkeys([*(user for user in before if user != "root"), *wanted]))
+    if own and not _matches(users, own):
+        users.append(own)
+    return sorted(users, key=lambda user: user == "root")
+
+
 def who_is_refused(
     users: Sequence[str], settings: Mapping[str, Any], groups_of: Callable[[str], Optional[Sequence[str]]]
 ) -> Optional[str]:
@@ -148,20 +176,17 @@ def who_is_refused(
         value = next((v for k, v in settings.items() if k.lower() == key), "")
         return normal(value).split()
 
-    def matches(patterns: Sequence[str], name: str) -> bool:
-        return any(fnmatch.fnmatchcase(name, pattern.rpartition("@")[0] or pattern) for pattern in patterns)
-
     for user in users:
         groups = groups_of(user)
-        if matches(words("denyusers"), user):
+        if _matches(words("denyusers"), user):
             return f"DenyUsers would refuse {user}"
-        if words("allowusers") and not matches(words("allowusers"), user):
+        if words("allowusers") and not _matches(words("allowusers"), user):
             return f"AllowUsers {' '.join(words('allowusers'))} would refuse {user}"
         if groups is None:
             continue
-        if any(matches(words("denygroups"), group) for group in groups):
+        if any(_matches(words("denygroups"), group) for group in groups):
             return f"DenyGroups would refuse {user}"
-        if words("allowgroups") and not any(matches(words("allowgroups"), group) for group in groups):
+        if words("allowgroups") and not any(_matches(words("allowgroups"), group) for group in groups):
             return f"AllowGroups {' '.join(words('allowgroups'))} would refuse {user}, who is in {' '.join(groups)}"
     return None
 
@@ -268,9 +293,19 @@ def look(place: Place) -> Host:
     return Host(sshd, version, service, socket, accepts, _query(place, effective), config, effective)
 
 
-def effective_settings(sshd: str, place: Place, user: str = "") -> dict[str, list[str]]:
-    more = ["-C", f"user={user},host=localhost,addr=127.0.0.1"] if user else []
-    code, said = place.run([sshd, "-T", *more])
+def seen_from(user: str, connection: Optional[Connection], port: int) -> str:
+    """What Match blocks are to be judged by: a new login of this user from where this connection comes from."""
+    if connection is None:
+        return f"user={user},host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport={port or 22}"
+    here = f"laddr={connection.address},lport={port or connection.port}"
+    return f"user={user},host={connection.client},addr={connection.client},{here}"
+
+
+def effective_settings(sshd: str, place: Place, seen: str = "") -> dict[str, list[str]]:
+    code, said = place.run([sshd, "-T", *(["-C", seen] if seen else [])])
+    if code != 0 and not seen and "connection test specification" in said:
+        # A Match block for a port has to be told one; this is a connection that no block can be about.
+        code, said = place.run([sshd, "-T", "-C", seen_from("-", None, 1)])
     if code != 0:
         raise SlipwayError(
             "broken_sshd_config",

@@ -48,9 +48,23 @@ options:
     type: list
     elements: int
     default: []
+  allow_users:
+    description:
+      - C(AllowUsers), unless O(settings) has it. Everybody may log in when empty.
+    type: list
+    elements: str
+    default: []
+  keep_allowed:
+    description:
+      - Whether the users that the module's own file lets in already, and the user of this connection, are let in beside
+        those of O(allow_users), so that runs of several administrators do not shut out one another.
+      - The user C(root) is not kept, but for the connection of a root that stays open.
+    type: bool
+    default: false
   must_allow:
     description:
-      - Users whom these settings must let in.
+      - Users whom these settings must let in. The user of this connection is one of them, unless it is C(root) and
+        these settings close it.
     type: list
     elements: str
     default: []
@@ -69,7 +83,8 @@ EXAMPLES = r"""
     settings:
       PasswordAuthentication: false
       PermitRootLogin: false
-      AllowUsers: [deploy]
+    allow_users: [deploy]
+    keep_allowed: true
     must_allow: [deploy]
   register: sshd
 
@@ -105,11 +120,17 @@ left_out:
   type: list
   elements: str
   sample: [mlkem768x25519-sha256]
+allowed:
+  description: The users of C(AllowUsers); empty where everybody may log in.
+  returned: success
+  type: list
+  elements: str
+  sample: [deploy, alice]
 ports:
-  description: The ports before and after.
+  description: The ports before and after, and the one that this connection came in by, which is 0 if there is none.
   returned: success
   type: dict
-  sample: {"before": [22], "after": [2222]}
+  sample: {"before": [22], "after": [2222], "connection": 22}
 firewall:
   description: The firewall that is in force, V(ufw) or V(firewalld); empty if neither is.
   returned: success
@@ -133,10 +154,10 @@ fix:
 """
 
 import os
-from typing import Any
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _guard, _sshd
+from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _firewall, _guard, _sshd
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 
 
@@ -156,13 +177,30 @@ def firewall(place: _deadman.Place) -> str:
     return "ufw" if code == 0 and "Status: active" in said else ""
 
 
-def verify(host: _sshd.Host, place: _deadman.Place, values: dict[str, Any], algorithms: dict[str, list[str]]) -> None:
-    """Ask sshd itself, for everybody and for each user that has to get in."""
+def read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""
+
+
+def verify(
+    host: _sshd.Host,
+    place: _deadman.Place,
+    values: dict[str, Any],
+    algorithms: dict[str, list[str]],
+    connection: Optional[_firewall.Connection],
+) -> None:
+    """Ask sshd itself, for everybody and for each user that has to get in from where this connection comes from."""
+    ports = values["ports"]
+    port = ports[0] if ports and connection and connection.port not in ports else 0
     for user in ["", *values["must_allow"]]:
-        effective = _sshd.effective_settings(host.sshd, place, user)
-        wrong = _sshd.overridden(values["settings"], algorithms, values["ports"], effective)
+        seen = _sshd.seen_from(user, connection, port) if user else ""
+        effective = _sshd.effective_settings(host.sshd, place, seen)
+        wrong = _sshd.overridden(values["settings"], algorithms, ports, effective)
         if wrong:
-            whom = f" for {user}" if user else ""
+            whom = f" for {user}" + (f" from {connection.client}" if connection else "") if user else ""
             raise SlipwayError(
                 "overridden",
                 f"another file or Match block of sshd's configuration wins{whom}: {'; '.join(wrong)}.",
@@ -170,12 +208,26 @@ def verify(host: _sshd.Host, place: _deadman.Place, values: dict[str, Any], algo
             )
 
 
-def work(module: AnsibleModule) -> dict[str, Any]:
-    values, place = module.params, _deadman.Place()
-    host = _sshd.look(place)
-    refused = _sshd.who_is_refused(values["must_allow"], values["settings"], _sshd.groups_of)
+def allow(host: _sshd.Host, values: dict[str, Any], own: str) -> dict[str, Any]:
+    """The settings with AllowUsers, once it is sure that nobody is shut out who has to get in."""
+    settings: dict[str, Any] = values["settings"]
+    if _sshd.closes_root(settings) and own == "root":
+        own = ""
+    if values["allow_users"] and "allowusers" not in map(str.lower, settings):
+        users = values["allow_users"]
+        if values["keep_allowed"]:
+            users = _sshd.keep_allowed(users, _sshd.allowed_before(host.config, read(_sshd.DROP_IN)), own)
+        settings = {**settings, "AllowUsers": users}
+    refused = _sshd.who_is_refused([*values["must_allow"], *([own] if own else [])], settings, _sshd.groups_of)
     if refused:
         raise SlipwayError("would_lock_out", f"{refused}. Nothing was changed.", "add the user (ssh_allow_users)")
+    return settings
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    values, place = module.params, _deadman.Place()
+    host, connection = _sshd.look(place), _firewall.connection(place)
+    values["settings"] = allow(host, values, connection.user if connection else "")
     algorithms: dict[str, list[str]] = {}
     values["settings"], left_out = _sshd.known(values["settings"], host.version)
     for key, names in values["algorithms"].items():
@@ -196,20 +248,21 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     result = {
         "version": ".".join(map(str, host.version)),
         "left_out": sorted(set(left_out)),
-        "ports": {"before": before, "after": ports},
+        "allowed": _sshd.normal(values["settings"].get("AllowUsers", "")).split(),
+        "ports": {"before": before, "after": ports, "connection": connection.port if connection else 0},
         "firewall": firewall(place) if ports != before else "",
         "selinux": os.path.exists("/sys/fs/selinux/enforce"),
     }
     if module.check_mode or not changes:
         _guard.validate(changes, place)
         if not changes:
-            verify(host, place, values, algorithms)
+            verify(host, place, values, algorithms, connection)
         return {**_guard.Outcome(changes).as_dict(), **result}
     moved = ports != before
     guard = _sshd.guard(host, values["seconds"], moved)
     outcome = _guard.apply(changes, [[host.sshd, "-t"]], [], guard, place)
     try:
-        verify(host, place, values, algorithms)
+        verify(host, place, values, algorithms, connection)
         for argv in _sshd.reload_commands(host, moved):
             code, said = place.run(argv)
             if code != 0:
@@ -227,6 +280,8 @@ def main() -> None:
             "algorithms": {"type": "dict", "default": {}},
             "fallback": {"type": "dict", "default": {}},
             "ports": {"type": "list", "elements": "int", "default": []},
+            "allow_users": {"type": "list", "elements": "str", "default": []},
+            "keep_allowed": {"type": "bool", "default": False},
             "must_allow": {"type": "list", "elements": "str", "default": []},
             "seconds": {"type": "float", "default": 60},
         },

@@ -306,3 +306,11 @@ def test_a_mapped_address_is_the_one_it_maps():
 )
 def test_the_zone_that_judges_the_connection(zones, zone):
     assert _firewall.zone_of(HERE, zones, "public") == zone
+
+
+@pytest.mark.parametrize(
+    ("environment", "user"),
+    [(b"A=b\0USER=alice\0", "alice"), (b"USER=root\0SUDO_USER=alice", "alice"), (b"", "")],
+)
+def test_who_logged_in(environment, user):
+    assert _firewall._login(environment) == user

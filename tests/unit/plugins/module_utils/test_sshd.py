@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils import _sshd
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._firewall import Connection
 
 
 @pytest.mark.parametrize(
@@ -113,3 +114,41 @@ def test_a_socket_listens_on_both_families():
     assert "ListenStream=\nListenStream=0.0.0.0:22\nListenStream=0.0.0.0:2222\n" in text
     assert "ListenStream=[::]:2222" in text
     assert "[::]" not in _sshd.socket_drop_in([22], False)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before", "own", "users"),
+    [
+        (["deploy"], [], "", ["deploy"]),
+        (["deploy"], [], "alice", ["deploy", "alice"]),
+        (["deploy"], ["deploy", "alice"], "bob", ["deploy", "alice", "bob"]),
+        (["deploy"], ["deploy", "alice", "bob"], "deploy", ["deploy", "alice", "bob"]),
+        (["deploy"], ["deploy", "root"], "", ["deploy"]),
+        (["deploy", "root"], ["deploy", "alice", "root"], "root", ["deploy", "alice", "root"]),
+        (["deploy@10.0.0.0/8"], [], "deploy", ["deploy@10.0.0.0/8"]),
+        (["dep*"], [], "deploy", ["dep*"]),
+    ],
+)
+def test_runs_of_several_administrators_shut_out_nobody(wanted, before, own, users):
+    assert _sshd.keep_allowed(wanted, before, own) == users
+    assert _sshd.keep_allowed(wanted, users, own) == users, "the next run would change it again"
+
+
+def test_who_was_let_in_before_is_read_from_our_own_file_only():
+    config = f"{_sshd.BEGIN}\nAllowUsers a b\n{_sshd.END}\nAllowUsers c\n"
+    assert _sshd.allowed_before(config, "") == ["a", "b"]
+    assert _sshd.allowed_before("AllowUsers c\n", "Port 22\nAllowUsers a\n") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("value", "closed"), [(False, True), ("no", True), ("prohibit-password", False), (True, False)]
+)
+def test_whether_root_is_closed(value, closed):
+    assert _sshd.closes_root({"permitrootlogin": value}) is closed
+
+
+def test_match_blocks_are_judged_from_where_the_connection_comes():
+    here = Connection("10.0.0.7", "10.0.0.1", 22)
+    assert _sshd.seen_from("deploy", here, 0) == "user=deploy,host=10.0.0.7,addr=10.0.0.7,laddr=10.0.0.1,lport=22"
+    assert _sshd.seen_from("deploy", here, 2222).endswith("lport=2222")
+    assert _sshd.seen_from("deploy", None, 0).startswith("user=deploy,host=localhost,addr=127.0.0.1,")
