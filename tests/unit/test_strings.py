@@ -15,8 +15,6 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
-# Roles that still use some options as they come; none is to stay here.
-UNCONVERTED_YET = {"firewall", "ssh", "service", "proxy", "release"}
 CONVERTED = {"bool": "bool", "int": "int|float", "float": "float"}
 CONDITIONS = ("when", "that", "changed_when", "failed_when", "until")
 BLOCK = re.compile(r"\{[{%](.*?)[}%]\}", re.DOTALL)
@@ -76,13 +74,7 @@ def files() -> list[Path]:
     return sorted([path for path in inside if path.is_file()] + list((ROOT / "playbooks").glob("*.yml")))
 
 
-def case(path: Path) -> Any:
-    name = path.relative_to(ROOT)
-    elsewhere = pytest.mark.xfail(reason="the role is on the list", strict=False)
-    return pytest.param(path, id=str(name), marks=[elsewhere] if name.parts[1] in UNCONVERTED_YET else [])
-
-
-@pytest.mark.parametrize("path", [case(path) for path in files()])
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_options_are_converted_where_they_are_used(path: Path) -> None:
     assert unconverted(path) == []
 
