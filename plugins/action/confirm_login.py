@@ -26,7 +26,7 @@ from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayE
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import SSH_PLUGINS, separate
 
 PAUSE = 0.5
-SLOWEST = 3
+SLOWEST = 10  # seconds for one connection; what drops packets is not asked for longer
 REVERTED = "reverted"
 _PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_pass")
 _USERS = ("ansible_user", "ansible_ssh_user", "remote_user")

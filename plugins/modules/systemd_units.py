@@ -132,7 +132,7 @@ def plan(wanted: list[_units.Unit], absent: list[str], service: Optional[dict[st
     layout = Layout(service["name"], service["root"])
     coming = units.next_release(wanted, layout)
     surplus = [name for name in map(os.path.basename, layout.own_units) if name not in {unit.name for unit in coming}]
-    planned = _units.plan(*units.in_force(wanted, absent, layout))
+    planned = _units.plan(*units.in_force(wanted, absent, layout, _units.is_active))
     return replace(planned, aside=_units.compare(coming, surplus, layout.units))
 
 

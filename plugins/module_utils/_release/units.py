@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Sequence
+from typing import Callable, Sequence
 
 from .._units import Unit
 from . import stage
@@ -25,14 +25,17 @@ def next_release(wanted: Sequence[Unit], layout: Layout) -> list[Unit]:
     return [Unit(unit.name, unit.content) for unit in wanted if unit.name in own]
 
 
-def in_force(wanted: Sequence[Unit], absent: Sequence[str], layout: Layout) -> tuple[list[Unit], list[str]]:
-    """The units that PID 1 is to have now, and those that it must not have.
+def in_force(
+    wanted: Sequence[Unit], absent: Sequence[str], layout: Layout, active: Callable[[str], bool]
+) -> tuple[list[Unit], list[str]]:
+    """The units that PID 1 is to have now, and those that it must not have; active says whether it has started one.
 
     That is what is wanted until there is a release, and then what the release that serves came with. While a swap is
     under way, or waits to be settled, these units are in neither.
     """
-    current = layout.current_id()
-    if current is None:
+    current, socket = layout.current_id(), os.path.basename(layout.socket_unit)
+    # A release whose socket somebody has closed for good, as on the way to HAProxy, must not open it again at a boot.
+    if current is None or (socket in absent and os.path.exists(layout.socket_unit) and not active(socket)):
         return list(wanted), list(absent)
     own = set(map(os.path.basename, layout.own_units))
     others = [unit for unit in wanted if unit.name not in own]

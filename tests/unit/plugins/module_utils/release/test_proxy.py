@@ -274,7 +274,7 @@ def moved(host, monkeypatch):
     host.release("v1")
     found = host.systemd.instance(host.id_of("v1"))
     found.state, found.pid, found.inode = "inactive", 0, None
-    host.systemd.umbrella = False
+    host.systemd.umbrella, host.systemd.socket, host.systemd.enabled = False, None, set()
     host.switch("proxy")
     programs = {8080: {"haproxy"}}
     monkeypatch.setattr(_sockets, "programs", lambda listen: programs if list(listen) == ["8080"] else {})

@@ -42,12 +42,12 @@ def test_only_what_comes_with_a_release_waits_for_the_next(layout):
 
 
 def test_until_there_is_a_release_all_is_in_force(layout):
-    assert units.in_force(WANTED, ["shop-alert.service"], layout) == (WANTED, ["shop-alert.service"])
+    assert units.in_force(WANTED, ["shop-alert.service"], layout, bool) == (WANTED, ["shop-alert.service"])
 
 
 def test_what_serves_keeps_its_own(layout):
     serve(layout, socket="old socket", template="old template")
-    wanted, absent = units.in_force(WANTED, ["shop-alert.service"], layout)
+    wanted, absent = units.in_force(WANTED, ["shop-alert.service"], layout, bool)
     assert sorted((u.name, u.content, u.enabled) for u in wanted) == [
         ("shop.service", "umbrella", True),
         ("shop.socket", "old socket", True),
@@ -59,9 +59,20 @@ def test_what_serves_keeps_its_own(layout):
 def test_a_unit_that_only_the_next_release_goes_without_stays(layout):
     """Without its socket, what serves would be out of reach before anything takes its place."""
     serve(layout, socket="old socket", template="old template")
-    wanted, absent = units.in_force([UMBRELLA, TEMPLATE], [SOCKET.name, GUARD.name], layout)
+    wanted, absent = units.in_force([UMBRELLA, TEMPLATE], [SOCKET.name, GUARD.name], layout, bool)
     assert Unit("shop.socket", "old socket") in wanted
     assert absent == ["shop-guard.service"]
+
+
+def test_a_socket_that_somebody_has_closed_for_good_goes(layout):
+    """On the way to HAProxy, which has the port: a boot must not open it beside HAProxy."""
+    serve(layout, socket="old socket", template="old template")
+    os.makedirs(layout.unit_root)
+    with open(layout.socket_unit, "w") as stream:
+        stream.write("old socket")
+    absent = [SOCKET.name, GUARD.name]
+    wanted, gone = units.in_force([UMBRELLA, TEMPLATE], absent, layout, lambda _name: False)
+    assert (wanted, gone) == ([UMBRELLA, TEMPLATE], absent)
 
 
 def test_in_the_middle_of_a_swap_they_are_left_alone(layout):
@@ -70,9 +81,9 @@ def test_in_the_middle_of_a_swap_they_are_left_alone(layout):
     left = {"txn": "x", "phase": "SOAK", "to": "v2-0123456789", "source": "v1-0123456789", "strategy": "socket"}
     with open(os.path.join(layout.state, "state.json"), "w") as stream:
         json.dump({**left, "started": 1.0}, stream)
-    assert units.in_force(WANTED, [], layout) == ([UMBRELLA], [])
+    assert units.in_force(WANTED, [], layout, bool) == ([UMBRELLA], [])
 
 
 def test_a_release_that_lost_its_copies_changes_nothing(layout):
     serve(layout)
-    assert units.in_force(WANTED, [SOCKET.name], layout) == ([UMBRELLA], [])
+    assert units.in_force(WANTED, [SOCKET.name], layout, bool) == ([UMBRELLA], [])

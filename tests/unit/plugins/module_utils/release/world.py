@@ -813,7 +813,9 @@ class Host:
         self._put_in_force([Unit(name, read(os.path.join(self.layout.units, name))) for name in wanted])
 
     def _put_in_force(self, wanted: list[Unit]) -> None:
-        now, gone = units.in_force(wanted, [], self.layout)
+        names = {unit.name for unit in wanted}
+        absent = [name for name in map(os.path.basename, self.layout.own_units) if name not in names]
+        now, gone = units.in_force(wanted, absent, self.layout, lambda _socket: self.systemd.socket is not None)
         for unit in now:
             with open(os.path.join(self.layout.unit_root, unit.name), "w", encoding="utf-8") as stream:
                 stream.write(unit.content)
