@@ -22,7 +22,8 @@ for user in deploy alice bob; do
   usermod -p '*' $user; echo "$user ALL=(ALL) NOPASSWD: ALL" > /etc/sudoers.d/$user
 done
 """
-FRESH = "rm -f /etc/ssh/sshd_config.d/*; cp /etc/ssh/sshd_config.before /etc/ssh/sshd_config; systemctl reset-failed ssh; systemctl restart ssh"
+RESTART = "systemctl reset-failed ssh; systemctl restart ssh"  # as often as the tests need it
+FRESH = f"rm -f /etc/ssh/sshd_config.d/*; cp /etc/ssh/sshd_config.before /etc/ssh/sshd_config; {RESTART}"
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def test_match_blocks_count_as_the_controller_meets_them(host: Host) -> None:
 
 def test_what_only_ssh_config_says(host: Host) -> None:
     """Neither user nor port in the inventory: the proof and the rest of the run find them as ssh does."""
-    host.inside("echo Port 2200 > /etc/ssh/sshd_config.d/50-port.conf; systemctl reset-failed ssh; systemctl restart ssh")
+    host.inside(f"echo Port 2200 > /etc/ssh/sshd_config.d/50-port.conf; {RESTART}")
     known = Path(host.shared["ansible_ssh_private_key_file"]).parent / "known_hosts"
     config = host.folder / "ssh_config"
     lines = [f"HostName {host.told['ansible_host']}", "User alice", "Port 2200", f"UserKnownHostsFile {known}"]
