@@ -56,7 +56,7 @@ bench: collections ## what a release costs, as ratios in one run (about six minu
 faults: collections ## the fault table of releases: more than a hundred ways to fail, under load
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/release --page docs/what-fails.md
 
-faults-power: collections ## the same for power cuts, in a virtual machine (forty minutes without KVM)
+faults-power: collections ## the same for power cuts, in a virtual machine (half an hour without KVM)
 	$(BIN)/python tests/faults/release --power --page docs/what-fails.md
 
 bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
