@@ -42,7 +42,7 @@ _HISTORY = "Under each release stands what requests from this host met at the us
 _ROLLBACK = """\
 The release that comes back must be healthy before it takes over, and nothing is lost on the way; it works when the
 current one is dead. The one that is left is marked bad and kept as evidence. A second run changes nothing, nor does one
-after a release that was taken back by itself; a release that was only refused does not count."""
+after a release that was refused or taken back by itself: to leave what serves then, name the release to go to."""
 _RECOVER = "Safe at any time: it waits for a run under way, and leaves alone what only waits to be confirmed."
 _CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
@@ -189,7 +189,7 @@ def _rollback(options: argparse.Namespace) -> int:
         _say(f"{options.service}: {outcome.current} serves already")
     else:
         _say(
-            f"{options.service}: {outcome.current} serves already, for what was released after it was taken back; "
+            f"{options.service}: {outcome.current} serves already, for what came after it was refused or taken back; "
             "name a release to go elsewhere (slipway status)"
         )
     return OK

@@ -327,8 +327,10 @@ class Engine:
         if wanted is not None:
             return self._named_target(validate_release_id(wanted))
         current = self._layout.current_id()
-        swaps = [event for event in self._store.outcomes() if event.get("event") != "refused"]
-        last = swaps[-1] if swaps else {}
+        # A release that was refused counts as gone back from: whoever takes back what has just failed, on this host or
+        # on many at once, does not mean the one that has served all along.
+        outcomes = self._store.outcomes()
+        last = outcomes[-1] if outcomes else {}
         back = (last.get("event") == "committed") == (last.get("kind") == "rollback")
         if back and self._serves(str(current)):
             return None

@@ -121,7 +121,7 @@ def test_a_rollback_that_has_nothing_to_do_says_why(
     assert _cli.main(["rollback", "shop", *([release] if release else [])]) == _cli.OK
     said = capsys.readouterr().out
     assert "1.0-0123456789 serves already" in said
-    assert ("was taken back; name a release to go elsewhere" in said) == (release is None)
+    assert ("was refused or taken back; name a release to go elsewhere" in said) == (release is None)
 
 
 def test_services_are_found_by_their_settings(tmp_path: Path) -> None:
