@@ -43,7 +43,9 @@ def test_secrets_are_for_the_service_only(host):
     for path in ("/etc/shop/environment", "/opt/shop/current/environment"):
         file = host.file(path)
         assert (file.mode, file.user, file.group) == (0o640, "root", "shop")
-    assert host.file("/opt/shop/releases").mode == 0o750
+    # Nobody can list them, and each is for its own group.
+    assert host.file("/opt/shop/releases").mode == 0o711
+    assert host.file(host.check_output("readlink -f /opt/shop/current")).mode == 0o750
 
 
 def test_the_environment_arrives_as_written(host):
