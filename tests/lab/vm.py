@@ -254,7 +254,8 @@ def _started(pid: int) -> str:
     """When a process started, in ticks since boot: with it, a number is one process. Empty when it has ended."""
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
+        # The first thread of a process that is killed may be gone while others still hold its disk.
+        return "" if fields[0] in "ZX" and int(fields[17]) <= 1 else fields[19]
     return ""
 
 
