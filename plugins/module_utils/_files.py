@@ -94,6 +94,15 @@ def write_pieces(pieces: Iterable[bytes], target: str, mode: int, gid: int = -1)
     return digest.hexdigest()
 
 
+def text(path: str) -> str:
+    """What a file says, with what is no UTF-8 replaced; empty where there is none, or it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
 def sha256_file(path: str) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as stream:

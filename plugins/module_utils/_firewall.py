@@ -12,6 +12,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
+from . import _files
 from ._deadman import Place
 from ._errors import SlipwayError
 
@@ -217,14 +218,6 @@ def _unhex(text: str) -> str:
         return text
 
 
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""
-
-
 def ufw_versions(text: str) -> frozenset[int]:
     """The versions of IP that ufw has rules for, from /etc/default/ufw."""
     on = re.search(r"^IPV6=[\"']?yes", text, re.MULTILINE | re.IGNORECASE) and os.path.exists(_IPV6)
@@ -233,7 +226,7 @@ def ufw_versions(text: str) -> frozenset[int]:
 
 def ufw_rules(versions: Iterable[int]) -> list[UfwRule]:
     names = {4: "user.rules", 6: "user6.rules"}
-    texts = [(version, _read(f"{folder}/{names[version]}")) for version in versions for folder in _UFW_RULES]
+    texts = [(version, _files.text(f"{folder}/{names[version]}")) for version in versions for folder in _UFW_RULES]
     return merge_ufw(one for version, text in texts for one in parse_ufw(text, version))
 
 
@@ -331,7 +324,7 @@ def holds(rule: Rule, zones: Mapping[str, Mapping[str, Sequence[str]]]) -> bool:
 def service_ports(name: str) -> list[tuple[str, str]]:
     """The ports, with their protocols, that firewalld lets in by the name of a service."""
     for folder in _SERVICES:
-        text = _read(f"{folder}/{name}.xml")
+        text = _files.text(f"{folder}/{name}.xml")
         if text:
             ports = [dict(_ATTRIBUTE.findall(port)) for port in _SERVICE_PORT.findall(text)]
             return [(p["port"].replace("-", ":"), p.get("protocol", "tcp")) for p in ports if p.get("port")]

@@ -223,7 +223,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _firewall
+from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _files, _firewall
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._firewall import FIREWALLD, UFW, Rule
 
@@ -239,10 +239,7 @@ def is_active(backend: str, place: _deadman.Place) -> bool:
     if not is_installed(backend):
         return False
     if backend == UFW:
-        return (
-            "ENABLED=yes" in _firewall._read("/etc/ufw/ufw.conf")
-            and "Status: active" in place.run(["ufw", "status"])[1]
-        )
+        return "ENABLED=yes" in _files.text("/etc/ufw/ufw.conf") and "Status: active" in place.run(["ufw", "status"])[1]
     return place.run(["systemctl", "is-active", "--quiet", "firewalld.service"])[0] == 0
 
 
@@ -271,7 +268,7 @@ def refuse_another(place: _deadman.Place) -> None:
 
 def look_at_ufw(values: dict[str, Any], wanted: list[Rule]) -> dict[str, Any]:
     plain = sorted({Rule(r.port, r.proto, r.source, r.interface, limit=r.limit) for r in wanted if r.port})
-    defaults, sysctl = _firewall._read("/etc/default/ufw"), values["ufw_sysctl"]
+    defaults, sysctl = _files.text("/etc/default/ufw"), values["ufw_sysctl"]
     versions = _firewall.ufw_versions(defaults)
     there = _firewall.ufw_rules(versions)
     wider = [one for one in there if _firewall.is_wider(one.rule, plain)]

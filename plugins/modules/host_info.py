@@ -120,7 +120,7 @@ import time
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door
+from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _files
 
 APPARMOR = "/etc/apparmor.d"
 PAM = "/etc/pam.d"
@@ -128,14 +128,6 @@ PAM = "/etc/pam.d"
 PAM_STACKS = ("common-auth", "common-account", "system-auth", "password-auth")
 WRITABLE = ("/tmp", "/dev/shm")  # noqa: S108
 CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
-
-
-def read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""
 
 
 def family(os_release: str) -> tuple[str, str]:
@@ -192,7 +184,7 @@ def sysctl(wanted: dict[str, Any]) -> dict[str, str]:
     different = {}
     for key, value in wanted.items():
         path = f"/proc/sys/{key.replace('.', '/')}"
-        now = " ".join(read(path).split())
+        now = " ".join(_files.text(path).split())
         if os.path.exists(path) and now != " ".join(str(value).split()):
             different[key] = now
     return different
@@ -203,23 +195,23 @@ def complaining_files(folder: str) -> list[str]:
     said = re.compile(r"^[^#\n]*\bflags\s*=\s*\([^)]*\bcomplain\b", re.MULTILINE)
     forced = set(os.listdir(f"{folder}/force-complain")) if os.path.isdir(f"{folder}/force-complain") else set()
     files = [path for path in sorted(glob.glob(f"{folder}/*")) if os.path.isfile(path)]
-    return [path for path in files if os.path.basename(path) in forced or said.search(read(path))]
+    return [path for path in files if os.path.basename(path) in forced or said.search(_files.text(path))]
 
 
 def apparmor() -> dict[str, Any]:
-    profiles = read("/sys/kernel/security/apparmor/profiles")
-    enabled = read("/sys/module/apparmor/parameters/enabled").strip() == "Y"
+    profiles = _files.text("/sys/kernel/security/apparmor/profiles")
+    enabled = _files.text("/sys/module/apparmor/parameters/enabled").strip() == "Y"
     return {"enabled": enabled, "complaining": profiles.count("(complain)"), "files": complaining_files(APPARMOR)}
 
 
 def faillock(folder: str) -> list[str]:
     used = re.compile(r"^[^#\n]*\bpam_faillock\.so", re.MULTILINE)
-    return [name for name in PAM_STACKS if used.search(read(f"{folder}/{name}"))]
+    return [name for name in PAM_STACKS if used.search(_files.text(f"{folder}/{name}"))]
 
 
 def selinux() -> dict[str, str]:
-    enforce = read("/sys/fs/selinux/enforce").strip()
-    found = re.search(r"^SELINUX=(\w+)", read("/etc/selinux/config"), re.MULTILINE)
+    enforce = _files.text("/sys/fs/selinux/enforce").strip()
+    found = re.search(r"^SELINUX=(\w+)", _files.text("/etc/selinux/config"), re.MULTILINE)
     return {
         "mode": {"1": "enforcing", "0": "permissive"}.get(enforce, "disabled"),
         "configured": found.group(1) if found else "disabled",
@@ -242,7 +234,7 @@ def timezone() -> str:
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     place = _deadman.Place()
-    name, release = family(read("/etc/os-release") or read("/usr/lib/os-release"))
+    name, release = family(_files.text("/etc/os-release") or _files.text("/usr/lib/os-release"))
     return {
         "changed": False,
         "family": name,
@@ -251,7 +243,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "missing_packages": missing(module.params["packages"], place),
         "units": units(module.params["units"], place),
         "timezone": timezone(),
-        "mounts": mounts(read("/proc/mounts"), read("/etc/fstab")),
+        "mounts": mounts(_files.text("/proc/mounts"), _files.text("/etc/fstab")),
         "sysctl": sysctl(module.params["sysctl"]),
         "apparmor": apparmor(),
         "faillock": faillock(PAM),

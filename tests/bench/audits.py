@@ -31,13 +31,6 @@ LYNIS = (
     "echo skip-test=CRYP-7902 > /etc/lynis/custom.prf;"
     "lynis audit system --quick --quiet --no-colors >/dev/null 2>&1; cat /var/log/lynis-report.dat"
 )
-TIMEOUTS = (
-    "base_confirm_timeout",
-    "deploy_user_confirm_timeout",
-    "firewall_confirm_timeout",
-    "ssh_confirm_timeout",
-    "selinux_confirm_timeout",
-)
 EXPOSURE = "systemd-analyze security --no-pager {} | tail -n 1"
 
 
@@ -79,8 +72,8 @@ def harden(machine: vm.Machine) -> None:
     variables = {
         "deploy_user_keys": [(machine.folder / "id_ed25519.pub").read_text().strip()],
         "deploy_user_sudo": "full",
-        **dict.fromkeys(TIMEOUTS, 600),
-        "release_confirm": 600,
+        **vm.PATIENCE,
+        "release_confirm": vm.SLOW_S,
         "firewall_allow": [{"port": str(PORT)}],
         "selinux_force": True,
         "service_name": SERVICE,

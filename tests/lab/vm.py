@@ -51,6 +51,9 @@ QEMU = "qemu-system-x86_64"
 SSH = 22
 PORTS = range(20000, 30000)
 BOOT_TIMEOUT_S = 400
+# A task takes 2 s in a machine without KVM, and ten times that on a computer with other work to do.
+SLOW_S = 600
+PATIENCE = {f"{role}_confirm_timeout": SLOW_S for role in ("base", "deploy_user", "firewall", "ssh", "selinux")}
 MEMORY_MIB = 1536
 APPEND = "root=/dev/vda rw console=ttyS0 security={module} net.ifnames=0"
 # mov al, 16; out 0xf4, al: the device there ends qemu with status 33. Seconds are plenty where KVM is more than a name.

@@ -24,15 +24,6 @@ from client import Load
 SERVICE, PORT = "shop", 8080
 BINARIES = CHECKOUT / ".work" / "app"
 VERSIONS = ("1.0.0", "2.0.0")
-TIMEOUTS = (
-    "base_confirm_timeout",
-    "deploy_user_confirm_timeout",
-    "firewall_confirm_timeout",
-    "ssh_confirm_timeout",
-    "selinux_confirm_timeout",
-)
-# A task takes 2 s in a machine without KVM, and ten times that on a computer with other work to do.
-SLOW_S = 600
 
 
 def run(machine: vm.Machine, playbook: str, variables: dict[str, Any], *flags: str) -> play.Play:
@@ -49,7 +40,7 @@ def release(version: str) -> dict[str, Any]:
         "release_src": str(BINARIES / f"{SERVICE}-{version}"),
         "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 60},
         "release_soak_time": 1,
-        "release_confirm": SLOW_S,
+        "release_confirm": vm.SLOW_S,
     }
 
 
@@ -60,7 +51,7 @@ def hardening(machine: vm.Machine) -> dict[str, Any]:
         "firewall_allow": [{"port": str(PORT)}],
         "service_name": SERVICE,
         "selinux_force": True,
-        **dict.fromkeys(TIMEOUTS, SLOW_S),
+        **vm.PATIENCE,
     }
 
 

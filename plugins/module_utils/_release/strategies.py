@@ -11,12 +11,12 @@ undone when something fails. A strategy holds no state between calls: another pr
 from __future__ import annotations
 
 import os
-import re
 from typing import Any, Callable, Iterable, Optional
 
 from .. import _files, _sockets
 from .._errors import SlipwayError
 from .._systemd import Systemd, UnitState
+from .._unit_files import parse
 from . import stage
 from .gate import Gate, Subject, has_slot, shares_socket, verify_shared_socket
 from .model import Spec
@@ -236,7 +236,8 @@ class SocketStrategy(Strategy):
                 f"{release_id} was released with the strategy socket, whose units are no longer on this host.",
                 "set service_swap back to socket and release that version",
             )
-        listen = re.findall(r"^ListenStream=(.+)$", units.get(self.layout.socket_unit, ""), re.MULTILINE)
+        settings = parse(units.get(self.layout.socket_unit, ""))
+        listen = [value for _section, key, value in settings if key == "ListenStream" and value]
         taken = fronted(listen)
         if taken:  # PID 1 would share it (ReusePort=), and HAProxy answer some of the users with 503
             raise SlipwayError(
