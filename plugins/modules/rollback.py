@@ -17,7 +17,7 @@ description:
   - Health check, timeouts and directories are those of the last release on that host.
   - Without O(release), it goes to the release that was committed most recently before the current one and that was not
     rolled back from. A second run finds that done and changes nothing, so that a retried job does not go back twice.
-  - The same holds after a release that was refused, or that failed in its swap and was taken back then: a job that
+  - The same holds after a release that was refused, or that failed in its swap and was taken back then. A job that
     takes back what has just failed never leaves the release that has served all along. Name a release to go further.
   - In check mode, everything that can be checked without changing the host is checked, and the outcome predicted.
 extends_documentation_fragment:
