@@ -113,7 +113,7 @@ def _status_text(found: dict[str, Any]) -> str:
     since = f" since {_when(found['since'])} ({_ago(time.time() - found['since'])})" if found["since"] else ""
     p99 = f", p99 {found['p99'] * 1000:.1f} ms" if found["p99"] else ""
     lines = [
-        f"{found['service']}: {found['current'] or 'never released'}{since}",
+        f"{found['service']}: {found['current'] or found['state']}{since}",
         f"  systemd   {found['state']}",
         f"  health    {found['health']}{p99}: {found['message']}",
     ]

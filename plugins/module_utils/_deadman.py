@@ -37,6 +37,8 @@ ROOT = "/var/lib/slipway/deadman"
 UNITS = "/etc/systemd/system"
 RUNTIME = "/run"
 RUN_TIMEOUT = 120.0
+REVERT_TIMEOUT = RUN_TIMEOUT + 30
+LONGEST = 86400
 RUNNER = "revert.pyz"
 EARLY, LATE = "early", "late"
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,47}$")
@@ -445,8 +447,8 @@ def arm(name: str, seconds: float, plan: Plan, place: Optional[Place] = None, to
     """Save what the plan restores, start the clock, and return the token that confirms; a new one if none is given."""
     _validate_name(name)
     plan.validate()
-    if not 1 <= seconds <= 86400:
-        raise SlipwayError("invalid_seconds", f"{seconds:g} s is no usable time to confirm.", "use 1 to 86400")
+    if not 1 <= seconds <= LONGEST:
+        raise SlipwayError("invalid_seconds", f"{seconds:g} s is no usable time to confirm.", f"use 1 to {LONGEST}")
     place = place or Place()
     token = token or secrets.token_hex(16)
     _files.make_directory(place.root, 0o700)
@@ -491,10 +493,22 @@ def _appear(place: Place, name: str, aside: str) -> None:
     _files.fsync_directory(place.root)
 
 
-def wait_until_free(name: str, place: Optional[Place] = None, limit: float = 86400) -> None:
-    """Wait for another change under this name to end: its deadline sees to that."""
-    end = time.monotonic() + limit
-    while armed(name, place) and time.monotonic() < end:
+def wait_until_free(name: str, place: Optional[Place] = None, grace: float = REVERT_TIMEOUT) -> None:
+    """Wait for another change under this name to end: its deadline sees to that.
+
+    What a host is to be compared with is only certain then: until it ends, the change looks like the host's own state.
+    Raise when it is still armed `grace` seconds after its deadline, as after a revert that could not restore a path.
+    """
+    end = time.monotonic() + LONGEST + grace
+    while (found := armed(name, place)) is not None:
+        if time.monotonic() > end or time.time() > found["deadline"] + grace:
+            line = last_revert(name, place) or {}
+            problems = "; ".join(line.get("problems", ())) if line.get("token") == found["token"] else ""
+            raise SlipwayError(
+                "not_reverted",
+                f"a change of {name} that nobody confirmed could not be taken back{problems and f': {problems}'}.",
+                f"repair that, then reboot or run the module slipway.go.deadman with name {name} and state reverted",
+            )
         time.sleep(0.2)
 
 

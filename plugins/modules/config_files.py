@@ -126,7 +126,8 @@ options:
     default: []
   guard:
     description:
-      - Arms a dead-man revert of the files, see M(slipway.go.deadman).
+      - Arms a dead-man revert of the files, see M(slipway.go.deadman). An earlier change of this name that is not
+        confirmed yet is waited for before the files are looked at.
     type: dict
     suboptions:
       name:
@@ -217,15 +218,16 @@ from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door,
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    values = module.params
+    values, place = module.params, _deadman.Place()
+    guard = _guard.Guard(**values["guard"]) if values["guard"] else None
+    if guard:
+        _deadman.wait_until_free(guard.name, place)
     files = _guard.parse_files(values["files"], values["secrets"])
     surplus = [file for folder in values["exclusive"] for file in _guard.surplus(folder["path"], folder["keep"], files)]
-    place = _deadman.Place()
     changes = _guard.plan([*files, *surplus], [folder["path"] for folder in values["exclusive"]], place)
     if module.check_mode:
         _guard.validate(changes, place)
         return _guard.Outcome(changes).as_dict()
-    guard = _guard.Guard(**values["guard"]) if values["guard"] else None
     return _guard.apply(changes, values["check"], values["run"], guard, place).as_dict()
 
 

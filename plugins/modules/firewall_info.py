@@ -22,8 +22,8 @@ options:
   backend:
     description:
       - The firewall. V(auto) is the one that is active, else the one that is installed, else the distribution's own.
-      - Where neither is installed and the host filters packets by C(netfilter-persistent), C(iptables), C(ip6tables) or
-        C(nftables.service), V(auto) fails, because installing one of them could remove those rules.
+      - Where neither is active and the host filters packets by C(netfilter-persistent), C(iptables), C(ip6tables) or
+        C(nftables.service), V(auto) fails, because either could remove those rules, or lose its own to them.
     type: str
     choices: [auto, ufw, firewalld]
     default: auto
@@ -129,6 +129,13 @@ options:
     type: list
     elements: str
     default: [dhcpv6-client]
+  settled:
+    description:
+      - Names of changes that M(slipway.go.deadman) may have armed. While one of them is neither confirmed nor taken
+        back, which its deadline ends, this waits before it looks at the host.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -246,22 +253,22 @@ def is_active(backend: str, place: _deadman.Place) -> bool:
 def choose(wanted: str, place: _deadman.Place) -> str:
     if wanted != "auto":
         return wanted
-    for test in (lambda b: is_active(b, place), is_installed):
-        found = [backend for backend in (FIREWALLD, UFW) if test(backend)]
-        if found:
-            return found[0]
+    active = [backend for backend in (FIREWALLD, UFW) if is_active(backend, place)]
+    if active:
+        return active[0]
     refuse_another(place)
-    return UFW if os.path.exists("/etc/debian_version") else FIREWALLD
+    own = UFW if os.path.exists("/etc/debian_version") else FIREWALLD
+    return next((backend for backend in (FIREWALLD, UFW) if is_installed(backend)), own)
 
 
 def refuse_another(place: _deadman.Place) -> None:
-    """Installing ufw removes Debian's netfilter-persistent, and either would come on top of a ruleset of the host's."""
+    """Installing ufw removes Debian's netfilter-persistent, a reload of nftables.service flushes everybody's rules."""
     found = [unit for unit in OTHERS if place.run(["systemctl", "is-enabled", unit])[1].startswith("enabled")]
     if found:
         raise SlipwayError(
             "other_firewall",
-            f"this host filters packets with {', '.join(found)}, and has neither ufw nor firewalld. Installing one of "
-            "them could remove those rules before others are in force. Nothing was changed.",
+            f"this host filters packets with {', '.join(found)}, and neither ufw nor firewalld is in force. Either "
+            "could remove those rules, or lose its own to them. Nothing was changed.",
             "set firewall_backend to ufw or firewalld if it is to replace them, or harden_firewall: false to keep them",
         )
 
@@ -362,6 +369,8 @@ KINDS = ("interfaces", "sources")
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     values, place = module.params, _deadman.Place()
+    for change in values["settled"]:
+        _deadman.wait_until_free(change, place)
     backend = choose(values["backend"], place)
     connected = _firewall.connection(place)
     zones = {values["zone"]}
@@ -423,6 +432,7 @@ def main() -> None:
             "ufw_sysctl": {"type": "str", "default": ""},
             "remove_unmanaged": {"type": "bool", "default": False},
             "keep_services": {"type": "list", "elements": "str", "default": ["dhcpv6-client"]},
+            "settled": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

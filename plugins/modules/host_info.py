@@ -35,6 +35,13 @@ options:
       - Kernel settings with the value they should have.
     type: dict
     default: {}
+  settled:
+    description:
+      - Names of changes that M(slipway.go.deadman) may have armed. While one of them is neither confirmed nor taken
+        back, which its deadline ends, this waits before it looks at the host.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -234,6 +241,8 @@ def timezone() -> str:
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     place = _deadman.Place()
+    for change in module.params["settled"]:
+        _deadman.wait_until_free(change, place)
     name, release = family(_files.text("/etc/os-release") or _files.text("/usr/lib/os-release"))
     return {
         "changed": False,
@@ -258,6 +267,7 @@ def main() -> None:
             "packages": {"type": "list", "elements": "str", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},
             "sysctl": {"type": "dict", "default": {}},
+            "settled": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

@@ -65,7 +65,9 @@ version:
   type: str
   sample: 2.0.0
 state:
-  description: What systemd says of the current release's instance.
+  description:
+    - What systemd says of the current release's instance; V(no release serves) where a release served once and none is
+      current now, and V(never released).
   returned: success
   type: str
   sample: active (running)

@@ -226,6 +226,7 @@ def allow(host: _sshd.Host, values: dict[str, Any], own: str) -> dict[str, Any]:
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     values, place = module.params, _deadman.Place()
+    _deadman.wait_until_free("ssh", place)
     host, connection = _sshd.look(place), _firewall.connection(place)
     values["settings"] = allow(host, values, connection.user if connection else "")
     algorithms: dict[str, list[str]] = {}

@@ -106,6 +106,14 @@ def changes(done: play.Play) -> int:
     return recap["changed"]
 
 
+def test_a_host_that_has_never_fetched_its_lists_of_packages(host: Host) -> None:
+    """Not even where it is not to be updated: apt calls an empty directory as young as its last change."""
+    host.inside("rm -rf /var/lib/apt/lists/*; touch /var/lib/apt/lists")
+    off = dict.fromkeys(("base_update", "base_unattended_upgrades", "base_password_policy", "base_apparmor"), False)
+    host.role("base", **off, base_faillock=False, base_tools=["debsums"])
+    host.inside("command -v debsums")
+
+
 def test_sudo_written_anew_takes_the_same_rules(host: Host) -> None:
     """sudo-rs knows no wildcards in arguments and fewer settings; limited sudo must hold there, too."""
     host.inside(SUDO_RS)

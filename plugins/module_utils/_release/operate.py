@@ -53,7 +53,8 @@ class Operator:
         outcomes = self.store.outcomes()
         in_flight = self.store.load()
         committed = [e for e in outcomes if e.get("event") == "committed"]
-        since = committed[-1]["time"] if committed else None
+        described = unit.describe() if unit else "no release serves" if committed else "never released"
+        since = committed[-1]["time"] if committed and current else None
         if in_flight and in_flight.to == current:
             since = in_flight.started
         look = self._look(current, answers) if current and unit and unit.up and answers else None
@@ -65,13 +66,13 @@ class Operator:
             "commit": self.layout.manifest(current).get("commit") if current else None,
             "origin": self.layout.manifest(current).get("origin", {}) if current else {},
             "since": since,
-            "state": unit.describe() if unit else "never released",
+            "state": described,
             "restarts": unit.restarts if unit else None,
             "running": self._systemd.active_instances(self.settings.name),
             "in_flight": asdict(in_flight) if in_flight else None,
             "releases": self.layout.staged(),
             "bad": sorted(self.store.bad()),
-            **_health(bool(unit and unit.up), unit.describe() if unit else "never released", look),
+            **_health(bool(unit and unit.up), f"systemd says {described}" if unit else described, look),
         }
 
     def _look(self, release_id: str, answers: int) -> Optional[CheckResult]:
@@ -107,7 +108,7 @@ class Operator:
             return watching.Decision(watching.NOTHING, "the service is stopped", {})
         unit = self._systemd.show(self._unit(current))
         look = self._look(current, 1) if unit.up else None
-        found = _health(unit.up, unit.describe(), look)
+        found = _health(unit.up, f"systemd says {unit.describe()}", look)
         epoch = f"{_text(BOOT_ID).strip()} {current}"
         path = os.path.join(self.layout.state, "watch.json")
         known, healthy, now = _json(path), found["health"] != "fail", time.time()
@@ -149,10 +150,10 @@ class Operator:
         textfile.write(os.path.join(folder, f"slipway-{name}.prom"), textfile.render(families))
 
 
-def _health(up: bool, described: str, look: Optional[CheckResult]) -> dict[str, Any]:
-    """health, message and p99 (seconds) of a status, from systemd where there is no health check."""
+def _health(up: bool, down: str, look: Optional[CheckResult]) -> dict[str, Any]:
+    """health, message and p99 (seconds) of a status, from systemd where there is no health check; down: why not up."""
     if not up:
-        return {"health": "fail", "message": f"systemd says {described}", "p99": None}
+        return {"health": "fail", "message": down, "p99": None}
     if look is None:
         return {"health": "pass", "message": "no health check: systemd calls it active", "p99": None}
     return {"health": look.state, "message": look.message, "p99": look.latency.get("p99")}

@@ -357,3 +357,46 @@ def test_a_reboot_takes_it_back(case, host, record_property):
     host.wait_until_as(before, DEADLINE_S)
     record_property("end", "taken back at boot")
     assert '"reason": "boot"' in host.inside("cat /var/lib/slipway/deadman/journal.jsonl")
+
+
+SUDOERS = "/etc/sudoers.d/90-slipway-deploy"
+DROP_IN = "/etc/ssh/sshd_config.d/00-slipway.conf"
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "undo", "in_force"),
+    [
+        (
+            Case("ssh", variables={"ssh_permit_root_login": "prohibit-password"}),
+            "ssh",
+            f"rm {DROP_IN}; systemctl reload ssh",
+            f"test -f {DROP_IN}",
+        ),
+        (
+            Case("firewall", ("firewall",), {"firewall_backend": "ufw"}),
+            "firewall",
+            "ufw --force disable",
+            "ufw status | grep -q 'Status: active'",
+        ),
+        (Case("sudo", ("deploy_user",)), "access", f"rm {SUDOERS}", f"test -f {SUDOERS}"),
+    ],
+    ids=["run-again-before-sshd-is-confirmed", "before-the-firewall-is", "before-sudo-is"],
+)
+def test_a_run_before_the_last_one_is_confirmed(case, name, undo, in_force, host, record_property):
+    """The second run finds all as it is to be, and would let the host take it back afterwards."""
+    public = Path(host.key + ".pub").read_text().strip()
+    variables = {
+        "case_roles": list(case.roles),
+        "deploy_user_keys": [public],
+        "deploy_user_sudo": "full",
+        **case.variables,
+    }
+    assert host.play("roles.yml", variables).returncode == 0
+    host.inside(in_force)
+    unconfirmed = {"case_name": name, "case_seconds": DEADLINE_S, "case_undo": undo}
+    assert host.play("unconfirmed.yml", unconfirmed).returncode == 0
+    done = host.play("roles.yml", variables)
+    assert done.returncode == 0, done.stdout
+    assert host.inside("ls /var/lib/slipway/deadman").split() == ["journal.jsonl"]
+    host.inside(in_force)
+    record_property("end", "made again, in force")

@@ -265,9 +265,22 @@ def test_wait_until_free_ends_with_the_other_change(place, etc):
     timer = threading.Timer(0.3, lambda: _deadman.revert("ssh", token, "deadline", place))
     timer.start()
     begun = time.monotonic()
-    _deadman.wait_until_free("ssh", place, 10)
+    _deadman.wait_until_free("ssh", place)
     assert time.monotonic() - begun < 5
     assert _deadman.armed("ssh", place) is None
+
+
+def test_a_change_that_cannot_be_taken_back_is_not_waited_for_long(place, etc, monkeypatch):
+    """Else each later run would hang for a day, and not say why."""
+    _deadman.arm("ssh", 1, plan(etc / "c"), place)
+    assert _deadman.armed("ssh", place)
+    failed = _deadman.Restored([], [f"{etc}/c: Read-only file system"], [])
+    monkeypatch.setattr(_deadman, "restore", lambda _entries: failed)
+    _deadman.revert("ssh", reason="deadline", place=place)
+    with pytest.raises(SlipwayError, match=r"could not be taken back: .*/c: Read-only file system") as caught:
+        _deadman.wait_until_free("ssh", place, grace=0.3)
+    assert caught.value.code == "not_reverted"
+    assert "state reverted" in caught.value.fix
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is secret in a file is neither logged nor returned."""
+"""What is secret is neither logged nor returned, and what nobody has confirmed is not taken for the host's own."""
 
 from __future__ import annotations
 
 import grp
 import os
 import pwd
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,31 @@ def test_a_secret_that_fits_no_file_is_refused(capsys: Any, path: str, more: dic
     told = run_module(config_files, capsys, files=[{"path": path, **more}], secrets={"/x/key": KEY})
     assert (told["failed"], told["code"]) == (True, code)
     assert "/x/key" in told["msg"]
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_change_that_nobody_has_confirmed_is_not_the_hosts_own_state(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, check_mode: bool
+) -> None:
+    """A run that finds it would call the file in order, and the deadline would take it away afterwards."""
+    place = _deadman.Place(*(str(tmp_path / name) for name in ("deadman", "units", "run")), lambda _argv: (0, ""))
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(_deadman, "Place", lambda: place)
+    target = tmp_path / "rules"
+    target.write_text("old\n")
+    token = _deadman.arm("rules", 60, _deadman.Plan([str(target)]), place)
+    target.write_text("new\n")
+    target.chmod(0o644)
+    timer = threading.Timer(0.5, _deadman.revert, ["rules", token, "deadline", place])
+    timer.start()
+    told = run_module(
+        config_files,
+        capsys,
+        files=[{"path": str(target), "content": "new\n", **ME}],
+        guard={"name": "rules"},
+        _ansible_check_mode=check_mode,
+    )
+    timer.join()
+    assert told["changed"]
+    assert (told["token"] is None) == check_mode
+    assert target.read_text() == ("old\n" if check_mode else "new\n")

@@ -55,10 +55,20 @@ def test_a_host_with_no_firewall_gets_the_one_of_its_distribution(monkeypatch):
     assert firewall_info.choose("auto", a_host()) in ("ufw", "firewalld")
 
 
-def test_one_that_is_installed_is_used_beside_another(monkeypatch):
-    monkeypatch.setattr(firewall_info, "is_installed", lambda backend: backend == "ufw")
+@pytest.mark.parametrize("installed", ["ufw", "firewalld"])
+def test_one_that_is_installed_and_off_is_not_put_beside_another(monkeypatch, installed):
+    """A reload of nftables.service would flush its rules, and nobody would notice."""
+    monkeypatch.setattr(firewall_info, "is_installed", lambda backend: backend == installed)
     monkeypatch.setattr(firewall_info, "is_active", lambda backend, place: False)
-    assert firewall_info.choose("auto", a_host("nftables.service")) == "ufw"
+    assert firewall_info.choose("auto", a_host()) == installed
+    with pytest.raises(SlipwayError, match="neither ufw nor firewalld is in force"):
+        firewall_info.choose("auto", a_host("nftables.service"))
+
+
+@pytest.mark.parametrize("active", ["ufw", "firewalld"])
+def test_one_that_is_in_force_is_used_beside_another(monkeypatch, active):
+    monkeypatch.setattr(firewall_info, "is_active", lambda backend, place: backend == active)
+    assert firewall_info.choose("auto", a_host("nftables.service")) == active
 
 
 def look(wanted: list[Rule], zones: str = ZONE, **values) -> dict:

@@ -13,6 +13,7 @@ from ansible_collections.slipway.go.plugins.module_utils import _sockets
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._haproxy import Server, Worker
 from ansible_collections.slipway.go.plugins.module_utils._release.model import parse_proxy
+from ansible_collections.slipway.go.plugins.module_utils._release.operate import Operator
 from ansible_collections.slipway.go.plugins.module_utils._release.proxy import Record, parse_record
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
 from hypothesis import given
@@ -295,6 +296,14 @@ def test_a_first_release_behind_haproxy_that_fails_opens_no_second_socket_at_its
     assert moved.layout.last_good_id() in moved.layout.staged()
     moved.release("v3", **LISTEN)
     assert moved.settled() == moved.id_of("v3")
+
+
+def test_then_its_status_does_not_say_that_it_was_never_released(moved):
+    moved.behaviours["v2"] = Behaviour(healthy=False)
+    fails(lambda: moved.release("v2", **LISTEN), "rolled_back")
+    told = Operator(moved.settings(), moved.layout, moved.systemd).status()
+    assert (told["current"], told["state"], told["since"]) == (None, "no release serves", None)
+    assert told["message"] == "no release serves"
 
 
 def test_a_first_release_behind_haproxy_needs_nobodys_word(moved):
