@@ -16,6 +16,7 @@ import re
 import sys
 from typing import Iterable, Optional
 
+from . import _files
 from ._errors import SlipwayError
 
 _TCP_LISTEN = "0A"
@@ -96,23 +97,17 @@ def parse_unix_listeners(text: str) -> set[str]:
     return {row[6] for row in rows if len(row) > 6 and (_hexadecimal(row[3]) or 0) & _UNIX_ACCEPTS}
 
 
-def _read(path: str) -> str:
-    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
-        return stream.read()
-    return ""
-
-
 def tcp_listeners() -> dict[str, int]:
-    return {**parse_tcp_listeners(_read("/proc/net/tcp")), **parse_tcp_listeners(_read("/proc/net/tcp6"))}
+    return {**parse_tcp_listeners(_files.text("/proc/net/tcp")), **parse_tcp_listeners(_files.text("/proc/net/tcp6"))}
 
 
 def tcp_addresses() -> dict[str, str]:
-    return {**parse_tcp_addresses(_read("/proc/net/tcp")), **parse_tcp_addresses(_read("/proc/net/tcp6"))}
+    return {**parse_tcp_addresses(_files.text("/proc/net/tcp")), **parse_tcp_addresses(_files.text("/proc/net/tcp6"))}
 
 
 def listening_inodes() -> set[str]:
     """Every listening stream socket of this network namespace."""
-    return set(tcp_listeners()) | parse_unix_listeners(_read("/proc/net/unix"))
+    return set(tcp_listeners()) | parse_unix_listeners(_files.text("/proc/net/unix"))
 
 
 def socket_inodes(pid: int) -> set[str]:
@@ -138,7 +133,7 @@ def holders(inodes: Iterable[str]) -> list[int]:
 
 
 def process_name(pid: int) -> str:
-    return _read(f"/proc/{pid}/comm").strip() or "?"
+    return _files.text(f"/proc/{pid}/comm").strip() or "?"
 
 
 def programs(listen: Iterable[str]) -> dict[int, set[str]]:
@@ -153,9 +148,9 @@ def programs(listen: Iterable[str]) -> dict[int, set[str]]:
 
 def environment(pid: int) -> set[str]:
     """The names of the variables the process was started with; none when it is gone."""
-    return {entry.partition("=")[0] for entry in _read(f"/proc/{pid}/environ").split("\0") if "=" in entry}
+    return {entry.partition("=")[0] for entry in _files.text(f"/proc/{pid}/environ").split("\0") if "=" in entry}
 
 
 def in_unit(pid: int, prefix: str) -> bool:
     """Whether the process runs in a systemd unit whose name starts with prefix (from its control group)."""
-    return any(part.startswith(prefix) for part in _read(f"/proc/{pid}/cgroup").replace("\n", "/").split("/"))
+    return any(part.startswith(prefix) for part in _files.text(f"/proc/{pid}/cgroup").replace("\n", "/").split("/"))

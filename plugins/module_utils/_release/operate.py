@@ -109,7 +109,7 @@ class Operator:
         unit = self._systemd.show(self._unit(current))
         look = self._look(current, 1) if unit.up else None
         found = _health(unit.up, f"systemd says {unit.describe()}", look)
-        epoch = f"{_text(BOOT_ID).strip()} {current}"
+        epoch = f"{_files.text(BOOT_ID).strip()} {current}"
         path = os.path.join(self.layout.state, "watch.json")
         known, healthy, now = _json(path), found["health"] != "fail", time.time()
 
@@ -159,17 +159,9 @@ def _health(up: bool, down: str, look: Optional[CheckResult]) -> dict[str, Any]:
     return {"health": look.state, "message": look.message, "p99": look.latency.get("p99")}
 
 
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read()
-    except OSError:
-        return ""
-
-
 def _json(path: str) -> Any:
     try:
-        return json.loads(_text(path))
+        return json.loads(_files.text(path))
     except ValueError:
         return None
 

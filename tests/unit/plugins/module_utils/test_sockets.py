@@ -166,5 +166,5 @@ def test_a_process_that_is_gone():
     ],
 )
 def test_the_unit_of_a_process(monkeypatch, cgroup, inside):
-    monkeypatch.setattr(_sockets, "_read", {"/proc/42/cgroup": cgroup}.get)
+    monkeypatch.setattr(_sockets._files, "text", {"/proc/42/cgroup": cgroup}.get)
     assert _sockets.in_unit(42, "shop@") is inside
