@@ -236,6 +236,7 @@ def _system_error(error: OSError) -> str:
 
 def _settle(options: argparse.Namespace) -> int:
     systemd, deadline = Systemd(), time.monotonic() + options.timeout
+    systemd.close_with(options.service)
     while systemd.stopping(options.service) and time.monotonic() < deadline:
         time.sleep(POLL)
     return OK

@@ -169,14 +169,20 @@ class Systemd:
             return set()
         return {int(port) for port in re.findall(r"^Listen=(?![/@])(?:\S*:)?(\d+) \(Stream\)$", shown, re.MULTILINE)}
 
+    def _told_to_stop(self) -> list[str]:
+        """The units that PID 1 has been told to stop and has not stopped yet; not those it restarts."""
+        jobs = [line.split() for line in self.call("list-jobs", "--plain", "--no-legend").splitlines()]
+        return [job[1] for job in jobs if len(job) > 2 and job[2] == "stop"]
+
     def stopping(self, name: str) -> list[str]:
         """The socket and the instances of a service that PID 1 has been told to stop and has not stopped yet."""
-        jobs = [line.split() for line in self.call("list-jobs", "--plain", "--no-legend").splitlines()]
-        return [
-            job[1]
-            for job in jobs
-            if len(job) > 2 and job[2] == "stop" and (job[1] == f"{name}.socket" or job[1].startswith(f"{name}@"))
-        ]
+        return [unit for unit in self._told_to_stop() if unit == f"{name}.socket" or unit.startswith(f"{name}@")]
+
+    def close_with(self, name: str) -> None:
+        """Stop the socket of a service that is being stopped: systemd before 249 knows no PropagatesStopTo=."""
+        socket = f"{name}.socket"
+        if f"{name}.service" in self._told_to_stop() and self.show(socket).up:
+            self.call("stop", "--no-block", socket)
 
     def active_instances(self, name: str) -> list[str]:
         """The instances of name@.service that run or try to."""

@@ -215,7 +215,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         if name == "up":
             command.add_argument("--hosts", type=int, default=2)
         if name in ("up", "run", "environment"):
-            command.add_argument("--suites", default=DEFAULT_SUITES, type=lambda text: text.split(","))
+            default = DEFAULT_SUITES if name == "up" else ",".join(images.SUITES)
+            command.add_argument("--suites", default=default, type=lambda text: text.split(","))
         if name == "run":
             command.add_argument("--base", default="")
             command.add_argument("argv", nargs="+", metavar="COMMAND")

@@ -63,8 +63,11 @@ def test_sshd_has_it_in_force(sshd, key, value):
     assert sshd[key] == value
 
 
-def test_only_strong_algorithms(sshd):
-    assert not [name for name in sshd["kexalgorithms"].split(",") if "sntrup761" not in name and "mlkem" not in name]
+def test_only_strong_algorithms(host, sshd):
+    said = re.search(r"OpenSSH_(\d+)\.(\d+)", host.run("ssh -V").stderr)
+    # Older ones have nothing that a quantum computer would not break.
+    strong = r"sntrup761|mlkem" if tuple(map(int, said.groups())) >= (8, 5) else r"^curve25519"
+    assert not [name for name in sshd["kexalgorithms"].split(",") if not re.search(strong, name)]
     assert "cbc" not in sshd["ciphers"]
     assert all(name.endswith("-etm@openssh.com") for name in sshd["macs"].split(","))
 
@@ -144,7 +147,8 @@ def test_kernel_settings(host):
         if " = " in line
     )
     assert wanted["kernel.kptr_restrict"] == "2"
-    if host.run("systemd-detect-virt --container").rc != 0:
+    # The systemd of Debian 11 does not recognise every container.
+    if host.run("systemd-detect-virt --container").rc != 0 and not host.file("/.dockerenv").exists:
         for key, value in wanted.items():
             assert host.sysctl(key) == int(value)
 

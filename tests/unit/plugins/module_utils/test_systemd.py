@@ -231,3 +231,23 @@ def test_a_host_without_systemd(tmp_path, monkeypatch):
         Systemd().call("show", UNIT)
     assert caught.value.code == "no_systemd"
     assert caught.value.fix
+
+
+JOBS = "12 shop.service {}    running\n13 shop@1.0.service stop running\n"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "socket", "closed"),
+    [
+        (JOBS.format("stop"), "ActiveState=active\n", True),
+        (JOBS.format("stop"), "LoadState=not-found\nActiveState=inactive\n", False),
+        (JOBS.format("restart"), "ActiveState=active\n", False),
+        ("", "ActiveState=active\n", False),
+    ],
+    ids=["a-stop", "no-socket", "a-restart-keeps-it", "no-job"],
+)
+def test_a_stop_closes_the_socket_where_systemd_does_not(jobs, socket, closed):
+    systemd = Script(jobs, socket, "")
+    systemd.close_with("shop")
+    last = systemd.calls[-1][0]
+    assert (last == ("stop", "--no-block", "shop.socket")) is closed
