@@ -18,7 +18,6 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleError
-from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
 from ansible_collections.slipway.go.plugins.module_utils import _deadman
@@ -28,6 +27,25 @@ from ansible_collections.slipway.go.plugins.plugin_utils._fresh import SSH_PLUGI
 PAUSE = 0.5
 SLOWEST = 10  # seconds for one connection; what drops packets is not asked for longer
 REVERTED = "reverted"
+ARGUMENTS: dict[str, Any] = {
+    "name": {"type": "str"},
+    "token": {"type": "str", "no_log": False},
+    "logins": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "user": {"type": "str", "required": True},
+            "sudo": {"type": "str", "choices": ["full", "limited", "none"], "default": "full"},
+            "command": {"type": "list", "elements": "str", "default": []},
+        },
+    },
+    "connection_user": {"type": "str", "choices": ["never", "unless_root", "always"], "default": "never"},
+    "administrator": {"type": "bool", "default": False},
+    "port": {"type": "int"},
+    "same_key": {"type": "bool", "default": False},
+    "timeout": {"type": "float", "default": 20},
+}
 _PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password", "ansible_pass")
 _USERS = ("ansible_user", "ansible_ssh_user", "remote_user")
 _PORTS = ("ansible_port", "ansible_ssh_port")
@@ -61,12 +79,9 @@ class Way:
     seconds: float = 20
 
 
-def parse_logins(values: Any, own: str, policy: str) -> list[Login]:
+def parse_logins(values: list[dict[str, Any]], own: str, policy: str) -> list[Login]:
     """Those who can administer last, as the last one confirms."""
-    logins = [
-        Login(str(v["user"]), str(v.get("sudo") or "full"), tuple(map(str, v.get("command") or ())))
-        for v in values or ()
-    ]
+    logins = [Login(one["user"], one["sudo"], tuple(one["command"])) for one in values]
     wanted = policy == "always" or (policy == "unless_root" and own != "root")
     if (wanted or not logins) and own not in [login.user for login in logins if login.administers]:
         logins.append(Login(own))
@@ -106,13 +121,12 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        arguments = self._task.args
         if self._task.check_mode:
             return {**result, "changed": False, "logins": [], "connection_user": self._own()}
         try:
-            logins = self._prove(arguments, variables)
+            logins = self._prove(self._arguments(), variables)
         except SlipwayError as error:
-            undone = self._take_back(arguments, variables)
+            undone = self._take_back(variables)
             tail = {True: " The change was taken back.", False: " The host takes the change back at its deadline."}
             if error.code == REVERTED:
                 tail, undone = {}, True
@@ -126,6 +140,13 @@ class ActionModule(ActionBase):
             }
         return {**result, "changed": False, "logins": logins, "connection_user": self._own()}
 
+    def _arguments(self) -> dict[str, Any]:
+        try:
+            arguments: dict[str, Any] = self.validate_argument_spec(ARGUMENTS)[1]
+        except AnsibleError as error:
+            raise SlipwayError("invalid_argument", f"{error}.", "see ansible-doc slipway.go.confirm_login") from None
+        return arguments
+
     def _prove(self, arguments: dict[str, Any], variables: dict[str, Any]) -> list[dict[str, Any]]:
         if self._connection.transport not in SSH_PLUGINS:
             raise SlipwayError(
@@ -133,19 +154,17 @@ class ActionModule(ActionBase):
                 f"a fresh login can only be proven over ssh, and this host uses {self._connection.transport}.",
                 "give the host ansible_connection ssh",
             )
-        logins = parse_logins(arguments.get("logins"), self._own(), str(arguments.get("connection_user") or "never"))
-        name, token = arguments.get("name"), arguments.get("token")
-        required = token or boolean(arguments.get("administrator") or False)
-        if required and not any(login.administers for login in logins):
+        logins = parse_logins(arguments["logins"], self._own(), arguments["connection_user"])
+        name, token = arguments["name"], arguments["token"]
+        if (token or arguments["administrator"]) and not any(login.administers for login in logins):
             raise SlipwayError(
                 "no_administrator",
                 "none of the logins can administer the host, so that nobody could confirm or correct a change.",
                 "give one login full sudo",
             )
-        within = float(arguments.get("timeout") or 20)
+        within = arguments["timeout"]
         deadline = time.monotonic() + within
-        port = int(arguments["port"]) if arguments.get("port") else None
-        way = Way(port, self._only_same_key() if boolean(arguments.get("same_key") or False) else "", within)
+        way = Way(arguments["port"], self._only_same_key() if arguments["same_key"] else "", within)
         proven = []
         for number, login in enumerate(logins):
             begun = time.monotonic()
@@ -189,13 +208,19 @@ class ActionModule(ActionBase):
 
     def _log_in(self, login: Login, way: Way, commands: list[str], deadline: float, variables: dict[str, Any]) -> None:
         """Try until the deadline; the commands after the first run at most once each."""
-        refused = 0
+        refused, asked = 0, False
         while True:
             try:
                 connection = self._connect(login.user, way, variables)
                 self._execute(connection, login, commands)
                 return
+            except SlipwayError as error:
+                # The connection may have been cut between the confirmation and its answer.
+                if asked and error.code in (REVERTED, "not_armed") and self._has_ended(variables):
+                    return
+                raise
             except _Again as failed:
+                asked = asked or failed.asked
                 # sshd penalises an address that fails again and again, and this one is the operator's.
                 refused += "Permission denied" in str(failed) or failed.error.code == "no_sudo"
                 if refused > 1 or time.monotonic() + PAUSE >= deadline:
@@ -245,7 +270,8 @@ class ActionModule(ActionBase):
                         "login_failed",
                         f"a fresh login as {login.user} did not work: {said_by(str(error).encode())}.",
                         f"check the key (passwords are not used), AllowUsers and the firewall for {login.user}",
-                    )
+                    ),
+                    asked=not proof,
                 ) from None
             if code != 0 and proof:
                 raise _Again(
@@ -259,28 +285,34 @@ class ActionModule(ActionBase):
             if code != 0:
                 raise _not_confirmed(output, errors)
 
-    def _take_back(self, arguments: dict[str, Any], variables: dict[str, Any]) -> bool | None:
+    def _take_back(self, variables: dict[str, Any]) -> bool | None:
         """Ask over the connection that is still open; None where nothing is armed."""
-        name, token = arguments.get("name"), arguments.get("token")
-        if not token:
+        if not self._task.args.get("token"):
             return None
         try:
-            answer = self._execute_module(
-                "slipway.go.deadman",
-                module_args={"name": name, "token": token, "state": "reverted"},
-                task_vars=variables,
-            )
+            return bool(self._deadman("reverted", variables).get("reverted"))
         except AnsibleError:
             return False
-        return bool(answer.get("reverted"))
+
+    def _has_ended(self, variables: dict[str, Any]) -> bool:
+        """Whether nothing is armed any more, and the host has not taken the change back."""
+        try:
+            return str(self._deadman("confirmed", variables).get("code")) == "not_armed"
+        except AnsibleError:
+            return False
+
+    def _deadman(self, state: str, variables: dict[str, Any]) -> dict[str, Any]:
+        own = {"name": self._task.args.get("name"), "token": self._task.args["token"], "state": state}
+        answer: dict[str, Any] = self._execute_module("slipway.go.deadman", module_args=own, task_vars=variables)
+        return answer
 
 
 class _Again(Exception):
-    """A failure that time may heal."""
+    """A failure that time may heal. asked: the host may have heard the confirmation."""
 
-    def __init__(self, error: SlipwayError) -> None:
+    def __init__(self, error: SlipwayError, asked: bool = False) -> None:
         super().__init__(str(error))
-        self.error = error
+        self.error, self.asked = error, asked
 
 
 def _not_confirmed(output: bytes, errors: bytes) -> SlipwayError:

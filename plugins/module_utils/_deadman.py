@@ -6,8 +6,9 @@
 
 What is to be restored is on disk, synced, before the change begins. A timer of systemd takes the change back at its
 deadline, a unit that boots before the network does so after a reboot, and neither needs Ansible or a network. The
-armed state is one directory: it appears and disappears by rename(2), and its flock is held by whoever ends it, so a
-confirmation and a revert cannot both win.
+armed state is one directory, which appears and disappears by rename(2). Whoever arms, confirms or takes back holds the
+flock of the name until all is cleared up, and a revert marks that it has begun: a confirmation and a revert cannot both
+win.
 """
 
 from __future__ import annotations
@@ -37,9 +38,12 @@ ROOT = "/var/lib/slipway/deadman"
 UNITS = "/etc/systemd/system"
 RUNTIME = "/run"
 RUN_TIMEOUT = 120.0
-REVERT_TIMEOUT = RUN_TIMEOUT + 30
 LONGEST = 86400
+# A firewall's or a package manager's lock is held for a moment by others.
+TRIES, PAUSE = 3, 2.0
+UNIT_PATIENCE = 5.0  # seconds for the unit of an ended change to be gone
 RUNNER = "revert.pyz"
+PLAN, BEGUN = "plan.json", "reverting.json"
 EARLY, LATE = "early", "late"
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,47}$")
 _PACKAGE = "slipway_deadman"
@@ -90,6 +94,9 @@ class Place:
     def marker(self, name: str) -> str:
         """A file that a reboot removes: while it is there, the timer is in charge and not the boot unit."""
         return os.path.join(self.runtime, f"slipway-deadman-{name}")
+
+    def lock(self, name: str) -> str:
+        return os.path.join(self.runtime, f"slipway-deadman-{name}.lock")
 
     def boot_unit(self, name: str) -> str:
         return os.path.join(self.units, f"slipway-boot-revert-{name}.service")
@@ -368,21 +375,37 @@ def _install_boot_unit(place: Place, name: str, content: str) -> None:
     _files.flip_symlink(link, unit)
 
 
+def _unit(name: str) -> str:
+    return f"slipway-deadman-{name}"
+
+
 def _start_timer(place: Place, name: str, seconds: float, token: str) -> None:
-    unit = f"slipway-deadman-{name}"
+    unit = _unit(name)
+    argv = [
+        "systemd-run", "--quiet", "--collect", f"--unit={unit}", f"--on-active={seconds:g}s",
+        "--timer-property=AccuracySec=100ms", "--service-type=oneshot",
+        f"--description=Take back the unconfirmed change {name}",
+        *_runner_argv(place, name), "revert", name, "--token", token,
+    ]  # fmt: skip
     place.run(["systemctl", "reset-failed", f"{unit}.service", f"{unit}.timer"])
-    code, said = place.run(
-        [
-            "systemd-run", "--quiet", "--collect", f"--unit={unit}", f"--on-active={seconds:g}s",
-            "--timer-property=AccuracySec=100ms", "--service-type=oneshot",
-            f"--description=Take back the unconfirmed change {name}",
-            *_runner_argv(place, name), "revert", name, "--token", token,
-        ]
-    )  # fmt: skip
+    end = time.monotonic() + UNIT_PATIENCE
+    code, said = place.run(argv)
+    # Of the change before: its service is still ending, or a crash has left its timer.
+    while code != 0 and "already" in said and time.monotonic() < end:
+        place.run(["systemctl", "stop", f"{unit}.timer"])
+        time.sleep(0.1)
+        code, said = place.run(argv)
     if code != 0:
         raise SlipwayError(
             "no_timer", f"systemd-run did not set the timer: {said}", "slipway needs a host that runs systemd"
         )
+
+
+def _ends_by_itself(place: Place, name: str) -> bool:
+    """Whether a timer or a unit of the boot is going to take it back, or does."""
+    unit, boot = _unit(name), os.path.basename(place.boot_unit(name))
+    said = place.run(["systemctl", "is-active", f"{unit}.timer", f"{unit}.service", boot])[1]
+    return not {"active", "activating", "reloading", "deactivating"}.isdisjoint(said.split())
 
 
 # --- arm, confirm, revert -------------------------------------------------------------------------------------------
@@ -396,39 +419,40 @@ def _validate_name(name: str) -> None:
 
 
 def _load(folder: str) -> Optional[dict[str, Any]]:
-    try:
-        with open(os.path.join(folder, "plan.json"), encoding="utf-8") as stream:
-            loaded: dict[str, Any] = json.load(stream)
-            return loaded
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    for name in (PLAN, BEGUN):
+        path = os.path.join(folder, name)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), open(path, encoding="utf-8") as stream:
+            return {**json.load(stream), "begun": name == BEGUN}
+    return None
 
 
 @contextlib.contextmanager
-def _locked(place: Place, name: str) -> Iterator[Optional[dict[str, Any]]]:
-    """Yield what is armed, alone; None if nothing is. The lock is the directory, so it goes when that goes."""
-    try:
-        descriptor = os.open(place.folder(name), os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        yield None
-        return
+def _alone(place: Place, name: str) -> Iterator[None]:
+    """Nobody else arms this name or ends it meanwhile."""
+    descriptor = os.open(place.lock(name), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        try:
-            gone = not os.path.samestat(os.fstat(descriptor), os.stat(place.folder(name)))
-        except FileNotFoundError:
-            gone = True
-        yield None if gone else _load(place.folder(name))
+        yield
     finally:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def _locked(place: Place, name: str) -> Iterator[Optional[dict[str, Any]]]:
+    """Yield what is armed, alone; None if nothing is."""
+    if not os.path.isdir(place.folder(name)):
+        yield None
+        return
+    with _alone(place, name):
+        yield _load(place.folder(name))
+
+
 def armed(name: str, place: Optional[Place] = None) -> Optional[dict[str, Any]]:
-    """What is armed under this name: token, deadline (seconds since the epoch) and paths; None if nothing is."""
+    """What is armed: token, deadline (seconds since the epoch), paths, and whether its revert has begun; else None."""
     _validate_name(name)
     place = place or Place()
     loaded = _load(place.folder(name))
-    return loaded and {key: loaded[key] for key in ("name", "token", "deadline", "paths")}
+    return loaded and {key: loaded[key] for key in ("name", "token", "deadline", "paths", "begun")}
 
 
 def pending(name: str, token: str, place: Optional[Place] = None) -> Optional[float]:
@@ -438,9 +462,9 @@ def pending(name: str, token: str, place: Optional[Place] = None) -> Optional[fl
     """
     place = place or Place()
     found = armed(name, place)
-    return (
-        float(found["deadline"]) if found and found["token"] == token and os.path.exists(place.marker(name)) else None
-    )
+    if not found or found["token"] != token or found["begun"] or not os.path.exists(place.marker(name)):
+        return None
+    return float(found["deadline"])
 
 
 def arm(name: str, seconds: float, plan: Plan, place: Optional[Place] = None, token: Optional[str] = None) -> str:
@@ -452,6 +476,13 @@ def arm(name: str, seconds: float, plan: Plan, place: Optional[Place] = None, to
     place = place or Place()
     token = token or secrets.token_hex(16)
     _files.make_directory(place.root, 0o700)
+    with _alone(place, name):
+        _sweep(place, name)
+        _arm(place, name, seconds, plan, token)
+    return token
+
+
+def _arm(place: Place, name: str, seconds: float, plan: Plan, token: str) -> None:
     aside = os.path.join(place.root, f".{name}.{token}")
     os.mkdir(aside, 0o700)
     try:
@@ -464,7 +495,7 @@ def arm(name: str, seconds: float, plan: Plan, place: Optional[Place] = None, to
             "run": [list(argv) for argv in plan.run],
             "run_at_boot": [list(argv) for argv in plan.run_at_boot],
         }
-        _write(os.path.join(aside, "plan.json"), json.dumps(saved).encode())
+        _write(os.path.join(aside, PLAN), json.dumps(saved).encode())
         _write(os.path.join(aside, RUNNER), runner_archive())
         _files.fsync_directory(aside)
         _appear(place, name, aside)
@@ -478,7 +509,13 @@ def arm(name: str, seconds: float, plan: Plan, place: Optional[Place] = None, to
     except BaseException:
         _disarm(place, name)
         raise
-    return token
+
+
+def _sweep(place: Place, name: str) -> None:
+    """What a crash has left of changes that never were armed, or have ended."""
+    for entry in os.listdir(place.root):
+        if entry.startswith(f".{name}."):
+            _files.remove_tree(os.path.join(place.root, entry))
 
 
 def _appear(place: Place, name: str, aside: str) -> None:
@@ -493,23 +530,44 @@ def _appear(place: Place, name: str, aside: str) -> None:
     _files.fsync_directory(place.root)
 
 
-def wait_until_free(name: str, place: Optional[Place] = None, grace: float = REVERT_TIMEOUT) -> None:
+def wait_until_free(name: str, place: Optional[Place] = None, act: bool = True) -> None:
     """Wait for another change under this name to end: its deadline sees to that.
 
     What a host is to be compared with is only certain then: until it ends, the change looks like the host's own state.
-    Raise when it is still armed `grace` seconds after its deadline, as after a revert that could not restore a path.
+    One that nothing will take back any more, as after a crash before its timer was set, is taken back here, unless
+    act is False. Raise when it stays armed, as after a revert that could not restore a path.
     """
-    end = time.monotonic() + LONGEST + grace
+    place = place or Place()
     while (found := armed(name, place)) is not None:
-        if time.monotonic() > end or time.time() > found["deadline"] + grace:
-            line = last_revert(name, place) or {}
-            problems = "; ".join(line.get("problems", ())) if line.get("token") == found["token"] else ""
-            raise SlipwayError(
-                "not_reverted",
-                f"a change of {name} that nobody confirmed could not be taken back{problems and f': {problems}'}.",
-                f"repair that, then reboot or run the module slipway.go.deadman with name {name} and state reverted",
-            )
+        if not _ends_by_itself(place, name):
+            line = _take_over(place, name, found["token"]) if act else None
+            left = armed(name, place)
+            if left and left["token"] == found["token"] and not _ends_by_itself(place, name):
+                raise _not_reverted(name, line or last_revert(name, place) or {}, left["token"], act)
         time.sleep(0.2)
+
+
+def _take_over(place: Place, name: str, token: str) -> Optional[dict[str, Any]]:
+    with _locked(place, name) as saved:
+        # Whoever arms holds the lock until the timer is set.
+        if saved is None or saved["token"] != token or _ends_by_itself(place, name):
+            return None
+        return _take_back(place, name, saved, "abandoned")
+
+
+def _not_reverted(name: str, line: dict[str, Any], token: str, act: bool) -> SlipwayError:
+    problems = "; ".join(line.get("problems", ())) if line.get("token") == token else ""
+    if not act and not problems:
+        return SlipwayError(
+            "not_reverted",
+            f"a change of {name} was never confirmed, and nothing is going to take it back.",
+            "run without check mode, which takes it back first",
+        )
+    return SlipwayError(
+        "not_reverted",
+        f"a change of {name} that nobody confirmed could not be taken back{problems and f': {problems}'}.",
+        "repair that and run again: the next run takes it back first",
+    )
 
 
 def _disarm(place: Place, name: str) -> None:
@@ -517,10 +575,11 @@ def _disarm(place: Place, name: str) -> None:
 
     A boot unit that a power cut brings back has no program to run any more, and its condition says so.
     """
-    gone = os.path.join(place.root, f".{name}.gone-{os.getpid()}")
+    gone = os.path.join(place.root, f".{name}.gone")
+    _files.remove_tree(gone)
     os.rename(place.folder(name), gone)
     _files.fsync_directory(place.root)
-    place.run(["systemctl", "stop", f"slipway-deadman-{name}.timer"])
+    place.run(["systemctl", "stop", f"{_unit(name)}.timer"])
     for path in (place.boot_link(name), place.boot_unit(name), place.marker(name)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -533,7 +592,7 @@ def disarm(name: str, token: Optional[str] = None, place: Optional[Place] = None
     _validate_name(name)
     place = place or Place()
     with _locked(place, name) as saved:
-        if saved is None or (token is not None and saved["token"] != token):
+        if saved is None or saved["begun"] or (token is not None and saved["token"] != token):
             return False
         _disarm(place, name)
     return True
@@ -542,11 +601,20 @@ def disarm(name: str, token: Optional[str] = None, place: Optional[Place] = None
 def last_revert(name: str, place: Optional[Place] = None) -> Optional[dict[str, Any]]:
     """The newest line of the journal about this name."""
     try:
-        with open((place or Place()).journal(), encoding="utf-8") as stream:
-            lines = [json.loads(line) for line in stream if line.endswith("\n")]
+        with open((place or Place()).journal(), encoding="utf-8", errors="replace") as stream:
+            lines = [_parsed(line) for line in stream]
     except FileNotFoundError:
         return None
-    return next((line for line in reversed(lines) if line["name"] == name), None)
+    return next((line for line in reversed(lines) if line.get("name") == name), None)
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """Empty for a line that a full disk or a power cut has torn."""
+    with contextlib.suppress(ValueError):
+        found = json.loads(line)
+        if isinstance(found, dict):
+            return found
+    return {}
 
 
 def confirm(name: str, token: str, place: Optional[Place] = None) -> None:
@@ -554,14 +622,16 @@ def confirm(name: str, token: str, place: Optional[Place] = None) -> None:
     _validate_name(name)
     place = place or Place()
     with _locked(place, name) as saved:
-        if saved is not None and secrets.compare_digest(saved["token"], token):
+        own = saved is not None and secrets.compare_digest(saved["token"], token)
+        if own and saved and not saved["begun"]:
             _disarm(place, name)
             return
-    taken_back = last_revert(name, place)
-    if taken_back and taken_back["token"] == token:
+    taken_back = last_revert(name, place) or {}
+    if own or taken_back.get("token") == token:
+        reason = taken_back["reason"] if taken_back.get("token") == token else "not to its end"
         raise SlipwayError(
             "reverted",
-            f"the change of {name} was taken back ({taken_back['reason']}) before it was confirmed.",
+            f"the change of {name} was taken back ({reason}) before it was confirmed.",
             "see what kept the confirmation from coming in time, then run again",
         )
     raise SlipwayError("not_armed", f"no change of {name} with this token waits to be confirmed.", "run again")
@@ -576,30 +646,58 @@ def revert(
     with _locked(place, name) as saved:
         if saved is None or (token is not None and saved["token"] != token):
             return None
-        done = restore(saved["entries"])
-        commands = saved["run_at_boot"] if reason == "boot" else saved["run"]
-        ran = [{"argv": argv, "code": code, "said": said} for argv in commands for code, said in [place.run(argv)]]
-        line = {
-            "time": time.time(),
-            "name": name,
-            "token": saved["token"],
-            "reason": reason,
-            "restored": list(done.changed),
-            "problems": [*done.problems, *done.bent],
-            "ran": ran,
-        }
+        return _take_back(place, name, saved, reason)
+
+
+def _take_back(place: Place, name: str, saved: dict[str, Any], reason: str) -> dict[str, Any]:
+    _begin(place.folder(name))
+    done = restore(saved["entries"])
+    commands = saved["run_at_boot"] if reason == "boot" else saved["run"]
+    ran = [{"argv": argv, "code": code, "said": said} for argv in commands for code, said in [_insist(place, argv)]]
+    failed = [f"{' '.join(one['argv'])} failed ({one['code']}): {one['said']}" for one in ran if one["code"] != 0]
+    line = {
+        "time": time.time(),
+        "name": name,
+        "token": saved["token"],
+        "reason": reason,
+        "restored": list(done.changed),
+        "problems": [*done.problems, *done.bent, *failed],
+        "ran": ran,
+    }
+    # A disk that is full must not keep armed what has been taken back.
+    with contextlib.suppress(OSError):
         _append(place.journal(), line)
-        if not done.problems:
-            # A path that could not be restored keeps the change armed, and the next boot tries again. One that a user
-            # has bent does not: that user could then keep every later change from being made.
-            _disarm(place, name)
+    if not done.problems:
+        # A path that could not be restored keeps the change armed, and the next boot or run tries again. One that a
+        # user has bent does not: that user could then keep every later change from being made.
+        _disarm(place, name)
     return line
 
 
+def _begin(folder: str) -> None:
+    """From here on nobody can confirm it. rename(2) needs no space."""
+    with contextlib.suppress(OSError):
+        os.rename(os.path.join(folder, PLAN), os.path.join(folder, BEGUN))
+        _files.fsync_directory(folder)
+
+
+def _insist(place: Place, argv: Argv) -> tuple[int, str]:
+    """127 is a program that is not there, or that did not end in time."""
+    code, said = place.run(argv)
+    for _again in range(TRIES - 1):
+        if code in (0, 127):
+            break
+        time.sleep(PAUSE)
+        code, said = place.run(argv)
+    return code, said
+
+
 def _append(path: str, line: dict[str, Any]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     try:
-        os.write(descriptor, (json.dumps(line) + "\n").encode())
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, b"\n" * torn + json.dumps(line).encode() + b"\n")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -21,19 +21,19 @@ _MOST_LINKS = 40
 
 
 class BentPath(OSError):
-    """A link that a user may have put there is part of the path."""
+    """A link that a user may have put there is part of the path, or something else that is no directory."""
 
-    def __init__(self, path: str, link: str) -> None:
-        super().__init__(errno.ELOOP, f"{link} is a link in a directory that is not root's alone", path)
+    def __init__(self, path: str, name: str, what: str = "a link") -> None:
+        super().__init__(errno.ELOOP, f"{name} is {what} in a directory that is not root's alone", path)
 
 
 def _trusted(uid: int) -> bool:
     return uid in (0, os.geteuid())
 
 
-def _put_there_by_root(folder: int, link: os.stat_result) -> bool:
+def _only_roots(folder: int) -> bool:
     status = os.fstat(folder)
-    return _trusted(link.st_uid) and _trusted(status.st_uid) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return _trusted(status.st_uid) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _step(here: int, name: str, make: bool) -> int:
@@ -65,10 +65,15 @@ def open_folder(path: str, make: bool = False) -> int:
                 continue
             link = _link(here, name)
             if link is None:
-                here = _replace(here, _step(here, name, make))
+                try:
+                    here = _replace(here, _step(here, name, make))
+                except NotADirectoryError:
+                    if _only_roots(here):
+                        raise
+                    raise BentPath(path, name, "no directory") from None
                 continue
             links += 1
-            if links > _MOST_LINKS or not _put_there_by_root(here, link):
+            if links > _MOST_LINKS or not (_trusted(link.st_uid) and _only_roots(here)):
                 raise BentPath(path, name)
             target = os.readlink(name, dir_fd=here)
             ahead += target.split("/")[::-1]

@@ -221,7 +221,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     values, place = module.params, _deadman.Place()
     guard = _guard.Guard(**values["guard"]) if values["guard"] else None
     if guard:
-        _deadman.wait_until_free(guard.name, place)
+        _deadman.wait_until_free(guard.name, place, not module.check_mode)
     files = _guard.parse_files(values["files"], values["secrets"])
     surplus = [file for folder in values["exclusive"] for file in _guard.surplus(folder["path"], folder["keep"], files)]
     changes = _guard.plan([*files, *surplus], [folder["path"] for folder in values["exclusive"]], place)

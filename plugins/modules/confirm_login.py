@@ -87,7 +87,7 @@ options:
   timeout:
     description:
       - Seconds within which every login must have worked. Failed ones are tried again, as sshd may be reloading.
-        No connection is waited for any longer than this, or 3 seconds.
+        No connection is waited for any longer than this, or 10 seconds.
       - Keep it below the C(ControlPersist) of your C(ssh_args), which is 60 seconds by default. Ansible closes the open
         connection then, and only the host itself could take the change back.
     type: float

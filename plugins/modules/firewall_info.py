@@ -370,7 +370,7 @@ KINDS = ("interfaces", "sources")
 def work(module: AnsibleModule) -> dict[str, Any]:
     values, place = module.params, _deadman.Place()
     for change in values["settled"]:
-        _deadman.wait_until_free(change, place)
+        _deadman.wait_until_free(change, place, not module.check_mode)
     backend = choose(values["backend"], place)
     connected = _firewall.connection(place)
     zones = {values["zone"]}

@@ -242,7 +242,7 @@ def timezone() -> str:
 def work(module: AnsibleModule) -> dict[str, Any]:
     place = _deadman.Place()
     for change in module.params["settled"]:
-        _deadman.wait_until_free(change, place)
+        _deadman.wait_until_free(change, place, not module.check_mode)
     name, release = family(_files.text("/etc/os-release") or _files.text("/usr/lib/os-release"))
     return {
         "changed": False,

@@ -160,6 +160,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _firewall, _guard, _sshd
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 
+# Root is closed for good on the strength of a login, whose key, sudo and port must not be taken back afterwards.
+SETTLED = ("access", "firewall", "ssh")
+
 
 def listening(host: _sshd.Host, place: _deadman.Place) -> list[int]:
     """The ports of the socket unit where that is the one that listens, else those of sshd."""
@@ -224,23 +227,34 @@ def allow(host: _sshd.Host, values: dict[str, Any], own: str) -> dict[str, Any]:
     return settings
 
 
-def work(module: AnsibleModule) -> dict[str, Any]:
-    values, place = module.params, _deadman.Place()
-    _deadman.wait_until_free("ssh", place)
-    host, connection = _sshd.look(place), _firewall.connection(place)
-    values["settings"] = allow(host, values, connection.user if connection else "")
+def choose_algorithms(
+    host: _sshd.Host, wanted: dict[str, list[str]], fallback: dict[str, list[str]]
+) -> tuple[dict[str, list[str]], list[str]]:
+    """What this host's OpenSSH is told, by directive, and what it does not know. An empty list leaves its own."""
     algorithms: dict[str, list[str]] = {}
-    values["settings"], left_out = _sshd.known(values["settings"], host.version)
-    for key, names in values["algorithms"].items():
+    left_out: list[str] = []
+    for key, names in wanted.items():
         if key not in _sshd.QUERIES:
             raise SlipwayError("invalid_directive", f"{key} does not name algorithms.", "use settings for it")
         supported = host.supported[key]
-        if not supported.intersection(names):
+        if names and not supported.intersection(names):
             left_out += names
-            names = values["fallback"].get(key, names)
+            names = fallback.get(key, names)
         usable, unknown = _sshd.choose(key, names, supported)
         algorithms[_sshd._RENAMED.get(key, key) if host.version < (8, 5) else key] = usable
         left_out += unknown
+    return algorithms, left_out
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    values, place = module.params, _deadman.Place()
+    for change in SETTLED:
+        _deadman.wait_until_free(change, place, not module.check_mode)
+    host, connection = _sshd.look(place), _firewall.connection(place)
+    values["settings"] = allow(host, values, connection.user if connection else "")
+    values["settings"], left_out = _sshd.known(values["settings"], host.version)
+    algorithms, unknown = choose_algorithms(host, values["algorithms"], values["fallback"])
+    left_out += unknown
     before = listening(host, place)
     ports = sorted(set(values["ports"])) or before
     changes = _guard.plan(

@@ -133,6 +133,20 @@ def test_sudo_written_anew_takes_the_same_rules(host: Host) -> None:
     assert changes(host.role("deploy_user", **values)) == 0
 
 
+def test_a_user_goes_for_good_although_a_change_of_its_access_was_not_confirmed(host: Host) -> None:
+    """That change would be taken back at its deadline, and bring keys and sudo rules back."""
+    key = (host.inventory.parent / "id_ed25519.pub").read_text().strip()
+    values = {"deploy_user_name": "leaver", "deploy_user_sudo": "full"}
+    host.role("deploy_user", deploy_user_keys=[key], **values)
+    paths = ["/home/leaver/.ssh/authorized_keys", "/etc/sudoers.d/90-slipway-leaver"]
+    armed = {"name": "access", "state": "armed", "seconds": 10, "paths": paths}
+    play.module("slipway.go.deadman", armed, host.inventory)
+    host.role("deploy_user", deploy_user_state="absent", **values)
+    assert host.inside("id -u leaver 2>/dev/null || true") == ""
+    host.inside(f"test ! -e {paths[0]} && test ! -e {paths[1]}")
+    assert host.inside("ls /var/lib/slipway/deadman") == "journal.jsonl"
+
+
 @pytest.mark.parametrize("unit", ["nftables", "netfilter-persistent"])
 def test_a_packet_filter_of_the_hosts_own_is_left_alone(host: Host, unit: str) -> None:
     package = {"netfilter-persistent": "iptables-persistent"}.get(unit, unit)

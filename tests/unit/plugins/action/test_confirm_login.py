@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+
 import pytest
+from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.slipway.go.plugins.action import confirm_login
 from ansible_collections.slipway.go.plugins.action.confirm_login import Login
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+
+
+def given(user, sudo="full", *command):
+    return {"user": user, "sudo": sudo, "command": list(command)}
 
 
 def test_those_who_can_administer_log_in_last():
     logins = confirm_login.parse_logins(
-        [{"user": "admin"}, {"user": "deploy", "sudo": "limited", "command": ["/bin/x", "a b"]}], "admin", "always"
+        [given("admin"), given("deploy", "limited", "/bin/x", "a b")], "admin", "always"
     )
     assert [login.user for login in logins] == ["deploy", "admin"]
     assert logins[0].proof() == "sudo -n -l -- /bin/x 'a b' >/dev/null"
@@ -25,11 +34,11 @@ def test_those_who_can_administer_log_in_last():
     ],
 )
 def test_the_user_of_the_connection(policy, own, users):
-    assert [login.user for login in confirm_login.parse_logins([{"user": "deploy"}], own, policy)] == users
+    assert [login.user for login in confirm_login.parse_logins([given("deploy")], own, policy)] == users
 
 
 def test_limiting_the_user_of_the_connection_is_noticed():
-    logins = confirm_login.parse_logins([{"user": "deploy", "sudo": "none"}], "deploy", "always")
+    logins = confirm_login.parse_logins([given("deploy", "none")], "deploy", "always")
     assert [login.administers for login in logins] == [False, True]
 
 
@@ -76,3 +85,73 @@ def test_the_name_by_which_a_host_s_key_is_known(configuration, name):
 
 def test_where_ssh_says_nothing_no_key_is_known():
     assert confirm_login.known_as({}) == ""
+
+
+class Cut(confirm_login.ActionModule):
+    """The connection is cut when the confirmation has been sent; the host says what it then made of it."""
+
+    def __init__(self, outcome):
+        self._task = SimpleNamespace(args={"name": "ssh", "token": "t"}, check_mode=False)
+        self.outcome, self.sent = outcome, []
+
+    def _connect(self, user, way, variables):
+        return self
+
+    def exec_command(self, command, sudoable):
+        if "confirm" not in command:
+            return 0, b"", b""
+        self.sent.append(command)
+        if len(self.sent) == 1:
+            raise AnsibleConnectionFailure("Connection reset by peer")
+        return 2, b"", b"python3: can't open file '/x/revert.pyz': [Errno 2] No such file or directory"
+
+    def _execute_module(self, name, module_args, task_vars):
+        assert (name, module_args["state"]) == ("slipway.go.deadman", "confirmed")
+        return {"failed": True, "code": self.outcome}
+
+
+@pytest.mark.parametrize("outcome", ["not_armed", "reverted"])
+def test_a_confirmation_whose_answer_was_lost(outcome, monkeypatch):
+    """Nothing is armed any more, and the host's journal knows whether it took the change back."""
+    monkeypatch.setattr(confirm_login, "PAUSE", 0.01)
+    action = Cut(outcome)
+    commands = ["true", confirm_login.confirm_command("ssh", "t", "/usr/bin/python3", "root")]
+
+    def log_in():
+        action._log_in(Login("root"), confirm_login.Way(), commands, time.monotonic() + 20, {})
+
+    if outcome == "not_armed":
+        log_in()
+    else:
+        with pytest.raises(SlipwayError, match="the host has taken the change back already"):
+            log_in()
+    assert len(action.sent) == 2
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [
+        ({"logins": [{"name": "bob"}]}, "user"),
+        ({"timeout": "20s"}, "timeout"),
+        ({"port": "ssh"}, "port"),
+        ({"connection_user": "sometimes"}, "connection_user"),
+        ({"nobody": 1}, "nobody"),
+    ],
+)
+def test_a_wrong_argument_is_named_and_the_change_is_taken_back_at_once(argument, says):
+    asked = []
+
+    class Wrong(confirm_login.ActionModule):
+        def __init__(self):
+            self._task = SimpleNamespace(args={"name": "ssh", "token": "t", **argument}, check_mode=False)
+
+        def _execute_module(self, name, module_args, task_vars):
+            asked.append(module_args)
+            return {"reverted": {"name": "ssh"}}
+
+    action = Wrong()
+    with pytest.raises(SlipwayError, match=says) as caught:
+        action._arguments()
+    assert caught.value.code == "invalid_argument"
+    assert action._take_back({})
+    assert asked == [{"name": "ssh", "token": "t", "state": "reverted"}]

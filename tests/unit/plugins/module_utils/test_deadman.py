@@ -15,15 +15,29 @@ from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayE
 
 
 class Commands:
-    """Stands in for systemd: remembers what was asked, and fails on request."""
+    """Stands in for systemd: remembers what was asked, knows the timers that are set, and fails on request."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
         self.failing: tuple[str, ...] = ()
+        self.timers: set[str] = set()
+        self.slow = 0.0
 
     def __call__(self, argv):
         self.asked.append(list(argv))
-        return (1, "refused") if argv[0] in self.failing else (0, "")
+        if argv[0] in self.failing:
+            return 1, "refused"
+        if argv[0] == "systemd-run":
+            timer = argv[3].partition("=")[2] + ".timer"
+            if timer in self.timers:
+                return 1, f"Failed to start transient timer unit: Unit {timer} was already loaded"
+            self.timers.add(timer)
+        elif argv[:2] == ["systemctl", "stop"]:
+            time.sleep(self.slow)
+            self.timers.discard(argv[2])
+        elif argv[:2] == ["systemctl", "is-active"]:
+            return 3, "\n".join("active" if unit in self.timers else "inactive" for unit in argv[2:])
+        return 0, ""
 
 
 @pytest.fixture
@@ -46,10 +60,11 @@ def etc(tmp_path: Path) -> Path:
 
 
 def left_behind(place: Place) -> list[str]:
+    """But for locks, which a reboot removes."""
     names = []
     for root in (place.root, place.units, place.runtime):
         for folder, _folders, files in os.walk(root):
-            names += [os.path.join(folder, file) for file in files]
+            names += [os.path.join(folder, file) for file in files if not file.endswith(".lock")]
     return names
 
 
@@ -158,12 +173,28 @@ def test_commands_run_after_the_files_are_back(place, etc, commands):
     assert "boot" not in [word for word, _content in seen]
 
 
-def test_a_failing_command_is_journaled_and_the_revert_counts(place, etc, commands):
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(_deadman, "PAUSE", 0.01)
+
+
+def test_a_command_that_fails_for_a_moment_is_repeated(place, etc, impatient):
+    """A lock of the firewall that somebody else holds must not leave in force what cuts the operator off."""
+    answers = [(4, "could not lock xtables"), (0, "")]
+    busy = Place(place.root, place.units, place.runtime, lambda argv: answers.pop(0) if argv[0] == "ufw" else (0, ""))
+    _deadman.arm("firewall", 30, plan(run=[["ufw", "reload"]]), busy)
+    line = _deadman.revert("firewall", place=busy)
+    assert (line["ran"][0]["code"], line["problems"], answers) == (0, [], [])
+
+
+def test_a_failing_command_is_journaled_and_the_revert_counts(place, etc, commands, impatient):
     _deadman.arm("ssh", 30, plan(etc / "c", run=[["reload"]]), place)
     commands.failing = ("reload",)
     _deadman.revert("ssh", place=place)
     line = json.loads(Path(place.journal()).read_text())
     assert line["ran"] == [{"argv": ["reload"], "code": 1, "said": "refused"}]
+    assert line["problems"] == ["reload failed (1): refused"]
+    assert commands.asked.count(["reload"]) == 3
     assert line["reason"] == "asked"
     assert _deadman.armed("ssh", place) is None
 
@@ -270,17 +301,142 @@ def test_wait_until_free_ends_with_the_other_change(place, etc):
     assert _deadman.armed("ssh", place) is None
 
 
-def test_a_change_that_cannot_be_taken_back_is_not_waited_for_long(place, etc, monkeypatch):
-    """Else each later run would hang for a day, and not say why."""
+def test_a_change_that_cannot_be_taken_back_is_not_waited_for(place, etc, commands, monkeypatch):
+    """Else each later run would hang, and not say why."""
     _deadman.arm("ssh", 1, plan(etc / "c"), place)
-    assert _deadman.armed("ssh", place)
     failed = _deadman.Restored([], [f"{etc}/c: Read-only file system"], [])
-    monkeypatch.setattr(_deadman, "restore", lambda _entries: failed)
-    _deadman.revert("ssh", reason="deadline", place=place)
-    with pytest.raises(SlipwayError, match=r"could not be taken back: .*/c: Read-only file system") as caught:
-        _deadman.wait_until_free("ssh", place, grace=0.3)
-    assert caught.value.code == "not_reverted"
-    assert "state reverted" in caught.value.fix
+    with monkeypatch.context() as patch:
+        patch.setattr(_deadman, "restore", lambda _entries: failed)
+        _deadman.revert("ssh", reason="deadline", place=place)
+        commands.timers.clear()
+        for act in (False, True):
+            with pytest.raises(SlipwayError, match=r"could not be taken back: .*/c: Read-only file system") as caught:
+                _deadman.wait_until_free("ssh", place, act)
+            assert caught.value.code == "not_reverted"
+    _deadman.wait_until_free("ssh", place)
+    assert _deadman.armed("ssh", place) is None, "the next run did not take it back, though it could have"
+
+
+@pytest.mark.parametrize("last", ["rename", "systemd-run"])
+def test_a_change_that_was_killed_before_its_timer_is_taken_back_by_the_next_run(place, etc, commands, last):
+    """Nothing had been changed yet, and nobody else would ever end it."""
+    (etc / "c").write_text("old")
+
+    def die(argv):
+        if last == "rename" or argv[0] == last:
+            os._exit(9)
+        return 0, ""
+
+    child = os.fork()
+    if not child:
+        _deadman.arm("ssh", 1, plan(etc / "c"), Place(place.root, place.units, place.runtime, die))
+    os.waitpid(child, 0)
+    assert _deadman.armed("ssh", place)
+    with pytest.raises(SlipwayError, match="nothing is going to take it back") as caught:
+        _deadman.wait_until_free("ssh", place, act=False)
+    assert "without check mode" in caught.value.fix
+    _deadman.wait_until_free("ssh", place)
+    assert _deadman.last_revert("ssh", place)["reason"] == "abandoned"
+    assert left_behind(place) == [place.journal()]
+
+
+def test_a_clock_that_jumps_does_not_end_the_time_to_confirm(place, etc, commands, monkeypatch):
+    token = _deadman.arm("ssh", 30, plan(etc / "c"), place)
+    now = time.time
+    monkeypatch.setattr(_deadman.time, "time", lambda: now() + 3600)
+    timer = threading.Timer(0.5, _deadman.confirm, ["ssh", token, place])
+    timer.start()
+    _deadman.wait_until_free("ssh", place)
+    timer.join()
+    assert _deadman.last_revert("ssh", place) is None
+
+
+@pytest.mark.parametrize("ends", ["confirm", "revert"])
+def test_whoever_waits_for_a_name_gets_all_of_it(place, etc, commands, ends):
+    """The one before has cleared up when the next one is armed; else it takes away what the next one needs."""
+    commands.slow = 0.02
+    for _round in range(20):
+        token = _deadman.arm("ssh", 30, plan(etc / "c"), place)
+        end = {"confirm": [token, place], "revert": [token, "asked", place]}[ends]
+        other = threading.Thread(target=getattr(_deadman, ends), args=["ssh", *end])
+        other.start()
+        _deadman.wait_until_free("ssh", place)
+        second = _deadman.arm("ssh", 30, plan(etc / "c"), place)
+        other.join()
+        assert os.path.exists(place.boot_link("ssh"))
+        assert os.path.exists(place.boot_unit("ssh"))
+        assert os.path.exists(place.marker("ssh"))
+        assert commands.timers == {"slipway-deadman-ssh.timer"}
+        _deadman.confirm("ssh", second, place)
+
+
+def test_a_timer_that_a_crash_has_left_does_not_keep_the_name(place, etc, commands):
+    commands.timers.add("slipway-deadman-ssh.timer")
+    _deadman.arm("ssh", 30, plan(etc / "c"), place)
+    assert commands.asked[-1][0] == "systemd-run"
+    assert commands.timers == {"slipway-deadman-ssh.timer"}
+
+
+def test_what_a_crash_has_left_is_swept(place, etc):
+    for left in (".ssh.gone", ".ssh.0123", ".ssh-two.gone"):
+        (Path(place.root) / left / "x").mkdir(parents=True)
+    _deadman.confirm("ssh", _deadman.arm("ssh", 30, plan(etc / "c"), place), place)
+    assert os.listdir(place.root) == [".ssh-two.gone"]
+
+
+def test_a_change_whose_revert_has_begun_cannot_be_confirmed(place, etc, monkeypatch):
+    """Half of it is taken back, and the rest stays armed for the next boot."""
+    first, second = etc / "a", etc / "b"
+    for path in (first, second):
+        path.write_text("old")
+    token = _deadman.arm("ssh", 30, plan(first, second), place)
+    for path in (first, second):
+        path.write_text("new")
+    real = _deadman._restore_file
+
+    def broken(entry, there):
+        if entry["path"] == str(second):
+            raise OSError(30, "Read-only file system")
+        real(entry, there)
+
+    monkeypatch.setattr(_deadman, "_restore_file", broken)
+    _deadman.revert("ssh", token, "deadline", place)
+    assert (first.read_text(), second.read_text()) == ("old", "new")
+    with pytest.raises(SlipwayError) as caught:
+        _deadman.confirm("ssh", token, place)
+    assert caught.value.code == "reverted"
+    assert not _deadman.disarm("ssh", token, place)
+    assert _deadman.armed("ssh", place)
+    assert _deadman.pending("ssh", token, place) is None
+
+
+def test_a_full_disk_does_not_keep_armed_what_was_taken_back(place, etc, monkeypatch):
+    config = etc / "c"
+    config.write_text("old")
+    token = _deadman.arm("ssh", 30, plan(config), place)
+    config.write_text("new")
+
+    def full(path, line):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_deadman, "_append", full)
+    _deadman.revert("ssh", token, "deadline", place)
+    assert config.read_text() == "old"
+    assert _deadman.armed("ssh", place) is None
+    with pytest.raises(SlipwayError):
+        _deadman.confirm("ssh", token, place)
+
+
+def test_a_torn_line_of_the_journal_is_skipped(place, etc):
+    tokens = []
+    for _round in range(2):
+        tokens.append(_deadman.arm("ssh", 30, plan(etc / "c"), place))
+        _deadman.revert("ssh", tokens[-1], "deadline", place)
+        with open(place.journal(), "a") as journal:
+            journal.write('{"time": 1, "na')
+    assert _deadman.last_revert("ssh", place)["token"] == tokens[-1]
+    with pytest.raises(SlipwayError, match=r"taken back \(deadline\)"):
+        _deadman.confirm("ssh", tokens[-1], place)
 
 
 @pytest.fixture
@@ -307,6 +463,18 @@ def test_a_link_that_a_user_puts_in_the_way_is_not_followed(place, home, etc, be
     assert line["restored"] == []
     assert line["problems"] == [f"{keys}: .ssh is a link in a directory that is not root's alone"]
     assert _deadman.armed("access", place) is None, "a user could keep every later change from being made"
+
+
+def test_a_file_that_a_user_puts_in_the_way_of_a_folder_keeps_nothing_armed(place, home):
+    keys = home / ".ssh" / "authorized_keys"
+    keys.write_text("old")
+    _deadman.arm("access", 30, plan(keys), place)
+    keys.unlink()
+    (home / ".ssh").rmdir()
+    (home / ".ssh").write_text("")
+    line = _deadman.revert("access", place=place)
+    assert line["problems"] == [f"{keys}: .ssh is no directory in a directory that is not root's alone"]
+    assert _deadman.armed("access", place) is None
 
 
 def test_the_other_paths_are_restored_where_one_is_bent(place, home, etc):
