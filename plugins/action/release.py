@@ -27,7 +27,8 @@ from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
 
-POLICIES = ("require_static", "require_vcs_clean", "min_go_version", "main_module")
+POLICIES = ("min_go_version", "main_module")
+SWITCHES = ("require_static", "require_vcs_clean")
 # Options that may hold secrets: an environment, the headers of a health check or probe, and the URLs in the intake.
 SEALED = ("environment", "health", "probe", "intake")
 # Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
@@ -44,6 +45,17 @@ def check_readable(path: str) -> None:
         raise SlipwayError("unreadable_artefact", f"release_src {path} is not readable.", "check its permissions")
 
 
+def missing(path: str, variable: str, searched: Sequence[str]) -> SlipwayError:
+    """A relative path that leads nowhere."""
+    artefact_itself = variable == "release_src"
+    return SlipwayError(
+        "missing_artefact" if artefact_itself else f"unreadable_{variable.partition('_')[2]}",
+        f"{variable} {path} is in none of the places where it is looked for on the controller: "
+        f"{', '.join(dict.fromkeys(searched))}.",
+        "build it, or correct the path" if artefact_itself else f"correct the path, or leave {variable} empty",
+    )
+
+
 def read_here(path: str, variable: str, limit: int) -> str:
     """A small file of the controller."""
     try:
@@ -54,6 +66,17 @@ def read_here(path: str, variable: str, limit: int) -> str:
             f"{variable} {path} is not readable: {error.strerror}.",
             f"correct the path, or leave {variable} empty",
         ) from error
+
+
+def unreadable(error: OSError, folder: str) -> dict[str, Any]:
+    """The result where the controller could not look into the artefact; folder is where it unpacks."""
+    fix = "free space there, or correct the permissions"
+    return {
+        "failed": True,
+        "msg": f"the controller cannot read or write {error.filename or folder}: {error.strerror or error}. Fix: {fix}",
+        "code": "os_error",
+        "fix": fix,
+    }
 
 
 def refusal(problems: Sequence[Problem]) -> dict[str, Any]:
@@ -70,7 +93,7 @@ def refusal(problems: Sequence[Problem]) -> dict[str, Any]:
 
 def seal(arguments: dict[str, Any]) -> str:
     """Take what may hold secrets out of the arguments, as one text that no result shows and no short value can mask."""
-    sealed = json.dumps({name: arguments.pop(name, None) or {} for name in SEALED})
+    sealed = json.dumps({name: arguments.pop(name, None) or {} for name in SEALED}, default=str)
     for place in PLACES:
         if arguments.get(place):
             arguments[place] = _fetch.shown(str(arguments[place]))
@@ -82,9 +105,11 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = True
     _connection: Any
+    _inventory = ""  # the folder of the inventory that names this host; "None" where that is no file
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
+        self._inventory = str((task_vars or {}).get("inventory_dir"))
         arguments = dict(self._task.args)
         answer = self._judge_and_release(arguments, task_vars)
         if answer.get("unconfirmed"):
@@ -95,17 +120,19 @@ class ActionModule(ActionBase):
         with tempfile.TemporaryDirectory(prefix="slipway-", dir=constants.DEFAULT_LOCAL_TMP) as folder:
             try:
                 self._validate(arguments)
-                if arguments.get("confirm") and not self._task.check_mode:
+                if arguments.get("confirm"):
                     arguments["tool"] = _tool.digest()
                 arguments["intake"] = self._intake(arguments)
                 if arguments["intake"].get("source"):
                     arguments["sealed"] = seal(arguments)
                     return self._execute("release", arguments, task_vars)
-                source = self._find_source(str(arguments["src"]))
+                source = self._find_source(str(arguments["src"]), "release_src")
                 seen = self._look_into(source, arguments, folder)
                 against = self._against_policy(seen, arguments)
             except SlipwayError as error:
                 return {"failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
+            except OSError as error:
+                return unreadable(error, folder)
             if against:
                 return refusal(against)
             arguments.update(size=seen.size, goarch=seen.binary.elf.goarch)
@@ -150,14 +177,12 @@ class ActionModule(ActionBase):
                 raise SlipwayError(f"missing_{option}", f"{variable} is empty.", f"set {variable} (option {option})")
         model.validate_name(str(arguments["name"]))
         model.validate_version(str(arguments["version"]))
-        environment = arguments.get("environment") or {}
-        if not isinstance(environment, Mapping):
-            raise SlipwayError(
-                "invalid_environment",
-                f"release_environment is not a dictionary but {type(environment).__name__}.",
-                "write it as name: value pairs",
-            )
-        model.render_environment(environment)
+        for option in ("environment", "health", "probe"):
+            if not isinstance(arguments.get(option) or {}, Mapping):
+                raise SlipwayError(
+                    f"invalid_{option}", f"release_{option} is not a dictionary.", "write it as name: value pairs"
+                )
+        model.render_environment(arguments.get("environment") or {})
         if not isinstance(arguments.get("policy") or {}, Mapping):
             raise SlipwayError(
                 "invalid_policy", "the option policy is not a dictionary.", "write it as rule: value pairs"
@@ -213,7 +238,7 @@ class ActionModule(ActionBase):
             )
         told["signature"] = self._text(given, "release_signature", there, _signature.MAX_TEXT)
         if arguments.get("allowed_signers"):
-            path = self._find_source(str(arguments["allowed_signers"]))
+            path = self._find_source(str(arguments["allowed_signers"]), "release_allowed_signers")
             told["allowed_signers"] = read_here(path, "release_allowed_signers", _checksums.MAX_TEXT)
         keys = arguments.get("minisign_keys") or []
         keys = keys.split(",") if isinstance(keys, str) else keys
@@ -227,7 +252,7 @@ class ActionModule(ActionBase):
             return {"place": given}
         if there:
             return {"place": _absolute(given, variable)}
-        return {"content": read_here(self._find_source(given), variable, limit), "place": given}
+        return {"content": read_here(self._find_source(given, variable), variable, limit), "place": given}
 
     def _look_into(self, source: str, arguments: dict[str, Any], folder: str) -> Seen:
         """The artefact of the controller, which must have the right checksum. Its digest goes into the arguments."""
@@ -243,25 +268,36 @@ class ActionModule(ActionBase):
         return seen
 
     def _against_policy(self, seen: Seen, arguments: dict[str, Any]) -> list[Problem]:
-        policy = arguments.get("policy") or {}
+        given = arguments.get("policy") or {}
+        policy = {key: given.get(key) for key in POLICIES}
+        policy.update({key: boolean(given.get(key) or False, strict=False) for key in SWITCHES})
         text, path = self._denylist(arguments)
-        return artefact.against_policy(seen, {key: policy.get(key) for key in POLICIES}, text, path)
+        return artefact.against_policy(seen, policy, text, path)
 
     def _denylist(self, arguments: dict[str, Any]) -> tuple[str, str]:
         """The operator's list of denied modules, and where it is."""
         given = str((arguments.get("policy") or {}).get("denylist") or "")
         if not given:
             return "", ""
-        path = self._find_source(given)
+        path = self._find_source(given, "release_denylist")
         text = read_here(path, "release_denylist", _checksums.MAX_TEXT)
         _linkage.parse_denylist(text, path)
         return text, path
 
-    def _find_source(self, path: str) -> str:
+    def _find_source(self, path: str, variable: str) -> str:
+        """Where that file of the controller is; the playbook may be the collection's own, far from the operator's."""
         try:
             return str(self._find_needle("files", path))
-        except AnsibleError:
+        except AnsibleError as error:
+            searched = list(getattr(error, "paths", None) or [])
+        if path.startswith(("/", "~")):
             return str(self._loader.path_dwim(path))
+        folders = [folder for folder in (self._inventory, os.getcwd()) if os.path.isabs(folder)]
+        nearby = [os.path.join(folder, path) for folder in folders]
+        found = next(filter(os.path.isfile, nearby), None)
+        if found is None:
+            raise missing(path, variable, [*searched, *nearby])
+        return found
 
     def _execute(self, name: str, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(f"slipway.go.{name}", module_args=arguments, task_vars=task_vars)

@@ -15,7 +15,7 @@ from typing import Any, Callable, Optional, Sequence
 
 from ._errors import SlipwayError
 from ._health import watch as watching
-from ._release.engine import Engine
+from ._release.engine import SERVING, Engine
 from ._release.operate import Operator, WatchOptions, operator
 from ._release.probe import describe
 from ._release.store import services
@@ -209,15 +209,19 @@ def _confirm(options: argparse.Namespace) -> int:
 def _recover(options: argparse.Namespace) -> int:
     names = [options.service] if options.service else services()
     found: dict[str, Optional[str]] = {}
+    serving: dict[str, Optional[str]] = {}
     for name in names:  # at boot, each for itself
         try:
-            found[name] = _engine(operator(name)).recover(options.txn)
-        except SlipwayError as error:
-            _complain(f"{name}: {error}")
-        except OSError as error:
-            _complain(f"{name}: {_system_error(error)}")
+            engine = _engine(operator(name))
+            found[name] = engine.recover(options.txn)
+            if options.json:
+                serving[name] = engine.serving()
+        except (SlipwayError, OSError) as error:
+            if options.service:
+                raise
+            _complain(f"{name}: {_system_error(error) if isinstance(error, OSError) else error}")
     if options.json:
-        _say(json.dumps(found, indent=2))
+        _say(json.dumps({**found, SERVING: serving}, indent=2))
     else:
         for name, release in found.items():
             _say(f"{name}: " + (f"the interrupted swap to {release} was settled" if release else _nothing(name)))

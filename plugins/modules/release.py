@@ -41,6 +41,8 @@ options:
       - The artefact, a binary, or a tar archive (C(.tar), C(.tar.gz), C(.tar.xz), C(.tar.bz2)) with a binary and
         assets.
       - A path on the controller. It is uploaded only if the host does not have this content yet.
+      - A relative path is looked for where M(ansible.builtin.copy) looks, then in the folder of the inventory, then in
+        the working directory.
       - An C(https) or C(http) URL, which each host fetches itself. O(checksum) is required then. User and password in
         the URL, and its query, are used and never shown. Proxies are taken from the task's environment.
       - With O(remote_src), an absolute path on the host.

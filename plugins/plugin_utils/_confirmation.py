@@ -6,16 +6,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shlex
 import time
 from typing import Any, Callable
 
 from ansible.errors import AnsibleError
+from ansible_collections.slipway.go.plugins.module_utils._release.engine import SERVING
 from ansible_collections.slipway.go.plugins.module_utils._release.revert import TOOL
 
 PAUSE = 0.5
 WITHIN = 20.0
+LOOK = "see what keeps new connections from that host"
+AGAIN = f"{LOOK}, then release again; the release is not marked bad"
+STAYS = f"{LOOK}, and slipway history there; nothing is to be released again"
+DOWN = f"{LOOK}, and slipway status there, then release again"
 
 # Runs a command on the host over a new connection (True) or the open one, and says how it ended: rc, stdout, stderr.
 Command = Callable[[str, bool], "dict[str, Any]"]
@@ -49,38 +56,54 @@ def _ask_anew(run: Command, command: str) -> dict[str, Any]:
 
 def _take_back(run: Command, name: str, txn: str, answer: dict[str, Any], why: str) -> dict[str, Any]:
     """Ask over the connection that is still open; the answer to a confirmation may be all that was lost."""
-    failed = {
-        "failed": True,
-        "code": "unconfirmed",
-        "fix": "see what keeps new connections from that host, then release again; the release is not marked bad",
-        "failed_phase": "PROBATION",
-        "failed_release": answer.get("current"),
-        "rolled_back": False,
-    }
-    lost = f"{answer.get('current')} serves, but a new connection to confirm it did not work: {why}"
+    wanted, before = answer.get("current"), answer.get("previous")
+    lost = f"{wanted} serves, but a new connection to confirm it did not work: {why}"
     try:
         taken_back = _parse(run(shlex.join([TOOL, "recover", name, "--txn", txn, "--json"]), False))
         if not taken_back.get("failed") and taken_back.get(name) is None:
             return _parse(run(shlex.join([TOOL, "confirm", name, "--txn", txn, "--json"]), False))
     except AnsibleError:
-        return {**failed, "msg": f"{lost} The host takes it back by itself at its deadline. Fix: {failed['fix']}"}
+        return _unconfirmed(answer, wanted, f"{lost} The host takes it back by itself at its deadline.")
     if taken_back.get("failed"):
-        return {**failed, "msg": f"{lost} Taking it back failed: {taken_back.get('msg')} Fix: {failed['fix']}"}
-    now = answer.get("previous")
-    text = f"{lost} It was taken back, and {now} serves again. Fix: {failed['fix']}"
-    return {**failed, "rolled_back": True, "current": now, "msg": text}
+        return _unconfirmed(answer, wanted, f"{lost} Taking it back failed: {taken_back.get('msg')}")
+    now = taken_back.get(SERVING, {name: before}).get(name)
+    if now is None:
+        return _unconfirmed(answer, now, f"{lost} It was taken back, but {before} does not run: nothing serves.", DOWN)
+    if now == wanted:
+        return _unconfirmed(answer, now, f"{lost} It was not taken back: it serves, and is the last good one.", STAYS)
+    return _unconfirmed(answer, now, f"{lost} It was taken back, and {now} serves again.")
+
+
+def _unconfirmed(answer: dict[str, Any], now: str | None, text: str, fix: str = AGAIN) -> dict[str, Any]:
+    """The result of a release that did not come to count as it should, with what serves now."""
+    return {
+        "failed": True,
+        "code": "unconfirmed",
+        "fix": fix,
+        "failed_phase": "PROBATION",
+        "failed_release": answer.get("current"),
+        "rolled_back": now not in (None, answer.get("current")),
+        "current": now,
+        "msg": f"{text} Fix: {fix}",
+    }
 
 
 def _parse(done: dict[str, Any]) -> dict[str, Any]:
-    try:
-        found = json.loads(str(done.get("stdout", "")).strip())
-    except ValueError:
-        found = None
-    if isinstance(found, dict):
-        return found
-    raise AnsibleError(
-        f"slipway ended with {done.get('rc')}: {_one_line(str(done.get('stderr') or done.get('stdout')))}"
-    )
+    """What the tool answers; one that ended badly has failed, whatever it says."""
+    found = _find_object(str(done.get("stdout", "")))
+    ended = f"slipway ended with {done.get('rc')}: {_one_line(str(done.get('stderr') or done.get('stdout')))}"
+    if found is None:
+        raise AnsibleError(ended)
+    return {"failed": True, "msg": ended, **found} if done.get("rc") else found
+
+
+def _find_object(text: str) -> dict[str, Any] | None:
+    """The last JSON object in the text: on a terminal, what sudo says to stderr stands before it."""
+    found = None
+    for start in re.finditer(r"^\{", text, re.MULTILINE):
+        with contextlib.suppress(ValueError):
+            found = json.JSONDecoder().raw_decode(text, start.start())[0]
+    return found
 
 
 def _one_line(text: str) -> str:

@@ -29,6 +29,8 @@ from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
 UNCONFIRMED = SlipwayError("unconfirmed", "nobody confirmed it in time.")
 TAKEN_BACK = SlipwayError("taken_back", "somebody took it back before it was confirmed.")
 LONGEST = 86400.0
+# Beside the names of services in the answer of a recovery: what serves now, by service. No service has such a name.
+SERVING = "_serving"
 
 
 @dataclass
@@ -89,12 +91,14 @@ class Engine:
 
     def predict(self, spec: Spec) -> Outcome:
         """Check everything a release needs and say what it would do; change nothing."""
-        self._preflight(spec)
         wanted = stage.content(spec, self._layout).release_id()
         current = self._layout.current_id()
         if self._serves(wanted):
             differs = self._store.differs(wanted, self._settings)
             return Outcome(differs, current, None, "settings" if differs else "none")
+        if not spec.tool:  # else the release brings it
+            self._require_tool()
+        self._preflight(spec)
         return Outcome(True, wanted, current, "release")
 
     def release(self, spec: Spec) -> Outcome:
@@ -114,6 +118,8 @@ class Engine:
             self._refuse_known_bad(wanted, spec.force)
             if spec.tool and self._layout.current_id() and not revert.has_tool(spec.tool):
                 return Outcome(False, self._layout.current_id(), None, "tool")
+            self._require_tool()
+            self._make_room(spec, wanted)
             self._preflight(spec)
             stage.require_units(self._layout)
             self._strategy(spec.strategy).check_ready(spec)
@@ -153,13 +159,16 @@ class Engine:
         self._store.save_health(serving, self._settings.health)
         self._store.save_settings(self._settings)
         self._store.record("settings", release=serving)
-        return Outcome(True, serving, None, "settings")
+        return Outcome(True, serving, None, "settings", pruned=self._prune(serving))
 
     def predict_rollback(self, wanted: Optional[str] = None) -> Outcome:
         """Say where a rollback would go, or what speaks against it; change nothing."""
         left, current = self._store.load(), self._layout.current_id()
-        if left is not None and left.phase == PROBATION and left.source and wanted in (None, left.source):
-            return Outcome(True, left.source, left.to, "rollback")
+        if left is not None and left.source and wanted in (None, left.source):
+            if left.phase == PROBATION:
+                return Outcome(True, left.source, left.to, "rollback")
+            if left.phase != COMMIT and (wanted or left.kind == "release"):  # settled first, that is all there is to do
+                return Outcome(False, left.source, None, "none")
         target = self._rollback_target(wanted)
         if target is None:
             return Outcome(False, current, None, "none")
@@ -238,6 +247,11 @@ class Engine:
                 return None
             self._recover()
             return left.to
+
+    def serving(self) -> Optional[str]:
+        """The release that serves now; None where the one that should does not run."""
+        current = self._layout.current_id()
+        return current if current and strategy_of(current, self._service).serves(current) else None
 
     def confirm(self, txn: Optional[str] = None) -> Outcome:
         """Let a release count that has been swapped in and was healthy; the transaction says which one is meant."""
@@ -460,9 +474,18 @@ class Engine:
             self._systemd.call("stop", left, check=False)
             self._systemd.call("reset-failed", left, check=False)
 
-    def _preflight(self, spec: Spec) -> None:
+    def _require_tool(self) -> None:
         if self._settings.confirm and self._layout.current_id():
             revert.require_tool()
+
+    def _make_room(self, spec: Spec, wanted: str) -> None:
+        """Delete what is beyond `keep` before a full disk is a reason not to release."""
+        try:
+            preflight.check_space(spec.artefact, self._layout.root)
+        except SlipwayError:
+            self._prune(wanted, self._earlier_good(wanted))
+
+    def _preflight(self, spec: Spec) -> None:
         own_ports = self._systemd.socket_ports(f"{self._layout.name}.socket")
         way = self._strategy(spec.strategy)
         found = preflight.problems(spec, self._layout, way.own_listen or spec.listen, own_ports, way.check_front)
@@ -475,10 +498,16 @@ class Engine:
             )
 
     def _prune(self, *needed: Optional[str]) -> list[str]:
-        """Delete releases beyond `keep`, but never these, what serves, nor where a rollback from there would go."""
+        """Delete releases beyond `keep`, but never these, what serves, nor where a rollback from there would go.
+
+        What cannot be deleted now stays for the next time.
+        """
         current = self._layout.current_id()
-        protect = {*needed, current, self._layout.last_good_id(), self._earlier_good(current)}
-        return stage.prune(self._layout, self._settings.keep, {name for name in protect if name}, self._good())
+        try:
+            protect = {*needed, current, self._layout.last_good_id(), self._earlier_good(current)}
+            return stage.prune(self._layout, self._settings.keep, {name for name in protect if name}, self._good())
+        except OSError:
+            return []
 
     def _recover(self, unconfirmed: SlipwayError = UNCONFIRMED) -> None:
         """Finish or undo what a run that was cut short, or that nobody has confirmed, has left in flight."""
@@ -532,7 +561,12 @@ class Engine:
         source = self._source(target, self._strategy(name), listen)
         service = as_released(self._service, target) if kind == "rollback" else self._service
         swap = Swap(service, self._store.begin(target, source, name, kind, reason), probe)
-        swap.run()
+        try:
+            swap.run()
+        except SlipwayError as error:
+            if error.details.get("rolled_back"):
+                self._prune(target, source)
+            raise
         phases, pruned = {**phases, **swap.phases}, []
         if not swap.unconfirmed:
             begun = time.monotonic()

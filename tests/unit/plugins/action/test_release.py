@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import datetime
+import errno
 import hashlib
 import io
 import json
@@ -15,12 +17,13 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import release as plugin
 from ansible_collections.slipway.go.plugins.module_utils import _tool
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._profile import collect_host_profile
+from ansible_collections.slipway.go.plugins.module_utils._release import model
 from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _fresh
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import EXEC, ElfBuilder
 
@@ -171,6 +174,8 @@ def test_a_failure_of_the_host_is_handed_on(act):
         ({"environment": {1: "1"}}, "invalid_environment", "1"),
         ({"environment": "A=1"}, "invalid_environment", "release_environment"),
         ({"environment": ["A=1"]}, "invalid_environment", "release_environment"),
+        ({"health": "http://127.0.0.1/healthz"}, "invalid_health", "release_health"),
+        ({"probe": ["http://127.0.0.1/"]}, "invalid_probe", "release_probe"),
     ],
 )
 def test_bad_input_meets_no_host(act, arguments, code, variable):
@@ -195,6 +200,107 @@ def test_the_source_is_looked_for_where_ansible_looks(act, binary):
     action = act([{"action": "none"}], src="shop")
     action._find_needle = lambda folder, path: binary if (folder, path) == ("files", "shop") else None
     assert action.run(task_vars={})["action"] == "none"
+
+
+@pytest.fixture
+def places(act, tmp_path, monkeypatch):
+    """The folder of the inventory, the working directory, and a run of the plugin that knows both."""
+    for name in ("inventory", "here"):
+        (tmp_path / name / "build").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+
+    def run(inventory=str(tmp_path / "inventory"), **arguments):
+        action = act([{"action": "none"}], **{"src": "build/shop", **arguments})
+
+        def nowhere(_folder, path):
+            raise AnsibleFileNotFound(file_name=path, paths=[f"/playbooks/{path}"])
+
+        action._find_needle = nowhere
+        action._loader.path_dwim = lambda path: os.path.join("/playbooks", path)
+        return action.run(task_vars={"inventory_dir": inventory}), action
+
+    return tmp_path / "inventory" / "build", tmp_path / "here" / "build", run
+
+
+def test_a_relative_path_is_looked_for_beside_the_inventory_and_then_here(places):
+    inventory, here, run = places
+    for folder, more in ((here, b"here"), (inventory, b"")):
+        content = ElfBuilder(type=EXEC).build() + more
+        (folder / "shop").write_bytes(content)
+        result, action = run()
+        assert result["action"] == "none", result
+        assert action.executed[0][1]["digest"] == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("inventory", [None, "None"])
+def test_an_inventory_without_a_folder_is_no_place_to_look(places, inventory):
+    _beside, here, run = places
+    (here / "shop").write_bytes(ElfBuilder(type=EXEC).build())
+    assert run(inventory)[0]["action"] == "none"
+    (here / "shop").unlink()
+    assert "None" not in run(inventory)[0]["msg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "variable"),
+    [
+        ({}, "missing_artefact", "release_src"),
+        ({"checksum": "build/shop"}, "unreadable_checksum", "release_checksum"),
+        ({"signature": "build/shop"}, "unreadable_signature", "release_signature"),
+        (
+            {"signature": "https://host/s", "allowed_signers": "build/shop"},
+            "unreadable_allowed_signers",
+            "release_allowed_signers",
+        ),
+        ({"policy": {"denylist": "build/shop"}}, "unreadable_denylist", "release_denylist"),
+    ],
+)
+def test_a_relative_path_that_leads_nowhere_is_told_with_every_place(places, binary, arguments, code, variable):
+    inventory, here, run = places
+    result, action = run(**({"src": binary, **arguments} if arguments else {}))
+    assert (result["code"], action.executed) == (code, [])
+    assert f"{variable} build/shop" in result["msg"]
+    assert f"/playbooks/build/shop, {inventory}/shop, {here}/shop." in result["msg"]
+    assert result["fix"] in result["msg"]
+
+
+@pytest.mark.parametrize("rule", ["require_static", "require_vcs_clean"])
+@pytest.mark.parametrize(("given", "on"), [("false", False), ("no", False), (None, False), ("true", True), (1, True)])
+def test_a_rule_is_on_or_off_as_it_is_written(act, tmp_path, rule, given, on):
+    dynamic = ElfBuilder(interpreter="/lib64/ld-linux-x86-64.so.2", needed=["libc.so.6"]).write(tmp_path / "dynamic")
+    action = act([{"action": "none"}], src=str(dynamic), policy={rule: given})
+    assert bool(action.run(task_vars={}).get("failed")) is on
+    assert (action.executed == []) is on
+
+
+def test_dates_in_the_environment_are_text(act):
+    values = {"SINCE": datetime.date(2024, 1, 1), "AT": datetime.datetime(2024, 1, 1, 12)}
+    action = act([{"action": "none"}], environment=values)
+    assert action.run(task_vars={})["action"] == "none"
+    sealed = json.loads(action.executed[0][1]["sealed"])["environment"]
+    assert sealed == {"SINCE": "2024-01-01", "AT": "2024-01-01 12:00:00"}
+    assert model.render_environment(sealed) == model.render_environment(values)
+
+
+@pytest.mark.parametrize("place", ["/root/.ansible/tmp/x/program", None])
+def test_a_full_disk_of_the_controller_is_told_with_its_place(act, monkeypatch, place):
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", place)
+
+    monkeypatch.setattr(plugin.artefact, "look_into", full)
+    action = act()
+    result = action.run(task_vars={})
+    assert (result["failed"], result["code"], action.executed) == (True, "os_error", [])
+    assert f"{place or '/slipway-'}" in result["msg"]
+    assert "No space left on device" in result["msg"]
+    assert result["fix"] in result["msg"]
+
+
+def test_check_mode_tells_the_host_which_tool_the_release_would_bring(act):
+    action = act([{"action": "none"}], confirm=60)
+    action._task.check_mode = True
+    assert action.run(task_vars={})["action"] == "none"
+    assert action.executed[0][1]["tool"] == _tool.digest()
 
 
 URL = "https://me:hunter2@host/dist/shop?token=hunter2"

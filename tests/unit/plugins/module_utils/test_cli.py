@@ -184,6 +184,25 @@ def test_one_service_that_cannot_be_recovered_does_not_keep_the_others_from_it(
     assert "chat: No space left on device" in said.err
 
 
+def test_a_recovery_tells_programs_what_serves_now(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    engine = SimpleNamespace(recover=lambda _txn: "2.0-0123456789", serving=lambda: "1.0-0123456789")
+    monkeypatch.setattr(_cli, "operator", lambda name: name)
+    monkeypatch.setattr(_cli, "_engine", lambda _one: engine)
+    assert _cli.main(["recover", "shop", "--json"]) == _cli.OK
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"shop": "2.0-0123456789", "_serving": {"shop": "1.0-0123456789"}}
+
+
+def test_a_recovery_that_fails_is_told_to_programs_as_any_failure(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def fail(_name: str) -> None:
+        raise SlipwayError("damaged_state", "state.json is not readable.", "look at it")
+
+    monkeypatch.setattr(_cli, "operator", fail)
+    assert _cli.main(["recover", "shop", "--json"]) == _cli.FAILED
+    told = json.loads(capsys.readouterr().out)
+    assert (told["failed"], told["code"], told["fix"]) == (True, "damaged_state", "look at it")
+
+
 def test_a_release_that_waits_is_shown_with_both_ways_out(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     waits = {"phase": "PROBATION", "to": "3.0.0-99887766ff", "source": "2.0.0-0123456789", "deadline": time.time() + 30}
     serve(monkeypatch, in_flight=waits)

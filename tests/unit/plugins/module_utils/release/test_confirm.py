@@ -196,6 +196,15 @@ def test_without_the_tool_there_is_no_release(host, monkeypatch):
     assert host.settled() == host.id_of("v2")
 
 
+def test_a_host_without_the_tool_is_accepted_where_the_release_brings_it(host, monkeypatch):
+    monkeypatch.setattr(revert, "TOOL", "/nowhere/slipway")
+    assert host.engine().predict(host.spec("v1")).action == "none", "there is nothing to take back"
+    fails(lambda: host.engine().predict(host.spec("v2")), "no_tool")
+    wanted = sha256_file(__file__)
+    assert host.engine().predict(host.spec("v2", tool=wanted)).action == "release"
+    assert host.swap("v2", tool=wanted).action == "tool"
+
+
 def test_the_tool_of_another_engine_is_replaced_before_anything_happens(host, monkeypatch, tmp_path):
     """It would have to take back what this engine has written."""
     tool = tmp_path / "slipway"

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
-from ansible_collections.slipway.go.plugins.module_utils._release import gate, preflight
+from ansible_collections.slipway.go.plugins.module_utils._release import gate, preflight, stage
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Store, load_settings
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
     NAME,
@@ -431,6 +431,30 @@ def test_rollback_goes_to_the_release_before(host):
     assert host.settled() == first
 
 
+@pytest.mark.parametrize("phase", ["INTENT", "FLIP", "DRAIN", "SOAK", "COMMIT"])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_rollback_after_a_run_that_was_cut_short_goes_where_it_was_predicted(host, monkeypatch, phase, named):
+    host.confirm = 0
+    host.release("v1")
+    second = host.release("v2").current
+    save = Store.save
+
+    def killed(store, transaction):
+        save(store, transaction)
+        if transaction.phase == phase:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "save", killed)
+        with pytest.raises(Killed):
+            host.release("v3")
+    wanted = second if named else None
+    predicted = host.engine().predict_rollback(wanted)
+    done = host.rollback(wanted)
+    assert (predicted.changed, predicted.action, predicted.current) == (done.changed, done.action, done.current)
+    assert host.settled() == done.current == second
+
+
 def test_second_rollback_changes_nothing(host):
     host.release("v1")
     second = host.release("v2").current
@@ -779,6 +803,91 @@ def test_what_the_host_has_against_it_is_told_before_anything_happens(host, monk
         assert error.details["problems"][0]["fix"]
     assert all(c.startswith("show ") for c in host.systemd.commands[before:])
     assert host.layout.staged() == [first]
+
+
+@pytest.fixture
+def disk(host, monkeypatch):
+    """A disk that has room for a release while no more than `fits` are on it."""
+
+    def make(fits):
+        def statvfs(_path):
+            return SimpleNamespace(f_bavail=1 if len(host.layout.staged()) > fits else 1 << 20, f_frsize=4096)
+
+        monkeypatch.setattr(os, "statvfs", statvfs)
+
+    return make
+
+
+def test_what_serves_already_is_accepted_on_a_full_disk(host, disk):
+    host.release("v1")
+    disk(0)
+    foreseen = host.engine().predict(host.spec("v1"))
+    assert (foreseen.changed, foreseen.action) == (False, "none") == (False, host.release("v1").action)
+
+
+def test_on_a_full_disk_what_is_beyond_keep_goes_before_the_release_is_refused(host, disk):
+    ids = [host.release(f"v{number}").current for number in range(1, 5)]
+    disk(2)
+    fails(lambda: host.release("v5"), "disk_full")
+    assert host.layout.staged() == ids, "nothing is beyond keep"
+    host.keep = 2
+    last = host.release("v5").current
+    assert host.settled() == last
+    assert set(host.layout.staged()) == {ids[-1], last}
+
+
+def test_a_full_disk_never_takes_the_way_back(host, disk):
+    first, second = (host.release(version).current for version in ("v1", "v2"))
+    host.behaviours["bad"] = Behaviour(healthy=False)
+    fails(lambda: host.release("bad"), "rolled_back")
+    host.keep = 2
+    disk(0)
+    fails(lambda: host.release("v3"), "disk_full")
+    assert set(host.layout.staged()) == {first, second}
+    assert host.rollback().changed is False, "the refused one counts as gone back from"
+    assert host.rollback(first).current == first
+
+
+def test_with_a_lost_link_a_full_disk_leaves_what_the_release_would_fall_back_to(host, disk):
+    _older, first, second = (host.release(version).current for version in ("v0", "v1", "v2"))
+    host.keep = 2
+    os.utime(host.layout.release(first), (0, 0))
+    os.unlink(host.layout.current)
+    disk(0)
+    fails(lambda: host.release("v2"), "disk_full")
+    assert host.layout.staged() == [first, second]
+
+
+def test_releases_that_are_rolled_back_do_not_pile_up(host):
+    host.keep = 3
+    first, second = (host.release(version).current for version in ("v1", "v2"))
+    for number in range(5):
+        host.behaviours[f"bad{number}"] = Behaviour(healthy=False)
+        fails(lambda number=number: host.release(f"bad{number}"), "rolled_back")
+        assert set(host.layout.staged()) == {first, second, host.id_of(f"bad{number}")}
+    assert host.rollback(first).current == first
+
+
+def test_old_releases_that_cannot_be_deleted_fail_nothing(host, monkeypatch):
+    host.keep = 2
+    host.release("v1")
+    host.behaviours["bad"] = Behaviour(healthy=False)
+
+    def broken(*_arguments):
+        raise OSError(5, "Input/output error", "releases")
+
+    monkeypatch.setattr(stage, "prune", broken)
+    host.release("v2")
+    fails(lambda: host.release("bad"), "rolled_back")
+    assert host.release("v3").pruned == []
+    assert host.settled() == host.id_of("v3")
+
+
+def test_a_smaller_keep_is_taken_over_at_once(host):
+    ids = [host.release(f"v{number}").current for number in range(1, 5)]
+    host.keep = 2
+    done = host.release("v4")
+    assert (done.action, done.pruned, host.layout.staged()) == ("settings", ids[:2], ids[2:])
 
 
 def test_what_the_host_cannot_start_is_told_before_it_is_tried(host, monkeypatch):

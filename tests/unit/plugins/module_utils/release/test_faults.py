@@ -70,6 +70,14 @@ def full_shelf(host: Host) -> None:
     host.release("v1")
 
 
+def crowded_shelf_and_a_bad_one(host: Host) -> None:
+    for version in ("u", "v0", "v1"):
+        host.release(version)
+    host.behaviours["v2"] = Behaviour(healthy=False)
+    host.stage("v2")
+    host.keep = 2
+
+
 def bad(**behaviour: object) -> Callable[[Host], None]:
     def before(host: Host) -> None:
         one(host)
@@ -114,6 +122,9 @@ STORIES = {
     "rollback": Story(three, rollback, "v1", old="v2", must_see=STARTS_V1),
     "rollback from a dead one": Story(three_and_a_dead_one, rollback, "v1", must_see=STARTS_V1),
     "prune": Story(full_shelf, release("v2"), "v2", old="v1", must_see="rmdir opt/shop/releases"),
+    "prune after a failure": Story(
+        crowded_shelf_and_a_bad_one, release("v2"), "v1", old="v1", must_see="rmdir opt/shop/releases"
+    ),
     "rehearsed": Story(rehearsed(), release("v2"), "v2", old="v1", must_see="start --no-block shop-rehearsal@v2"),
     "refused": Story(
         rehearsed(healthy=False), release("v2"), "v1", old="v1", must_see="start --no-block shop-rehearsal@v2"
