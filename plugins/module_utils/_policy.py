@@ -24,6 +24,8 @@ CODES: dict[str, str] = {
     "policy_denied_module": "It contains a denied module.",
 }
 STDLIB = "stdlib"
+_NUMBER = re.compile(r"\d+(\.\d+)?")
+_OLDEST = (1, 13)  # the first Go with build info that is read here
 _CONSTRAINT = re.compile(r"(<=|>=|<|>|=)(v?\d\S*)$")
 _COMPARE: dict[str, Callable[[Key, Key], bool]] = {
     "<": lambda a, b: a < b,
@@ -131,6 +133,12 @@ def _release(path: str, go: Mapping[str, Any], policy: Mapping[str, Any]) -> Ite
     if floor is None:
         raise SlipwayError(
             "policy_syntax", f"min_go_version: {wanted!r} is no Go version.", "Write it like 1.22 or 1.22.3."
+        )
+    if _NUMBER.fullmatch(wanted) and floor[:2] < _OLDEST:
+        raise SlipwayError(
+            "policy_syntax",
+            f"min_go_version: {wanted} is older than any Go whose build info can be read; YAML reads 1.20 as 1.2.",
+            'Put it in quotes: "1.20".',
         )
     if built is None or built < floor:
         yield Problem("policy_go_version", f"{path}: built with {go['version']}", f"Build with Go {wanted} or newer.")

@@ -269,7 +269,7 @@ def _pax(raw: bytes) -> dict[str, str]:
         digits = raw[at : max(space, at)]
         length = int(digits) if digits.isdigit() else 0
         record = raw[space + 1 : at + length]
-        if at + length > len(raw) or not record.endswith(b"\n") or b"=" not in record:
+        if space < 0 or at + length > len(raw) or not record.endswith(b"\n") or b"=" not in record:
             _damaged("has a malformed pax header")
         key, _equals, value = record[:-1].partition(b"=")
         if key in (b"path", b"size") or key.startswith(b"GNU.sparse."):

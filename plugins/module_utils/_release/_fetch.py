@@ -36,6 +36,10 @@ class Limits(NamedTuple):
     seconds: float
 
 
+class _OutOfTimeError(Exception):
+    """The time is over. No OSError: socket.create_connection() takes one for an address and tries the next."""
+
+
 def is_url(text: str) -> bool:
     return "://" in text
 
@@ -99,13 +103,13 @@ def _opener() -> urllib.request.OpenerDirector:
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """TimeoutError after so many seconds, whatever the other side does: trickles a header, or one byte a minute."""
+    """_OutOfTimeError after so many seconds, whatever the other side does: trickles a header, or one byte a minute."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def expire(_number: int, _frame: Any) -> None:
-        raise TimeoutError(errno.ETIMEDOUT, "timed out")  # socket.py of Python 3.8 looks into its arguments
+        raise _OutOfTimeError
 
     before = signal.signal(signal.SIGALRM, expire)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
@@ -220,7 +224,7 @@ def fetch(url: str, variable: str, target: BinaryIO, limits: Limits) -> None:
             _receive(url, variable, target, limits.size)
     except SlipwayError:
         raise
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (_OutOfTimeError, OSError, http.client.HTTPException, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         if isinstance(reason, OSError) and reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise reason from None
@@ -230,7 +234,7 @@ def fetch(url: str, variable: str, target: BinaryIO, limits: Limits) -> None:
 
 def _reason(reason: Any, spent: float, seconds: float) -> tuple[str, str]:
     """What went wrong and what to do. Words of the other side are left out: they may repeat what we sent."""
-    if isinstance(reason, TimeoutError) or "timed out" in str(reason):
+    if isinstance(reason, (_OutOfTimeError, TimeoutError)) or "timed out" in str(reason):
         fix = "look at the network and at that server, or raise release_fetch_timeout"
         return f"it took more than {min(spent, seconds):.3g} s", fix
     if isinstance(reason, ssl.SSLCertVerificationError):

@@ -82,7 +82,8 @@ def _verify_ssh(text: str, trust: Trust, path: str, folder: str) -> str:
         )
     allowed, signature = os.path.join(folder, "allowed_signers"), os.path.join(folder, "signature")
     for name, content in ((allowed, trust.allowed_signers), (signature, text)):
-        _files.write_new(name, content if content.endswith("\n") else content + "\n", 0o600)
+        whole = content if content.endswith("\n") else content + "\n"
+        _files.write_pieces([whole.encode("utf-8", "surrogateescape")], name, 0o600)
     try:
         with open(path, "rb") as stream:
             signer = trust.signer or _find_signer(allowed, signature, stream)

@@ -24,6 +24,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"[^/]*:[^/]*|[0-9A-Fa-f]*|[0-9A-Za-z]{60,}")
 # What holds for the temporary place of a file that is only looked at, and not for where it will run.
 _ABOUT_THE_PLACE = ("noexec_mount", "not_executable")
+_ORIGIN = re.compile(r"\$(ORIGIN|\{ORIGIN\})")
 
 
 class Seen(NamedTuple):
@@ -121,4 +122,11 @@ def against_policy(seen: Seen, policy: Mapping[str, Any], denylist: str, where: 
 def against_host(seen: Seen) -> list[Problem]:
     """What keeps the kernel or the loader of this host from starting it, wherever it is."""
     found = Checker(read_host(), own_context()).check(seen.program).problems
-    return seen.relabelled(problem for problem in found if problem.code not in _ABOUT_THE_PLACE)
+    about_the_place = (*_ABOUT_THE_PLACE, "library_") if _brings_libraries(seen) else _ABOUT_THE_PLACE
+    return seen.relabelled(problem for problem in found if not problem.code.startswith(about_the_place))
+
+
+def _brings_libraries(seen: Seen) -> bool:
+    """Whether it looks for libraries beside itself, which are in the rest of its archive."""
+    dynamic = seen.binary.elf.dynamic
+    return bool(seen.member and _ORIGIN.search(f"{dynamic.rpath} {dynamic.runpath}"))

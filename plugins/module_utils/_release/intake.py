@@ -208,7 +208,8 @@ class Intake:
         """What the checksums file says, after its signature where it has one."""
         request = self._request
         place = request.checksums.place
-        if place.startswith("http://") and not (request.signature and request.signed == "checksums"):
+        plain = _fetch.is_url(place) and _fetch.parse_url(place, "release_checksum").scheme == "http"
+        if plain and not (request.signature and request.signed == "checksums"):
             raise SlipwayError(
                 "insecure_checksums",
                 f"release_checksum {shown(place)} comes without TLS and without a signature: it proves nothing.",

@@ -51,12 +51,19 @@ def _digests(folder: str) -> dict[str, str]:
     return {name: _files.sha256_file(path) for name, path in _config_files(folder)}
 
 
-def _text(path: str) -> str:
+def _text(path: str, errors: str = "strict") -> str:
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8", errors=errors) as stream:
             return stream.read()
     except FileNotFoundError:
         return ""
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SlipwayError(
+            "not_utf8",
+            f"{path} is not UTF-8 in line {line}.",
+            "write that file in UTF-8; systemd takes no other values",
+        ) from None
 
 
 def _next_units(layout: Layout) -> dict[str, str]:
@@ -96,14 +103,17 @@ def unit_copies(layout: Layout, release_id: str) -> dict[str, str]:
 
 
 def environment(layout: Layout, release_id: str) -> str:
-    """The environment file of a release that is on the host."""
-    return _text(os.path.join(layout.release(release_id), "environment"))
+    """The environment file of a release that is on the host, with what a disk has damaged in it replaced."""
+    return _text(os.path.join(layout.release(release_id), "environment"), "replace")
 
 
 def secrets(layout: Layout, release_id: str) -> list[str]:
-    """What of a release no message may show: its environment's values, its credentials and each of their lines."""
+    """What of a release no message may show: its environment's values, its credentials and each of their lines.
+
+    Credentials may be binary; what is no UTF-8 in them is replaced as it is in the output of commands.
+    """
     folder = os.path.join(layout.release(release_id), "credentials")
-    texts = [_text(path).strip() for _name, path in _config_files(folder)]
+    texts = [_text(path, "replace").strip() for _name, path in _config_files(folder)]
     lines = [line.strip() for text in texts for line in text.splitlines()]
     return [*parse_environment_file(environment(layout, release_id)).values(), *texts, *lines]
 
@@ -116,11 +126,17 @@ def credentials(layout: Layout, release_id: str) -> dict[str, str]:
 def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
     """Whether it is here and whole: what a disk has damaged, or somebody, is staged anew."""
     manifest = layout.manifest(release_id)
+    release = layout.release(release_id)
     files = manifest.get("files") or {}
+    environment_digest = hashlib.sha256(wanted.environment.encode()).hexdigest()
     return (
         manifest.get("sha256") == wanted.artefact_sha256
         and f"bin/{layout.name}" in files
-        and all(_has_digest(os.path.join(layout.release(release_id), name), files[name]) for name in files)
+        and all(_has_digest(os.path.join(release, name), files[name]) for name in files)
+        and _has_digest(os.path.join(release, "environment"), environment_digest)
+        and _digests(os.path.join(release, "config")) == wanted.config
+        and credentials(layout, release_id) == wanted.credentials
+        and _digests(layout.release_units(release_id)) == wanted.units
     )
 
 
@@ -200,14 +216,15 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
             "run again; if it stays, check the artefact and the disk",
         )
     _files.write_new(os.path.join(folder, "environment"), wanted.environment, 0o640, gid)
-    for name, source in _config_files(os.path.join(layout.config, "config")):
-        copy = _make_place(os.path.join(folder, "config"), name, gid)
-        _files.copy_hashed(source, copy, 0o640, gid)
-    _copy_credentials(os.path.join(layout.config, "credentials"), os.path.join(folder, "credentials"), gid)
-    units = os.path.join(folder, "units")
-    _files.make_directory(units, 0o750, gid)
-    for name, path in _next_units(layout).items():
-        _files.copy_hashed(path, os.path.join(units, name), 0o640, gid)
+    config = _copy_config(os.path.join(layout.config, "config"), os.path.join(folder, "config"), gid)
+    secret = _copy_credentials(os.path.join(layout.config, "credentials"), os.path.join(folder, "credentials"), gid)
+    units = _copy_units(layout, os.path.join(folder, "units"), gid)
+    if (config, secret, units) != (wanted.config, wanted.credentials, wanted.units):
+        raise SlipwayError(
+            "config_changed",
+            f"something below {layout.config} changed while it was copied into the release.",
+            "run again when nobody else writes there",
+        )
     manifest = {
         "version": spec.version,
         "sha256": wanted.artefact_sha256,
@@ -277,13 +294,31 @@ def note_origin(layout: Layout, release_id: str, origin: Mapping[str, Any]) -> N
     _files.write_atomic(path, json.dumps({**manifest, "origin": dict(origin)}, indent=2) + "\n", 0o640, gid)
 
 
-def _copy_credentials(source: str, target: str, gid: int) -> None:
+def _copy_config(source: str, target: str, gid: int) -> dict[str, str]:
+    """Return the digest of each file by its name, as do the two below."""
+    return {
+        name: _files.copy_hashed(path, _make_place(target, name, gid), 0o640, gid)
+        for name, path in _config_files(source)
+    }
+
+
+def _copy_credentials(source: str, target: str, gid: int) -> dict[str, str]:
     """Readable for the group where the role has left them so: on a host whose PID 1 cannot hand them over."""
+    written = {}
     for name, path in _config_files(source):
         shared = bool(os.stat(path).st_mode & 0o040)
         copy = os.path.join(target, name)
         _files.make_directory(os.path.dirname(copy), 0o750 if shared else 0o700, gid)
-        _files.copy_hashed(path, copy, 0o640 if shared else 0o600, gid if shared else -1)
+        written[name] = _files.copy_hashed(path, copy, 0o640 if shared else 0o600, gid if shared else -1)
+    return written
+
+
+def _copy_units(layout: Layout, target: str, gid: int) -> dict[str, str]:
+    _files.make_directory(target, 0o750, gid)
+    return {
+        name: _files.copy_hashed(path, os.path.join(target, name), 0o640, gid)
+        for name, path in _next_units(layout).items()
+    }
 
 
 def _build(binary: str) -> dict[str, Optional[str]]:

@@ -74,9 +74,22 @@ def test_go_release():
     assert codes(info(), min_go_version="1.22") == []
     assert codes(info(), min_go_version="go1.22.3") == []
     assert codes(info(), min_go_version="1.22.4") == ["policy_go_version"]
-    assert codes(info(version="unknown"), min_go_version="1.1") == ["policy_go_version"]
+    assert codes(info(version="unknown"), min_go_version="1.13") == ["policy_go_version"]
     with pytest.raises(SlipwayError, match="min_go_version"):
         codes(info(), min_go_version="newest")
+
+
+@pytest.mark.parametrize("wanted", [1.2, "1.2", 1.1, 1.3, 1, "1", 1.0])
+def test_a_go_release_that_yaml_has_read_as_a_number_is_refused(wanted):
+    """1.20 without quotes is 1.2, which any binary with build info would pass."""
+    with pytest.raises(SlipwayError, match=r"min_go_version: .* in quotes") as caught:
+        codes(info(version="go1.13"), min_go_version=wanted)
+    assert caught.value.code == "policy_syntax"
+
+
+@pytest.mark.parametrize("wanted", [1.22, "1.22", "1.13", 2, "go1.2", "1.9.3", "1.21rc1"])
+def test_a_go_release_that_is_what_it_says_is_taken(wanted):
+    assert codes(info(version="go2.0"), min_go_version=wanted) == []
 
 
 def test_main_module():

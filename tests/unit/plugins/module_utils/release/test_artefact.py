@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tarfile
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._fsview import View
 from ansible_collections.slipway.go.plugins.module_utils._release import artefact
+from ansible_collections.slipway.go.plugins.module_utils._unit_context import Context
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils import fake_root
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import CORE, EXEC, REL, ElfBuilder
 
 FREEBSD = 9
@@ -119,3 +123,51 @@ def test_bad_checksums(text):
 @pytest.mark.parametrize("text", ["SHA256SUMS", "dist/SHA256SUMS", "shop.sha256", "https://h/x:y/SUMS", "./abc"])
 def test_what_may_be_a_checksums_file(text):
     assert artefact.parse_checksum(text) is None
+
+
+@pytest.fixture
+def against(tmp_path, monkeypatch):
+    """What a host of files has against a program, bare or in an archive."""
+    root = fake_root.glibc_root(tmp_path / "root")
+    monkeypatch.setattr(artefact, "read_host", fake_root.host)
+    monkeypatch.setattr(artefact, "own_context", lambda: Context(View(str(root.path), None, "/"), {}))
+
+    def judge(spec, packed):
+        root.elf("/program", **spec)
+        path = str(root.path / "program")
+        if packed:
+            with tarfile.open(tmp_path / "shop.tar", "w") as tape:
+                tape.add(path, "shop")
+            path = str(tmp_path / "shop.tar")
+        seen = look(path, folder=str(tmp_path))
+        return [problem.code for problem in artefact.against_host(seen._replace(program="/program"))]
+
+    return judge
+
+
+OWN = {"interpreter": fake_root.GLIBC, "needed": ["libown.so"]}
+
+
+@pytest.mark.parametrize("way", ["runpath", "rpath"])
+@pytest.mark.parametrize("text", ["$ORIGIN/../assets/lib", "/none:${ORIGIN}/../assets/lib"])
+def test_libraries_that_an_archive_brings_are_looked_for_where_it_is_staged(against, way, text):
+    assert against({**OWN, way: text}, packed=True) == []
+    assert against({**OWN, way: text}, packed=False) == ["library_missing"]
+
+
+@pytest.mark.parametrize(
+    "spec", [OWN, {**OWN, "runpath": "/opt/lib"}, {**OWN, "interpreter": "/lib64/ld-nowhere.so.9"}]
+)
+def test_libraries_that_an_archive_does_not_bring_are_missed(against, spec):
+    assert len(against(spec, packed=True)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"interpreter": "/lib64/ld-nowhere.so.9"}, "interpreter_missing"),
+        ({"needed": ["libown.so", "libc.so.6"], "verneed": {"libc.so.6": ["GLIBC_9.9"]}}, "version_missing"),
+    ],
+)
+def test_what_else_is_wrong_with_a_program_that_has_its_own_libraries_is_found(against, changes, code):
+    assert against({**OWN, "runpath": "$ORIGIN/../assets/lib", **changes}, packed=True) == [code]

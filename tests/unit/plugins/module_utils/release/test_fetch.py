@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
+import signal
+import socket
 import time
 
 import pytest
@@ -167,6 +170,41 @@ def with_silence(request):
 def test_one_byte_now_and_then(server, answer):
     server.paths["/shop"] = answer
     refused("not_fetched", server.url("/shop"), "took more than", "release_fetch_timeout", limits=Limits(1 << 20, 0.3))
+
+
+@pytest.mark.parametrize("answer", [trickle, with_silence], ids=["body", "header"])
+def test_the_time_is_over_while_one_of_several_addresses_is_silent(server, monkeypatch, answer):
+    """Whatever tries the next address after an error must not do so when all of the time is over."""
+    connect, resolve = socket.socket.connect, socket.getaddrinfo
+
+    def connect_slowly(self, address):
+        if address[0] == "127.0.0.2":
+            time.sleep(20)
+        connect(self, address)
+
+    def resolve_to_two(host, port, *others, **options):
+        if host == "two.example":
+            kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+            return [(*kind, ("127.0.0.2", port)), (*kind, ("127.0.0.1", port))]
+        return resolve(host, port, *others, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_slowly)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_to_two)
+    server.paths["/shop"] = answer
+    url = f"http://two.example:{server.port}/shop"
+    begun = time.monotonic()
+    refused("not_fetched", url, "took more than 0.3 s", "release_fetch_timeout", limits=Limits(1 << 20, 0.3))
+    assert time.monotonic() - begun < 5
+
+
+def test_no_alarm_is_left_behind(server):
+    before = signal.getsignal(signal.SIGALRM)
+    server.paths.update({"/late": trickle, "/shop": web.body(b"x")})
+    for path, seconds in (("/shop", 20.0), ("/late", 0.1), ("/none", 20.0)):
+        with contextlib.suppress(SlipwayError):
+            get(server.url(path), Limits(1 << 20, seconds))
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+        assert signal.getsignal(signal.SIGALRM) is before
 
 
 def test_nobody_there(server):

@@ -255,8 +255,10 @@ def test_a_checksums_file_without_this_one(world):
     assert world.fetched == []
 
 
-def test_a_checksums_file_that_anybody_on_the_way_could_have_written(world):
-    place = "http://me:hunter2@host/SUMS"
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "hTTp"])
+def test_a_checksums_file_that_anybody_on_the_way_could_have_written(world, scheme):
+    place = f"{scheme}://me:hunter2@host/SUMS"
+    world.web[place] = SUMS.encode()
     error = world.refuse("insecure_checksums", world.request(checksums=Text(None, place)), "http://host/SUMS")
     assert "https" in error.fix
     assert world.fetched == []

@@ -106,6 +106,34 @@ def test_a_signature_that_was_cut_short(keys, tmp_path):
     refused("bad_signature", lambda: verify(keys, tmp_path, trust, (keys / "shop.sig").read_text()[:100]))
 
 
+@needs_ssh
+def test_a_comment_in_allowed_signers_may_be_in_any_encoding(keys, tmp_path):
+    comment = "# J\xfcrgen\n".encode("latin-1").decode("utf-8", "surrogateescape")
+    trust = Trust(allowed_signers=comment + line(keys, "one", "a@x"))
+    assert verify(keys, tmp_path, trust).startswith("ssh a@x SHA256:")
+
+
+@needs_ssh
+def test_a_signature_with_a_byte_that_is_no_utf_8_is_refused(keys, tmp_path):
+    trust = Trust(allowed_signers=line(keys, "one", "a@x"))
+    text = (keys / "shop.sig").read_text()
+    for broken in (text[:100] + "\udcff" + text[100:], "-----BEGIN SSH SIGNATURE-----\n\udcff\n"):
+        refused("bad_signature", lambda broken=broken: verify(keys, tmp_path, trust, broken), "release_signature")
+
+
+def test_ssh_keygen_gets_the_bytes_that_were_given(tmp_path, monkeypatch):
+    seen = []
+
+    def remember(arguments, stream, failure):
+        seen.extend((tmp_path / name).read_bytes() for name in ("allowed_signers", "signature"))
+        return "a@x"
+
+    monkeypatch.setattr(_signature, "_ssh_keygen", remember)
+    text = "-----BEGIN SSH SIGNATURE-----\n\udcff\n"
+    verify(tmp_path, tmp_path, Trust(allowed_signers="# \udcfc\na@x ssh-ed25519 AAAA", signer="a@x"), text, MESSAGE)
+    assert seen == [b"# \xfc\na@x ssh-ed25519 AAAA\n", b"-----BEGIN SSH SIGNATURE-----\n\xff\n"]
+
+
 @pytest.mark.parametrize(
     ("tool", "words"),
     [(None, "has no ssh-keygen"), ("#!/bin/sh\necho 'unknown option -- Y' >&2; exit 1\n", "too old")],

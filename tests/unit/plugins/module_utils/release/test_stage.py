@@ -18,6 +18,7 @@ from ansible_collections.slipway.go.plugins.module_utils import _systemd
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import stage
 from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact
+from ansible_collections.slipway.go.plugins.module_utils._release.smoke import MASK, masked
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.test_model import EnvironmentFile
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
     GROUP_ID,
@@ -305,6 +306,56 @@ def test_a_damaged_asset_is_staged_anew(host, name, how):
     assert not stage.is_staged(host.layout, release_id, content)
 
 
+def emptied(path):
+    os.truncate(path, 0)
+
+
+def added(path):
+    with open(os.path.join(os.path.dirname(path), "added"), "w", encoding="utf-8") as stream:
+        stream.write("more")
+
+
+@pytest.mark.parametrize("damage", [os.unlink, emptied, added])
+@pytest.mark.parametrize(
+    "name", ["environment", "config/shop.toml", "credentials/password", "units/shop@.service", "units/shop.socket"]
+)
+def test_damaged_configuration_is_staged_anew(host, name, damage):
+    """A release that somebody has tidied up by hand would serve without it."""
+    give_credential(host, "hunter22")
+    release_id = put(host)
+    content = stage.content(host.spec("v1"), host.layout)
+    assert stage.is_staged(host.layout, release_id, content)
+    damage(os.path.join(host.layout.release(release_id), name))
+    assert stage.is_staged(host.layout, release_id, content) == (damage is added and name == "environment")
+    put(host)
+    assert whole(host, release_id)
+    assert stage.is_staged(host.layout, release_id, content)
+
+
+def test_a_release_without_environment_and_configuration_is_staged(host):
+    os.unlink(os.path.join(host.layout.config, "environment"))
+    os.unlink(os.path.join(host.layout.config, "config", "shop.toml"))
+    release_id = put(host, environment={})
+    content = stage.content(host.spec("v1", environment={}), host.layout)
+    assert stage.is_staged(host.layout, release_id, content)
+    os.unlink(os.path.join(host.layout.release(release_id), "environment"))
+    assert not stage.is_staged(host.layout, release_id, content)
+
+
+@pytest.mark.parametrize("name", ["config/shop.toml", "credentials/password", "units/shop@.service", "config/late"])
+def test_configuration_that_changes_while_it_is_copied_is_refused(host, name):
+    give_credential(host, "hunter22")
+    content = stage.content(host.spec("v1"), host.layout)
+    with open(os.path.join(host.layout.config, name), "w", encoding="utf-8") as stream:
+        stream.write("changed")
+    with pytest.raises(SlipwayError) as caught:
+        stage.stage(host.spec("v1"), host.layout, content.release_id(), content)
+    assert caught.value.code == "config_changed"
+    assert host.layout.config in str(caught.value)
+    assert "run again" in caught.value.fix
+    assert (host.layout.staged(), host.leftovers()) == ([], [])
+
+
 def test_an_archive_that_arrived_changed_is_refused(host):
     artefact = packed(host, *ASSETS)
     with pytest.raises(SlipwayError) as caught:
@@ -433,3 +484,35 @@ def test_a_new_credential_is_a_new_release_and_goes_back_with_the_binary(host):
 def test_what_no_message_may_show(host):
     give_credential(host, "-----BEGIN KEY-----\nabcdef\n")
     assert {"yes", "v1", "abcdef", "-----BEGIN KEY-----\nabcdef"} <= set(stage.secrets(host.layout, put(host)))
+
+
+def test_an_environment_that_is_not_utf_8_is_named(host):
+    """Systemd would refuse the value, and so the start of every release with it."""
+    path = os.path.join(host.layout.config, "environment")
+    with open(path, "ab") as stream:
+        stream.write(b'# by hand\nNAME="J\xfcrgen"\n')
+    with pytest.raises(SlipwayError) as caught:
+        stage.content(host.spec("v1"), host.layout)
+    assert caught.value.code == "not_utf8"
+    assert f"{path} is not UTF-8 in line 3" in str(caught.value)
+    assert "UTF-8" in caught.value.fix
+
+
+def test_a_binary_credential_arrives_and_is_not_shown(host):
+    secret = bytes(range(128, 160))
+    give_credential(host, "")
+    with open(os.path.join(host.layout.config, "credentials", "password"), "wb") as stream:
+        stream.write(b"\x30\x82" + secret + b"\nhunter22\n")
+    release_id = put(host)
+    with open(os.path.join(host.layout.release(release_id), "credentials", "password"), "rb") as stream:
+        assert stream.read() == b"\x30\x82" + secret + b"\nhunter22\n"
+    said = (b"I have read 0\x82" + secret + b" and hunter22").decode(errors="replace")
+    assert masked(said, stage.secrets(host.layout, release_id)) == f"I have read {MASK} and {MASK}"
+
+
+def test_a_damaged_environment_can_be_looked_at(host):
+    release_id = put(host)
+    with open(os.path.join(host.layout.release(release_id), "environment"), "wb") as stream:
+        stream.write(b'NAME="J\xfcrgen"\n')
+    assert "rgen" in stage.environment(host.layout, release_id)
+    assert any("rgen" in secret for secret in stage.secrets(host.layout, release_id))
