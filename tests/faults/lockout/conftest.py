@@ -98,7 +98,9 @@ class Host:
             "rm -f /etc/sysctl.d/99-zz-slipway.conf;"
             "ufw --force disable >/dev/null; chage -E -1 deploy; faillock --user deploy --reset 2>/dev/null || true;"
             "systemctl disable --now ssh.socket 2>/dev/null || true; systemctl reset-failed;"
-            "systemctl enable ssh.service 2>/dev/null; systemctl restart ssh.service"
+            "systemctl enable ssh.service 2>/dev/null; systemctl restart ssh.service;"
+            # A login of the case before may still hold the port that it came in by.
+            "for pid in $(ss -lntpH 'sport = :2222' | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u); do kill $pid; done"
         )
         wait("root can log in", lambda: self.ssh("true").returncode == 0, 60)
 
