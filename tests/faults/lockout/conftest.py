@@ -100,7 +100,7 @@ class Host:
             "systemctl disable --now ssh.socket 2>/dev/null || true; systemctl reset-failed;"
             "systemctl enable ssh.service 2>/dev/null; systemctl restart ssh.service;"
             # A login of the case before may still hold the port that it came in by.
-            "for pid in $(ss -lntpH 'sport = :2222' | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u); do kill $pid || true; done"
+            "for pid in $(ss -lntpH 'sport = :2222' | grep -o 'pid=[0-9]*' | cut -d= -f2); do kill $pid || true; done"
         )
         wait("root can log in", lambda: self.ssh("true").returncode == 0, 60)
 
