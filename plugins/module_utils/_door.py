@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any, Callable, Dict
 
 from ansible.module_utils.basic import AnsibleModule
@@ -24,5 +25,12 @@ def run(module: AnsibleModule, work: Work) -> None:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         module.fail_json(msg=f"{error.strerror or error}{where}", code="os_error", fix="")
+    except Exception as error:
+        module.fail_json(
+            msg=f"slipway.go has a defect: {type(error).__name__}: {error}",
+            code="defect",
+            fix="run again with -vvv, and report what it says",
+            exception=traceback.format_exc(),
+        )
     else:
         module.exit_json(**result)

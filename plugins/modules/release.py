@@ -202,6 +202,12 @@ options:
       - Whether to release also what has failed on this host before, or what somebody has rolled back from.
     type: bool
     default: false
+  configured:
+    description:
+      - Whether the host has the configuration that the release is going to take along. With V(false), check mode
+        accepts what has failed on this host before, as another configuration makes it another release.
+    type: bool
+    default: true
   sealed:
     description:
       - O(environment), O(health), and what the host needs to take the artefact in, as JSON. Set by the controller's
@@ -455,6 +461,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         listen=values["listen"],
         rehearsal=values["rehearsal"],
         force=values["force"],
+        configured=values["configured"],
         smoke=values["smoke"],
         smoke_timeout=values["smoke_timeout"],
         tool=values["tool"] or "",
@@ -499,6 +506,7 @@ def main() -> None:
             "smoke": {"type": "list", "elements": "list", "default": []},
             "smoke_timeout": {"type": "float", "default": 30},
             "force": {"type": "bool", "default": False},
+            "configured": {"type": "bool", "default": True},
             "tool": {"type": "str"},
             "digest": {"type": "str"},
             "size": {"type": "int"},

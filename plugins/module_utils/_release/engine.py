@@ -96,6 +96,8 @@ class Engine:
         if self._serves(wanted):
             differs = self._store.differs(wanted, self._settings)
             return Outcome(differs, current, None, "settings" if differs else "none")
+        if spec.configured:
+            self._refuse_known_bad(wanted, spec.force)
         if not spec.tool:  # else the release brings it
             self._require_tool()
         self._preflight(spec)
