@@ -214,8 +214,8 @@ class Spec:
 
     rehearsal is the address of systemd.socket(5) at which it is proven first; empty for a service that cannot be.
     force releases also what has failed before. configured: the host has the configuration that it will have. smoke are
-    commands to run against the rehearsal, each with smoke_timeout seconds. tool is the SHA-256 that the tool on the host
-    must have, for its timers act on what this engine writes.
+    commands to run against the rehearsal, each with smoke_timeout seconds. tool is the SHA-256 that the tool on the
+    host must have, for its timers act on what this engine writes.
     """
 
     version: str
