@@ -159,7 +159,7 @@ def test_a_port_of_another_program_is_refused_before_anything_changes(released: 
 
 
 def test_another_strategy_on_haproxys_port_is_refused(released: Any, binaries: Path) -> None:
-    done = released.play("release", variables(binaries, "2.0.0", service_swap="restart", service_rehearsal=""))
+    done = released.play("release", variables(binaries, "3.0.0", service_swap="restart", service_rehearsal=""))
     assert done.code != 0
     assert "take the service out of the proxy first" in done.output
     assert {version(host) for host in released.hosts} == {"1.0.0"}
