@@ -21,6 +21,19 @@ attributes:
     platforms: linux
 """
 
+    # Of modules that look at what a change, as long as nobody has confirmed it, would show them.
+    SETTLED = r"""
+options:
+  settled:
+    description:
+      - Names of changes that M(slipway.go.deadman) may have armed. While one of them is neither confirmed nor taken
+        back, which its deadline ends, this waits before it looks at the host.
+      - One that a crash has left without a timer is taken back, but not in check mode, where that is a failure.
+    type: list
+    elements: str
+    default: []
+"""
+
     # Options of the release engine that its modules share.
     ENGINE = r"""
 options:

@@ -547,6 +547,12 @@ def wait_until_free(name: str, place: Optional[Place] = None, act: bool = True) 
         time.sleep(0.2)
 
 
+def wait_until_settled(names: Sequence[str], place: Optional[Place] = None, act: bool = True) -> None:
+    """Wait until none of these is armed, each as wait_until_free() does."""
+    for name in names:
+        wait_until_free(name, place, act)
+
+
 def _take_over(place: Place, name: str, token: str) -> Optional[dict[str, Any]]:
     with _locked(place, name) as saved:
         # Whoever arms holds the lock until the timer is set.

@@ -18,6 +18,7 @@ description:
 extends_documentation_fragment:
   - slipway.go.attributes
   - slipway.go.attributes.info_module
+  - slipway.go.attributes.settled
 options:
   backend:
     description:
@@ -129,14 +130,6 @@ options:
     type: list
     elements: str
     default: [dhcpv6-client]
-  settled:
-    description:
-      - Names of changes that M(slipway.go.deadman) may have armed. While one of them is neither confirmed nor taken
-        back, which its deadline ends, this waits before it looks at the host.
-      - One that a crash has left without a timer is taken back, but not in check mode, where that is a failure.
-    type: list
-    elements: str
-    default: []
 """
 
 EXAMPLES = r"""
@@ -370,8 +363,7 @@ KINDS = ("interfaces", "sources")
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     values, place = module.params, _deadman.Place()
-    for change in values["settled"]:
-        _deadman.wait_until_free(change, place, not module.check_mode)
+    _deadman.wait_until_settled(values["settled"], place, not module.check_mode)
     backend = choose(values["backend"], place)
     connected = _firewall.connection(place)
     zones = {values["zone"]}

@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - slipway.go.attributes
   - slipway.go.attributes.info_module
+  - slipway.go.attributes.settled
 options:
   packages:
     description:
@@ -35,14 +36,6 @@ options:
       - Kernel settings with the value they should have.
     type: dict
     default: {}
-  settled:
-    description:
-      - Names of changes that M(slipway.go.deadman) may have armed. While one of them is neither confirmed nor taken
-        back, which its deadline ends, this waits before it looks at the host.
-      - One that a crash has left without a timer is taken back, but not in check mode, where that is a failure.
-    type: list
-    elements: str
-    default: []
 """
 
 EXAMPLES = r"""
@@ -242,8 +235,7 @@ def timezone() -> str:
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     place = _deadman.Place()
-    for change in module.params["settled"]:
-        _deadman.wait_until_free(change, place, not module.check_mode)
+    _deadman.wait_until_settled(module.params["settled"], place, not module.check_mode)
     name, release = family(_files.text("/etc/os-release") or _files.text("/usr/lib/os-release"))
     return {
         "changed": False,

@@ -248,8 +248,7 @@ def choose_algorithms(
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     values, place = module.params, _deadman.Place()
-    for change in SETTLED:
-        _deadman.wait_until_free(change, place, not module.check_mode)
+    _deadman.wait_until_settled(SETTLED, place, not module.check_mode)
     host, connection = _sshd.look(place), _firewall.connection(place)
     values["settings"] = allow(host, values, connection.user if connection else "")
     values["settings"], left_out = _sshd.known(values["settings"], host.version)
