@@ -408,6 +408,13 @@ def _ends_by_itself(place: Place, name: str) -> bool:
     return not {"active", "activating", "reloading", "deactivating"}.isdisjoint(said.split())
 
 
+def _is_ticking(place: Place, name: str) -> bool:
+    """Whether its timer runs and has not fired yet. systemd's clock counts: the host's own may jump."""
+    unit = _unit(name)
+    timer, service = (place.run(["systemctl", "is-active", f"{unit}.{kind}"])[1] for kind in ("timer", "service"))
+    return timer == "active" and service not in ("active", "activating", "deactivating", "reloading")
+
+
 # --- arm, confirm, revert -------------------------------------------------------------------------------------------
 
 
@@ -641,6 +648,35 @@ def confirm(name: str, token: str, place: Optional[Place] = None) -> None:
             "see what kept the confirmation from coming in time, then run again",
         )
     raise SlipwayError("not_armed", f"no change of {name} with this token waits to be confirmed.", "run again")
+
+
+@contextlib.contextmanager
+def hold(name: str, token: str, place: Optional[Place] = None) -> Iterator[None]:
+    """Change the host while the change with this token is armed; a revert that is due meanwhile waits for the end.
+
+    Raise not_armed or reverted, with nothing done, unless a timer is going to take the change back: what is written
+    after a revert stays for good. Each command inside should have a time limit, for the revert waits that long.
+    """
+    _validate_name(name)
+    place = place or Place()
+    with _locked(place, name) as saved:
+        own = saved is not None and secrets.compare_digest(saved["token"], token)
+        if saved is None or not own or saved["begun"] or not _is_ticking(place, name):
+            raise _ended(name, token, place)
+        yield
+
+
+def _ended(name: str, token: str, place: Place) -> SlipwayError:
+    """Why the change with this token is not armed any more."""
+    line, saved = last_revert(name, place) or {}, _load(place.folder(name)) or {}
+    if token in (line.get("token"), saved.get("token")):
+        reason = line["reason"] if line.get("token") == token else "its time is over"
+        return SlipwayError(
+            "reverted",
+            f"the change of {name} was taken back ({reason}) before all of it was made; nothing more was changed.",
+            "see what kept the run from going on in time, or raise the confirm_timeout of the role, then run again",
+        )
+    return SlipwayError("not_armed", f"no change of {name} with this token is armed; nothing was changed.", "run again")
 
 
 def revert(

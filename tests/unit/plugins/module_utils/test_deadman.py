@@ -553,3 +553,37 @@ def test_bad_plans_are_refused(place, bad):
     with pytest.raises(SlipwayError):
         _deadman.arm("x", 30, bad, place)
     assert left_behind(place) == []
+
+
+def test_what_is_held_is_not_taken_back_meanwhile(place, etc):
+    (etc / "file").write_text("before")
+    token = _deadman.arm("demo", 60, plan(etc / "file"), place)
+    ended = []
+    with _deadman.hold("demo", token, place):
+        due = threading.Thread(target=lambda: ended.append(_deadman.revert("demo", token, "deadline", place)))
+        due.start()
+        (etc / "file").write_text("after")
+        time.sleep(0.3)
+        assert ended == []
+        assert (etc / "file").read_text() == "after"
+    due.join(5)
+    assert (etc / "file").read_text() == "before"
+
+
+@pytest.mark.parametrize("why", ["taken back", "fired", "no timer", "confirmed", "another"])
+def test_a_change_that_is_not_armed_is_not_made(place, etc, commands, why):
+    (etc / "file").write_text("before")
+    token = _deadman.arm("demo", 60, plan(etc / "file"), place)
+    if why == "taken back":
+        _deadman.revert("demo", token, "deadline", place)
+    elif why == "fired":
+        commands.timers.add("slipway-deadman-demo.service")
+    elif why == "no timer":
+        commands.timers.clear()
+    elif why == "confirmed":
+        _deadman.confirm("demo", token, place)
+    else:
+        token = "0" * 32
+    with pytest.raises(SlipwayError) as raised, _deadman.hold("demo", token, place):
+        pytest.fail("it was held")
+    assert raised.value.code == ("not_armed" if why in ("confirmed", "another") else "reverted")
