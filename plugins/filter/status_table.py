@@ -61,7 +61,9 @@ def row(host: str, service: str, told: Mapping[str, Any]) -> dict[str, Any]:
     if told.get("unreachable") or told.get("failed") or "health" not in told:
         return {"host": host, "service": service, "health": "unknown", "message": told.get("msg") or "did not answer"}
     shown = {key: told.get(key) for key in ("service", "commit", "since", "health", "p99", "restarts", "message")}
-    return {"host": host, "release": told.get("current"), **shown}
+    if told.get("damaged"):
+        shown["message"] = " ".join([*([shown["message"]] if shown["message"] else []), *map(str, told["damaged"])])
+    return {"host": host, "release": told.get("current"), "damaged": bool(told.get("damaged")), **shown}
 
 
 def status_table(results: Any, service: str) -> dict[str, Any]:

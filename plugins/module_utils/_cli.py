@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -14,15 +15,17 @@ import time
 from typing import Any, Callable, Optional, Sequence
 
 from ._errors import SlipwayError
+from ._health import textfile
 from ._health import watch as watching
-from ._release.engine import SERVING, Engine
-from ._release.operate import Operator, WatchOptions, operator
+from ._release.engine import OTHERS, SERVING, Engine
+from ._release.operate import Operator, WatchOptions, operator, unreadable
 from ._release.probe import describe
 from ._release.store import services
 from ._release.strategies import PROBATION
 from ._systemd import POLL, Systemd
 
 OK, FAILED, USAGE = 0, 1, 2
+SERVES = ("pass", "warn")
 EPILOG = """\
 exit codes: 0 it is so or was done; 1 something is down, or could not be done; 2 wrong usage, or not root
 with --json, failures come as {"failed": true, "code": …, "msg": …, "fix": …}
@@ -44,6 +47,9 @@ The release that comes back must be healthy before it takes over, and nothing is
 current one is dead. The one that is left is marked bad and kept as evidence. A second run changes nothing, nor does one
 after a release that was refused or taken back by itself: to leave what serves then, name the release to go to."""
 _RECOVER = "Safe at any time: it waits for a run under way, and leaves alone what only waits to be confirmed."
+_PURGE = """\
+For what must not stay on the host, such as a revoked secret. One that serves, is last good or part of a swap is
+refused. What is deleted cannot be gone back to; the history keeps that it was there, and that it was purged."""
 _CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
 
@@ -73,6 +79,9 @@ def parser() -> argparse.ArgumentParser:
     confirm = add("confirm", "keep a release that waits for somebody's word that all is well", _CONFIRM)
     confirm.add_argument("service")
     confirm.add_argument("--txn", metavar="ID", help="only if it is this swap that waits (status --json)")
+    purge = add("purge", "delete a release with its configuration and secrets", _PURGE)
+    purge.add_argument("service")
+    purge.add_argument("release", help="an id or a version that status lists, or others: all but the one that serves")
     watch = add("watch", "one run of the service's own watch; a timer calls it")
     watch.add_argument("service")
     watch.add_argument("--fall", type=int, default=3, metavar="N", help="failures in a row that restart it (3)")
@@ -84,8 +93,9 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument("--metrics", default="", metavar="DIR", help="write node_exporter's textfile metrics there")
     settle = add("settle", "wait until a stop has been carried out; systemctl stop SHOP calls it")
     settle.add_argument("service")
+    settle.add_argument("--metrics", default="", metavar="DIR", help="where the watch writes metrics")
     settle.add_argument("--timeout", type=float, default=60, metavar="S", help="the most seconds to wait (60)")
-    for command in (status, history, rollback, recover, confirm):
+    for command in (status, history, rollback, recover, confirm, purge):
         command.add_argument("--json", action="store_true", help="for programs")
     return top
 
@@ -121,7 +131,12 @@ def _status_text(found: dict[str, Any]) -> str:
     if origin:
         signed = f", signed by {origin['signer']}" if "signer" in origin else ""
         lines.append(f"  from      {origin.get('source')}{signed}")
+    if found["watched"]:
+        lines.append(f"  watched   {_ago(time.time() - found['watched'])} ago")
     lines += _in_flight(found["service"], found["in_flight"] or {})
+    lines += [f"  DAMAGED   {damage}" for damage in found["damaged"]]
+    if found["skipped_lines"]:
+        lines.append(f"  journal   {found['skipped_lines']} of its lines cannot be read and are left out")
     marks = (("current", found["current"]), ("last good", found["last_good"]))
     for release in reversed(found["releases"]):
         notes = [note for note, wanted in marks if wanted == release]
@@ -146,12 +161,24 @@ def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
 
 def _status(options: argparse.Namespace) -> int:
     names = [options.service] if options.service else services()
-    found = [operator(name).status() for name in names]
+    found = [_told(name, name == options.service) for name in names]
     if options.json:
         _say(json.dumps(found, indent=2))
     else:
         _say("\n".join(_status_text(one) for one in found) or "no service has been released on this host")
-    return OK if all(one["health"] != "fail" for one in found) else FAILED
+    return OK if all(one["health"] in SERVES and not one["damaged"] for one in found) else FAILED
+
+
+def _told(name: str, only: bool) -> dict[str, Any]:
+    """What is to be said of one service, whatever is damaged in it, so that the others are told as well."""
+    try:
+        return operator(name).status()
+    except SlipwayError as error:
+        if only and error.code == "unknown_service":
+            raise
+        return unreadable(name, [str(error)])
+    except Exception as error:
+        return unreadable(name, [_system_error(error) if isinstance(error, OSError) else f"a defect: {error!r}"])
 
 
 def _history(options: argparse.Namespace) -> int:
@@ -216,7 +243,7 @@ def _recover(options: argparse.Namespace) -> int:
             found[name] = engine.recover(options.txn)
             if options.json:
                 serving[name] = engine.serving()
-        except (SlipwayError, OSError) as error:
+        except Exception as error:
             if options.service:
                 raise
             _complain(f"{name}: {_system_error(error) if isinstance(error, OSError) else error}")
@@ -243,12 +270,43 @@ def _settle(options: argparse.Namespace) -> int:
     systemd.close_with(options.service)
     while systemd.stopping(options.service) and time.monotonic() < deadline:
         time.sleep(POLL)
+    if options.metrics:
+        with contextlib.suppress(SlipwayError, OSError):  # a stop is not to fail for them
+            operator(options.service).stopped(options.metrics)
     return OK
+
+
+def _purge(options: argparse.Namespace) -> int:
+    one = operator(options.service)
+    purged = _engine(one).purge([options.release])
+    if not purged and options.release != OTHERS and not _was_purged(one, options.release):
+        raise SlipwayError(
+            "unknown_release",
+            f"release {options.release} of {options.service} is not on this host.",
+            f"choose one that slipway status {options.service} lists",
+        )
+    if options.json:
+        _say(json.dumps({"changed": bool(purged), "purged": purged}, indent=2))
+    elif not purged:
+        _say(f"{options.service}: nothing is left to purge")
+    for release in [] if options.json else purged:
+        _say(f"{options.service}: {release} is gone from this host, with its configuration and secrets")
+    return OK
+
+
+def _was_purged(one: Operator, release: str) -> bool:
+    return any(event["event"] == "purged" and event.get("release") == release for event in one.store.journal())
 
 
 def _watch(options: argparse.Namespace) -> int:
     policy = watching.Policy(fall=options.fall, backoff=options.backoff, cap=options.cap, rollback=options.rollback)
-    decision = operator(options.service).watch(WatchOptions(policy, options.metrics))
+    try:
+        decision = operator(options.service).watch(WatchOptions(policy, options.metrics))
+    except Exception:
+        if options.metrics:
+            with contextlib.suppress(OSError):  # a verdict of before must not stay when none can be had
+                os.unlink(textfile.path(options.metrics, options.service))
+        raise
     if decision.action == watching.NOTHING:
         return OK
     _complain(f"{options.service}: {decision.action}: {decision.message}")
@@ -263,6 +321,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "confirm": _confirm,
     "watch": _watch,
     "settle": _settle,
+    "purge": _purge,
 }
 
 

@@ -105,7 +105,9 @@ restarts:
   type: int
   sample: 0
 health:
-  description: V(pass), V(warn) or V(fail), by the health check where O(answers) asks it, else by systemd.
+  description:
+    - V(pass), V(warn) or V(fail), by the health check where O(answers) asks it, else by systemd.
+    - V(unknown) where the host's own record is damaged so that the service cannot be judged.
   returned: success
   type: str
   sample: pass
@@ -119,6 +121,22 @@ p99:
   returned: success
   type: float
   sample: 0.0021
+watched:
+  description: When the watch on the host last looked, in seconds since the epoch; V(null) where it never has.
+  returned: success
+  type: float
+  sample: 1789000010.5
+damaged:
+  description: What of the host's record of the service is damaged, each with its fix.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+skipped_lines:
+  description: How many lines of the journal cannot be read and are left out.
+  returned: success
+  type: int
+  sample: 0
 bad:
   description: The ids of releases on the host that failed, or that somebody rolled back from.
   returned: success
@@ -182,7 +200,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     name = module.params["name"]
     operator = Operator(settings(name, module.params["root"] or f"/opt/{name}"))
     told = operator.status(module.params["answers"])
-    history = operator.store.outcomes()[::-1][: module.params["history"]]
+    history = [] if told["health"] == "unknown" else operator.store.outcomes()[::-1][: module.params["history"]]
     return {"changed": False, **told, "history": history}
 
 

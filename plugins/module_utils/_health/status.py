@@ -31,9 +31,11 @@ def render_status_table(rows: Sequence[Mapping[str, Any]], now: Optional[float] 
 
 
 def down(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Which of them do not serve; a row without a verdict is one of them."""
+    """Which of them do not serve; a row without a verdict, or whose host's record is damaged, is one of them."""
     return [
-        f"{_text(row.get('host'))}/{_text(row.get('service'))}" for row in rows if row.get("health") not in (PASS, WARN)
+        f"{_text(row.get('host'))}/{_text(row.get('service'))}"
+        for row in rows
+        if row.get("health") not in (PASS, WARN) or row.get("damaged")
     ]
 
 
@@ -41,7 +43,7 @@ def _messages(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     found = [
         f"{_text(row.get('host'))}/{_text(row.get('service'))}: {_text(row['message'])}"
         for row in rows
-        if row.get("health") != PASS and row.get("message")
+        if (row.get("health") != PASS or row.get("damaged")) and row.get("message")
     ]
     return ["", *found] if found else []
 

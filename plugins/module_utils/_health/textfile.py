@@ -62,6 +62,16 @@ def release(service: str, info: Mapping[str, Any], since: Optional[float] = None
     ]
 
 
+def up(service: str, runs: bool) -> Family:
+    """Whether systemd runs the release that should serve."""
+    return Family(
+        "slipway_up",
+        "gauge",
+        "1 where the current release runs, 0 where it does not or the service is stopped.",
+        [({"service": service}, float(runs))],
+    )
+
+
 def health(service: str, results: Sequence[Mapping[str, Any]], now: float) -> list[Family]:
     """What the checks said. results: mappings as CheckResult.as_dict() gives them."""
 
@@ -114,9 +124,14 @@ def swaps(service: str, counts: Mapping[str, int], last: Optional[Mapping[str, A
     ]
 
 
-def write(path: str, text: str) -> None:
+def path(folder: str, service: str) -> str:
+    """The file of one service in the collector's folder."""
+    return os.path.join(folder, f"slipway-{service}.prom")
+
+
+def write(target: str, text: str) -> None:
     """Replace the file at once: the collector may read it at any moment, and a crash must not leave half of it."""
-    folder, name = os.path.split(os.path.abspath(path))
+    folder, name = os.path.split(os.path.abspath(target))
     # The collector reads *.prom only, so that it never sees this name.
     descriptor, draft = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
     try:
@@ -125,7 +140,7 @@ def write(path: str, text: str) -> None:
             file.flush()
             os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
-        os.replace(draft, path)
+        os.replace(draft, target)
     except BaseException:
         os.unlink(draft)
         raise

@@ -29,6 +29,8 @@ from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
 UNCONFIRMED = SlipwayError("unconfirmed", "nobody confirmed it in time.")
 TAKEN_BACK = SlipwayError("taken_back", "somebody took it back before it was confirmed.")
 LONGEST = 86400.0
+# Instead of names of releases: all but the one that serves.
+OTHERS = "others"
 # Beside the names of services in the answer of a recovery: what serves now, by service. No service has such a name.
 SERVING = "_serving"
 
@@ -86,6 +88,13 @@ class Engine:
         Gate(self._layout, self._systemd, settings.health, shared=False)  # refuses bad options before anything happens
         self._probing = parse_plan(settings.health, settings.probe)
 
+    @contextlib.contextmanager
+    def _locked(self, timeout: float) -> Iterator[None]:
+        """The service's lock, and what is remembered of it readable."""
+        with self._store.locked(timeout):
+            self._store.repair()
+            yield
+
     def _strategy(self, name: str) -> Strategy:
         return strategy(name, self._service)
 
@@ -94,8 +103,11 @@ class Engine:
         wanted = stage.content(spec, self._layout).release_id()
         current = self._layout.current_id()
         if self._serves(wanted):
-            differs = self._store.differs(wanted, self._settings)
-            return Outcome(differs, current, None, "settings" if differs else "none")
+            if self._store.differs(wanted, self._settings):
+                return Outcome(True, current, None, "settings")
+            protected = self._protected(wanted, *self._evidence())
+            surplus = stage.surplus(self._layout, self._settings.keep, protected, self._good())
+            return Outcome(bool(surplus), current, None, "prune" if surplus else "none", pruned=surplus)
         if spec.configured:
             self._refuse_known_bad(wanted, spec.force)
         if not spec.tool:  # else the release brings it
@@ -108,7 +120,7 @@ class Engine:
 
         The action is "upload" or "tool", and nothing has happened, when the host needs that and has not got it.
         """
-        with self._store.locked(self._settings.lock_timeout), self._probed() as probe:
+        with self._locked(self._settings.lock_timeout), self._probed() as probe:
             waiting = self._waiting(spec)
             if waiting is not None:
                 return waiting
@@ -146,7 +158,8 @@ class Engine:
     def _settle(self, serving: str) -> Outcome:
         """Have the watch and the tool of the host treat the release as it is specified now, if it passes that check."""
         if not self._store.differs(serving, self._settings):
-            return Outcome(False, serving, None, "none")
+            pruned = self._prune(serving, *self._evidence())
+            return Outcome(bool(pruned), serving, None, "prune" if pruned else "none", pruned=pruned)
         way = strategy_of(serving, self._service)
         try:
             way.gate.wait_healthy(way.subject(serving), self._systemd.show(way.unit(serving)))
@@ -179,7 +192,7 @@ class Engine:
 
     def rollback(self, wanted: Optional[str] = None) -> Outcome:
         """Go back to the named release, or to the last good one before the current one."""
-        with self._store.locked(self._settings.lock_timeout), self._probed() as probe:
+        with self._locked(self._settings.lock_timeout), self._probed() as probe:
             left = self._store.load()
             self._recover(TAKEN_BACK)
             taken_back = self._taken_back(left)
@@ -193,6 +206,13 @@ class Engine:
 
     def _way_to(self, target: str) -> Strategy:
         """How to go back to this release; raise where its units, this host or the users' address would not have it."""
+        if not self._layout.manifest(target):
+            raise SlipwayError(
+                "damaged_release",
+                f"{self._layout.release(target)}/release.json is not readable, so that nothing is known of {target}.",
+                "name another release, or release that version again, which stages it anew",
+                current=self._layout.current_id(),
+            )
         way = strategy_of(target, self._service)
         way.check_units(target)
         check_return(way, strategy_of(str(self._layout.current_id()), self._service, way.name))
@@ -224,7 +244,7 @@ class Engine:
 
     def fall_back(self, bad: str, reason: str) -> Optional[Outcome]:
         """Go back from a release that does not stay up; None where there is no way, or somebody has acted already."""
-        with self._store.locked(self._settings.lock_timeout), self._probed() as probe:
+        with self._locked(self._settings.lock_timeout), self._probed() as probe:
             left = self._store.load()
             self._recover(SlipwayError("crashed", reason))
             taken_back = self._taken_back(left)
@@ -243,7 +263,7 @@ class Engine:
         With a transaction, only that one, however long another run takes. Without, one that still waits to be confirmed
         is left alone.
         """
-        with self._store.locked(self._settings.lock_timeout if txn is None else LONGEST):
+        with self._locked(self._settings.lock_timeout if txn is None else LONGEST):
             left = self._store.load()
             if left is None or (txn is not None and left.txn != txn) or (txn is None and self._waits(left)):
                 return None
@@ -257,7 +277,7 @@ class Engine:
 
     def confirm(self, txn: Optional[str] = None) -> Outcome:
         """Let a release count that has been swapped in and was healthy; the transaction says which one is meant."""
-        with self._store.locked(self._settings.lock_timeout):
+        with self._locked(self._settings.lock_timeout):
             left = self._store.load()
             if left is None or left.phase != PROBATION or txn not in (None, left.txn):
                 return self._too_late(txn, left)
@@ -285,7 +305,7 @@ class Engine:
         commit(self._service, left)
         phases = {COMMIT: time.monotonic() - begun}
         begun = time.monotonic()
-        pruned = self._prune(left.to, left.source)
+        pruned = self._prune(left.to, left.source, keep=self._store.kept(self._settings.keep))
         phases[PRUNE] = time.monotonic() - begun
         return Outcome(True, left.to, left.source, "confirm", phases, pruned=pruned)
 
@@ -371,7 +391,7 @@ class Engine:
 
     def _earlier_good(self, other_than: Optional[str]) -> Optional[str]:
         """The one that was good most recently, of those that are still here."""
-        staged = set(self._layout.staged())
+        staged = {i for i in self._layout.staged() if self._layout.manifest(i)}
         return next((i for i in reversed(self._good()) if i in staged and i != other_than), None)
 
     def _named_target(self, wanted: str) -> Optional[str]:
@@ -499,17 +519,67 @@ class Engine:
                 problems=[{"code": p.code, "message": p.message, "fix": p.fix} for p in found],
             )
 
-    def _prune(self, *needed: Optional[str]) -> list[str]:
+    def _prune(self, *needed: Optional[str], keep: Optional[int] = None) -> list[str]:
         """Delete releases beyond `keep`, but never these, what serves, nor where a rollback from there would go.
 
         What cannot be deleted now stays for the next time.
         """
-        current = self._layout.current_id()
         try:
-            protect = {*needed, current, self._layout.last_good_id(), self._earlier_good(current)}
-            return stage.prune(self._layout, self._settings.keep, {name for name in protect if name}, self._good())
+            wanted = self._settings.keep if keep is None else keep
+            return stage.prune(self._layout, wanted, self._protected(*needed), self._good())
         except OSError:
             return []
+
+    def _protected(self, *needed: Optional[str]) -> set[str]:
+        """What pruning leaves: these, what serves, and where a rollback from there would go."""
+        current = self._layout.current_id()
+        return {name for name in (*needed, current, self._layout.last_good_id(), self._earlier_good(current)) if name}
+
+    def _evidence(self) -> list[str]:
+        """What the last run has left or refused; it stays until the next one."""
+        last: dict[str, Any] = next(reversed(self._store.outcomes()), {})
+        return [name for name in (last.get("release"), last.get("previous")) if isinstance(name, str)]
+
+    def purge(self, names: Sequence[str], predict: bool = False) -> list[str]:
+        """Delete these releases, given by id or version, or all but the one that serves (OTHERS); return their ids.
+
+        None that serves, is last good or is part of a swap in flight. That it was deleted stays in the journal.
+        """
+        if predict:
+            return self._doomed(names)
+        with self._locked(self._settings.lock_timeout):
+            doomed = self._doomed(names)
+            for release_id in doomed:
+                stage.purge(self._layout, release_id, lambda name: self._store.record("purged", release=name))
+            return doomed
+
+    def _doomed(self, names: Sequence[str]) -> list[str]:
+        staged, needed = self._layout.staged(), self._needed()
+        doomed = [i for i in staged if stage.is_named(self._layout, i, names)]
+        if OTHERS in names:
+            doomed = [i for i in staged if i != self._layout.current_id()]
+        for release_id in doomed:
+            if release_id in needed:
+                raise SlipwayError(
+                    "release_needed",
+                    f"{release_id} of {self._layout.name} {needed[release_id]}. Nothing was purged.",
+                    "release or confirm another one first, or name the ids of those that are to go",
+                    current=self._layout.current_id(),
+                )
+        return doomed
+
+    def _needed(self) -> dict[str, str]:
+        """The releases that must stay, each with the reason."""
+        running = self._systemd.active_instances(self._layout.name)
+        needed = {i: "still runs" for i in self._layout.staged() if self._layout.instance(i) in running}
+        layout, left = self._layout, self._store.load()
+        if layout.last_good_id():
+            needed[str(layout.last_good_id())] = "is the last good release"
+        if left is not None:
+            needed.update({i: f"is part of the swap in flight, {left.phase}" for i in (left.to, left.source) if i})
+        if layout.current_id():
+            needed[str(layout.current_id())] = "serves now"
+        return needed
 
     def _recover(self, unconfirmed: SlipwayError = UNCONFIRMED) -> None:
         """Finish or undo what a run that was cut short, or that nobody has confirmed, has left in flight."""

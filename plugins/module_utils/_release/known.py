@@ -25,8 +25,9 @@ def strategy(name: str, service: Service) -> Strategy:
 
 
 def strategy_of(release_id: str, service: Service, otherwise: str = "restart") -> Strategy:
-    """How this release was swapped in, as it says itself; `otherwise` where it does not."""
-    return strategy(str(service.layout.manifest(release_id).get("strategy", otherwise)), service)
+    """How this release was swapped in, as it says itself, else the journal; `otherwise` where neither does."""
+    told = service.layout.manifest(release_id).get("strategy") or service.store.strategy_of(release_id)
+    return strategy(str(told or otherwise), service)
 
 
 def _same_front(one: Strategy, other: Strategy) -> bool:

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .. import _files
 from .._errors import SlipwayError
@@ -26,6 +26,7 @@ from .store import OUTCOMES, Layout, Store, load_settings
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 STATUS_ANSWERS = 5
+WATCH = "watch.json"
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,13 @@ class Operator:
 
     def status(self, answers: int = STATUS_ANSWERS) -> dict[str, Any]:
         """What runs, since when, how healthy; answers is how often its health check is asked, 0 for not at all."""
+        damaged: list[str] = []
+        in_flight = _whole(self.store.load, None, damaged)
+        outcomes = _whole(self.store.outcomes, [], damaged)
+        if damaged and not outcomes:
+            return unreadable(self.settings.name, damaged, self.layout.current_id())
         current = self.layout.current_id()
         unit = self._systemd.show(self._unit(current)) if current else None
-        outcomes = self.store.outcomes()
-        in_flight = self.store.load()
         committed = [e for e in outcomes if e.get("event") == "committed"]
         described = unit.describe() if unit else "no release serves" if committed else "never released"
         since = committed[-1]["time"] if committed and current else None
@@ -72,8 +76,21 @@ class Operator:
             "in_flight": asdict(in_flight) if in_flight else None,
             "releases": self.layout.staged(),
             "bad": sorted(self.store.bad()),
-            **_health(bool(unit and unit.up), f"systemd says {described}" if unit else described, look),
+            "watched": _changed(os.path.join(self.layout.state, WATCH)),
+            "damaged": damaged + self._damaged_releases(current),
+            "skipped_lines": self.store.unreadable_lines(),
+            **_health(bool(unit and unit.up), f"systemd says {described}" if unit else described, look, answers > 0),
         }
+
+    def _damaged_releases(self, current: Optional[str]) -> list[str]:
+        """What is to be done about releases of which nothing is known."""
+        found = []
+        for release_id in self.layout.staged():
+            if not self.layout.manifest(release_id):
+                first = "release another one, then " if release_id == current else ""
+                fix = f"{first}slipway purge {self.settings.name} {release_id}"
+                found.append(f"{self.layout.release(release_id)}/release.json is not readable. Fix: {fix}")
+        return found
 
     def _look(self, release_id: str, answers: int) -> Optional[CheckResult]:
         way = strategy_of(release_id, self._service)
@@ -98,6 +115,13 @@ class Operator:
             decision = replace(decision, message=f"{current} was taken back, {served}: {decision.message}")
         return decision
 
+    def _unasked(self, up: bool) -> list[dict[str, Any]]:
+        """The health check of a service that does not run, which has failed without being asked."""
+        if up or not self.settings.health:
+            return []
+        name = str(self.settings.health.get("name") or "release")
+        return [{"name": name, "state": "fail", "latency": {}}]
+
     @property
     def _engine(self) -> Engine:
         return Engine(self.settings, self.layout, self._systemd)
@@ -105,12 +129,14 @@ class Operator:
     def _watch(self, options: WatchOptions, current: Optional[str]) -> watching.Decision:
         umbrella = self._systemd.show(f"{self.settings.name}.service")
         if current is None or not umbrella.up:
-            return watching.Decision(watching.NOTHING, "the service is stopped", {})
+            decision = watching.Decision(watching.NOTHING, "the service is stopped", {})
+            self._export(options.metrics, current, None, False, decision)
+            return decision
         unit = self._systemd.show(self._unit(current))
         look = self._look(current, 1) if unit.up else None
         found = _health(unit.up, f"systemd says {unit.describe()}", look)
         epoch = f"{_files.text(BOOT_ID).strip()} {current}"
-        path = os.path.join(self.layout.state, "watch.json")
+        path = os.path.join(self.layout.state, WATCH)
         known, healthy, now = _json(path), found["health"] != "fail", time.time()
 
         def decide(policy: watching.Policy) -> watching.Decision:
@@ -125,13 +151,19 @@ class Operator:
         if decision.action == watching.RESTART:
             self.store.record("watch_restart", release=current, reason=found["message"])
             self._systemd.restart(self._unit(current))
-        if options.metrics and os.path.isdir(options.metrics):
-            self._write_metrics(options.metrics, current, look, decision)
+        self._export(options.metrics, current, look, unit.up, decision)
         return decision
 
-    def _write_metrics(
-        self, folder: str, current: str, look: Optional[CheckResult], decision: watching.Decision
+    def stopped(self, metrics: str) -> None:
+        """Take back what the last look has exported: nobody serves from now on."""
+        self._export(metrics, self.layout.current_id(), None, False, watching.Decision(watching.NOTHING, "", {}))
+
+    def _export(
+        self, folder: str, current: Optional[str], look: Optional[CheckResult], up: bool, decision: watching.Decision
     ) -> None:
+        """Write the metrics, if there is a place for them; what does not run is not healthy."""
+        if not folder or not os.path.isdir(folder):
+            return
         name, now = self.settings.name, time.time()
         outcomes = self.store.outcomes()
         counts = dict.fromkeys(OUTCOMES, 0)
@@ -139,23 +171,50 @@ class Operator:
             counts[str(event["event"])] += 1
         committed = [e for e in outcomes if e["event"] == "committed"]
         last = committed[-1] if committed else {}
-        manifest = self.layout.manifest(current)
+        manifest = self.layout.manifest(current) if current else {}
         info = {"release": current, "version": manifest.get("version"), "commit": manifest.get("commit")}
         families = [
-            *textfile.release(name, info, last.get("time")),
-            *textfile.health(name, [look.as_dict()] if look else [], now),
+            *(textfile.release(name, info, last.get("time")) if current else []),
+            textfile.up(name, up),
+            *textfile.health(name, [look.as_dict()] if look else self._unasked(up), now),
             *textfile.watch(name, decision.state),
             *textfile.swaps(name, counts, {"seconds": last.get("swap_seconds"), "at": last.get("time")}),
         ]
-        textfile.write(os.path.join(folder, f"slipway-{name}.prom"), textfile.render(families))
+        textfile.write(textfile.path(folder, name), textfile.render(families))
 
 
-def _health(up: bool, down: str, look: Optional[CheckResult]) -> dict[str, Any]:
+def _whole(ask: Callable[[], Any], otherwise: Any, damaged: list[str]) -> Any:
+    """The answer; `otherwise` where what it is read from is damaged, which is then noted."""
+    try:
+        return ask()
+    except SlipwayError as error:
+        damaged.append(str(error))
+        return otherwise
+
+
+def _changed(path: str) -> Optional[float]:
+    """When the file was written; None where there is none."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None
+
+
+def unreadable(name: str, damaged: list[str], current: Optional[str] = None) -> dict[str, Any]:
+    """The status of a service of which the host does not know enough to judge it."""
+    nothing = dict.fromkeys(("last_good", "version", "commit", "since", "restarts", "in_flight", "p99", "watched"))
+    lists: dict[str, Any] = {"running": [], "releases": [], "bad": [], "origin": {}, "skipped_lines": 0}
+    told = {"service": name, "current": current, "state": "damaged", "health": "unknown", "message": damaged[0]}
+    return {**nothing, **lists, **told, "damaged": damaged}
+
+
+def _health(up: bool, down: str, look: Optional[CheckResult], asked: bool = True) -> dict[str, Any]:
     """health, message and p99 (seconds) of a status, from systemd where there is no health check; down: why not up."""
     if not up:
         return {"health": "fail", "message": down, "p99": None}
     if look is None:
-        return {"health": "pass", "message": "no health check: systemd calls it active", "p99": None}
+        why = "no health check" if asked else "the health check was not asked"
+        return {"health": "pass", "message": f"{why}: systemd calls it active", "p99": None}
     return {"health": look.state, "message": look.message, "p99": look.latency.get("p99")}
 
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import time
-from typing import Any, BinaryIO, Container, Iterator, Mapping, Optional
+from typing import Any, BinaryIO, Callable, Container, Iterator, Mapping, Optional
 
 from .. import _files, _systemd
 from .._binary import read_binary
@@ -20,7 +20,7 @@ from .._errors import SlipwayError
 from .._unit_files import parse_environment_file
 from . import _archive
 from .model import Content, Spec, render_environment
-from .store import Layout
+from .store import Layout, remove
 
 _RESTORECON = ("/usr/sbin/restorecon", "/sbin/restorecon")
 _SELINUX = "/sys/fs/selinux/enforce"
@@ -160,14 +160,7 @@ def collect_leftovers(layout: Layout) -> None:
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(folder):
                 if entry.name.startswith(names):
-                    _remove(entry.path)
-
-
-def _remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        _files.remove_tree(path)
-    else:
-        os.unlink(path)
+                    remove(entry.path)
 
 
 def _set_aside(path: str) -> str:
@@ -338,14 +331,37 @@ def _label(path: str) -> None:
         _systemd.run([command, "-R", path], timeout=60.0)
 
 
-def prune(layout: Layout, keep: int, protect: set[str], good: Container[str] = ()) -> list[str]:
-    """Delete releases beyond keep, never a protected one; return what went. The oldest go first, good ones last."""
+def surplus(layout: Layout, keep: int, protect: set[str], good: Container[str] = ()) -> list[str]:
+    """The releases beyond keep, never a protected one; the oldest first, good ones last."""
     staged = layout.staged()
-    surplus = max(len(staged) - keep, 0)
-    doomed = sorted((name for name in staged if name not in protect), key=lambda name: name in good)[:surplus]
+    beyond = max(len(staged) - keep, 0)
+    return sorted((name for name in staged if name not in protect), key=lambda name: name in good)[:beyond]
+
+
+def prune(layout: Layout, keep: int, protect: set[str], good: Container[str] = ()) -> list[str]:
+    """Delete the surplus; return what went."""
     gone = []
-    for name in doomed:
+    for name in surplus(layout, keep, protect, good):
         with contextlib.suppress(OSError):  # what cannot be removed now is surplus next time, too
             _files.remove_tree(_set_aside(layout.release(name)))
             gone.append(name)
     return gone
+
+
+def is_named(layout: Layout, release_id: str, names: Container[str]) -> bool:
+    """Whether one of the names is this release's id, or its version."""
+    return release_id in names or str(layout.manifest(release_id).get("version", "")) in names
+
+
+def purge(layout: Layout, release_id: str, record: Callable[[str], None]) -> None:
+    """Delete a release with all that it came with, and raise where something of it stays."""
+    aside = _set_aside(layout.release(release_id))
+    _files.fsync_directory(layout.releases)
+    record(release_id)
+    _files.remove_tree(aside)
+    for name in (f"{release_id}.env", f"{release_id}.rehearsal.env"):
+        remove(os.path.join(layout.slots, name))
+    if os.path.lexists(aside):
+        raise SlipwayError(
+            "not_purged", f"{aside} could not be removed as a whole.", "remove what is left of it by hand"
+        )

@@ -10,11 +10,12 @@ import contextlib
 import fcntl
 import getpass
 import json
+import math
 import os
 import time
 import uuid
 from dataclasses import asdict, dataclass, field
-from typing import Any, Iterator, Mapping, Optional
+from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from .. import _files
 from .._errors import SlipwayError
@@ -26,6 +27,7 @@ UNIT_ROOT = "/etc/systemd/system"
 PROXY_ROOT = "/etc/haproxy/slipway.live"
 # The events that end a transaction.
 OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
+_ENDS = (*OUTCOMES, "left_as_is")
 # Failures that are the release's own; others, such as a missing unit, say nothing about it.
 RELEASE_FAULTS = frozenset(
     (
@@ -171,6 +173,20 @@ class Transaction:
     deadline: Optional[float] = None
     measured: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def parse(cls, loaded: Any) -> Transaction:
+        """The transaction that a file says; ValueError or TypeError where it says none."""
+        found = cls(**loaded)
+        texts = (found.txn, found.phase, found.strategy, found.kind)
+        numbers = (found.started, found.started if found.deadline is None else found.deadline)
+        if not all(isinstance(text, str) and text for text in texts) or not isinstance(found.reason, str):
+            raise ValueError("one of its texts is none")
+        if not all(is_release_id(name) for name in (found.to, found.source) if name is not None) or found.to is None:
+            raise ValueError("it names no release")
+        if not all(map(_is_number, numbers)) or not isinstance(found.measured, dict):
+            raise ValueError("one of its numbers is none")
+        return found
+
 
 class Store:
     """state.json (one transaction in flight), journal.jsonl (append-only history) and the lock of one service."""
@@ -230,15 +246,70 @@ class Store:
         """The transaction a run has left in flight, or None."""
         try:
             with open(self._state, encoding="utf-8") as stream:
-                return Transaction(**json.load(stream))
+                return Transaction.parse(json.load(stream))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError, OSError) as error:
             raise SlipwayError(
                 "damaged_state",
-                f"{self._state} is not readable as a transaction: {error}.",
-                "look at journal.jsonl beside it, make sure the right release runs, then remove that file",
+                f"{self._state} is not readable as a transaction: {_why(error)}.",
+                f"run slipway recover {self.layout.name} on the host, which rebuilds it from the journal",
             ) from error
+
+    def repair(self) -> None:
+        """Where state.json is damaged, put it aside and write what the journal says; the caller holds the lock."""
+        try:
+            self.load()
+        except SlipwayError as damage:
+            left = self._from_journal(damage)
+            aside = f"{self._state}.damaged"
+            remove(aside)
+            os.rename(self._state, aside)
+            _files.fsync_directory(self.layout.state)
+            if left is not None:
+                self.save(left)
+            self.record("repaired", txn=left.txn if left else None, reason=damage.message)
+
+    def _from_journal(self, damage: SlipwayError) -> Optional[Transaction]:
+        """The transaction that is in flight by the journal; None where it says that none is."""
+        events = self.journal()
+        phases = [event for event in events if event["event"] == "phase"]
+        txn = phases[-1].get("txn") if phases else None
+        over = not phases or any(event.get("txn") == txn for event in events if event["event"] in _ENDS)
+        if not over:
+            with contextlib.suppress(ValueError, TypeError):
+                return self._begun([event for event in phases if event.get("txn") == txn])
+        elif self.layout.current_id() == self.layout.last_good_id():
+            return None
+        raise SlipwayError(
+            damage.code,
+            f"{damage.message} The journal beside it does not say what was in flight.",
+            f"make sure that the right release of {self.layout.name} runs, then remove that file",
+        )
+
+    def _begun(self, phases: Sequence[Mapping[str, Any]]) -> Transaction:
+        first, last = phases[0], phases[-1]
+        to, served = str(last.get("to")), self._good_before(first)
+        source = first.get("source", served if served != to else None)
+        told = {
+            "txn": last.get("txn"),
+            "phase": last.get("phase"),
+            "to": to,
+            "source": source,
+            "started": first["time"],
+        }
+        strategy = first.get("strategy") or self.layout.manifest(to).get("strategy")
+        return Transaction.parse({**told, "strategy": strategy, "kind": first.get("kind", "release")})
+
+    def _good_before(self, event: Mapping[str, Any]) -> Optional[str]:
+        """The release that served then, for a journal of a version that did not write it down."""
+        before = [e for e in self.outcomes() if e["event"] == "committed" and e["time"] <= event["time"]]
+        return str(before[-1]["release"]) if before else None
+
+    def strategy_of(self, release_id: str) -> Optional[str]:
+        """How a release was swapped in, by the journal."""
+        found = [e.get("strategy") for e in self.outcomes() if e["event"] == "committed" and e["release"] == release_id]
+        return str(found[-1]) if found and found[-1] else None
 
     def clear(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -248,6 +319,11 @@ class Store:
     def save_settings(self, settings: Settings) -> None:
         """Keep how the service is treated, for the tool on the host. A health check may hold secrets: root only."""
         _files.write_atomic(self._settings, json.dumps(asdict(settings)) + "\n", 0o600)
+
+    def kept(self, otherwise: int) -> int:
+        """How many releases stay, by the settings that are in force."""
+        keep = (_read_object(self._settings) or {}).get("keep")
+        return keep if isinstance(keep, int) and keep >= 2 else otherwise
 
     def differs(self, release_id: str, settings: Settings) -> bool:
         """Whether the host would treat the release otherwise than these settings say."""
@@ -296,18 +372,24 @@ class Store:
 
     def journal(self) -> list[dict[str, Any]]:
         """All readable events, oldest first; a line that a power cut has torn is skipped."""
+        return [event for event in map(_event, self._lines()) if event is not None]
+
+    def unreadable_lines(self) -> int:
+        """How many lines of the journal are skipped."""
+        return sum(_event(line) is None for line in self._lines())
+
+    def _lines(self) -> list[str]:
         try:
             with open(self._journal, encoding="utf-8", errors="replace") as stream:
-                lines = stream.read().splitlines()
+                return [line for line in stream.read().split("\n") if line.strip()]
         except FileNotFoundError:
             return []
-        events = []
-        for line in lines:
-            with contextlib.suppress(ValueError):
-                event = json.loads(line)
-                if isinstance(event, dict):
-                    events.append(event)
-        return events
+        except OSError as error:
+            raise SlipwayError(
+                "damaged_journal",
+                f"{self._journal} cannot be read: {_why(error)}.",
+                "move it away; the history begins anew, and releases marked bad are forgotten",
+            ) from error
 
     def outcomes(self) -> list[dict[str, Any]]:
         """One entry per finished transaction: the history an operator reads."""
@@ -327,6 +409,26 @@ class Store:
         return found
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _why(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _event(line: str) -> Optional[dict[str, Any]]:
+    """The event of one line of a journal; None where it is none that can be used."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str) or not _is_number(event.get("time")):
+        return None
+    usable = event["event"] not in OUTCOMES or isinstance(event.get("release"), str)
+    return event if usable and isinstance(event.get("probe") or {}, dict) else None
+
+
 def _read_object(path: str) -> Optional[dict[str, Any]]:
     """The JSON object in a file; None where there is none that can be read."""
     try:
@@ -342,15 +444,27 @@ def load_settings(name: str, state_root: str = STATE_ROOT) -> Settings:
     path = os.path.join(state_root, validate_name(name), "settings.json")
     try:
         with open(path, encoding="utf-8") as stream:
-            return Settings(**json.load(stream))
-    except FileNotFoundError:
+            settings = Settings(**json.load(stream))
+        if settings.name != name or not isinstance(settings.health, dict):
+            raise ValueError("it is not that of this service")
+        return settings
+    except (FileNotFoundError, NotADirectoryError):
         raise SlipwayError(
             "unknown_service", f"{name} has never been released on this host.", "slipway status lists the services"
         ) from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, OSError, SlipwayError) as error:
         raise SlipwayError(
-            "damaged_settings", f"{path} is not readable: {error}.", "release the service again"
+            "damaged_settings", f"{path} is not readable: {_why(error)}.", "release the service again"
         ) from error
+
+
+def remove(path: str) -> None:
+    """Remove a file or a folder; nothing where there is none."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        _files.remove_tree(path)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def services(state_root: str = STATE_ROOT) -> list[str]:

@@ -104,7 +104,10 @@ class Swap:
     def _enter(self, phase: str) -> None:
         self._txn.phase = phase
         self._service.store.save(self._txn)
-        self._service.store.record("phase", txn=self._txn.txn, phase=phase, to=self._txn.to)
+        begun = {"source": self._txn.source, "kind": self._txn.kind, "strategy": self._txn.strategy}
+        self._service.store.record(
+            "phase", txn=self._txn.txn, phase=phase, to=self._txn.to, **(begun if phase == INTENT else {})
+        )
 
     def _intent(self) -> None:
         """A first release has nothing to fall back to: the guard of its socket may start only the release itself."""

@@ -24,6 +24,12 @@ def test_hosts_that_serve_and_hosts_that_do_not() -> None:
     assert "web3/shop: no route to host" in found["table"]
 
 
+def test_a_host_whose_record_is_damaged_is_not_all_well() -> None:
+    found = status_table({"web1": {**GOOD, "message": "fine", "damaged": ["state.json is not readable."]}}, "shop")
+    assert found["down"] == ["web1/shop"]
+    assert "web1/shop: fine state.json is not readable." in found["table"]
+
+
 def test_anything_but_a_dictionary_is_an_error() -> None:
     with pytest.raises(AnsibleFilterError):
         status_table(["web1"], "shop")

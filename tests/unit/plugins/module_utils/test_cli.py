@@ -26,6 +26,9 @@ STATUS: dict[str, Any] = {
     "origin": {},
     "releases": ["1.0.0-0011223344", "2.0.0-aa00bb11cc", "3.0.0-99887766ff"],
     "bad": ["3.0.0-99887766ff"],
+    "watched": None,
+    "damaged": [],
+    "skipped_lines": 0,
 }
 
 
@@ -275,3 +278,111 @@ def test_every_command_explains_itself(capsys: Any) -> None:
         assert stopped.value.code == 0
         assert "--json" in said
         assert len(said.splitlines()) > 8
+
+
+@pytest.fixture
+def three(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Three services, of which each test damages the one in the middle."""
+    from ansible_collections.slipway.go.plugins.module_utils._release import operate, store
+
+    for name in ("blog", "shop", "wiki"):
+        (tmp_path / name).mkdir()
+        text = json.dumps({"name": name, "root": str(tmp_path / "opt" / name)})
+        (tmp_path / name / "settings.json").write_text(text)
+
+    def one(name: str) -> operate.Operator:
+        settings = store.load_settings(name, str(tmp_path))
+        return operate.Operator(settings, store.Layout(name, settings.root, str(tmp_path)))
+
+    monkeypatch.setattr(_cli, "services", lambda: store.services(str(tmp_path)))
+    monkeypatch.setattr(_cli, "operator", one)
+    monkeypatch.setattr(operate.Systemd, "active_instances", lambda *_names: [])
+    return tmp_path
+
+
+WRONG = {
+    "truncated": '{"txn": "x", "pha',
+    "not JSON": "\0\0\0",
+    "wrong types": '{"txn": 1, "phase": 2, "to": 3, "source": 4, "strategy": 5, "started": "soon"}',
+    "a directory": None,
+}
+
+
+@pytest.mark.parametrize("name", ["state.json", "settings.json", "journal.jsonl"])
+@pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
+def test_one_damaged_service_hides_no_other(three: Path, capsys: Any, name: str, text: str | None) -> None:
+    assert _cli.main(["status", "--json"]) == _cli.FAILED, "none of them has ever been released"
+    before = {one["service"]: one for one in json.loads(capsys.readouterr().out)}
+    path = three / "shop" / name
+    path.unlink(missing_ok=True)
+    if text is None:
+        path.mkdir()
+    else:
+        path.write_text(text)
+    assert _cli.main(["status", "--json"]) == _cli.FAILED
+    told = {one["service"]: one for one in json.loads(capsys.readouterr().out)}
+    assert (told["blog"], told["wiki"]) == (before["blog"], before["wiki"])
+    shop = told["shop"]
+    if name == "journal.jsonl" and text is not None:
+        assert shop["skipped_lines"] == 1
+    else:
+        assert name in shop["damaged"][0]
+        assert "Fix: " in shop["damaged"][0]
+    assert _cli.main(["status"]) == _cli.FAILED
+    said = capsys.readouterr().out
+    assert ("DAMAGED" in said) == bool(shop["damaged"])
+    assert [line.split(":")[0] for line in said.splitlines() if not line.startswith(" ")] == ["blog", "shop", "wiki"]
+
+
+def test_a_service_that_serves_and_whose_record_is_damaged_is_not_all_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    serve(monkeypatch, damaged=["state.json is not readable. Fix: run slipway recover shop"])
+    assert _cli.main(["status"]) == _cli.FAILED
+    said = capsys.readouterr().out
+    assert "DAMAGED   state.json is not readable. Fix: run slipway recover shop" in said
+    assert "health    pass" in said
+    serve(monkeypatch, skipped_lines=1)
+    assert _cli.main(["status"]) == _cli.OK
+
+
+def test_a_defect_in_one_service_hides_no_other(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def one(name: str) -> FakeOperator:
+        if name == "blog":
+            raise KeyError("time")
+        return FakeOperator(service=name)
+
+    monkeypatch.setattr(_cli, "services", lambda: ["blog", "shop"])
+    monkeypatch.setattr(_cli, "operator", one)
+    assert _cli.main(["status"]) == _cli.FAILED
+    assert "shop: 2.0.0-aa00bb11cc" in capsys.readouterr().out
+
+
+def test_a_purge_says_what_is_gone(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    journal = [{"event": "purged", "release": "1.0-0123456789"}]
+    one = SimpleNamespace(store=SimpleNamespace(journal=lambda: journal))
+    purged: list[str] = []
+    monkeypatch.setattr(_cli, "operator", lambda _name: one)
+    monkeypatch.setattr(_cli, "_engine", lambda _one: SimpleNamespace(purge=lambda _names: purged))
+    assert _cli.main(["purge", "shop", "2.0-0123456789"]) == _cli.FAILED
+    assert "is not on this host" in capsys.readouterr().err
+    assert _cli.main(["purge", "shop", "1.0-0123456789"]) == _cli.OK
+    assert "nothing is left to purge" in capsys.readouterr().out
+    purged.append("2.0-0123456789")
+    assert _cli.main(["purge", "shop", "2.0-0123456789"]) == _cli.OK
+    assert "2.0-0123456789 is gone from this host" in capsys.readouterr().out
+    assert _cli.main(["purge", "shop", "2.0-0123456789", "--json"]) == _cli.OK
+    assert json.loads(capsys.readouterr().out) == {"changed": True, "purged": ["2.0-0123456789"]}
+
+
+def test_a_watch_that_cannot_judge_leaves_no_verdict_of_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
+    def damaged(_name: str) -> None:
+        raise SlipwayError("damaged_settings", "settings.json is not readable.", "release the service again")
+
+    monkeypatch.setattr(_cli, "operator", damaged)
+    (tmp_path / "slipway-shop.prom").write_text('slipway_health_state{state="pass"} 1\n')
+    assert _cli.main(["watch", "shop", "--metrics", str(tmp_path)]) == _cli.FAILED
+    assert list(tmp_path.iterdir()) == []
+    assert _cli.main(["watch", "shop", "--metrics", str(tmp_path)]) == _cli.FAILED

@@ -1057,3 +1057,144 @@ def test_after_a_rollback_the_next_release_still_has_its_units_beside_its_enviro
     assert template(host) == "# second"
     with open(os.path.join(host.layout.release(current), "environment"), encoding="utf-8") as stream:
         assert 'SHARED="second"' in stream.read()
+
+
+DAMAGES = {"truncated": '{"txn": "', "empty": "", "a list": "[]", "wrong types": '{"txn": 1, "phase": [], "to": 7}'}
+
+
+def damage(host, text):
+    path = os.path.join(host.layout.state, "state.json")
+    if os.path.exists(path):
+        os.unlink(path)
+    if text is None:
+        os.mkdir(path)
+        return
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+@pytest.mark.parametrize("text", [*DAMAGES.values(), None], ids=[*DAMAGES, "a directory"])
+def test_a_damaged_state_is_rebuilt_from_the_journal(host, text):
+    """The release that waited to be confirmed is taken back at its deadline all the same."""
+    first = host.release("v1").current
+    second = host.swap("v2").unconfirmed
+    whole = host.store.load()
+    damage(host, text)
+    host.store.repair()
+    found = host.store.load()
+    assert (found.txn, found.to, found.source, found.phase) == (second, whole.to, first, whole.phase)
+    assert (found.kind, found.strategy) == (whole.kind, whole.strategy)
+    damage(host, text)
+    host.expire()
+    assert host.settled() == first
+    assert host.release("v2").current == host.settled()
+
+
+@pytest.mark.parametrize("act", ["release", "rollback", "recover"])
+@pytest.mark.parametrize("text", [*DAMAGES.values(), None], ids=[*DAMAGES, "a directory"])
+def test_a_damaged_state_with_nothing_in_flight_stops_nobody(host, text, act):
+    first, second = (host.release(version).current for version in ("v1", "v2"))
+    damage(host, text)
+    acts = {"release": lambda: host.release("v3").current, "rollback": lambda: host.rollback().current}
+    wanted = {"release": host.id_of("v3"), "rollback": first, "recover": second}[act]
+    acts.get(act, host.engine().recover)()
+    assert host.settled() == wanted
+    assert os.path.lexists(os.path.join(host.layout.state, "state.json.damaged"))
+
+
+def test_a_damaged_state_without_a_journal_is_not_guessed_at(host):
+    host.release("v1")
+    host.swap("v2")
+    os.unlink(os.path.join(host.layout.state, "journal.jsonl"))
+    damage(host, "{")
+    error = fails(host.rollback, "damaged_state")
+    assert "does not say what was in flight" in str(error)
+    assert host.layout.current_id() == host.id_of("v2")
+    assert not os.path.exists(os.path.join(host.layout.state, "state.json.damaged"))
+
+
+def test_a_release_that_says_nothing_of_itself_is_known_from_the_journal(host):
+    first = host.release("v1").current
+    with open(os.path.join(host.layout.release(first), "release.json"), "w", encoding="utf-8") as stream:
+        stream.write("{")
+    second = host.release("v2")
+    assert (second.downtime_seconds is None) == (host.strategy == "socket")
+    error = fails(lambda: host.rollback(first), "damaged_release")
+    assert "release.json is not readable" in str(error)
+    fails(host.rollback, "no_last_good")
+    assert host.settled() == second.current
+
+
+def test_what_is_beyond_keep_goes_with_a_run_that_has_nothing_else_to_do(host):
+    ids = [host.release(f"v{number}").current for number in range(1, 5)]
+    settings = replace(host.settings(), keep=2)
+    host.store.save_settings(settings)
+    host.keep = 2
+    foreseen = host.engine().predict(host.spec("v4"))
+    assert (foreseen.changed, foreseen.action, foreseen.pruned) == (True, "prune", ids[:2])
+    done = host.release("v4")
+    assert (done.changed, done.action, done.pruned, host.layout.staged()) == (True, "prune", ids[:2], ids[2:])
+    again = host.release("v4")
+    assert (again.changed, again.action) == (False, "none")
+
+
+def test_a_confirmation_from_the_host_prunes_by_the_new_keep(host):
+    ids = [host.release(f"v{number}").current for number in range(1, 4)]
+    host.keep = 2
+    waits = host.swap("v4").unconfirmed
+    host.keep = 5  # what the tool on the host knows until the release counts
+    host.engine().confirm(waits)
+    assert host.layout.staged() == [ids[2], host.settled()]
+
+
+def test_a_purged_release_is_gone_with_all_that_it_came_with(host):
+    ids = [host.release(f"v{number}").current for number in range(1, 4)]
+    slot = os.path.join(host.layout.slots, f"{ids[0]}.env")
+    os.makedirs(host.layout.slots, exist_ok=True)
+    with open(slot, "w", encoding="utf-8") as stream:
+        stream.write("PORT=1\n")
+    assert host.engine().purge([ids[0]], predict=True) == [ids[0]]
+    assert host.layout.staged() == ids
+    assert host.engine().purge([ids[0], "no-such"]) == [ids[0]]
+    assert host.layout.staged() == ids[1:]
+    assert not os.path.exists(slot)
+    assert sorted(os.listdir(host.layout.releases)) == sorted(ids[1:])
+    last = host.store.journal()[-1]
+    assert (last["event"], last["release"]) == ("purged", ids[0])
+    assert host.engine().purge([ids[0]]) == []
+    assert host.store.journal()[-1] == last, "a second time changes nothing"
+    assert host.rollback().current == ids[1]
+
+
+def test_a_version_stands_for_all_its_releases_and_others_for_all_but_what_serves(host):
+    ids = [host.release(version).current for version in ("v1", "v2", "v3", "v4")]
+    assert host.engine().purge(["v1"]) == [ids[0]]
+    assert host.engine().purge(["others"]) == ids[1:3]
+    assert host.layout.staged() == [ids[3]]
+    fails(host.rollback, "no_last_good")
+    assert host.settled() == ids[3]
+
+
+def test_what_is_needed_is_not_purged_and_nothing_else_is_either(host):
+    first, second = (host.release(version).current for version in ("v1", "v2"))
+    error = fails(lambda: host.engine().purge([first, second]), "release_needed")
+    assert "serves now" in str(error)
+    assert host.layout.staged() == [first, second]
+    third = host.swap("v3").current
+    for needed, why in ((second, "the swap in flight"), (third, "serves now")):
+        fails(lambda needed=needed: host.engine().purge([needed], predict=True), "release_needed")
+        assert why in str(fails(lambda needed=needed: host.engine().purge([needed]), "release_needed"))
+    assert host.layout.staged() == [first, second, third]
+    assert host.engine().purge([first]) == [first]
+
+
+def test_a_purge_that_was_killed_is_finished_by_the_next_run(host, monkeypatch):
+    first, second = (host.release(version).current for version in ("v1", "v2"))
+    monkeypatch.setattr(stage._files, "remove_tree", lambda _path: (_ for _ in ()).throw(Killed()))
+    with pytest.raises(Killed):
+        host.engine().purge([first])
+    monkeypatch.undo()
+    assert host.layout.staged() == [second]
+    assert host.store.journal()[-1]["event"] == "purged"
+    stage.collect_leftovers(host.layout)
+    assert os.listdir(host.layout.releases) == [second]

@@ -31,7 +31,10 @@ def host(memory, monkeypatch):
 
     def judge(check):
         latency = {"p99": 0.002 * check.rise}
-        return SimpleNamespace(state=host.answer, message=f"it says {host.answer}", latency=latency)
+        told = {"name": check.name, "state": host.answer, "latency": latency}
+        return SimpleNamespace(
+            state=host.answer, message=f"it says {host.answer}", latency=latency, as_dict=lambda: told
+        )
 
     monkeypatch.setattr(gate, "judge", judge)
     return host
@@ -259,3 +262,79 @@ def test_where_the_way_back_is_not_the_engines_the_watch_goes_on_restarting(host
     host.answer = "fail"
     assert watch.RESTART in looks(host, FALLING, 2)
     assert host.layout.current_id() == second
+
+
+def metrics(host, folder, act):
+    """What stands in the collector's folder after this."""
+    act(WatchOptions(watch.Policy(), str(folder)))
+    return (folder / "slipway-shop.prom").read_text()
+
+
+def test_a_stopped_service_is_not_exported_as_healthy(host, tmp_path):
+    host.release("v1")
+    text = metrics(host, tmp_path, operator(host).watch)
+    assert 'check="release",state="pass"} 1' in text
+    assert 'slipway_up{service="shop"} 1' in text
+    host.systemd.umbrella = False
+    text = metrics(host, tmp_path, operator(host).watch)
+    assert 'slipway_up{service="shop"} 0' in text
+    assert 'check="release",state="pass"} 0' in text
+    assert 'check="release",state="fail"} 1' in text
+    assert f'slipway_health_timestamp_seconds{{service="shop"}} {int(host.clock.now)}' in text
+
+
+def test_a_stop_takes_the_verdict_back_at_once(host, tmp_path):
+    host.release("v1")
+    assert 'state="pass"} 1' in metrics(host, tmp_path, operator(host).watch)
+    operator(host).stopped(str(tmp_path))
+    text = (tmp_path / "slipway-shop.prom").read_text()
+    assert 'slipway_up{service="shop"} 0' in text
+    assert 'state="pass"} 1' not in text
+
+
+def test_a_release_that_does_not_run_is_exported_as_failed(host, tmp_path):
+    host.systemd.die(host.release("v1").current)
+    text = metrics(host, tmp_path, operator(host).watch)
+    assert 'slipway_up{service="shop"} 0' in text
+    assert 'check="release",state="fail"} 1' in text
+
+
+@pytest.mark.parametrize("name", ["state.json", "journal.jsonl"])
+def test_status_tells_of_what_is_damaged_and_how_it_goes_on(host, name):
+    current = host.release("v1").current
+    path = os.path.join(host.layout.state, name)
+    if os.path.exists(path):
+        os.unlink(path)
+    os.mkdir(path)
+    told = operator(host).status()
+    assert (told["current"], told["in_flight"]) == (current, None)
+    assert told["health"] == ("pass" if name == "state.json" else "unknown")
+    assert name in told["damaged"][0]
+    assert "Fix: " in told["damaged"][0]
+
+
+def test_status_counts_lines_that_cannot_be_read(host):
+    host.release("v1")
+    assert (operator(host).status()["skipped_lines"], operator(host).status()["damaged"]) == (0, [])
+    with open(os.path.join(host.layout.state, "journal.jsonl"), "a", encoding="utf-8") as stream:
+        stream.write('{"time": 1, "event": "committed"\n')
+    told = operator(host).status()
+    assert (told["skipped_lines"], told["health"], told["damaged"]) == (1, "pass", [])
+
+
+def test_status_names_releases_of_which_nothing_is_known(host):
+    first, second = (host.release(version).current for version in ("v1", "v2"))
+    for release in (first, second):
+        os.unlink(os.path.join(host.layout.release(release), "release.json"))
+    told = operator(host).status()
+    purge, wait = sorted(told["damaged"], key=len)
+    assert purge.endswith(f"{first}/release.json is not readable. Fix: slipway purge shop {first}")
+    assert wait.endswith(f"Fix: release another one, then slipway purge shop {second}")
+    assert told["health"] == "pass"
+
+
+def test_status_says_when_the_watch_last_looked(host):
+    host.release("v1")
+    assert operator(host).status()["watched"] is None
+    operator(host).watch(OPTIONS)
+    assert operator(host).status()["watched"] > 0

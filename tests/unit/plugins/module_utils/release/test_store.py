@@ -16,7 +16,7 @@ import threading
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store
+from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store, load_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,7 +172,7 @@ def test_a_damaged_state_file_is_named_and_not_guessed_at(layout, store, content
         store.load()
     assert caught.value.code == "damaged_state"
     assert path in str(caught.value)
-    assert "journal.jsonl" in caught.value.fix
+    assert "slipway recover shop" in caught.value.fix
 
 
 def append(layout, data):
@@ -223,7 +223,7 @@ def test_a_write_that_stops_half_way_is_continued(store, monkeypatch):
 
 def test_outcomes_are_what_has_ended(store):
     for event in ("phase", "committed", "rolling_back", "rolled_back", "refused", "given_up"):
-        store.record(event)
+        store.record(event, release=A)
     assert [e["event"] for e in store.outcomes()] == ["committed", "rolled_back", "refused", "given_up"]
 
 
@@ -299,3 +299,95 @@ def test_layout_is_that_of_the_design():
     assert (layout.config, layout.instance(A)) == ("/etc/shop", f"shop@{A}.service")
     assert layout.template_unit == "/etc/systemd/system/shop@.service"
     assert layout.socket_unit == "/etc/systemd/system/shop.socket"
+
+
+WHOLE = {"txn": "t", "phase": "FLIP", "to": B, "source": A, "strategy": "socket", "started": 1.0}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"to": None},
+        {"to": "../../etc"},
+        {"to": 1},
+        {"source": "x"},
+        {"phase": 5},
+        {"phase": ""},
+        {"txn": None},
+        {"started": "soon"},
+        {"started": True},
+        {"started": float("nan")},
+        {"deadline": "x"},
+        {"measured": []},
+        {"reason": None},
+        {"strategy": {}},
+        {"kind": 1},
+    ],
+)
+def test_a_state_file_of_wrong_types_is_damaged(layout, store, wrong):
+    path = os.path.join(layout.state, "state.json")
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump(WHOLE, stream)
+    assert store.load().to == B
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump({**WHOLE, **wrong}, stream)
+    with pytest.raises(SlipwayError) as caught:
+        store.load()
+    assert caught.value.code == "damaged_state"
+
+
+def test_a_folder_in_the_place_of_a_file_is_damage(layout, store):
+    for name in ("state.json", "journal.jsonl", "settings.json"):
+        os.mkdir(os.path.join(layout.state, name))
+    for ask, code in ((store.load, "damaged_state"), (store.journal, "damaged_journal")):
+        with pytest.raises(SlipwayError) as caught:
+            ask()
+        assert caught.value.code == code
+    with pytest.raises(SlipwayError) as caught:
+        load_settings("shop", layout.state_root)
+    assert caught.value.code == "damaged_settings"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"time": 1',
+        "[]",
+        '{"time": "x", "event": "committed", "release": "a"}',
+        '{"event": "committed", "release": "a"}',
+        '{"time": 1, "event": "committed"}',
+        '{"time": 1, "event": ["committed"]}',
+        '{"time": 1, "event": "committed", "release": "a", "probe": 5}',
+        "[" * 100000,
+        "\x1b[2J",
+    ],
+)
+def test_a_damaged_line_costs_that_line_only(layout, store, line):
+    store.record("committed", release=A)
+    with open(os.path.join(layout.state, "journal.jsonl"), "a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+    store.record("committed", release=B)
+    assert [event["release"] for event in store.outcomes()] == [A, B]
+    assert store.unreadable_lines() == 1
+
+
+NAMED = '{"name": "shop", "root": '
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"x"',
+        '{"name": "shop"}',
+        '{"name": "other", "root": "/opt/other"}',
+        f'{NAMED}"x"}}',
+        f'{NAMED}"/opt/shop", "health": []}}',
+        f'{NAMED}"/opt/shop", "keep": null}}',
+    ],
+)
+def test_settings_that_cannot_be_used_are_damaged(layout, store, text):
+    with open(os.path.join(layout.state, "settings.json"), "w", encoding="utf-8") as stream:
+        stream.write(text)
+    with pytest.raises(SlipwayError) as caught:
+        load_settings("shop", layout.state_root)
+    assert caught.value.code == "damaged_settings"
