@@ -9,7 +9,7 @@ export PYTHONPATH := $(WORK)/collections
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help venv collections lint sanity unit integration lockout test test-vm demo demo-down bench bench-hardening \
-        faults faults-power molecule-on build clean
+        faults faults-power fuzz-metrics molecule-on build clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -58,6 +58,10 @@ faults: collections ## the fault table of releases: more than a hundred ways to 
 
 faults-power: collections ## the same for power cuts, in a virtual machine (half an hour without KVM)
 	$(BIN)/python tests/faults/release --power --page docs/what-fails.md
+
+PAGES ?= 200000
+fuzz-metrics: collections ## pages of counters against another parser of the format: make fuzz-metrics PAGES=200000
+	$(BIN)/python tests/unit/plugins/module_utils/health/metrics_fuzz.py $(PAGES)
 
 bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
 	$(BIN)/python tests/bench/hardening.py

@@ -335,10 +335,14 @@ options:
             description: Counter of requests with a label for the status, such as C(http_requests_total).
             type: str
           status_label:
-            description: The label. The default is V(code).
+            description:
+              - The label. The default is V(code).
+              - As long as a series lacks it, the result is RV(checks[].reason=inconclusive) and never V(pass).
             type: str
           errors:
-            description: Regular expression for the whole value of an error's label. The default is V(5..).
+            description:
+              - Regular expression for the whole value of an error's label. The default is V(5..).
+              - With the default, a value that is no HTTP status is RV(checks[].reason=inconclusive).
             type: str
           max_error_ratio:
             description: Part of the requests that may be errors, from 0 to 1; above that the check fails.
@@ -501,7 +505,7 @@ checks:
         - V(exec) the command could not run or its exit status says not healthy.
         - V(unit) the systemd unit is not in the wanted state.
         - V(metrics) error ratio or latency quantile over the threshold, or not in the Prometheus format.
-        - V(inconclusive) too little traffic for a verdict, or no such metric yet.
+        - V(inconclusive) too little traffic for a verdict, no such metric yet, or a page that does not show the errors.
         - V(skipped) not attempted, because a startup check failed.
         - V(error) the check itself could not be made on this host.
       returned: always

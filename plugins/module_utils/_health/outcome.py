@@ -35,7 +35,7 @@ REASONS: dict[str, str] = {
     "exec": "the command could not run or its exit status says not healthy",
     "unit": "the systemd unit is not in the wanted state",
     "metrics": "error ratio or latency quantile over the threshold, or not in the Prometheus format",
-    "inconclusive": "too little traffic for a verdict, or no such metric yet",
+    "inconclusive": "too little traffic for a verdict, no such metric yet, or a page that does not show the errors",
     "skipped": "not attempted, because a startup check failed",
     "error": "the check itself could not be made on this host",
 }

@@ -293,6 +293,16 @@ def page(*counts: tuple[str, float]) -> bytes:
     return "".join(f"{name} {value}\n" for name, value in counts).encode()
 
 
+def forged(number: int) -> bytes:
+    """Half of the requests fail, and a client has sent a line of its own as its agent."""
+    agent = f"x\u2028requests_total {10**6 * number} "
+    return errors(100 * number, 100 * number) + f'visits_total{{agent="{agent}"}} 1\n'.encode()
+
+
+def separated(number: int) -> bytes:
+    return page(('requests_total{code="200",path="/a\u2028b\x85c\rd"}', 1000 * number))
+
+
 def scrapes(*pages: bytes) -> Behaviour:
     """A page for each scrape, and then from the start again: a case may be played more than once."""
     turn = itertools.cycle(pages)
@@ -810,6 +820,44 @@ CASES: tuple[Case, ...] = (
         state="warn",
     ),
     a("metrics: not the text format", METRICS, scrapes(b"requests_total{code=200 what\n"), reason="metrics"),
+    a(
+        "metrics: the status has another label",
+        METRICS,
+        scrapes(*(page(('requests_total{status="500"}', 1000 * n)) for n in (1, 2))),
+        reason="inconclusive",
+        state="warn",
+    ),
+    a(
+        "metrics: half of the series have no status",
+        METRICS,
+        scrapes(*(page(('requests_total{code="200"}', 90 * n), ("requests_total", 90 * n)) for n in (1, 2))),
+        reason="inconclusive",
+        state="warn",
+    ),
+    a(
+        "metrics: a status that is no HTTP status",
+        METRICS,
+        scrapes(*(page(('requests_total{code="Internal"}', 90 * n)) for n in (1, 2))),
+        reason="inconclusive",
+        state="warn",
+    ),
+    a(
+        "metrics: a restart hides what came before",
+        METRICS,
+        scrapes(errors(900, 9), errors(50, 1)),
+        reason="inconclusive",
+        state="warn",
+    ),
+    a(
+        "metrics: a counter below zero",
+        METRICS,
+        scrapes(errors(100, 1), page(('requests_total{code="200"}', 1000), ('requests_total{code="500"}', -1))),
+        reason="inconclusive",
+        state="warn",
+    ),
+    a("metrics: a client forges a line", METRICS, scrapes(*map(forged, (1, 2))), reason="metrics"),
+    a("metrics: a path with a separator", METRICS, scrapes(*(separated(n) for n in (1, 2)))),
+    a("metrics: a damaged line elsewhere", METRICS, scrapes(errors(1, 1) + b"other{\n"), reason="metrics"),
     a("metrics: slow", LATENCIES, scrapes(buckets(10, 10), buckets(30, 60)), reason="metrics"),
     a("metrics: fast", LATENCIES, scrapes(buckets(10, 10), buckets(60, 60))),
     a("metrics: an endless page", METRICS, endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x 1\n" * 999), reason="body"),
