@@ -64,7 +64,8 @@ options:
         and C(shop-guard.service). They are written to C(/etc/shop/units), where the next release takes them along.
       - What PID 1 has of them is what the release came with that serves now, so that whatever starts that release again
         starts it as it was proven. Where there is none yet, it is what O(units) says.
-      - Without it, every unit is in force at once.
+      - A unit, drop-in or running process of the service's names that is not slipway's is refused, and nothing changes.
+      - Without it, every unit is in force at once, and one of that name in C(/etc) is replaced, whoever has written it.
     type: dict
     suboptions:
       name:
@@ -102,6 +103,14 @@ units:
   type: list
   elements: str
   sample: [shop.socket]
+drop_ins:
+  description:
+    - Drop-ins that change the units of O(service). They are the operator's own (C(systemctl edit)) and stay; no release
+      brings or takes them.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/systemd/system/shop@.service.d/override.conf]
 code:
   description: A stable name of the failure.
   returned: failure
@@ -119,7 +128,7 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _door, _units
+from ansible_collections.slipway.go.plugins.module_utils import _door, _foreign_units, _units
 from ansible_collections.slipway.go.plugins.module_utils._release import units
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
 
@@ -128,8 +137,8 @@ def plan(wanted: list[_units.Unit], absent: list[str], service: Optional[dict[st
     """What differs, of what is in force and of what waits for the next release."""
     if service is None:
         return _units.plan(wanted, absent)
-    _units.validate(wanted, absent)
     layout = Layout(service["name"], service["root"])
+    _units.validate(wanted, absent)
     coming = units.next_release(wanted, layout)
     surplus = [name for name in map(os.path.basename, layout.own_units) if name not in {unit.name for unit in coming}]
     planned = _units.plan(*units.in_force(wanted, absent, layout, _units.is_active))
@@ -137,16 +146,21 @@ def plan(wanted: list[_units.Unit], absent: list[str], service: Optional[dict[st
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    wanted = [_units.Unit(**unit) for unit in module.params["units"]]
-    planned = plan(wanted, module.params["absent"], module.params["service"])
+    wanted, service = [_units.Unit(**unit) for unit in module.params["units"]], module.params["service"]
+    place = units.place(Layout(service["name"], service["root"])) if service else None
+    drop_ins = _foreign_units.check(place) if place else []
+    planned = plan(wanted, module.params["absent"], service)
     if wanted and (planned.changes or planned.aside):
         for warning in _units.verify(wanted):
             module.warn(warning)
     if not module.check_mode:
+        if place:
+            _foreign_units.note(place, {unit.name: unit.content for unit in planned.wanted})
         _units.apply(planned)
     return {
         "changed": planned.changed,
         "units": planned.changed_names,
+        "drop_ins": drop_ins,
         "diff": [
             {"before_header": c.path, "after_header": c.path, "before": c.before or "", "after": c.after or ""}
             for c in [*planned.changes, *planned.aside]

@@ -10,13 +10,14 @@ import os
 import platform
 from typing import Callable, Optional
 
-from .. import _sockets
+from .. import _foreign_units, _sockets
 from .._errors import SlipwayError
 from .._host import read_host
 from .._linkage import Checker
 from .._problems import Problem
 from .._unit_context import unit_context
 from .._unit_files import UNIT_PATH
+from . import units
 from .model import Artefact, Spec
 from .store import Layout
 
@@ -64,6 +65,11 @@ def check_space(artefact: Artefact, root: str) -> None:
             f"{path} has {available >> 20} MiB free, this release needs {needed >> 20} MiB.",
             f"free space on the file system of service_root ({root}), or lower release_keep",
         )
+
+
+def check_units(layout: Layout) -> None:
+    """Fail when somebody else's units or processes have the service's name."""
+    _foreign_units.check(units.place(layout))
 
 
 def check_ports(name: str, listen: list[str], own_socket_ports: set[int], variable: str = "service_listen") -> None:
@@ -121,6 +127,7 @@ def problems(
         lambda: check_space(spec.artefact, layout.root),
         lambda: check_ports(layout.name, listen, own_socket_ports, variable),
         lambda: check_front(spec),
+        lambda: check_units(layout),
     ):
         try:
             check()

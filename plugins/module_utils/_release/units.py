@@ -14,9 +14,16 @@ import os
 from dataclasses import replace
 from typing import Callable, Sequence
 
+from .. import _foreign_units
 from .._units import Unit
 from . import stage
 from .store import Layout, Store
+
+
+def place(layout: Layout) -> _foreign_units.Place:
+    """Where the units of this service are, to tell them from somebody else's."""
+    copies = [layout.units, *(layout.release_units(release_id) for release_id in layout.staged())]
+    return _foreign_units.Place(layout.name, layout.state, layout.unit_root, copies)
 
 
 def next_release(wanted: Sequence[Unit], layout: Layout) -> list[Unit]:

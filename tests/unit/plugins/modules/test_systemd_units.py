@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils import _units
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
@@ -115,6 +117,41 @@ def test_a_unit_of_the_next_release_waits_beside_its_configuration(host, capsys)
     assert apply("second")["changed"] is True
     assert texts() == ["first", "second"]
     assert apply("second")["changed"] is False
-    (host / "unit" / "shop@.service").write_text("by hand")
+    (host / "unit" / "shop@.service").write_text("by hand, of /var/lib/slipway/shop")
     assert apply("second")["changed"] is True
     assert texts() == ["first", "second"]
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize("name", ["shop.service", "shop@.service", "shop.socket", "shop-watch.timer"])
+def test_a_hand_made_unit_is_neither_overwritten_nor_removed(host, capsys, monkeypatch, name, check_mode):
+    done = []
+    monkeypatch.setattr(_units.Systemd, "call", lambda _self, *argv, **_options: done.append(argv[0]) or "")
+    (host / "unit" / name).write_text("[Service]\nExecStart=/srv/shop\n")
+    result = run_module(
+        systemd_units,
+        capsys,
+        units=[{"name": "shop@.service", "content": "x"}, {"name": "shop.service", "content": "y"}],
+        absent=["shop.socket", "shop-watch.timer"],
+        service={"name": "shop", "root": str(host / "shop")},
+        _ansible_check_mode=check_mode,
+    )
+    assert (result["failed"], result["code"]) == (True, "foreign_unit")
+    assert str(host / "unit" / name) in result["msg"]
+    assert (host / "unit" / name).read_text() == "[Service]\nExecStart=/srv/shop\n"
+    assert os.listdir(host / "unit") == [name]
+    assert not (host / "config" / "shop").exists()
+    assert set(done) <= {"show"}
+
+
+def test_drop_ins_of_the_operator_are_told(host, capsys):
+    def apply():
+        unit = {"name": "shop@.service", "content": "x"}
+        return run_module(systemd_units, capsys, units=[unit], service={"name": "shop", "root": str(host / "shop")})
+
+    assert apply()["drop_ins"] == []
+    folder = host / "unit" / "shop@.service.d"
+    folder.mkdir()
+    (folder / "override.conf").write_text("[Service]\nNice=5\n")
+    again = apply()
+    assert (again["changed"], again["drop_ins"]) == (False, [str(folder / "override.conf")])

@@ -809,7 +809,7 @@ class Host:
                     os.unlink(path)
             elif name == unit or not os.path.exists(path) or wanted[name] not in read(path):
                 with open(path, "w", encoding="utf-8") as stream:
-                    stream.write(f"# {text}\n{wanted[name]}\n")
+                    stream.write(f"# {text}\n{wanted[name]}\n# /var/lib/slipway/{NAME}\n")
         self._put_in_force([Unit(name, read(os.path.join(self.layout.units, name))) for name in wanted])
 
     def _put_in_force(self, wanted: list[Unit]) -> None:
