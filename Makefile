@@ -3,16 +3,19 @@ PYTHON ?= python3
 WORK   := $(CURDIR)/.work
 VENV   := $(WORK)/venv
 BIN    := $(VENV)/bin
+# Workers of the tests, each with hosts of its own.
+WORKERS ?= 2
+SPREAD := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(WORK)/collections
 export PYTHONPATH := $(WORK)/collections
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv collections lint sanity unit integration lockout test test-vm demo demo-down bench bench-hardening \
-        faults faults-power fuzz-metrics molecule-on build clean
+# Whatever `make help` lists makes no file of its name.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 22
 
 venv: $(VENV)/.done ## the pinned tools, in .work/venv
 $(VENV)/.done: requirements-test.txt
@@ -36,13 +39,16 @@ sanity: collections ## ansible-test sanity on a copy, with empty ignore files
 	tests/lab/sanity.sh $(WORK)/sanity
 
 unit: collections ## unit tests
-	pytest tests/unit
+	pytest $(SPREAD) tests/unit
 
 integration: collections $(WORK)/venv-oldest/.done ## tests on lab hosts, Molecule scenarios among them
-	$(BIN)/python tests/lab/lab.py run -- pytest tests/integration
+	$(BIN)/python tests/lab/lab.py run -- pytest $(SPREAD) tests/integration
 
 lockout: collections ## the lock-out table: ways to lock oneself out, each tried on a lab host (about eight minutes)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/lockout
+
+lockout-interrupted: collections ## changes of access, interrupted at every task: the controller pauses, dies, loses the network (an hour)
+	$(BIN)/python tests/lab/lab.py run -- python tests/faults/interrupted
 
 demo: collections ## bare hosts to a released service, an upgrade under load, a bad release; leaves the hosts up
 	@$(BIN)/python tests/lab/demo.py
@@ -70,7 +76,7 @@ build: collections ## the tarball for Galaxy
 	ansible-galaxy collection build --force --output-path $(WORK)
 
 test: collections $(WORK)/venv-oldest/.done lint sanity ## everything: lint, sanity, unit, integration and Molecule
-	$(BIN)/python tests/lab/lab.py run -- pytest tests/unit tests/integration
+	$(BIN)/python tests/lab/lab.py run -- pytest $(SPREAD) tests/unit tests/integration
 
 test-vm: collections ## SELinux, the kernel, mounts and a reboot, in a virtual machine (ten minutes without KVM)
 	pytest tests/vm

@@ -26,6 +26,7 @@ from build import build_app, build_load
 from client import Load
 
 PORT = 8080
+LONGEST_FIRST = ("test_molecule.py", "test_hardening.py", "test_site.py", "test_ssh.py", "test_proxy.py")
 BINARIES = CHECKOUT / ".work" / "app"
 
 
@@ -73,6 +74,21 @@ class Fleet:
                 host.run("systemctl", "disable", "--now", f"{service}{kind}", check=False)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, a file is one worker's, for its tests share hosts; a Molecule scenario has its own."""
+
+    def rank(item: pytest.Item) -> int:
+        if Path(__file__).parent not in item.path.parents:
+            return len(LONGEST_FIRST) + 1
+        return LONGEST_FIRST.index(item.path.name) if item.path.name in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=rank)
+    for item in (item for item in items if Path(__file__).parent in item.path.parents):
+        alone = item.path.name == "test_molecule.py"
+        item.add_marker(pytest.mark.xdist_group(item.nodeid if alone else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def binaries() -> Path:
     """shop-1.0.0 to shop-3.0.0, shop-arm64 and load, in the folder that the Molecule scenarios use too."""
@@ -86,7 +102,8 @@ def binaries() -> Path:
 @pytest.fixture(scope="session")
 def fleet() -> Any:
     """Two hosts, Debian 12 and 13, for as long as the tests run."""
-    name = os.environ.get("SLIPWAY_LAB", "test")  # another name for a second checkout on the same machine
+    # Another name for a second checkout on the same machine, and for each worker.
+    name = os.environ.get("SLIPWAY_LAB", "test") + os.environ.get("PYTEST_XDIST_WORKER", "")
     inventory = lab.up(name, 2, ["bookworm", "trixie"])
     hosts = json.loads(inventory.read_text())["all"]["hosts"]
     yield Fleet(inventory, [Host(n, h["ansible_host"], f"slipway-{name}-{n}") for n, h in hosts.items()])

@@ -5,131 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(CHECKOUT / "tests" / "lab"))
+sys.path[:0] = [str(CHECKOUT / "tests" / "lab"), str(Path(__file__).parent)]
 
-from waiting import wait
+from hardened import Host
 
 LAB = "lockout"
-PLAYS = Path(__file__).parent / "plays"
-# The container engine owns three files below /etc.
-SAVED = (
-    "--exclude=etc/hosts --exclude=etc/resolv.conf --exclude=etc/hostname"
-    " etc home/deploy root/.ssh usr/share/pam-configs var/lib/pam"
-)
-# What a lock-out would change. Over SSH, so that taking it is itself a login.
-FINGERPRINT = r"""
-/usr/sbin/sshd -T 2>&1 | sort
-ss -lntH | awk '{print $4}' | sort
-find /etc/ssh /etc/sudoers* /etc/pam.d /etc/systemd/system /home/deploy/.ssh -type f ! -name '*.pyc' \
-  -exec stat -c '%n %a %U %G' {} + | sort
-find /etc/systemd/system -type l -printf '%p %l\n' | sort
-find /etc/ssh /etc/sudoers* /etc/pam.d /etc/systemd/system /home/deploy/.ssh -type f -exec sha256sum {} + | sort
-ls /etc/sysctl.d; sysctl net.ipv4.conf.all.rp_filter
-ufw status; systemctl is-active ssh.service ssh.socket firewalld.service
-ls -A /var/lib/slipway/deadman | grep -v journal.jsonl
-"""
-
-
-class Host:
-    """A lab host, reached over SSH like any other; container is only for what a case breaks and repairs."""
-
-    def __init__(self, name: str, variables: dict, shared: dict) -> None:
-        self.name, self.address, self.suite = name, variables["ansible_host"], variables["lab_suite"]
-        self.key = shared["ansible_ssh_private_key_file"]
-        self.known = str(Path(self.key).parent / "known_hosts")
-        self.container = f"slipway-{LAB}-{name}"
-
-    def ssh(self, command: str, user: str = "root", port: int = 22) -> subprocess.CompletedProcess:
-        options = ["BatchMode=yes", "ControlPath=none", "ConnectTimeout=5", "IdentitiesOnly=yes"]
-        options += [f"UserKnownHostsFile={self.known}", "StrictHostKeyChecking=no"]
-        argv = ["ssh", "-p", str(port), "-i", self.key, *(word for o in options for word in ("-o", o))]
-        return subprocess.run([*argv, f"{user}@{self.address}", command], capture_output=True, text=True, check=False)
-
-    def inside(self, script: str, check: bool = True) -> str:
-        done = subprocess.run(
-            ["docker", "exec", self.container, "/bin/sh", "-ec", script], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0 or not check, f"{script}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-    def restart(self) -> None:
-        """A reboot; the engine may give the host another address, which the inventory then has to say."""
-        docker = ["docker", "restart", self.container]
-        subprocess.run(docker, check=True, capture_output=True)
-        asked = ["docker", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", self.container]
-        address = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
-        for path in (Path(self.known), Path(self.known).parent / "inventory.yml"):
-            path.write_text(path.read_text().replace(self.address, address))
-        self.address = address
-
-    def fingerprint(self) -> str:
-        # A reload is done when sshd has its signal; until it has begun anew, it listens nowhere.
-        deadline = time.monotonic() + 5
-        while (done := self.ssh(FINGERPRINT)).returncode == 255 and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert done.returncode != 255, f"{self.name}: root cannot log in any more: {done.stderr}"
-        return done.stdout
-
-    def wait_until_as(self, before: str, seconds: float) -> None:
-        """Root can log in, and everything that a lock-out would change is what it was."""
-        wait("root can log in", lambda: self.ssh("true").returncode == 0, seconds)
-        deadline = time.monotonic() + seconds
-        while (now := self.fingerprint()) != before and time.monotonic() < deadline:
-            time.sleep(0.5)
-        assert now.splitlines() == before.splitlines()
-
-    def save(self) -> None:
-        self.inside(f"tar -cf /root/baseline.tar -C / {SAVED}")
-
-    def reset(self) -> None:
-        self.inside(
-            "rm -rf /etc/ssh/sshd_config.d /etc/sudoers.d /etc/ufw /etc/firewalld /etc/pam.d /home/deploy"
-            " /etc/systemd/system /run/nologin /etc/nologin;"
-            "tar -xf /root/baseline.tar -C / ; systemctl daemon-reload;"
-            "systemctl stop firewalld squatter 2>/dev/null || true;"
-            "ip link del away 2>/dev/null && ip rule del fwmark 1 && ip route flush table 100"
-            " && iptables -t mangle -F OUTPUT || true;"
-            "rm -f /etc/sysctl.d/99-zz-slipway.conf;"
-            "ufw --force disable >/dev/null; chage -E -1 deploy; faillock --user deploy --reset 2>/dev/null || true;"
-            "systemctl disable --now ssh.socket 2>/dev/null || true; systemctl reset-failed;"
-            "systemctl enable ssh.service 2>/dev/null; systemctl restart ssh.service;"
-            # A login of the case before may still hold the port that it came in by.
-            "for pid in $(ss -lntpH 'sport = :2222' | grep -o 'pid=[0-9]*' | cut -d= -f2); do kill $pid || true; done"
-        )
-        wait("root can log in", lambda: self.ssh("true").returncode == 0, 60)
-
-    def play(self, play: str, variables: dict) -> subprocess.CompletedProcess:
-        inventory = CHECKOUT / ".work" / "lab" / LAB / "inventory.yml"
-        argv = [
-            "ansible-playbook",
-            "-i",
-            str(inventory),
-            "-l",
-            self.name,
-            str(PLAYS / play),
-            "-e",
-            json.dumps(variables),
-        ]
-        environment = {
-            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-            # A control socket of an earlier case would keep a door open that this case is about.
-            "ANSIBLE_SSH_ARGS": "-C -o ControlMaster=no -o ControlPath=none",
-        }
-        return subprocess.run(
-            argv, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=600, env={**_env(), **environment}
-        )
-
-
-def _env() -> dict[str, str]:
-    import os
-
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
@@ -152,7 +37,7 @@ def hosts():
     subprocess.run([sys.executable, lab, "up", LAB, "--hosts", "2"], check=True)
     folder = CHECKOUT / ".work" / "lab" / LAB
     inventory = json.loads((folder / "inventory.yml").read_text())["all"]
-    found = [Host(name, variables, inventory["vars"]) for name, variables in inventory["hosts"].items()]
+    found = [Host(name, variables, inventory["vars"], LAB) for name, variables in inventory["hosts"].items()]
     public = (folder / "id_ed25519.pub").read_text().strip()
     try:
         for host in found:

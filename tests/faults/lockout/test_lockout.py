@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from conftest import wait
+from waiting import wait
 
 DEADLINE_S = 20
 TIMEOUTS = ("ssh_confirm_timeout", "firewall_confirm_timeout", "deploy_user_confirm_timeout", "base_confirm_timeout")
