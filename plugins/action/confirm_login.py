@@ -100,6 +100,29 @@ def confirm_command(name: str, token: str, python: str, user: str) -> str:
     return shlex.join(argv if user == "root" else ["sudo", "-n", "--", *argv])
 
 
+def what_became_of_it(answer: dict[str, Any] | None, code: str) -> str:
+    """What the host has answered to the request to take the change back; None where it was not asked."""
+    if answer is None:
+        return ""
+    if "reverted" not in answer:
+        if code == REVERTED:
+            return ""
+        return (
+            " The host could not be asked to take the change back; it does so by itself at its deadline, unless it has"
+            " done so before."
+        )
+    line = answer["reverted"]
+    if line is None:
+        return " The change is not armed any more, so it stays as it is."
+    problems = f", but not all of it: {'; '.join(line['problems'])}" if line.get("problems") else ""
+    if line.get("reason") == "again":
+        late = (
+            f" What was changed after that was put back, too: {', '.join(line['restored'])}" if line["restored"] else ""
+        )
+        return f"{late}{problems}." if late or problems else ""
+    return "" if code == REVERTED and not problems else f" The change was taken back{problems}."
+
+
 def parse_configuration(text: str) -> dict[str, str]:
     """The output of `ssh -G`; of a keyword that it says more than once, the first."""
     pairs = [line.partition(" ") for line in text.splitlines()]
@@ -126,17 +149,14 @@ class ActionModule(ActionBase):
         try:
             logins = self._prove(self._arguments(), variables)
         except SlipwayError as error:
-            undone = self._take_back(variables)
-            tail = {True: " The change was taken back.", False: " The host takes the change back at its deadline."}
-            if error.code == REVERTED:
-                tail, undone = {}, True
+            answer = self._take_back(variables)
             return {
                 **result,
                 "failed": True,
-                "msg": f"{error}{tail.get(undone, '') if undone is not None else ''}",
+                "msg": f"{error}{what_became_of_it(answer, error.code)}",
                 "code": error.code,
                 "fix": error.fix,
-                "reverted": bool(undone),
+                "reverted": error.code == REVERTED or bool((answer or {}).get("reverted")),
             }
         return {**result, "changed": False, "logins": logins, "connection_user": self._own()}
 
@@ -285,14 +305,14 @@ class ActionModule(ActionBase):
             if code != 0:
                 raise _not_confirmed(output, errors)
 
-    def _take_back(self, variables: dict[str, Any]) -> bool | None:
-        """Ask over the connection that is still open; None where nothing is armed."""
+    def _take_back(self, variables: dict[str, Any]) -> dict[str, Any] | None:
+        """Ask over the connection that is still open; None where nothing was armed for this task."""
         if not self._task.args.get("token"):
             return None
         try:
-            return bool(self._deadman("reverted", variables).get("reverted"))
-        except AnsibleError:
-            return False
+            return self._deadman("reverted", variables)
+        except AnsibleError as error:
+            return {"failed": True, "msg": str(error)}
 
     def _has_ended(self, variables: dict[str, Any]) -> bool:
         """Whether nothing is armed any more, and the host has not taken the change back."""

@@ -9,6 +9,9 @@ deadline, a unit that boots before the network does so after a reboot, and neith
 armed state is one directory, which appears and disappears by rename(2). Whoever arms, confirms or takes back holds the
 flock of the name until all is cleared up, and a revert marks that it has begun: a confirmation and a revert cannot both
 win.
+
+What was taken back stays known until the name is armed again: whoever comes to confirm it after all may have changed
+the host since, and then it is taken back once more.
 """
 
 from __future__ import annotations
@@ -97,6 +100,10 @@ class Place:
 
     def lock(self, name: str) -> str:
         return os.path.join(self.runtime, f"slipway-deadman-{name}.lock")
+
+    def kept(self, name: str) -> str:
+        """What was taken back last, until this name is armed again."""
+        return os.path.join(self.root, f".{name}.kept")
 
     def boot_unit(self, name: str) -> str:
         return os.path.join(self.units, f"slipway-boot-revert-{name}.service")
@@ -583,12 +590,12 @@ def _not_reverted(name: str, line: dict[str, Any], token: str, act: bool) -> Sli
     )
 
 
-def _disarm(place: Place, name: str) -> None:
+def _disarm(place: Place, name: str, keep: bool = False) -> None:
     """End the armed state in one rename, then clear up; what a crash leaves here does nothing any more.
 
     A boot unit that a power cut brings back has no program to run any more, and its condition says so.
     """
-    gone = os.path.join(place.root, f".{name}.gone")
+    gone = place.kept(name) if keep else os.path.join(place.root, f".{name}.gone")
     _files.remove_tree(gone)
     os.rename(place.folder(name), gone)
     _files.fsync_directory(place.root)
@@ -597,7 +604,10 @@ def _disarm(place: Place, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
             _files.fsync_directory(os.path.dirname(path))
-    _files.remove_tree(gone)
+    if keep:
+        os.unlink(os.path.join(gone, RUNNER))
+    else:
+        _files.remove_tree(gone)
 
 
 def disarm(name: str, token: Optional[str] = None, place: Optional[Place] = None) -> bool:
@@ -642,12 +652,33 @@ def confirm(name: str, token: str, place: Optional[Place] = None) -> None:
     taken_back = last_revert(name, place) or {}
     if own or taken_back.get("token") == token:
         reason = taken_back["reason"] if taken_back.get("token") == token else "not to its end"
+        again = None if own else _take_back_again(place, name, token)
         raise SlipwayError(
             "reverted",
-            f"the change of {name} was taken back ({reason}) before it was confirmed.",
+            f"the change of {name} was taken back ({reason}) before it was confirmed{_since(again)}.",
             "see what kept the confirmation from coming in time, then run again",
+            reverted=again,
         )
     raise SlipwayError("not_armed", f"no change of {name} with this token waits to be confirmed.", "run again")
+
+
+def _take_back_again(place: Place, name: str, token: str) -> Optional[dict[str, Any]]:
+    """Take back once more what was taken back with this token; None where it is not known any more."""
+    if not os.path.isdir(place.kept(name)):
+        return None
+    with _alone(place, name):
+        saved = _load(place.kept(name))
+        if saved is None or os.path.isdir(place.folder(name)) or not secrets.compare_digest(saved["token"], token):
+            return None
+        return _put_back(place, name, saved, "again")[0]
+
+
+def _since(line: Optional[dict[str, Any]]) -> str:
+    """What a run that went on after its change was taken back had changed."""
+    if not line or not (line["restored"] or line["problems"]):
+        return ""
+    problems = f", but not all of it: {'; '.join(line['problems'])}" if line["problems"] else ""
+    return f"; what was changed after that was put back, too ({', '.join(line['restored']) or 'no file'}){problems}"
 
 
 @contextlib.contextmanager
@@ -682,17 +713,49 @@ def _ended(name: str, token: str, place: Place) -> SlipwayError:
 def revert(
     name: str, token: Optional[str] = None, reason: str = "asked", place: Optional[Place] = None
 ) -> Optional[dict[str, Any]]:
-    """Take the change back now and return the line that was journaled; None if there is nothing to take back."""
+    """Take the change back now and return the line that was journaled; None if there is nothing to take back.
+
+    One that was taken back before, whose token is given, is taken back once more: the run that asks may have gone on.
+    """
     _validate_name(name)
     place = place or Place()
     with _locked(place, name) as saved:
-        if saved is None or (token is not None and saved["token"] != token):
-            return None
-        return _take_back(place, name, saved, reason)
+        if saved is not None and (token is None or saved["token"] == token):
+            return _take_back(place, name, saved, reason)
+    return None if token is None else _take_back_again(place, name, token)
+
+
+@contextlib.contextmanager
+def transaction(name: str, seconds: float, plan: Plan, place: Optional[Place] = None) -> Iterator[str]:
+    """Arm, and hold what is armed while the caller changes the host; yield the token that confirms it.
+
+    It stays armed afterwards. Where the caller fails, or came too late, it is taken back at once.
+    """
+    place = place or Place()
+    wait_until_free(name, place)
+    token = arm(name, seconds, plan, place)
+    try:
+        with hold(name, token, place):
+            yield token
+    except BaseException:
+        revert(name, token, "failed", place)
+        raise
 
 
 def _take_back(place: Place, name: str, saved: dict[str, Any], reason: str) -> dict[str, Any]:
     _begin(place.folder(name))
+    line, complete = _put_back(place, name, saved, reason)
+    if complete:
+        _disarm(place, name, keep=True)
+    return line
+
+
+def _put_back(place: Place, name: str, saved: dict[str, Any], reason: str) -> tuple[dict[str, Any], bool]:
+    """Return the line for the journal, and whether every path could be restored.
+
+    A path that could not be keeps the change armed, and the next boot or run tries again. One that a user has bent does
+    not: that user could then keep every later change from being made.
+    """
     done = restore(saved["entries"])
     commands = saved["run_at_boot"] if reason == "boot" else saved["run"]
     ran = [{"argv": argv, "code": code, "said": said} for argv in commands for code, said in [_insist(place, argv)]]
@@ -709,11 +772,7 @@ def _take_back(place: Place, name: str, saved: dict[str, Any], reason: str) -> d
     # A disk that is full must not keep armed what has been taken back.
     with contextlib.suppress(OSError):
         _append(place.journal(), line)
-    if not done.problems:
-        # A path that could not be restored keeps the change armed, and the next boot or run tries again. One that a
-        # user has bent does not: that user could then keep every later change from being made.
-        _disarm(place, name)
-    return line
+    return line, not done.problems
 
 
 def _begin(folder: str) -> None:

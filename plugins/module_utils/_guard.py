@@ -16,7 +16,7 @@ import shutil
 import stat
 import tempfile
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from . import _deadman, _files
 from ._deadman import Argv, Place, Plan
@@ -153,13 +153,15 @@ def _settle(changes: Sequence[Change], place: Place) -> None:
             os.unlink(_marker(change.file, place))
 
 
-def plan(files: Sequence[File], folders: Sequence[str] = (), place: Optional[Place] = None) -> list[Change]:
-    """What differs, or is owed; folders: where no other file may be."""
+def plan(
+    files: Sequence[File], folders: Sequence[str] = (), place: Optional[Place] = None, again: bool = False
+) -> list[Change]:
+    """What differs, or is owed; folders: where no other file may be; again: the commands of every file are owed."""
     place = place or Place()
     changes = []
     for file in files:
         change = compare(file)
-        if change is None and os.path.lexists(_marker(file, place)):
+        if change is None and (again or os.path.lexists(_marker(file, place))):
             change = Change(file, file.content, written=True)
         changes.append(change)
     emptied = [File(folder) for folder in folders]
@@ -219,11 +221,12 @@ def apply(
     run: Sequence[Argv] = (),
     guard: Optional[Guard] = None,
     place: Optional[Place] = None,
+    verify: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Write the changes; with a guard, armed before the first byte and still armed on return.
 
-    A check or command that fails takes everything back at once, guard or not. Where this is cut short, a guard takes
-    everything back; without one, the next plan finds what is owed.
+    A check, verify or command that fails takes everything back at once, guard or not. Where this is cut short, a guard
+    takes everything back; without one, the next plan finds what is owed.
     """
     place = place or Place()
     if not changes:
@@ -232,39 +235,57 @@ def apply(
     new = [change for change in changes if not change.written]
     commands = _commands(changes, run)
     paths = [change.file.path for change in new] + list(guard.paths if guard else ())
-    token = _arm(guard, paths, place) if guard else None
-    saved = [] if guard else [entry for path in paths for entry in _deadman.snapshot(path)]
-    if not guard and (check or commands):
+    token = None
+    if guard:
+        saved = Plan(paths, guard.run, guard.run_at_boot)
+        with _deadman.transaction(guard.name, guard.seconds, saved, place) as token:
+            _make(changes, [*check], verify, commands, place)
+    else:
+        _make_or_undo(changes, [*check], verify, commands, place)
+    _settle(changes, place)
+    return Outcome(changes, token)
+
+
+def _make_or_undo(
+    changes: Sequence[Change], check: Sequence[Argv], verify: Callable[[], None], commands: Sequence[Argv], place: Place
+) -> None:
+    new = [change for change in changes if not change.written]
+    saved = [entry for change in new for entry in _deadman.snapshot(change.file.path)]
+    if check or commands:
         _owe(new, place)
     try:
-        for change in new:
-            _write(change)
-        _relabel(changes, place)
-        for argv in [*check, *commands]:
-            code, said = place.run(argv)
-            if code != 0:
-                raise SlipwayError(
-                    "command_failed",
-                    f"{' '.join(argv)} failed ({code}): {said}",
-                    "correct the variable this comes from"
-                    + ("; the change was taken back" if new else ", which an earlier run has written"),
-                )
+        _make(changes, check, verify, commands, place)
     except BaseException:
-        if guard:
-            _deadman.revert(guard.name, token, "failed", place)
-        elif new:
+        if new:
             _deadman.restore(saved)
             codes = [place.run(argv)[0] for argv in commands]
             if not any(codes):
                 _settle(changes, place)
         raise
-    _settle(changes, place)
-    return Outcome(changes, token)
 
 
-def _arm(guard: Guard, paths: Sequence[str], place: Place) -> str:
-    _deadman.wait_until_free(guard.name, place)
-    return _deadman.arm(guard.name, guard.seconds, Plan(paths, guard.run, guard.run_at_boot), place)
+def _make(
+    changes: Sequence[Change], check: Sequence[Argv], verify: Callable[[], None], commands: Sequence[Argv], place: Place
+) -> None:
+    new = [change for change in changes if not change.written]
+    for change in new:
+        _write(change)
+    _relabel(changes, place)
+    undone = "; the change was taken back" if new else ", which an earlier run has written"
+    _run_all(check, undone, place)
+    verify()
+    _run_all(commands, undone, place)
+
+
+def _run_all(commands: Sequence[Argv], undone: str, place: Place) -> None:
+    for argv in commands:
+        code, said = place.run(argv)
+        if code != 0:
+            raise SlipwayError(
+                "command_failed",
+                f"{' '.join(argv)} failed ({code}): {said}",
+                f"correct the variable this comes from{undone}",
+            )
 
 
 FILE_OPTIONS = {

@@ -124,9 +124,16 @@ options:
     type: list
     elements: list
     default: []
+  again:
+    description:
+      - Whether to run the commands although every file is as it should be, for where something else has changed what
+        they set. It counts as a change.
+    type: bool
+    default: false
   guard:
     description:
-      - Arms a dead-man revert of the files, see M(slipway.go.deadman). An earlier change of this name that is not
+      - Arms a dead-man revert of the files, see M(slipway.go.deadman), and writes them and runs all commands only while
+        it is armed. An earlier change of this name that is not
         confirmed yet is waited for before the files are looked at.
     type: dict
     suboptions:
@@ -224,7 +231,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         _deadman.wait_until_free(guard.name, place, not module.check_mode)
     files = _guard.parse_files(values["files"], values["secrets"])
     surplus = [file for folder in values["exclusive"] for file in _guard.surplus(folder["path"], folder["keep"], files)]
-    changes = _guard.plan([*files, *surplus], [folder["path"] for folder in values["exclusive"]], place)
+    folders = [folder["path"] for folder in values["exclusive"]]
+    changes = _guard.plan([*files, *surplus], folders, place, values["again"])
     if module.check_mode:
         _guard.validate(changes, place)
         return _guard.Outcome(changes).as_dict()
@@ -250,6 +258,7 @@ def main() -> None:
             },
             "check": {"type": "list", "elements": "list", "default": []},
             "run": {"type": "list", "elements": "list", "default": []},
+            "again": {"type": "bool", "default": False},
             "guard": {"type": "dict", "options": _guard.GUARD_OPTIONS},
         },
         supports_check_mode=True,

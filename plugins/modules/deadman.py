@@ -35,8 +35,10 @@ options:
   state:
     description:
       - V(armed) saves O(paths) and starts the clock.
-      - V(confirmed) lets the change stand. It fails if the change was taken back.
-      - V(reverted) takes the change back now, if it is armed.
+      - V(confirmed) lets the change stand. It fails if the change was taken back, and then takes back once more what
+        was changed since, as a run that was paused may have gone on.
+      - V(reverted) takes the change back now, if it is armed. With the O(token) of a change that was taken back before,
+        it does so once more.
     type: str
     choices: [armed, confirmed, reverted]
     required: true
@@ -91,6 +93,7 @@ EXAMPLES = r"""
       - [ufw, reload]
   register: armed
 
+# One step, well within the time: it does not ask whether the change is still armed, as the modules of slipway.go do.
 - name: Change the firewall
   community.general.ufw:
     state: enabled
@@ -109,7 +112,7 @@ token:
   type: str
   sample: 5d41402abc4b2a76b9719d911017c592
 reverted:
-  description: What was taken back, as it was journaled; V(null) if nothing was.
+  description: What was taken back, now or before, as it was journaled; V(null) if nothing was.
   returned: success
   type: dict
   sample: null
@@ -151,6 +154,9 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         _deadman.confirm(name, values["token"])
         return result
     reverted = _deadman.revert(name, values["token"])
+    if reverted is None and values["token"]:
+        last = _deadman.last_revert(name) or {}
+        return {**result, "reverted": last if last.get("token") == values["token"] else None}
     return {**result, "changed": bool(reverted), "reverted": reverted}
 
 

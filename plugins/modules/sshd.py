@@ -274,16 +274,15 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         return {**_guard.Outcome(changes).as_dict(), **result}
     moved = ports != before
     guard = _sshd.guard(host, values["seconds"], moved)
-    outcome = _guard.apply(changes, [[host.sshd, "-t"]], [], guard, place)
-    try:
-        verify(host, place, values, algorithms, connection)
-        for argv in _sshd.reload_commands(host, moved):
-            code, said = place.run(argv)
-            if code != 0:
-                raise SlipwayError("not_reloaded", f"{' '.join(argv)} failed: {said}", "the change was taken back")
-    except BaseException:
-        _deadman.revert("ssh", outcome.token, "failed", place)
-        raise
+    reload = _sshd.reload_commands(host, moved)
+    outcome = _guard.apply(
+        changes,
+        [[host.sshd, "-t"]],
+        reload,
+        guard,
+        place,
+        verify=lambda: verify(host, place, values, algorithms, connection),
+    )
     return {**outcome.as_dict(), **result}
 
 

@@ -153,5 +153,36 @@ def test_a_wrong_argument_is_named_and_the_change_is_taken_back_at_once(argument
     with pytest.raises(SlipwayError, match=says) as caught:
         action._arguments()
     assert caught.value.code == "invalid_argument"
-    assert action._take_back({})
+    assert action._take_back({}) == {"reverted": {"name": "ssh"}}
     assert asked == [{"name": "ssh", "token": "t", "state": "reverted"}]
+
+
+LINE = {"reason": "asked", "restored": ["/etc/x"], "problems": []}
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "says"),
+    [
+        (None, "login_failed", ""),
+        ({"reverted": LINE}, "login_failed", " The change was taken back."),
+        (
+            {"reverted": {**LINE, "problems": ["/etc/y: read-only"]}},
+            "login_failed",
+            "but not all of it: /etc/y: read-only.",
+        ),
+        ({"reverted": {**LINE, "reason": "deadline"}}, "reverted", ""),
+        (
+            {"reverted": {**LINE, "reason": "again"}},
+            "reverted",
+            " What was changed after that was put back, too: /etc/x.",
+        ),
+        ({"reverted": {**LINE, "reason": "again", "restored": []}}, "reverted", ""),
+        ({"reverted": None}, "login_failed", " The change is not armed any more, so it stays as it is."),
+        ({"failed": True, "msg": "no route"}, "login_failed", "could not be asked"),
+        ({"failed": True, "msg": "no route"}, "reverted", ""),
+    ],
+)
+def test_what_is_said_of_the_change_is_what_the_host_has_answered(answer, code, says):
+    said = confirm_login.what_became_of_it(answer, code)
+    assert said.endswith(says) if says != "could not be asked" else says in said
+    assert bool(said) == bool(says)

@@ -60,12 +60,12 @@ def etc(tmp_path: Path) -> Path:
 
 
 def left_behind(place: Place) -> list[str]:
-    """But for locks, which a reboot removes."""
+    """But for locks, which a reboot removes, and for what was taken back last, which nothing is armed by."""
     names = []
     for root in (place.root, place.units, place.runtime):
         for folder, _folders, files in os.walk(root):
             names += [os.path.join(folder, file) for file in files if not file.endswith(".lock")]
-    return names
+    return [name for name in names if not os.path.dirname(name).endswith(".kept")]
 
 
 def plan(*paths: Path, **more) -> Plan:
@@ -587,3 +587,49 @@ def test_a_change_that_is_not_armed_is_not_made(place, etc, commands, why):
     with pytest.raises(SlipwayError) as raised, _deadman.hold("demo", token, place):
         pytest.fail("it was held")
     assert raised.value.code == ("not_armed" if why in ("confirmed", "another") else "reverted")
+
+
+@pytest.mark.parametrize("how", ["confirm", "revert"])
+def test_what_was_changed_after_the_revert_is_taken_back_too(place, etc, commands, how):
+    """A controller that was paused goes on, with tasks that do not ask whether their change is armed."""
+    (etc / "file").write_text("before")
+    token = _deadman.arm("demo", 60, plan(etc / "file", etc / "new", run=[["reload"]]), place)
+    (etc / "file").write_text("during")
+    _deadman.revert("demo", token, "deadline", place)
+    (etc / "file").write_text("late")
+    (etc / "new").write_text("late")
+    commands.asked.clear()
+    if how == "confirm":
+        with pytest.raises(SlipwayError, match=r"was taken back .deadline. .* was put back, too") as raised:
+            _deadman.confirm("demo", token, place)
+        assert raised.value.code == "reverted"
+        line = raised.value.details["reverted"]
+    else:
+        line = _deadman.revert("demo", token, place=place)
+    assert line["reason"] == "again"
+    assert line["restored"] == [str(etc / "file"), str(etc / "new")]
+    assert (etc / "file").read_text() == "before"
+    assert not (etc / "new").exists()
+    assert ["reload"] in commands.asked
+
+
+def test_a_late_run_does_not_undo_the_change_of_the_next(place, etc):
+    (etc / "file").write_text("before")
+    late = _deadman.arm("demo", 60, plan(etc / "file"), place)
+    _deadman.revert("demo", late, "deadline", place)
+    token = _deadman.arm("demo", 60, plan(etc / "file"), place)
+    (etc / "file").write_text("after")
+    assert _deadman.revert("demo", late, place=place) is None
+    _deadman.confirm("demo", token, place)
+    with pytest.raises(SlipwayError):
+        _deadman.confirm("demo", late, place)
+    assert (etc / "file").read_text() == "after"
+    assert not os.path.exists(place.kept("demo"))
+
+
+def test_what_was_taken_back_is_for_root_alone(place, etc):
+    (etc / "file").write_text("secret")
+    token = _deadman.arm("demo", 60, plan(etc / "file"), place)
+    _deadman.revert("demo", token, "deadline", place)
+    assert os.stat(place.kept("demo")).st_mode & 0o077 == 0
+    assert [os.stat(os.path.join(place.kept("demo"), n)).st_mode & 0o077 for n in os.listdir(place.kept("demo"))] == [0]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import grp
 import os
 import pwd
@@ -15,13 +17,18 @@ from ansible_collections.slipway.go.plugins.module_utils._guard import File, Gua
 ME = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
 
 
+def armed_as_asked(argv: list[str]) -> tuple[int, str]:
+    """What systemd says of a timer that runs and of a service that does not yet."""
+    return 0, "active" if argv[:2] == ["systemctl", "is-active"] and argv[2].endswith(".timer") else ""
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     for name in ("units", "run"):
         (tmp_path / name).mkdir()
 
     def run(argv):
-        return (1, "no") if argv[0] == "fail" else (0, "")
+        return (1, "no") if argv[0] == "fail" else armed_as_asked(argv)
 
     return Place(str(tmp_path / "deadman"), str(tmp_path / "units"), str(tmp_path / "run"), run)
 
@@ -200,3 +207,61 @@ def test_a_change_that_was_taken_back_owes_nothing(tmp_path, place, asked):
     (tmp_path / "a").write_text("x\n")
     (tmp_path / "a").chmod(0o644)
     assert _guard.plan(files, place=place) == []
+
+
+def test_what_is_as_it_should_be_is_done_again_on_request(tmp_path, place, asked):
+    """A file may be as it should be although something else has changed what it sets."""
+    ran, again = asked
+    files = [File(str(tmp_path / "a"), "x\n", run=[["load"]], **ME)]
+    _guard.apply(_guard.plan(files, place=again), place=again)
+    ran.clear()
+    outcome = _guard.apply(_guard.plan(files, place=again, again=True), place=again)
+    assert ran == [["load"]]
+    assert [change.diff()["before"] == change.diff()["after"] for change in outcome.changes] == [True]
+
+
+@pytest.mark.parametrize("late", ["first", "second"])
+def test_nothing_is_written_once_the_time_is_over(tmp_path, place, monkeypatch, late):
+    """The module itself may have been paused between arming and writing."""
+    arm = _deadman.arm
+
+    def paused(name, seconds, plan, place):
+        token = arm(name, seconds, plan, place)
+        _deadman.revert(name, token, "deadline", place)
+        return token
+
+    monkeypatch.setattr(_deadman, "arm", paused)
+    asked = []
+    place = Place(place.root, place.units, place.runtime, lambda argv: (asked.append(argv[0]), (0, ""))[1])
+    files = [File(str(tmp_path / "a"), "new\n", **ME)]
+    if late == "second":
+        (tmp_path / "a").write_text("new\n")
+        (tmp_path / "a").chmod(0o644)
+    changes = _guard.plan(files, place=place, again=True)
+    with pytest.raises(SlipwayError) as raised:
+        _guard.apply(changes, run=[["load"]], guard=Guard("x", 30), place=place)
+    assert raised.value.code == "reverted"
+    assert (tmp_path / "a").exists() == (late == "second")
+    assert "load" not in asked
+
+
+def test_what_guards_is_held_while_commands_run(tmp_path, place):
+    """A revert that is due meanwhile comes after them: it would otherwise be undone by them."""
+    seen = []
+
+    def run(argv):
+        if argv[0] == "load":
+            pid = os.fork()
+            if pid == 0:
+                descriptor = os.open(place.lock("x"), os.O_RDWR)
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os._exit(1)
+                os._exit(0)
+            seen.append(os.waitpid(pid, 0)[1])
+        return armed_as_asked(argv)
+
+    held = Place(place.root, place.units, place.runtime, run)
+    files = [File(str(tmp_path / "a"), "x\n", **ME)]
+    _guard.apply(_guard.plan(files, place=held), run=[["load"]], guard=Guard("x", 30), place=held)
+    assert seen == [0]

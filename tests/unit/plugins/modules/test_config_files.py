@@ -72,7 +72,9 @@ def test_a_change_that_nobody_has_confirmed_is_not_the_hosts_own_state(
 ) -> None:
     """A run that finds it would call the file in order, and the deadline would take it away afterwards."""
     folders = (str(tmp_path / name) for name in ("deadman", "units", "run"))
-    place = _deadman.Place(*folders, lambda argv: (0, "active" if "is-active" in argv else ""))
+    place = _deadman.Place(
+        *folders, lambda argv: (0, "active" if "is-active" in argv and "service" not in argv[-1] else "")
+    )
     (tmp_path / "run").mkdir()
     monkeypatch.setattr(_deadman, "Place", lambda: place)
     target = tmp_path / "rules"
