@@ -50,6 +50,8 @@ class Judge:
             self.last = attempt
         if not attempt.counts:
             return self._undecided(attempt)
+        if attempt.clipped and not attempt.good:
+            return None  # the deadline cut it short; out_of_time() has the word
         return self._add_good(attempt, now) if attempt.good else self._add_bad(attempt, now)
 
     def _add_good(self, attempt: Attempt, now: float) -> Optional[Verdict]:

@@ -91,6 +91,13 @@ def test_an_attempt_cut_off_by_the_deadline_does_not_hide_the_cause() -> None:
     assert judge.out_of_time(9.0).reason == "refused"
 
 
+def test_an_attempt_cut_off_by_the_deadline_is_no_verdict_either() -> None:
+    cut = Attempt("fail", "timeout", "no time left", clipped=True)
+    _count, verdict, judge = judged([BAD, cut], deadline=9, fall=2)
+    assert verdict is None
+    assert judge.out_of_time(9.0).reason == "refused"
+
+
 def test_the_next_attempt_comes_after_the_interval_and_not_long_after_the_window() -> None:
     _count, _verdict, judge = judged([GOOD], interval=10, min_healthy_time=3)
     assert judge.next_start(0.0, 0.5) == 3.0

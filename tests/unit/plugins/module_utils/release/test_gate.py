@@ -28,7 +28,8 @@ URL = "http://127.0.0.1:8080/readyz"
 class Answers:
     """What systemd and the health check say, one after the other; the last one for ever."""
 
-    def __init__(self, monkeypatch, checks, states=(UP,), takes=0.0):
+    def __init__(self, monkeypatch, checks, states=(UP,), takes=0.0, looks=0.0):
+        self.looks = looks
         self.checks, self.states, self.takes = list(checks), list(states), takes
         self.asked = []
         self.clock = Clock()
@@ -39,9 +40,14 @@ class Answers:
         self.asked.append((self.clock.now, deadline))
         self.clock.now += self.takes
         state = self.checks.pop(0) if len(self.checks) > 1 else self.checks[0]
-        return SimpleNamespace(state=state, reason="status", message="HTTP 503", counts=True)
+        if deadline is not None and self.clock.now >= deadline:
+            return SimpleNamespace(
+                state="fail", reason="timeout", message="no complete answer within 0 s", counts=True, clipped=True
+            )
+        return SimpleNamespace(state=state, reason="status", message="HTTP 503", counts=True, clipped=False)
 
     def show(self, _unit):
+        self.clock.now += self.looks
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]
 
     def gate(self, strategy="socket", **health):
@@ -60,6 +66,21 @@ def test_rise_passes_in_a_row_are_healthy(monkeypatch):
     gate = answers.gate(rise=3)
     gate.wait_healthy(gate.serving(ID, UNIT), UP)
     assert len(answers.asked) == 6
+
+
+def test_an_attempt_cut_short_by_the_deadline_hides_no_reason(monkeypatch):
+    answers = Answers(monkeypatch, ["fail"], looks=1.0)
+    gate = answers.gate(deadline=2.5, interval=0.05)
+    error = failure(lambda: gate.wait_healthy(gate.serving(ID, UNIT), UP))
+    assert answers.asked[-1][0] >= answers.asked[-1][1]
+    assert "(status: HTTP 503)" in str(error)
+
+
+def test_without_any_whole_attempt_the_one_cut_short_is_told(monkeypatch):
+    answers = Answers(monkeypatch, ["fail"], looks=5.0)
+    gate = answers.gate(deadline=2)
+    error = failure(lambda: gate.wait_healthy(gate.serving(ID, UNIT), UP))
+    assert "(timeout: no complete answer within 0 s)" in str(error)
 
 
 def test_degraded_is_healthy_enough(monkeypatch):
