@@ -111,20 +111,22 @@ class Gate:
         if subject.check is None:
             return
         deadline = time.monotonic() + self.pace.deadline
-        passes, last = 0, ""
+        passes, last = 0, "no answer yet"
+        answered = False
         while passes < self.pace.rise:
             self._stable(subject, started)
             answer = attempt(subject.check, deadline)
             if answer.counts:
                 passes = passes + 1 if answer.state != "fail" else 0
-            if answer.state == "fail" and not (answer.clipped and last):
+            if answer.state == "fail" and not (answer.clipped and answered):
                 # What the deadline cut short says nothing of the release; what was answered before does.
+                answered = True
                 last = f"{answer.reason}: {answer.message}"
             if passes < self.pace.rise:
                 if time.monotonic() + self.pace.interval >= deadline:
                     raise SlipwayError(
                         "unhealthy",
-                        f"{subject.release_id} did not become healthy within {self.pace.deadline:g} s ({last or 'no answer yet'}).",
+                        f"{subject.release_id} did not become healthy within {self.pace.deadline:g} s ({last}).",
                         f"see journalctl -u '{subject.unit}', or raise release_health.deadline",
                     )
                 time.sleep(self.pace.interval)
