@@ -48,7 +48,7 @@ lockout: collections ## the lock-out table: ways to lock oneself out, each tried
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/lockout
 
 lockout-interrupted: collections ## changes of access, interrupted at every task: the controller pauses, dies, loses the network (an hour)
-	$(BIN)/python tests/lab/lab.py run -- python tests/faults/interrupted
+	$(BIN)/python tests/lab/lab.py run -- python tests/faults/interrupted --page docs/interrupted-changes.md
 
 demo: collections ## bare hosts to a released service, an upgrade under load, a bad release; leaves the hosts up
 	@$(BIN)/python tests/lab/demo.py

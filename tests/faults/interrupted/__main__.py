@@ -91,6 +91,28 @@ def text(results: list[Result], seconds: float) -> str:
     return "\n".join([*lines, "", f"{len(results)} rows, {broken} of them broken; {seconds:.0f} s"])
 
 
+def markdown(results: list[Result]) -> str:
+    """The rows by what was changed; a kept row in one line, as the page is long enough."""
+    broken = sum(bool(result.broken) for result in results)
+    lines = [f"{len(results)} rows, {broken} of them broken.", ""]
+    groups: dict[str, list[Result]] = {}
+    for result in sorted(results, key=lambda one: one.title):
+        groups.setdefault(result.title.partition(":")[0], []).append(result)
+    for name, members in groups.items():
+        lines += [f"### {name}", "", "| interrupted | the change is | the run said | the next run |", "|---" * 4 + "|"]
+        for one in members:
+            cells = (one.title.partition(": ")[2] or one.title, one.end, one.said[:90], one.next_run)
+            lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def put(page: Path, content: str) -> None:
+    """Replace what stands between the page's two comments."""
+    found = re.compile(r"(<!-- rows:[^\n]*-->\n).*?(<!-- /rows -->)", re.DOTALL)
+    page.write_text(found.sub(lambda match: f"{match.group(1)}{content}{match.group(2)}", page.read_text()))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", default="", metavar="REGEX", help="the rows whose title matches")
@@ -98,6 +120,7 @@ def main() -> int:
     parser.add_argument("--outages", default=OUTAGES_S, type=lambda text: tuple(map(int, text.split(","))))
     parser.add_argument("--hosts", type=int, default=2, help="hosts for each scenario")
     parser.add_argument("--keep", action="store_true", help="leave the hosts up")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the table into this page, too")
     arguments = parser.parse_args()
     chosen = [scenario for scenario in SCENARIOS if re.search(arguments.scenarios, scenario.name)]
     begun = time.monotonic()
@@ -125,6 +148,8 @@ def main() -> int:
         if not arguments.keep:
             lab.down(LAB)
     print(text(done, time.monotonic() - begun))
+    if arguments.page:
+        put(arguments.page, markdown(done))
     return 1 if len(done) < len(planned) or not done or any(result.broken for result in done) else 0
 
 
