@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ctypes
 import errno
 import fcntl
 import io
@@ -26,6 +27,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -49,6 +51,11 @@ RUNNER = "revert.pyz"
 PLAN, BEGUN = "plan.json", "reverting.json"
 EARLY, LATE = "early", "late"
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,47}$")
+_PR_SET_PDEATHSIG = 1
+try:
+    _LIBC: Optional[ctypes.CDLL] = ctypes.CDLL(None)
+except OSError:
+    _LIBC = None
 _PACKAGE = "slipway_deadman"
 _ENTRY = "import sys\nfrom slipway_deadman._deadman import main\nsys.exit(main(sys.argv[1:]))\n"
 _EARLY_UNIT = """\
@@ -65,13 +72,14 @@ Argv = List[str]
 Runner = Callable[[Sequence[str]], Tuple[int, str]]
 
 
-def run(argv: Sequence[str]) -> tuple[int, str]:
+def run(argv: Sequence[str], seconds: float = RUN_TIMEOUT) -> tuple[int, str]:
     """Run argv without a shell; return its exit code and what it said, and never raise."""
     try:
         done = subprocess.run(
             argv,
             check=False,
-            timeout=RUN_TIMEOUT,
+            timeout=seconds,
+            preexec_fn=_end_with_parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -80,6 +88,12 @@ def run(argv: Sequence[str]) -> tuple[int, str]:
     except (OSError, subprocess.TimeoutExpired) as error:
         return 127, str(error)
     return done.returncode, done.stdout.decode(errors="replace").strip()
+
+
+def _end_with_parent() -> None:
+    """What a change has begun must not go on when its process is killed: the revert would come before its end."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -503,6 +517,7 @@ def _arm(place: Place, name: str, seconds: float, plan: Plan, token: str) -> Non
         saved = {
             "name": name,
             "token": token,
+            "seconds": seconds,
             "deadline": time.time() + seconds,
             "paths": list(plan.paths),
             "entries": [entry for path in plan.paths for entry in snapshot(path)],
@@ -695,6 +710,21 @@ def hold(name: str, token: str, place: Optional[Place] = None) -> Iterator[None]
         if saved is None or not own or saved["begun"] or not _is_ticking(place, name):
             raise _ended(name, token, place)
         yield
+
+
+def renew(name: str, token: str, place: Optional[Place] = None) -> None:
+    """Inside hold(), start the clock anew: the time to confirm counts from now. Raise as hold() does.
+
+    One call of PID 1 stops and starts the timer, so that a process killed at any point leaves it ticking.
+    """
+    place = place or Place()
+    restarted = place.run(["systemctl", "restart", f"{_unit(name)}.timer"])[0] == 0
+    saved = _load(place.folder(name))
+    if not restarted or saved is None or saved["begun"] or saved["token"] != token or not _is_ticking(place, name):
+        raise _ended(name, token, place)
+    kept = {key: value for key, value in saved.items() if key != "begun"}
+    kept["deadline"] = time.time() + saved["seconds"]
+    _files.write_atomic(os.path.join(place.folder(name), PLAN), json.dumps(kept), 0o600)
 
 
 def _ended(name: str, token: str, place: Place) -> SlipwayError:

@@ -17,8 +17,8 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ._deadman import Argv, Place
 from ._errors import SlipwayError
-from ._firewall import Connection
 from ._guard import File, Guard
+from ._hardening.connection import Connection
 
 CONFIG = "/etc/ssh/sshd_config"
 DROP_IN = "/etc/ssh/sshd_config.d/00-slipway.conf"

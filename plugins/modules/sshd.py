@@ -157,8 +157,11 @@ import os
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _firewall, _guard, _sshd
+from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _guard, _sshd
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import Connection
+from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import connection as connection_of
+from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import survey as firewalls
 
 # Root is closed for good on the strength of a login, whose key, sudo and port must not be taken back afterwards.
 SETTLED = ("access", "firewall", "ssh")
@@ -171,13 +174,6 @@ def listening(host: _sshd.Host, place: _deadman.Place) -> list[int]:
         words = [line.split(" ")[0] for line in shown.splitlines()]
         return sorted({int(w.rpartition(":")[2].rpartition("=")[2]) for w in words if w[-1:].isdigit()})
     return sorted(int(port) for port in host.effective.get("port", ["22"]))
-
-
-def firewall(place: _deadman.Place) -> str:
-    if place.run(["systemctl", "is-active", "--quiet", "firewalld.service"])[0] == 0:
-        return "firewalld"
-    code, said = place.run(["ufw", "status"])
-    return "ufw" if code == 0 and "Status: active" in said else ""
 
 
 def read(path: str) -> str:
@@ -193,7 +189,7 @@ def verify(
     place: _deadman.Place,
     values: dict[str, Any],
     algorithms: dict[str, list[str]],
-    connection: Optional[_firewall.Connection],
+    connection: Optional[Connection],
 ) -> None:
     """Ask sshd itself, for everybody and for each user that has to get in from where this connection comes from."""
     ports = values["ports"]
@@ -249,7 +245,7 @@ def choose_algorithms(
 def work(module: AnsibleModule) -> dict[str, Any]:
     values, place = module.params, _deadman.Place()
     _deadman.wait_until_settled(SETTLED, place, not module.check_mode)
-    host, connection = _sshd.look(place), _firewall.connection(place)
+    host, connection = _sshd.look(place), connection_of(place)
     values["settings"] = allow(host, values, connection.user if connection else "")
     values["settings"], left_out = _sshd.known(values["settings"], host.version)
     algorithms, unknown = choose_algorithms(host, values["algorithms"], values["fallback"])
@@ -264,7 +260,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "left_out": sorted(set(left_out)),
         "allowed": _sshd.normal(values["settings"].get("AllowUsers", "")).split(),
         "ports": {"before": before, "after": ports, "connection": connection.port if connection else 0},
-        "firewall": firewall(place) if ports != before else "",
+        "firewall": firewalls.in_force(place.run) if ports != before else "",
         "selinux": os.path.exists("/sys/fs/selinux/enforce"),
     }
     if module.check_mode or not changes:

@@ -20,7 +20,7 @@ RECORDS = "etc/slipway/services"
 _STATE = "var/lib/slipway"
 _UNITS = "etc/systemd/system"
 _HAPROXY = "etc/haproxy/slipway.d"
-_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,30}$")
+NAME = re.compile(r"^[a-z][a-z0-9_-]{0,30}$")
 _LISTEN_STREAM = re.compile(r"^ListenStream=[ \t]*(\S+)", re.MULTILINE)
 _BIND = re.compile(r"^[ \t]+bind[ \t]+(\S+)", re.MULTILINE)
 _PUBLIC_PORT = re.compile(r"^(?!127\.|localhost:|\[::1\]|/|@)(?:.+:)?([0-9]{1,5})$")
@@ -47,13 +47,13 @@ def public_ports(listen: Iterable[str]) -> list[str]:
 
 def _recorded(root: str) -> list[str]:
     names = [os.path.splitext(name) for name in _names_in(os.path.join(root, RECORDS))]
-    return [name for name, extension in names if extension == ".json" and _NAME.match(name)]
+    return [name for name, extension in names if extension == ".json" and NAME.match(name)]
 
 
 def _released(root: str) -> list[str]:
     """A host that was set up by an earlier version has no records."""
     state = os.path.join(root, _STATE)
-    names = [name for name in _names_in(state) if _NAME.match(name)]
+    names = [name for name in _names_in(state) if NAME.match(name)]
     return [name for name in names if os.path.exists(os.path.join(state, name, "settings.json"))]
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils import _sshd
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._firewall import Connection
+from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import Connection
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,189 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One change of the firewall: armed, written and put in force, under the dead-man's lock. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, Sequence, Tuple
+
+from ... import _deadman, _files
+from ..._deadman import Place, Plan
+from ..._errors import SlipwayError
+from ..connection import connection
+from . import asked
+from .survey import Look, Options, choose, look, remembered
+
+NAME = "firewall"
+# A change of the port of SSH may have opened that port here, and takes this firewall back as well.
+SETTLED = (NAME, "ssh")
+# Of the time to confirm, what the next command finds at least.
+_FRESH = 0.75
+RunWithin = Callable[[Sequence[str], float], Tuple[int, str]]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What was found, and the token of the change; None if there was none, or nothing of it needs a proof."""
+
+    look: Look
+    changed: bool
+    token: Optional[str] = None
+
+
+class Clock:
+    """Time for the next command. As long as the change makes progress, its revert is put off."""
+
+    def __init__(self, token: str, seconds: float, place: Place, run: RunWithin) -> None:
+        self.token, self.seconds, self.place, self.within = token, seconds, place, run
+        self._begun = time.monotonic()
+
+    @property
+    def left(self) -> float:
+        return self._begun + self.seconds - time.monotonic()
+
+    def renew(self) -> None:
+        _deadman.renew(NAME, self.token, self.place)
+        self._begun = time.monotonic()
+
+    def run(self, argv: Sequence[str]) -> tuple[int, str]:
+        if self.left < _FRESH * self.seconds:
+            self.renew()
+        return self.within(argv, self.left)
+
+
+def survey(options: Options, run: Callable[[Sequence[str]], Tuple[int, str]], place: Place, root: str = "/") -> Look:
+    ask = remembered(run)
+    return look(options, choose(options.backend, ask), connection(place), root)
+
+
+def bring_in_order(
+    options: Options,
+    seconds: float,
+    check: bool,
+    place: Optional[Place] = None,
+    run: RunWithin = _deadman.run,
+    root: str = "/",
+) -> Changed:
+    """Look, and change what is not in order, armed on return; a firewall that is not installed is left to its package."""
+    place = place or Place()
+    while True:
+        _deadman.wait_until_settled(SETTLED, place, not check)
+        found = survey(options, place.run, place, root)
+        if found.in_order or check or not found.installed:
+            return Changed(found, check and not found.in_order)
+        if found.survey.in_order:
+            _write_record(options, found, root)
+            return Changed(found, True)
+        try:
+            token = _deadman.arm(NAME, seconds, plan(options, found, root), place)
+        except SlipwayError as error:
+            if error.code != "already_armed":
+                raise
+            # Another controller has begun since: what it makes of the host is to be looked at first.
+            continue
+        _change(options, found, Clock(token, seconds, place, run), root)
+        return Changed(found, True, token)
+
+
+def plan(options: Options, found: Look, root: str = "/") -> Plan:
+    backend, active = found.backend, found.survey.active
+    records = [asked.path(options.service, root)] if options.service else []
+    return Plan([*backend.paths, *records], backend.undo(active), backend.undo_at_boot(active))
+
+
+def _change(options: Options, found: Look, clock: Clock, root: str) -> None:
+    """Make the change, or take all of it back at once."""
+    try:
+        with _deadman.hold(NAME, clock.token, clock.place):
+            now = survey(options, clock.run, clock.place, root)
+            if now.survey.active != found.survey.active or now.backend.name != found.backend.name:
+                raise SlipwayError(
+                    "changed_meanwhile", f"somebody else has switched {found.backend.name} on or off.", "run again"
+                )
+            _write(options, now, clock, root)
+            clock.renew()
+    except BaseException as error:
+        line = _deadman.revert(NAME, clock.token, "failed", clock.place)
+        if isinstance(error, SlipwayError):
+            raise SlipwayError(error.code, f"{error.message} {_told(line)}", error.fix, **error.details) from None
+        raise
+
+
+def _told(line: Optional[dict[str, Any]]) -> str:
+    if line is None:
+        return "The host has taken the change back by itself."
+    if not line["problems"]:
+        return "The change was taken back."
+    return f"The change could not be taken back whole: {'; '.join(line['problems'])}."
+
+
+def _write(options: Options, now: Look, clock: Clock, root: str) -> None:
+    _write_record(options, now, root)
+    for file, content in now.backend.files(now.survey).items():
+        _files.write_atomic(file, content, 0o644)
+    execute(now.backend.commands(now.survey), clock)
+    after = survey(options, clock.run, clock.place, root)
+    if not after.survey.in_order:
+        raise SlipwayError(
+            "not_in_force",
+            f"{now.backend.name} has taken every command, and still lacks {_lacking(after)}.",
+            "see what else writes the rules of this host's firewall, then run again",
+        )
+
+
+def execute(commands: Sequence[Sequence[str]], clock: Clock) -> None:
+    for argv in commands:
+        code, said = clock.run(argv)
+        if code != 0:
+            raise SlipwayError(
+                "command_failed",
+                f"{' '.join(argv)} failed ({code}): {said}",
+                "correct the variable it comes from, or what the firewall complains of",
+            )
+
+
+def _lacking(after: Look) -> str:
+    found = after.survey
+    lacking = [f"{rule.service or rule.port}/{rule.proto}" for rule in found.missing]
+    lacking += [f"{one['kind']} {one['value']} in {one['zone']}" for one in found.bindings]
+    lacking += [f"the removal of {words['service'] or words['port'] or words['rich']}" for words in found.removals]
+    if not found.active:
+        lacking.append("being in force")
+    if found.policy != found.target:
+        lacking.append(f"{found.target} (it has {found.policy or 'nothing'})")
+    return ", ".join([*lacking, *([found.ufw_sysctl] if found.ufw_sysctl else [])])
+
+
+def _write_record(options: Options, found: Look, root: str) -> None:
+    """For the runs of the host's other services, which must not close what this one has asked for."""
+    if not found.record:
+        return
+    file = asked.path(options.service, root)
+    _files.make_directory(os.path.dirname(file), 0o755)
+    _files.write_atomic(file, found.record, 0o644)
+
+
+def described(found: Look) -> tuple[str, str]:
+    """The firewall before and after, as far as the change is about it, for diff mode."""
+    survey, name = found.survey, found.backend.name
+    word = "default zone" if survey.target != "deny" else "incoming"
+    before = [f"{name} {'in force' if survey.active else 'off'}", f"{word}: {survey.policy or 'unset'}"]
+    after = [f"{name} in force", f"{word}: {survey.target}"]
+    before += [_line(words) for words in survey.removals]
+    after += [_line(rule.as_dict()) for rule in survey.missing]
+    after += [f"zone {one['zone']}: {one['kind']} {one['value']}" for one in survey.bindings]
+    after += [f"kernel settings: {survey.ufw_sysctl}"] if survey.ufw_sysctl else []
+    return "".join(f"{line}\n" for line in before), "".join(f"{line}\n" for line in after)
+
+
+def _line(words: Any) -> str:
+    if words.get("rich"):
+        return f"zone {words['zone']}: {words['rich']}"
+    told = [words.get("refusal") or ("limit" if words.get("limit") else "allow"), words["service"] or words["port"]]
+    told += [f"{key} {words[key]}" for key in ("proto", "source", "interface", "zone", "protocol") if words.get(key)]
+    return " ".join(told)

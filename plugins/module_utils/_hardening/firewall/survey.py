@@ -1,0 +1,140 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which firewall a host uses, and how it compares with what it is to let in. Reads only. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Sequence
+
+from ..._errors import SlipwayError
+from ..connection import Connection
+from ..services import NAME
+from . import asked
+from .backend import Backend, Request, Run, Survey
+from .firewalld import Firewalld
+from .rule import FIREWALLD, UFW, Rule, parse_rule, ssh_rules
+from .ufw import Ufw
+
+OTHERS = ("netfilter-persistent.service", "iptables.service", "ip6tables.service", "nftables.service")
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the module firewall is given; service is the one that rules is about, if any."""
+
+    backend: str = AUTO
+    rules: Sequence[Mapping[str, Any]] = ()
+    zone: str = "public"
+    zones: Sequence[Mapping[str, Any]] = ()
+    ssh_ports: Sequence[int] = ()
+    ssh_sources: Sequence[str] = ()
+    ssh_limit: bool = False
+    ufw_sysctl: str = ""
+    remove_unmanaged: bool = False
+    keep_services: Sequence[str] = ()
+    service: str = ""
+
+    def own_rules(self, zone: str = "") -> list[Rule]:
+        return list(dict.fromkeys(parse_rule(rule, zone) for rule in self.rules))
+
+
+@dataclass(frozen=True)
+class Look:
+    """record is what the file about the own service is to say; empty where it says so, or there is no service."""
+
+    backend: Backend
+    survey: Survey
+    installed: bool
+    connection: Optional[Connection] = None
+    record: str = field(default="")
+
+    @property
+    def in_order(self) -> bool:
+        return self.survey.in_order and not self.record
+
+
+def remembered(run: Run) -> Run:
+    """Ask the host each question once."""
+    answers: dict[tuple[str, ...], tuple[int, str]] = {}
+
+    def ask(argv: Sequence[str]) -> tuple[int, str]:
+        key = tuple(argv)
+        if key not in answers:
+            answers[key] = run(argv)
+        return answers[key]
+
+    return ask
+
+
+def backend_of(name: str, run: Run) -> Backend:
+    return Ufw(run) if name == UFW else Firewalld(run)
+
+
+def in_force(run: Run) -> str:
+    """The firewall that is in force; empty if neither is."""
+    return next((name for name in (FIREWALLD, UFW) if backend_of(name, run).is_active()), "")
+
+
+def choose(wanted: str, run: Run) -> Backend:
+    if wanted != AUTO:
+        return backend_of(wanted, run)
+    active = in_force(run)
+    if active:
+        return backend_of(active, run)
+    _refuse_another(run)
+    own = UFW if os.path.exists("/etc/debian_version") else FIREWALLD
+    found = [name for name in (FIREWALLD, UFW) if backend_of(name, run).is_installed()]
+    return backend_of(next(iter(found), own), run)
+
+
+def _refuse_another(run: Run) -> None:
+    """Installing ufw removes Debian's netfilter-persistent, a reload of nftables.service flushes everybody's rules."""
+    found = [unit for unit in OTHERS if run(["systemctl", "is-enabled", unit])[1].startswith("enabled")]
+    if found:
+        raise SlipwayError(
+            "other_firewall",
+            f"this host filters packets with {', '.join(found)}, and neither ufw nor firewalld is in force. Either "
+            "could remove those rules, or lose its own to them. Nothing was changed.",
+            "set firewall_backend to ufw or firewalld if it is to replace them, or harden_firewall: false to keep them",
+        )
+
+
+def look(options: Options, backend: Backend, connected: Optional[Connection], root: str = "/") -> Look:
+    wanted = options.own_rules(options.zone)
+    others, ports = asked.by_others(options.service, options.zone, root)
+    # The rule of the own service is the one that counts on a port: another service cannot have the same.
+    ports -= {rule.port for rule in wanted}
+    wanted += others
+    if not backend.is_active():
+        # Nobody is kept out yet, and what these services need would be closed by what is put in force now.
+        wanted += [Rule(port, zone=options.zone) for port in sorted(ports)]
+    for zone in sorted(backend.ssh_zones(connected, options.zone, options.zones)):
+        wanted += ssh_rules(options.ssh_ports, options.ssh_sources, options.ssh_limit, zone, connected)
+    request = Request(
+        wanted=list(dict.fromkeys(wanted)),
+        kept=ports,
+        zone=options.zone,
+        zones=options.zones,
+        ufw_sysctl=options.ufw_sysctl,
+        remove_unmanaged=options.remove_unmanaged,
+        keep_services=options.keep_services,
+    )
+    return Look(backend, backend.survey(request), backend.is_installed(), connected, _record(options, root))
+
+
+def _record(options: Options, root: str) -> str:
+    if not options.service:
+        return ""
+    if not NAME.match(options.service):
+        raise SlipwayError(
+            "invalid_service",
+            f"{options.service!r} is no name of a service. Nothing was changed.",
+            "set firewall_service to a name such as shop, or to nothing",
+        )
+    record = asked.render(options.own_rules())
+    return "" if asked.text(options.service, root) == record else record

@@ -1,0 +1,115 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import Connection
+from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import firewalld
+from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.rule import Rule
+
+ZONES = """\
+public (default, active)
+  target: default
+  interfaces: eth0
+  sources:\x20
+  services: dhcpv6-client ssh
+  ports: 8080/tcp 8000-8010/udp
+  protocols: igmp
+  forward-ports:\x20
+\tport=80:proto=tcp:toport=8080:toaddr=
+  rich rules:\x20
+\trule family="ipv4" source address="10.0.0.0/8" port port="53" protocol="udp" accept
+
+drop
+  target: DROP
+  services:\x20
+  rich rules:\x20
+"""
+HERE = Connection("192.0.2.7", "192.0.2.10", 2222, "eth0")
+
+
+@pytest.mark.parametrize(
+    ("rich", "rule"),
+    [
+        (
+            'rule family="ipv4" source address="10.0.0.1" port port="53" protocol="udp" accept',
+            Rule("53", "udp", "10.0.0.1"),
+        ),
+        ('rule priority="-1" service name="ssh" log prefix="a b" level="info" accept', Rule(service="ssh")),
+        ('rule port port="1-9" protocol="tcp" accept limit value="6/m"', Rule("1:9", limit=True)),
+        ('rule family="ipv4" source address="10.0.0.0/8" accept', Rule("", "any", "10.0.0.0/8")),
+        ('rule family="ipv4" source NOT address="10.0.0.0/8" accept', Rule("", "any")),
+        ('rule family="ipv4" source ipset="x" port port="22" protocol="tcp" accept', None),
+        ('rule service name="ssh" reject', None),
+    ],
+)  # fmt: skip
+def test_what_a_rich_rule_lets_in(rich, rule):
+    assert firewalld.parse_rich(rich, "") == rule
+
+
+def test_zones():
+    zones = firewalld.parse_zones(ZONES)
+    assert zones["public"]["interfaces"] == ["eth0"]
+    assert zones["drop"]["services"] == []
+    assert firewalld.holds(Rule("8080", zone="public"), zones)
+    assert firewalld.holds(Rule("8000:8010", "udp", zone="public"), zones)
+    assert firewalld.holds(Rule("53", "udp", "10.0.0.0/8", zone="public"), zones)
+    assert firewalld.holds(Rule(service="ssh", zone="public"), zones)
+    assert not firewalld.holds(Rule("8080", zone="drop"), zones)
+    assert not firewalld.holds(Rule("53", "udp", zone="public"), zones)
+
+
+def test_what_else_a_zone_lets_in():
+    zone = firewalld.parse_zones(ZONES)["public"]
+    wanted = [Rule("53", "udp", "10.0.0.0/8", zone="public")]
+    more = firewalld.zone_more("public", zone, wanted)
+    assert [one["protocol"] or one["forward"] for one in more] == [
+        "igmp",
+        {"port": "80", "proto": "tcp", "toport": "8080"},
+    ]
+    assert [one["rich"] for one in firewalld.zone_more("public", zone, []) if one["rich"]] == [wanted[0].rich()]
+    assert firewalld.zone_more("drop", firewalld.parse_zones(ZONES)["drop"], wanted) == []
+
+
+def test_zones_that_judge_somebody():
+    """A source may also be a MAC address or a set of addresses, which say nothing about this connection."""
+    zones = {**firewalld.parse_zones(ZONES), "work": {"sources": ["10.0.0.0/8", "00:11:22:33:44:55", "ipset:x"]}}
+    assert firewalld.bindings(zones) == [
+        {"name": "public", "interfaces": ["eth0"], "sources": []},
+        {"name": "work", "interfaces": [], "sources": ["10.0.0.0/8"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "rich"),
+    [
+        (Rule("22"), ""),
+        (Rule("22", limit=True), 'rule port port="22" protocol="tcp" accept limit value="6/m"'),
+        (
+            Rule("22", source="2001:db8::/32"),
+            'rule family="ipv6" source address="2001:db8::/32" port port="22" protocol="tcp" accept',
+        ),
+        (
+            Rule(service="http", source="192.0.2.1"),
+            'rule family="ipv4" source address="192.0.2.1" service name="http" accept',
+        ),
+    ],
+)
+def test_rich_rules(rule, rich):
+    assert rule.rich() == rich
+
+
+@pytest.mark.parametrize(
+    ("zones", "zone"),
+    [
+        ([], "public"),
+        ([{"name": "internal", "interfaces": ["eth0"]}], "internal"),
+        ([{"name": "internal", "interfaces": ["eth1"]}], "public"),
+        ([{"name": "a", "interfaces": ["eth0"]}, {"name": "b", "sources": ["192.0.2.0/24"]}], "b"),
+    ],
+)
+def test_the_zone_that_judges_the_connection(zones, zone):
+    assert firewalld.zone_of(HERE, zones, "public") == zone

@@ -1,0 +1,17 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._hardening import connection
+
+
+@pytest.mark.parametrize(
+    ("environment", "user"),
+    [(b"A=b\0USER=alice\0", "alice"), (b"USER=root\0SUDO_USER=alice", "alice"), (b"", "")],
+)
+def test_who_logged_in(environment, user):
+    assert connection._login(environment) == user
