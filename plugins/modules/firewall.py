@@ -12,17 +12,18 @@ version_added: 0.1.0
 author:
   - Slipway maintainers (@slipway)
 description:
-  - Finds the firewall that the host uses, compares its rules with what is wanted, and makes the difference in one change.
-    The change is armed on the host before the first rule is written, lets in first, denies and takes away next, and puts
-    the firewall in force last. It is still armed on return, and M(slipway.go.confirm_login) with RV(token) lets it stand.
-  - While the rules are being written the revert is put off; O(seconds) counts from when the last one is in force. If the
-    module is killed in between, the host takes the change back at most O(seconds) later. A command that fails takes
-    it back at once.
+  - Finds the firewall that the host uses, compares its rules with what is wanted, and makes the difference in one
+    change. The change is armed on the host before the first rule is written, lets in first, denies and takes away next,
+    and puts the firewall in force last. It is still armed on return, and M(slipway.go.confirm_login) with RV(token)
+    lets it stand.
+  - While the rules are being written the revert is put off; O(seconds) counts from when the last one is in force. If
+    the module is killed in between, the host takes the change back at most O(seconds) later. A command that fails, or
+    takes longer than O(seconds), takes it back at once.
   - The port of the SSH connection that this runs in is always wanted, in the zone that judges that connection.
-  - What the host's other services need is wanted, too. They are known from C(/etc/slipway/services), and what their runs
-    have let in from C(/etc/slipway/firewall), where this module records O(rules) under the name of O(service). A
-    service that has no such record keeps what its ports are let in by; nothing is made for it, unless the
-    firewall was off until now.
+  - What the host's other services need is wanted, too. They are known from C(/etc/slipway/services), and what their
+    runs have let in from C(/etc/slipway/firewall), where this module records O(rules) under the name of O(service). A
+    service that has no such record keeps what its ports are let in by; nothing is made for it, unless the firewall was
+    off until now.
   - A firewall that is not installed is not changed, and RV(installed) says so.
 extends_documentation_fragment:
   - slipway.go.attributes

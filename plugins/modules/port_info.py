@@ -25,7 +25,7 @@ options:
     elements: str
     required: true
 seealso:
-  - module: slipway.go.firewall_info
+  - module: slipway.go.firewall
 """
 
 EXAMPLES = r"""

@@ -285,9 +285,9 @@ def test_the_default_zone_in_check_mode(host: Host) -> None:
     values = {"case_role": "firewall", "firewall_backend": "firewalld", "firewall_zone": "work"}
     for state in ("start", "stop"):
         host.inside(f"systemctl {state} firewalld; firewall-offline-cmd --set-default-zone=public || true")
-        checked = play.playbook(str(host.play_file), host.inventory, values, "--check")
+        checked = play.playbook(str(host.play_file), host.inventory, values, "--check", "--diff")
         assert checked.code == 0, checked.output
-        assert "What would be the default zone" in checked.output
+        assert "default zone: work" in checked.output
         done = play.playbook(str(host.play_file), host.inventory, values)
         assert done.code == 0, done.output
         assert changes(done) == changes(checked)

@@ -20,16 +20,13 @@ SAME = {
     "Packages that would be installed": "Packages",
     "Packages, Debian": "Packages",
     "Sudo would be installed": "Sudo",
-    "What would be installed and let in": "Firewall",
+    "Set the firewall": "Firewall",
+    "Set the firewall that was installed": "Firewall",
     "Keep firewalld from starting by itself": "Firewall",
+    "Install the package": "Firewall",
     "Compare": "Change sshd, armed",
     "Compare the keys": "Keys",
     "Compare the sudo rules": "Sudo rules",
-    "Package": "Firewall",
-    "Kernel settings that it applies whenever it starts": "Firewall",
-    "Let in": "Firewall",
-    "Service": "Firewall",
-    "Deny the rest": "Firewall",
 }
 # The revert that comes before a change, and the look that comes before both.
 MEANS = {"Arm"}

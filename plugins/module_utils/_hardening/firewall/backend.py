@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import AbstractSet, Any, Callable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import AbstractSet, Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from ..connection import Connection
 from .rule import Rule
@@ -73,12 +73,20 @@ class Backend(ABC):
         """Whether it is in force now, and after the next boot."""
 
     @abstractmethod
-    def ssh_zones(self, connected: Optional[Connection], zone: str, zones: Sequence[Mapping[str, Any]]) -> Set[str]:
+    def ssh_zones(self, connected: Optional[Connection], zone: str, zones: Sequence[Mapping[str, Any]]) -> set[str]:
         """The zones in which SSH has to be let in."""
 
     @abstractmethod
     def survey(self, request: Request) -> Survey:
         """Compare; raise where a rule of somebody else would make the request mean nothing."""
+
+    @abstractmethod
+    def missing(self, wanted: Sequence[Rule]) -> list[Rule]:
+        """Of these, those that are not there."""
+
+    @abstractmethod
+    def let_in(self, rules: Sequence[Rule], active: bool) -> list[Argv]:
+        """What adds these rules, now, if it is active, and for the next start."""
 
     @abstractmethod
     def files(self, survey: Survey) -> dict[str, str]:

@@ -16,6 +16,7 @@ from ..._deadman import Place, Plan
 from ..._errors import SlipwayError
 from ..connection import connection
 from . import asked
+from .backend import Run
 from .survey import Look, Options, choose, look, remembered
 
 NAME = "firewall"
@@ -56,7 +57,7 @@ class Clock:
         return self.within(argv, self.left)
 
 
-def survey(options: Options, run: Callable[[Sequence[str]], Tuple[int, str]], place: Place, root: str = "/") -> Look:
+def survey(options: Options, run: Run, place: Place, root: str = "/") -> Look:
     ask = remembered(run)
     return look(options, choose(options.backend, ask), connection(place), root)
 
@@ -69,7 +70,7 @@ def bring_in_order(
     run: RunWithin = _deadman.run,
     root: str = "/",
 ) -> Changed:
-    """Look, and change what is not in order, armed on return; a firewall that is not installed is left to its package."""
+    """Look, and change what is not in order, armed on return. A firewall that is not installed is not changed."""
     place = place or Place()
     while True:
         _deadman.wait_until_settled(SETTLED, place, not check)

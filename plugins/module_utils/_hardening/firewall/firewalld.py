@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import AbstractSet, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set
+from typing import AbstractSet, Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from ..._errors import SlipwayError
 from ..connection import Connection
@@ -168,7 +168,7 @@ class Firewalld(Backend):
             )
         return said
 
-    def ssh_zones(self, connected: Optional[Connection], zone: str, zones: Sequence[Mapping[str, Any]]) -> Set[str]:
+    def ssh_zones(self, connected: Optional[Connection], zone: str, zones: Sequence[Mapping[str, Any]]) -> set[str]:
         """Once with what is asked for alone, and once with what somebody else has bound: either may be what judges."""
         if connected is None:
             return {zone}
@@ -185,7 +185,7 @@ class Firewalld(Backend):
             active=active,
             policy=self._default_zone(active) if views else "",
             target=request.zone,
-            missing=[r for r in request.wanted if not views or not all(holds(r, view) for view in views)],
+            missing=_missing(request.wanted, views),
             superseded=superseded,
             unmanaged=unmanaged,
             bindings=_missing_bindings(views, request),
@@ -195,15 +195,22 @@ class Firewalld(Backend):
     def _default_zone(self, active: bool) -> str:
         return self._asked([*(_SCOPES if active else _OFFLINE)[0], "--get-default-zone"])
 
-    def files(self, survey: Survey) -> dict[str, str]:
+    def missing(self, wanted: Sequence[Rule]) -> list[Rule]:
+        return _missing(wanted, self.views(self.is_active()))
+
+    def let_in(self, rules: Sequence[Rule], active: bool) -> list[Argv]:
+        added = [("add", rule.zone, *_words_of(in_words(rule))) for rule in rules]
+        return [argv for scope in _written(active) for argv in _grouped(scope, added)]
+
+    def files(self, survey: Survey) -> dict[str, str]:  # noqa: ARG002
         return {}
 
     def commands(self, survey: Survey) -> list[Argv]:
-        scopes = [_PERMANENT, _RUNTIME] if survey.active else _OFFLINE
-        added = [("add", str(rule.zone), *_words_of(rule.as_dict())) for rule in survey.missing]
+        scopes = _written(survey.active)
         bound = [("change", one["zone"], one["kind"], one["value"]) for one in survey.bindings]
         removed = [("remove", words["zone"], *_words_of(words)) for words in survey.removals]
-        commands = [argv for scope in scopes for argv in _grouped(scope, [*added, *bound])]
+        commands = self.let_in(survey.missing, survey.active)
+        commands += [argv for scope in scopes for argv in _grouped(scope, bound)]
         if survey.policy != survey.target:
             commands.append([*scopes[-1], f"--set-default-zone={survey.target}"])
         commands += [argv for scope in scopes for argv in _grouped(scope, removed)]
@@ -223,6 +230,15 @@ class Firewalld(Backend):
 _RUNTIME, _PERMANENT = ["firewall-cmd"], ["firewall-cmd", "--permanent"]
 _SCOPES = [_RUNTIME, _PERMANENT]
 _OFFLINE = [["firewall-offline-cmd"]]
+
+
+def _written(active: bool) -> list[Argv]:
+    """Where changes go, the files first. No reload: it would take away what others have in force for now only."""
+    return [_PERMANENT, _RUNTIME] if active else _OFFLINE
+
+
+def _missing(wanted: Sequence[Rule], views: Sequence[Zones]) -> list[Rule]:
+    return [rule for rule in wanted if not views or not all(holds(rule, view) for view in views)]
 
 
 def _words_of(words: Words) -> tuple[str, str]:
@@ -254,7 +270,7 @@ def _refuse_unknown_zones(request: Request, views: Sequence[Zones]) -> None:
         raise SlipwayError(
             "unknown_zone",
             f"firewalld of this host has no zone {', '.join(unknown)}. Nothing was changed.",
-            "use a zone that firewall-cmd --permanent --get-zones lists in firewall_zone, firewall_zones, firewall_allow",
+            "use zones that firewall-cmd --get-zones lists in firewall_zone, firewall_zones and firewall_allow",
         )
 
 

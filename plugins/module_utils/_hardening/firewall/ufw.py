@@ -10,7 +10,7 @@ import ipaddress
 import os
 import re
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Iterable, Mapping, Optional, Sequence, Set
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from ... import _files, _guard
 from ..connection import Connection
@@ -135,7 +135,12 @@ class Ufw(Backend):
         on = self.is_installed() and "ENABLED=yes" in _files.text(_CONFIGURATION)
         return on and "Status: active" in self.run(["ufw", "status"])[1]
 
-    def ssh_zones(self, connected: Optional[Connection], zone: str, zones: Sequence[Mapping[str, Any]]) -> Set[str]:
+    def ssh_zones(
+        self,
+        connected: Optional[Connection],  # noqa: ARG002
+        zone: str,
+        zones: Sequence[Mapping[str, Any]],  # noqa: ARG002
+    ) -> set[str]:
         return {zone}
 
     def survey(self, request: Request) -> Survey:
@@ -143,6 +148,7 @@ class Ufw(Backend):
         defaults = _files.text(_DEFAULTS)
         versions = ufw_versions(defaults)
         there = ufw_rules(versions)
+        missing = self.missing(plain)
         wider = [one for one in there if overlap.is_wider(one.rule, plain) and not is_kept(one.rule, request.kept)]
         superseded = [one for one in wider if one.own and one.removable]
         stays = [one for one in wider if one not in superseded and not (one.removable and request.remove_unmanaged)]
@@ -156,12 +162,20 @@ class Ufw(Backend):
             active=self.is_active(),
             policy=ufw_policy(defaults),
             target="deny",
-            missing=[rule for rule in plain if not ufw_holds(rule, there, versions)],
+            missing=missing,
             superseded=narrowed,
             unmanaged=unmanaged,
             ufw_sysctl=sysctl if os.path.exists(sysctl) and ufw_sysctl(defaults) != sysctl else "",
             removals=narrowed + (unmanaged if request.remove_unmanaged else []),
         )
+
+    def missing(self, wanted: Sequence[Rule]) -> list[Rule]:
+        versions = ufw_versions(_files.text(_DEFAULTS))
+        there = ufw_rules(versions)
+        return [rule for rule in wanted if not ufw_holds(_narrowed(rule), there, versions)]
+
+    def let_in(self, rules: Sequence[Rule], active: bool) -> list[Argv]:  # noqa: ARG002
+        return [allow(rule) for rule in rules]
 
     def files(self, survey: Survey) -> dict[str, str]:
         if not survey.ufw_sysctl:
@@ -170,7 +184,7 @@ class Ufw(Backend):
         return {_DEFAULTS: _guard.with_settings(text, {"IPT_SYSCTL": survey.ufw_sysctl}, "=")}
 
     def commands(self, survey: Survey) -> list[Argv]:
-        commands = [allow(rule) for rule in survey.missing] + [delete(words) for words in survey.removals]
+        commands = self.let_in(survey.missing, survey.active) + [delete(words) for words in survey.removals]
         if survey.policy != survey.target:
             commands.append(["ufw", "default", survey.target, "incoming"])
         if not survey.active:
@@ -182,16 +196,16 @@ class Ufw(Backend):
     def undo(self, active: bool) -> list[Argv]:
         return [["ufw", "reload"]] if active else [["ufw", "--force", "disable"]]
 
-    def undo_at_boot(self, active: bool) -> list[Argv]:
+    def undo_at_boot(self, active: bool) -> list[Argv]:  # noqa: ARG002
         """ufw reads from its restored files whether it is on."""
         return []
 
 
-def allow(rule: Rule, comment: str = "slipway") -> Argv:
+def allow(rule: Rule) -> Argv:
     return [
         *["ufw", "limit" if rule.limit else "allow", "in"],
         *(["on", rule.interface] if rule.interface else []),
-        *["from", rule.source or "any", "to", "any", "port", rule.port, "proto", rule.proto, "comment", comment],
+        *["from", rule.source or "any", "to", "any", "port", rule.port, "proto", rule.proto, "comment", _OWN[0]],
     ]
 
 

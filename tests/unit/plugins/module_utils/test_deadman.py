@@ -633,3 +633,45 @@ def test_what_was_taken_back_is_for_root_alone(place, etc):
     _deadman.revert("demo", token, "deadline", place)
     assert os.stat(place.kept("demo")).st_mode & 0o077 == 0
     assert [os.stat(os.path.join(place.kept("demo"), n)).st_mode & 0o077 for n in os.listdir(place.kept("demo"))] == [0]
+
+
+def test_renewing_starts_the_clock_anew(place, etc, commands, monkeypatch):
+    token = _deadman.arm("demo", 30, plan(etc / "a"), place)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 20)
+    with _deadman.hold("demo", token, place):
+        _deadman.renew("demo", token, place)
+    assert ["systemctl", "restart", "slipway-deadman-demo.timer"] in commands.asked
+    assert _deadman.pending("demo", token, place) == pytest.approx(now + 50, abs=5)
+    (etc / "a").write_text("new")
+    _deadman.revert("demo", token, place=place)
+    assert not (etc / "a").exists()
+
+
+def test_what_has_fired_meanwhile_cannot_be_renewed(place, etc, commands):
+    token = _deadman.arm("demo", 30, plan(etc / "a"), place)
+    with _deadman.hold("demo", token, place):
+        commands.timers.clear()
+        with pytest.raises(SlipwayError, match="demo"):
+            _deadman.renew("demo", token, place)
+
+
+def test_what_a_change_has_begun_ends_with_its_process(tmp_path):
+    """A command that goes on after its module was killed could come after the revert."""
+    told = tmp_path / "pid"
+    code = (
+        "from ansible_collections.slipway.go.plugins.module_utils import _deadman\n"
+        f"_deadman.run(['/bin/sh', '-c', 'echo $$ >{told}.new; mv {told}.new {told}; exec sleep 60'])"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as module:
+        until(told.exists)
+        module.kill()
+    pid = told.read_text().strip()
+    until(lambda: not os.path.exists(f"/proc/{pid}") or "(sleep) Z" in Path(f"/proc/{pid}/stat").read_text())
+
+
+def until(true) -> None:
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)

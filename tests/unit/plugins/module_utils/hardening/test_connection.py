@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
+"""Who is connected over SSH."""
+
 from __future__ import annotations
 
 import pytest

@@ -3,11 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
+"""What the zones of firewalld say, and the commands that change them."""
+
 from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import Connection
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import firewalld
+from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.backend import Survey
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.rule import Rule
 
 ZONES = """\
@@ -113,3 +116,39 @@ def test_rich_rules(rule, rich):
 )
 def test_the_zone_that_judges_the_connection(zones, zone):
     assert firewalld.zone_of(HERE, zones, "public") == zone
+
+
+def commands(**values) -> list[str]:
+    survey = Survey(**{"active": True, "policy": "public", "target": "public", **values})
+    return [" ".join(argv) for argv in firewalld.Firewalld(lambda argv: (0, "")).commands(survey)]
+
+
+def test_what_is_alike_in_a_zone_is_one_command_and_the_files_come_first():
+    missing = [Rule("22", zone="public"), Rule("8000:8010", "udp", zone="public"), Rule(service="https", zone="dmz")]
+    removals = [firewalld.in_words(Rule(service="ssh", zone="public"))]
+    bindings = [{"zone": "dmz", "kind": "interface", "value": "eth1"}]
+    assert commands(missing=missing, removals=removals, bindings=bindings, policy="work") == [
+        "firewall-cmd --permanent --zone=public --add-port=22/tcp --add-port=8000-8010/udp",
+        "firewall-cmd --permanent --zone=dmz --add-service=https",
+        "firewall-cmd --zone=public --add-port=22/tcp --add-port=8000-8010/udp",
+        "firewall-cmd --zone=dmz --add-service=https",
+        "firewall-cmd --permanent --zone=dmz --change-interface=eth1",
+        "firewall-cmd --zone=dmz --change-interface=eth1",
+        "firewall-cmd --set-default-zone=public",
+        "firewall-cmd --permanent --zone=public --remove-service=ssh",
+        "firewall-cmd --zone=public --remove-service=ssh",
+        "systemctl enable --now firewalld.service",
+    ]
+
+
+def test_one_that_is_off_starts_when_all_is_written():
+    removals = [
+        {**firewalld.in_words(Rule(zone="public")), "forward": {"port": "80", "proto": "tcp", "toport": "8080"}}
+    ]
+    assert commands(missing=[Rule("22", source="10.0.0.0/8", zone="public")], removals=removals, active=False) == [
+        'firewall-offline-cmd --zone=public --add-rich-rule=rule family="ipv4" source address="10.0.0.0/8" '
+        'port port="22" protocol="tcp" accept',
+        "firewall-offline-cmd --zone=public --remove-forward-port=port=80:proto=tcp:toport=8080",
+        "systemctl unmask firewalld.service",
+        "systemctl enable --now firewalld.service",
+    ]

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
+"""Which rules are wider than what is wanted."""
+
 from __future__ import annotations
 
 import pytest

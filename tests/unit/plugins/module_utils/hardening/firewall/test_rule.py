@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
+"""Rules that are wanted, and sources."""
+
 from __future__ import annotations
 
 import pytest

@@ -3,10 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 
+"""ufw's own notes of its rules, and the commands that change them."""
+
 from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import ufw
+from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.backend import Survey
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.rule import Rule
 
 UFW = """\
@@ -119,3 +122,60 @@ def test_the_kernel_settings_that_ufw_applies(text, path):
 )
 def test_ufw_policy(text, policy):
     assert ufw.ufw_policy(text) == policy
+
+
+@pytest.mark.parametrize(
+    ("rule", "line"),
+    [
+        (Rule("22"), "ufw allow in from any to any port 22 proto tcp comment slipway"),
+        (
+            Rule("53", "udp", "10.0.0.0/8", "eth1", limit=True),
+            "ufw limit in on eth1 from 10.0.0.0/8 to any port 53 proto udp comment slipway",
+        ),
+        (Rule("8000:8010"), "ufw allow in from any to any port 8000:8010 proto tcp comment slipway"),
+    ],
+)
+def test_the_command_that_lets_in(rule, line):
+    assert " ".join(ufw.allow(rule)) == line
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (Rule("22"), "allow in from any to any port 22 proto tcp"),
+        (Rule("25", refusal="deny"), "deny in from any to any port 25 proto tcp"),
+        (Rule("22", service="OpenSSH"), "allow in from any to any app OpenSSH"),
+        (Rule("", "any", "10.1.1.1"), "allow in from 10.1.1.1 to any"),
+        (
+            Rule("7", "tcp", "192.0.2.1", "eth0", refusal="reject", destination="10.0.0.5", source_port="5", log=True),
+            "reject in on eth0 log from 192.0.2.1 port 5 to 10.0.0.5 port 7 proto tcp",
+        ),
+    ],
+)
+def test_the_command_that_takes_a_rule_away(rule, words):
+    assert " ".join(ufw.delete(rule.as_dict())) == f"ufw delete {words}"
+
+
+def commands(**values) -> list[str]:
+    survey = Survey(**{"active": False, "policy": "allow", "target": "deny", **values})
+    return [" ".join(argv) for argv in ufw.Ufw(lambda argv: (0, "")).commands(survey)]
+
+
+def test_it_lets_in_first_and_comes_into_force_last():
+    removals = [Rule("7").as_dict()]
+    assert commands(missing=[Rule("22"), Rule("80")], removals=removals) == [
+        "ufw allow in from any to any port 22 proto tcp comment slipway",
+        "ufw allow in from any to any port 80 proto tcp comment slipway",
+        "ufw delete allow in from any to any port 7 proto tcp",
+        "ufw default deny incoming",
+        "ufw --force enable",
+    ]
+
+
+def test_kernel_settings_are_read_by_a_reload(tmp_path, monkeypatch):
+    monkeypatch.setattr(ufw, "_DEFAULTS", str(tmp_path / "ufw"))
+    (tmp_path / "ufw").write_text("IPV6=yes\nIPT_SYSCTL=/etc/ufw/sysctl.conf\n")
+    survey = Survey(active=True, policy="deny", target="deny", ufw_sysctl="/etc/sysctl.d/x.conf")
+    backend = ufw.Ufw(lambda argv: (0, ""))
+    assert backend.files(survey) == {str(tmp_path / "ufw"): "IPV6=yes\nIPT_SYSCTL=/etc/sysctl.d/x.conf\n"}
+    assert backend.commands(survey) == [["ufw", "reload"]]
