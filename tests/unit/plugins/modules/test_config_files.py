@@ -73,7 +73,7 @@ def test_a_change_that_nobody_has_confirmed_is_not_the_hosts_own_state(
     """A run that finds it would call the file in order, and the deadline would take it away afterwards."""
     folders = (str(tmp_path / name) for name in ("deadman", "units", "run"))
     place = _deadman.Place(
-        *folders, lambda argv: (0, "active" if "is-active" in argv and "service" not in argv[-1] else "")
+        *folders, lambda argv: (0, "" if argv[2:] == ["slipway-deadman-rules.service"] else "active")
     )
     (tmp_path / "run").mkdir()
     monkeypatch.setattr(_deadman, "Place", lambda: place)
