@@ -38,6 +38,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from . import _errors, _files, _held
 from ._errors import SlipwayError
+from ._hardening import account_entries
 
 ROOT = "/var/lib/slipway/deadman"
 UNITS = "/etc/systemd/system"
@@ -104,6 +105,7 @@ class Place:
     units: str = UNITS
     runtime: str = RUNTIME
     run: Runner = field(default=run)
+    accounts: str = account_entries.FOLDER
 
     def folder(self, name: str) -> str:
         return os.path.join(self.root, name)
@@ -133,6 +135,7 @@ class Place:
 class Plan:
     """What a revert does: restore these paths as they were when it was armed, then run these commands.
 
+    account is one whose entries in passwd and its companions are restored, those of others not.
     run_at_boot replaces run after a reboot, when services have not started yet and will read the restored files.
     stage late is for commands that need the network and started services.
     """
@@ -141,6 +144,7 @@ class Plan:
     run: Sequence[Argv] = ()
     run_at_boot: Sequence[Argv] = ()
     stage: str = EARLY
+    account: str = ""
 
     def validate(self) -> None:
         for path in self.paths:
@@ -149,6 +153,8 @@ class Plan:
         for argv in [*self.run, *self.run_at_boot]:
             if not argv or not all(isinstance(word, str) for word in argv):
                 raise SlipwayError("invalid_argv", f"{argv!r} is not a command.", "give a list of strings")
+        if re.search(r"[:\s/]", self.account):
+            raise SlipwayError("invalid_account", f"{self.account!r} is no name of an account.", "name one account")
         if self.stage not in (EARLY, LATE):
             raise SlipwayError("invalid_stage", f"{self.stage!r} is not a stage.", "use early or late")
 
@@ -354,6 +360,8 @@ def runner_archive() -> bytes:
         f"{_PACKAGE}/_files.py": _source(_files),
         f"{_PACKAGE}/_held.py": _source(_held),
         f"{_PACKAGE}/_errors.py": _source(_errors),
+        f"{_PACKAGE}/_hardening/__init__.py": "",
+        f"{_PACKAGE}/_hardening/account_entries.py": _source(account_entries),
     }
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members.items():
@@ -521,6 +529,7 @@ def _arm(place: Place, name: str, seconds: float, plan: Plan, token: str) -> Non
             "deadline": time.time() + seconds,
             "paths": list(plan.paths),
             "entries": [entry for path in plan.paths for entry in snapshot(path)],
+            "account": account_entries.save(plan.account, place.accounts) if plan.account else None,
             "run": [list(argv) for argv in plan.run],
             "run_at_boot": [list(argv) for argv in plan.run_at_boot],
         }
@@ -786,7 +795,7 @@ def _put_back(place: Place, name: str, saved: dict[str, Any], reason: str) -> tu
     A path that could not be keeps the change armed, and the next boot or run tries again. One that a user has bent does
     not: that user could then keep every later change from being made.
     """
-    done = restore(saved["entries"])
+    done = _restore_account(place, saved.get("account"), restore(saved["entries"]))
     commands = saved["run_at_boot"] if reason == "boot" else saved["run"]
     ran = [{"argv": argv, "code": code, "said": said} for argv in commands for code, said in [_insist(place, argv)]]
     failed = [f"{' '.join(one['argv'])} failed ({one['code']}): {one['said']}" for one in ran if one["code"] != 0]
@@ -803,6 +812,16 @@ def _put_back(place: Place, name: str, saved: dict[str, Any], reason: str) -> tu
     with contextlib.suppress(OSError):
         _append(place.journal(), line)
     return line, not done.problems
+
+
+def _restore_account(place: Place, saved: Optional[account_entries.Saved], done: Restored) -> Restored:
+    if saved is None:
+        return done
+    try:
+        return Restored([*done.changed, *account_entries.put_back(saved, place.accounts)], done.problems, done.bent)
+    except OSError as error:
+        problem = f"the account {saved['name']}: {error.strerror or error}"
+        return Restored(done.changed, [*done.problems, problem], done.bent)
 
 
 def _begin(folder: str) -> None:
