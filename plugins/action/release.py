@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from ansible import constants
-from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils import _files, _linkage, _tool
@@ -26,6 +25,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.intake import 
 from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
+from ansible_collections.slipway.go.plugins.plugin_utils._sources import find_source
 
 POLICIES = ("min_go_version", "main_module")
 SWITCHES = ("require_static", "require_vcs_clean")
@@ -286,18 +286,7 @@ class ActionModule(ActionBase):
 
     def _find_source(self, path: str, variable: str) -> str:
         """Where that file of the controller is; the playbook may be the collection's own, far from the operator's."""
-        try:
-            return str(self._find_needle("files", path))
-        except AnsibleError as error:
-            searched = list(getattr(error, "paths", None) or [])
-        if path.startswith(("/", "~")):
-            return str(self._loader.path_dwim(path))
-        folders = [folder for folder in (self._inventory, os.getcwd()) if os.path.isabs(folder)]
-        nearby = [os.path.join(folder, path) for folder in folders]
-        found = next(filter(os.path.isfile, nearby), None)
-        if found is None:
-            raise missing(path, variable, [*searched, *nearby])
-        return found
+        return find_source(self, "files", path, self._inventory, lambda searched: missing(path, variable, searched))
 
     def _execute(self, name: str, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module(f"slipway.go.{name}", module_args=arguments, task_vars=task_vars)

@@ -129,7 +129,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _door, _foreign_units, _units
-from ansible_collections.slipway.go.plugins.module_utils._release import units
+from ansible_collections.slipway.go.plugins.module_utils._release import configuration, units
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
 
 
@@ -149,6 +149,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     wanted, service = [_units.Unit(**unit) for unit in module.params["units"]], module.params["service"]
     place = units.place(Layout(service["name"], service["root"])) if service else None
     drop_ins = _foreign_units.check(place) if place else []
+    if service and not module.check_mode:
+        configuration.finish(Layout(service["name"], service["root"]))
     planned = plan(wanted, module.params["absent"], service)
     if wanted and (planned.changes or planned.aside):
         for warning in _units.verify(wanted):

@@ -44,7 +44,10 @@ def units(folder: Path, **given: Any) -> dict[str, str]:
 
 def test_numbers_of_units_may_be_strings(tmp_path: Path) -> None:
     found = units(tmp_path, service_start_timeout="60", service_drain_timeout="45")
-    assert "--timeout 60 --metrics /var/lib/prometheus/node-exporter\nTimeoutStartSec=75\nTimeoutStopSec=65\n" in found["shop.service"]
+    assert (
+        "--timeout 60 --metrics /var/lib/prometheus/node-exporter\nTimeoutStartSec=75\nTimeoutStopSec=65\n"
+        in found["shop.service"]
+    )
     assert "TimeoutStartSec=450\n" in found["shop-watch.service"]
 
 

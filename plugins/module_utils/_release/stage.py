@@ -18,7 +18,7 @@ from .. import _files, _systemd
 from .._binary import read_binary
 from .._errors import SlipwayError
 from .._unit_files import parse_environment_file
-from . import _archive
+from . import _archive, configuration
 from .model import Content, Spec, render_environment
 from .store import Layout, remove
 
@@ -68,7 +68,8 @@ def _text(path: str, errors: str = "strict") -> str:
 
 def _next_units(layout: Layout) -> dict[str, str]:
     """{name: path} of the units that the next release takes along."""
-    found = {os.path.basename(unit): os.path.join(layout.units, os.path.basename(unit)) for unit in layout.own_units}
+    folder = configuration.source(layout).units
+    found = {os.path.basename(unit): os.path.join(folder, os.path.basename(unit)) for unit in layout.own_units}
     return {name: path for name, path in found.items() if os.path.isfile(path)}
 
 
@@ -85,12 +86,13 @@ def require_units(layout: Layout) -> None:
 
 def content(spec: Spec, layout: Layout) -> Content:
     """What this release would be on this host: the artefact, and the configuration as the host has it now."""
-    shared = _text(os.path.join(layout.config, "environment"))
+    here = configuration.source(layout).config
+    shared = _text(os.path.join(here, "environment"))
     if shared and not shared.endswith("\n"):
         shared += "\n"
     own = render_environment(spec.environment)
-    config = _digests(os.path.join(layout.config, "config"))
-    credentials = _digests(os.path.join(layout.config, "credentials"))
+    config = _digests(os.path.join(here, "config"))
+    credentials = _digests(os.path.join(here, "credentials"))
     units = {name: _files.sha256_file(path) for name, path in _next_units(layout).items()}
     return Content(spec.version, spec.artefact.sha256, shared + own, config, units, spec.artefact.binary, credentials)
 
@@ -209,8 +211,9 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
             "run again; if it stays, check the artefact and the disk",
         )
     _files.write_new(os.path.join(folder, "environment"), wanted.environment, 0o640, gid)
-    config = _copy_config(os.path.join(layout.config, "config"), os.path.join(folder, "config"), gid)
-    secret = _copy_credentials(os.path.join(layout.config, "credentials"), os.path.join(folder, "credentials"), gid)
+    here = configuration.source(layout).config
+    config = _copy_config(os.path.join(here, "config"), os.path.join(folder, "config"), gid)
+    secret = _copy_credentials(os.path.join(here, "credentials"), os.path.join(folder, "credentials"), gid)
     units = _copy_units(layout, os.path.join(folder, "units"), gid)
     if (config, secret, units) != (wanted.config, wanted.credentials, wanted.units):
         raise SlipwayError(

@@ -1,0 +1,299 @@
+#!/usr/bin/python
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_files
+short_description: Write a service's environment, configuration, credentials and units as one step
+version_added: 0.1.0
+author:
+  - Slipway maintainers (@slipway)
+description:
+  - Finds and renders everything on the controller before the host is touched, then writes it in one call. A run that is
+    killed at any point leaves what was there or all of what is new, never a part that a release could take along.
+  - What is in C(/etc/NAME/config), C(/etc/NAME/credentials) and C(/etc/NAME/units) and is no longer wanted goes.
+  - Units are verified and installed as M(slipway.go.systemd_units) does it for a service.
+    A unit, drop-in or running process of the service's names that is not slipway's is refused, and nothing changes.
+  - Environment, credentials and the contents of configuration files are in no log and no result; diffs show those of
+    configuration files that are not secret.
+extends_documentation_fragment:
+  - slipway.go.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+options:
+  name:
+    description:
+      - The service's name.
+    type: str
+    required: true
+  state:
+    description:
+      - V(rendered) finds and renders only, on the controller, and asks no host.
+      - V(checked) asks the host only whether the service's names are somebody else's. V(present) writes.
+    type: str
+    choices: [present, checked, rendered]
+    default: present
+  root:
+    description:
+      - The directory that holds the releases. Defaults to C(/opt/NAME).
+    type: path
+  group:
+    description:
+      - The group that may read environment and configuration. Defaults to the service's name.
+    type: str
+  environment:
+    description:
+      - Environment variables of the service.
+    type: dict
+    default: {}
+  config_files:
+    description:
+      - Templates of the controller. They are looked for where M(ansible.builtin.template) looks, then beside the
+        inventory and in the working directory, each time in C(templates/), too.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      src:
+        description:
+          - The template.
+        type: str
+        required: true
+      dest:
+        description:
+          - The file's name below C(/etc/NAME/config). Defaults to the template's name without C(.j2).
+        type: str
+      secret:
+        description:
+          - Whether to keep its content out of diffs.
+        type: bool
+        default: false
+  credentials:
+    description:
+      - Secrets of the service, name and content.
+    type: dict
+    default: {}
+  credentials_shared:
+    description:
+      - Whether the group may read credentials, for a host whose systemd does not hand them over.
+    type: bool
+    default: false
+  record:
+    description:
+      - What the runs of the host's other services have to know of this one, kept in C(/etc/slipway/services/NAME.json).
+    type: dict
+    default: {}
+  units:
+    description:
+      - The service's units, each with the content it is to have.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description:
+          - The unit's file name.
+        type: str
+        required: true
+      content:
+        description:
+          - The whole content of the file.
+        type: str
+        required: true
+      enabled:
+        description:
+          - Whether the unit starts at boot.
+        type: bool
+      started:
+        description:
+          - Whether to start the unit when it is not active. It is never restarted.
+        type: bool
+        default: false
+  absent:
+    description:
+      - File names of units that must not be there.
+    type: list
+    elements: str
+    default: []
+  sealed:
+    description:
+      - What the controller's half of this module has found and rendered. Not for playbooks.
+    type: str
+seealso:
+  - module: slipway.go.systemd_units
+  - module: slipway.go.release
+"""
+
+EXAMPLES = r"""
+- name: Would everything render?
+  slipway.go.service_files:
+    name: shop
+    state: rendered
+    config_files:
+      - src: shop.toml.j2
+
+- name: Configuration and units of the shop
+  slipway.go.service_files:
+    name: shop
+    environment:
+      DATABASE_URL: "{{ vault_database_url }}"
+    config_files:
+      - src: shop.toml.j2
+    units:
+      - name: shop@.service
+        content: "{{ lookup('ansible.builtin.template', 'shop@.service.j2') }}"
+"""
+
+RETURN = r"""
+paths:
+  description: The files of the configuration that were changed, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/shop/config/shop.toml]
+units:
+  description: The names of the units that were changed, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
+  sample: [shop.socket]
+drop_ins:
+  description: Drop-ins of the operator's own that change the service's units. No release brings or takes them.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+code:
+  description: A stable name of the failure.
+  returned: failure
+  type: str
+  sample: missing_template
+fix:
+  description: What to do about the failure.
+  returned: failure
+  type: str
+  sample: correct the path in service_config_files
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.go.plugins.module_utils import _door, _files, _foreign_units, _units
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release import configuration, units
+from ansible_collections.slipway.go.plugins.module_utils._release.configuration import File
+from ansible_collections.slipway.go.plugins.module_utils._release.model import validate_name
+from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
+
+RECORDS = "/etc/slipway/services"
+
+
+def files(values: dict[str, Any], coming: list[_units.Unit]) -> list[File]:
+    """The whole set below /etc/NAME."""
+    sealed, group = json.loads(values["sealed"]), values["group"] or values["name"]
+    shared = values["credentials_shared"]
+    return [
+        File("environment", sealed["environment"], 0o640, group, secret=True),
+        *(File(f"config/{one['name']}", one["content"], 0o640, group, one["secret"]) for one in sealed["config"]),
+        *(
+            File(f"credentials/{name}", text, 0o640 if shared else 0o600, group if shared else "", secret=True)
+            for name, text in sealed["credentials"].items()
+        ),
+        *(File(f"units/{unit.name}", unit.content, 0o644) for unit in coming),
+    ]
+
+
+def record(name: str, told: dict[str, Any], check_mode: bool) -> bool:
+    """Whether the other services of the host did not know this yet."""
+    path, text = f"{RECORDS}/{name}.json", json.dumps(told)
+    if _files.text(path) == text:
+        return False
+    if not check_mode:
+        _files.make_directory(RECORDS, 0o755)
+        _files.write_atomic(path, text, 0o644)
+    return True
+
+
+def plan(layout: Layout, wanted: list[_units.Unit], absent: list[str]) -> _units.Plan:
+    _units.validate(wanted, absent, layout.unit_root)
+    now, gone = units.in_force(wanted, absent, layout, _units.is_active)
+    return _units.plan(now, gone, layout.unit_root)
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    values = module.params
+    layout = Layout(validate_name(values["name"]), values["root"] or f"/opt/{values['name']}")
+    place = units.place(layout)
+    drop_ins = _foreign_units.check(place)
+    if values["state"] == "checked":
+        return {"changed": False, "paths": [], "units": [], "drop_ins": drop_ins}
+    if not values["sealed"]:
+        raise SlipwayError("not_rendered", "the controller's half of this module did not run.", "use it in a task")
+    wanted, absent = [_units.Unit(**unit) for unit in values["units"]], values["absent"]
+    members = files(values, units.next_release(wanted, layout))
+    planned, changes = plan(layout, wanted, absent), configuration.changes(layout, members)
+    if wanted and (planned.changes or any(f"{layout.units}/" in change.path for change in changes)):
+        for warning in _units.verify(wanted):
+            module.warn(warning)
+    told = bool(values["record"]) and record(layout.name, values["record"], module.check_mode)
+    if not module.check_mode:
+        _foreign_units.note(place, {unit.name: unit.content for unit in planned.wanted})
+        changes = configuration.write(layout, members, values["group"] or values["name"])
+        _units.apply(replace(planned, aside=()))
+    return {
+        "changed": bool(planned.changed or changes or told),
+        "paths": [change.path for change in changes],
+        "units": planned.changed_names,
+        "drop_ins": drop_ins,
+        "diff": [
+            *(change.diff() for change in changes),
+            *(
+                {"before_header": c.path, "after_header": c.path, "before": c.before or "", "after": c.after or ""}
+                for c in planned.changes
+            ),
+        ],
+    }
+
+
+def main() -> None:
+    unit = {
+        "name": {"type": "str", "required": True},
+        "content": {"type": "str", "required": True},
+        "enabled": {"type": "bool"},
+        "started": {"type": "bool", "default": False},
+    }
+    config = {
+        "src": {"type": "str", "required": True},
+        "dest": {"type": "str"},
+        "secret": {"type": "bool", "default": False, "no_log": False},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "checked", "rendered"], "default": "present"},
+            "root": {"type": "path"},
+            "group": {"type": "str"},
+            "environment": {"type": "dict", "default": {}, "no_log": True},
+            "config_files": {"type": "list", "elements": "dict", "default": [], "options": config},
+            "credentials": {"type": "dict", "default": {}, "no_log": True},
+            "credentials_shared": {"type": "bool", "default": False, "no_log": False},
+            "record": {"type": "dict", "default": {}},
+            "units": {"type": "list", "elements": "dict", "default": [], "options": unit},
+            "absent": {"type": "list", "elements": "str", "default": []},
+            "sealed": {"type": "str", "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    _door.run(module, work)
+
+
+if __name__ == "__main__":
+    main()

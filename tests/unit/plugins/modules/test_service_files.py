@@ -1,0 +1,114 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host's configuration and units in one call: nothing before all is accepted, and nothing secret told."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils import _units
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
+from ansible_collections.slipway.go.plugins.modules import service_files
+from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+
+SEALED = {
+    "environment": 'KEY="hunter2"\n',
+    "config": [{"name": "shop.toml", "content": "a = 1\n", "secret": False}],
+    "credentials": {"key": "hunter3", "empty": ""},
+}
+UNITS = [
+    {"name": "shop@.service", "content": "[Service]\nEnvironment=SLIPWAY_RELEASE=%i\n"},
+    {"name": "shop.service", "content": "[Service]\nEnvironmentFile=/var/lib/slipway/shop/boot.env\n"},
+]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    roots = {f"{name}_root": str(tmp_path / name) for name in ("state", "config", "unit", "proxy")}
+    (tmp_path / "unit").mkdir()
+    monkeypatch.setattr(service_files, "Layout", lambda name, root: Layout(name, root, **roots))
+    monkeypatch.setattr(service_files, "RECORDS", str(tmp_path / "records"))
+    for name in ("is_enabled", "is_active"):
+        monkeypatch.setattr(_units, name, lambda _name: True)
+    monkeypatch.setattr(_units, "verify", lambda _wanted: [])
+    monkeypatch.setattr(_units.Systemd, "stale", lambda *_names: ())
+    monkeypatch.setattr(_units.Systemd, "call", lambda *_argv, **_options: "")
+    return tmp_path
+
+
+def apply(capsys: Any, host: Path, **more: Any) -> dict[str, Any]:
+    given = {"group": grp.getgrgid(os.getgid()).gr_name, "record": {"listen": ["8080"]}, "units": UNITS}
+    sealed = json.dumps(more.pop("sealed", SEALED))
+    return run_module(service_files, capsys, name="shop", root=str(host / "shop"), sealed=sealed, **{**given, **more})
+
+
+def texts(host: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(host)): path.read_text()
+        for place in ("config/shop", "unit", "records")
+        for path in (host / place).rglob("*")
+        if path.is_file()
+    }
+
+
+def test_everything_and_once_more(host: Path, capsys: Any) -> None:
+    foreseen = apply(capsys, host, _ansible_check_mode=True)
+    assert (foreseen["changed"], texts(host)) == (True, {})
+    done = apply(capsys, host)
+    assert done["units"] == ["shop.service", "shop@.service"]
+    assert texts(host) == {
+        "config/shop/environment": SEALED["environment"],
+        "config/shop/config/shop.toml": "a = 1\n",
+        "config/shop/credentials/key": "hunter3",
+        "config/shop/credentials/empty": "",
+        "config/shop/units/shop@.service": UNITS[0]["content"],
+        "unit/shop@.service": UNITS[0]["content"],
+        "unit/shop.service": UNITS[1]["content"],
+        "records/shop.json": '{"listen": ["8080"]}',
+    }
+    assert "a = 1" in str(done["diff"])
+    assert "hunter" not in str(done) + str(foreseen)
+    again = apply(capsys, host)
+    assert (again["changed"], again["paths"], again["units"], again["diff"]) == (False, [], [], [])
+
+
+def test_a_unit_that_systemd_would_not_take_leaves_everything_as_it_was(
+    host: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(capsys, host)
+    before = texts(host)
+
+    def refuse(_wanted: Any) -> list[str]:
+        raise SlipwayError("invalid_unit", "systemd would not take it.", "correct it")
+
+    monkeypatch.setattr(_units, "verify", refuse)
+    bad = [{**UNITS[0], "content": "[Service]\nNonsense=SLIPWAY_RELEASE=%i\n"}, UNITS[1]]
+    sealed = {**SEALED, "environment": 'KEY="other"\n'}
+    assert apply(capsys, host, units=bad, sealed=sealed, record={"listen": []})["code"] == "invalid_unit"
+    assert texts(host) == before
+
+
+@pytest.mark.parametrize("more", [{}, {"state": "checked"}, {"_ansible_check_mode": True}])
+def test_a_hand_made_unit_leaves_everything_as_it_was(host: Path, capsys: Any, more: dict[str, Any]) -> None:
+    (host / "unit" / "shop.service").write_text("[Service]\nExecStart=/srv/shop\n")
+    assert apply(capsys, host, **more)["code"] == "foreign_unit"
+    assert texts(host) == {"unit/shop.service": "[Service]\nExecStart=/srv/shop\n"}
+    assert not (host / "state").exists()
+
+
+def test_a_group_that_is_not_there_is_told_before_anything_is_written(host: Path, capsys: Any) -> None:
+    assert apply(capsys, host, group="nosuchgroup")["code"] == "no_group"
+    assert not (host / "config" / "shop" / "environment").exists()
+
+
+def test_without_the_controllers_half_nothing_happens(host: Path, capsys: Any) -> None:
+    assert run_module(service_files, capsys, name="shop", units=UNITS)["code"] == "not_rendered"
+    assert texts(host) == {}
