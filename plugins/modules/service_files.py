@@ -181,19 +181,23 @@ fix:
   sample: correct the path in service_config_files
 """
 
+import contextlib
 import json
-from dataclasses import replace
-from typing import Any
+import os
+import re
+from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _door, _files, _foreign_units, _units
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._health import textfile
 from ansible_collections.slipway.go.plugins.module_utils._release import configuration, units
 from ansible_collections.slipway.go.plugins.module_utils._release.configuration import File
 from ansible_collections.slipway.go.plugins.module_utils._release.model import validate_name
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
 
 RECORDS = "/etc/slipway/services"
+_METRICS = re.compile(r"--metrics (\S+)")
 
 
 def files(values: dict[str, Any], coming: list[_units.Unit]) -> list[File]:
@@ -228,6 +232,16 @@ def plan(layout: Layout, wanted: list[_units.Unit], absent: list[str]) -> _units
     return _units.plan(now, gone, layout.unit_root)
 
 
+def drop_metrics(name: str, changes: Sequence[_units.Change]) -> None:
+    """Remove what a watch has exported that exports there no more: nobody would correct its last verdict."""
+    for change in changes:
+        if change.name == f"{name}-watch.service":
+            before, after = (_METRICS.findall(text or "") for text in (change.before, change.after))
+            for folder in set(before) - set(after):
+                with contextlib.suppress(OSError):
+                    os.unlink(textfile.path(folder, name))
+
+
 def work(module: AnsibleModule) -> dict[str, Any]:
     values = module.params
     layout = Layout(validate_name(values["name"]), values["root"] or f"/opt/{values['name']}")
@@ -243,11 +257,16 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if wanted and (planned.changes or any(f"{layout.units}/" in change.path for change in changes)):
         for warning in _units.verify(wanted):
             module.warn(warning)
+    group = values["group"] or values["name"]
+    if not module.check_mode:
+        configuration.known_group(group)
     told = bool(values["record"]) and record(layout.name, values["record"], module.check_mode)
     if not module.check_mode:
         _foreign_units.note(place, {unit.name: unit.content for unit in planned.wanted})
-        changes = configuration.write(layout, members, values["group"] or values["name"])
-        _units.apply(replace(planned, aside=()))
+        # Cut short after this, a first release is refused for want of its units, and a later one has the set of before.
+        _units.apply(planned)
+        drop_metrics(layout.name, planned.changes)
+        changes = configuration.write(layout, members, group)
     return {
         "changed": bool(planned.changed or changes or told),
         "paths": [change.path for change in changes],

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import play
 import pytest
 from waiting import wait
 
@@ -130,3 +131,69 @@ def test_a_boot_settles_what_was_interrupted(released: Any) -> None:
     assert host.current(SERVICE) == good
     assert not host.exists(f"/var/lib/slipway/{SERVICE}/state.json")
     assert "health    pass" in host.run("slipway", "status", SERVICE)
+
+
+def test_one_damaged_service_hides_no_other_and_is_repaired(released: Any) -> None:
+    host = released.hosts[0]
+    good = host.current(SERVICE)
+    host.run("sh", "-c", "mkdir /var/lib/slipway/broken; echo '{' > /var/lib/slipway/broken/settings.json")
+    host.run("sh", "-c", f"head -c 20 /dev/urandom > /var/lib/slipway/{SERVICE}/state.json")
+    said = host.run("sh", "-c", "slipway status; echo ended with $?")
+    assert said.endswith("ended with 1")
+    assert f"{SERVICE}: {good}" in said
+    assert said.count("DAMAGED") == 2
+    assert f"slipway recover {SERVICE}" in said
+    recovered = host.run("sh", "-c", "slipway recover 2>&1; echo ended with $?")
+    assert "broken/settings.json is not readable" in recovered
+    host.run("rm", "-rf", "/var/lib/slipway/broken")
+    assert "DAMAGED" not in host.run("slipway", "status")
+    assert host.current(SERVICE) == good
+    assert host.exists(f"/var/lib/slipway/{SERVICE}/state.json.damaged")
+
+
+def test_a_stopped_service_is_not_exported_as_healthy(released: Any) -> None:
+    host = released.hosts[0]
+    path = f"/run/textfiles/slipway-{SERVICE}.prom"
+    wait("it is exported as healthy", lambda: 'state="pass"} 1' in host.run("cat", path))
+    host.run("systemctl", "stop", SERVICE)
+    text = host.run("cat", path)
+    host.run("systemctl", "start", SERVICE)
+    assert f'slipway_up{{service="{SERVICE}"}} 0' in text
+    assert 'state="pass"} 1' not in text
+    wait("it is exported as healthy again", lambda: 'state="pass"} 1' in host.run("cat", path))
+
+
+def test_what_a_release_no_longer_needs_is_purged_and_what_serves_is_not(released: Any) -> None:
+    host = released.hosts[0]
+    current = host.current(SERVICE)
+    doomed = [name for name in host.run("ls", f"/opt/{SERVICE}/releases").split() if name != current]
+    assert doomed
+    refused = host.run("sh", "-c", f"slipway purge {SERVICE} {current} 2>&1; echo ended with $?")
+    assert "serves now. Nothing was purged." in refused
+    assert refused.endswith("ended with 1")
+    host.run("slipway", "purge", SERVICE, doomed[0])
+    argument = {"name": SERVICE, "releases": ["others"]}
+    for changed in (len(doomed) > 1, False):
+        told = play.module("slipway.go.purge", argument, released.inventory, "--become", "--limit", host.name)
+        assert told[host.name]["changed"] is changed
+    assert host.run("ls", f"/opt/{SERVICE}/releases").split() == [current]
+    assert host.run("grep", "-c", '"purged"', f"/var/lib/slipway/{SERVICE}/journal.jsonl") == str(len(doomed))
+    assert "health    pass" in host.run("slipway", "status", SERVICE)
+
+
+def test_a_hand_made_unit_stops_every_host_before_one_changes(released: Any, binaries: Path) -> None:
+    name, host = "handmade", released.hosts[1]
+    unit = f"/etc/systemd/system/{name}.service"
+    host.run("sh", "-c", f"printf '[Service]\\nExecStart=/bin/sleep 1000\\n' > {unit}; systemctl daemon-reload")
+    host.run("systemctl", "start", name)
+    values = variables(binaries, "1.0.0", service_name=name, service_listen=["8097"], site_harden=False)
+    for flags in (["--check"], []):
+        done = released.play("site", values, *flags)
+        said = " ".join(done.output.split())
+        assert done.code != 0
+        assert f"{unit} is not slipway's" in said
+        assert "systemctl disable --now handmade.service" in said
+        assert host.run("grep", "-c", "sleep 1000", unit) == "1"
+        assert host.run("systemctl", "is-active", name) == "active"
+        assert not any(one.exists(f"/etc/{name}") or one.exists(f"/opt/{name}") for one in released.hosts)
+    host.run("sh", "-c", f"systemctl stop {name}; rm {unit}; systemctl daemon-reload")

@@ -156,12 +156,12 @@ def finish(layout: Layout) -> None:
 
 def _draft(layout: Layout, draft: str, files: Sequence[File], group: str) -> None:
     """The whole set aside, with what is not the set's and a release takes along all the same."""
-    _files.make_directory(draft, 0o750, _known_group(group))
+    _files.make_directory(draft, 0o750, known_group(group))
     for name, mode in FOLDERS.items():
-        gid = -1 if name == _PUBLIC else _known_group(group)
+        gid = -1 if name == _PUBLIC else known_group(group)
         _files.make_directory(os.path.join(draft, name), mode, gid)
     for file in files:
-        _files.write_new(os.path.join(draft, file.name), file.content, file.mode, _known_group(file.group))
+        _files.write_new(os.path.join(draft, file.name), file.content, file.mode, known_group(file.group))
     for name in _paths(layout.config):
         if name.split(os.sep)[0] in FOLDERS and name.count(os.sep) > 1:
             _copy(os.path.join(layout.config, name), os.path.join(draft, name))
@@ -169,7 +169,8 @@ def _draft(layout: Layout, draft: str, files: Sequence[File], group: str) -> Non
         _files.fsync_directory(base)
 
 
-def _known_group(name: str) -> int:
+def known_group(name: str) -> int:
+    """Its number, -1 where none is named."""
     gid = _group(name)
     if name and gid == -1:
         raise SlipwayError(

@@ -106,9 +106,42 @@ def test_a_hand_made_unit_leaves_everything_as_it_was(host: Path, capsys: Any, m
 
 def test_a_group_that_is_not_there_is_told_before_anything_is_written(host: Path, capsys: Any) -> None:
     assert apply(capsys, host, group="nosuchgroup")["code"] == "no_group"
-    assert not (host / "config" / "shop" / "environment").exists()
+    assert texts(host) == {}
 
 
 def test_without_the_controllers_half_nothing_happens(host: Path, capsys: Any) -> None:
     assert run_module(service_files, capsys, name="shop", units=UNITS)["code"] == "not_rendered"
     assert texts(host) == {}
+
+
+def test_a_watch_that_exports_no_more_leaves_no_verdict(host: Path, capsys: Any) -> None:
+    folder = host / "textfiles"
+    folder.mkdir()
+    (folder / "slipway-shop.prom").write_text("slipway_up 1\n")
+    watch = {
+        "name": "shop-watch.service",
+        "content": f"[Service]\nExecStart=/usr/local/sbin/slipway watch shop --metrics {folder}\n",
+    }
+    apply(capsys, host, units=[*UNITS, watch])
+    apply(capsys, host, units=[*UNITS, {**watch, "content": watch["content"] + "# more\n"}])
+    assert os.listdir(folder) == ["slipway-shop.prom"]
+    apply(capsys, host, units=UNITS, absent=["shop-watch.service"])
+    assert os.listdir(folder) == []
+
+
+def test_a_run_that_is_killed_between_units_and_configuration_leaves_the_old_set(
+    host: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(capsys, host)
+    before = {path: text for path, text in texts(host).items() if path.startswith("config/")}
+
+    def killed(*_arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    changed = [UNITS[0], {**UNITS[1], "content": "# /var/lib/slipway/\n"}]
+    with monkeypatch.context() as patched:
+        patched.setattr(service_files.configuration, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            apply(capsys, host, sealed={**SEALED, "environment": 'KEY="new"\n'}, units=changed)
+    assert {path: text for path, text in texts(host).items() if path.startswith("config/")} == before
+    assert apply(capsys, host)["changed"] is True
