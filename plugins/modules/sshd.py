@@ -73,6 +73,23 @@ options:
       - The time to confirm.
     type: float
     default: 60
+  open_firewall:
+    description:
+      - Whether the firewall that is in force lets in O(ports) when they change, before sshd listens on them. It is part
+        of the change; when that is taken back, the port is closed again.
+    type: bool
+    default: false
+  firewall_sources:
+    description:
+      - The networks that these ports are let in for. Everybody when empty.
+    type: list
+    elements: str
+    default: []
+  firewall_limit:
+    description:
+      - Whether to limit the rate of new connections to these ports.
+    type: bool
+    default: false
 seealso:
   - module: slipway.go.confirm_login
 """
@@ -161,6 +178,7 @@ from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door,
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import Connection
 from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import connection as connection_of
+from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import ssh_port
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import survey as firewalls
 
 # Root is closed for good on the strength of a login, whose key, sudo and port must not be taken back afterwards.
@@ -242,6 +260,12 @@ def choose_algorithms(
     return algorithms, left_out
 
 
+def opening(values: dict[str, Any], connection: Optional[Connection], place: _deadman.Place) -> ssh_port.Opening:
+    """The firewall lets the new ports in before sshd listens on them."""
+    sources, limit = values["firewall_sources"], values["firewall_limit"]
+    return ssh_port.opening(values["ports"], sources, limit, connection, place.run)
+
+
 def work(module: AnsibleModule) -> dict[str, Any]:
     values, place = module.params, _deadman.Place()
     _deadman.wait_until_settled(SETTLED, place, not module.check_mode)
@@ -269,8 +293,9 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             verify(host, place, values, algorithms, connection)
         return {**_guard.Outcome(changes).as_dict(), **result}
     moved = ports != before
-    guard = _sshd.guard(host, values["seconds"], moved)
-    reload = _sshd.reload_commands(host, moved)
+    opened = opening(values, connection, place) if moved and values["open_firewall"] else ssh_port.Opening()
+    guard = opened.guarded(_sshd.guard(host, values["seconds"], moved))
+    reload = [*opened.commands, *_sshd.reload_commands(host, moved)]
     outcome = _guard.apply(
         changes,
         [[host.sshd, "-t"]],
@@ -293,6 +318,9 @@ def main() -> None:
             "keep_allowed": {"type": "bool", "default": False},
             "must_allow": {"type": "list", "elements": "str", "default": []},
             "seconds": {"type": "float", "default": 60},
+            "open_firewall": {"type": "bool", "default": False},
+            "firewall_sources": {"type": "list", "elements": "str", "default": []},
+            "firewall_limit": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

@@ -73,6 +73,10 @@ class Backend(ABC):
         """Whether it is in force now, and after the next boot."""
 
     @abstractmethod
+    def default_zone(self) -> str:
+        """The zone of a rule that names none, while it is active."""
+
+    @abstractmethod
     def ssh_zones(self, connected: Optional[Connection], zone: str, zones: Sequence[Mapping[str, Any]]) -> set[str]:
         """The zones in which SSH has to be let in."""
 

@@ -168,6 +168,9 @@ class Firewalld(Backend):
             )
         return said
 
+    def default_zone(self) -> str:
+        return self._default_zone(active=True)
+
     def ssh_zones(self, connected: Optional[Connection], zone: str, zones: Sequence[Mapping[str, Any]]) -> set[str]:
         """Once with what is asked for alone, and once with what somebody else has bound: either may be what judges."""
         if connected is None:

@@ -135,6 +135,9 @@ class Ufw(Backend):
         on = self.is_installed() and "ENABLED=yes" in _files.text(_CONFIGURATION)
         return on and "Status: active" in self.run(["ufw", "status"])[1]
 
+    def default_zone(self) -> str:
+        return ""
+
     def ssh_zones(
         self,
         connected: Optional[Connection],  # noqa: ARG002

@@ -100,6 +100,9 @@ class Firewall(Backend):
     def is_active(self):
         return self.host.active
 
+    def default_zone(self):
+        return ""
+
     def ssh_zones(self, connected, zone, zones):
         return {zone}
 
