@@ -17,11 +17,14 @@ from typing import Any, Callable, Optional, Sequence
 from ._errors import SlipwayError
 from ._health import textfile
 from ._health import watch as watching
+from ._release import integrity
 from ._release.engine import OTHERS, SERVING, Engine
+from ._release.model import validate_release_id
 from ._release.operate import Operator, WatchOptions, operator, unreadable
 from ._release.probe import describe
-from ._release.store import services
-from ._release.strategies import PROBATION
+from ._release.store import Layout, Store, services
+from ._release.strategies import CURRENT, PROBATION
+from ._release.swap import booted
 from ._systemd import POLL, Systemd
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -50,6 +53,7 @@ _RECOVER = "Safe at any time: it waits for a run under way, and leaves alone wha
 _PURGE = """\
 For what must not stay on the host, such as a revoked secret. One that serves, is last good or part of a swap is
 refused. What is deleted cannot be gone back to; the history keeps that it was there, and that it was purged."""
+_VERIFY = "Systemd starts no release that is not, nor does a rollback or the watch. It reads files and starts nothing."
 _CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
 
@@ -82,6 +86,10 @@ def parser() -> argparse.ArgumentParser:
     purge = add("purge", "delete a release with its configuration and secrets", _PURGE)
     purge.add_argument("service")
     purge.add_argument("release", help="an id or a version that status lists, or others: all but the one that serves")
+    verify = add("verify", "is a release on this disk as it was released? exit 1 if not", _VERIFY)
+    verify.add_argument("service")
+    verify.add_argument("release", nargs="?", help="an id that status lists; what the next boot starts when left out")
+    verify.add_argument("--root", help=argparse.SUPPRESS)  # of the unit, which depends on nothing that was written
     watch = add("watch", "one run of the service's own watch; a timer calls it")
     watch.add_argument("service")
     watch.add_argument("--fall", type=int, default=3, metavar="N", help="failures in a row that restart it (3)")
@@ -95,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     settle.add_argument("service")
     settle.add_argument("--metrics", default="", metavar="DIR", help="where the watch writes metrics")
     settle.add_argument("--timeout", type=float, default=60, metavar="S", help="the most seconds to wait (60)")
-    for command in (status, history, rollback, recover, confirm, purge):
+    for command in (status, history, rollback, recover, confirm, purge, verify):
         command.add_argument("--json", action="store_true", help="for programs")
     return top
 
@@ -133,6 +141,9 @@ def _status_text(found: dict[str, Any]) -> str:
         lines.append(f"  from      {origin.get('source')}{signed}")
     if found["watched"]:
         lines.append(f"  watched   {_ago(time.time() - found['watched'])} ago")
+    lines += [f"  DAMAGED   {one}" for one in found["differences"]]
+    if found["differences"]:
+        lines.append(f"            what serves is kept, and is not started again: slipway verify {found['service']}")
     lines += _in_flight(found["service"], found["in_flight"] or {})
     lines += [f"  DAMAGED   {damage}" for damage in found["damaged"]]
     if found["skipped_lines"]:
@@ -265,6 +276,22 @@ def _system_error(error: OSError) -> str:
     return f"{error.strerror or error} {error.filename or ''}".rstrip()
 
 
+def _verify(options: argparse.Namespace) -> int:
+    layout = Layout(options.service, options.root) if options.root else operator(options.service).layout
+    release = options.release or booted(layout)
+    if release in (None, CURRENT):
+        release = layout.current_id()
+    if release is None:
+        raise SlipwayError("no_release", f"{options.service} has no release on this host.", "release one")
+    validate_release_id(release)
+    integrity.require(layout, Store(layout), release)
+    if options.json:
+        _say(json.dumps({"release": release, "differences": []}, indent=2))
+    else:
+        _say(f"{options.service}: {release} is on this disk as it was released")
+    return OK
+
+
 def _settle(options: argparse.Namespace) -> int:
     systemd, deadline = Systemd(), time.monotonic() + options.timeout
     systemd.close_with(options.service)
@@ -319,6 +346,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "rollback": _rollback,
     "recover": _recover,
     "confirm": _confirm,
+    "verify": _verify,
     "watch": _watch,
     "settle": _settle,
     "purge": _purge,

@@ -143,6 +143,14 @@ bad:
   type: list
   elements: str
   sample: [2.0.1-aa00bb11cc]
+differences:
+  description:
+    - What of the current release is not on the disk as it was released, such as a binary that somebody has replaced.
+      Nothing is started from it any more; what serves is kept.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 running:
   description: The units of all instances that run; two only while a swap is on.
   returned: success

@@ -52,6 +52,7 @@ def fresh(epoch: str, crashes: int = 0) -> dict[str, Any]:
         "crashes": crashes,
         "falls": 0,
         "fell_at": 0.0,
+        "kept": 0,
     }
 
 
@@ -64,6 +65,7 @@ def step(
     why: str = "",
     crashes: int = 0,
     busy: bool = False,
+    keep: str = "",
 ) -> Decision:
     """One run of the timer.
 
@@ -72,6 +74,7 @@ def step(
     epoch: what the counting is bound to, such as boot id and release.
     crashes: how often PID 1 has started it again by itself, as PID 1 counts; what runs now may fall in a moment.
     busy: PID 1 is starting or stopping it and gives up by itself in time; another restart would only begin that anew.
+    keep: why it must not be started again, whether or not it is well.
     """
     known = _usable(state, epoch, now, policy, crashes)
     if healthy is None:
@@ -82,6 +85,9 @@ def step(
         known["falls"] = 0
     if fallen:
         known.update(falls=known["falls"] + fallen, fell_at=now)
+    if keep:
+        return _kept(known, healthy, now, policy, keep)
+    known["kept"] = 0
     if healthy and not fallen:
         return _good(known, policy)
     decided = Decision(NOTHING, "up, but it has crashed", {**known, "good": 0})
@@ -120,6 +126,17 @@ def _good(known: dict[str, Any], policy: Policy) -> Decision:
     if good >= policy.rise:
         state.update(restarts=0, next_restart=0.0, next_alert=0.0)
     return Decision(NOTHING, "healthy", state)
+
+
+def _kept(known: dict[str, Any], healthy: bool, now: float, policy: Policy, keep: str) -> Decision:
+    """What serves stays; only what does not serve any more, and cannot be started, is worth going back from."""
+    failures = 0 if healthy else known["failures"] + 1
+    state = {**known, "good": 0, "failures": failures, "kept": 1}
+    if policy.rollback and failures >= policy.fall:
+        return Decision(ROLLBACK, f"unhealthy {failures} times in a row: {keep}", state)
+    if known["kept"] and now < known["next_alert"]:
+        return Decision(NOTHING, keep, state)
+    return Decision(ALERT, keep, {**state, "next_alert": now + policy.remind})
 
 
 def _bad(known: dict[str, Any], now: float, policy: Policy, why: str, busy: bool) -> Decision:

@@ -16,7 +16,7 @@ from typing import Any, Iterator, Optional, Sequence
 
 from .._errors import SlipwayError
 from .._systemd import Systemd
-from . import preflight, revert, smoke, stage
+from . import integrity, preflight, revert, smoke, stage
 from .gate import Gate
 from .known import check_return, may_return, strategy, strategy_of
 from .model import Settings, Spec, validate_release_id
@@ -103,10 +103,11 @@ class Engine:
         wanted = stage.content(spec, self._layout).release_id()
         current = self._layout.current_id()
         if self._serves(wanted):
+            self._require_whole(wanted)
             if self._store.differs(wanted, self._settings):
                 return Outcome(True, current, None, "settings")
             protected = self._protected(wanted, *self._evidence())
-            surplus = stage.surplus(self._layout, self._settings.keep, protected, self._good())
+            surplus = stage.surplus(self._layout, self._settings.keep, protected, self._store.good())
             return Outcome(bool(surplus), current, None, "prune" if surplus else "none", pruned=surplus)
         if spec.configured:
             self._refuse_known_bad(wanted, spec.force)
@@ -128,6 +129,7 @@ class Engine:
             content = stage.content(spec, self._layout)
             wanted = content.release_id()
             if self._serves(wanted):
+                self._require_whole(wanted)
                 return self._settle(wanted)
             self._refuse_known_bad(wanted, spec.force)
             if spec.tool and self._layout.current_id() and not revert.has_tool(spec.tool):
@@ -154,6 +156,22 @@ class Engine:
                 phases[REHEARSE] = time.monotonic() - begun
             probe.sample()
             return self._swap(wanted, spec.strategy, "release", phases, probe, listen=spec.listen)
+
+    def _require_whole(self, serving: str) -> None:
+        """Raise where what serves could not be started again. It is left alone: nobody knows who did that, and why."""
+        found = integrity.damage(self._layout, self._store, serving)
+        if found is None:
+            return
+        first = f"slipway rollback {self._layout.name} {found.details['usable']}" if found.details["usable"] else ""
+        raise SlipwayError(
+            found.code,
+            f"{serving} serves, and {found.message[len(serving) + 1 :]} Nothing was changed.",
+            f"{first}, then release this one again with release_force: true; or release another version"
+            if first
+            else "release another version or configuration",
+            **found.details,
+            current=serving,
+        )
 
     def _settle(self, serving: str) -> Outcome:
         """Have the watch and the tool of the host treat the release as it is specified now, if it passes that check."""
@@ -206,13 +224,7 @@ class Engine:
 
     def _way_to(self, target: str) -> Strategy:
         """How to go back to this release; raise where its units, this host or the users' address would not have it."""
-        if not self._layout.manifest(target):
-            raise SlipwayError(
-                "damaged_release",
-                f"{self._layout.release(target)}/release.json is not readable, so that nothing is known of {target}.",
-                "name another release, or release that version again, which stages it anew",
-                current=self._layout.current_id(),
-            )
+        integrity.require(self._layout, self._store, target)
         way = strategy_of(target, self._service)
         way.check_units(target)
         check_return(way, strategy_of(str(self._layout.current_id()), self._service, way.name))
@@ -229,7 +241,7 @@ class Engine:
                 return None
             if event.get("event") == "committed":
                 break
-        return self._earlier_good(bad)
+        return integrity.usable(self._layout, self._store, bad)
 
     def can_fall_back(self, bad: str) -> bool:
         """Whether fall_back has a way that leads anywhere on this host."""
@@ -292,6 +304,19 @@ class Engine:
                 f"{left.to} did not stay up until it was confirmed, and was rolled back. "
                 f"Now {self._layout.current_id()} serves.",
                 f"see journalctl -u '{way.unit(left.to)}'",
+                rolled_back=True,
+                failed_phase=PROBATION,
+                failed_release=left.to,
+                current=self._layout.current_id(),
+            )
+        damage = integrity.damage(self._layout, self._store, left.to)
+        if damage is not None:
+            self._recover(damage)
+            raise SlipwayError(
+                "rolled_back",
+                f"{damage.message} So it was not confirmed, and was rolled back. "
+                f"Now {self._layout.current_id()} serves.",
+                "see who changed it, then release it again",
                 rolled_back=True,
                 failed_phase=PROBATION,
                 failed_release=left.to,
@@ -379,20 +404,10 @@ class Engine:
             )
         return target
 
-    def _good(self) -> list[str]:
-        """The releases that were committed and that nobody has rolled back from, the most recent last."""
-        good: list[str] = []
-        for entry in self._store.outcomes():
-            if entry.get("event") != "committed":
-                continue
-            left = entry.get("previous") if entry.get("kind") == "rollback" else None
-            good = [i for i in good if i not in (left, entry.get("release"))] + [str(entry.get("release"))]
-        return good
-
     def _earlier_good(self, other_than: Optional[str]) -> Optional[str]:
         """The one that was good most recently, of those that are still here."""
         staged = {i for i in self._layout.staged() if self._layout.manifest(i)}
-        return next((i for i in reversed(self._good()) if i in staged and i != other_than), None)
+        return next((i for i in reversed(self._store.good()) if i in staged and i != other_than), None)
 
     def _named_target(self, wanted: str) -> Optional[str]:
         if wanted not in self._layout.staged():
@@ -526,7 +541,7 @@ class Engine:
         """
         try:
             wanted = self._settings.keep if keep is None else keep
-            return stage.prune(self._layout, wanted, self._protected(*needed), self._good())
+            return stage.prune(self._layout, wanted, self._protected(*needed), self._store.good())
         except OSError:
             return []
 

@@ -77,6 +77,14 @@ class Gate:
         """The release in its unit, as its users reach it."""
         return Subject(release_id, unit, self._check(release_id, {}, self._shared))
 
+    def by_unit(self, subject: Subject) -> Optional[Subject]:
+        """The same, whatever file it executes; None where nothing asks for the file."""
+        check = subject.check
+        if check is None or check.identity is None or check.identity.executable is None:
+            return None
+        identity = replace(check.identity, executable=None, unit=subject.unit)
+        return replace(subject, check=replace(check, identity=identity))
+
     def rehearsing(self, release_id: str, address: str) -> Subject:
         """The release in its rehearsal, at an address of systemd.socket(5) that no user knows."""
         return self.at(release_id, self._layout.rehearsal(release_id), address)

@@ -45,6 +45,11 @@ def may_return(source: str, before: Strategy, after: Strategy, listen: Sequence[
     return after.name == ProxyStrategy.name and not fronted(listen)
 
 
+def may_replace(other: str, source: str, service: Service, otherwise: str) -> bool:
+    """Whether users would reach `other` where they reach `source`."""
+    return _same_front(strategy_of(other, service, otherwise), strategy_of(source, service, otherwise))
+
+
 def check_return(target: Strategy, now: Strategy) -> None:
     """Raise when a rollback would have to move the users' address to or from HAProxy, which is not the engine's."""
     if _same_front(target, now):

@@ -17,7 +17,8 @@ from .._errors import SlipwayError
 from .._health import textfile
 from .._health import watch as watching
 from .._health.result import CheckResult
-from .._systemd import Systemd
+from .._systemd import Systemd, UnitState
+from . import integrity
 from .engine import Engine
 from .known import strategy_of
 from .model import Settings
@@ -78,6 +79,7 @@ class Operator:
             "bad": sorted(self.store.bad()),
             "watched": _changed(os.path.join(self.layout.state, WATCH)),
             "damaged": damaged + self._damaged_releases(current),
+            "differences": integrity.differences(self.layout, current) if current else [],
             "skipped_lines": self.store.unreadable_lines(),
             **_health(bool(unit and unit.up), f"systemd says {described}" if unit else described, look, answers > 0),
         }
@@ -128,31 +130,72 @@ class Operator:
 
     def _watch(self, options: WatchOptions, current: Optional[str]) -> watching.Decision:
         umbrella = self._systemd.show(f"{self.settings.name}.service")
-        if current is None or not umbrella.up:
+        damage = self._damage(current) if current else ""
+        # One that has failed because of that has not been stopped by anybody.
+        if current is None or not (umbrella.up or (damage and umbrella.active == "failed")):
             decision = watching.Decision(watching.NOTHING, "the service is stopped", {})
             self._export(options.metrics, current, None, False, decision)
             return decision
         unit = self._systemd.show(self._unit(current))
-        look = self._look(current, 1) if unit.up else None
+        look, keep = self._look_twice(current, unit, damage) if unit.up else (None, damage)
         found = _health(unit.up, f"systemd says {unit.describe()}", look)
         epoch = f"{_files.text(BOOT_ID).strip()} {current}"
         path = os.path.join(self.layout.state, WATCH)
         known, healthy, now = _json(path), found["health"] != "fail", time.time()
 
-        def decide(policy: watching.Policy) -> watching.Decision:
-            why = str(found["message"])
-            return watching.step(known, healthy, now, policy, epoch, why, unit.restarts, unit.busy)
+        # Another program in its place does not end because of another release.
+        policy = options.policy if damage or not keep else replace(options.policy, rollback=0)
 
-        decision = decide(options.policy)
+        def decide(policy: watching.Policy, keep: str = keep) -> watching.Decision:
+            why = str(found["message"])
+            return watching.step(known, healthy, now, policy, epoch, why, unit.restarts, unit.busy, keep)
+
+        decision = decide(policy)
+        if decision.action == watching.RESTART:  # what is started is read, whatever a look at it has said
+            decision = decide(policy, self._damage(current, read=True))
         if decision.action == watching.ROLLBACK and not self._engine.can_fall_back(current):
-            decision = decide(replace(options.policy, rollback=0))
+            decision = decide(replace(policy, rollback=0))
         # Before the act, so that one that fails or is killed is not taken for the first one next time.
         _files.write_atomic(path, json.dumps(decision.state) + "\n", 0o644)
         if decision.action == watching.RESTART:
             self.store.record("watch_restart", release=current, reason=found["message"])
             self._systemd.restart(self._unit(current))
+        if decision.action == watching.ALERT and keep:
+            self.store.record("kept", release=current, reason=keep)
         self._export(options.metrics, current, look, unit.up, decision)
         return decision
+
+    def _damage(self, release_id: str, read: bool = False) -> str:
+        """What to say of a release that is not as it was staged, else nothing; it is read when it looks changed."""
+        path = os.path.join(self.layout.state, "verified.json")
+        try:
+            seen = f"{release_id} {integrity.fingerprint(self.layout, release_id)}"
+        except OSError as error:
+            return f"{release_id} cannot be looked at: {error}"
+        known = _json(path)
+        if read or not isinstance(known, dict) or known.get("seen") != seen:
+            known = {"seen": seen, "differences": integrity.differences(self.layout, release_id)}
+            _files.write_atomic(path, json.dumps(known) + "\n", 0o600)
+        found = known["differences"]
+        return str(integrity.told(self.layout, self.store, release_id, found)) if found else ""
+
+    def _look_twice(self, release_id: str, unit: UnitState, damage: str) -> tuple[Optional[CheckResult], str]:
+        """Ask what serves, and once more whatever file it executes where that is no proof; and why to keep it."""
+        way = strategy_of(release_id, self._service)
+        subject = way.subject(release_id)
+        other = way.gate.by_unit(subject)
+        if damage:
+            return way.gate.look(other or subject), damage
+        look = way.gate.look(subject)
+        if look is None or other is None or look.state != "fail" or look.reason != "identity":
+            return look, ""
+        again = way.gate.look(other)
+        if again is None or again.state == "fail":
+            return look, f"something else answers in the place of {release_id}: {look.message}"
+        wanted = integrity.program_digest(self.layout, release_id)
+        if wanted is not None and running_digest(unit.main_pid) == wanted:
+            return again, ""  # the file was replaced and has been put back since
+        return again, f"what serves as {release_id} executes a file that is not that release's: {look.message}"
 
     def stopped(self, metrics: str) -> None:
         """Take back what the last look has exported: nobody serves from now on."""
@@ -216,6 +259,14 @@ def _health(up: bool, down: str, look: Optional[CheckResult], asked: bool = True
         why = "no health check" if asked else "the health check was not asked"
         return {"health": "pass", "message": f"{why}: systemd calls it active", "p99": None}
     return {"health": look.state, "message": look.message, "p99": look.latency.get("p99")}
+
+
+def running_digest(pid: int) -> Optional[str]:
+    """The SHA-256 of what a process executes, also where its file is gone."""
+    try:
+        return _files.sha256_file(f"/proc/{pid}/exe")
+    except OSError:
+        return None
 
 
 def _json(path: str) -> Any:

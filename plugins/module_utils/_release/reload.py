@@ -50,6 +50,9 @@ class ReloadStrategy(Strategy):
         state = self._handover.state()
         return state.up and self._handover.main(state) == release_id
 
+    def runs(self, release_id: str) -> bool:
+        return self.serves(release_id)
+
     def flip(self, release_id: str) -> None:
         """The unit starts what is current, and so does a process that hands over."""
         way = self.layout.release(CURRENT)

@@ -11,6 +11,7 @@ import grp
 import hashlib
 import json
 import os
+import re
 import time
 from typing import Any, BinaryIO, Callable, Container, Iterator, Mapping, Optional
 
@@ -18,11 +19,13 @@ from .. import _files, _systemd
 from .._binary import read_binary
 from .._errors import SlipwayError
 from .._unit_files import parse_environment_file
-from . import _archive, configuration
+from . import _archive, configuration, integrity
 from .model import Content, Spec, render_environment
 from .store import Layout, remove
 
 _RESTORECON = ("/usr/sbin/restorecon", "/sbin/restorecon")
+# What is kept of a release beside the state of its service.
+_KEPT = re.compile(r"\.(sha256|json|health\.json)\Z")
 _SELINUX = "/sys/fs/selinux/enforce"
 
 
@@ -128,22 +131,21 @@ def credentials(layout: Layout, release_id: str) -> dict[str, str]:
 def is_staged(layout: Layout, release_id: str, wanted: Content) -> bool:
     """Whether it is here and whole: what a disk has damaged, or somebody, is staged anew."""
     manifest = layout.manifest(release_id)
-    release = layout.release(release_id)
-    files = manifest.get("files") or {}
-    environment_digest = hashlib.sha256(wanted.environment.encode()).hexdigest()
     return (
         manifest.get("sha256") == wanted.artefact_sha256
-        and f"bin/{layout.name}" in files
-        and all(_has_digest(os.path.join(release, name), files[name]) for name in files)
-        and _has_digest(os.path.join(release, "environment"), environment_digest)
-        and _digests(os.path.join(release, "config")) == wanted.config
-        and credentials(layout, release_id) == wanted.credentials
-        and _digests(layout.release_units(release_id)) == wanted.units
+        and integrity.kept(layout, release_id) == _content_digests(wanted, manifest.get("files") or {})
+        and not integrity.differences(layout, release_id)
     )
 
 
-def _has_digest(path: str, digest: str) -> bool:
-    return os.path.isfile(path) and _files.sha256_file(path) == digest
+def _content_digests(wanted: Content, files: Mapping[str, str]) -> dict[str, str]:
+    """The digest of every file of a release by its name there."""
+    parts = {"config": wanted.config, "credentials": wanted.credentials, "units": wanted.units}
+    return {
+        **files,
+        "environment": hashlib.sha256(wanted.environment.encode()).hexdigest(),
+        **{f"{part}/{name}": digest for part, named in parts.items() for name, digest in named.items()},
+    }
 
 
 def collect_leftovers(layout: Layout) -> None:
@@ -155,7 +157,7 @@ def collect_leftovers(layout: Layout) -> None:
             f"{name}.tmp-" for name in ("boot.env", "state.json", "settings.json", "settings.next.json", "watch.json")
         ),
         layout.unit_root: tuple(f"{os.path.basename(unit)}.tmp-" for unit in layout.own_units),
-        **{layout.release(release_id): ("health.json.tmp-",) for release_id in layout.staged()},
+        **{layout.release(release_id): ("release.json.tmp-",) for release_id in layout.staged()},
         layout.proxy_root: (f"{layout.name}.cfg.tmp-",),
     }
     for folder, names in prefixes.items():
@@ -163,6 +165,11 @@ def collect_leftovers(layout: Layout) -> None:
             for entry in os.scandir(folder):
                 if entry.name.startswith(names):
                     remove(entry.path)
+    with contextlib.suppress(FileNotFoundError):
+        staged = set(layout.staged())
+        for entry in os.scandir(layout.released):
+            if _KEPT.sub("", entry.name) not in staged:
+                remove(entry.path)
 
 
 def _set_aside(path: str) -> str:
@@ -182,7 +189,8 @@ def stage(spec: Spec, layout: Layout, release_id: str, wanted: Content) -> None:
     target = layout.release(release_id)
     temporary = os.path.join(layout.releases, f".tmp-{release_id}")
     try:
-        _fill(spec, layout, temporary, wanted, gid)
+        manifest = _fill(spec, layout, temporary, wanted, gid)
+        integrity.keep(layout, release_id, _content_digests(wanted, manifest["files"]), manifest)
         if os.path.isdir(target):
             _set_aside(target)
         os.rename(temporary, target)
@@ -194,7 +202,8 @@ def stage(spec: Spec, layout: Layout, release_id: str, wanted: Content) -> None:
     _label(target)
 
 
-def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) -> None:
+def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) -> dict[str, Any]:
+    """Return the manifest."""
     for path in (folder, os.path.join(folder, "bin"), os.path.join(folder, "config")):
         _files.make_directory(path, 0o750, gid)
     binary = os.path.join(folder, "bin", layout.name)
@@ -221,7 +230,7 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
             f"something below {layout.config} changed while it was copied into the release.",
             "run again when nobody else writes there",
         )
-    manifest = {
+    manifest: dict[str, Any] = {
         "version": spec.version,
         "sha256": wanted.artefact_sha256,
         "files": files,
@@ -235,6 +244,7 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
     _files.write_new(os.path.join(folder, "release.json"), json.dumps(manifest, indent=2) + "\n", 0o640, gid)
     for base, _folders, _names in os.walk(folder):
         _files.fsync_directory(base)
+    return manifest
 
 
 class _Hashed:
@@ -284,10 +294,12 @@ def _unpack(spec: Spec, layout: Layout, folder: str, gid: int) -> tuple[str, dic
 
 def note_origin(layout: Layout, release_id: str, origin: Mapping[str, Any]) -> None:
     """Write into a staged release who vouches for it now. Its content, and so its id, stay what they are."""
-    manifest = layout.manifest(release_id)
-    path = os.path.join(layout.release(release_id), "release.json")
+    manifest = {**layout.manifest(release_id), "origin": dict(origin)}
+    path = os.path.join(layout.release(release_id), integrity.MANIFEST)
     gid = os.stat(path).st_gid
-    _files.write_atomic(path, json.dumps({**manifest, "origin": dict(origin)}, indent=2) + "\n", 0o640, gid)
+    if os.path.exists(layout.kept_manifest(release_id)):
+        _files.write_atomic(layout.kept_manifest(release_id), json.dumps(manifest) + "\n", 0o600)
+    _files.write_atomic(path, json.dumps(manifest, indent=2) + "\n", 0o640, gid)
 
 
 def _copy_config(source: str, target: str, gid: int) -> dict[str, str]:
@@ -362,8 +374,9 @@ def purge(layout: Layout, release_id: str, record: Callable[[str], None]) -> Non
     _files.fsync_directory(layout.releases)
     record(release_id)
     _files.remove_tree(aside)
-    for name in (f"{release_id}.env", f"{release_id}.rehearsal.env"):
-        remove(os.path.join(layout.slots, name))
+    kept = (layout.sums(release_id), layout.kept_manifest(release_id), layout.health_file(release_id))
+    for path in (*kept, *(os.path.join(layout.slots, f"{release_id}{kind}.env") for kind in ("", ".rehearsal"))):
+        remove(path)
     if os.path.lexists(aside):
         raise SlipwayError(
             "not_purged", f"{aside} could not be removed as a whole.", "remove what is left of it by hand"

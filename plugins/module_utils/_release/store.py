@@ -122,8 +122,20 @@ class Layout:
     def binary(self, release_id: str) -> str:
         return os.path.join(self.release(release_id), "bin", self.name)
 
+    @property
+    def released(self) -> str:
+        """What each release was when it was staged, and how it is asked whether it is healthy."""
+        return os.path.join(self.state, "released")
+
+    def sums(self, release_id: str) -> str:
+        """The digests of its files, for sha256sum(1)."""
+        return os.path.join(self.released, f"{release_id}.sha256")
+
+    def kept_manifest(self, release_id: str) -> str:
+        return os.path.join(self.released, f"{release_id}.json")
+
     def health_file(self, release_id: str) -> str:
-        return os.path.join(self.release(release_id), "health.json")
+        return os.path.join(self.released, f"{release_id}.health.json")
 
     def instance(self, release_id: str) -> str:
         return f"{self.name}@{release_id}.service"
@@ -151,8 +163,10 @@ class Layout:
         return [e.name for e in sorted(found, key=lambda e: e.stat().st_mtime)]
 
     def manifest(self, release_id: str) -> dict[str, Any]:
-        """What release.json says; empty where the release or its manifest is not readable."""
-        return _read_object(os.path.join(self.release(release_id), "release.json")) or {}
+        """What release.json said when it was staged; empty where the release or its manifest is not readable."""
+        kept = self.kept_manifest(release_id)
+        path = kept if os.path.exists(kept) else os.path.join(self.release(release_id), "release.json")
+        return _read_object(path) or {}
 
 
 @dataclass
@@ -348,12 +362,16 @@ class Store:
             os.unlink(self._proposed)
 
     def save_health(self, release_id: str, health: Mapping[str, Any]) -> None:
-        """Keep beside a release how it is asked whether it is healthy. That may hold secrets: root only."""
+        """Keep how a release is asked whether it is healthy. That may hold secrets: root only."""
+        _files.make_directory(self.layout.released, 0o700)
         _files.write_atomic(self.layout.health_file(release_id), json.dumps(dict(health)) + "\n", 0o600)
 
     def health(self, release_id: str) -> Optional[dict[str, Any]]:
         """How this release is asked; None where it does not say."""
-        return _read_object(self.layout.health_file(release_id))
+        kept = self.layout.health_file(release_id)
+        if os.path.exists(kept) or os.path.exists(self.layout.sums(release_id)):
+            return _read_object(kept)
+        return _read_object(os.path.join(self.layout.release(release_id), "health.json"))  # of a version before this
 
     def record(self, event: str, **details: Any) -> None:
         """Append one event to the journal and make it durable; a line that was torn before it stays by itself."""
@@ -394,6 +412,16 @@ class Store:
     def outcomes(self) -> list[dict[str, Any]]:
         """One entry per finished transaction: the history an operator reads."""
         return [e for e in self.journal() if e.get("event") in OUTCOMES]
+
+    def good(self) -> list[str]:
+        """The releases that were committed and that nobody has rolled back from, the most recent last."""
+        good: list[str] = []
+        for entry in self.outcomes():
+            if entry.get("event") != "committed":
+                continue
+            left = entry.get("previous") if entry.get("kind") == "rollback" else None
+            good = [i for i in good if i not in (left, entry.get("release"))] + [str(entry.get("release"))]
+        return good
 
     def bad(self) -> dict[str, dict[str, Any]]:
         """The releases that failed or that somebody rolled back from, each with the event that says so."""

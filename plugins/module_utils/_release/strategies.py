@@ -17,7 +17,7 @@ from .. import _files, _sockets
 from .._errors import SlipwayError
 from .._systemd import Systemd, UnitState
 from .._unit_files import parse
-from . import stage
+from . import integrity, stage
 from .gate import Gate, Subject, has_slot, shares_socket, verify_shared_socket
 from .model import Spec
 from .service import Service
@@ -61,6 +61,7 @@ class Strategy:
     def __init__(self, service: Service) -> None:
         self.settings = service.settings
         self.layout = service.layout
+        self.store = service.store
         self.systemd = service.systemd
 
     @property
@@ -94,6 +95,10 @@ class Strategy:
         return self.gate.serving(release_id, self.unit(release_id))
 
     def serves(self, release_id: str) -> bool:
+        return self.systemd.show(self.unit(release_id)).up
+
+    def runs(self, release_id: str) -> bool:
+        """Whether it runs, with users or without."""
         return self.systemd.show(self.unit(release_id)).up
 
     def is_reached(self, release_id: str) -> bool:
@@ -131,6 +136,7 @@ class Strategy:
 
     def start(self, before: Optional[str], release_id: str) -> UnitState:
         """Start the release in its own units and return its state once it is active; not yet proven healthy."""
+        integrity.require(self.layout, self.store, release_id)
         install_units(self.layout, self.systemd, stage.unit_copies(self.layout, release_id))
         self.prepare(before, release_id)
         started = self._start_unit(release_id)
@@ -162,11 +168,18 @@ class Strategy:
         """Nothing of the service may listen any more."""
 
     def bring_back(self, candidate: str, release_id: str) -> Optional[SlipwayError]:
-        """Have the release serve again after `candidate` has failed; return what speaks against its health."""
+        """Have the release serve again after `candidate` has failed; return what speaks against its health.
+
+        One that is not as it was released goes on running, and is not started.
+        """
+        damage = integrity.damage(self.layout, self.store, release_id)
+        if damage is not None and not self.runs(release_id):
+            raise damage
         self._before_return(release_id)
         other_units = None
         try:
-            install_units(self.layout, self.systemd, stage.unit_copies(self.layout, release_id))
+            if damage is None:
+                install_units(self.layout, self.systemd, stage.unit_copies(self.layout, release_id))
         except (OSError, SlipwayError) as error:  # better in the units of another release than not at all
             other_units = SlipwayError(
                 "units_not_restored", f"{release_id} is back, but not its units: {cause(error)[0]}"
@@ -175,6 +188,8 @@ class Strategy:
         if self._runs_reachable(release_id):
             self._return_users(release_id)
             return other_units
+        if damage is not None:
+            raise damage
         started = self._start_unit(release_id)
         unhealthy = None
         try:

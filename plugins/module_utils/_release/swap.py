@@ -17,9 +17,9 @@ from typing import Any, Callable, Mapping, Optional
 from .. import _files
 from .._errors import SlipwayError
 from .._systemd import UnitState
+from . import integrity, revert, stage
 from . import probe as probing
-from . import revert, stage
-from .known import strategy, strategy_of
+from .known import may_replace, strategy, strategy_of
 from .service import Service, as_released
 from .store import RELEASE_FAULTS, Layout, Transaction
 from .strategies import (
@@ -214,7 +214,7 @@ class Swap:
                 failed_release=self._txn.to,
                 **self._measured(),
             )
-        serving = self._txn.source
+        serving = self._txn.source  # not always what it was when the swap began
         if serving is None and self._service.layout.last_good_id() == self._txn.to:
             return SlipwayError(
                 "not_proven",
@@ -311,9 +311,10 @@ def restore(
 ) -> Optional[SlipwayError]:
     """Make the transaction's `source` the one that serves and stop the rest. Safe to repeat.
 
+    Where that would start what is not as it was released, another good release takes its place.
     Return what speaks against the health of `source`: it is back all the same, for nothing else was ever good.
     """
-    source = transaction.source
+    source = _intact_source(service, transaction)
     unhealthy = None
     if source is not None:
         unhealthy = _return_to(as_released(service, source), transaction, source)
@@ -335,6 +336,23 @@ def restore(
     )
     _close(service, transaction)
     return unhealthy
+
+
+def _intact_source(service: Service, transaction: Transaction) -> Optional[str]:
+    """What to go back to, and raise while nothing has been stopped where there is nothing that may be started."""
+    source, layout, store = transaction.source, service.layout, service.store
+    if source is None:
+        return None
+    damage = integrity.damage(layout, store, source)
+    if damage is None or strategy_of(source, service, transaction.strategy).runs(source):
+        return source
+    other = integrity.usable(layout, store, source, transaction.to)
+    if other is None or not may_replace(other, source, service, transaction.strategy):
+        raise damage
+    transaction.source = other
+    store.save(transaction)
+    store.record("damaged", txn=transaction.txn, release=source, reason=damage.message, instead=other)
+    return other
 
 
 def _return_to(service: Service, transaction: Transaction, source: str) -> Optional[SlipwayError]:
@@ -378,6 +396,7 @@ def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Ex
     except Exception as failure:
         after, before = strategy(left.strategy, service), strategy_of(source, service, left.strategy)
         with contextlib.suppress(SlipwayError, OSError):  # what ails it may pass, and systemd goes on trying
+            integrity.require(service.layout, service.store, source)
             service.systemd.end(after.unit(left.to), service.settings.drain_timeout, STOP_MARGIN)
             install_units(service.layout, service.systemd, stage.unit_copies(service.layout, source))
             with contextlib.suppress(SlipwayError, OSError):

@@ -16,7 +16,7 @@ from typing import Callable, Sequence
 
 from .. import _foreign_units
 from .._units import Unit
-from . import stage
+from . import integrity, stage
 from .store import Layout, Store
 
 
@@ -38,7 +38,8 @@ def in_force(
     """The units that PID 1 is to have now, and those that it must not have; active says whether it has started one.
 
     That is what is wanted until there is a release, and then what the release that serves came with. While a swap is
-    under way, or waits to be settled, these units are in neither.
+    under way, or waits to be settled, these units are in neither; nor where that release is not as it was staged, for a
+    unit decides what root runs.
     """
     current, socket = layout.current_id(), os.path.basename(layout.socket_unit)
     # A release whose socket somebody has closed for good, as on the way to HAProxy, must not open it again at a boot.
@@ -48,7 +49,7 @@ def in_force(
     others = [unit for unit in wanted if unit.name not in own]
     gone = [name for name in absent if name not in own]
     copies = {os.path.basename(path): text for path, text in stage.unit_copies(layout, current).items()}
-    if Store(layout).load() is not None or not copies:
+    if Store(layout).load() is not None or not copies or integrity.differences(layout, current):
         return others, gone
     named = {unit.name: unit for unit in wanted}
     kept = [replace(named.get(name, Unit(name, "")), content=text) for name, text in copies.items()]

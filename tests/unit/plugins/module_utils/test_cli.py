@@ -29,6 +29,7 @@ STATUS: dict[str, Any] = {
     "watched": None,
     "damaged": [],
     "skipped_lines": 0,
+    "differences": [],
 }
 
 

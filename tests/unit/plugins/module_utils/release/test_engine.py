@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -922,6 +923,11 @@ def test_a_rollback_to_a_socket_whose_units_are_gone_is_refused(sockets):
     """Releases that were staged before they carried their units can only go where those units still are."""
     first = sockets.release("v1").current
     shutil.rmtree(os.path.join(sockets.layout.release(first), "units"))
+    without = {key: value for key, value in sockets.layout.manifest(first).items() if key != "units"}
+    with open(os.path.join(sockets.layout.release(first), "release.json"), "w", encoding="utf-8") as stream:
+        json.dump(without, stream)
+    for kept in (sockets.layout.sums(first), sockets.layout.kept_manifest(first)):
+        os.unlink(kept)
     sockets.switch("restart")
     second = sockets.release("v2").current
     error = fails(sockets.rollback, "units_missing")

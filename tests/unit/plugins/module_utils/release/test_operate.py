@@ -33,7 +33,11 @@ def host(memory, monkeypatch):
         latency = {"p99": 0.002 * check.rise}
         told = {"name": check.name, "state": host.answer, "latency": latency}
         return SimpleNamespace(
-            state=host.answer, message=f"it says {host.answer}", latency=latency, as_dict=lambda: told
+            state=host.answer,
+            reason="status",
+            message=f"it says {host.answer}",
+            latency=latency,
+            as_dict=lambda: told,
         )
 
     monkeypatch.setattr(gate, "judge", judge)

@@ -158,6 +158,10 @@ def test_leftovers_of_killed_runs_are_collected_and_nothing_else(host):
         f"{layout.last_good}.tmp-2",
         f"{layout.boot_file}.tmp-3",
         os.path.join(layout.state, "state.json.tmp-4"),
+        f"{layout.sums(release_id)}.tmp-4",
+        layout.sums("v0-0123456789"),
+        layout.health_file("v0-0123456789"),
+        os.path.join(layout.release(release_id), "release.json.tmp-4"),
         f"{layout.template_unit}.tmp-5",
     ]
     kept = [
@@ -165,7 +169,6 @@ def test_leftovers_of_killed_runs_are_collected_and_nothing_else(host):
         os.path.join(layout.root, "notes.tmp-1"),
         os.path.join(layout.releases, "mine.tmp-1"),
     ]
-    os.makedirs(layout.state)
     os.makedirs(stray[0] + "/bin")
     for path in stray[1:3]:
         os.symlink("x", path)
@@ -326,7 +329,7 @@ def test_damaged_configuration_is_staged_anew(host, name, damage):
     content = stage.content(host.spec("v1"), host.layout)
     assert stage.is_staged(host.layout, release_id, content)
     damage(os.path.join(host.layout.release(release_id), name))
-    assert stage.is_staged(host.layout, release_id, content) == (damage is added and name == "environment")
+    assert not stage.is_staged(host.layout, release_id, content)
     put(host)
     assert whole(host, release_id)
     assert stage.is_staged(host.layout, release_id, content)

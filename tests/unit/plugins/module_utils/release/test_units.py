@@ -10,7 +10,8 @@ import json
 import os
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._release import units
+from ansible_collections.slipway.go.plugins.module_utils import _files
+from ansible_collections.slipway.go.plugins.module_utils._release import integrity, units
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
 from ansible_collections.slipway.go.plugins.module_utils._units import Unit
 
@@ -29,11 +30,18 @@ def layout(tmp_path):
 
 def serve(layout, **copies):
     """A release that serves, staged with these units."""
-    folder = layout.release_units("v1-0123456789")
+    folder, digests = layout.release_units("v1-0123456789"), {}
     os.makedirs(folder)
     for name, text in copies.items():
-        with open(os.path.join(folder, {"socket": "shop.socket", "template": "shop@.service"}[name]), "w") as stream:
+        unit = {"socket": "shop.socket", "template": "shop@.service"}[name]
+        with open(os.path.join(folder, unit), "w") as stream:
             stream.write(text)
+        digests[f"units/{unit}"] = _files.sha256_file(os.path.join(folder, unit))
+    for base, _folders, _names in os.walk(layout.root):
+        os.chmod(base, 0o755)
+    with open(os.path.join(layout.release("v1-0123456789"), "release.json"), "w") as stream:
+        stream.write("{}")
+    integrity.keep(layout, "v1-0123456789", digests, {})
     os.symlink("releases/v1-0123456789", layout.current)
 
 
@@ -54,6 +62,16 @@ def test_what_serves_keeps_its_own(layout):
         ("shop@.service", "old template", None),
     ]
     assert absent == ["shop-alert.service", "shop-guard.service"]
+
+
+def test_a_copy_that_somebody_has_changed_is_never_put_in_force(layout):
+    """It would decide what root runs; what PID 1 has stays."""
+    serve(layout, socket="old socket", template="old template")
+    with open(os.path.join(layout.release_units("v1-0123456789"), "shop@.service"), "w") as stream:
+        stream.write("ExecStartPre=/tmp/foreign")
+    wanted, absent = units.in_force(WANTED, ["shop-alert.service"], layout, bool)
+    assert wanted == [UMBRELLA]
+    assert absent == ["shop-alert.service"]
 
 
 def test_a_unit_that_only_the_next_release_goes_without_stays(layout):
@@ -77,7 +95,7 @@ def test_a_socket_that_somebody_has_closed_for_good_goes(layout):
 
 def test_in_the_middle_of_a_swap_they_are_left_alone(layout):
     serve(layout, socket="old socket", template="old template")
-    os.makedirs(layout.state)
+    os.makedirs(layout.state, exist_ok=True)
     left = {"txn": "x", "phase": "SOAK", "to": "v2-0123456789", "source": "v1-0123456789", "strategy": "socket"}
     with open(os.path.join(layout.state, "state.json"), "w") as stream:
         json.dump({**left, "started": 1.0}, stream)

@@ -28,6 +28,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release import (
     engine,
     gate,
     handover,
+    integrity,
     preflight,
     proxy,
     revert,
@@ -47,12 +48,13 @@ REHEARSAL_SOCKET = "/run/shop-rehearsal.sock"
 REHEARSAL_PORT = "18080"
 URL = "http://127.0.0.1:8080/readyz"
 GROUP_ID = os.getgid()
-# What tells the strategies apart in the template unit.
+# What tells the strategies apart in the template unit, and what all have.
+VERIFIES = "ExecStartPre=sha256sum"
 TEMPLATES = {
-    "socket": "Sockets=shop.socket",
-    "proxy": "EnvironmentFile=slots/%i.env",
-    "reload": "Environment=PORT=8080",
-    "restart": "Environment=PORT=8080",
+    "socket": f"Sockets=shop.socket\n{VERIFIES}",
+    "proxy": f"EnvironmentFile=slots/%i.env\n{VERIFIES}",
+    "reload": f"Environment=PORT=8080\n{VERIFIES}",
+    "restart": f"Environment=PORT=8080\n{VERIFIES}",
 }
 LISTENING = {str(inode) for inode in range(5000, 5100)}
 
@@ -338,6 +340,8 @@ class FakeSystemd(_systemd.Systemd):
         self.socket: str | None = None
         self.rehearsal_socket = False
         self.umbrella = False
+        self.umbrella_failed = False
+        self.on_start: Callable[[str], None] = lambda _release_id: None
         self.pids = 100
         self.inodes = 5000
         self.commands: list[str] = []
@@ -395,6 +399,7 @@ class FakeSystemd(_systemd.Systemd):
             found.state, found.pid, found.inode, found.restarts = "inactive", 0, None, 0
             found.next, found.leaving = None, {}
         self.socket, self.umbrella, self.rehearsal_socket = None, False, False
+        self.umbrella_failed = False
         self.reload()
         self.host.haproxy.restart()
         for start in (self._start_socket, self._start_umbrella):
@@ -469,7 +474,8 @@ class FakeSystemd(_systemd.Systemd):
 
     def _do_umbrella(self, verb: str) -> str:
         if verb == "show":
-            return f"ActiveState={'active' if self.umbrella else 'inactive'}\n"
+            down = "failed" if self.umbrella_failed else "inactive"
+            return f"ActiveState={'active' if self.umbrella else down}\n"
         assert verb == "start", verb
         self._start_umbrella()
         return ""
@@ -529,8 +535,11 @@ class FakeSystemd(_systemd.Systemd):
         if found.state != "active":
             raise SlipwayError("command_failed", f"systemctl reload {found.unit} failed (1): not active")
         to = self._current()
+        if not self._verified(to):  # ExecReload=
+            return
         if found.next is None and self._whole(to) and self.host.behave(version_of(to)).boots:
             self.pids += 1
+            self.on_start(to)
             found.next, found.next_polls = (self.pids, to), 0
 
     def _take_over(self, found: Instance) -> None:
@@ -573,6 +582,24 @@ class FakeSystemd(_systemd.Systemd):
         release = self.host.layout.release(release_id)
         return all(os.path.exists(os.path.join(release, part)) for part in (f"bin/{NAME}", "environment"))
 
+    def _verified(self, release_id: str) -> bool:
+        """What sha256sum(1) says, where the template has it asked."""
+        if VERIFIES not in self.loaded.get(f"{NAME}@.service", ""):
+            return True
+        try:
+            kept = integrity.kept(self.host.layout, release_id) or {}
+            release = self.host.layout.release(release_id)
+            return bool(kept) and all(sha256_file(os.path.join(release, name)) == kept[name] for name in kept)
+        except OSError:
+            return False
+
+    def connect(self) -> None:
+        """Somebody connects; where nothing runs, PID 1 has the guard start what boots."""
+        if self.socket is not None and not any(i.state in ("active", "activating") for i in self.instances.values()):
+            found = self._get(f"{NAME}@{self.host.boot_id()}.service")
+            self._start(found)
+            self._step(found)
+
     def _do_socket(self, verb: str) -> str:
         if f"{NAME}.socket" not in self.loaded and self.socket is None and verb != "show":
             raise SlipwayError("command_failed", f"systemctl {verb} {NAME}.socket failed (5): not loaded")
@@ -614,10 +641,14 @@ class FakeSystemd(_systemd.Systemd):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.host.layout.current)
             os.symlink(os.readlink(self.host.layout.last_good), self.host.layout.current)
-        found = self._get(f"{NAME}@{self.host.boot_id()}.service")
+        boots = str(self.host.boot_id())
+        self.umbrella_failed = True
+        if integrity.differences(self.host.layout, self._current() if boots == "current" else boots):
+            raise SlipwayError("command_failed", f"systemctl start {NAME}.service failed (1): see journalctl")
+        found = self._get(f"{NAME}@{boots}.service")
         self._start(found)
         self._wait(found)
-        self.umbrella = True
+        self.umbrella, self.umbrella_failed = True, False
 
     def _start(self, found: Instance) -> None:
         if found.state in ("active", "activating"):
@@ -625,7 +656,7 @@ class FakeSystemd(_systemd.Systemd):
         if found.fixed:
             found.runs = self._current()
             found.behaviour = self.host.behaviour_of(found)
-        whole = self._whole(found.release_id)
+        whole = self._whole(found.release_id) and self._verified(found.release_id)
         found.inherited, found.inode = self.inherits, None
         taken: Any = not (found.inherited or found.rehearses) and (self.socket is not None or self._holders())
         found.address = None
@@ -638,6 +669,7 @@ class FakeSystemd(_systemd.Systemd):
             found.restarts += found.behaviour.loops
             return
         self.pids += 1
+        self.on_start(found.release_id)
         found.state, found.pid, found.polls, found.checks = "activating", self.pids, 0, 0
         if found.inherited and not found.rehearses:
             with contextlib.suppress(SlipwayError):

@@ -1,0 +1,244 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a release is still on the disk as it was staged. This file is PRIVATE to the collection.
+
+The digests of its files are kept beside the service's state and not in the release, where whoever changes the one could
+change the other. They are in the format of sha256sum(1), for the unit of a release has that check them before each
+start; what the engine does itself is checked here. A check and a start are two moments: in between, only root can
+change what was read, for all of it is root's and nobody else may write there, and that is checked, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat as modes
+from typing import Any, Iterator, Mapping, Optional
+
+from .. import _files
+from .._errors import SlipwayError
+from .model import Content
+from .store import Layout, Store
+
+MANIFEST = "release.json"
+# What is written beside the content of a release, also by versions before this one, or left there by a power cut.
+_BESIDE = (MANIFEST, "health.json")
+_MOST = 5  # differences that one message tells
+_PLAIN = {"\\": "\\", "n": "\n", "r": "\r"}
+_ESCAPED = {plain: f"\\{letter}" for letter, plain in _PLAIN.items()}
+
+
+def keep(layout: Layout, release_id: str, digests: Mapping[str, str], manifest: Mapping[str, Any]) -> None:
+    """Remember what a release consists of: the digest of each file by its name in the release, and its manifest."""
+    _files.make_directory(layout.released, 0o700)
+    folder = layout.release(release_id)
+    lines = [_line(os.path.join(folder, name), digest) for name, digest in sorted(digests.items())]
+    _files.write_atomic(layout.kept_manifest(release_id), json.dumps(dict(manifest)) + "\n", 0o600)
+    _files.write_atomic(layout.sums(release_id), "".join(lines), 0o600)
+
+
+def _line(path: str, digest: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise SlipwayError(
+            "not_utf8", f"the name {path!r} is not UTF-8.", "give that file another name, and release again"
+        ) from None
+    escaped = re.sub(r"[\\\n\r]", lambda match: _ESCAPED[match.group()], path)
+    mark = "" if escaped == path else "\\"
+    return f"{mark}{digest}  {escaped}\n"
+
+
+def kept(layout: Layout, release_id: str) -> Optional[dict[str, str]]:
+    """The digests that a release was staged with; None for one of a version that did not keep them."""
+    try:
+        with open(layout.sums(release_id), encoding="utf-8", errors="replace", newline="\n") as stream:
+            lines = stream.read().split("\n")
+    except FileNotFoundError:
+        return None
+    folder, found = f"/releases/{release_id}/", {}
+    for line in filter(None, lines):
+        digest, _blank, path = line.lstrip("\\").partition("  ")
+        if line.startswith("\\"):
+            path = re.sub(r"\\([\\nr])", lambda match: _PLAIN[match.group(1)], path)
+        found[path.partition(folder)[2]] = digest
+    return found
+
+
+def program_digest(layout: Layout, release_id: str) -> Optional[str]:
+    """The SHA-256 of what a release executes."""
+    files = kept(layout, release_id) or layout.manifest(release_id).get("files") or {}
+    return files.get(f"bin/{layout.name}")
+
+
+def differences(layout: Layout, release_id: str) -> list[str]:
+    """What of a release is not as it was staged, in words."""
+    there = _entries(layout, release_id)
+    told = [*_exposed(layout, there)]
+    if not modes.S_ISDIR(there["."].st_mode if "." in there else 0):
+        return [*told, f"{layout.release(release_id)} is {'no directory' if there else 'missing'}"]
+    digests = kept(layout, release_id)
+    if digests is None:
+        return [*told, *_differs_from_id(layout, release_id, there)]
+    said = _kind(there.get(MANIFEST))
+    if not said and _content(_read(layout, release_id)) != _content(layout.manifest(release_id)):
+        said = "has another content"
+    told += [f"{MANIFEST} {said}"] if said else []
+    return [*told, *_differs(layout, release_id, there, digests)]
+
+
+def _content(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Without who vouches for it, which may be written anew."""
+    return {key: value for key, value in manifest.items() if key != "origin"}
+
+
+def _read(layout: Layout, release_id: str) -> dict[str, Any]:
+    try:
+        found = json.loads(_files.text(os.path.join(layout.release(release_id), MANIFEST)))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _entries(layout: Layout, release_id: str) -> dict[str, os.stat_result]:
+    """All that is in a release by its name there, links not followed; its folder is '.'."""
+    top = layout.release(release_id)
+    found: dict[str, os.stat_result] = {}
+
+    def walk(folder: str, prefix: str) -> None:
+        for entry in os.scandir(folder):
+            found[prefix + entry.name] = entry.stat(follow_symlinks=False)
+            if entry.is_dir(follow_symlinks=False):
+                walk(entry.path, f"{prefix}{entry.name}/")
+
+    try:
+        found["."] = os.lstat(top)
+        if modes.S_ISDIR(found["."].st_mode):
+            walk(top, "")
+    except FileNotFoundError:
+        pass
+    return found
+
+
+def _exposed(layout: Layout, there: Mapping[str, os.stat_result]) -> Iterator[str]:
+    """What somebody other than root may change."""
+    above = {path: os.stat(path) for path in (layout.root, layout.releases) if os.path.exists(path)}
+    for name, status in {**above, **there}.items():
+        if status.st_uid not in (0, os.geteuid()):
+            yield f"{name} belongs to the user {status.st_uid} and not to root"
+        elif not modes.S_ISLNK(status.st_mode) and status.st_mode & 0o022:
+            yield f"{name} may be written by others than root (mode {modes.S_IMODE(status.st_mode):04o})"
+
+
+def _differs(
+    layout: Layout, release_id: str, there: Mapping[str, os.stat_result], digests: Mapping[str, str]
+) -> Iterator[str]:
+    for name, digest in digests.items():
+        said = _judge(os.path.join(layout.release(release_id), name), there.get(name), digest)
+        if said:
+            yield f"{name} {said}"
+    for name, status in there.items():
+        if name not in digests and not modes.S_ISDIR(status.st_mode) and not _is_beside(name):
+            yield f"{name} is not part of the release"
+
+
+def _is_beside(name: str) -> bool:
+    return name in _BESIDE or name.startswith(tuple(f"{one}.tmp-" for one in _BESIDE))
+
+
+def _kind(status: Optional[os.stat_result]) -> str:
+    """What is wrong before anything is read."""
+    if status is None:
+        return "is missing"
+    if modes.S_ISLNK(status.st_mode):
+        return "is a symbolic link"
+    return "" if modes.S_ISREG(status.st_mode) else "is no file"
+
+
+def _judge(path: str, status: Optional[os.stat_result], digest: str) -> str:
+    said = _kind(status)
+    if said:
+        return said
+    try:
+        return "" if _files.sha256_file(path) == digest else "has another content"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _differs_from_id(layout: Layout, release_id: str, there: Mapping[str, os.stat_result]) -> list[str]:
+    """The same for a release that a version before this one has staged: its manifest, and its id, say what it is.
+
+    The id cannot be computed from what is in an archive, nor that of a release without units of its own.
+    """
+    manifest = layout.manifest(release_id)
+    own = f"bin/{layout.name}"
+    files = manifest.get("files") or {own: manifest.get("sha256")}
+    config, units = manifest.get("config") or {}, manifest.get("units") or {}
+    if not manifest or not all(isinstance(part, dict) for part in (files, config, units)):
+        return [f"{MANIFEST} is missing or damaged"]
+    told = {f"{part}/{name}": digest for part in ("config", "units") for name, digest in manifest.get(part, {}).items()}
+    unlisted = {
+        name: _files.sha256_file(os.path.join(layout.release(release_id), name))
+        for name, status in there.items()
+        if modes.S_ISREG(status.st_mode) and (name == "environment" or name.startswith("credentials/"))
+    }
+    found = list(_differs(layout, release_id, there, {"environment": "", **files, **told, **unlisted}))
+    if found or files != {own: manifest.get("sha256")} or "units" not in manifest:
+        return found
+    prefix = len("credentials/")
+    secret = {name[prefix:]: digest for name, digest in unlisted.items() if name != "environment"}
+    environment = _files.text(os.path.join(layout.release(release_id), "environment"))
+    version, digest = str(manifest.get("version")), str(manifest.get("sha256"))
+    whole = Content(version, digest, environment, config, units, credentials=secret)
+    return [] if whole.release_id() == release_id else ["its content is not what its id stands for"]
+
+
+def fingerprint(layout: Layout, release_id: str) -> str:
+    """Changes when something in a release may have: for who looks so often that reading all of it costs too much.
+
+    A clock that root sets back can hide a change from it, and nothing is ever started on its word.
+    """
+    rows = [
+        (name, s.st_dev, s.st_ino, s.st_mode, s.st_uid, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+        for name, s in sorted(_entries(layout, release_id).items())
+    ]
+    above = [(path, os.stat(path).st_mode, os.stat(path).st_uid) for path in (layout.root, layout.releases)]
+    record = _files.text(layout.sums(release_id)) + _files.text(layout.kept_manifest(release_id))
+    return hashlib.sha256(repr((rows, above, record)).encode()).hexdigest()
+
+
+def usable(layout: Layout, store: Store, *other_than: Optional[str]) -> Optional[str]:
+    """The release that was good most recently, of those that are here as they were staged."""
+    staged = set(layout.staged())
+    good = (i for i in reversed(store.good()) if i in staged and i not in other_than)
+    return next((i for i in good if not differences(layout, i)), None)
+
+
+def damage(layout: Layout, store: Store, release_id: str) -> Optional[SlipwayError]:
+    """Why a release must not be started, and what to do instead; None where it is as it was staged."""
+    found = differences(layout, release_id)
+    return None if not found else told(layout, store, release_id, found)
+
+
+def told(layout: Layout, store: Store, release_id: str, found: list[str]) -> SlipwayError:
+    more = f", and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    other = usable(layout, store, release_id, layout.current_id())
+    again = "release another version, or this one with release_force: true once another serves"
+    return SlipwayError(
+        "damaged_release",
+        f"{release_id} is not on this host's disk as it was released: {', '.join(found[:_MOST])}{more}.",
+        f"slipway rollback {layout.name} {other}, or {again}" if other else again,
+        differences=found,
+        usable=other,
+    )
+
+
+def require(layout: Layout, store: Store, release_id: str) -> None:
+    """Raise unless it may be started."""
+    found = damage(layout, store, release_id)
+    if found is not None:
+        raise found
