@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._health import watch
-from ansible_collections.slipway.go.plugins.module_utils._release import gate
+from ansible_collections.slipway.go.plugins.module_utils._release import gate, integrity
 from ansible_collections.slipway.go.plugins.module_utils._release import operate as module
 from ansible_collections.slipway.go.plugins.module_utils._release.operate import Operator, WatchOptions
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
@@ -342,3 +342,73 @@ def test_status_says_when_the_watch_last_looked(host):
     assert operator(host).status()["watched"] is None
     operator(host).watch(OPTIONS)
     assert operator(host).status()["watched"] > 0
+
+
+@pytest.fixture
+def foreign(host, monkeypatch):
+    """Another file answers than the release's; host.unit says whether its process is in the release's unit."""
+    host.release("v1")
+    host.current = host.release("v2").current
+    host.unit, host.runs = True, "other bytes"
+
+    def judge(check):
+        by_unit = check.identity.unit == f"shop@{host.current}.service" and check.identity.executable is None
+        if by_unit and host.unit:
+            return SimpleNamespace(state="pass", reason="ok", message="it is well", latency={})
+        return SimpleNamespace(state="fail", reason="identity", message="another file", latency={})
+
+    monkeypatch.setattr(gate, "judge", judge)
+    monkeypatch.setattr(module, "running_digest", lambda pid: host.runs)
+    return host
+
+
+@pytest.mark.parametrize("unit", [True, False])
+def test_on_a_foreign_identity_the_watch_alerts_and_keeps_what_serves(foreign, unit):
+    foreign.unit = unit
+    told = [operator(foreign).watch(FALLING) for _ignored in range(8)]
+    assert [one.action for one in told] == [watch.ALERT, *[watch.NOTHING] * 7]
+    assert foreign.current in told[0].message
+    assert restarts(foreign) == []
+    assert foreign.settled() == foreign.current
+    foreign.clock.sleep(3600)
+    assert operator(foreign).watch(FALLING).action == watch.ALERT, "somebody is reminded"
+
+
+def test_a_process_with_the_bytes_of_the_release_is_the_release(foreign):
+    """Its file was replaced, and has been put back."""
+    foreign.runs = integrity.program_digest(foreign.layout, foreign.current)
+    assert [operator(foreign).watch(FALLING).action for _ignored in range(4)] == [watch.NOTHING] * 4
+
+
+def test_a_restart_reads_what_it_starts_whatever_a_look_has_seen(host, monkeypatch):
+    """A clock that was set back can hide a change from the look."""
+    current = host.release("v1").current
+    operator(host).watch(OPTIONS)
+    monkeypatch.setattr(integrity, "fingerprint", lambda layout, release_id: "as before")
+    operator(host).watch(OPTIONS)
+    with open(host.layout.binary(current), "a", encoding="utf-8") as stream:
+        stream.write("foreign")
+    host.answer = "fail"
+    assert [operator(host).watch(OPTIONS).action for _ignored in range(3)] == [
+        watch.NOTHING,
+        watch.ALERT,
+        watch.NOTHING,
+    ]
+    assert restarts(host) == []
+
+
+def test_the_watch_reads_a_release_only_when_it_looks_changed(host, monkeypatch):
+    host.release("v1")
+    read = []
+    differences = integrity.differences
+    monkeypatch.setattr(integrity, "differences", lambda *of: read.append(of) or differences(*of))
+    for _ignored in range(3):
+        operator(host).watch(OPTIONS)
+    assert len(read) == 1
+
+
+def test_status_tells_what_differs(host):
+    current = host.release("v1").current
+    assert operator(host).status()["differences"] == []
+    os.unlink(os.path.join(host.layout.release(current), "environment"))
+    assert operator(host).status()["differences"] == ["environment is missing"]
