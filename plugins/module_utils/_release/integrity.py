@@ -179,7 +179,7 @@ def _differs_from_id(layout: Layout, release_id: str, there: Mapping[str, os.sta
     files = manifest.get("files") or {own: manifest.get("sha256")}
     config, units = manifest.get("config") or {}, manifest.get("units") or {}
     if not manifest or not all(isinstance(part, dict) for part in (files, config, units)):
-        return [f"{MANIFEST} is missing or damaged"]
+        return [f"{MANIFEST} is not readable"]
     told = {f"{part}/{name}": digest for part in ("config", "units") for name, digest in manifest.get(part, {}).items()}
     unlisted = {
         name: _files.sha256_file(os.path.join(layout.release(release_id), name))

@@ -246,7 +246,14 @@ def _changed(path: str) -> Optional[float]:
 def unreadable(name: str, damaged: list[str], current: Optional[str] = None) -> dict[str, Any]:
     """The status of a service of which the host does not know enough to judge it."""
     nothing = dict.fromkeys(("last_good", "version", "commit", "since", "restarts", "in_flight", "p99", "watched"))
-    lists: dict[str, Any] = {"running": [], "releases": [], "bad": [], "origin": {}, "skipped_lines": 0}
+    lists: dict[str, Any] = {
+        "running": [],
+        "releases": [],
+        "bad": [],
+        "differences": [],
+        "origin": {},
+        "skipped_lines": 0,
+    }
     told = {"service": name, "current": current, "state": "damaged", "health": "unknown", "message": damaged[0]}
     return {**nothing, **lists, **told, "damaged": damaged}
 

@@ -926,8 +926,7 @@ def test_a_rollback_to_a_socket_whose_units_are_gone_is_refused(sockets):
     without = {key: value for key, value in sockets.layout.manifest(first).items() if key != "units"}
     with open(os.path.join(sockets.layout.release(first), "release.json"), "w", encoding="utf-8") as stream:
         json.dump(without, stream)
-    for kept in (sockets.layout.sums(first), sockets.layout.kept_manifest(first)):
-        os.unlink(kept)
+    sockets.forget(first)
     sockets.switch("restart")
     second = sockets.release("v2").current
     error = fails(sockets.rollback, "units_missing")
@@ -1121,6 +1120,7 @@ def test_a_damaged_state_without_a_journal_is_not_guessed_at(host):
 
 def test_a_release_that_says_nothing_of_itself_is_known_from_the_journal(host):
     first = host.release("v1").current
+    host.forget(first)
     with open(os.path.join(host.layout.release(first), "release.json"), "w", encoding="utf-8") as stream:
         stream.write("{")
     second = host.release("v2")

@@ -44,12 +44,6 @@ def inside(host, release_id, name):
     return os.path.join(host.layout.release(release_id), name)
 
 
-def forget(host, release_id):
-    """As a version before this one has staged it."""
-    for path in (host.layout.sums(release_id), host.layout.kept_manifest(release_id)):
-        os.unlink(path)
-
-
 def test_a_staged_release_is_as_it_was_released(host):
     assert integrity.differences(host.layout, put(host)) == []
 
@@ -172,7 +166,7 @@ def test_a_release_of_an_earlier_version_is_known_by_its_id(host, monkeypatch):
         first = host.release("v1").current
     host.write_unit("that verifies", "shop@.service")
     second = host.release("v2").current
-    forget(host, first)
+    host.forget(first)
     write(inside(host, first, "health.json"), json.dumps(host.health))
     assert integrity.differences(host.layout, first) == []
     assert host.rollback().current == first != second
@@ -184,10 +178,13 @@ def test_a_release_of_an_earlier_version_is_known_by_its_id(host, monkeypatch):
 )
 def test_a_release_of_an_earlier_version_that_was_changed(host, name):
     first, second = (host.release(v).current for v in ("v1", "v2"))
-    forget(host, first)
+    host.forget(first)
     write(inside(host, first, name), "foreign")
     with pytest.raises(SlipwayError) as caught:
         host.rollback()
+    assert caught.value.code == ("no_last_good" if name == "release.json" else "damaged_release")
+    with pytest.raises(SlipwayError) as caught:
+        host.rollback(first)
     assert caught.value.code == "damaged_release"
     assert host.settled() == second
 

@@ -329,6 +329,7 @@ def test_status_counts_lines_that_cannot_be_read(host):
 def test_status_names_releases_of_which_nothing_is_known(host):
     first, second = (host.release(version).current for version in ("v1", "v2"))
     for release in (first, second):
+        host.forget(release)
         os.unlink(os.path.join(host.layout.release(release), "release.json"))
     told = operator(host).status()
     purge, wait = sorted(told["damaged"], key=len)

@@ -934,14 +934,16 @@ class Host:
         elif check.endpoint.path == REHEARSAL_SOCKET or str(check.endpoint.port) == REHEARSAL_PORT:
             found = self.systemd.instances.get(f"{NAME}-rehearsal@{release_id}.service", Instance("", Behaviour()))
         if found.state != "active":
-            return SimpleNamespace(state="fail", reason="refused", message="nothing listens there", counts=True)
+            return SimpleNamespace(
+                state="fail", reason="refused", message="nothing listens there", counts=True, clipped=False
+            )
         found.checks += 1
         behaviour = found.behaviour
         if behaviour.healthy and (behaviour.sick_after is None or found.checks <= behaviour.sick_after):
             self.clock.now += 0.01
-            return SimpleNamespace(state="pass", reason="ok", message="healthy", counts=True)
+            return SimpleNamespace(state="pass", reason="ok", message="healthy", counts=True, clipped=False)
         self.clock.now += behaviour.check_takes
-        return SimpleNamespace(state="fail", reason="status", message="HTTP 503", counts=True)
+        return SimpleNamespace(state="fail", reason="status", message="HTTP 503", counts=True, clipped=False)
 
     def _arm(self, _service: str, txn: str, _seconds: float) -> None:
         def act() -> None:
@@ -1041,6 +1043,11 @@ class Host:
         if done.unconfirmed:
             done.phases.update(self.engine().confirm(done.unconfirmed).phases)
         return done
+
+    def forget(self, release_id: str) -> None:
+        """A version before this one has staged it, and kept nothing of it elsewhere."""
+        for path in (self.layout.sums(release_id), self.layout.kept_manifest(release_id)):
+            os.unlink(path)
 
     def swap(self, version: str, **changes: Any) -> Outcome:
         """The controller is gone before it could confirm."""
