@@ -62,6 +62,10 @@ bench: collections ## what a release costs, as ratios in one run (about six minu
 faults: collections ## the fault table of releases: more than a hundred ways to fail, under load
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/release --page docs/what-fails.md
 
+tamper: collections ## the tampering table: files of a release changed by hand before everything that could start them
+	SLIPWAY_TAMPER=all pytest $(SPREAD) tests/unit/plugins/module_utils/release/test_tampering.py
+	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/tampering
+
 faults-power: collections ## the same for power cuts, in a virtual machine (half an hour without KVM)
 	$(BIN)/python tests/faults/release --power --page docs/what-fails.md
 
@@ -71,6 +75,9 @@ fuzz-metrics: collections ## pages of counters against another parser of the for
 
 bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
 	$(BIN)/python tests/bench/hardening.py
+
+bench-integrity: collections ## what verifying a release before every start costs, with 8 and 50 MB
+	$(BIN)/python tests/bench/integrity.py
 
 build: collections ## the tarball for Galaxy
 	ansible-galaxy collection build --force --output-path $(WORK)
