@@ -301,11 +301,17 @@ def seen_from(user: str, connection: Optional[Connection], port: int) -> str:
     return f"user={user},host={connection.client},addr={connection.client},{here}"
 
 
-def effective_settings(sshd: str, place: Place, seen: str = "") -> dict[str, list[str]]:
-    code, said = place.run([sshd, "-T", *(["-C", seen] if seen else [])])
+def effective_settings(sshd: str, place: Place, seen: str = "", *options: str) -> dict[str, list[str]]:
+    code, said = place.run([sshd, "-T", *options, *(["-C", seen] if seen else [])])
     if code != 0 and not seen and "connection test specification" in said:
         # A Match block for a port has to be told one; this is a connection that no block can be about.
         code, said = place.run([sshd, "-T", "-C", seen_from("-", None, 1)])
+    if code != 0 and options:
+        raise SlipwayError(
+            "invalid_file",
+            f"sshd would not accept these settings: {said}. Nothing was changed.",
+            "correct the variable it comes from",
+        )
     if code != 0:
         raise SlipwayError(
             "broken_sshd_config",

@@ -68,6 +68,14 @@ options:
     type: list
     elements: str
     default: []
+  shut_out:
+    description:
+      - Accounts that may lose their access, V(*) for all. The module compares, for every account of the host that has a
+        shell, whether it can log in now, by key or by password, and whether it could afterwards, and refuses to shut
+        out any other. Root that O(settings) close is not asked about.
+    type: list
+    elements: str
+    default: []
   seconds:
     description:
       - The time to confirm.
@@ -137,6 +145,12 @@ left_out:
   type: list
   elements: str
   sample: [mlkem768x25519-sha256]
+shut_out:
+  description: The accounts that could log in until now and cannot afterwards, with root where it is closed.
+  returned: success
+  type: list
+  elements: str
+  sample: [root]
 allowed:
   description: The users of C(AllowUsers); empty where everybody may log in.
   returned: success
@@ -176,6 +190,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _guard, _sshd
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._hardening import logins
 from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import Connection
 from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import connection as connection_of
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import ssh_port
@@ -274,6 +289,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     values["settings"], left_out = _sshd.known(values["settings"], host.version)
     algorithms, unknown = choose_algorithms(host, values["algorithms"], values["fallback"])
     left_out += unknown
+    shut_out = logins.who_is_shut_out(host, values["settings"], connection, place)
+    logins.refuse(shut_out, values["shut_out"], _sshd.closes_root(values["settings"]))
     before = listening(host, place)
     ports = sorted(set(values["ports"])) or before
     changes = _guard.plan(
@@ -282,6 +299,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     result = {
         "version": ".".join(map(str, host.version)),
         "left_out": sorted(set(left_out)),
+        "shut_out": [one.name for one in shut_out],
         "allowed": _sshd.normal(values["settings"].get("AllowUsers", "")).split(),
         "ports": {"before": before, "after": ports, "connection": connection.port if connection else 0},
         "firewall": firewalls.in_force(place.run) if ports != before else "",
@@ -317,6 +335,7 @@ def main() -> None:
             "allow_users": {"type": "list", "elements": "str", "default": []},
             "keep_allowed": {"type": "bool", "default": False},
             "must_allow": {"type": "list", "elements": "str", "default": []},
+            "shut_out": {"type": "list", "elements": "str", "default": []},
             "seconds": {"type": "float", "default": 60},
             "open_firewall": {"type": "bool", "default": False},
             "firewall_sources": {"type": "list", "elements": "str", "default": []},

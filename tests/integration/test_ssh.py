@@ -14,7 +14,7 @@ import play
 import pytest
 
 LAB = "ssh"
-OPEN = {"ssh_permit_root_login": "prohibit-password"}
+OPEN = {"ssh_permit_root_login": "prohibit-password", "ssh_shut_out_users": ["alice", "bob"]}
 PEOPLE = """
 for user in deploy alice bob; do
   id $user >/dev/null 2>&1 || useradd -m -s /bin/sh $user
@@ -91,6 +91,27 @@ def test_administrators_do_not_shut_out_one_another(host: Host) -> None:
         ran(host.run({"ansible_user": user}), 0)
     ran(host.run({"ansible_user": "deploy", "ssh_allow_users": ["deploy", "alice", "bob"]}))
     ran(host.run({"ansible_user": "bob"}), 0)
+
+
+def test_nobody_is_shut_out_unasked(host: Host) -> None:
+    """By a key or by a password, in check mode and for good; root that is closed is named and not asked about."""
+    host.inside(
+        "id carl >/dev/null 2>&1 || useradd -m -s /bin/sh carl; echo carl:secret-12 | chpasswd;"
+        "printf 'PasswordAuthentication yes\n' > /etc/ssh/sshd_config.d/50-passwords.conf; systemctl reload ssh"
+    )
+    before = host.inside("sshd -T")
+    closed = {"ssh_permit_root_login": "false", "ssh_shut_out_users": []}
+    for flags in (["--check"], []):
+        done = host.run(closed, *flags)
+        refused(done, "alice (by key", "bob (by key", "carl (by password", "ssh_shut_out_users")
+        assert "root (" not in done.output
+    assert host.inside("sshd -T") == before
+    kept = {**closed, "ssh_keep_users": ["alice", "bob"]}
+    refused(host.run(kept), "1 of this host's accounts", "carl (by password")
+    done = ran(host.run({**kept, "ssh_shut_out_users": ["carl"]}))
+    assert "root, carl could log in until now, and cannot afterwards." in done.output
+    assert sorted(host.allowed()) == ["alice", "bob", "deploy"]
+    host.inside("userdel --force --remove carl")
 
 
 def test_a_list_of_one_s_own_is_exact_and_shuts_out_nobody_unasked(host: Host) -> None:
