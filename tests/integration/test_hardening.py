@@ -174,6 +174,28 @@ def test_rules_of_ufw_that_nobody_asked_for(host: Host) -> None:
     assert changes(host.role("firewall", firewall_remove_unmanaged=True, **values)) == 0
 
 
+def test_the_run_of_one_service_closes_no_port_of_another(host: Host) -> None:
+    """Whether or not the other one has asked for it in a run of its own."""
+    records = {"news": "9090", "shop": "8080", "old": "7070"}
+    for name, port in records.items():
+        host.inside(
+            f'install -d /etc/slipway/services; echo \'{{"listen": ["{port}"]}}\' >/etc/slipway/services/{name}.json'
+        )
+    host.inside("ufw allow 7070/tcp >/dev/null; ufw allow 6060/tcp >/dev/null")
+    values = {"firewall_backend": "ufw", "firewall_remove_unmanaged": True}
+    news = {"service_name": "news", "service_listen": ["9090"], "firewall_allow": [{"port": "9091"}], **values}
+    shop = {"service_name": "shop", "service_listen": ["8080"], **values}
+    for run in (news, shop):
+        host.role("firewall", **run)
+    status = host.inside("ufw status")
+    assert all(f"{port}/tcp" in status for port in (22, 7070, 8080, 9090, 9091)), status
+    assert "6060" not in status
+    assert [changes(host.role("firewall", **run)) for run in (news, shop)] == [0, 0]
+    host.inside("rm -r /etc/slipway")
+    host.role("firewall", **values)
+    assert "9090" not in host.inside("ufw status")
+
+
 def here(host: Host) -> str:
     """The network that the controller comes from."""
     return str(ipaddress.ip_network(f"{host.address}/16", strict=False))

@@ -102,6 +102,7 @@ def _change(options: Options, found: Look, clock: Clock, root: str) -> None:
     try:
         with _deadman.hold(NAME, clock.token, clock.place):
             now = survey(options, clock.run, clock.place, root)
+            _refuse_another(clock.place)
             if now.survey.active != found.survey.active or now.backend.name != found.backend.name:
                 raise SlipwayError(
                     "changed_meanwhile", f"somebody else has switched {found.backend.name} on or off.", "run again"
@@ -113,6 +114,13 @@ def _change(options: Options, found: Look, clock: Clock, root: str) -> None:
         if isinstance(error, SlipwayError):
             raise SlipwayError(error.code, f"{error.message} {_told(line)}", error.fix, **error.details) from None
         raise
+
+
+def _refuse_another(place: Place) -> None:
+    """A change that was armed between the look and this one would restore the firewall as it is now."""
+    others = [name for name in SETTLED if name != NAME and _deadman.armed(name, place)]
+    if others:
+        raise SlipwayError("changed_meanwhile", f"a change of {', '.join(others)} has begun meanwhile.", "run again")
 
 
 def _told(line: Optional[dict[str, Any]]) -> str:

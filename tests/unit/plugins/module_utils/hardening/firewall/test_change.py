@@ -274,3 +274,17 @@ def test_the_record_is_part_of_what_is_taken_back(host, monkeypatch, tmp_path):
     with pytest.raises(SlipwayError, match="taken back"):
         bring(host, monkeypatch, tmp_path, service="shop")
     assert not (tmp_path / "etc/slipway/firewall/shop.json").exists()
+
+
+def test_a_change_of_the_port_of_ssh_that_begins_meanwhile_is_not_crossed(host, monkeypatch, tmp_path):
+    """Its revert would restore the firewall of before this change."""
+    real = _deadman.arm
+
+    def arm(name, seconds, plan, place):
+        real("ssh", 60, Plan([str(host.rules)]), place)
+        return real(name, seconds, plan, place)
+
+    monkeypatch.setattr(_deadman, "arm", arm)
+    with pytest.raises(SlipwayError, match=r"change of ssh has begun meanwhile\. The change was taken back\."):
+        bring(host, monkeypatch, tmp_path)
+    assert ADD not in host.words()
