@@ -9,26 +9,78 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from ansible import constants
-from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils import _files, _linkage, _tool
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
-from ansible_collections.slipway.go.plugins.module_utils._release import _checksums, _fetch, _signature, artefact, model
-from ansible_collections.slipway.go.plugins.module_utils._release.artefact import Seen
+from ansible_collections.slipway.go.plugins.module_utils._release import (
+    _checksums,
+    _fetch,
+    _signature,
+    artefact,
+    binding,
+    model,
+)
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact import Rules, Seen
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
-from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation
+from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
 from ansible_collections.slipway.go.plugins.plugin_utils._sources import find_source
 
-POLICIES = ("min_go_version", "main_module")
-SWITCHES = ("require_static", "require_vcs_clean")
+# How each option is read, and which variable of the role an operator has set it by.
+POLICY = {
+    "require_static": ("release_require_static", _survey.switch),
+    "require_vcs_clean": ("release_require_vcs_clean", _survey.switch),
+    "min_go_version": ("release_min_go_version", _survey.text),
+    "main_module": ("release_main_module", _survey.text),
+    "denylist": ("release_denylist", _survey.text),
+    "version_binding": ("release_version_binding", _survey.choice(*binding.LEVELS)),
+}
+PROXY = {
+    "ports": ("service_proxy_ports", _survey.list_of(_survey.whole)),
+    "weights": ("release_weights", _survey.list_of(_survey.whole)),
+    "step_time": ("release_step_time", _survey.number),
+    "max_errors": ("release_max_errors", _survey.number),
+}
+OPTIONS = {
+    "remote_src": ("release_remote_src", _survey.switch),
+    "binary": ("release_binary", _survey.text),
+    "checksum": ("release_checksum", _survey.text),
+    "signature": ("release_signature", _survey.text),
+    "signature_of": ("release_signature_of", _survey.choice("artefact", "checksums")),
+    "minisign_keys": ("release_minisign_keys", _survey.list_of(_survey.text)),
+    "allowed_signers": ("release_allowed_signers", _survey.text),
+    "signer": ("release_signer", _survey.text),
+    "signature_namespace": ("release_signature_namespace", _survey.text),
+    "max_size": ("release_max_size", _survey.whole),
+    "fetch_timeout": ("release_fetch_timeout", _survey.number),
+    "strategy": ("service_swap", _survey.choice(*model.STRATEGIES)),
+    "root": ("service_root", _survey.text),
+    "group": ("service_group", _survey.text),
+    "listen": ("service_listen", _survey.list_of(_survey.text)),
+    "environment": ("release_environment", _survey.mapping),
+    "health": ("release_health", _survey.mapping),
+    "probe": ("release_probe", _survey.mapping),
+    "rehearsal": ("service_rehearsal", _survey.text),
+    "smoke": ("release_smoke", _survey.commands),
+    "smoke_timeout": ("release_smoke_timeout", _survey.number),
+    "force": ("release_force", _survey.switch),
+    "configured": ("release_configured", _survey.switch),
+    "start_timeout": ("release_start_timeout", _survey.number),
+    "drain_timeout": ("release_drain_timeout", _survey.number),
+    "soak_time": ("release_soak_time", _survey.number),
+    "confirm": ("release_confirm", _survey.number),
+    "lock_timeout": ("release_lock_timeout", _survey.number),
+    "keep": ("release_keep", _survey.whole),
+    "policy": ("policy", _survey.options(POLICY)),
+    "proxy": ("proxy", _survey.options(PROXY)),
+}
 # Options that may hold secrets: an environment, the headers of a health check or probe, and the URLs in the intake.
 SEALED = ("environment", "health", "probe", "intake")
 # Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
@@ -119,6 +171,7 @@ class ActionModule(ActionBase):
     def _judge_and_release(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="slipway-", dir=constants.DEFAULT_LOCAL_TMP) as folder:
             try:
+                arguments = _survey.understand(arguments, OPTIONS)
                 self._validate(arguments)
                 if arguments.get("confirm"):
                     arguments["tool"] = _tool.digest()
@@ -128,7 +181,7 @@ class ActionModule(ActionBase):
                     return self._execute("release", arguments, task_vars)
                 source = self._find_source(str(arguments["src"]), "release_src")
                 seen = self._look_into(source, arguments, folder)
-                against = self._against_policy(seen, arguments)
+                against = artefact.judge(seen, self._rules(arguments), [])
             except SlipwayError as error:
                 return {"failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
             except OSError as error:
@@ -177,21 +230,12 @@ class ActionModule(ActionBase):
                 raise SlipwayError(f"missing_{option}", f"{variable} is empty.", f"set {variable} (option {option})")
         model.validate_name(str(arguments["name"]))
         model.validate_version(str(arguments["version"]))
-        for option in ("environment", "health", "probe"):
-            if not isinstance(arguments.get(option) or {}, Mapping):
-                raise SlipwayError(
-                    f"invalid_{option}", f"release_{option} is not a dictionary.", "write it as name: value pairs"
-                )
         model.render_environment(arguments.get("environment") or {})
-        if not isinstance(arguments.get("policy") or {}, Mapping):
-            raise SlipwayError(
-                "invalid_policy", "the option policy is not a dictionary.", "write it as rule: value pairs"
-            )
 
     def _intake(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """What the host is told of the artefact, its checksums and its signature; what is here is read here."""
         source = str(arguments["src"])
-        there = boolean(arguments.get("remote_src") or False, strict=False)
+        there = bool(arguments.get("remote_src"))
         told: dict[str, Any] = {}
         if _fetch.is_url(source):
             _fetch.parse_url(source, "release_src")
@@ -206,8 +250,7 @@ class ActionModule(ActionBase):
             told["source"] = _absolute(source, "release_src")
         self._add_checksum(told, arguments, there)
         self._add_signature(told, arguments, there)
-        if told.get("source"):
-            told["denylist"] = self._denylist(arguments)[0]
+        told["denylist"] = self._denylist(arguments)[0]
         return told
 
     def _add_checksum(self, told: dict[str, Any], arguments: dict[str, Any], there: bool) -> None:
@@ -240,11 +283,7 @@ class ActionModule(ActionBase):
         if arguments.get("allowed_signers"):
             path = self._find_source(str(arguments["allowed_signers"]), "release_allowed_signers")
             told["allowed_signers"] = read_here(path, "release_allowed_signers", _checksums.MAX_TEXT)
-        keys = arguments.get("minisign_keys") or []
-        keys = keys.split(",") if isinstance(keys, str) else keys
-        if not isinstance(keys, Sequence):
-            raise SlipwayError("invalid_key", "release_minisign_keys is not a list.", "give a list of public keys")
-        _signature.Trust(tuple(str(key).strip() for key in keys), told.get("allowed_signers", "")).check()
+        _signature.Trust(tuple(arguments.get("minisign_keys") or ()), told.get("allowed_signers", "")).check()
 
     def _text(self, given: str, variable: str, there: bool, limit: int) -> dict[str, Any]:
         if _fetch.is_url(given):
@@ -265,14 +304,16 @@ class ActionModule(ActionBase):
             listed = str(arguments["checksum"]) if "checksums" in arguments["intake"] else ""
             raise artefact.wrong_checksum(source, digest, arguments["digest"], listed)
         arguments["digest"] = digest
+        arguments["intake"]["built"] = binding.record(artefact.built_claims(seen))
         return seen
 
-    def _against_policy(self, seen: Seen, arguments: dict[str, Any]) -> list[Problem]:
-        given = arguments.get("policy") or {}
-        policy = {key: given.get(key) for key in POLICIES}
-        policy.update({key: boolean(given.get(key) or False, strict=False) for key in SWITCHES})
+    def _rules(self, arguments: dict[str, Any]) -> Rules:
+        """What can be said without a signature, which the host verifies: it judges by what is signed."""
+        policy = arguments.get("policy") or {}
         text, path = self._denylist(arguments)
-        return artefact.against_policy(seen, policy, text, path)
+        level = policy.get("version_binding", "match")
+        level = "match" if level == "required" and arguments.get("signature") else level
+        return Rules(str(arguments["version"]), policy, text, path, level)
 
     def _denylist(self, arguments: dict[str, Any]) -> tuple[str, str]:
         """The operator's list of denied modules, and where it is."""

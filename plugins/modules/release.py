@@ -180,6 +180,16 @@ options:
             followed by version bounds such as V(<v1.2.3) and by a reason after V(#).
           - A module that ends in V(/...) covers what is below it; V(stdlib) is Go itself.
         type: path
+      version_binding:
+        description:
+          - Whether what was signed or built has to be O(version). What counts is the trusted comment of a minisign
+            signature, the name of the entry in a signed checksums file, the build info of Go (the main module's
+            version, a version set by C(-ldflags -X), the commit), and the one folder around everything in an archive.
+          - V(match) refuses what names another version, and accepts what names none. V(required) refuses what names
+            none, too. V(ignore) does not look.
+        type: str
+        choices: [match, required, ignore]
+        default: match
   smoke:
     description:
       - Commands to run on the host, each a list of words, against the release in rehearsal once it is healthy. One that
@@ -401,7 +411,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _door, _engine_options
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._profile import collect_host_profile
-from ansible_collections.slipway.go.plugins.module_utils._release import intake
+from ansible_collections.slipway.go.plugins.module_utils._release import artefact, binding, intake
 from ansible_collections.slipway.go.plugins.module_utils._release._fetch import Limits
 from ansible_collections.slipway.go.plugins.module_utils._release._signature import Trust
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
@@ -414,6 +424,7 @@ POLICY = {
     "min_go_version": {"type": "str"},
     "main_module": {"type": "str"},
     "denylist": {"type": "path"},
+    "version_binding": {"type": "str", "choices": list(binding.LEVELS), "default": "match"},
 }
 
 
@@ -441,9 +452,14 @@ def request(values: dict[str, Any]) -> intake.Request:
             values["signer"],
             values["signature_namespace"],
         ),
-        policy=values["policy"] if told.get("source") else {},
-        denylist=told.get("denylist", ""),
-        denylist_label=values["policy"]["denylist"] or "",
+        rules=artefact.Rules(
+            values["version"],
+            values["policy"],
+            told.get("denylist", ""),
+            values["policy"]["denylist"] or "",
+            values["policy"]["version_binding"],
+        ),
+        built=tuple(binding.recorded(told.get("built")) or ()),
         limits=Limits(values["max_size"] << 20, values["fetch_timeout"]),
     )
 

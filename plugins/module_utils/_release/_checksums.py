@@ -88,13 +88,18 @@ def parse_checksums(text: str, where: str) -> list[Entry]:
 
 
 def find_checksum(text: str, name: str, where: str) -> str:
-    """The SHA-256 that the checksums file has for the file called name, in whatever folder; exactly one may be there.
+    """The SHA-256 that the checksums file has for the file called name."""
+    return str(find_entry(text, name, where).digest)
+
+
+def find_entry(text: str, name: str, where: str) -> Entry:
+    """The one entry with a SHA-256 for the file called name, in whatever folder, or the one without a name.
 
     where is what to call the checksums file in a message.
     """
     entries = parse_checksums(text, where)
     if len(entries) == 1 and entries[0].name is None and entries[0].digest:
-        return entries[0].digest
+        return entries[0]
     if len(entries) > 1 and any(entry.name is None for entry in entries):
         raise SlipwayError(
             "invalid_checksums",
@@ -104,7 +109,7 @@ def find_checksum(text: str, name: str, where: str) -> str:
     named = [entry for entry in entries if entry.name is None or posixpath.basename(entry.name) == name]
     wanted = [entry for entry in named if entry.digest]
     if len(wanted) == 1:
-        return str(wanted[0].digest)
+        return wanted[0]
     if not wanted:
         raise SlipwayError(
             "no_checksum",

@@ -86,6 +86,12 @@ def parse_signature(text: str) -> Optional[Signature]:
     return Signature(raw[:2], raw[2:10], raw[10:], comment, whole)
 
 
+def comment_of(text: str) -> str:
+    """The trusted comment, to be believed once signed_by() has accepted that text."""
+    signature = parse_signature(text)
+    return signature.trusted_comment.decode("utf-8", "surrogateescape") if signature is not None else ""
+
+
 def _pieces(stream: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: stream.read(CHUNK), b"")
 

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from .. import _files
 from .._errors import SlipwayError
@@ -48,14 +48,21 @@ class Trust:
             )
 
 
-def verify(text: str, trust: Trust, path: str, folder: str) -> str:
+class Signed(NamedTuple):
+    """Who has signed it, and the comment that was signed with it; SSH has none."""
+
+    signer: str
+    comment: str = ""
+
+
+def verify(text: str, trust: Trust, path: str, folder: str) -> Signed:
     """Return who has signed the file at path; raise SlipwayError unless that is one of those trusted.
 
     text is the detached signature. folder is a private one for the files that ssh-keygen(1) wants to read.
     """
     trust.check()
     if text.lstrip().startswith(_SSH):
-        return _verify_ssh(text, trust, path, folder)
+        return Signed(_verify_ssh(text, trust, path, folder))
     if not text.startswith(_minisign.UNTRUSTED):
         raise SlipwayError(
             "invalid_signature",
@@ -70,7 +77,7 @@ def verify(text: str, trust: Trust, path: str, folder: str) -> str:
         )
     with open(path, "rb") as stream:
         key = _minisign.signed_by(text, [_minisign.parse_key(key) for key in trust.keys], stream)
-    return f"minisign {key}"
+    return Signed(f"minisign {key}", _minisign.comment_of(text))
 
 
 def _verify_ssh(text: str, trust: Trust, path: str, folder: str) -> str:

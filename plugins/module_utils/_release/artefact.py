@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Iterable, Mapping, NamedTuple, Optional
+from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from .. import _files
 from .._binary import Binary, read_binary
@@ -17,7 +17,8 @@ from .._host import read_host
 from .._linkage import Checker, check_policy, parse_denylist
 from .._problems import Problem
 from .._unit_context import own_context
-from . import _archive
+from . import _archive, binding
+from .binding import Claim
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # What was meant as a digest: an algorithm before a colon, hexadecimal digits alone, or something as long as one.
@@ -31,7 +32,7 @@ class Seen(NamedTuple):
     """An artefact that has been looked into.
 
     program: the path of the binary, outside of its archive. label: what to call it. size: bytes it takes unpacked.
-    member: which file of the archive it is; empty where there is none.
+    member: which file of the archive it is, and folder: the one around everything; empty where there is none.
     """
 
     program: str
@@ -39,6 +40,7 @@ class Seen(NamedTuple):
     size: int
     member: str
     binary: Binary
+    folder: str = ""
 
     def relabelled(self, problems: Iterable[Problem]) -> list[Problem]:
         """The same problems, about what the operator has named rather than about a temporary file."""
@@ -78,6 +80,7 @@ def look_into(path: str, label: str, wanted: str, service: str, limit: int, fold
     wanted: which file of an archive is to run. limit: the most bytes an archive may unpack to. folder: a private one,
     in which the program of an archive is put to be read.
     """
+    check_size(os.path.getsize(path), limit, label)
     if not _archive.is_archive(path):
         binary = _program(path, label)
         return Seen(path, label, int(binary.facts["size"]), "", binary)
@@ -90,7 +93,23 @@ def look_into(path: str, label: str, wanted: str, service: str, limit: int, fold
                 _files.write_pieces(content, program, 0o600)
                 break
     inside = f"{label}:{found.inside(chosen.name)}"
-    return Seen(program, inside, found.total, found.inside(chosen.name), _program(program, inside))
+    return Seen(program, inside, found.total, found.inside(chosen.name), _program(program, inside), found.top)
+
+
+def look_at_staged(program: str, label: str, files: Iterable[str], limit: int) -> Seen:
+    """A release that is on this host already. files: the paths of all that the artefact consisted of."""
+    size = sum(map(os.path.getsize, files))
+    check_size(size, limit, label)
+    return Seen(program, label, size, "", _program(program, label))
+
+
+def check_size(size: int, limit: int, label: str) -> None:
+    if size > limit:
+        raise SlipwayError(
+            "artefact_too_large",
+            f"release_src {label} has {size} bytes; release_max_size allows {limit >> 20} MiB.",
+            "raise release_max_size if that is right",
+        )
 
 
 def _program(path: str, label: str) -> Binary:
@@ -113,10 +132,33 @@ def _program(path: str, label: str) -> Binary:
     return binary
 
 
-def against_policy(seen: Seen, policy: Mapping[str, Any], denylist: str, where: str) -> list[Problem]:
-    """What the operator's own rules have against it. denylist: the text of that file, and where it is from."""
-    rules = {**policy, "denied_modules": parse_denylist(denylist, where)}
-    return seen.relabelled(check_policy(seen.binary.facts, rules))
+class Rules(NamedTuple):
+    """What the operator allows. policy: rules as check_policy takes them; denylist: that file's text, and its place.
+
+    binding: how strictly what was signed or built must be the version that is released, one of binding.LEVELS.
+    """
+
+    version: str
+    policy: Mapping[str, Any] = {}
+    denylist: str = ""
+    denylist_label: str = ""
+    binding: str = "match"
+
+
+def judge(seen: Seen, rules: Rules, claims: Sequence[Claim]) -> list[Problem]:
+    """What the operator's own rules have against it, wherever it came from and wherever it is looked at.
+
+    claims: what is said of it beside what stands in it.
+    """
+    asked = {**rules.policy, "denied_modules": parse_denylist(rules.denylist, rules.denylist_label)}
+    found = check_policy(seen.binary.facts, asked)
+    found += binding.problems(rules.version, rules.binding, [*claims, *built_claims(seen)])
+    return seen.relabelled(found)
+
+
+def built_claims(seen: Seen) -> list[Claim]:
+    """Which version was built, as far as the artefact says."""
+    return [*binding.folder_claims(seen.folder), *binding.build_claims(seen.binary.facts["go"])]
 
 
 def against_host(seen: Seen) -> list[Problem]:

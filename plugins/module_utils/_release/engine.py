@@ -140,7 +140,7 @@ class Engine:
             stage.require_units(self._layout)
             self._strategy(spec.strategy).check_ready(spec)
             phases: dict[str, float] = {}
-            if not stage.is_staged(self._layout, wanted, content):
+            if not (spec.judged and stage.is_staged(self._layout, wanted, content)):
                 if spec.artefact.path is None:
                     return Outcome(False, self._layout.current_id(), None, "upload")
                 begun = time.monotonic()

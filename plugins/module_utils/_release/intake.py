@@ -20,14 +20,16 @@ import stat
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Iterator, NamedTuple, Optional
 
 from .. import _files
 from .._errors import SlipwayError
 from .._problems import Problem
-from . import _checksums, _fetch, _signature, artefact, preflight, stage
+from . import _checksums, _fetch, _signature, artefact, binding, preflight, stage
 from ._fetch import Limits, shown
 from ._signature import Trust
+from .artefact import Rules
+from .binding import Claim
 from .engine import Engine, Outcome
 from .model import MAX_ARTEFACT, Artefact, Spec
 from .store import Layout, Store
@@ -58,11 +60,13 @@ class Request:
 
     source: a path or URL for this host; empty where the controller has the artefact, which is then in uploaded or not
     here yet. label: what to call it. digest: its SHA-256 as far as the controller knows; empty else. signed: what the
-    signature signs, "artefact" or "checksums".
+    signature signs, "artefact" or "checksums". built: which version the controller has read in its artefact, which it
+    has judged by all rules that need no signature.
     """
 
     name: str
     label: str
+    rules: Rules
     source: str = ""
     uploaded: Optional[str] = None
     digest: str = ""
@@ -73,9 +77,7 @@ class Request:
     signature: Text = field(default_factory=Text)
     signed: str = "artefact"
     trust: Trust = field(default_factory=Trust)
-    policy: Mapping[str, Any] = field(default_factory=dict)
-    denylist: str = ""
-    denylist_label: str = ""
+    built: tuple[Claim, ...] = ()
     limits: Limits = field(default_factory=lambda: Limits(MAX_ARTEFACT, 300.0))
 
 
@@ -136,6 +138,7 @@ class Intake:
         self._work = work
         self._checksum_from = ""
         self._signer = ""
+        self._signed: list[Claim] = []
         self.digest = self._find_digest()
 
     def known(self) -> Artefact:
@@ -149,6 +152,42 @@ class Intake:
             limit=request.limits.size,
             origin=self._origin(""),
         )
+
+    def find_staged(self, spec: Spec, layout: Layout) -> Optional[Taken]:
+        """What lies on this host already, judged by today's rules; None where it has to be taken in to be judged."""
+        wanted = stage.content(spec, layout)
+        release_id = wanted.release_id()
+        remembered = self._remembered(layout, release_id)
+        if remembered is None or not stage.is_staged(layout, release_id, wanted):
+            return None
+        request, release = self._request, layout.release(release_id)
+        files = [os.path.join(release, name) for name in layout.manifest(release_id)["files"]]
+        seen = artefact.look_at_staged(layout.binary(release_id), request.label, files, request.limits.size)
+        known = replace(self.known(), size=seen.size, goarch=seen.binary.elf.goarch)
+        return Taken(known, artefact.judge(seen, request.rules, [*self._signed, *remembered]))
+
+    def _remembered(self, layout: Layout, release_id: str) -> Optional[list[Claim]]:
+        """What the artefact said that nothing staged says any more: its folder, and a signature that still counts."""
+        origin = layout.manifest(release_id).get("origin") or {}
+        said = binding.recorded(origin.get("claims"))
+        if said is None:
+            return None
+        return [c for c in said if c.where == binding.FOLDER or (self.proof and c.where == binding.COMMENT)]
+
+    def against_claims(self, spec: Spec, layout: Layout) -> list[Problem]:
+        """What speaks against the controller's artefact beside what the controller has seen: who signed what."""
+        request = self._request
+        remembered = self._remembered(layout, stage.content(spec, layout).release_id()) or []
+        claims = [*request.built, *self._signed, *remembered]
+        return binding.problems(request.rules.version, request.rules.binding, claims)
+
+    def is_proven(self, spec: Spec, layout: Layout) -> bool:
+        """Whether this host has verified the very signature that is asked for, when it took this release in."""
+        if not self.proof:
+            return True
+        release_id = stage.content(spec, layout).release_id()
+        origin = layout.manifest(release_id).get("origin") or {}
+        return origin.get("proof") == self.proof and binding.recorded(origin.get("claims")) is not None
 
     @property
     def proof(self) -> str:
@@ -166,14 +205,16 @@ class Intake:
         request = self._request
         path = self._bring()
         if self.proof:
-            self._signer = self._verify(path)
+            self._verify(path)
         folder = self._work.path
         seen = artefact.look_into(path, request.label, request.binary, request.name, request.limits.size, folder)
         goarch = seen.binary.elf.goarch
-        problems = artefact.against_policy(seen, request.policy, request.denylist, request.denylist_label)
+        problems = artefact.judge(seen, request.rules, self._signed)
         if _fits(goarch):  # the engine names the architecture, and of a foreign one there is nothing more to say
             problems += artefact.against_host(seen)
-        known = replace(self.known(), size=seen.size, goarch=goarch, path=path, origin=self._origin(seen.member))
+        claims = binding.record([*self._signed, *artefact.built_claims(seen)])
+        origin = {**self._origin(seen.member), "claims": claims}
+        known = replace(self.known(), size=seen.size, goarch=goarch, path=path, origin=origin)
         return Taken(known, problems)
 
     def _origin(self, member: str) -> dict[str, Any]:
@@ -221,13 +262,17 @@ class Intake:
             path = os.path.join(self._work.path, "checksums")
             with open(path, "xb") as stream:
                 stream.write(text.encode("utf-8", "surrogateescape"))
-            self._signer = self._verify(path)
+            self._verify(path)
         name = _fetch.file_name(request.source or request.label)
-        return _checksums.find_checksum(text, name, self._checksum_from)
+        entry = _checksums.find_entry(text, name, self._checksum_from)
+        if self._signer:
+            self._signed += binding.entry_claims(entry.name)
+        return str(entry.digest)
 
-    def _verify(self, path: str) -> str:
+    def _verify(self, path: str) -> None:
         text = self._read(self._request.signature, "release_signature", _signature.MAX_TEXT)
-        return _signature.verify(text, self._request.trust, path, self._work.path)
+        self._signer, comment = _signature.verify(text, self._request.trust, path, self._work.path)
+        self._signed += binding.comment_claims(comment)
 
     def _read(self, text: Text, variable: str, limit: int) -> str:
         if text.content is not None:
@@ -293,17 +338,18 @@ def release(request: Request, spec_of: Callable[[Artefact], Spec], engine: Engin
     """Release it; the action is "upload" where the controller has to send the artefact first."""
     with _intake(request, collect=True) as intake:
         spec = spec_of(intake.known())
-        if request.uploaded is None and _is_proven(intake, spec, layout):
-            outcome = engine.release(spec)
-            if outcome.action != "upload" or not request.source:
-                return outcome
+        if not request.source and intake.is_proven(spec, layout):
+            return _release_of_controller(intake, request, spec, engine, layout)
         if request.uploaded is None and not request.source:
             return Outcome(False, layout.current_id(), None, "upload")
-        if request.uploaded and not intake.proof:  # the controller has judged it, and the engine checks its digest
-            return engine.release(replace(spec, artefact=replace(spec.artefact, path=request.uploaded)))
+        if intake.is_proven(spec, layout):
+            here = intake.find_staged(spec, layout)
+            _refuse(here.problems if here else [], layout)
+            outcome = engine.release(replace(spec, judged=here is not None))
+            if outcome.action == "tool" or (here and outcome.action != "upload"):
+                return outcome
         taken = intake.take()
-        if taken.problems:
-            raise refusal(taken.problems, layout)
+        _refuse(taken.problems, layout)
         spec = replace(spec, artefact=taken.artefact)
         outcome = engine.release(spec)
         if outcome.current == stage.content(spec, layout).release_id():
@@ -311,18 +357,21 @@ def release(request: Request, spec_of: Callable[[Artefact], Spec], engine: Engin
         return outcome
 
 
+def _release_of_controller(intake: Intake, request: Request, spec: Spec, engine: Engine, layout: Layout) -> Outcome:
+    """The controller has judged it, this host knows its signature, and the engine checks its digest."""
+    _refuse(intake.against_claims(spec, layout), layout)
+    return engine.release(replace(spec, artefact=replace(spec.artefact, path=request.uploaded)))
+
+
 def predict(request: Request, spec_of: Callable[[Artefact], Spec], engine: Engine, layout: Layout) -> Outcome:
     """Say what a release would do, with everything that speaks against it at once; what was fetched is removed."""
     with _intake(request, collect=False) as intake:
         spec = spec_of(intake.known())
-        if request.uploaded is None and _is_proven(intake, spec, layout):
-            outcome, problems = _foresee(engine, spec)
-            content = stage.content(spec, layout)
-            staged = stage.is_staged(layout, content.release_id(), content)
-            if outcome and (not outcome.changed or staged or not request.source):
+        if request.uploaded is None and intake.is_proven(spec, layout):
+            outcome, problems = _foresee_known(intake, request, spec, engine, layout)
+            _refuse(problems, layout)
+            if outcome is not None:
                 return outcome
-            if not request.source:
-                raise refusal(problems, layout)
         elif request.uploaded is None and not request.source:
             return Outcome(False, layout.current_id(), None, "upload")
         taken = intake.take()
@@ -330,6 +379,27 @@ def predict(request: Request, spec_of: Callable[[Artefact], Spec], engine: Engin
         if outcome is None or taken.problems:
             raise refusal(problems + taken.problems, layout)
         return outcome
+
+
+def _foresee_known(
+    intake: Intake, request: Request, spec: Spec, engine: Engine, layout: Layout
+) -> tuple[Optional[Outcome], list[Problem]]:
+    """For what need not be taken in to be judged; None and no problems for the rest."""
+    if not request.source:
+        outcome, problems = _foresee(engine, spec)
+        return outcome, problems + intake.against_claims(spec, layout)
+    here = intake.find_staged(spec, layout)
+    outcome, problems = _foresee(engine, replace(spec, artefact=here.artefact) if here else spec)
+    if here is None:
+        return None, []
+    if outcome is None or outcome.action == "release":  # the engine looks at that only as it acts
+        problems += preflight.linkage_problems(layout, stage.content(spec, layout).release_id())
+    return outcome, problems + here.problems
+
+
+def _refuse(problems: list[Problem], layout: Layout) -> None:
+    if problems:
+        raise refusal(problems, layout)
 
 
 def _foresee(engine: Engine, spec: Spec) -> tuple[Optional[Outcome], list[Problem]]:
@@ -365,16 +435,9 @@ def refusal(problems: list[Problem], layout: Layout) -> SlipwayError:
     )
 
 
-def _is_proven(intake: Intake, spec: Spec, layout: Layout) -> bool:
-    """Whether this host has verified the very signature that is asked for, when it took this release in."""
-    if not intake.proof:
-        return True
-    release_id = stage.content(spec, layout).release_id()
-    return bool(layout.manifest(release_id).get("origin", {}).get("proof") == intake.proof)
-
-
 def _remember(intake: Intake, taken: Artefact, release_id: str, layout: Layout) -> None:
-    """A release that was here before its signature was asked for has been proven now."""
-    if intake.proof and layout.manifest(release_id).get("origin", {}).get("proof") != intake.proof:
-        with contextlib.suppress(SlipwayError, OSError), Store(layout).locked(0):  # else it is proven again next time
+    """A release that was here before its signature was asked for, or its version, has been proven now."""
+    said = layout.manifest(release_id).get("origin") or {}
+    if binding.recorded(said.get("claims")) is None or (intake.proof and said.get("proof") != intake.proof):
+        with contextlib.suppress(SlipwayError, OSError), Store(layout).locked(0):  # else it is taken in again next time
             stage.note_origin(layout, release_id, taken.origin)

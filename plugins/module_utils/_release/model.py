@@ -213,9 +213,10 @@ class Spec:
     """One wish: this version of a service, swapped in this way.
 
     rehearsal is the address of systemd.socket(5) at which it is proven first; empty for a service that cannot be.
-    force releases also what has failed before. configured: the host has the configuration that it will have. smoke are
-    commands to run against the rehearsal, each with smoke_timeout seconds. tool is the SHA-256 that the tool on the
-    host must have, for its timers act on what this engine writes.
+    force releases also what has failed before. judged: the operator's rules have been applied to what lies on the host
+    already; where they have not, it has to be brought. configured: the host has the configuration that it will have.
+    smoke are commands to run against the rehearsal, each with smoke_timeout seconds. tool is the SHA-256 that the tool
+    on the host must have, for its timers act on what this engine writes.
     """
 
     version: str
@@ -226,6 +227,7 @@ class Spec:
     listen: list[str] = field(default_factory=list)
     rehearsal: str = ""
     force: bool = False
+    judged: bool = True
     configured: bool = True
     smoke: Sequence[Sequence[str]] = ()
     smoke_timeout: float = 30.0

@@ -22,6 +22,7 @@ from ansible_collections.slipway.go.plugins.module_utils._problems import Proble
 from ansible_collections.slipway.go.plugins.module_utils._release import _fetch, artefact, intake, stage
 from ansible_collections.slipway.go.plugins.module_utils._release._fetch import Limits
 from ansible_collections.slipway.go.plugins.module_utils._release._signature import Trust
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact import Rules
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import Request, Text
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import EXEC, ElfBuilder
@@ -98,7 +99,8 @@ class World:
         target.write(content)
 
     def request(self, **changes):
-        return Request(**{"name": "shop", "label": _fetch.shown(URL), "source": URL, **changes})
+        given = {"name": "shop", "label": _fetch.shown(URL), "source": URL, "rules": Rules("v1"), **changes}
+        return Request(**given)
 
     def release(self, request, how=intake.release):
         try:
@@ -147,7 +149,12 @@ def test_a_url_is_fetched_once(world):
     assert world.release(request).changed
     assert world.fetched == [URL]
     origin = world.manifest()["origin"]
-    assert origin == {"source": "https://host/dist/shop", "sha256": sha(ELF), "checksum": "release_checksum"}
+    assert origin == {
+        "source": "https://host/dist/shop",
+        "sha256": sha(ELF),
+        "checksum": "release_checksum",
+        "claims": [],
+    }
     assert not world.release(request).changed
     assert not world.predict(request).changed
     assert world.fetched == [URL], "what is known by its checksum is not fetched again"
@@ -187,7 +194,7 @@ def test_check_mode_names_everything_at_once(world):
     world.web[URL] = ELF
     world.against = [Problem("library_missing", "no libx", "install it")]
     world.engine.problems = [Problem("port_in_use", "port", "stop it")]
-    request = world.request(digest=sha(ELF), policy={"min_go_version": "1.22"})
+    request = world.request(digest=sha(ELF), rules=Rules("v1", {"min_go_version": "1.22"}))
     error = world.refuse("port_in_use", request, how=world.predict)
     codes = [problem["code"] for problem in error.details["problems"]]
     assert codes == ["port_in_use", "policy_not_go", "library_missing"]
@@ -204,7 +211,7 @@ def test_check_mode_names_everything_at_once(world):
 )
 def test_the_host_enforces_the_policy(world, how, policy, denylist, code):
     world.web[URL] = ELF
-    request = world.request(digest=sha(ELF), policy=policy, denylist=denylist, denylist_label="denied")
+    request = world.request(digest=sha(ELF), rules=Rules("v1", policy, denylist, "denied"))
     error = world.refuse(code, request, "https://host/dist/shop", how=getattr(world, how))
     assert error.details["problems"][0]["fix"]
 
@@ -314,10 +321,13 @@ SIGNED = sha(MESSAGE)
 def signed(world, monkeypatch):
     """minisign/message stands for a program here."""
     seen = artefact.Seen(
-        "", "message", len(MESSAGE), "", type("Binary", (), {"elf": type("Elf", (), {"goarch": None})})
+        "", "message", len(MESSAGE), "", type("Binary", (), {"elf": type("Elf", (), {"goarch": None}), "facts": {}})
     )
     monkeypatch.setattr(intake.artefact, "look_into", lambda *_arguments: seen)
-    monkeypatch.setattr(intake.artefact, "against_policy", lambda *_arguments: [])
+    monkeypatch.setattr(intake.artefact, "look_at_staged", lambda *_arguments: seen)
+    monkeypatch.setattr(intake.artefact, "built_claims", lambda _seen: [])
+    monkeypatch.setattr(intake.artefact, "check_policy", lambda *_arguments: [])
+    monkeypatch.setattr(intake.preflight, "linkage_problems", lambda *_arguments: [])
     world.web[URL] = MESSAGE
     return world.request(digest=SIGNED, signature=Text(MINISIG, "sig"), trust=Trust((ONE,)))
 

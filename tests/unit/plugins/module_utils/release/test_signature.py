@@ -60,7 +60,7 @@ def refused(code, act, *words):
 def test_a_key_that_is_trusted(keys, tmp_path):
     trust = Trust(allowed_signers=line(keys, "two", "b@x") + line(keys, "one", "a@x"))
     found = verify(keys, tmp_path, trust)
-    assert found.startswith("ssh a@x SHA256:")
+    assert found.signer.startswith("ssh a@x SHA256:")
     assert verify(keys, tmp_path, Trust(allowed_signers=trust.allowed_signers, signer="a@x")) == found
 
 
@@ -110,7 +110,7 @@ def test_a_signature_that_was_cut_short(keys, tmp_path):
 def test_a_comment_in_allowed_signers_may_be_in_any_encoding(keys, tmp_path):
     comment = "# J\xfcrgen\n".encode("latin-1").decode("utf-8", "surrogateescape")
     trust = Trust(allowed_signers=comment + line(keys, "one", "a@x"))
-    assert verify(keys, tmp_path, trust).startswith("ssh a@x SHA256:")
+    assert verify(keys, tmp_path, trust).signer.startswith("ssh a@x SHA256:")
 
 
 @needs_ssh
@@ -151,7 +151,7 @@ def test_a_host_without_what_it_takes(tmp_path, monkeypatch, tool, words):
 
 
 def test_minisign(tmp_path):
-    assert _signature.verify(MINISIG, Trust((OTHER, ONE)), MESSAGE, str(tmp_path)) == "minisign DC6C420BBA78D4E6"
+    assert _signature.verify(MINISIG, Trust((OTHER, ONE)), MESSAGE, str(tmp_path)).signer == "minisign DC6C420BBA78D4E6"
     refused("unknown_signer", lambda: _signature.verify(MINISIG, Trust((OTHER,)), MESSAGE, str(tmp_path)))
 
 
