@@ -104,7 +104,7 @@ options:
     default: file
   max_size:
     description:
-      - The most MiB that a host fetches, and that an archive may unpack to.
+      - The most MiB that an artefact may have, and that an archive may unpack to.
     type: int
     default: 1024
   fetch_timeout:
@@ -152,7 +152,7 @@ options:
   policy:
     description:
       - Your own rules for artefacts, checked on the controller before any host is asked, or by the host where O(src) is
-        a URL or on the host.
+        a URL or on the host. They are applied in each run, also to what is on the host already. A rollback asks none.
     type: dict
     default: {}
     suboptions:

@@ -37,7 +37,7 @@ _PRE = r"(?:(?:rc|alpha|beta|pre|preview|dev|snapshot|nightly|canary)(?:[-._]?[0
 _DESCRIBED = r"[0-9]+-g[0-9a-f]{7,40}"
 _PSEUDO = r"(?:[0-9A-Za-z.]*\.)?[0-9]{14}-[0-9a-f]{12}"
 _SUFFIX = re.compile(rf"(?:-{_DESCRIBED}|-{_PSEUDO}|[-._~]?{_PRE}){_END}", re.IGNORECASE)
-_BUILD = re.compile(r"\+[0-9A-Za-z.-]+")
+_BUILD = re.compile(r"\+[0-9A-Za-z]+")
 _IS_PSEUDO = re.compile(rf"-{_PSEUDO}$")
 _COMMIT_AT_END = re.compile(r"-g([0-9a-f]{7,40})$|[-.][0-9]{14}-([0-9a-f]{12})$")
 _BARE_COMMIT = re.compile(r"(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{7,40}")
@@ -151,10 +151,16 @@ def _versions_in(name: str, wanted: str) -> list[str]:
         length = suffix.end() if suffix is not None else 0
         if version is not None and version.suffix:
             length = max(length, _length_of(version.suffix, tail))
-        build = _BUILD.match(tail[length:])
-        end = length + (build.end() if build is not None else 0)
-        found.append(match.group() + tail[:end])
+        found.append(match.group() + tail[: length + _length_of_build(version, tail[length:])])
     return found
+
+
+def _length_of_build(version: Optional[_Version], tail: str) -> int:
+    """A file name goes on after it with a dot, and build metadata may have some."""
+    wanted = version.build if version is not None else ""
+    match = re.match(rf"\+{re.escape(wanted)}{_END}", tail, re.IGNORECASE) if wanted else None
+    match = match or _BUILD.match(tail)
+    return match.end() if match else 0
 
 
 def _length_of(suffix: str, tail: str) -> int:

@@ -345,7 +345,8 @@ def release(request: Request, spec_of: Callable[[Artefact], Spec], engine: Engin
         if intake.is_proven(spec, layout):
             here = intake.find_staged(spec, layout)
             _refuse(here.problems if here else [], layout)
-            outcome = engine.release(replace(spec, judged=here is not None))
+            known = here.artefact if here else spec.artefact
+            outcome = engine.release(replace(spec, artefact=known, judged=here is not None))
             if outcome.action == "tool" or (here and outcome.action != "upload"):
                 return outcome
         taken = intake.take()
@@ -389,12 +390,18 @@ def _foresee_known(
         outcome, problems = _foresee(engine, spec)
         return outcome, problems + intake.against_claims(spec, layout)
     here = intake.find_staged(spec, layout)
-    outcome, problems = _foresee(engine, replace(spec, artefact=here.artefact) if here else spec)
     if here is None:
+        _foresee(engine, spec)  # raises where fetching it would be in vain
         return None, []
+    try:
+        outcome, problems = _foresee(engine, replace(spec, artefact=here.artefact))
+    except SlipwayError as error:
+        if not here.problems:
+            raise
+        outcome, problems = None, [Problem(error.code, error.message, error.fix)]
     if outcome is None or outcome.action == "release":  # the engine looks at that only as it acts
         problems += preflight.linkage_problems(layout, stage.content(spec, layout).release_id())
-    return outcome, problems + here.problems
+    return outcome, here.problems + problems
 
 
 def _refuse(problems: list[Problem], layout: Layout) -> None:
