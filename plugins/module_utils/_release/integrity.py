@@ -214,7 +214,10 @@ def fingerprint(layout: Layout, release_id: str) -> str:
 def usable(layout: Layout, store: Store, *other_than: Optional[str]) -> Optional[str]:
     """The release that was good most recently, of those that are here as they were staged."""
     staged = set(layout.staged())
-    good = (i for i in reversed(store.good()) if i in staged and i not in other_than)
+    try:
+        good = [i for i in reversed(store.good()) if i in staged and i not in other_than]
+    except SlipwayError:  # its journal is damaged, too: then nothing is known to have been good
+        return None
     return next((i for i in good if not differences(layout, i)), None)
 
 

@@ -63,6 +63,10 @@ class Operator:
         if in_flight and in_flight.to == current:
             since = in_flight.started
         look = self._look(current, answers) if current and unit and unit.up and answers else None
+        differences = integrity.differences(self.layout, current) if current else []
+        judged = _health(bool(unit and unit.up), f"systemd says {described}" if unit else described, look, answers > 0)
+        if differences and judged["health"] == "pass":  # it serves, and could not be started again
+            judged.update(health="warn", message=f"{judged['message']}; on disk, {', '.join(differences)}")
         return {
             "service": self.settings.name,
             "current": current,
@@ -79,9 +83,9 @@ class Operator:
             "bad": sorted(self.store.bad()),
             "watched": _changed(os.path.join(self.layout.state, WATCH)),
             "damaged": damaged + self._damaged_releases(current),
-            "differences": integrity.differences(self.layout, current) if current else [],
+            "differences": differences,
             "skipped_lines": self.store.unreadable_lines(),
-            **_health(bool(unit and unit.up), f"systemd says {described}" if unit else described, look, answers > 0),
+            **judged,
         }
 
     def _damaged_releases(self, current: Optional[str]) -> list[str]:

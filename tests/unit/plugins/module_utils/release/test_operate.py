@@ -335,7 +335,7 @@ def test_status_names_releases_of_which_nothing_is_known(host):
     purge, wait = sorted(told["damaged"], key=len)
     assert purge.endswith(f"{first}/release.json is not readable. Fix: slipway purge shop {first}")
     assert wait.endswith(f"Fix: release another one, then slipway purge shop {second}")
-    assert told["health"] == "pass"
+    assert told["health"] == "warn"
 
 
 def test_status_says_when_the_watch_last_looked(host):
@@ -412,4 +412,6 @@ def test_status_tells_what_differs(host):
     current = host.release("v1").current
     assert operator(host).status()["differences"] == []
     os.unlink(os.path.join(host.layout.release(current), "environment"))
-    assert operator(host).status()["differences"] == ["environment is missing"]
+    told = operator(host).status()
+    assert told["differences"] == ["environment is missing"]
+    assert (told["health"], told["message"]) == ("warn", "it says pass; on disk, environment is missing")
