@@ -300,9 +300,12 @@ class ActionModule(ActionBase):
         limit = _mebibytes(arguments.get("max_size"))
         seen = artefact.look_into(source, source, wanted, service, limit, folder)
         digest = seen.binary.facts["sha256"] if seen.program == source else _files.sha256_file(source)
-        if arguments["digest"] and digest != arguments["digest"]:
-            listed = str(arguments["checksum"]) if "checksums" in arguments["intake"] else ""
-            raise artefact.wrong_checksum(source, digest, arguments["digest"], listed)
+        told = arguments["intake"]
+        if arguments["digest"]:
+            listed = str(arguments["checksum"]) if "checksums" in told else ""
+            artefact.check_digest(source, source, arguments["digest"], listed)
+        elif "checksums" in told:
+            told["sha512"] = _files.digest_file(source, "sha512")
         arguments["digest"] = digest
         arguments["intake"]["built"] = binding.record(artefact.built_claims(seen))
         return seen

@@ -104,7 +104,11 @@ def text(path: str) -> str:
 
 
 def sha256_file(path: str) -> str:
-    digest = hashlib.sha256()
+    return digest_file(path, "sha256")
+
+
+def digest_file(path: str, algorithm: str) -> str:
+    digest = hashlib.new(algorithm)
     with open(path, "rb") as stream:
         for chunk in iter(lambda: stream.read(CHUNK), b""):
             digest.update(chunk)

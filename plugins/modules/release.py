@@ -63,9 +63,10 @@ options:
     default: ""
   checksum:
     description:
-      - The expected SHA-256 of O(src), as C(sha256:HEX) or C(HEX).
-      - Or a checksums file as C(sha256sum) writes it, in BSD format, or with nothing but the digest. The entry with the
-        file name of O(src) counts, and there must be exactly one.
+      - The expected SHA-256 or SHA-512 of O(src), as C(sha256:HEX), C(sha512:HEX) or C(HEX).
+      - Or a checksums file as C(sha256sum) or C(sha512sum) writes it, also with tabs, in BSD format, or with nothing
+        but the digest. The entry with the file name of O(src) counts, and there must be exactly one; SHA-512 counts
+        where there is no SHA-256.
       - A checksums file is a path on the controller, a path on the host with O(remote_src), or a URL, which each host
         fetches. An C(http) URL is accepted only if the file is signed.
     type: str
@@ -230,7 +231,8 @@ options:
     type: str
   digest:
     description:
-      - SHA-256 of the artefact, as far as it is known there. Set by the controller's half of this module.
+      - SHA-256 of the artefact, or SHA-512 of that of a URL, as far as it is known there. Set by the controller's half
+        of this module.
     type: str
   size:
     description:
@@ -459,6 +461,7 @@ def request(values: dict[str, Any]) -> intake.Request:
             values["policy"]["denylist"] or "",
             values["policy"]["version_binding"],
         ),
+        sha512=told.get("sha512", ""),
         built=tuple(binding.recorded(told.get("built")) or ()),
         limits=Limits(values["max_size"] << 20, values["fetch_timeout"]),
     )

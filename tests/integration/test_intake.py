@@ -195,6 +195,38 @@ def test_the_host_judges_what_it_fetches(store: Any, shelf: Shelf, programs: dic
     refuse(store, "interpreter_missing", url, src=url, checksum=sha(foreign), check=True)
 
 
+@pytest.mark.parametrize("check", [False, True])
+def test_what_the_host_has_is_judged_by_the_rules_of_today(
+    store: Any, shelf: Shelf, programs: dict[str, bytes], check: bool, tmp_path: Path
+) -> None:
+    """The release that serves, by its URL; it was accepted when there were no rules, and is not fetched again."""
+    denylist = tmp_path / "denied"
+    denylist.write_text("stdlib <v99.0\n")
+    known = {"version": "1.0.0", "src": shelf.server.url("/1.0.0/store"), "checksum": sha(programs["1.0.0"])}
+    before = len(shelf.server.requests)
+    for code, policy in (
+        ("policy_go_version", {"min_go_version": "99.0"}),
+        ("policy_main_module", {"main_module": "example.com/other"}),
+        ("policy_vcs_unknown", {"require_vcs_clean": True}),
+        ("policy_denied_module", {"denylist": str(denylist)}),
+        ("version_not_named", {"version_binding": "required"}),
+    ):
+        refuse(store, code, check=check, **known, policy=policy)
+    assert len(shelf.server.requests) == before
+
+
+def test_a_signed_old_version_is_not_a_new_one(store: Any, shelf: Shelf, programs: dict[str, bytes]) -> None:
+    signer, program = Signer(), programs["1.0.0"]
+    minisig = shelf.put("/1.0.0/store.minisig", signer.sign(program, "timestamp:1\tfile:store-1.0.0\thashed"))
+    signed = {"src": shelf.server.url("/1.0.0/store"), "checksum": sha(program), "signature": minisig}
+    refuse(store, "version_mismatch", "9.9.9", "store-1.0.0", **signed, minisign_keys=[signer.public])
+    sums = f"{sha(program)}  1.0.0/store\n".encode()
+    signed["checksum"] = shelf.put("/1.0.0/SHA256SUMS", sums)
+    signed["signature"] = shelf.put("/1.0.0/SHA256SUMS.minisig", signer.sign(sums))
+    signed["signature_of"] = "checksums"
+    refuse(store, "version_mismatch", "1.0.0/store", **signed, minisign_keys=[signer.public], check=True)
+
+
 def test_preflight_names_it_for_every_host(store: Any, shelf: Shelf, programs: dict[str, bytes]) -> None:
     before = [traces(host) for host in store.hosts]
     url = shelf.put("/arm64/store", programs["arm64"])

@@ -15,17 +15,17 @@ from .._errors import SlipwayError
 MAX_TEXT = 1 << 20
 _HEX = r"[0-9a-fA-F]"
 # sha256sum(1) escapes a name with a line break or a backslash, and says so with a backslash at the start of the line.
-_GNU = re.compile(rf"(\\?)({_HEX}+) [ *](.+)")
+_GNU = re.compile(rf"(\\?)({_HEX}+)(?: [ *]|\t+)(.+)")
 _BSD = re.compile(rf"(\\?)([A-Za-z0-9/-]+) ?\((.+)\) ?= ?({_HEX}+)")
 _BARE = re.compile(rf"{_HEX}+")
 _ESCAPES = {"n": "\n", "r": "\r", "\\": "\\"}
-_SHA256_NAMES = ("SHA256", "SHA2-256")
-_SHA256_LENGTH = 64
-_OTHER_LENGTHS = (32, 40, 56, 96, 128)  # MD5, SHA-1, SHA-224, SHA-384, SHA-512
+_NAMES = {"SHA256": 64, "SHA2-256": 64, "SHA512": 128, "SHA2-512": 128}
+_LENGTHS = (64, 128)  # the better known one first
+_OTHER_LENGTHS = (32, 40, 56, 96)  # MD5, SHA-1, SHA-224, SHA-384
 
 
 class Entry(NamedTuple):
-    """One line. name is None in the bare format; digest is None for an algorithm that is not SHA-256."""
+    """One line. name is None in the bare format; digest is None for an algorithm that is not SHA-256 or SHA-512."""
 
     name: Optional[str]
     digest: Optional[str]
@@ -62,9 +62,10 @@ def _entry(line: str, number: int) -> Optional[Entry]:
             return None
     if name == "-":  # what sha256sum(1) has read from its standard input
         name = None
-    if algorithm and algorithm.upper() not in _SHA256_NAMES:
+    wanted = (_NAMES.get(algorithm.upper()),) if algorithm else _LENGTHS
+    if wanted == (None,):
         return Entry(name, None, number)
-    if len(digest) == _SHA256_LENGTH:
+    if len(digest) in wanted:
         return Entry(name, digest.lower(), number)
     return Entry(name, None, number) if not algorithm and len(digest) in _OTHER_LENGTHS else None
 
@@ -81,21 +82,21 @@ def parse_checksums(text: str, where: str) -> list[Entry]:
             raise SlipwayError(
                 "invalid_checksums",
                 f"release_checksum {where}: line {number} is no checksum.",
-                "write it with sha256sum, or as lines of SHA256 (NAME) = HEX, or as 64 hexadecimal digits alone",
+                "write it with sha256sum or sha512sum, or as lines of SHA256 (NAME) = HEX, or as the digits alone",
             )
         found.append(entry)
     return found
 
 
 def find_checksum(text: str, name: str, where: str) -> str:
-    """The SHA-256 that the checksums file has for the file called name."""
+    """The SHA-256, else the SHA-512, that the checksums file has for the file called name."""
     return str(find_entry(text, name, where).digest)
 
 
 def find_entry(text: str, name: str, where: str) -> Entry:
-    """The one entry with a SHA-256 for the file called name, in whatever folder, or the one without a name.
+    """The one entry for the file called name, in whatever folder, or the one without a name.
 
-    where is what to call the checksums file in a message.
+    SHA-512 counts where there is no SHA-256. where is what to call the checksums file in a message.
     """
     entries = parse_checksums(text, where)
     if len(entries) == 1 and entries[0].name is None and entries[0].digest:
@@ -107,14 +108,15 @@ def find_entry(text: str, name: str, where: str) -> Entry:
             "give every checksum its file name, or have only one in the file",
         )
     named = [entry for entry in entries if entry.name is None or posixpath.basename(entry.name) == name]
-    wanted = [entry for entry in named if entry.digest]
+    by_length = [[entry for entry in named if len(entry.digest or "") == length] for length in _LENGTHS]
+    wanted = next(filter(None, by_length), [])
     if len(wanted) == 1:
         return wanted[0]
     if not wanted:
         raise SlipwayError(
             "no_checksum",
-            f"release_checksum {where} has no SHA-256 of {name}{', only another checksum' if named else ''}; it has "
-            f"{_names(entries)}.",
+            f"release_checksum {where} has no SHA-256 or SHA-512 of {name}"
+            f"{', only another checksum' if named else ''}; it has {_names(entries)}.",
             f"add the line that sha256sum {name} prints, or correct release_src",
         )
     lines = ", ".join(str(entry.line) for entry in wanted)

@@ -20,7 +20,7 @@ from .._unit_context import own_context
 from . import _archive, binding
 from .binding import Claim
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIGESTS = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha512": re.compile(r"[0-9a-f]{128}")}
 # What was meant as a digest: an algorithm before a colon, hexadecimal digits alone, or something as long as one.
 _DIGEST = re.compile(r"[^/]*:[^/]*|[0-9A-Fa-f]*|[0-9A-Za-z]{60,}")
 # What holds for the temporary place of a file that is only looked at, and not for where it will run.
@@ -51,25 +51,39 @@ class Seen(NamedTuple):
 
 
 def parse_checksum(checksum: str) -> Optional[str]:
-    """The hexadecimal SHA-256 of 'sha256:HEX' or 'HEX'; None for what may be the place of a checksums file."""
+    """The digits of 'sha256:HEX', 'sha512:HEX' or 'HEX'; None for what may be the place of a checksums file."""
     text = checksum.strip()
     algorithm, separator, value = text.rpartition(":")
     value = value.lower()
-    if (not separator or algorithm.lower() == "sha256") and _SHA256.fullmatch(value):
+    found = algorithm_of(value)
+    if found and (not separator or algorithm.lower() == found):
         return value
     if _DIGEST.fullmatch(text):
         raise SlipwayError(
             "invalid_checksum",
-            f"release_checksum {checksum!r} is not a SHA-256, and not the place of a checksums file.",
-            "give sha256:<64 hexadecimal digits>, or the path or URL of a checksums file",
+            f"release_checksum {checksum!r} is no SHA-256, no SHA-512, and not the place of a checksums file.",
+            "give sha256:<64 hexadecimal digits>, sha512:<128 of them>, or the path or URL of a checksums file",
         )
     return None
+
+
+def algorithm_of(digest: str) -> str:
+    """sha256 or sha512, by the digits; empty for what is neither."""
+    return next((name for name, form in _DIGESTS.items() if form.fullmatch(digest)), "")
+
+
+def check_digest(path: str, label: str, wanted: str, where: str) -> None:
+    """Raise unless that is the file's SHA-256, or its SHA-512."""
+    found = _files.digest_file(path, algorithm_of(wanted) or "sha256")
+    if found != wanted:
+        raise wrong_checksum(label, found, wanted, where)
 
 
 def wrong_checksum(label: str, found: str, wanted: str, where: str) -> SlipwayError:
     return SlipwayError(
         "wrong_checksum",
-        f"release_src {label} has SHA-256 {found}, release_checksum says {wanted}{f' ({where})' if where else ''}.",
+        f"release_src {label} has {'SHA-512' if algorithm_of(found) == 'sha512' else 'SHA-256'} {found}, "
+        f"release_checksum says {wanted}{f' ({where})' if where else ''}.",
         "build or fetch the artefact again, or correct release_checksum",
     )
 

@@ -59,7 +59,8 @@ class Request:
     """What to take in, and what must be proven of it.
 
     source: a path or URL for this host; empty where the controller has the artefact, which is then in uploaded or not
-    here yet. label: what to call it. digest: its SHA-256 as far as the controller knows; empty else. signed: what the
+    here yet. label: what to call it. digest: its SHA-256 as far as the controller knows, or for a URL its SHA-512;
+    empty else. sha512: of the controller's artefact, where a checksums file on the web may ask for it. signed: what the
     signature signs, "artefact" or "checksums". built: which version the controller has read in its artefact, which it
     has judged by all rules that need no signature.
     """
@@ -70,6 +71,7 @@ class Request:
     source: str = ""
     uploaded: Optional[str] = None
     digest: str = ""
+    sha512: str = ""
     size: int = 0
     goarch: Optional[str] = None
     binary: str = ""
@@ -234,16 +236,32 @@ class Intake:
         wanted = request.digest
         if request.checksums:
             wanted = self._listed()
-            if request.digest and request.digest != wanted:
-                raise artefact.wrong_checksum(request.label, request.digest, wanted, self._checksum_from)
+            for known in filter(None, (request.digest, request.sha512)):
+                if len(known) == len(wanted) and known != wanted:
+                    raise artefact.wrong_checksum(request.label, known, wanted, self._checksum_from)
         elif request.digest and request.source:
             self._checksum_from = "release_checksum"
-        if not request.source or _fetch.is_url(request.source):
-            return wanted
-        found = _files.sha256_file(_plain_file(request.source, "release_src"))
-        if wanted and found != wanted:
-            raise artefact.wrong_checksum(request.label, found, wanted, self._checksum_from)
-        return found
+        if not request.source:
+            return request.digest
+        if _fetch.is_url(request.source):
+            return wanted if artefact.algorithm_of(wanted) != "sha512" else self._digest_of_fetched(wanted)
+        path = _plain_file(request.source, "release_src")
+        if wanted:
+            artefact.check_digest(path, request.label, wanted, self._checksum_from)
+        return _files.sha256_file(path)
+
+    def _digest_of_fetched(self, sha512: str) -> str:
+        """A release is known by its SHA-256, which nobody has told."""
+        path = self._fetched()
+        artefact.check_digest(path, self._request.label, sha512, self._checksum_from)
+        return _files.sha256_file(path)
+
+    def _fetched(self) -> str:
+        path = os.path.join(self._work.path, "artefact")
+        if not os.path.exists(path):
+            with open(path, "xb") as stream:
+                _fetch.fetch(self._request.source, "release_src", stream, self._request.limits)
+        return path
 
     def _listed(self) -> str:
         """What the checksums file says, after its signature where it has one."""
@@ -289,13 +307,10 @@ class Intake:
         request = self._request
         path = os.path.join(self._work.path, "artefact")
         if _fetch.is_url(request.source):
-            with open(path, "xb") as stream:
-                _fetch.fetch(request.source, "release_src", stream, request.limits)
+            self._fetched()
         else:
             shutil.copyfile(request.source or str(request.uploaded), path)
-        found = _files.sha256_file(path)
-        if found != self.digest:
-            raise artefact.wrong_checksum(request.label, found, self.digest, self._checksum_from)
+        artefact.check_digest(path, request.label, self.digest, self._checksum_from)
         return path
 
 

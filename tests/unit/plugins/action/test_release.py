@@ -168,6 +168,7 @@ def test_a_failure_of_the_host_is_handed_on(act):
         ({"src": "/nowhere/shop"}, "missing_artefact", "release_src"),
         ({"checksum": "0" * 64}, "wrong_checksum", "release_checksum"),
         ({"checksum": "sha1:abc"}, "invalid_checksum", "release_checksum"),
+        ({"checksum": "0" * 128}, "wrong_checksum", "SHA-512"),
         ({"checksum": 1234}, "invalid_checksum", "release_checksum"),
         ({"environment": {"A-B": "1"}}, "invalid_environment", "A-B"),
         ({"environment": {"A": "1\n2"}}, "invalid_environment", "A"),

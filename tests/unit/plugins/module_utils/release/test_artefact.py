@@ -113,8 +113,25 @@ def test_checksum_forms(form, value):
     assert artefact.parse_checksum(form.format(value)) == HEX
 
 
+@pytest.mark.parametrize("form", ["{}", "sha512:{}", "SHA512:{}"])
+def test_the_longer_checksum(form):
+    assert artefact.parse_checksum(form.format(HEX * 2)) == HEX * 2
+
+
 @pytest.mark.parametrize(
-    "text", ["", "sha256:", HEX[:-1], HEX + "0", "md5:" + HEX, "sha512:" + HEX, ":" + HEX, HEX[:-1] + "g", "x sha256:"]
+    "text",
+    [
+        "",
+        "sha256:" + HEX * 2,
+        "sha256:",
+        HEX[:-1],
+        HEX + "0",
+        "md5:" + HEX,
+        "sha512:" + HEX,
+        ":" + HEX,
+        HEX[:-1] + "g",
+        "x sha256:",
+    ],
 )
 def test_bad_checksums(text):
     refused(lambda: artefact.parse_checksum(text), "invalid_checksum", "release_checksum", repr(text))

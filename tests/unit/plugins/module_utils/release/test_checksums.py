@@ -91,13 +91,38 @@ def test_awkward_names(name):
 
 
 def test_absent():
-    refused("no_checksum", f"{ONE}  other\n", "no SHA-256 of shop", "'other'")
+    refused("no_checksum", f"{ONE}  other\n", "no SHA-256 or SHA-512 of shop", "'other'")
     refused("no_checksum", "", "none with a name")
     refused("no_checksum", "# nothing\n")
     refused("no_checksum", "".join(f"{ONE}  n{i}\n" for i in range(9)), "and 4 more")
 
 
-@pytest.mark.parametrize("text", [f"{MD5}  shop\n", f"SHA512 (shop) = {SHA512}\n", f"{SHA512}\n", f"{MD5}\n"])
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (f"{SHA512}  shop\n", SHA512),
+        (f"{SHA512.upper()}\tshop\n", SHA512),
+        (f"{ONE}\t\tdist/shop\n{ONE}\tother\n", ONE),
+        (f"SHA512 (shop) = {SHA512}\n", SHA512),
+        (f"SHA2-512 (shop) = {SHA512}\nMD5 (shop) = {MD5}\n", SHA512),
+        (f"{SHA512}\n", SHA512),
+        (f"{SHA512}  shop\n{ONE}  shop\n", ONE),
+    ],
+)
+def test_the_longer_one_and_tabs(text, wanted):
+    assert find(text, "shop") == wanted
+
+
+def test_two_of_the_longer_one():
+    refused("ambiguous_checksum", f"{SHA512}  shop\n{SHA512}\tshop\n", "2 equal")
+
+
+@pytest.mark.parametrize("text", [f"SHA512 (shop) = {ONE}\n", f"SHA256 (shop) = {SHA512}\n"])
+def test_a_digest_of_another_length_than_its_algorithm(text):
+    refused("invalid_checksums", text, "line 1")
+
+
+@pytest.mark.parametrize("text", [f"{MD5}  shop\n", f"SHA384 (shop) = {SHA512}\n", f"{MD5}\n"])
 def test_only_another_algorithm(text):
     refused("no_checksum", text, "only another checksum")
 
@@ -123,7 +148,6 @@ def test_a_bare_one_beside_others():
         f"{ONE}0  shop",
         f"{ONE[:-1]}g  shop",
         f"{ONE} shop",
-        f"{ONE}\tshop",
         f" {ONE}",
         f"SHA256 () = {ONE}",
         f"SHA256 (shop) = {MD5}",

@@ -257,6 +257,40 @@ def test_checksums_files(world, text):
     assert world.fetched.count(URL) == 1
 
 
+def sha512(data):
+    return hashlib.sha512(data).hexdigest()
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_an_artefact_of_which_only_the_longer_checksum_is_given(world, tmp_path, listed):
+    """From a URL, which is fetched each time, for a release is known by the other one; and on the host."""
+    world.web[URL] = ELF
+
+    def given(content, **more):
+        text = Text(f"{sha512(content)}\tshop\n", "SHA512SUMS")
+        return world.request(**{**({"checksums": text} if listed else {"digest": sha512(content)}), **more})
+
+    world.refuse("wrong_checksum", given(ELF + b"x"), sha512(ELF), sha512(ELF + b"x"))
+    assert world.predict(given(ELF)).changed
+    assert world.release(given(ELF)).changed
+    assert world.manifest()["sha256"] == sha(ELF)
+    fetched = len(world.fetched)
+    assert not world.release(given(ELF)).changed
+    assert len(world.fetched) == fetched + 1
+    (tmp_path / "shop").write_bytes(ELF)
+    local = str(tmp_path / "shop")
+    assert not world.release(given(ELF, source=local, label=local)).changed
+    with pytest.raises(SlipwayError, match=sha512(ELF)):
+        world.release(given(b"x", source=local, label=local))
+
+
+def test_the_controllers_artefact_by_the_longer_checksum_of_a_file_on_the_web(world):
+    world.web["https://host/SUMS"] = f"{sha512(ELF)}  shop\n".encode()
+    request = world.request(source="", label="build/shop", digest=sha(ELF), checksums=Text(None, "https://host/SUMS"))
+    world.refuse("wrong_checksum", replace(request, sha512=sha512(b"x")), sha512(b"x"), "https://host/SUMS")
+    assert world.release(replace(request, sha512=sha512(ELF))).action == "upload"
+
+
 def test_a_checksums_file_without_this_one(world):
     world.refuse("no_checksum", world.request(checksums=Text(f"{'0' * 64}  other\n", "SUMS")), "shop", "SUMS")
     assert world.fetched == []
