@@ -40,7 +40,7 @@ def _shown(value: Any) -> str:
 
 def text(value: Any, variable: str) -> str:
     if isinstance(value, (Mapping, list, tuple, bool)):
-        _refuse(value, variable, "a text", f"give {variable} as one text, in quotes")
+        raise SlipwayError(_code(variable), f"{variable} is not a text.", f"give {variable} as one text, in quotes")
     return str(value)
 
 

@@ -47,6 +47,7 @@ BAD = {
     "listen": ({"service_listen": ["eighty"]}, "is not a list of ports, addresses with a port, or socket paths"),
     "health url": ({"release_health": {"url": "127.0.0.1:7070"}}, "url"),
     "keep": ({"release_keep": 1}, "release_keep is 1"),
+    "seconds with a unit": ({"release_soak_time": "30s"}, "release_soak_time is '30s', not a number."),
 }
 
 
@@ -57,6 +58,7 @@ def assert_refused(fleet: Any, values: dict[str, Any], message: str) -> None:
     assert message in said
     assert "Fix:" in said
     assert "Traceback" not in done.output
+    assert "argument_spec_data" not in done.output
     for host in fleet.hosts:
         assert not host.exists(f"/etc/{values['service_name']}"), f"{host.name} was touched"
         assert not host.exists(f"/opt/{values['service_name']}"), f"{host.name} was touched"

@@ -61,7 +61,7 @@ def parse_checksum(checksum: str) -> Optional[str]:
     if _DIGEST.fullmatch(text):
         raise SlipwayError(
             "invalid_checksum",
-            f"release_checksum {checksum!r} is no SHA-256, no SHA-512, and not the place of a checksums file.",
+            f"release_checksum {checksum!r} is not a SHA-256 or SHA-512, and not the place of a checksums file.",
             "give sha256:<64 hexadecimal digits>, sha512:<128 of them>, or the path or URL of a checksums file",
         )
     return None
