@@ -22,10 +22,12 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
 from ansible_collections.slipway.go.plugins.module_utils import _deadman
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.plugin_utils._bounded import limit
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import SSH_PLUGINS, separate
 
 PAUSE = 0.5
 SLOWEST = 10  # seconds for one connection; what drops packets is not asked for longer
+PATIENCE = 20  # seconds for an answer over the connection that is open already
 REVERTED = "reverted"
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str"},
@@ -310,14 +312,16 @@ class ActionModule(ActionBase):
         if not self._task.args.get("token"):
             return None
         try:
-            return self._deadman("reverted", variables)
+            with limit(PATIENCE, "the open connection gave no answer"):
+                return self._deadman("reverted", variables)
         except AnsibleError as error:
             return {"failed": True, "msg": str(error)}
 
     def _has_ended(self, variables: dict[str, Any]) -> bool:
         """Whether nothing is armed any more, and the host has not taken the change back."""
         try:
-            return str(self._deadman("confirmed", variables).get("code")) == "not_armed"
+            with limit(PATIENCE, "the open connection gave no answer"):
+                return str(self._deadman("confirmed", variables).get("code")) == "not_armed"
         except AnsibleError:
             return False
 

@@ -12,12 +12,14 @@ from ansible.plugins.loader import connection_loader
 
 # First on the command line, where ssh takes the first value: no connection that is open already can be reused.
 FRESH = "-o ControlMaster=no -o ControlPath=none"
+# A network that is gone is noticed after 15 seconds, and not when TCP gives up.
+ALIVE = "-o ServerAliveInterval=5 -o ServerAliveCountMax=3"
 SSH_PLUGINS = ("ssh", "ansible.builtin.ssh", "ansible.legacy.ssh")
 
 
 def separate(connection: Any) -> None:
     """Have an SSH connection that is not open yet share nothing with others, and try only once."""
-    connection.set_option("ssh_args", f"{FRESH} {connection.get_option('ssh_args') or ''}".strip())
+    connection.set_option("ssh_args", f"{FRESH} {ALIVE} {connection.get_option('ssh_args') or ''}".strip())
     connection.set_option("reconnection_retries", 0)
 
 

@@ -1,0 +1,76 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A network that is gone does not keep the controller waiting for a module. This file is PRIVATE to the collection.
+
+Ansible's open connection notices such a network when TCP gives up, which may be a quarter of an hour later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+
+# Beyond the time to confirm of an earlier change, which is waited for, and that of the task's own.
+SLACK = 30.0
+DEFAULT = 60.0
+
+
+class _Elapsed(BaseException):
+    """Not an Exception: the connection plugin would take that as a reason to try again."""
+
+
+@contextlib.contextmanager
+def limit(seconds: float, says: str) -> Iterator[None]:
+    """Raise AnsibleError(says) when the block takes longer. A task that has a `timeout` of its own keeps that."""
+    if threading.current_thread() is not threading.main_thread() or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+
+    def elapsed(_signal: int, _frame: FrameType | None) -> None:
+        raise _Elapsed
+
+    before = signal.signal(signal.SIGALRM, elapsed)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except _Elapsed:
+        raise AnsibleError(says) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def time_to_confirm(given: Any) -> float:
+    """What is no number is for the module to refuse."""
+    with contextlib.suppress(TypeError, ValueError):
+        return float(given)
+    return DEFAULT
+
+
+def run_armed(action: ActionBase, given: Any, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    """Run the task's own module, which arms a change for the given seconds, and fail when no answer comes."""
+    seconds = time_to_confirm(given)
+    longest = 2 * seconds + SLACK
+    try:
+        with limit(longest, f"the host has not answered for {longest:g} s"):
+            answer: dict[str, Any] = action._execute_module(task_vars=task_vars)
+    except AnsibleError as error:
+        if not str(error).startswith("the host has not answered"):
+            raise
+        fix = "see what keeps packets from that host, then run again"
+        return {
+            "failed": True,
+            "code": "no_answer",
+            "msg": f"{error}. It takes back by itself what it has changed, {seconds:g} s after that. Fix: {fix}",
+            "fix": fix,
+        }
+    return answer

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import signal
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible_collections.slipway.go.plugins.plugin_utils import _bounded
+
+
+def retried(action: Any) -> None:
+    """As the connection plugin does with whatever Exception it meets."""
+    for attempt in (1, 2):
+        try:
+            action()
+        except Exception:
+            if attempt == 2:
+                raise
+
+
+def test_what_takes_too_long_fails_although_the_connection_would_try_again() -> None:
+    begun = time.monotonic()
+    with pytest.raises(AnsibleError, match="no answer"), _bounded.limit(0.2, "no answer"):
+        retried(lambda: time.sleep(5))
+    assert time.monotonic() - begun < 2
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_what_is_in_time_is_left_alone() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with _bounded.limit(5, "no answer"):
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_a_time_limit_of_the_task_itself_stays() -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 60)
+    try:
+        with _bounded.limit(0.1, "no answer"):
+            time.sleep(0.3)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 50
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def test_a_host_that_does_not_answer_is_said_to_take_the_change_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_bounded, "SLACK", 0.1)
+    action: Any = SimpleNamespace(_execute_module=lambda task_vars: time.sleep(5))
+    answer = _bounded.run_armed(action, 0.1, {})
+    assert (answer["failed"], answer["code"]) == (True, "no_answer")
+    assert "takes back by itself" in answer["msg"]
+
+
+def test_a_host_that_cannot_be_reached_stays_that() -> None:
+    def fails(task_vars: dict[str, Any]) -> None:
+        raise AnsibleConnectionFailure("no route to host")
+
+    with pytest.raises(AnsibleConnectionFailure):
+        _bounded.run_armed(SimpleNamespace(_execute_module=fails), 60, {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("90", 90.0), (None, 60.0), ("soon", 60.0)])
+def test_a_time_that_is_none_is_for_the_module_to_refuse(given: Any, seconds: float) -> None:
+    assert _bounded.time_to_confirm(given) == seconds
