@@ -73,6 +73,9 @@ PAGES ?= 200000
 fuzz-metrics: collections ## pages of counters against another parser of the format: make fuzz-metrics PAGES=200000
 	$(BIN)/python tests/unit/plugins/module_utils/health/metrics_fuzz.py $(PAGES)
 
+canary-table: collections ## the verdict on users' requests, by simulation (about ten minutes)
+	$(BIN)/python tests/bench/canary.py --page docs/proxy.md
+
 bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
 	$(BIN)/python tests/bench/hardening.py
 

@@ -133,10 +133,28 @@ options:
         default: 30
       max_errors:
         description:
-          - How many percent of the new release's requests may fail beyond those of the old one. An answer 5xx, a
-            connection that is refused and one that breaks count as failed; fewer than 5 failures never decide.
+          - By how many percentage points more of the users' requests may fail at the new release than at the old one.
+            An answer 5xx, a connection that is refused and an answer that breaks off count as failed. Judged every
+            second, at each of O(proxy.weights) and in the soak, with at most 1 % false alarms over the whole release.
         type: float
         default: 1
+      max_latency_ratio:
+        description:
+          - How many times as long as at the old release users' requests may take, V(0) for as long as they like.
+        type: float
+        default: 2
+      min_requests:
+        description:
+          - With fewer users' requests at the new release, the verdict is C(inconclusive).
+        type: int
+        default: 50
+      inconclusive:
+        description:
+          - What follows where the users' requests say neither that the release is good nor that it is bad. V(accept)
+            goes on and says so in the result; V(refuse) goes back, without marking the release bad.
+        type: str
+        choices: [accept, refuse]
+        default: accept
   lock_timeout:
     description:
       - Seconds to wait for another run that releases the same service on the same host.

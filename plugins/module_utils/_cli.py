@@ -17,7 +17,7 @@ from typing import Any, Callable, Optional, Sequence
 from ._errors import SlipwayError
 from ._health import textfile
 from ._health import watch as watching
-from ._release import integrity
+from ._release import integrity, verdict
 from ._release.engine import OTHERS, SERVING, Engine
 from ._release.model import validate_release_id
 from ._release.operate import Operator, WatchOptions, operator, unreadable
@@ -210,6 +210,9 @@ def _history(options: argparse.Namespace) -> int:
         probed = describe(event.get("probe") or {})
         if probed:
             _say(f"{'':21}probe: {probed}")
+        users = verdict.describe(event.get("traffic") or {})
+        if users:
+            _say(f"{'':21}users: {users}")
     return OK
 
 

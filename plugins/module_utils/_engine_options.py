@@ -32,6 +32,9 @@ def argument_spec() -> dict[str, dict[str, Any]]:
                 "weights": {"type": "list", "elements": "int", "default": []},
                 "step_time": {"type": "float", "default": 30},
                 "max_errors": {"type": "float", "default": 1},
+                "max_latency_ratio": {"type": "float", "default": 2},
+                "min_requests": {"type": "int", "default": 50},
+                "inconclusive": {"type": "str", "choices": ["accept", "refuse"], "default": "accept"},
             },
         },
     }

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import socket
 from typing import NamedTuple
 
@@ -22,7 +23,9 @@ TIMEOUT = 2.0
 MAX_ANSWER = 4 << 20
 READY, DRAIN, MAINT = "ready", "drain", "maint"
 _SERVERS = 4  # the bit of `show stat` that selects servers
-_COLUMNS = ("svname", "scur", "qcur", "stot", "econ", "eresp", "status", "weight", "hrsp_5xx", "addr")
+_NUMBERS = ("weight", "scur", "qcur", "req_tot", "econ", "eresp", "srv_abrt", "hrsp_5xx")
+_COLUMNS = ("svname", "status", "addr", *_NUMBERS)
+_ENTRY = re.compile(r"\bkey=(\S+?)/(\d+) .*\bgpc0=(\d+)")
 
 
 class Worker(NamedTuple):
@@ -33,7 +36,12 @@ class Worker(NamedTuple):
 
 
 class Server(NamedTuple):
-    """One server of a backend as a worker sees it. sessions are those open or waiting now, the others are totals."""
+    """One server of a backend as a worker sees it. sessions are those open or waiting now, the others are totals.
+
+    Requests are those that were answered or have failed here; one that HAProxy could send to another server after all
+    is not among them. Failed are answers 5xx, refused connections, and answers that did not come, or not in whole.
+    What a client has broken off or asked in a wrong way (4xx) has not failed.
+    """
 
     state: str
     address: str
@@ -59,6 +67,10 @@ class Haproxy:
     def servers(self, worker: Worker, backend: str) -> dict[str, Server]:
         """The backend's servers by name; none where this worker does not know the backend."""
         return parse_servers(self.ask(f"@!{worker.pid} show stat {backend} {_SERVERS} -1"))
+
+    def times(self, worker: Worker, table: str) -> dict[str, dict[int, int]]:
+        """How many requests were answered within so many milliseconds, by server; none where there is no such table."""
+        return parse_times(self.ask(f"@!{worker.pid} show table {table}"))
 
     def set_address(self, worker: Worker, server: str, address: str) -> None:
         """server is BACKEND/NAME, address HOST:PORT; HAProxy tells in words what it changed."""
@@ -148,13 +160,15 @@ def parse_servers(text: str) -> dict[str, Server]:
 
 
 def _server(row: dict[str, str]) -> Server:
-    number = {key: int(row[key] or 0) for key in ("weight", "scur", "qcur", "stot", "econ", "eresp", "hrsp_5xx")}
+    number = {key: int(row[key] or 0) for key in _NUMBERS}
+    # An answer that breaks off is counted as a request, as eresp and as srv_abrt; one that never began as eresp alone.
+    unanswered = number["econ"] + max(number["eresp"] - number["srv_abrt"], 0)
     return Server(
         state=_state(row["status"]),
         address=row["addr"],
         weight=number["weight"],
         sessions=number["scur"] + number["qcur"],
-        requests=number["stot"],
+        requests=number["req_tot"] + unanswered,
         failures=number["econ"] + number["eresp"] + number["hrsp_5xx"],
     )
 
@@ -165,3 +179,11 @@ def _state(status: str) -> str:
         if status.startswith(word):
             return state
     return READY
+
+
+def parse_times(text: str) -> dict[str, dict[int, int]]:
+    """`show table`: one line for each key, which is SERVER/MILLISECONDS."""
+    found: dict[str, dict[int, int]] = {}
+    for server, milliseconds, count in _ENTRY.findall(text):
+        found.setdefault(server, {})[int(milliseconds)] = int(count)
+    return found

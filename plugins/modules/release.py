@@ -338,6 +338,28 @@ unconfirmed:
   returned: success
   type: str
   sample: null
+traffic:
+  description:
+    - What the users' requests say of the release, with the strategy V(proxy); V(null) with others and in a rollback.
+    - C(verdict) is C(pass), C(inconclusive) or C(fail), and C(reason) says why it is not C(pass). C(evidence) are
+      e-values, with that of C(enough) the release is refused. C(steps) are the shares of the requests, the last one is
+      the soak.
+  returned: success, and failure during the swap
+  type: dict
+  sample:
+    verdict: pass
+    reason: null
+    evidence: {errors: 0.02, latency: 0.01, enough: 200.0}
+    before: {requests: 91200, failed: 12}
+    steps:
+      - percent: 25
+        seconds: 60.0
+        requests: 750
+        failed: 0
+        p99_ms: 35
+        old_requests: 2251
+        old_failed: 1
+        old_p99_ms: 34
 probe:
   description:
     - What the probe saw before, during and after the swap, and where it was undone, while going back (C(rollback)).

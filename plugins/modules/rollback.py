@@ -100,6 +100,11 @@ unconfirmed:
   returned: success
   type: str
   sample: null
+traffic:
+  description: Always V(null), for users' requests have no say in a rollback.
+  returned: success
+  type: dict
+  sample: null
 probe:
   description:
     - What the probe saw before, during and after the swap, and where it was undone, while going back (C(rollback)).

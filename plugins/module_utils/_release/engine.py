@@ -49,6 +49,7 @@ class Outcome:
     pruned: list[str] = field(default_factory=list)
     restarted_because: Optional[str] = None
     probe: Optional[dict[str, Any]] = None
+    traffic: Optional[dict[str, Any]] = None
     unconfirmed: Optional[str] = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -63,6 +64,7 @@ class Outcome:
             "restarted_because": self.restarted_because,
             "pruned": self.pruned,
             "probe": self.probe,
+            "traffic": self.traffic,
             "unconfirmed": self.unconfirmed,
         }
 
@@ -670,5 +672,6 @@ class Engine:
             restarted_because=swap.in_turn_because,
             pruned=pruned,
             probe=probe.figures(),
+            traffic=swap.traffic,
             unconfirmed=swap.unconfirmed,
         )

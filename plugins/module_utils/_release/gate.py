@@ -23,6 +23,7 @@ from .store import Layout
 # The kinds of check whose answer can be traced to a process.
 BOUND_KINDS = ("http", "https", "tcp", "unix", "grpc")
 # The gate's own pace; everything else in release_health is an option of slipway.go.health_check.
+LOOK = 1.0
 PACE: dict[str, float] = {"interval": 0.2, "rise": 2, "fall": 3, "deadline": 30.0}
 
 
@@ -144,10 +145,12 @@ class Gate:
     ) -> None:
         """Raise unless the instance stays up and healthy for that long, and is so in the end; or when `also` raises."""
         deadline = time.monotonic() + seconds
-        failures = 0
+        failures, due = 0, 0.0
         while True:
             self._stable(subject, started)
-            if subject.check is not None:
+            now = time.monotonic()
+            if subject.check is not None and (now >= due or now >= deadline):
+                due = now + self.pace.interval
                 answer = attempt(subject.check)
                 failures = failures + 1 if answer.state == "fail" and answer.counts else 0
                 if failures >= self.pace.fall:
@@ -160,7 +163,8 @@ class Gate:
             also()
             if failures == 0 and time.monotonic() >= deadline:
                 return
-            time.sleep(min(self.pace.interval, max(deadline - time.monotonic(), 0.01)))
+            # `also` looks more often than a health check is wanted.
+            time.sleep(min(self.pace.interval, LOOK, max(deadline - time.monotonic(), 0.01)))
 
     def _stable(self, subject: Subject, started: UnitState) -> None:
         now = self._systemd.show(subject.unit)

@@ -22,6 +22,8 @@ MAX_NAME = 31
 MAX_VERSION = 100
 MAX_PORT = 65535
 DIGEST_LENGTH = 10
+# What follows where the requests of users say nothing for certain.
+ACCEPT, REFUSE = "accept", "refuse"
 MAX_ARTEFACT = 1 << 30
 
 # One name is a unit, a Linux user (useradd(8)), a directory and a syslog identifier: the strictest of the four rules.
@@ -139,13 +141,18 @@ class Proxy:
 
     ports are those of this host that its releases use in turn. weights are the shares of the requests, in percent,
     that a new release gets one after the other before it gets all, each for step_time seconds; max_errors is how many
-    percent of its requests may fail there beyond those of the old release.
+    percent of its requests may fail beyond those of the old release, and max_latency_ratio how many times as long they
+    may take, 0 for as long as they like. With fewer than min_requests nothing is known, and what follows from that is
+    what inconclusive says.
     """
 
     ports: tuple[int, ...] = (18080, 18081)
     weights: tuple[int, ...] = ()
     step_time: float = 30.0
     max_errors: float = 1.0
+    max_latency_ratio: float = 2.0
+    min_requests: int = 50
+    inconclusive: str = ACCEPT
 
     def __post_init__(self) -> None:
         ports, weights = self.ports, self.weights
@@ -161,7 +168,17 @@ class Proxy:
                 f"release_weights is {list(weights)}.",
                 "give rising percentages from 1 to 100, for example [5, 25, 100]",
             )
-        for option in ("step_time", "max_errors"):
+        if self.inconclusive not in (ACCEPT, REFUSE):
+            raise SlipwayError(
+                "invalid_inconclusive",
+                f"release_inconclusive is {self.inconclusive!r}.",
+                f"use {ACCEPT} or {REFUSE}",
+            )
+        if 0 < self.max_latency_ratio < 1:
+            raise SlipwayError(
+                "invalid_ratio", f"release_max_latency_ratio is {self.max_latency_ratio:g}.", "give 1 or more, or 0"
+            )
+        for option in ("step_time", "max_errors", "max_latency_ratio", "min_requests"):
             if not 0 <= getattr(self, option) < math.inf:
                 raise SlipwayError(
                     "invalid_duration", f"release_{option} is {getattr(self, option)}.", "give a number, 0 or more"

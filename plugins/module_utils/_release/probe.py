@@ -41,6 +41,8 @@ COMPARABLE = 5
 NOTICEABLE = 0.01
 # Durations that are kept of a period, the latest; memory has an end where a soak has none.
 KEPT = 100_000
+# By this header, HAProxy and the logs of a service tell these requests from those of users.
+OWN = "X-Slipway-Probe"
 _LIMITS = ("max_failed", "max_failed_percent", "max_p99", "max_p99_ratio")
 _ABOUT_THE_RELEASE = ("name", "identity", "phase", "initial_delay", "min_healthy_time", "max_latency", "warn_latency")
 
@@ -103,6 +105,8 @@ def _parse_check(health: Mapping[str, Any], own: Mapping[str, Any], wanted: bool
                 "give release_probe.url the address that users have, or leave release_probe empty",
             )
         return None
+    if spec["kind"] in ("http", "https"):
+        spec["headers"] = {**(spec.get("headers") or {}), OWN: "1"}
     return parse_check({**spec, "name": "release_probe"})
 
 

@@ -16,7 +16,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Optional, TypeVar
+from typing import Callable, Mapping, Optional, TypeVar
 
 from .. import _files, _sockets
 from .._errors import SlipwayError
@@ -24,20 +24,19 @@ from .._haproxy import DRAIN, MAINT, READY, Haproxy, Server, Worker
 from .._systemd import POLL
 from .._unit_files import parse_environment_file
 from .gate import Gate, Subject, has_slot
-from .model import Spec, parse_proxy
+from .model import ACCEPT, Spec, parse_proxy
 from .service import Service
 from .strategies import CANARY, COMMIT, FLIP, FRONT, INTENT, OVERLAP, OVERLAPPING, SOAK, START, Strategy
 from .strategies import DRAIN as DRAINS
+from .traffic import WHOLE, Reading, Totals, Traffic
+from .verdict import Rule, Verdict
 
 SLOTS = ("a", "b")
 UNIT = "haproxy.service"
 PATIENCE = 15.0  # seconds for HAProxy to come back; systemd starts it again at once
-EVERYBODY = 100
 CALM = 2  # looks in a row that find no session
 # As a change of strategy goes elsewhere, but users are led only to what is proven.
 FROM_ANOTHER = (INTENT, DRAINS, START, FLIP, SOAK, COMMIT)
-# Fewer failures than that may be one client's fault.
-LEAST_FAILURES = 5
 _RECORD = re.compile(r"^\s*setenv\s+SLIPWAY_\w+?_(a|b)(_state)?\s+(\S+)\s*$", re.MULTILINE)
 _Result = TypeVar("_Result")
 
@@ -74,7 +73,7 @@ class Wanted:
 
     state: str
     address: str
-    weight: int = EVERYBODY
+    weight: int = WHOLE
 
     def is_so(self, server: Server) -> bool:
         return (server.state, server.address, server.weight) == (self.state, self.address, self.weight)
@@ -91,6 +90,7 @@ class ProxyStrategy(Strategy):
         self._options = parse_proxy(self.settings.proxy)
         self._haproxy = Haproxy()
         self._backend = f"slipway-{self.layout.name}"
+        self._backends = (self._backend, f"{self._backend}.own")  # of users, and of the engine's own requests
 
     @property
     def gate(self) -> Gate:
@@ -296,33 +296,32 @@ class ProxyStrategy(Strategy):
         self._go_live(self.slot(release_id))
         super().flip(release_id)
 
-    def canary(self, release_id: str, watch: Callable[[float], None]) -> list[dict[str, Any]]:
-        record, slot, told = self._record(), str(self.slot(release_id)), []
+    def traffic(self, release_id: str) -> Optional[Traffic]:
+        record, options = self._record(), self._options
+        new = self.slot(release_id)
+        if new is None:
+            return None
+        old = next(slot for slot in SLOTS if slot != new)
+        rule = Rule(options.max_errors, options.max_latency_ratio, options.min_requests)
+        inconclusive = options.inconclusive if record.live == old else ACCEPT
+        return Traffic(Verdict(rule), self._totals, (new, old), release_id, inconclusive)
+
+    def canary(self, release_id: str, traffic: Traffic, hold: Callable[[float, Callable[[], None]], None]) -> None:
+        record, slot = self._record(), str(self.slot(release_id))
         if record.live in (None, slot):
-            return []
+            return
         old = str(record.live)
         for percent in self._steps():
-            weights = {slot: percent, old: EVERYBODY - percent}
+            weights = {slot: percent, old: WHOLE - percent}
             self._tell({s: Wanted(READY, a, weights[s]) for s, a in record.addresses.items()})
-            begun = self._patiently(self._totals)
-            watch(self._options.step_time)
-            counts = _between(begun, self._patiently(self._totals))
-            told.append(self._judge(release_id, percent, counts.get(slot, (0, 0)), counts.get(old, (0, 0))))
-        return told
+            traffic.begin(percent)
+            hold(self._options.step_time, traffic.look)
+            traffic.end()
+        if self._steps():
+            traffic.decide()
 
     def _steps(self) -> list[int]:
-        return [weight for weight in self._options.weights if weight < EVERYBODY]
-
-    def _judge(self, release_id: str, percent: int, new: tuple[int, int], old: tuple[int, int]) -> dict[str, Any]:
-        rates = [100.0 * failed / requests if requests else 0.0 for requests, failed in (new, old)]
-        if new[1] >= LEAST_FAILURES and rates[0] > rates[1] + self._options.max_errors:
-            raise SlipwayError(
-                "canary_failed",
-                f"with {percent} % of the requests, {new[1]} of {new[0]} failed at {release_id} ({rates[0]:.1f} %; "
-                f"the old release: {rates[1]:.1f} %).",
-                f"see journalctl -u '{self.unit(release_id)}'",
-            )
-        return {"percent": percent, "requests": new[0], "failed": new[1]}
+        return [weight for weight in self._options.weights if weight < WHOLE]
 
     # How a release ends.
 
@@ -382,20 +381,20 @@ class ProxyStrategy(Strategy):
         self._patiently(tell)
 
     def _tell_worker(self, worker: Worker, wanted: Mapping[str, Wanted]) -> None:
-        seen = self._servers(worker)
-        if not seen:
-            return
-        # Who is to serve comes first, so that there is no moment without a server.
-        for slot in sorted(SLOTS, key=lambda slot: wanted[slot].state != READY):
-            self._change(worker, slot, seen[slot], wanted[slot])
-        seen = self._servers(worker)
-        if seen and not all(wanted[slot].is_so(seen[slot]) for slot in SLOTS):
-            raise SlipwayError(
-                "proxy_unreachable", f"HAProxy did not do what it was told: {seen}.", "journalctl -u haproxy"
-            )
+        for backend in self._backends:
+            seen = self._servers(worker, backend)
+            if not seen:
+                continue
+            # Who is to serve comes first, so that there is no moment without a server.
+            for slot in sorted(SLOTS, key=lambda slot: wanted[slot].state != READY):
+                self._change(worker, f"{backend}/{slot}", seen[slot], wanted[slot])
+            seen = self._servers(worker, backend)
+            if seen and not all(wanted[slot].is_so(seen[slot]) for slot in SLOTS):
+                raise SlipwayError(
+                    "proxy_unreachable", f"HAProxy did not do what it was told: {seen}.", "journalctl -u haproxy"
+                )
 
-    def _change(self, worker: Worker, slot: str, now: Server, wanted: Wanted) -> None:
-        server = f"{self._backend}/{slot}"
+    def _change(self, worker: Worker, server: str, now: Server, wanted: Wanted) -> None:
         if now.address != wanted.address:
             self._haproxy.set_address(worker, server, wanted.address)
         if now.weight != wanted.weight:
@@ -403,11 +402,11 @@ class ProxyStrategy(Strategy):
         if now.state != wanted.state:
             self._haproxy.set_state(worker, server, wanted.state)
 
-    def _servers(self, worker: Worker) -> dict[str, Server]:
-        """Empty for a former worker from the time before this service."""
-        seen = self._haproxy.servers(worker, self._backend)
+    def _servers(self, worker: Worker, backend: str) -> dict[str, Server]:
+        """Empty for a worker from the time before this service, or before the engine's requests were told apart."""
+        seen = self._haproxy.servers(worker, backend)
         if not set(SLOTS) <= set(seen):
-            if worker.former:
+            if worker.former or backend != self._backend:
                 return {}
             raise SlipwayError(
                 "not_proxied",
@@ -417,33 +416,23 @@ class ProxyStrategy(Strategy):
         return seen
 
     def _everywhere(self) -> dict[int, dict[str, Server]]:
-        return {worker.pid: self._servers(worker) for worker in self._haproxy.workers()}
+        return {worker.pid: self._servers(worker, self._backend) for worker in self._haproxy.workers()}
 
     def _sessions(self, slot: str) -> int:
         """Requests that are there or may still come: a former worker leads its open connections where it always did."""
         found = 0
         for worker in self._haproxy.workers():
-            seen = self._servers(worker)
-            if seen:
-                found += seen[slot].sessions + (worker.former and seen[slot].state == READY)
+            for seen in (self._servers(worker, backend) for backend in self._backends):
+                if seen:
+                    found += seen[slot].sessions + (worker.former and seen[slot].state == READY)
         return found
 
-    def _totals(self) -> dict[tuple[int, str], tuple[int, int]]:
-        """Requests and failures by worker and slot, since that worker has begun."""
-        return {
-            (pid, slot): (server.requests, server.failures)
-            for pid, seen in self._everywhere().items()
-            for slot, server in seen.items()
-        }
-
-
-def _between(
-    begun: Mapping[tuple[int, str], tuple[int, int]], ended: Mapping[tuple[int, str], tuple[int, int]]
-) -> dict[str, tuple[int, int]]:
-    """Requests and failures by slot between two moments; what a worker has seen that is gone since is lost."""
-    found: dict[str, tuple[int, int]] = {}
-    for (pid, slot), (requests, failures) in ended.items():
-        before = begun.get((pid, slot), (0, 0))
-        so_far = found.get(slot, (0, 0))
-        found[slot] = (so_far[0] + requests - before[0], so_far[1] + failures - before[1])
-    return found
+    def _totals(self) -> Reading:
+        told_apart, found = True, {}
+        for worker in self._haproxy.workers():
+            seen = self._servers(worker, self._backend)
+            told_apart = told_apart and bool(worker.former or self._servers(worker, self._backends[1]))
+            times = self._haproxy.times(worker, f"{self._backend}.times")
+            for slot, server in seen.items():
+                found[worker.pid, slot] = Totals(server.requests, server.failures, times.get(slot, {}))
+        return told_apart, found

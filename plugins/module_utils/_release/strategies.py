@@ -11,7 +11,7 @@ undone when something fails. A strategy holds no state between calls: another pr
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Iterable, Optional
+from typing import Callable, Iterable, Optional
 
 from .. import _files, _sockets
 from .._errors import SlipwayError
@@ -22,6 +22,7 @@ from .gate import Gate, Subject, has_slot, shares_socket, verify_shared_socket
 from .model import Spec
 from .service import Service
 from .store import Layout
+from .traffic import Traffic
 
 STAGE = "STAGE"
 REHEARSE = "REHEARSE"
@@ -146,12 +147,15 @@ class Strategy:
     def verify(self, release_id: str, started: UnitState) -> None:
         """Raise when the release runs in a way in which it cannot serve."""
 
-    def canary(self, _release_id: str, _watch: Callable[[float], None]) -> list[dict[str, Any]]:
-        """Give it a share of the requests first, and raise when it does not do well; return what it did.
+    def traffic(self, _release_id: str) -> Optional[Traffic]:
+        """The requests of users, where something in front of the releases counts them."""
+        return None
 
-        _watch raises unless the release stays healthy for that many seconds.
+    def canary(self, _release_id: str, _traffic: Traffic, _hold: Callable[[float, Callable[[], None]], None]) -> None:
+        """Give it a share of the requests first, and raise when it does not do well.
+
+        _hold raises unless the release stays healthy for that many seconds, and when the function raises that it calls.
         """
-        return []
 
     def flip(self, release_id: str) -> None:
         """Make it the current release, and the one that users reach where that is the strategy's to say."""

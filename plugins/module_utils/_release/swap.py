@@ -36,6 +36,7 @@ from .strategies import (
     cause,
     install_units,
 )
+from .traffic import WHOLE, Traffic
 
 NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
 
@@ -57,6 +58,7 @@ class Swap:
             # Going back is for when something is wrong: it does not wait for a share of the requests to tell.
             self._plan = tuple(phase for phase in self._plan if phase != CANARY)
         self._started = NOT_STARTED
+        self._traffic: Optional[Traffic] = None
         self._down_since: Optional[float] = None
         self.phases: dict[str, float] = {}
         self.downtime: Optional[float] = None
@@ -121,6 +123,8 @@ class Swap:
 
     def _overlap(self) -> None:
         self._started = self._strategy.start(self._txn.source, self._txn.to)
+        if self._txn.kind == "release":
+            self._traffic = self._strategy.traffic(self._txn.to)
         self._strategy.gate.wait_healthy(self._strategy.subject(self._txn.to), self._started)
 
     def _start(self) -> None:
@@ -130,13 +134,23 @@ class Swap:
 
     def _canary(self) -> None:
         subject = self._strategy.subject(self._txn.to)
-        steps = self._strategy.canary(
-            self._txn.to,
-            lambda seconds: self._strategy.gate.soak(subject, self._started, seconds, lambda: self._judge(CANARY)),
-        )
-        self._service.store.record("canary", txn=self._txn.txn, release=self._txn.to, steps=steps)
+
+        def hold(seconds: float, look: Callable[[], None]) -> None:
+            def also() -> None:
+                look()
+                self._judge(CANARY)
+
+            self._strategy.gate.soak(subject, self._started, seconds, also)
+
+        if self._traffic is not None:
+            self._strategy.canary(self._txn.to, self._traffic, hold)
+            self._service.store.record(
+                "canary", txn=self._txn.txn, release=self._txn.to, steps=self._traffic.figures()["steps"]
+            )
 
     def _flip(self) -> None:
+        if self._traffic is not None:
+            self._traffic.begin(WHOLE)
         self._strategy.flip(self._txn.to)
 
     def _drain(self) -> None:
@@ -149,11 +163,16 @@ class Swap:
         self._strategy.gate.soak(subject, self._started, seconds, lambda: self._judge_soak(seconds))
         self._probe.finish()
         self._judge_soak(seconds)
+        if self._traffic is not None:
+            self._traffic.end()
+            self._traffic.decide()
         self._txn.measured = {"swap_seconds": round(swap_seconds(self.phases), 3), **self._measured()}
         if self.unconfirmed:
             self._service.store.propose_settings(self._service.settings)
 
     def _judge_soak(self, seconds: float) -> None:
+        if self._traffic is not None:
+            self._traffic.look()
         self._raise(self._probe.objection(probing.AFTER, seconds))
 
     def _judge(self, phase: str) -> None:
@@ -253,7 +272,12 @@ class Swap:
         )
 
     def _measured(self) -> Mapping[str, Any]:
-        return {"probe": self._probe.figures()}
+        return {"probe": self._probe.figures(), "traffic": self.traffic}
+
+    @property
+    def traffic(self) -> Optional[dict[str, Any]]:
+        """What the users' requests say of the release; None where nothing in front of it counts them."""
+        return self._traffic.figures() if self._traffic is not None else None
 
 
 def point_boot(layout: Layout, instance: str) -> None:

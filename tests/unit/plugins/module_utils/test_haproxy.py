@@ -16,6 +16,7 @@ from ansible_collections.slipway.go.plugins.module_utils._haproxy import (
     Server,
     Worker,
     parse_servers,
+    parse_times,
     parse_workers,
 )
 from hypothesis import given
@@ -32,9 +33,9 @@ PROC = """\
 
 """
 STAT = """\
-# pxname,svname,qcur,scur,stot,econ,eresp,status,weight,hrsp_5xx,addr,
-slipway-shop,a,1,2,90,3,4,no check,100,5,127.0.0.1:18080,
-slipway-shop,b,0,0,0,0,0,MAINT,100,0,127.0.0.1:18081,
+# pxname,svname,qcur,scur,stot,econ,eresp,status,weight,hrsp_5xx,req_tot,srv_abrt,addr,
+slipway-shop,a,1,2,999,3,4,no check,100,5,90,1,127.0.0.1:18080,
+slipway-shop,b,0,0,21,0,0,MAINT,100,0,0,0,127.0.0.1:18081,
 
 """
 
@@ -56,9 +57,23 @@ def test_a_master_that_is_about_to_start_its_worker_is_not_there_yet():
 
 def test_servers():
     assert parse_servers(STAT) == {
-        "a": Server("ready", "127.0.0.1:18080", 100, 3, 90, 12),
+        "a": Server("ready", "127.0.0.1:18080", 100, 3, 96, 12),
         "b": Server("maint", "127.0.0.1:18081", 100, 0, 0, 0),
     }
+
+
+def test_durations_by_server():
+    """The lines that HAProxy 2.6 writes, without those of another form."""
+    table = """\
+# table: slipway-shop.times, type: string, size:10240, used:3
+0x558b2e72bcd8: key=a/0 use=0 exp=3595312 gpc0=4
+0x7f8a80047868: key=a/1100 use=0 exp=3598495 gpc0=1
+0x7f8a80047868: key=b/250 use=0 exp=3598495 shard=0 gpc0=12
+0x7f8a80047868: key=<BADSRV> use=0 exp=3598495 gpc0=1
+
+"""
+    assert parse_times(table) == {"a": {0: 4, 1100: 1}, "b": {250: 12}}
+    assert parse_times("Unknown table\n") == {}
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def wait_for(probe, period, sent):
 def test_it_asks_what_the_health_check_asks_unless_told_otherwise():
     plan = parse_plan({**HEALTH, "headers": {"X": "y"}}, {})
     assert (str(plan.check.http.url), plan.check.identity) == (HEALTH["url"], None)
-    assert plan.check.http.headers == (("X", "y"),)
+    assert plan.check.http.headers == (("X", "y"), ("X-Slipway-Probe", "1"))
     assert (plan.rate, plan.max_failed_percent, plan.max_failed) == (20, 5, None)
     other = parse_plan({**HEALTH, "body_contains": "ready"}, {"url": "https://shop.example/", "rate": 3})
     assert (str(other.check.http.url), other.check.http.contains, other.rate) == ("https://shop.example/", None, 3)

@@ -133,7 +133,8 @@ def test_a_drain_waits_for_a_worker_that_a_reload_has_left(host):
     def servers(worker, backend):
         if worker != former:
             return asked(worker, backend)
-        looks.append(first in host.systemd.running())
+        if backend == "slipway-shop":
+            looks.append(first in host.systemd.running())
         return {"a": Server("ready", A, 100, 0, 0, 0), "b": Server("maint", B, 100, 0, 0, 0)}
 
     host.haproxy.servers = servers
@@ -197,7 +198,7 @@ def test_a_canary_is_given_its_shares_and_then_all(host):
     host.release("v1")
     host.proxy = {"weights": [5, 25, 100], "step_time": 1}
     outcome = host.release("v2")
-    weights = [seen for seen in host.faults.seen if seen.endswith("%")]
+    weights = [seen for seen in host.faults.seen if seen.endswith("%") and ".own" not in seen]
     assert weights[:4] == [
         "haproxy set slipway-shop/a 95 %",
         "haproxy set slipway-shop/b 5 %",
@@ -227,9 +228,13 @@ def requests(host, slot, failures):
 def test_a_canary_whose_requests_fail_is_taken_back(host):
     host.release("v1")
     host.proxy = {"weights": [5], "step_time": 1}
-    requests(host, "b", 5)
+    requests(host, "b", 30)
+    requests(host, "a", 0)
     error = fails(lambda: host.release("v2"), "rolled_back")
     assert "with 5 % of the requests" in str(error)
+    told = error.details["traffic"]
+    assert (told["verdict"], told["steps"][0]["percent"], len(told["steps"])) == ("fail", 5, 1)
+    assert host.store.outcomes()[-1]["traffic"] == told
     del host.haproxy.servers
     assert host.settled() == host.id_of("v1")
     assert host.id_of("v2") in host.store.bad()
@@ -241,6 +246,40 @@ def test_a_canary_that_is_no_worse_than_the_old_release_goes_on(host):
     requests(host, "b", 5)
     requests(host, "a", 5)
     host.release("v2")
+
+
+def test_errors_in_the_soak_alone_are_noticed(host):
+    """The share was too small to tell, or there was none."""
+    host.release("v1")
+    requests(host, "a", 0)
+    requests(host, "b", 30)
+    assert "with 100 % of the requests" in str(fails(lambda: host.release("v2"), "rolled_back"))
+    assert host.store.outcomes()[-1]["code"] == "canary_failed"
+
+
+@pytest.mark.parametrize("weights", [[], [5, 100]])
+def test_no_traffic_is_inconclusive_and_follows_the_setting(host, weights):
+    host.release("v1")
+    host.proxy = {"weights": weights, "step_time": 1}
+    outcome = host.release("v2")
+    assert outcome.traffic["verdict"] == "inconclusive"
+    assert "0 requests of users" in outcome.traffic["reason"]
+    assert host.store.outcomes()[-1]["traffic"]["verdict"] == "inconclusive"
+    host.proxy = {**host.proxy, "inconclusive": "refuse"}
+    assert "release_inconclusive is refuse" in str(fails(lambda: host.release("v3"), "rolled_back"))
+    assert host.settled() == host.id_of("v2")
+    assert host.id_of("v3") not in host.store.bad()
+
+
+def test_where_own_requests_cannot_be_told_apart_nothing_is_a_pass(host):
+    """HAProxy has the configuration of an earlier version of the role."""
+    host.release("v1")
+    asked = host.haproxy.servers
+    host.haproxy.servers = lambda worker, backend: {} if backend.endswith(".own") else asked(worker, backend)
+    requests(host, "a", 0)
+    requests(host, "b", 0)
+    told = host.release("v2").traffic
+    assert (told["verdict"], "slipway.go.proxy" in told["reason"]) == ("inconclusive", True)
 
 
 def test_a_rollback_does_not_wait_for_a_canary(host):
@@ -365,6 +404,7 @@ def test_a_port_that_nobody_has_opened_yet(host):
         {"ports": [1]}, {"ports": [1, 1]}, {"ports": [0, 1]}, {"ports": [1, 65536]},
         {"weights": [25, 5]}, {"weights": [0]}, {"weights": [101]}, {"weights": [5, 5]},
         {"step_time": -1.0}, {"step_time": float("nan")}, {"max_errors": float("inf")},
+        {"max_latency_ratio": 0.5}, {"inconclusive": "pass"}, {"min_requests": -1},
     ],
 )  # fmt: skip
 def test_what_cannot_be(values):

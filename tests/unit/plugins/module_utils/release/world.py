@@ -720,6 +720,7 @@ class FakeHaproxy:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.servers_now: dict[str, haproxy.Server] = {}
+        self.own_now: dict[str, haproxy.Server] = {}
         self.pid = 0
         self.restart()
 
@@ -734,6 +735,7 @@ class FakeHaproxy:
             slot: haproxy.Server("ready" if slot == record.live else "maint", address, 100, 0, 0, 0)
             for slot, address in record.addresses.items()
         }
+        self.own_now = dict(self.servers_now)
 
     def open_addresses(self) -> set[str]:
         return {server.address for server in self.servers_now.values() if server.state == "ready"}
@@ -752,17 +754,22 @@ class FakeHaproxy:
 
     def _set(self, server: str, **values: Any) -> None:
         backend, _slash, slot = server.partition("/")
-        assert backend == f"slipway-{NAME}"
-        now = self.servers_now[slot]._replace(**values)
-        self.servers_now[slot] = now
+        servers = self._of(backend)
+        servers[slot] = servers[slot]._replace(**values)
+
+    def _of(self, backend: str) -> dict[str, haproxy.Server]:
+        return {f"slipway-{NAME}": self.servers_now, f"slipway-{NAME}.own": self.own_now}[backend]
 
     def workers(self) -> list[haproxy.Worker]:
         workers: list[haproxy.Worker] = self._effect("workers", lambda: [haproxy.Worker(7, False)])
         return workers
 
-    def servers(self, _worker: haproxy.Worker, _backend: str) -> dict[str, haproxy.Server]:
-        servers: dict[str, haproxy.Server] = self._effect("servers", lambda: dict(self.servers_now))
+    def servers(self, _worker: haproxy.Worker, backend: str) -> dict[str, haproxy.Server]:
+        servers: dict[str, haproxy.Server] = self._effect("servers", lambda: dict(self._of(backend)))
         return servers
+
+    def times(self, _worker: haproxy.Worker, _table: str) -> dict[str, dict[int, int]]:
+        return {}
 
     def set_address(self, _worker: haproxy.Worker, server: str, address: str) -> None:
         self._effect(f"set {server} {address}", lambda: self._set(server, address=address))
@@ -909,6 +916,7 @@ class Host:
         twin.haproxy = copy.copy(self.haproxy)
         twin.haproxy.host = twin
         twin.haproxy.servers_now = dict(self.haproxy.servers_now)
+        twin.haproxy.own_now = dict(self.haproxy.own_now)
         twin.systemd.commands = []
         twin.systemd.enabled = set(self.systemd.enabled)
         twin.systemd.instances = copy.deepcopy(self.systemd.instances)

@@ -1,0 +1,297 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The verdict on a release by its users' requests, which may be asked for at any time. PRIVATE to the collection.
+
+A pure state machine: counts are handed in. The evidence that the new release is worse is an e-value: the likelihood of
+the counts under a mixture of all failure rates, divided by the highest likelihood that any pair of rates allows with
+which the new release is not worse than the old one beyond the margin. Whatever those rates are, the evidence ever
+reaches 1/x with a probability of at most x, however often it is looked at (Ville's inequality). Each stage has rates of
+its own, so that a failure of both releases in one stage speaks against neither.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Sequence
+
+PASS, INCONCLUSIVE, FAIL = "pass", "inconclusive", "fail"
+# False alarms over a whole release: half of them for errors, half for latency.
+ALPHA = 0.01
+ENOUGH = math.log(2 / ALPHA)
+# Beta priors of the mixture: any rate for the new release, and a rather low one for the old release.
+_NEW, _OLD = (0.5, 0.5), (0.5, 5.0)
+# Milliseconds of the old release that are compared with `max_latency_ratio` times as many of the new one.
+BOUNDS = (10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000, 3000, 5000)
+_STEPS = 40  # of a bisection
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is allowed. max_errors is in percentage points beyond the old release; a max_latency_ratio of 0 is none."""
+
+    max_errors: float = 1.0
+    max_latency_ratio: float = 2.0
+    min_requests: int = 50
+
+
+@dataclass
+class Counts:
+    """Requests of users, those that failed, and how many were answered within so many milliseconds."""
+
+    requests: int = 0
+    failed: int = 0
+    milliseconds: dict[int, int] = field(default_factory=dict)
+
+    def add(self, other: Counts) -> None:
+        self.requests += other.requests
+        self.failed += other.failed
+        for key, count in other.milliseconds.items():
+            self.milliseconds[key] = self.milliseconds.get(key, 0) + count
+
+    @property
+    def timed(self) -> int:
+        return sum(self.milliseconds.values())
+
+    def slower(self, milliseconds: float) -> int:
+        return sum([count for key, count in self.milliseconds.items() if key >= milliseconds])
+
+    def p99(self) -> Optional[int]:
+        """None without requests. Exact to the milliseconds that were counted together."""
+        left = math.ceil(self.timed * 0.99)
+        for key in sorted(self.milliseconds):
+            left -= self.milliseconds[key]
+            if left <= 0:
+                return key
+        return None
+
+
+@dataclass
+class Stage:
+    """One share of the requests: what was counted at the new and at the old release meanwhile."""
+
+    percent: int
+    new: Counts = field(default_factory=Counts)
+    old: Counts = field(default_factory=Counts)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """So many of so many at the new and at the old release."""
+
+    new: int
+    of_new: int
+    old: int
+    of_old: int
+
+
+def log_evidence(trials: Sequence[Trial], margin: float) -> float:
+    """The logarithm of the e-value that the new release does it more often than the old one and `margin` together."""
+    new, of_new = sum(t.new for t in trials), sum(t.of_new for t in trials)
+    old, of_old = sum(t.old for t in trials), sum(t.of_old for t in trials)
+    return _mixture(_NEW, new, of_new) + _mixture(_OLD, old, of_old) - sum(_best_allowed(t, margin) for t in trials)
+
+
+def _mixture(prior: tuple[float, float], hits: int, total: int) -> float:
+    a, b = prior
+    return _log_beta(a + hits, b + total - hits) - _log_beta(a, b)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def _log_likelihood(rate: float, hits: int, total: int) -> float:
+    found = hits * math.log(rate) if hits else 0.0
+    return found + ((total - hits) * math.log1p(-rate) if total > hits else 0.0)
+
+
+def _best_allowed(trial: Trial, margin: float) -> float:
+    """The highest log-likelihood with which the rate of the new release is at most that of the old one plus margin."""
+    new, old = (
+        hits / total if total else 0.0 for hits, total in ((trial.new, trial.of_new), (trial.old, trial.of_old))
+    )
+    if new <= old + margin or margin >= 1:
+        return _log_likelihood(new, trial.new, trial.of_new) + _log_likelihood(old, trial.old, trial.of_old)
+    if not trial.of_old:
+        return _log_likelihood(margin, trial.new, trial.of_new) if margin > 0 else -math.inf
+    # Both likelihoods have one summit, so the best pair is on the border, between the two rates.
+    low, high = max(old, 1e-12), min(new - margin, 1 - margin - 1e-12)
+    for _step in range(_STEPS):
+        middle = (low + high) / 2
+        if _slope(middle + margin, trial.new, trial.of_new) + _slope(middle, trial.old, trial.of_old) > 0:
+            low = middle
+        else:
+            high = middle
+    rate = (low + high) / 2
+    return _log_likelihood(rate + margin, trial.new, trial.of_new) + _log_likelihood(rate, trial.old, trial.of_old)
+
+
+def _slope(rate: float, hits: int, total: int) -> float:
+    return hits / rate - (total - hits) / (1 - rate)
+
+
+def _mean(logarithms: Sequence[float]) -> float:
+    """The logarithm of the mean; the mean of e-values is one."""
+    top = max(logarithms)
+    return top + math.log(sum(math.exp(one - top) for one in logarithms) / len(logarithms))
+
+
+class Verdict:
+    """The requests of one release, stage by stage.
+
+    With all requests at the new release there is no old one beside it: it is compared with the last stage that had one,
+    and with `before`, what the old release did until then, where no stage had requests enough. Without either, the rate
+    that is allowed is the margin alone.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self.stages: list[Stage] = []
+        self.before = Counts()
+        self.stopped: Optional[str] = None
+
+    def begin(self, percent: int) -> None:
+        self.stages.append(Stage(percent))
+
+    def count(self, new: Counts, old: Counts, seconds: float) -> None:
+        """More requests since the last look, `seconds` after the stage began."""
+        if not self.stages:
+            self.before.add(old)
+            return
+        stage = self.stages[-1]
+        stage.new.add(new)
+        stage.old.add(old)
+        stage.seconds = seconds
+
+    @property
+    def _compared(self) -> list[tuple[Counts, Counts]]:
+        """The counts of new and old that belong together."""
+        found: list[tuple[Counts, Counts]] = []
+        for stage in self.stages:
+            if stage.percent < 100:
+                found.append((stage.new, stage.old))
+                continue
+            together, old = Counts(), self.before
+            if found and found[-1][1].requests >= min(self._rule.min_requests, old.requests):
+                earlier, old = found.pop()
+                together.add(earlier)
+            together.add(stage.new)
+            found.append((together, old))
+        return found
+
+    @property
+    def errors(self) -> float:
+        """The logarithm of the evidence that more requests fail than are allowed."""
+        trials = [Trial(n.failed, n.requests, o.failed, o.requests) for n, o in self._compared]
+        return log_evidence(trials, self._rule.max_errors / 100)
+
+    @property
+    def latency(self) -> float:
+        """The logarithm of the evidence that requests take longer than is allowed."""
+        ratio = self._rule.max_latency_ratio
+        pairs = [(n, o) for n, o in self._compared if n.timed and o.timed]
+        if not ratio or not pairs:
+            return 0.0
+        return _mean(
+            [
+                log_evidence([Trial(n.slower(ratio * b), n.timed, o.slower(b), o.timed) for n, o in pairs], 0.0)
+                for b in BOUNDS
+            ]
+        )
+
+    @property
+    def excess(self) -> float:
+        """By how many percentage points more of the requests have failed than at the old release."""
+        total = sum(new.requests for new, _old in self._compared)
+        more = sum(
+            new.failed - new.requests * (old.failed / old.requests if old.requests else 0.0)
+            for new, old in self._compared
+        )
+        return 100 * more / total if total else 0.0
+
+    def look(self) -> Optional[str]:
+        """What speaks against the release by now, as a sentence."""
+        if self.stopped is None and self.stages:
+            if self.errors >= ENOUGH:
+                self.stopped = f"{self._said()}; release_max_errors allows {self._rule.max_errors:g} % more"
+            elif self.latency >= ENOUGH:
+                self.stopped = f"{self._said_slow()}; release_max_latency_ratio allows {self._rule.max_latency_ratio:g}"
+        return self.stopped
+
+    def doubt(self) -> Optional[str]:
+        """Why what was seen by now is no evidence that the release is good; None where it is."""
+        new = sum(stage.new.requests for stage in self.stages)
+        if new < self._rule.min_requests:
+            return f"{new} requests of users reached it, and release_min_requests asks for {self._rule.min_requests}"
+        if self.excess > self._rule.max_errors:
+            return f"{self._said()}, which is more than release_max_errors allows and may be chance"
+        if self._looks_slow():
+            return f"{self._said_slow()}, which is more than release_max_latency_ratio allows and may be chance"
+        return None
+
+    @property
+    def verdict(self) -> str:
+        return FAIL if self.look() else INCONCLUSIVE if self.doubt() else PASS
+
+    def _looks_slow(self) -> bool:
+        new, old = self._p99s()
+        ratio = self._rule.max_latency_ratio
+        return bool(ratio) and new is not None and old is not None and new > ratio * max(old, BOUNDS[0])
+
+    def _p99s(self) -> tuple[Optional[int], Optional[int]]:
+        new, old = Counts(), Counts()
+        for one, other in self._compared:
+            new.add(one)
+            old.add(other)
+        return new.p99(), old.p99()
+
+    def _said(self) -> str:
+        parts = []
+        for new, old in self._compared:
+            beside = f"{old.failed} of {old.requests} at the old release" if old.requests else "nothing to compare with"
+            parts.append(f"{new.failed} of {new.requests} requests of users failed ({beside})")
+        return "; ".join(parts[-1:])
+
+    def _said_slow(self) -> str:
+        new, old = self._p99s()
+        return f"the p99 of its requests is {new} ms (of the old release: {old} ms)"
+
+    def figures(self) -> dict[str, Any]:
+        """What the records and the result have of it."""
+        found: dict[str, Any] = {
+            "verdict": self.verdict,
+            "reason": self.stopped or self.doubt(),
+            "evidence": {"errors": _e_value(self.errors), "latency": _e_value(self.latency), "enough": 2 / ALPHA},
+            "before": {"requests": self.before.requests, "failed": self.before.failed},
+            "steps": [_step(stage) for stage in self.stages],
+        }
+        return found
+
+
+def _e_value(logarithm: float) -> float:
+    return float(f"{math.exp(min(logarithm, 100.0)):.3g}")
+
+
+def _step(stage: Stage) -> Mapping[str, Any]:
+    found: dict[str, Any] = {"percent": stage.percent, "seconds": round(stage.seconds, 1)}
+    for name, counts in (("", stage.new), ("old_", stage.old)):
+        found.update(
+            {f"{name}requests": counts.requests, f"{name}failed": counts.failed, f"{name}p99_ms": counts.p99()}
+        )
+    return found
+
+
+def describe(figures: Mapping[str, Any]) -> str:
+    """The figures in one line."""
+    steps = [
+        f"{step.get('percent')} %: {step.get('failed')} of {step.get('requests')} failed"
+        for step in figures.get("steps") or ()
+    ]
+    if not steps:
+        return ""
+    reason = f" ({figures['reason']})" if figures.get("reason") else ""
+    return f"{figures.get('verdict')}{reason}; {', '.join(steps)}"
