@@ -408,8 +408,11 @@ def _unit(name: str) -> str:
     return f"slipway-deadman-{name}"
 
 
-def _start_timer(place: Place, name: str, seconds: float, token: str) -> None:
-    unit = _unit(name)
+def _short_unit(name: str) -> str:
+    return f"slipway-deadman-{name}-short"
+
+
+def _start_timer(place: Place, unit: str, name: str, seconds: float, token: str) -> None:
     argv = [
         "systemd-run", "--quiet", "--collect", f"--unit={unit}", f"--on-active={seconds:g}s",
         "--timer-property=AccuracySec=100ms", "--service-type=oneshot",
@@ -543,7 +546,7 @@ def _arm(place: Place, name: str, seconds: float, plan: Plan, token: str) -> Non
     try:
         _files.write_atomic(place.marker(name), token, 0o600)
         _install_boot_unit(place, name, boot_unit(place, name, plan, token))
-        _start_timer(place, name, seconds, token)
+        _start_timer(place, _unit(name), name, seconds, token)
     except BaseException:
         _disarm(place, name)
         raise
@@ -623,7 +626,7 @@ def _disarm(place: Place, name: str, keep: bool = False) -> None:
     _files.remove_tree(gone)
     os.rename(place.folder(name), gone)
     _files.fsync_directory(place.root)
-    place.run(["systemctl", "stop", f"{_unit(name)}.timer"])
+    place.run(["systemctl", "stop", f"{_unit(name)}.timer", f"{_short_unit(name)}.timer"])
     for path in (place.boot_link(name), place.boot_unit(name), place.marker(name)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -731,8 +734,25 @@ def renew(name: str, token: str, place: Optional[Place] = None) -> None:
     saved = _load(place.folder(name))
     if not restarted or saved is None or saved["begun"] or saved["token"] != token or not _is_ticking(place, name):
         raise _ended(name, token, place)
+    _save_deadline(place, name, saved, saved["seconds"])
+
+
+def shorten(name: str, token: str, seconds: float, place: Optional[Place] = None) -> None:
+    """Inside hold(), take the change back in this time from now, if it was armed for longer. Raise as hold() does.
+
+    A second timer does so: while the first one was exchanged for another, nothing would tick.
+    """
+    place = place or Place()
+    renew(name, token, place)
+    saved = _load(place.folder(name)) or {}
+    if seconds < saved["seconds"]:
+        _start_timer(place, _short_unit(name), name, seconds, token)
+        _save_deadline(place, name, saved, seconds)
+
+
+def _save_deadline(place: Place, name: str, saved: dict[str, Any], seconds: float) -> None:
     kept = {key: value for key, value in saved.items() if key != "begun"}
-    kept["deadline"] = time.time() + saved["seconds"]
+    kept["deadline"] = time.time() + seconds
     _files.write_atomic(os.path.join(place.folder(name), PLAN), json.dumps(kept), 0o600)
 
 

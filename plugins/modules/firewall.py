@@ -17,8 +17,8 @@ description:
     and puts the firewall in force last. It is still armed on return, and M(slipway.go.confirm_login) with RV(token)
     lets it stand.
   - While the rules are being written the revert is put off; O(seconds) counts from when the last one is in force. If
-    the module is killed in between, the host takes the change back at most O(seconds) later. A command that fails, or
-    takes longer than O(seconds), takes it back at once.
+    the module is killed in between, the host takes the change back within a minute, or O(seconds) if that is longer. A
+    command that fails, or takes longer than that, takes it back at once.
   - The port of the SSH connection that this runs in is always wanted, in the zone that judges that connection.
   - What the host's other services need is wanted, too. They are known from C(/etc/slipway/services), and what their
     runs have let in from C(/etc/slipway/firewall), where this module records O(rules) under the name of O(service). A

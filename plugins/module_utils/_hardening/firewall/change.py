@@ -22,7 +22,9 @@ from .survey import Look, Options, choose, look, remembered
 NAME = "firewall"
 # A change of the port of SSH may have opened that port here, and takes this firewall back as well.
 SETTLED = (NAME, "ssh")
-# Of the time to confirm, what the next command finds at least.
+# What a command may take on a host that has much else to do, however short the time to confirm is.
+WRITING_S = 60.0
+# Of the time for writing, what the next command finds at least.
 _FRESH = 0.75
 RunWithin = Callable[[Sequence[str], float], Tuple[int, str]]
 
@@ -81,13 +83,14 @@ def bring_in_order(
             _write_record(options, found, root)
             return Changed(found, True)
         try:
-            token = _deadman.arm(NAME, seconds, plan(options, found, root), place)
+            writing = max(WRITING_S, seconds)
+            token = _deadman.arm(NAME, writing, plan(options, found, root), place)
         except SlipwayError as error:
             if error.code != "already_armed":
                 raise
             # Another controller has begun since: what it makes of the host is to be looked at first.
             continue
-        _change(options, found, Clock(token, seconds, place, run), root)
+        _change(options, found, Clock(token, writing, place, run), seconds, root)
         return Changed(found, True, token)
 
 
@@ -97,7 +100,7 @@ def plan(options: Options, found: Look, root: str = "/") -> Plan:
     return Plan([*backend.paths, *records], backend.undo(active), backend.undo_at_boot(active))
 
 
-def _change(options: Options, found: Look, clock: Clock, root: str) -> None:
+def _change(options: Options, found: Look, clock: Clock, seconds: float, root: str) -> None:
     """Make the change, or take all of it back at once."""
     try:
         with _deadman.hold(NAME, clock.token, clock.place):
@@ -108,7 +111,7 @@ def _change(options: Options, found: Look, clock: Clock, root: str) -> None:
                     "changed_meanwhile", f"somebody else has switched {found.backend.name} on or off.", "run again"
                 )
             _write(options, now, clock, root)
-            clock.renew()
+            _deadman.shorten(NAME, clock.token, seconds, clock.place)
     except BaseException as error:
         line = _deadman.revert(NAME, clock.token, "failed", clock.place)
         if isinstance(error, SlipwayError):

@@ -34,7 +34,7 @@ class Commands:
             self.timers.add(timer)
         elif argv[:2] == ["systemctl", "stop"]:
             time.sleep(self.slow)
-            self.timers.discard(argv[2])
+            self.timers.difference_update(argv[2:])
         elif argv[:2] == ["systemctl", "is-active"]:
             return 3, "\n".join("active" if unit in self.timers else "inactive" for unit in argv[2:])
         return 0, ""
@@ -122,7 +122,8 @@ def test_confirm_leaves_nothing_behind(place, etc):
     assert left_behind(place)
     _deadman.confirm("ssh", token, place)
     assert left_behind(place) == []
-    assert ["systemctl", "stop", "slipway-deadman-ssh.timer"] in place.run.asked
+    stopped = [argv[2:] for argv in place.run.asked if argv[:2] == ["systemctl", "stop"]]
+    assert any("slipway-deadman-ssh.timer" in units for units in stopped)
 
 
 def test_a_late_confirmation_says_that_it_was_reverted(place, etc):
@@ -646,6 +647,18 @@ def test_renewing_starts_the_clock_anew(place, etc, commands, monkeypatch):
     (etc / "a").write_text("new")
     _deadman.revert("demo", token, place=place)
     assert not (etc / "a").exists()
+
+
+@pytest.mark.parametrize(("seconds", "short"), [(12, True), (30, False), (90, False)])
+def test_a_change_is_shortened_by_a_second_timer_beside_the_first(place, etc, commands, seconds, short):
+    token = _deadman.arm("demo", 30, plan(etc / "a"), place)
+    with _deadman.hold("demo", token, place):
+        _deadman.shorten("demo", token, seconds, place)
+    first, second = "slipway-deadman-demo.timer", "slipway-deadman-demo-short.timer"
+    assert commands.timers == ({first, second} if short else {first})
+    assert _deadman.pending("demo", token, place) == pytest.approx(time.time() + min(seconds, 30), abs=5)
+    _deadman.confirm("demo", token, place)
+    assert commands.timers == set()
 
 
 def test_what_has_fired_meanwhile_cannot_be_renewed(place, etc, commands):

@@ -17,7 +17,7 @@ from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.bac
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.rule import Rule
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.survey import Options
 
-TIMER = "slipway-deadman-firewall.timer"
+TIMER, SHORT = "slipway-deadman-firewall.timer", "slipway-deadman-firewall-short.timer"
 ADD, ENABLE, UNDO = "add", "enable", "undo"
 
 
@@ -32,6 +32,7 @@ class Host:
         self.rules.write_text("")
         self.clock, self.takes = 1000.0, 1.0
         self.fires_at: dict[str, float] = {}
+        self.lasts: dict[str, float] = {}
         self.ran: list[list[str]] = []
         self.limits: list[float] = []
         self.failing: tuple[str, ...] = ()
@@ -49,13 +50,14 @@ class Host:
             seconds = float(argv[4].partition("=")[2].rstrip("s"))
             timer = argv[3].partition("=")[2] + ".timer"
             self.fires_at[timer] = self.clock + seconds
-            self.lasts = seconds
+            self.lasts[timer] = seconds
         elif argv[:2] == ["systemctl", "restart"]:
             if not self.ticks(argv[2]):
                 return 5, "not found"
-            self.fires_at[argv[2]] = self.clock + self.lasts
+            self.fires_at[argv[2]] = self.clock + self.lasts[argv[2]]
         elif argv[:2] == ["systemctl", "stop"]:
-            self.fires_at.pop(argv[2], None)
+            for timer in argv[2:]:
+                self.fires_at.pop(timer, None)
         elif argv[:2] == ["systemctl", "is-active"]:
             return 3, "\n".join("active" if self.ticks(unit) else "inactive" for unit in argv[2:])
         elif argv[0] == UNDO:
@@ -167,26 +169,37 @@ def test_check_mode_changes_nothing(host, monkeypatch, tmp_path):
     assert (done.changed, done.token, host.ran, host.active) == (True, None, [], False)
 
 
-@pytest.mark.parametrize(("rules", "takes"), [(10, 5.0), (60, 5.0), (200, 8.0), (3, 9.0)])
-def test_rules_slower_than_the_time_to_confirm_are_not_taken_back(host, monkeypatch, tmp_path, rules, takes):
+@pytest.mark.parametrize("seconds", [12, 60, 90])
+@pytest.mark.parametrize(("rules", "takes"), [(10, 5.0), (60, 5.0), (200, 8.0), (3, 40.0)])
+def test_rules_slower_than_the_time_to_confirm_are_not_taken_back(host, monkeypatch, tmp_path, rules, takes, seconds):
     """And the whole time to confirm is left when they are in force."""
     host.takes = takes
-    done = bring(host, monkeypatch, tmp_path, [str(n) for n in range(rules)], seconds=12)
+    done = bring(host, monkeypatch, tmp_path, [str(n) for n in range(rules)], seconds=seconds)
     assert len(host.rules.read_text().split()) == rules
-    assert host.fires_at[TIMER] == pytest.approx(host.clock + 12)
+    assert min(host.fires_at.values()) == pytest.approx(host.clock + seconds)
+    assert host.fires_at[TIMER] >= host.clock + seconds
     assert _deadman.pending("firewall", done.token, host.place) is not None
 
 
-def test_whenever_it_is_killed_the_revert_is_at_most_the_time_to_confirm_away(host, monkeypatch, tmp_path):
+def test_whenever_it_is_killed_the_revert_is_at_most_a_minute_away(host, monkeypatch, tmp_path):
     left = []
     host.at = dict.fromkeys((ADD, ENABLE), lambda: left.append(host.fires_at[TIMER] - host.clock))
     bring(host, monkeypatch, tmp_path, [str(n) for n in range(60)], seconds=12)
-    assert all(0 < one <= 12 for one in left)
+    assert all(0 < one <= change.WRITING_S for one in left)
     assert all(limit <= one for limit, one in zip(host.limits, left))
 
 
-def test_a_command_slower_than_the_time_to_confirm_ends_and_takes_all_back(host, monkeypatch, tmp_path):
-    host.takes = 13
+def test_a_confirmation_ends_both_timers(host, monkeypatch, tmp_path):
+    done = bring(host, monkeypatch, tmp_path, seconds=12)
+    assert host.ticks(TIMER)
+    assert host.ticks(SHORT)
+    _deadman.confirm("firewall", done.token, host.place)
+    assert not host.ticks(TIMER)
+    assert not host.ticks(SHORT)
+
+
+def test_a_command_that_does_not_end_is_stopped_and_takes_all_back(host, monkeypatch, tmp_path):
+    host.takes = 61
     with pytest.raises(SlipwayError, match=r"timed out.*The change was taken back\."):
         bring(host, monkeypatch, tmp_path, seconds=12)
     assert not host.active
