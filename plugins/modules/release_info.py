@@ -85,7 +85,8 @@ origin:
   description:
     - Where the current release comes from. C(source) is its artefact without anything secret, C(sha256) its digest,
       C(binary) the file of an archive that runs, C(checksum) where that digest is from, C(signer) who has signed it,
-      and C(proof) stands for the signature that was verified. What does not apply is left out.
+      C(proof) stands for the signature that was verified, and C(claims) are where which version was named. What does
+      not apply is left out.
   returned: success
   type: dict
   sample:

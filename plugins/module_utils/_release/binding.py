@@ -264,8 +264,8 @@ def _stamps(flags: str) -> Iterable[str]:
 
 
 def record(claims: Iterable[Claim]) -> list[list[str]]:
-    """For release.json."""
-    return [list(claim) for claim in claims]
+    """For release.json and whoever shows it: what was not UTF-8 is replaced."""
+    return [[where, kind, text.encode("utf-8", "replace").decode()] for where, kind, text in claims]
 
 
 def recorded(said: Any) -> Optional[list[Claim]]:

@@ -182,8 +182,9 @@ def test_a_damaged_record_is_none(said):
 
 
 def test_a_record_comes_back():
-    claims = [Claim("a", NAME, "b"), Claim("c", COMMIT, "\udcff")]
+    claims = [Claim("a", NAME, "b \u00e9"), Claim("c", COMMIT, "d")]
     assert binding.recorded(binding.record(claims)) == claims
+    assert binding.record([Claim("a", NAME, "b\udcff")]) == [["a", NAME, "b?"]]
     assert binding.recorded([["a", "unknown", "b"]]) == []
 
 
