@@ -93,9 +93,17 @@ def list_of(element: Reader) -> Reader:
             _refuse(
                 value, variable, "a list", f"give {variable} as a list, or as its elements with commas between them"
             )
-        return [element(part, variable) for part in found if part not in ("", None)]
+        return [_read_element(element, part, variable) for part in found if part not in ("", None)]
 
     return read
+
+
+def _read_element(element: Reader, part: Any, variable: str) -> Any:
+    try:
+        return element(part, variable)
+    except SlipwayError as error:
+        message = error.message.replace(f"{variable} is ", f"{variable} has ", 1)
+        raise SlipwayError(error.code, message, f"correct that element of {variable}, or leave it out") from None
 
 
 def commands(value: Any, variable: str) -> list[Any]:

@@ -110,6 +110,12 @@ def test_what_was_left_empty_was_not_given(value):
     assert _survey.understand(nested, release.OPTIONS) == {"policy": {}, "proxy": {}}
 
 
+def test_an_element_of_a_list_is_named():
+    with pytest.raises(SlipwayError) as caught:
+        _survey.understand({"weights": "5, a"}, FLAT)
+    assert str(caught.value).startswith("release_weights has 'a', not a whole number. Fix: correct that element")
+
+
 def test_secrets_are_not_shown():
     for option in ("environment", "health", "probe"):
         with pytest.raises(SlipwayError) as caught:
