@@ -25,7 +25,7 @@ SETTLED = (NAME, "ssh")
 # What a command may take on a host that has much else to do, however short the time to confirm is.
 WRITING_S = 60.0
 # Of the time for writing, what the next command finds at least.
-_FRESH = 0.75
+_FRESH = 0.9
 RunWithin = Callable[[Sequence[str], float], Tuple[int, str]]
 
 
