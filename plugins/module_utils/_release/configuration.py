@@ -199,7 +199,7 @@ def _finish(layout: Layout, folder: str) -> None:
         names = set(_paths(pending))
         for name in sorted(names):
             _install(os.path.join(pending, name), os.path.join(layout.config, name))
-        for name in _surplus(layout.config, names):
+        for name in [*_surplus(layout.config, names), *_drafts(layout.config)]:
             os.unlink(os.path.join(layout.config, name))
         for name in ("", *FOLDERS):
             _files.fsync_directory(os.path.join(layout.config, name))
@@ -208,6 +208,11 @@ def _finish(layout: Layout, folder: str) -> None:
         _files.fsync_directory(folder)
     remove(old)
     remove(os.path.join(folder, f".{layout.name}.new"))
+
+
+def _drafts(folder: str) -> list[str]:
+    """What a killed run has left half-written outside the set's folders."""
+    return [name for name in os.listdir(folder) if name.startswith("environment.tmp-")]
 
 
 def _install(path: str, target: str) -> None:

@@ -154,7 +154,8 @@ def collect_leftovers(layout: Layout) -> None:
         layout.releases: (".tmp-", "current.tmp-"),
         layout.root: ("current.tmp-", "last-good.tmp-"),
         layout.state: tuple(
-            f"{name}.tmp-" for name in ("boot.env", "state.json", "settings.json", "settings.next.json", "watch.json")
+            f"{name}.tmp-"
+            for name in ("boot.env", "state.json", "settings.json", "settings.next.json", "watch.json", "units.json")
         ),
         layout.unit_root: tuple(f"{os.path.basename(unit)}.tmp-" for unit in layout.own_units),
         **{layout.release(release_id): ("release.json.tmp-",) for release_id in layout.staged()},

@@ -126,6 +126,8 @@ def test_a_run_that_is_killed_leaves_the_old_set_or_the_new_one(
             finished = killed_at(patched, step, layout)
         if finished:
             break
+        for path in Path(layout.config_root).rglob("*.tmp-*"):
+            path.rename(f"{path}-of-another-process")
         now = release_id(layout)
         assert now in (old, new), f"half a set after step {step}"
         seen.add(now == new)
