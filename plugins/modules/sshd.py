@@ -197,7 +197,8 @@ from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall imp
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import survey as firewalls
 
 # Root is closed for good on the strength of a login, whose key, sudo and port must not be taken back afterwards.
-SETTLED = ("access", "firewall", "ssh")
+# Another controller may be about to prove any other change by a login as root.
+SETTLED = ("access", "firewall", "kernel", "pam", "selinux", "ssh")
 
 
 def listening(host: _sshd.Host, place: _deadman.Place) -> list[int]:

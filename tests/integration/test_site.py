@@ -25,8 +25,6 @@ SAME = {
     "Keep firewalld from starting by itself": "Firewall",
     "Install the package": "Firewall",
     "Compare": "Change sshd, armed",
-    "Compare the keys": "Keys",
-    "Compare the sudo rules": "Sudo rules",
 }
 # The revert that comes before a change, and the look that comes before both.
 MEANS = {"Arm"}
