@@ -165,9 +165,8 @@ def judge(seen: Seen, rules: Rules, claims: Sequence[Claim]) -> list[Problem]:
     claims: what is said of it beside what stands in it.
     """
     asked = {**rules.policy, "denied_modules": parse_denylist(rules.denylist, rules.denylist_label)}
-    found = check_policy(seen.binary.facts, asked)
-    found += binding.problems(rules.version, rules.binding, [*claims, *built_claims(seen)])
-    return seen.relabelled(found)
+    found = seen.relabelled(check_policy(seen.binary.facts, asked))
+    return found + binding.problems(rules.version, rules.binding, [*claims, *built_claims(seen)])
 
 
 def built_claims(seen: Seen) -> list[Claim]:

@@ -401,6 +401,28 @@ def test_a_signature_that_is_asked_for_later_is_verified_then(world, signed):
     assert len(world.fetched) == fetched
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_the_trusted_comment_names_the_version_now_and_later(world, signed, tmp_path, known):
+    """It says `shop 2.0.0`; what a host remembers of a signature says so as well as the signature itself."""
+    right, wrong = (replace(signed, rules=Rules(version, binding="required")) for version in ("2.0.0", "9.9.9"))
+    (tmp_path / "shop").write_bytes(MESSAGE)
+    if known:
+        assert world.release(right).changed
+        assert not world.release(right).changed
+        assert not world.release(replace(right, source="", label="build/shop")).changed
+        assert world.fetched == [URL]
+    for request in (wrong, replace(wrong, source="", label="shop", uploaded=str(tmp_path / "shop"))):
+        for how in (world.release, world.predict):
+            with pytest.raises(SlipwayError) as caught:
+                how(request)
+            assert caught.value.code == "version_mismatch"
+            assert "'shop 2.0.0'" in str(caught.value)
+    unsigned = replace(right, signature=Text())
+    with pytest.raises(SlipwayError) as caught:
+        world.release(unsigned)
+    assert caught.value.code == "version_not_named", "a comment counts only with its signature"
+
+
 @pytest.mark.parametrize("action", ["tool", "upload"])
 def test_what_was_verified_says_nothing_about_the_release_that_serves(world, signed, monkeypatch, action):
     """The engine asks for something first, and the old release is the one that it names."""
