@@ -76,6 +76,9 @@ fuzz-metrics: collections ## pages of counters against another parser of the for
 canary-table: collections ## the verdict on users' requests, by simulation (about ten minutes)
 	$(BIN)/python tests/bench/canary.py --page docs/proxy.md
 
+bundled-libc: ## wrong verdicts of linkage on programs that bring a glibc of their own (needs gcc and the lab's images)
+	$(PYTHON) tests/bench/bundled_libc.py
+
 bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
 	$(BIN)/python tests/bench/hardening.py
 

@@ -9,6 +9,7 @@ Paths "in the view" are what the program and its loader would say; host paths ar
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import posixpath
@@ -48,7 +49,14 @@ class View:
             return Place(real, real)
         return self._walk(path)
 
-    def _walk(self, path: str) -> Place:
+    def way(self, path: str) -> list[str]:
+        """What is looked at on the way to a path, each as the view knows it: every symlink, and what is at the end."""
+        seen: list[str] = []
+        with contextlib.suppress(OSError, ValueError):
+            seen.append(self._walk(self.absolute(path), seen).path)
+        return seen or [posixpath.normpath(self.absolute(path))]
+
+    def _walk(self, path: str, seen: Optional[list[str]] = None) -> Place:
         links = 0
         todo = path.split("/")[::-1]
         done = [Place("/", self.binds.get("/", self.root))]
@@ -65,6 +73,8 @@ class View:
                 done.append(place)
                 continue
             links += 1
+            if seen is not None:
+                seen.append(place.path)
             if links > MAX_SYMLINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             if target.startswith("/"):

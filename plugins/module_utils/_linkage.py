@@ -39,6 +39,25 @@ __all__ = [
 ]
 
 
+# systemd's names; the host's own architecture is always allowed.
+_ARCHITECTURES = {
+    "386": "x86",
+    "amd64": "x86-64",
+    "amd64p32": "x32",
+    "arm": "arm",
+    "arm64": "arm64",
+    "loong64": "loongarch64",
+    "mips": "mips",
+    "mipsle": "mips-le",
+    "mips64": "mips64",
+    "mips64le": "mips64-le",
+    "ppc64": "ppc64",
+    "ppc64le": "ppc64-le",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+}
+
+
 class Verdict(NamedTuple):
     path: str
     elf: Optional[Elf]
@@ -84,7 +103,7 @@ class Checker:
             return Verdict(path, None, [], [Problem(error.code, error.message, error.fix)])
         libraries: list[Library] = []
         foreign = machine_problem(program.elf, self.host, program.start)
-        problems = [] if foreign is None else [foreign]
+        problems = [*self.context.missing, *([] if foreign is None else [foreign])]
         if not program.elf.is_library:
             problems += self._start_problems(program)
         if foreign is None:
@@ -133,10 +152,10 @@ class Checker:
         return [problem for problem in found if problem is not None]
 
     def _hidden(self, program: Program) -> Optional[Problem]:
-        why = self.context.hidden_by(program.place.path)
+        why = self._hides(self.context.view.inside(program.label))
         if not why:
             return None
-        text = f"{program.label}: {os.strerror(errno.ENOENT)}: {why} of {self.context.unit} hides it"
+        text = f"{program.label}: {os.strerror(errno.ENOENT)}: {why} hides it"
         return Problem(
             "unit_hidden", text, "install it elsewhere, /opt for instance, or expose it with BindReadOnlyPaths=."
         )
@@ -175,9 +194,10 @@ class Checker:
 
     def _architecture(self, program: Program) -> Optional[Problem]:
         goarch = program.elf.goarch
-        if not self.context.native_only or goarch == self.host.goarch:
+        allowed = self.context.architectures
+        if not allowed or goarch == self.host.goarch or _ARCHITECTURES.get(goarch or "") in allowed:
             return None
-        text = f"{program.label}: Bad system call: SystemCallArchitectures=native of {self.context.unit}"
+        text = f"{program.label}: Bad system call: SystemCallArchitectures={' '.join(allowed)} of {self.context.unit}"
         return Problem(
             "unit_architecture", text, f"built for {goarch}, this host is {self.host.goarch}: build for that."
         )
@@ -239,10 +259,11 @@ class Checker:
         )
 
     def _hides(self, path: str) -> str:
-        """A library may be below /home where ProtectHome= is set, too."""
+        """A library may be below /home where ProtectHome= is set, too, or be a symlink that leads there."""
         if not self.context.hidden:
             return ""
-        why = self.context.hidden_by(os.path.normpath(self.context.view.absolute(path)))
+        reasons = (self.context.hidden_by(step) for step in self.context.view.way(path))
+        why = next((reason for reason in reasons if reason), "")
         return f"{why} of {self.context.unit}" if why else ""
 
     def _rules_allow(self, host: str) -> bool:

@@ -12,7 +12,7 @@ import posixpath
 import re
 import sys
 from itertools import product
-from typing import Iterable, Iterator, NamedTuple, Optional, Sequence
+from typing import Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from ._cpu import Cpu
 from ._elf import DF_1_NODEFLIB, DF_1_PIE, DT_RELR, LAYOUTS, PT_DYNAMIC, PT_LOAD, Elf, Header
@@ -470,10 +470,37 @@ class GlibcLinker(Linker):
             self._check_versions(link_map)
             self._check_relr(link_map)
             self._check_isa(link_map)
+        self._check_one_glibc()
         # Symbols that a library lacks may come from whatever loads it.
         if not self.missing and not self.problems and not self.maps[0].elf.is_library:
             self._check_unversioned()
             self._check_symbols()
+
+    def _check_one_glibc(self) -> None:
+        """The loader and the C library share data whose layout each release changes: another release's is a crash."""
+        for link_map in self.maps:
+            file = link_map.file
+            if file is None or "libc.so.6" not in link_map.names or _beside(file.host, self.interpreter.file.host):
+                continue
+            libc, loader = self._release(file), self._release(self.interpreter.file)
+            if libc != loader or not (libc or link_map.path.startswith(self.traits.system)):
+                text = (
+                    f"{self._program}: {link_map.path} is of glibc {libc or 'of an unknown release'}, and the loader "
+                    f"{self.interpreter.name} of {loader or 'an unknown release'}: they only work with their own"
+                )
+                fix = f"leave {link_map.path} out of what is bundled, or bundle its loader and link to that."
+                self.complain("library_invalid", text, fix)
+
+    def bound_now(self, link_map: LinkMap, candidates: Mapping[int, bytes]) -> list[str]:
+        """A part of glibc asks for the insides of the others while it is set up, whenever it is bound."""
+        needed = (name for need in link_map.elf.dynamic.verneed for name, _weak in need.names)
+        if "GLIBC_PRIVATE" in needed:
+            return [os.fsdecode(candidates[index]) for index in sorted(candidates)]
+        return super().bound_now(link_map, candidates)
+
+    def _release(self, file: File) -> str:
+        """2.36, as the file itself says it, or by its name before 2.34."""
+        return self.files.once(("release", file.identity), lambda: _release_of(file, self.files.constants(file)))
 
     def _check_unversioned(self) -> None:
         """A library without any version is taken, until a symbol with a version is looked up in it."""
@@ -533,6 +560,19 @@ class GlibcLinker(Linker):
             text = f"{link_map.label}: CPU ISA level is lower than required"
             fix = f"needs x86-64-v{level}, this processor is x86-64-v{self.cpu.x86_level}: rebuild for that."
             self.complain("cpu_level", text, fix)
+
+
+def _release_of(file: File, blob: bytes) -> str:
+    said = re.search(rb"(?:stable|development) release version (\d+(?:\.\d+)+)", blob)
+    if said is not None:
+        return said.group(1).decode()
+    named = re.search(r"-(\d+\.\d+)\.so\Z", os.path.realpath(file.host))
+    return named.group(1) if named is not None else ""
+
+
+def _beside(one: str, other: str) -> bool:
+    """Whether two files are in one directory, behind all links: one package brings both."""
+    return os.path.dirname(os.path.realpath(one)) == os.path.dirname(os.path.realpath(other))
 
 
 def _raw_machine(header: Header) -> int:

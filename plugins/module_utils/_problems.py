@@ -26,6 +26,7 @@ CODES: dict[str, str] = {
     "cpu_level": "Needs instructions that this processor lacks.",
     "not_executable": "Who starts it may not execute it.",
     "noexec_mount": "It, its interpreter or a library is on a file system mounted noexec.",
+    "unit_missing": "A file, directory, user or group that the unit names does not exist.",
     "capabilities": "It carries file capabilities that the bounding set forbids.",
     "interpreter_missing": "The dynamic loader it names does not exist here.",
     "interpreter_invalid": "The dynamic loader it names is not one for this program.",

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import grp
 import os
 import posixpath
 import pwd
 import stat
-from typing import Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from ._fsview import View
 from ._host import ALL_CAPABILITIES
+from ._problems import Problem
 from ._unit_files import UNIT_PATH, Unit, expand, parse_environment_file, read_unit, specifiers
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN = 1, 2, 21
@@ -96,8 +98,9 @@ class Context(NamedTuple):
     bounding: int = ALL_CAPABILITIES
     hidden: tuple[tuple[str, str], ...] = ()
     exec_rules: tuple[tuple[str, bool], ...] = ()
-    native_only: bool = False
+    architectures: tuple[str, ...] = ()
     root_image: str = ""
+    missing: tuple[Problem, ...] = ()
 
     def hidden_by(self, path: str) -> str:
         """The setting that hides a path of the view, or nothing."""
@@ -152,8 +155,9 @@ def unit_context(text: str, unit_path: Sequence[str] = UNIT_PATH) -> Context:
         bounding=bounding,
         hidden=tuple(_hidden(unit, values)),
         exec_rules=_exec_rules(unit, values),
-        native_only=unit.words("SystemCallArchitectures") == ["native"],
+        architectures=tuple(unit.words("SystemCallArchitectures")),
         root_image=expand(unit.last("RootImage"), values),
+        missing=tuple(_missing(unit, values, View(root, _binds(unit, values)), user)),
     )
 
 
@@ -215,16 +219,71 @@ def _environment(unit: Unit, values: Mapping[str, str]) -> dict[str, str]:
         if equals:
             found[key] = value
     for name in unit.every("EnvironmentFile"):
-        try:
-            with open(expand(name.lstrip("-"), values), encoding="utf-8", errors="surrogateescape") as file:
-                found.update(parse_environment_file(file.read(1 << 20)))
-        except OSError:
-            continue
+        for path in _environment_files(name, values):
+            try:
+                with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                    found.update(parse_environment_file(file.read(1 << 20)))
+            except OSError:
+                continue
     for word in unit.words("UnsetEnvironment"):
         key, equals, value = word.partition("=")
         if not equals or found.get(key) == value:
             found.pop(key, None)
     return found
+
+
+def _environment_files(name: str, values: Mapping[str, str]) -> list[str]:
+    """systemd expands patterns, in the order of the names."""
+    return sorted(glob.glob(expand(name.lstrip("-"), values)))
+
+
+def _missing(unit: Unit, values: Mapping[str, str], view: View, user: str) -> Iterator[Problem]:
+    """What systemd needs before it starts the program, and does not find."""
+    for name in unit.every("EnvironmentFile"):
+        if not name.startswith("-") and not _environment_files(name, values):
+            yield _absent(unit, f"EnvironmentFile={name}", f"create {name}, or write -{name} where it may be absent.")
+    directory = expand(unit.last("WorkingDirectory"), values)
+    made = _made_at_start(unit, values)
+    wanted = (
+        directory and directory != "~" and not directory.startswith("-") and posixpath.normpath(directory) not in made
+    )
+    if wanted and not _is_directory(view, directory):
+        yield _absent(unit, f"WorkingDirectory={directory}", f"create {directory}, or remove WorkingDirectory=.")
+    if not unit.yes("DynamicUser"):
+        if unit.last("User") and not _known(pwd.getpwnam, unit.last("User")):
+            yield _absent(unit, f"User={user}", f"create the user {user}.")
+        group = unit.last("Group")
+        if group and not _known(grp.getgrnam, group):
+            yield _absent(unit, f"Group={group}", f"create the group {group}.")
+
+
+def _made_at_start(unit: Unit, values: Mapping[str, str]) -> set[str]:
+    folders = {"Runtime": "/run", "State": "/var/lib", "Cache": "/var/cache", "Logs": "/var/log"}
+    return {
+        posixpath.join(folder, expand(word.partition(":")[0], values))
+        for kind, folder in folders.items()
+        for word in unit.words(f"{kind}Directory")
+    }
+
+
+def _absent(unit: Unit, setting: str, fix: str) -> Problem:
+    return Problem("unit_missing", f"{unit.name.full}: {setting} is not there: it does not start", fix)
+
+
+def _is_directory(view: View, path: str) -> bool:
+    try:
+        return os.path.isdir(view.resolve(path).host)
+    except (OSError, ValueError):
+        return False
+
+
+def _known(by_name: Callable[[str], object], name: str) -> bool:
+    """A number needs no entry."""
+    try:
+        by_name(name)
+    except KeyError:
+        return name.isdigit()
+    return True
 
 
 def _clean(path: str, values: Mapping[str, str]) -> str:

@@ -259,9 +259,11 @@ def test_the_units_sandbox(root):
     static(root)
     assert root.codes(hidden=(("/app", "ProtectHome=yes"),), unit="x.service") == ["unit_hidden"]
     assert root.codes(exec_rules=(("/", False),), unit="x.service") == ["unit_noexec"]
-    assert root.codes(native_only=True, unit="x.service") == []
+    assert root.codes(architectures=("native",), unit="x.service") == []
     static(root, bits=32, machine=3)
-    assert root.codes(native_only=True, unit="x.service") == ["unit_architecture"]
+    for names in (("native",), ("x86-64",), ("arm64", "native")):
+        assert root.codes(architectures=names, unit="x.service") == ["unit_architecture"]
+    assert root.codes(architectures=("x86",), unit="x.service") == []
     assert root.codes(root_image="/x.raw", unit="x.service") == ["unit_root_image"]
 
 
@@ -283,6 +285,26 @@ def test_a_library_that_the_unit_hides(root):
     root.lib("/lib/x86_64-linux-gnu/libx.so")
     assert root.codes(hidden=hidden, unit="x.service") == []
     assert root.codes(hidden=(("/lib64", "InaccessiblePaths="),), unit="x.service") == ["interpreter_missing"]
+
+
+def test_a_library_behind_a_symlink_into_what_the_unit_hides(root):
+    root.lib("/home/me/libx.so")
+    root.lib("/opt/real/libx.so")
+    (root.path / "opt/deps").mkdir(parents=True)
+    (root.path / "opt/deps/libx.so").symlink_to("/home/me/libx.so")
+    root.app("libx.so", runpath="/opt/deps")
+    hidden = (("/home", "ProtectHome=yes"),)
+    (problem,) = root.check(hidden=hidden, unit="x.service")["problems"]
+    assert problem["code"] == "library_missing"
+    assert "hidden by ProtectHome=yes of x.service" in problem["fix"]
+    assert root.codes() == []
+    # Through the hidden place and out again is as hidden.
+    (root.path / "home/me/libx.so").unlink()
+    (root.path / "home/me/libx.so").symlink_to("/opt/real/libx.so")
+    assert root.codes(hidden=hidden, unit="x.service") == ["library_missing"]
+    (root.path / "opt/deps/libx.so").unlink()
+    (root.path / "opt/deps/libx.so").symlink_to("../real/libx.so")
+    assert root.codes(hidden=hidden, unit="x.service") == []
 
 
 def test_a_path_of_the_host_below_the_root_directory(root):

@@ -310,3 +310,53 @@ def test_processor_levels_in_notes(root):
     assert problem["fix"] == "needs x86-64-v3, this processor is x86-64-v2: rebuild for that."
     assert root.codes(host=host(cpu=cpu(3))) == []
     assert root.codes(host=host(cpu=Cpu())) == []  # /proc is not mounted: nothing is known
+
+
+def banner(release, name="ld.so (Debian GLIBC)"):
+    return GLIBC_CONSTANTS + f"\0{name} stable release version {release}.\n\0".encode()
+
+
+@pytest.mark.parametrize("way", ["runpath", "environment"])
+@pytest.mark.parametrize(
+    ("loader", "bundled", "codes"),
+    [
+        (banner("2.36"), banner("2.36", "GNU C Library (Debian GLIBC 2.36-9+deb12u13)"), []),
+        (banner("2.36"), banner("2.41", "GNU C Library (Debian GLIBC 2.41-12)"), ["library_invalid"]),
+        (banner("2.41"), banner("2.36", "GNU C Library (Debian GLIBC 2.36-9)"), ["library_invalid"]),
+        (GLIBC_CONSTANTS, banner("2.36", "GNU C Library"), ["library_invalid"]),
+        (banner("2.36"), b"", ["library_invalid"]),
+        (GLIBC_CONSTANTS, b"", ["library_invalid"]),
+    ],
+    ids=["the same", "newer", "older", "an unknown loader", "an unknown libc", "both unknown"],
+)
+def test_a_bundled_libc_is_of_the_loader_s_glibc(root, way, loader, bundled, codes):
+    root.glibc(constants=loader)
+    spec = {"verdef": ["libc.so.6", "GLIBC_2.2.5"], "needed": ["ld-linux-x86-64.so.2"]}
+    root.lib("/opt/lib/libc.so.6", constants=bundled, **spec)
+    root.app("libc.so.6", **({"runpath": "/opt/lib"} if way == "runpath" else {}))
+    verdict = root.check(environment={"LD_LIBRARY_PATH": "/opt/lib"} if way == "environment" else {})
+    assert [problem["code"] for problem in verdict["problems"]] == codes
+    assert verdict["libraries"][0]["path"] == "/opt/lib/libc.so.6"
+    if codes:
+        assert "/opt/lib/libc.so.6 is of glibc" in verdict["problems"][0]["message"]
+
+
+def test_a_libc_beside_a_bundled_loader_is_its_own(root):
+    root.glibc(constants=banner("2.36"))
+    root.elf("/opt/lib/ld.so", soname="ld-linux-x86-64.so.2", constants=GLIBC_CONSTANTS,
+             verdef=["ld-linux-x86-64.so.2", "GLIBC_2.2.5", "GLIBC_PRIVATE"])  # fmt: skip
+    root.lib("/opt/lib/libc.so.6", verdef=["libc.so.6", "GLIBC_2.2.5"])
+    root.app("libc.so.6", interpreter="/opt/lib/ld.so", runpath="/opt/lib")
+    assert root.codes() == []
+
+
+def test_a_part_of_glibc_finds_the_insides_of_the_others_also_when_bound_lazily(root):
+    private = {"libc.so.6": ["GLIBC_PRIVATE"]}
+    root.lib(
+        "/opt/lib/libpthread.so.0",
+        needed=["libc.so.6"],
+        verneed=private,
+        symbols=[Symbol("__libc_pthread_init", defined=False)],
+    )
+    root.app("libpthread.so.0", "libc.so.6", runpath="/opt/lib")
+    assert root.codes() == ["symbol_missing"]

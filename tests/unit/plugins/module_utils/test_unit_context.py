@@ -217,9 +217,39 @@ def test_rights(units, tmp_path):
     assert not _unit_context.Credentials(0, frozenset([0]), True).may(str(file), 1)
 
 
-def test_native_only(units):
-    assert units.of("SystemCallArchitectures=native").native_only
-    assert not units.of("SystemCallArchitectures=native x86").native_only
+def test_architectures(units):
+    assert units.of("SystemCallArchitectures=native").architectures == ("native",)
+    assert units.of("SystemCallArchitectures=native x86").architectures == ("native", "x86")
+
+
+@pytest.mark.parametrize(
+    ("setting", "missing"),
+    [
+        ("EnvironmentFile=/nonexistent/x.env", True),
+        ("EnvironmentFile=-/nonexistent/x.env", False),
+        ("EnvironmentFile=/nonexistent/*.env", True),
+        ("WorkingDirectory=/nonexistent", True),
+        ("WorkingDirectory=-/nonexistent", False),
+        ("WorkingDirectory=~", False),
+        ("WorkingDirectory=/var/lib/nonexistent\nStateDirectory=nonexistent", False),
+        ("User=nosuchuser", True),
+        ("User=nosuchuser\nDynamicUser=yes", False),
+        ("User=4711", False),
+        ("Group=nosuchgroup", True),
+    ],
+)
+def test_what_the_unit_names_and_is_not_there(units, setting, missing):
+    found = units.of(setting).missing
+    assert [problem.code for problem in found] == ["unit_missing"] * missing
+    assert all(setting.split("=")[0] in problem.message for problem in found)
+
+
+def test_environment_files_by_a_pattern(units, tmp_path):
+    for name, value in (("a", "1"), ("b", "2")):
+        (tmp_path / f"{name}.env").write_text(f"LD_LIBRARY_PATH=/{value}\n{name}=x\n")
+    found = units.of(f"EnvironmentFile={tmp_path}/*.env")
+    assert found.environment == {"LD_LIBRARY_PATH": "/2", "a": "x", "b": "x"}
+    assert found.missing == ()
 
 
 def test_specifiers():
