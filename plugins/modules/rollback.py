@@ -109,11 +109,14 @@ probe:
   description:
     - What the probe saw before, during and after the swap, and where it was undone, while going back (C(rollback)).
     - V(null) where there was no probe.
+    - C(blind) says in a sentence that every request failed, before the swap as after it, so that the figures say
+      nothing of the release; V(null) otherwise.
   returned: success, and failure during the swap
   type: dict
   sample:
     target: http://127.0.0.1:8080/
     rate: 20.0
+    blind: null
     before: {"sent": 12, "failed": 0, "reasons": {}, "p50_ms": 1.1, "p99_ms": 1.9, "max_ms": 1.9}
     during: {"sent": 31, "failed": 0, "reasons": {}, "p50_ms": 1.2, "p99_ms": 2.4, "max_ms": 2.4}
     after: {"sent": 100, "failed": 0, "reasons": {}, "p50_ms": 1.1, "p99_ms": 2.0, "max_ms": 2.2}
@@ -141,6 +144,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     engine = Engine(load_settings(module.params["name"]))
     wanted = module.params["release"]
     outcome = engine.predict_rollback(wanted) if module.check_mode else engine.rollback(wanted)
+    for text in outcome.warnings:
+        module.warn(text)
     return {**outcome.as_dict(), "diff": outcome.diff()}
 
 

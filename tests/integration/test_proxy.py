@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +194,7 @@ def test_input_that_cannot_be_is_refused(released: Any, binaries: Path) -> None:
         ({"service_proxy_ports": [18190, 18190]}, "service_proxy_ports"),
         ({"service_listen": ["/run/kiosk.sock"]}, "service_listen"),
         ({"proxy_tls_listen": ["443"]}, "proxy_tls_certificate"),
+        ({"proxy_trusted_proxies": ["10.0.0.1/8"]}, "proxy_trusted_proxies"),
         ({"proxy_static": [{"path": "static", "root": "/srv"}]}, "proxy_static"),
         ({"proxy_frontend": ["a\nb"]}, "proxy_frontend"),
     ):
@@ -205,6 +208,7 @@ def certificate(folder: Path) -> Path:
     key, pem = folder / "key.pem", folder / "kiosk.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=kiosk.test",
+         "-addext", "subjectAltName=DNS:kiosk.test",
          "-keyout", str(key), "-out", str(pem)],
         check=True, capture_output=True,
     )  # fmt: skip
@@ -260,3 +264,71 @@ def test_tls_and_static_files(released: Any, binaries: Path, tmp_path: Path, out
         assert old.returncode != 0, "TLS 1.1 is taken"
         mode = host.run("stat", "-c", "%a %U", f"/etc/slipway-{outer}/{SERVICE}.pem")
         assert mode == "640 root"
+
+
+MIRROR, MIRROR_PORT, MIRROR_OUTER = "mirror", 8120, 8121
+# What a client sends to look like somebody else: several lines of one header, any case, lists, and underscores.
+CLAIMS = [
+    "X-Forwarded-For: 198.51.100.1", "x-forwarded-for: 198.51.100.2, 198.51.100.3", "X-FORWARDED-PROTO: https",
+    "X-Forwarded-Host: evil.test", "X-Forwarded-Port: 1", "X-Forwarded-Server: evil", "Forwarded: for=198.51.100.4",
+    "X-Real-IP: 198.51.100.5", "X_Forwarded_For: 198.51.100.6", "X-Forwarded_For: 198.51.100.7",
+    "X_Real-IP: 198.51.100.8", "True-Client-IP: 198.51.100.9",
+    "CF-Connecting-IP: 198.51.100.10", "X-Client-IP: 198.51.100.11",
+]  # fmt: skip
+
+
+def mirrored(host: Any, port: int, lines: list[str]) -> dict[str, list[str]]:
+    """The headers that arrive behind the proxy, by their name in small letters; the request is sent as it is."""
+    request = "\r\n".join(["GET / HTTP/1.1", "Host: mirror.test", "Connection: close", *lines, "", ""])
+    with socket.create_connection((host.address, port), timeout=20) as connection:
+        connection.sendall(request.encode())
+        answer = b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode()
+    assert answer.startswith("HTTP/1.1 200"), answer
+    found: dict[str, list[str]] = {}
+    for line in urllib.parse.unquote(answer.partition("\r\n\r\n")[2]).splitlines():
+        name, colon, value = line.partition(":")
+        if colon:
+            found.setdefault(name.strip().lower(), []).append(value.strip())
+    return found
+
+
+@pytest.mark.parametrize("outer", ["haproxy", "nginx"])
+def test_whom_a_client_claims_to_be_is_not_passed_on(fleet: Any, tmp_path: Path, outer: str) -> None:
+    us = subprocess.run(
+        ["ip", "-o", "route", "get", fleet.hosts[0].address], capture_output=True, text=True, check=True
+    )
+    own = us.stdout.partition(" src ")[2].split()[0]
+    (tmp_path / "mirror.yml").write_text(json.dumps([
+        {"hosts": "all", "become": True, "gather_facts": False, "roles": ["slipway.go.proxy"]}
+    ]))  # fmt: skip
+    values = {
+        "service_name": MIRROR,
+        "service_swap": "proxy",
+        "service_listen": [str(MIRROR_PORT)],
+        "service_proxy_ports": [18590, 18591],
+        "proxy_server": outer,
+        "proxy_nginx_listen": [str(MIRROR_OUTER)],
+        "proxy_backend": ['http-request return status 200 content-type text/plain lf-string "%[req.hdrs]"'],
+    }
+    port = MIRROR_PORT if outer == "haproxy" else MIRROR_OUTER
+    try:
+        play(fleet, str(tmp_path / "mirror.yml"), values)
+        for host in fleet.hosts:
+            for asked in {port, MIRROR_PORT}:  # behind nginx, HAProxy can be reached, too
+                told = mirrored(host, asked, CLAIMS)
+                assert told.pop("x-forwarded-for") == [own], told
+                assert told.pop("x-forwarded-proto") == ["http"]
+                assert not any("forwarded" in name or "ip" in name.replace("_", "-").split("-") for name in told), told
+            assert mirrored(host, port, [])["x-forwarded-for"] == [own]
+
+        play(fleet, str(tmp_path / "mirror.yml"), {**values, "proxy_trusted_proxies": [f"{own}/32", "2001:db8::/32"]})
+        for host in fleet.hosts:
+            told = mirrored(host, port, [CLAIMS[0], *CLAIMS[2:]])
+            assert ", ".join(told["x-forwarded-for"]) == f"198.51.100.1, {own}"
+            assert told["x-forwarded-proto"] == ["https"]
+            assert (told["x-forwarded-host"], told["x-real-ip"]) == (["evil.test"], ["198.51.100.5"])
+            assert told["forwarded"] == ["for=198.51.100.4"]
+            assert not any("_" in name for name in told), told
+            assert mirrored(host, port, [])["x-forwarded-proto"] == ["http"]
+    finally:
+        play(fleet, str(tmp_path / "mirror.yml"), {**values, "proxy_state": "absent"})

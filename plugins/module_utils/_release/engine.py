@@ -52,6 +52,12 @@ class Outcome:
     traffic: Optional[dict[str, Any]] = None
     unconfirmed: Optional[str] = None
 
+    @property
+    def warnings(self) -> list[str]:
+        """What nobody may overlook although all went well."""
+        blind = (self.probe or {}).get("blind")
+        return [str(blind)] if blind else []
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "changed": self.changed,

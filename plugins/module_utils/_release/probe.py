@@ -44,7 +44,7 @@ KEPT = 100_000
 # By this header, HAProxy and the logs of a service tell these requests from those of users.
 OWN = "X-Slipway-Probe"
 _LIMITS = ("max_failed", "max_failed_percent", "max_p99", "max_p99_ratio")
-_ABOUT_THE_RELEASE = ("name", "identity", "phase", "initial_delay", "min_healthy_time", "max_latency", "warn_latency")
+ABOUT_THE_RELEASE = ("name", "identity", "phase", "initial_delay", "min_healthy_time", "max_latency", "warn_latency")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _invalid(name: str, given: Any, fix: str) -> SlipwayError:
 
 
 def _parse_check(health: Mapping[str, Any], own: Mapping[str, Any], wanted: bool) -> Optional[Check]:
-    inherited = {k: v for k, v in health.items() if k not in PACE and k not in _ABOUT_THE_RELEASE}
+    inherited = {k: v for k, v in health.items() if k not in PACE and k not in ABOUT_THE_RELEASE}
     spec = dict(own) if "url" in own or "kind" in own else {**inherited, **own}
     url = str(spec.get("url") or "")
     spec.setdefault("kind", "https" if url.startswith("https:") else "http")
@@ -198,7 +198,20 @@ class Probe:
             return None
         with self._lock:
             found = {name: period.figures() for name, period in self._periods.items()}
-        return {"target": self._plan.check.target, "rate": self._plan.rate, **found}
+            blind = self._blind()
+        return {"target": self._plan.check.target, "rate": self._plan.rate, "blind": blind, **found}
+
+    def _blind(self) -> Optional[str]:
+        """Why the figures say nothing of the release: not one request was answered as it should be, at no time."""
+        sent = sum(period.sent for period in self._periods.values())
+        judged = [self._periods[name] for name in (BEFORE, AFTER) if name in self._periods]
+        if len(judged) < 2 or any(period.failed < period.sent for period in self._periods.values()):
+            return None
+        target = self._plan.check.target if self._plan.check else ""
+        return (
+            f"The probe is inconclusive: each of its {sent} requests to {target} failed, before the swap as after it "
+            f"({judged[-1].last}). Point release_probe.url at what users ask for"
+        )
 
     def objection(self, period: str, planned: float = 0.0) -> Optional[SlipwayError]:
         """What speaks against this period, which will last that many seconds.
@@ -215,9 +228,9 @@ class Probe:
             return None
         said = f"{now.failed} of {now.sent} requests failed (before: {before.failed} of {before.sent}); {now.last}"
         if self._plan.max_failed is not None and now.failed > self._plan.max_failed:
-            return self._object("max_failed", f"{self._plan.max_failed:g}", said)
+            return self._object("max_failed", f"{self._plan.max_failed:g}", said, now.failed == now.sent)
         if limit is not None and now.percent(least) > limit:
-            return self._object("max_failed_percent", f"{limit:g}", said)
+            return self._object("max_failed_percent", f"{limit:g}", said, now.failed == now.sent)
         return None
 
     def _too_slow(self, now: _Period, before: _Period) -> Optional[SlipwayError]:
@@ -234,12 +247,13 @@ class Probe:
             return self._object("max_p99_ratio", f"{ratio:g}", said)
         return None
 
-    def _object(self, name: str, limit: str, said: str) -> SlipwayError:
+    def _object(self, name: str, limit: str, said: str, all_failed: bool = False) -> SlipwayError:
         target = self._plan.check.target if self._plan.check else ""
         return SlipwayError(
             "probe_failed",
             f"release_probe.{name} is {limit}, and of those to {target}, {said}.",
-            f"see what the release logged, or correct release_probe.{name}",
+            "see what the release logged, or "
+            + ("point release_probe.url at what users ask for" if all_failed else f"correct release_probe.{name}"),
         )
 
     def _work(self, session: Session) -> None:
@@ -266,4 +280,4 @@ def describe(figures: Mapping[str, Any]) -> str:
         if period.get("sent"):
             p99 = "" if period.get("p99_ms") is None else f", p99 {period['p99_ms']:.1f} ms"
             parts.append(f"{name} {period.get('failed')} of {period['sent']} failed{p99}")
-    return "; ".join(parts)
+    return "; ".join([*parts, "inconclusive"] if figures.get("blind") else parts)

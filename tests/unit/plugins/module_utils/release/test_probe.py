@@ -214,3 +214,32 @@ def test_the_line_of_the_history():
     figures = {name: period.figures() for name, period in told._periods.items()}
     assert describe(figures) == "before 0 of 1 failed, p99 2.0 ms; after 1 of 2 failed, p99 2.0 ms"
     assert describe({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "blind"),
+    [
+        ([BROKEN] * 3, [BROKEN] * 9, True),
+        ([BROKEN] * 3, [REFUSED] * 8 + [OK], False),
+        ([BROKEN, OK], [BROKEN] * 9, False),
+        ([], [BROKEN] * 9, False),
+        ([BROKEN] * 3, [], False),
+    ],
+)
+def test_a_probe_that_never_got_an_answer_says_so(server, before, after, blind):
+    probe = Probe(parse_plan({"url": server.url}, {"rate": 0.01}), lambda _session: BROKEN)
+    probe._workers = [threading.Thread(target=int)]
+    for period, answers in ((BEFORE, before), (AFTER, after)):
+        if answers:
+            Told.hear(probe, period, *answers)
+    figures = probe.figures()
+    assert (figures["blind"] is not None) == blind
+    assert describe(figures).endswith("; inconclusive") == blind
+    if blind:
+        assert f"each of its 12 requests to {server.url}" in figures["blind"]
+        assert "it answers 500" in figures["blind"]
+
+
+def test_a_first_release_whose_requests_all_fail_is_told_where_to_look():
+    objection = Told().hear(AFTER, *[BROKEN] * 20).objection(AFTER)
+    assert "point release_probe.url at what users ask for" in objection.fix
