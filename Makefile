@@ -50,6 +50,9 @@ lockout: collections ## the lock-out table: ways to lock oneself out, each tried
 lockout-interrupted: collections ## changes of access, interrupted at every task: the controller pauses, dies, loses the network (an hour)
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/interrupted --page docs/interrupted-changes.md
 
+fleet: collections ## the fleet table: hosts vanish before, in and after their swap, runs are cancelled (half an hour)
+	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/fleet
+
 demo: collections ## bare hosts to a released service, an upgrade under load, a bad release; leaves the hosts up
 	@$(BIN)/python tests/lab/demo.py
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ansible import constants
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils import _files, _linkage, _tool
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
@@ -28,7 +29,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release import (
 )
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import Rules, Seen
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
-from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _survey
+from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _lost, _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
 from ansible_collections.slipway.go.plugins.plugin_utils._sources import find_source
@@ -71,6 +72,7 @@ OPTIONS = {
     "smoke": ("release_smoke", _survey.commands),
     "smoke_timeout": ("release_smoke_timeout", _survey.number),
     "force": ("release_force", _survey.switch),
+    "run": ("release_run", _survey.text),
     "configured": ("release_configured", _survey.switch),
     "start_timeout": ("release_start_timeout", _survey.number),
     "drain_timeout": ("release_drain_timeout", _survey.number),
@@ -162,11 +164,19 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._inventory = str((task_vars or {}).get("inventory_dir"))
-        arguments = dict(self._task.args)
+        try:
+            answer = self._release_and_confirm(dict(self._task.args), task_vars)
+        except AnsibleConnectionFailure as error:
+            answer = _lost.unreachable(error)
+        if answer.get("failed") and self._task.any_errors_fatal and not self._task.check_mode:
+            answer = _lost.stop(answer, task_vars or {})
+        return {**result, **answer}
+
+    def _release_and_confirm(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         answer = self._judge_and_release(arguments, task_vars)
         if answer.get("unconfirmed"):
-            answer = _confirmation.confirm(self._command, str(arguments["name"]), answer)
-        return {**result, **answer}
+            return _confirmation.confirm(self._command, str(arguments["name"]), answer)
+        return answer
 
     def _judge_and_release(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="slipway-", dir=constants.DEFAULT_LOCAL_TMP) as folder:

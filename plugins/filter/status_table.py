@@ -12,7 +12,8 @@ author:
   - Slipway maintainers (@slipway)
 description:
   - Takes what M(slipway.go.release_info) has returned for each host, and gives one line a host.
-  - A host that did not answer counts as down.
+  - A host that did not answer counts as down. So does one with a release in flight, which may yet be taken back; the
+    health is V(unconfirmed) then, and the message says until when.
 options:
   _input:
     description:
@@ -63,6 +64,8 @@ def row(host: str, service: str, told: Mapping[str, Any]) -> dict[str, Any]:
     shown = {key: told.get(key) for key in ("service", "commit", "since", "health", "p99", "restarts", "message")}
     if told.get("damaged"):
         shown["message"] = " ".join([*([shown["message"]] if shown["message"] else []), *map(str, told["damaged"])])
+    if told.get("unsettled"):
+        shown |= {"health": "unconfirmed", "message": told["unsettled"]}
     return {"host": host, "release": told.get("current"), "damaged": bool(told.get("damaged")), **shown}
 
 

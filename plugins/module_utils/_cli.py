@@ -19,6 +19,7 @@ from ._health import textfile
 from ._health import watch as watching
 from ._release import integrity, verdict
 from ._release.engine import OTHERS, SERVING, Engine
+from ._release.meant import parse_meant
 from ._release.model import validate_release_id
 from ._release.operate import Operator, WatchOptions, operator, unreadable
 from ._release.probe import describe
@@ -77,6 +78,8 @@ def parser() -> argparse.ArgumentParser:
     rollback = add("rollback", "back to the last good release, or to the one named", _ROLLBACK)
     rollback.add_argument("service")
     rollback.add_argument("release", nargs="?", help="an id that status lists; the last good one when left out")
+    rollback.add_argument("--of", metavar="RELEASE", help="only where this version or id serves or is in flight")
+    rollback.add_argument("--run", metavar="NAME", help="only what the run of that name has brought (release_run)")
     recover = add("recover", "finish or undo what an interrupted run has left; done at every boot", _RECOVER)
     recover.add_argument("service", nargs="?", help="all services when left out")
     recover.add_argument("--txn", help=argparse.SUPPRESS)  # of the timer that takes back what nobody confirms
@@ -160,9 +163,9 @@ def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
     if not swap:
         return []
     if swap["phase"] != PROBATION:
-        return [
-            f"  IN FLIGHT {swap['phase']} to {swap['to']}: slipway recover {service}, unless a release is under way"
-        ]
+        until = f"; unconfirmed until {_when(swap['deadline'])}" if swap.get("deadline") else ""
+        fix = f"slipway recover {service}, unless a release is under way"
+        return [f"  IN FLIGHT {swap['phase']} to {swap['to']}{until}: {fix}"]
     until = f"{_when(swap.get('deadline'))} ({max(0.0, float(swap.get('deadline') or 0) - time.time()):.0f}s left)"
     return [
         f"  WAITING   for somebody to confirm {swap['to']} until {until}",
@@ -177,7 +180,8 @@ def _status(options: argparse.Namespace) -> int:
         _say(json.dumps(found, indent=2))
     else:
         _say("\n".join(_status_text(one) for one in found) or "no service has been released on this host")
-    return OK if all(one["health"] in SERVES and not one["damaged"] for one in found) else FAILED
+    well = (one["health"] in SERVES and not one["damaged"] and not one["in_flight"] for one in found)
+    return OK if all(well) else FAILED
 
 
 def _told(name: str, only: bool) -> dict[str, Any]:
@@ -221,11 +225,16 @@ def _engine(one: Operator) -> Engine:
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    outcome = _engine(operator(options.service)).rollback(options.release)
+    meant = parse_meant(options.of, options.run)
+    outcome = _engine(operator(options.service)).rollback(options.release, meant)
     if options.json:
         _say(json.dumps(outcome.as_dict(), indent=2))
     elif outcome.changed:
         _say(f"{options.service}: {outcome.current} serves; {outcome.previous} was left and is marked bad")
+    elif meant:
+        _say(
+            f"{options.service}: {outcome.current} serves, and what was to be taken back does not: nothing was changed"
+        )
     elif options.release:
         _say(f"{options.service}: {outcome.current} serves already")
     else:

@@ -213,6 +213,12 @@ options:
       - Whether to release also what has failed on this host before, or what somebody has rolled back from.
     type: bool
     default: false
+  run:
+    description:
+      - The name of the run that releases, such as the number of a pipeline. It is kept with the release, so that
+        O(slipway.go.rollback#module:run) can take back what just this run has brought.
+    type: str
+    default: ""
   configured:
     description:
       - Whether the host has the configuration that the release is going to take along. With V(false), check mode
@@ -509,6 +515,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         smoke=values["smoke"],
         smoke_timeout=values["smoke_timeout"],
         tool=values["tool"] or "",
+        run=values["run"],
     )
     act = intake.predict if module.check_mode else intake.release
     wish = request(values)
@@ -554,6 +561,7 @@ def main() -> None:
             "force": {"type": "bool", "default": False},
             "configured": {"type": "bool", "default": True},
             "tool": {"type": "str"},
+            "run": {"type": "str", "default": ""},
             "digest": {"type": "str"},
             "size": {"type": "int"},
             "goarch": {"type": "str"},

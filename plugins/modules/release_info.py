@@ -163,6 +163,22 @@ in_flight:
   returned: success
   type: dict
   sample: null
+unsettled:
+  description: What becomes of the transaction in flight by itself, and when; V(null) if there is none.
+  returned: success
+  type: str
+  sample: 2.0.0-3b1d8f00aa is unconfirmed until 14:03:20 UTC, and is taken back then (PROBATION)
+run:
+  description: The name of the run that has released what serves, see O(slipway.go.release#module:run); else empty.
+  returned: success
+  type: str
+  sample: "4711"
+good:
+  description: The ids of the releases on the host that were good and not rolled back from, the most recent last.
+  returned: success
+  type: list
+  elements: str
+  sample: [1.9.4-77c0aa12de, 2.0.0-3b1d8f00aa]
 releases:
   description: The ids of all releases on the host, the oldest first.
   returned: success

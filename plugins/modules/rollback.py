@@ -37,6 +37,17 @@ options:
     description:
       - The id of the release to go back to, as listed by M(slipway.go.release_info).
     type: str
+  of:
+    description:
+      - What is to be taken back, a version or an id. Where that neither serves nor is in flight, nothing is changed.
+      - An empty text is an error, for nobody can tell what it was to name.
+    type: str
+  run:
+    description:
+      - The name of the run whose release is to be taken back, see O(slipway.go.release#module:run). Where that run has
+        brought nothing that serves or is in flight, nothing is changed. This is what the step after a failed release
+        needs. An empty text is an error.
+    type: str
 seealso:
   - module: slipway.go.release
   - module: slipway.go.release_info
@@ -46,6 +57,11 @@ EXAMPLES = r"""
 - name: Back to the last good release
   slipway.go.rollback:
     name: shop
+
+- name: Back from what this pipeline has released, if it has
+  slipway.go.rollback:
+    name: shop
+    run: "{{ pipeline_number }}"
 
 - name: Back to a named release
   slipway.go.rollback:
@@ -137,13 +153,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _door
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
+from ansible_collections.slipway.go.plugins.module_utils._release.meant import parse_meant
 from ansible_collections.slipway.go.plugins.module_utils._release.store import load_settings
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     engine = Engine(load_settings(module.params["name"]))
-    wanted = module.params["release"]
-    outcome = engine.predict_rollback(wanted) if module.check_mode else engine.rollback(wanted)
+    act = engine.predict_rollback if module.check_mode else engine.rollback
+    outcome = act(module.params["release"], parse_meant(module.params["of"], module.params["run"]))
     for text in outcome.warnings:
         module.warn(text)
     return {**outcome.as_dict(), "diff": outcome.diff()}
@@ -151,7 +168,12 @@ def work(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"name": {"type": "str", "required": True}, "release": {"type": "str"}},
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "release": {"type": "str"},
+            "of": {"type": "str"},
+            "run": {"type": "str"},
+        },
         supports_check_mode=True,
     )
     _door.run(module, work)

@@ -19,6 +19,7 @@ from .._systemd import Systemd
 from . import integrity, preflight, revert, smoke, stage
 from .gate import Gate
 from .known import check_return, may_return, strategy, strategy_of
+from .meant import Meant, run_of
 from .model import Settings, Spec, validate_release_id
 from .probe import Probe, parse_plan
 from .service import Service, as_released
@@ -163,7 +164,7 @@ class Engine:
                 self._rehearse(wanted, spec)
                 phases[REHEARSE] = time.monotonic() - begun
             probe.sample()
-            return self._swap(wanted, spec.strategy, "release", phases, probe, listen=spec.listen)
+            return self._swap(wanted, spec.strategy, "release", phases, probe, listen=spec.listen, run=spec.run)
 
     def _require_whole(self, serving: str) -> None:
         """Raise where what serves could not be started again. It is left alone: nobody knows who did that, and why."""
@@ -202,29 +203,40 @@ class Engine:
         self._store.record("settings", release=serving)
         return Outcome(True, serving, None, "settings", pruned=self._prune(serving))
 
-    def predict_rollback(self, wanted: Optional[str] = None) -> Outcome:
+    def predict_rollback(self, wanted: Optional[str] = None, meant: Optional[Meant] = None) -> Outcome:
         """Say where a rollback would go, or what speaks against it; change nothing."""
         left, current = self._store.load(), self._layout.current_id()
+        if not self._means(meant):
+            return Outcome(False, current, None, "none")
+        if meant is not None and left is not None and left.phase != COMMIT:
+            return Outcome(True, left.source, left.to, "rollback")
         if left is not None and left.source and wanted in (None, left.source):
             if left.phase == PROBATION:
                 return Outcome(True, left.source, left.to, "rollback")
             if left.phase != COMMIT and (wanted or left.kind == "release"):  # settled first, that is all there is to do
                 return Outcome(False, left.source, None, "none")
-        target = self._rollback_target(wanted)
+        target = self._rollback_target(wanted, meant)
         if target is None:
             return Outcome(False, current, None, "none")
         self._way_to(target)
         return Outcome(True, target, current, "rollback")
 
-    def rollback(self, wanted: Optional[str] = None) -> Outcome:
-        """Go back to the named release, or to the last good one before the current one."""
+    def rollback(self, wanted: Optional[str] = None, meant: Optional[Meant] = None) -> Outcome:
+        """Go back to the named release, or to the last good one before the current one.
+
+        Where it was said what is to be taken back, only if that serves or is in flight.
+        """
         with self._locked(self._settings.lock_timeout), self._probed() as probe:
             left = self._store.load()
+            if not self._means(meant):
+                return Outcome(False, self._layout.current_id(), None, "none")
             self._recover(TAKEN_BACK)
             taken_back = self._taken_back(left)
             if taken_back is not None and wanted in (None, taken_back.current):
                 return taken_back
-            target = self._rollback_target(wanted)
+            if left is not None and not self._means(meant):  # the recovery has taken it back
+                return Outcome(True, self._layout.current_id(), left.to, "rollback")
+            target = self._rollback_target(wanted, meant)
             if target is None:
                 return Outcome(False, self._layout.current_id(), None, "none")
             way = self._way_to(target)
@@ -381,6 +393,9 @@ class Engine:
         left = self._store.load()
         if left is None or not self._waits(left) or stage.content(spec, self._layout).release_id() != left.to:
             return None
+        if spec.run and left.run != spec.run:
+            left.run = spec.run
+            self._store.save(left)
         if not self._settings.confirm:
             return self._confirm(left)
         return Outcome(True, left.to, left.source, "confirm", unconfirmed=left.txn)
@@ -391,7 +406,16 @@ class Engine:
             return None
         return Outcome(True, left.source, left.to, "rollback")
 
-    def _rollback_target(self, wanted: Optional[str]) -> Optional[str]:
+    def _means(self, meant: Optional[Meant]) -> bool:
+        """Whether what is to be taken back serves here, or is in flight."""
+        if meant is None:
+            return True
+        left, current = self._store.load(), self._layout.current_id()
+        if left is not None:
+            return left.kind == "release" and meant.matches(left.to, left.run)
+        return current is not None and meant.matches(current, run_of(current, self._store.outcomes()))
+
+    def _rollback_target(self, wanted: Optional[str], meant: Optional[Meant] = None) -> Optional[str]:
         """The release a rollback would go to; None when it has been done already."""
         if wanted is not None:
             return self._named_target(validate_release_id(wanted))
@@ -401,7 +425,7 @@ class Engine:
         outcomes = self._store.outcomes()
         last = outcomes[-1] if outcomes else {}
         back = (last.get("event") == "committed") == (last.get("kind") == "rollback")
-        if back and self._serves(str(current)):
+        if meant is None and back and self._serves(str(current)):
             return None
         target = self._earlier_good(current)
         if target is None:
@@ -652,10 +676,11 @@ class Engine:
         probe: Probe,
         reason: str = "",
         listen: Sequence[str] = (),
+        run: str = "",
     ) -> Outcome:
         source = self._source(target, self._strategy(name), listen)
         service = as_released(self._service, target) if kind == "rollback" else self._service
-        swap = Swap(service, self._store.begin(target, source, name, kind, reason), probe)
+        swap = Swap(service, self._store.begin(target, source, name, kind, reason, run), probe)
         try:
             swap.run()
         except SlipwayError as error:

@@ -233,7 +233,8 @@ class Spec:
     force releases also what has failed before. judged: the operator's rules have been applied to what lies on the host
     already; where they have not, it has to be brought. configured: the host has the configuration that it will have.
     smoke are commands to run against the rehearsal, each with smoke_timeout seconds. tool is the SHA-256 that the tool
-    on the host must have, for its timers act on what this engine writes.
+    on the host must have, for its timers act on what this engine writes. run is the name of the run that wishes it, for
+    a rollback of just that.
     """
 
     version: str
@@ -249,6 +250,7 @@ class Spec:
     smoke: Sequence[Sequence[str]] = ()
     smoke_timeout: float = 30.0
     tool: str = ""
+    run: str = ""
 
     def __post_init__(self) -> None:
         validate_version(self.version)

@@ -21,9 +21,10 @@ from .._systemd import Systemd, UnitState
 from . import integrity
 from .engine import Engine
 from .known import strategy_of
+from .meant import run_of
 from .model import Settings
 from .service import Service
-from .store import OUTCOMES, Layout, Store, load_settings
+from .store import OUTCOMES, Layout, Store, Transaction, load_settings
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 STATUS_ANSWERS = 5
@@ -79,7 +80,10 @@ class Operator:
             "restarts": unit.restarts if unit else None,
             "running": self._systemd.active_instances(self.settings.name),
             "in_flight": asdict(in_flight) if in_flight else None,
+            "unsettled": _unsettled(in_flight) if in_flight else None,
             "releases": self.layout.staged(),
+            "good": [i for i in self.store.good() if i in self.layout.staged()],
+            "run": run_of(current, outcomes),
             "bad": sorted(self.store.bad()),
             "watched": _changed(os.path.join(self.layout.state, WATCH)),
             "damaged": damaged + self._damaged_releases(current),
@@ -249,10 +253,12 @@ def _changed(path: str) -> Optional[float]:
 
 def unreadable(name: str, damaged: list[str], current: Optional[str] = None) -> dict[str, Any]:
     """The status of a service of which the host does not know enough to judge it."""
-    nothing = dict.fromkeys(("last_good", "version", "commit", "since", "restarts", "in_flight", "p99", "watched"))
+    nothing = dict.fromkeys(("last_good", "version", "commit", "since", "restarts", "p99", "watched"))
+    nothing.update(dict.fromkeys(("in_flight", "unsettled", "run")))
     lists: dict[str, Any] = {
         "running": [],
         "releases": [],
+        "good": [],
         "bad": [],
         "differences": [],
         "origin": {},
@@ -260,6 +266,14 @@ def unreadable(name: str, damaged: list[str], current: Optional[str] = None) -> 
     }
     told = {"service": name, "current": current, "state": "damaged", "health": "unknown", "message": damaged[0]}
     return {**nothing, **lists, **told, "damaged": damaged}
+
+
+def _unsettled(swap: Transaction) -> str:
+    """What is going to happen by itself to a swap that is in flight."""
+    if swap.deadline is None:
+        return f"a swap to {swap.to} is under way or was cut short in {swap.phase}"
+    until = time.strftime("%H:%M:%S UTC", time.gmtime(swap.deadline))
+    return f"{swap.to} is unconfirmed until {until}, and is taken back then ({swap.phase})"
 
 
 def _health(up: bool, down: str, look: Optional[CheckResult], asked: bool = True) -> dict[str, Any]:

@@ -173,7 +173,8 @@ class Layout:
 class Transaction:
     """The one swap in flight. Times are seconds since the epoch; reason is that of a rollback nobody has asked for.
 
-    deadline is when the host takes it back unless somebody confirms it, None for one that is not to be confirmed.
+    deadline is when the host takes it back unless somebody confirms it, None for one that is not to be confirmed. run
+    is the name of the run that it belongs to, where that has one.
     """
 
     txn: str
@@ -186,6 +187,7 @@ class Transaction:
     reason: str = ""
     deadline: Optional[float] = None
     measured: dict[str, Any] = field(default_factory=dict)
+    run: str = ""
 
     @classmethod
     def parse(cls, loaded: Any) -> Transaction:
@@ -250,8 +252,10 @@ class Store:
             "wait for that run to end, or raise release_lock_timeout",
         )
 
-    def begin(self, to: str, source: Optional[str], strategy: str, kind: str, reason: str = "") -> Transaction:
-        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind, reason)
+    def begin(
+        self, to: str, source: Optional[str], strategy: str, kind: str, reason: str = "", run: str = ""
+    ) -> Transaction:
+        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind, reason, run=run)
 
     def save(self, transaction: Transaction) -> None:
         _files.write_atomic(self._state, json.dumps(asdict(transaction)) + "\n", 0o644)

@@ -316,6 +316,7 @@ def commit(service: Service, transaction: Transaction) -> None:
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
         **({"reason": transaction.reason} if transaction.reason else {}),
+        **({"run": transaction.run} if transaction.run else {}),
         **transaction.measured,
     )
     _close(service, transaction)

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
-from ansible.errors import AnsibleError, AnsibleFileNotFound
+from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import release as plugin
 from ansible_collections.slipway.go.plugins.module_utils import _tool
@@ -62,7 +62,7 @@ class Action(plugin.ActionModule):
     """The plugin with a host that answers from a list."""
 
     def __init__(self, arguments, answers):
-        self._task = SimpleNamespace(args=arguments, check_mode=False)
+        self._task = SimpleNamespace(args=arguments, check_mode=False, any_errors_fatal=False)
         self._loader = MagicMock()
         self._loader.path_dwim = os.path.abspath
         self._connection = MagicMock()
@@ -115,6 +115,22 @@ def test_the_host_is_told_what_the_controller_saw(act, binary):
     assert (told["size"], told["goarch"], told["strategy"]) == (os.path.getsize(binary), "amd64", "restart")
     assert "uploaded" not in told
     assert action.steps == ["execute"], "what the host has is not uploaded"
+
+
+def test_a_host_that_vanishes_has_failed_and_stops_the_run(act, monkeypatch):
+    """Ansible would go on with the next batch after one that is unreachable."""
+    action = act()
+
+    def lost(*_arguments):
+        raise AnsibleConnectionFailure("timed out.")
+
+    monkeypatch.setattr(action, "_execute", lost)
+    action._task.any_errors_fatal = True
+    batch = {"ansible_play_hosts_all": ["a", "b"], "ansible_play_batch": ["a"], "inventory_hostname": "a"}
+    result = action.run(task_vars=batch)
+    assert (result["failed"], result["code"]) == (True, "unreachable")
+    assert result["msg"].endswith("a stops the run; not touched: b.")
+    assert "unreachable" not in result
 
 
 def test_only_what_the_host_misses_is_uploaded(act, binary):

@@ -30,6 +30,13 @@ def test_a_host_whose_record_is_damaged_is_not_all_well() -> None:
     assert "web1/shop: fine state.json is not readable." in found["table"]
 
 
+def test_a_release_that_may_yet_be_taken_back_is_not_fine() -> None:
+    until = "3.0.0-99887766ff is unconfirmed until 14:03:20 UTC, and is taken back then (PROBATION)"
+    found = status_table({"web1": {**GOOD, "unsettled": until}}, "shop")
+    assert found["down"] == ["web1/shop"]
+    assert f"web1/shop: {until}" in found["table"]
+
+
 def test_anything_but_a_dictionary_is_an_error() -> None:
     with pytest.raises(AnsibleFilterError):
         status_table(["web1"], "shop")

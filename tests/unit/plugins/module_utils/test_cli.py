@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils import _cli
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
+from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
 
 STATUS: dict[str, Any] = {
     "service": "shop",
@@ -78,8 +79,16 @@ def test_status_fails_when_a_service_is_down(monkeypatch: pytest.MonkeyPatch, ca
 
 def test_an_interrupted_swap_is_shown_with_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     serve(monkeypatch, in_flight={"phase": "SOAK", "to": "3.0.0-99887766ff"})
-    _cli.main(["status"])
+    assert _cli.main(["status"]) == _cli.FAILED
     assert "IN FLIGHT SOAK to 3.0.0-99887766ff: slipway recover" in capsys.readouterr().out
+
+
+def test_a_swap_that_nobody_may_confirm_is_shown_with_its_deadline(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    serve(monkeypatch, in_flight={"phase": "SOAK", "to": "3.0.0-99887766ff", "deadline": 1789000000.0})
+    assert _cli.main(["status"]) == _cli.FAILED
+    assert "IN FLIGHT SOAK to 3.0.0-99887766ff; unconfirmed until 2026-" in capsys.readouterr().out
 
 
 def test_a_host_without_services_is_not_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -121,11 +130,27 @@ def test_a_rollback_that_has_nothing_to_do_says_why(
 ) -> None:
     outcome = Outcome(False, "1.0-0123456789", None, "none")
     monkeypatch.setattr(_cli, "operator", lambda name: name)
-    monkeypatch.setattr(_cli, "_engine", lambda _one: SimpleNamespace(rollback=lambda _wanted: outcome))
+    monkeypatch.setattr(_cli, "_engine", lambda _one: SimpleNamespace(rollback=lambda _wanted, _meant: outcome))
     assert _cli.main(["rollback", "shop", *([release] if release else [])]) == _cli.OK
     said = capsys.readouterr().out
     assert "1.0-0123456789 serves already" in said
     assert ("was refused or taken back; name a release to go elsewhere" in said) == (release is None)
+
+
+def test_a_rollback_that_is_told_what_to_take_back(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    told: list[Any] = []
+
+    def rollback(*arguments: Any) -> Outcome:
+        told.append(arguments)
+        return Outcome(False, "1.0-0123456789", None, "none")
+
+    monkeypatch.setattr(_cli, "operator", lambda name: name)
+    monkeypatch.setattr(_cli, "_engine", lambda _one: SimpleNamespace(rollback=rollback))
+    assert _cli.main(["rollback", "shop", "--of", "2.0", "--run", "7"]) == _cli.OK
+    assert told == [(None, Meant("2.0", "7"))]
+    assert "1.0-0123456789 serves, and what was to be taken back does not" in capsys.readouterr().out
+    assert _cli.main(["rollback", "shop", "--of", ""]) == _cli.FAILED
+    assert len(told) == 1
 
 
 def test_services_are_found_by_their_settings(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
+from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
 from ansible_collections.slipway.go.plugins.module_utils._release.model import Settings
 from ansible_collections.slipway.go.plugins.modules import rollback
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
@@ -24,12 +25,12 @@ def told(monkeypatch):
         def __init__(self, settings):
             told.append(settings)
 
-        def rollback(self, wanted):
-            told.append(("rollback", wanted))
+        def rollback(self, wanted, meant):
+            told.append(("rollback", wanted, meant))
             return Outcome(True, "1.0-0123456789", "2.0-0123456789", "rollback")
 
-        def predict_rollback(self, wanted):
-            told.append(("predict", wanted))
+        def predict_rollback(self, wanted, meant):
+            told.append(("predict", wanted, meant))
             return Outcome(False, "1.0-0123456789", None, "none")
 
     monkeypatch.setattr(rollback, "Engine", Engine)
@@ -39,19 +40,31 @@ def told(monkeypatch):
 
 def test_rollback(told, capsys):
     result = run_module(rollback, capsys, name="shop")
-    assert told == [LAST, ("rollback", None)]
+    assert told == [LAST, ("rollback", None, None)]
     assert (result["changed"], result["current"], result["previous"]) == (True, "1.0-0123456789", "2.0-0123456789")
     assert result["diff"] == {"before": "2.0-0123456789\n", "after": "1.0-0123456789\n"}
 
 
 def test_named_rollback(told, capsys):
     run_module(rollback, capsys, name="shop", release="0.9-0123456789")
-    assert told == [LAST, ("rollback", "0.9-0123456789")]
+    assert told == [LAST, ("rollback", "0.9-0123456789", None)]
+
+
+def test_what_is_to_be_taken_back(told, capsys):
+    run_module(rollback, capsys, name="shop", of="2.0", run="4711")
+    assert told == [LAST, ("rollback", None, Meant("2.0", "4711"))]
+
+
+@pytest.mark.parametrize("option", ["of", "run"])
+def test_an_empty_answer_takes_nothing_back(told, capsys, option):
+    result = run_module(rollback, capsys, name="shop", **{option: ""})
+    assert (result["failed"], result["code"]) == (True, "empty_of")
+    assert told == [LAST]
 
 
 def test_check_mode(told, capsys):
     result = run_module(rollback, capsys, name="shop", _ansible_check_mode=True)
-    assert told == [LAST, ("predict", None)]
+    assert told == [LAST, ("predict", None, None)]
     assert result["changed"] is False
     assert result["diff"] == {"before": "1.0-0123456789\n", "after": "1.0-0123456789\n"}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -66,7 +67,21 @@ def test_status_of_a_service_that_serves(host):
 def test_status_of_a_run_in_flight(host):
     host.release("v1")
     host.store.save(host.store.begin("v2-0123456789", "v1-0123456789", "socket", "release"))
-    assert operator(host).status()["in_flight"]["to"] == "v2-0123456789"
+    told = operator(host).status()
+    assert told["in_flight"]["to"] == "v2-0123456789"
+    assert "cut short in INTENT" in told["unsettled"]
+
+
+def test_status_says_until_when_a_release_is_unconfirmed(host):
+    host.confirm = 60
+    host.release("v1")
+    waits = host.swap("v2", run="7")
+    told = operator(host).status()
+    until = time.strftime("%H:%M:%S UTC", time.gmtime(told["in_flight"]["deadline"]))
+    assert told["unsettled"] == f"{waits.current} is unconfirmed until {until}, and is taken back then (PROBATION)"
+    host.engine().confirm(waits.unconfirmed)
+    told = operator(host).status()
+    assert (told["unsettled"], told["run"], told["good"][-1]) == (None, "7", waits.current)
 
 
 def test_the_watch_restarts_what_has_failed_often_enough(host):

@@ -1,0 +1,99 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A rollback that was told what to take back leaves everything else alone."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant, parse_meant
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
+
+
+@pytest.fixture(params=["socket", "proxy"])
+def host(request, memory, monkeypatch):
+    host = Host(memory, request.param).install(monkeypatch)
+    host.confirm = 60
+    return host
+
+
+def both(host, meant, wanted=None):
+    """What is predicted, and then done."""
+    predicted = host.engine().predict_rollback(wanted, meant)
+    done = host.engine().rollback(wanted, meant)
+    assert (predicted.changed, predicted.action, predicted.current) == (done.changed, done.action, done.current)
+    return done
+
+
+@pytest.mark.parametrize("meant", [Meant("v9"), Meant("v9-0123456789"), Meant(run="7"), Meant("v2", "7")])
+def test_what_never_came_to_this_host_is_not_taken_back(host, meant):
+    host.release("v1")
+    second = host.release("v2", run="6").current
+    assert not both(host, meant).changed
+    assert host.settled() == second
+
+
+@pytest.mark.parametrize("how", ["version", "id", "run"])
+def test_what_serves_is_taken_back_and_only_once(host, how):
+    first = host.release("v1").current
+    second = host.release("v2", run="7").current
+    meant = {"version": Meant("v2"), "id": Meant(second), "run": Meant(run="7")}[how]
+    assert both(host, meant).current == first
+    assert not both(host, meant).changed
+    assert host.settled() == first
+
+
+def test_what_waits_is_taken_back(host):
+    host.release("v1")
+    second = host.release("v2").current
+    host.swap("v3", run="7")
+    assert not both(host, Meant("v2")).changed, "another one is in flight"
+    assert both(host, Meant(run="7")).current == second
+    assert host.settled() == second
+    assert not both(host, Meant(run="7")).changed
+
+
+def test_a_run_that_found_its_release_serving_has_brought_nothing(host):
+    host.release("v1")
+    second = host.release("v2", run="6").current
+    assert not host.release("v2", run="7").changed
+    assert not both(host, Meant(run="7")).changed
+    assert host.settled() == second
+
+
+def test_what_a_run_confirms_is_its_own(host):
+    first = host.release("v1").current
+    host.swap("v2", run="6")
+    host.release("v2", run="7")
+    assert not both(host, Meant(run="6")).changed
+    assert both(host, Meant(run="7")).current == first
+
+
+def test_a_run_whose_release_was_left_and_came_back_is_over(host):
+    host.release("v1")
+    second = host.release("v2", run="6").current
+    host.release("v3", run="7")
+    host.rollback()
+    assert not both(host, Meant(run="6")).changed
+    assert host.settled() == second
+
+
+def test_somebody_who_names_what_serves_means_it_after_a_refusal_too(host):
+    first = host.release("v1").current
+    host.release("v2")
+    host.behave("v3").healthy = False
+    with pytest.raises(SlipwayError):
+        host.release("v3")
+    assert not host.engine().predict_rollback().changed
+    assert both(host, Meant("v2")).current == first
+
+
+def test_nothing_said_and_an_empty_answer():
+    assert parse_meant(None, None) is None
+    assert parse_meant("2.0.0", None) == Meant("2.0.0")
+    for of, run in (("", None), (None, " "), ("2.0.0", "")):
+        with pytest.raises(SlipwayError) as caught:
+            parse_meant(of, run)
+        assert caught.value.code == "empty_of"
