@@ -614,7 +614,7 @@ def test_a_new_connection_shares_nothing_with_the_open_one(monkeypatch):
     live = Connection("sudo", ssh_args="-o ControlMaster=auto", remote_user="deploy", port=2222)
     made = _fresh.fresh(live, MagicMock())
     assert made.get_options() == {
-        "ssh_args": "-o ControlMaster=no -o ControlPath=none -o ControlMaster=auto",
+        "ssh_args": f"{_fresh.FRESH} {_fresh.ALIVE} -o ControlMaster=auto",
         "remote_user": "deploy",
         "port": 2222,
         "reconnection_retries": 0,
