@@ -262,7 +262,9 @@ def _grouped(scope: Argv, changes: Iterable[Sequence[str]]) -> list[Argv]:
     commands: dict[tuple[str, str, str], Argv] = {}
     for verb, zone, kind, value in changes:
         argv = commands.setdefault((verb, zone, kind), [*scope, f"--zone={zone}"])
-        argv.append(f"--{verb}-{kind}={value}")
+        # The offline command means another thing by --remove-service.
+        elsewhere = "-from-zone" if scope in _OFFLINE and (verb, kind) == ("remove", "service") else ""
+        argv.append(f"--{verb}-{kind}{elsewhere}={value}")
     return list(commands.values())
 
 

@@ -142,12 +142,15 @@ def test_what_is_alike_in_a_zone_is_one_command_and_the_files_come_first():
 
 
 def test_one_that_is_off_starts_when_all_is_written():
+    ssh = firewalld.in_words(Rule(service="ssh", zone="public"))
     removals = [
-        {**firewalld.in_words(Rule(zone="public")), "forward": {"port": "80", "proto": "tcp", "toport": "8080"}}
+        ssh,
+        {**firewalld.in_words(Rule(zone="public")), "forward": {"port": "80", "proto": "tcp", "toport": "8080"}},
     ]
     assert commands(missing=[Rule("22", source="10.0.0.0/8", zone="public")], removals=removals, active=False) == [
         'firewall-offline-cmd --zone=public --add-rich-rule=rule family="ipv4" source address="10.0.0.0/8" '
         'port port="22" protocol="tcp" accept',
+        "firewall-offline-cmd --zone=public --remove-service-from-zone=ssh",
         "firewall-offline-cmd --zone=public --remove-forward-port=port=80:proto=tcp:toport=8080",
         "systemctl unmask firewalld.service",
         "systemctl enable --now firewalld.service",
