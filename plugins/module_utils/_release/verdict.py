@@ -145,7 +145,7 @@ class Verdict:
 
     With all requests at the new release there is no old one beside it: it is compared with the last stage that had one,
     and with `before`, what the old release did until then, where no stage had requests enough. Without either, the rate
-    that is allowed is the margin alone.
+    that is allowed is the margin alone. Latency is compared only while both serve.
     """
 
     def __init__(self, rule: Rule) -> None:
@@ -192,16 +192,24 @@ class Verdict:
     @property
     def latency(self) -> float:
         """The logarithm of the evidence that requests take longer than is allowed."""
+        found = self._slowness()
+        return _mean(list(found.values())) if found else 0.0
+
+    @property
+    def _side_by_side(self) -> list[tuple[Counts, Counts]]:
+        """The counts of stages in which both served: what else the machine did then made both slower."""
+        return [(stage.new, stage.old) for stage in self.stages if stage.percent < 100]
+
+    def _slowness(self) -> dict[int, float]:
+        """For each bound in milliseconds, the logarithm of the evidence there."""
         ratio = self._rule.max_latency_ratio
-        pairs = [(n, o) for n, o in self._compared if n.timed and o.timed]
+        pairs = [(n, o) for n, o in self._side_by_side if n.timed and o.timed]
         if not ratio or not pairs:
-            return 0.0
-        return _mean(
-            [
-                log_evidence([Trial(n.slower(ratio * b), n.timed, o.slower(b), o.timed) for n, o in pairs], 0.0)
-                for b in BOUNDS
-            ]
-        )
+            return {}
+        return {
+            b: log_evidence([Trial(n.slower(ratio * b), n.timed, o.slower(b), o.timed) for n, o in pairs], 0.0)
+            for b in BOUNDS
+        }
 
     @property
     def excess(self) -> float:
@@ -219,7 +227,9 @@ class Verdict:
             if self.errors >= ENOUGH:
                 self.stopped = f"{self._said()}; release_max_errors allows {self._rule.max_errors:g} % more"
             elif self.latency >= ENOUGH:
-                self.stopped = f"{self._said_slow()}; release_max_latency_ratio allows {self._rule.max_latency_ratio:g}"
+                self.stopped = (
+                    f"{self._said_slower()}; release_max_latency_ratio allows {self._rule.max_latency_ratio:g}"
+                )
         return self.stopped
 
     def doubt(self) -> Optional[str]:
@@ -244,7 +254,7 @@ class Verdict:
 
     def _p99s(self) -> tuple[Optional[int], Optional[int]]:
         new, old = Counts(), Counts()
-        for one, other in self._compared:
+        for one, other in self._side_by_side:
             new.add(one)
             old.add(other)
         return new.p99(), old.p99()
@@ -259,6 +269,19 @@ class Verdict:
     def _said_slow(self) -> str:
         new, old = self._p99s()
         return f"the p99 of its requests is {new} ms (of the old release: {old} ms)"
+
+    def _said_slower(self) -> str:
+        """The counts at the bound that speaks most."""
+        slowness, ratio = self._slowness(), self._rule.max_latency_ratio
+        bound = max(slowness, key=lambda b: slowness[b])
+        new, old = (
+            sum(c.slower(at) for c in found) for found, at in zip(zip(*self._side_by_side), (ratio * bound, bound))
+        )
+        of_new, of_old = (sum(c.timed for c in found) for found in zip(*self._side_by_side))
+        return (
+            f"{new} of {of_new} requests took {ratio * bound:g} ms or longer, and {old} of {of_old} at the old release "
+            f"{bound} ms or longer"
+        )
 
     def figures(self) -> dict[str, Any]:
         """What the records and the result have of it."""
