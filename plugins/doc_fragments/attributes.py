@@ -140,7 +140,8 @@ options:
         default: 1
       max_latency_ratio:
         description:
-          - How many times as long as at the old release users' requests may take while both serve; V(0) for as long as they like.
+          - How many times as long as at the old release users' requests may take while both serve; V(0) for as long as
+            they like.
         type: float
         default: 2
       min_requests:

@@ -108,9 +108,10 @@ def timed(new, old, ratio=2.0):
 def test_requests_that_take_longer_are_refused():
     old, new = {20: 300, 60: 10}, {60: 300, 180: 10}
     assert timed(new, old).verdict == "fail"
-    assert "310 of 310 requests took 60 ms or longer, and 10 of 310 at the old release 30 ms or longer" in timed(
-        new, old
-    ).look()
+    assert (
+        "310 of 310 requests took 60 ms or longer, and 10 of 310 at the old release 30 ms or longer"
+        in timed(new, old).look()
+    )
     assert timed(new, old, 0).verdict == "pass"
     assert timed({30: 300, 90: 10}, old).verdict == "pass"
     assert timed({3: 300, 9: 10}, {0: 300, 2: 10}).verdict == "pass", "what nobody notices"
