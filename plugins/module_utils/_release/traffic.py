@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Callable, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
 from .._errors import SlipwayError
 from .model import REFUSE
@@ -30,7 +30,7 @@ class Totals(NamedTuple):
 
 
 # Whether own requests are told apart, and the totals by worker and slot.
-Reading = tuple[bool, Mapping[tuple[int, str], Totals]]
+Reading = Tuple[bool, Mapping[Tuple[int, str], Totals]]
 
 
 def between(before: Mapping[tuple[int, str], Totals], now: Mapping[tuple[int, str], Totals], slot: str) -> Counts:
