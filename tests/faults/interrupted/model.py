@@ -76,7 +76,7 @@ class Row:
     @property
     def title(self) -> str:
         length = f" {self.seconds} s" if self.seconds else ""
-        return f"{self.scenario.name}: {self.fault}{length} {self.when} “{self.task.name}”"
+        return f"{self.scenario.name}: {self.fault}{length} {self.when} `{self.task.name}`"
 
     @property
     def at(self) -> str:
