@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import play
-from drive import CLAIMS, HARDEN, Bench, Run, only
+from drive import CLAIMS, HARDEN, Bench, Run, message, only
 from hardened import Host
 from model import DEADLINE_S, SCENARIOS, Result, Scenario
 from waiting import wait
@@ -115,8 +115,7 @@ def two_controllers(scenario: Scenario, stagger: float, host: Host, work: Path) 
         for code, output in ends:
             flat = " ".join(output.split())
             if code != 0 and not CLAIMS.search(flat):
-                found = re.search(r"FAILED! =>.*? msg: (?:[|>]-? )?(.{0,200})", flat)
-                result.broken.append(f"a run failed without a claim: {found.group(1) if found else flat[-200:]}")
+                result.broken.append(f"a run failed without a claim: {message(flat)}")
         if 0 not in codes:
             result.broken.append("both runs failed")
         result.end = "in force" if bench._state() == bench.after else "NOT IN FORCE"

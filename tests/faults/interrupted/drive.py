@@ -201,8 +201,7 @@ class Bench:
         else:
             result.end = "HALF IN FORCE"
             result.broken.append(difference(self.before, self.after, state))
-        found = re.search(r"FAILED! =>.*? msg: (?:[|>]-? )?(.{0,160})", flat)
-        result.said = "killed" if code < 0 else "success" if code == 0 else found.group(1) if found else "unreachable"
+        result.said = "killed" if code < 0 else "success" if code == 0 else message(flat)
         if code == 0 and state != self.after:
             result.broken.append("the run says success, and the change is not in force")
         if code > 0 and state == self.before and not CLAIMS.search(flat):
@@ -216,6 +215,12 @@ class Bench:
         result.next_run = f"{ended}{'' if code == 0 else f', failed ({code})'}"
         if code != 0 or ended != "in force":
             result.broken.append(f"the next run: {result.next_run} {output[-200:] if code else ''}")
+
+
+def message(output: str) -> str:
+    """What the failed task said, in either of the forms that Ansible has for it."""
+    found = re.search(r"FAILED! =>.*?\"?msg\"?: (?:[|>]-? )?\"?(.{0,160})", output)
+    return found.group(1).partition(" Fix: ")[0] if found else "unreachable" if "UNREACHABLE" in output else "nothing"
 
 
 def difference(before: str, after: str, state: str) -> str:
