@@ -74,9 +74,15 @@ class Fleet:
                 host.run("systemctl", "disable", "--now", f"{service}{kind}", check=False)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """With several workers, a file is one worker's, for its tests share hosts; a Molecule scenario has its own."""
+    if Path(__file__).parent in item.path.parents:
+        scenario = getattr(item, "callspec", None) if item.path.name == "test_molecule.py" else None
+        item.add_marker(pytest.mark.xdist_group(scenario.id if scenario else str(item.path)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that no worker waits for another one at the end."""
 
     def rank(item: pytest.Item) -> int:
         if Path(__file__).parent not in item.path.parents:
@@ -84,9 +90,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONGEST_FIRST.index(item.path.name) if item.path.name in LONGEST_FIRST else len(LONGEST_FIRST)
 
     items.sort(key=rank)
-    for item in (item for item in items if Path(__file__).parent in item.path.parents):
-        alone = item.path.name == "test_molecule.py"
-        item.add_marker(pytest.mark.xdist_group(item.nodeid if alone else str(item.path)))
 
 
 @pytest.fixture(scope="session")
