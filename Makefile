@@ -5,7 +5,7 @@ VENV   := $(WORK)/venv
 BIN    := $(VENV)/bin
 # Workers of the tests, each with hosts of its own.
 WORKERS ?= 2
-SPREAD := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(WORK)/collections
 export PYTHONPATH := $(WORK)/collections
@@ -39,7 +39,7 @@ sanity: collections ## ansible-test sanity on a copy, with empty ignore files
 	tests/lab/sanity.sh $(WORK)/sanity
 
 unit: collections ## unit tests
-	pytest $(SPREAD) tests/unit
+	pytest -n $(WORKERS) tests/unit
 
 integration: collections $(WORK)/venv-oldest/.done ## tests on lab hosts, Molecule scenarios among them
 	$(BIN)/python tests/lab/lab.py run -- pytest $(SPREAD) tests/integration

@@ -74,13 +74,6 @@ class Fleet:
                 host.run("systemctl", "disable", "--now", f"{service}{kind}", check=False)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """With several workers, a file is one worker's, for its tests share hosts; a Molecule scenario has its own."""
-    if Path(__file__).parent in item.path.parents:
-        scenario = getattr(item, "callspec", None) if item.path.name == "test_molecule.py" else None
-        item.add_marker(pytest.mark.xdist_group(scenario.id if scenario else str(item.path)))
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that no worker waits for another one at the end."""
 
