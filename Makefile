@@ -66,7 +66,7 @@ faults: collections ## the fault table of releases: more than a hundred ways to 
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/release --page docs/what-fails.md
 
 tamper: collections ## the tampering table: files of a release changed by hand before everything that could start them
-	SLIPWAY_TAMPER=all pytest $(SPREAD) tests/unit/plugins/module_utils/release/test_tampering.py
+	SLIPWAY_TAMPER=all pytest -n $(WORKERS) tests/unit/plugins/module_utils/release/test_tampering.py
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/tampering
 
 faults-power: collections ## the same for power cuts, in a virtual machine (half an hour without KVM)
