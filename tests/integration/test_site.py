@@ -161,7 +161,7 @@ def split(results: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dic
 def test_check_mode_on_a_bare_host_predicts_what_the_run_changes(hardened: Any) -> None:
     _site, predicted, real = hardened
     assert predicted == real
-    assert {"Files", "Packages", "Firewall", "User"} <= real
+    assert {"Files", "Packages", "Firewall", "Change the account"} <= real
 
 
 def test_it_serves_through_the_firewall(hardened: Any) -> None:
