@@ -166,10 +166,23 @@ def verify(wanted: Sequence[Unit]) -> list[str]:
     if failed or wrong:
         raise SlipwayError(
             "invalid_unit",
-            f"systemd would not take these units as they are: {'; '.join(wrong or said) or 'no reason given'}",
+            f"systemd would not take these units as they are: {_quoted(wrong or said, wanted) or 'no reason given'}",
             "correct the variable that this line comes from",
         )
     return too_new
+
+
+def _quoted(said: Sequence[str], wanted: Sequence[Unit]) -> str:
+    """What systemd said, once each, with the line of the unit that it means."""
+
+    def quote(line: str) -> str:
+        where = re.match(r"(?:.*/)?([^/:]+):(\d+): ", line)
+        texts = {unit.name: unit.content.splitlines() for unit in wanted}
+        lines = texts.get(where.group(1), []) if where else []
+        number = int(where.group(2)) if where else 0
+        return f"{line} ({lines[number - 1]})" if 0 < number <= len(lines) else line
+
+    return "; ".join(dict.fromkeys(quote(line) for line in said))
 
 
 def _names(unit: str, line: str) -> bool:

@@ -63,8 +63,10 @@ def archive(*files: tuple[str, bytes, int], link: str = "") -> bytes:
 def traces(host: Any) -> str:
     """Everything an intake could leave behind; who has the lock and what the watch has seen is no such thing."""
     places = f"/opt/{SERVICE} /var/lib/slipway/{SERVICE} /var/tmp /etc/cron.d"
-    shown = "-type d -printf '%p %m\\n' -o -not -name lock -not -name watch.json -printf '%p %m %s %T@ %l\\n'"
-    found = host.run("sh", "-c", f"find {places} {shown} | sort")
+    others = " ".join(f"-not -name {name}" for name in ("lock", "watch.json", "verified.json"))
+    found = host.run(
+        "sh", "-c", f"find {places} -type d -printf '%p %m\\n' -o {others} -printf '%p %m %s %T@ %l\\n' | sort"
+    )
     return "\n".join(line for line in found.splitlines() if "systemd-private" not in line)
 
 

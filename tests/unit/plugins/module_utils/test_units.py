@@ -231,6 +231,15 @@ def test_a_line_that_would_be_ignored_is_refused(tools):
     assert caught.value.fix
 
 
+def test_the_line_that_it_means_is_shown_once(tools):
+    said = "shop@.service:2: Command /nowhere is odd.\n"
+    says(tools, f"DIR/{said}DIR/{said}shop@.service:99: Odd, too.\n")
+    with pytest.raises(SlipwayError) as caught:
+        _units.verify([INSTANCE])
+    line = INSTANCE.content.splitlines()[1]
+    assert f"as they are: {said.strip()} ({line}); shop@.service:99: Odd, too. Fix" in str(caught.value)
+
+
 def test_a_directive_that_is_too_new_is_a_warning(tools):
     line = "shop@.service:9: Unknown key name 'ExitType2' in section 'Service', ignoring."
     says(tools, f"DIR/{line}\n")
