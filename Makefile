@@ -3,9 +3,8 @@ PYTHON ?= python3
 WORK   := $(CURDIR)/.work
 VENV   := $(WORK)/venv
 BIN    := $(VENV)/bin
-# Workers of the tests, each with hosts of its own.
+# Workers of the tests; on lab hosts, each has its own, and a file is one worker's.
 WORKERS ?= 2
-SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(WORK)/collections
 export PYTHONPATH := $(WORK)/collections
@@ -39,10 +38,10 @@ sanity: collections ## ansible-test sanity on a copy, with empty ignore files
 	tests/lab/sanity.sh $(WORK)/sanity
 
 unit: collections ## unit tests
-	pytest -n $(WORKERS) tests/unit
+	pytest -n $(WORKERS) --dist worksteal tests/unit
 
 integration: collections $(WORK)/venv-oldest/.done ## tests on lab hosts, Molecule scenarios among them
-	$(BIN)/python tests/lab/lab.py run -- pytest $(SPREAD) tests/integration
+	$(BIN)/python tests/lab/lab.py run -- pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/integration
 
 lockout: collections ## the lock-out table: ways to lock oneself out, each tried on a lab host (about eight minutes)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/lockout
@@ -91,8 +90,7 @@ bench-integrity: collections ## what verifying a release before every start cost
 build: collections ## the tarball for Galaxy
 	ansible-galaxy collection build --force --output-path $(WORK)
 
-test: collections $(WORK)/venv-oldest/.done lint sanity ## everything: lint, sanity, unit, integration and Molecule
-	$(BIN)/python tests/lab/lab.py run -- pytest $(SPREAD) tests/unit tests/integration
+test: lint sanity unit integration ## everything: lint, sanity, unit, integration and Molecule
 
 test-vm: collections ## SELinux, the kernel, mounts and a reboot, in a virtual machine (ten minutes without KVM)
 	pytest tests/vm

@@ -78,8 +78,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that no worker waits for another one at the end."""
 
     def rank(item: pytest.Item) -> int:
-        if Path(__file__).parent not in item.path.parents:
-            return len(LONGEST_FIRST) + 1
         return LONGEST_FIRST.index(item.path.name) if item.path.name in LONGEST_FIRST else len(LONGEST_FIRST)
 
     items.sort(key=rank)

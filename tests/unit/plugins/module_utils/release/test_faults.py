@@ -239,7 +239,7 @@ class Play:
         self.switches = strategy == "switch"
         self.overlaps = strategy in ("socket", "proxy") and story.old is not None
         self.start = Host(f"{folder}/start", "socket" if strategy == "switch" else strategy).install(monkeypatch)
-        self.start.soak_time = 0.3
+        self.start.start_timeout, self.start.soak_time = 12.0, 0.3  # two attempts of a handover, not twelve
         story.before(self.start)
         for version in ("v2", "v3"):
             self.start.artefact(version)

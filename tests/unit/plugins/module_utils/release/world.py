@@ -822,6 +822,7 @@ class Host:
         self.systemd = FakeSystemd(self)
         self.health: dict[str, Any] = {"url": URL, "deadline": 5}
         self.keep = 5
+        self.start_timeout = 60.0
         self.soak_time = 1.0
         self.confirm = 60.0
         self.timer: str | None = None  # the transaction it would take back
@@ -1027,6 +1028,7 @@ class Host:
             NAME,
             self.layout.root,
             health=self.health,
+            start_timeout=self.start_timeout,
             soak_time=self.soak_time,
             keep=self.keep,
             lock_timeout=0,
