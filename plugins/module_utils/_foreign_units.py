@@ -101,6 +101,11 @@ def is_ours(place: Place, name: str) -> bool:
     return companion is not None and bool(_MARK.search(_files.text(os.path.join(place.unit_root, companion))))
 
 
+def known(place: Place) -> bool:
+    """Whether slipway has had a unit of this service on the host, or was about to."""
+    return bool(_read_record(place)) or any(is_ours(place, name) for name in names_of(place.service))
+
+
 def drop_ins(place: Place) -> list[str]:
     """The drop-ins that change this service's units, wherever they are."""
     folders = [f"{glob.escape(os.path.join(root, name))}.d" for root in place.roots for name in names_of(place.service)]

@@ -16,7 +16,8 @@ description:
     killed at any point leaves what was there or all of what is new, never a part that a release could take along.
   - What is in C(/etc/NAME/config), C(/etc/NAME/credentials) and C(/etc/NAME/units) and is no longer wanted goes.
   - Units are verified and installed as M(slipway.go.systemd_units) does it for a service.
-    A unit, drop-in or running process of the service's names that is not slipway's is refused, and nothing changes.
+    A unit, drop-in or running process of the service's names that is not slipway's is refused, and so are files in
+    C(/etc/NAME) that would be replaced on a host where slipway has configured no such service. Nothing changes then.
   - Environment, credentials and the contents of configuration files are in no log and no result; diffs show those of
     configuration files that are not secret.
 extends_documentation_fragment:
@@ -82,6 +83,11 @@ options:
   credentials_shared:
     description:
       - Whether the group may read credentials, for a host whose systemd does not hand them over.
+    type: bool
+    default: false
+  log_rotation:
+    description:
+      - Whether the service is to have a rule of its own in C(/etc/logrotate.d). One that is not slipway's is refused.
     type: bool
     default: false
   record:
@@ -197,6 +203,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.model import v
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
 
 RECORDS = "/etc/slipway/services"
+LOGROTATE = "/etc/logrotate.d"
 _METRICS = re.compile(r"--metrics (\S+)")
 
 
@@ -232,6 +239,18 @@ def plan(layout: Layout, wanted: list[_units.Unit], absent: list[str]) -> _units
     return _units.plan(now, gone, layout.unit_root)
 
 
+def refuse_foreign_rotation(name: str) -> None:
+    """Fail where the rotation rule of the service's name is not the role's, whose one has the service's own folder."""
+    path = f"{LOGROTATE}/{name}"
+    if os.path.lexists(path) and f"/var/log/{name}/own/" not in _files.text(path):
+        raise SlipwayError(
+            "foreign_files",
+            f"{path} is there, and is not slipway's. Nothing was changed.",
+            "move it away, or choose another service_name",
+            files=[path],
+        )
+
+
 def drop_metrics(name: str, changes: Sequence[_units.Change]) -> None:
     """Remove what a watch has exported that exports there no more: nobody would correct its last verdict."""
     for change in changes:
@@ -246,7 +265,9 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     values = module.params
     layout = Layout(validate_name(values["name"]), values["root"] or f"/opt/{values['name']}")
     place = units.place(layout)
-    drop_ins = _foreign_units.check(place)
+    drop_ins = units.refuse_foreign(layout)
+    if values["log_rotation"]:
+        refuse_foreign_rotation(layout.name)
     if values["state"] == "checked":
         return {"changed": False, "paths": [], "units": [], "drop_ins": drop_ins}
     if not values["sealed"]:
@@ -304,6 +325,7 @@ def main() -> None:
             "config_files": {"type": "list", "elements": "dict", "default": [], "options": config},
             "credentials": {"type": "dict", "default": {}, "no_log": True},
             "credentials_shared": {"type": "bool", "default": False, "no_log": False},
+            "log_rotation": {"type": "bool", "default": False},
             "record": {"type": "dict", "default": {}},
             "units": {"type": "list", "elements": "dict", "default": [], "options": unit},
             "absent": {"type": "list", "elements": "str", "default": []},

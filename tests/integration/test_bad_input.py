@@ -103,6 +103,21 @@ def test_port_of_somebody_else(fleet: Any, binaries: Path) -> None:
         stranger.run("systemctl", "stop", "stranger")
 
 
+def test_configuration_of_somebody_else(fleet: Any, binaries: Path) -> None:
+    """Of a service of that name that slipway has not set up: it stays, and the other host is not touched either."""
+    stranger, other = fleet.hosts
+    stranger.run("sh", "-c", f"mkdir -p /etc/{SERVICE}/config; echo mine > /etc/{SERVICE}/config/own.yml")
+    try:
+        done = fleet.play("site", variables(binaries))
+        assert done.code != 0
+        assert f"/etc/{SERVICE}/config/own.yml is there" in " ".join(done.output.split())
+        assert stranger.run("cat", f"/etc/{SERVICE}/config/own.yml") == "mine"
+        assert not stranger.exists(f"/opt/{SERVICE}")
+        assert not other.exists(f"/etc/{SERVICE}")
+    finally:
+        stranger.run("rm", "-rf", f"/etc/{SERVICE}")
+
+
 @contextlib.contextmanager
 def small_disk(host: Any, path: str) -> Iterator[None]:
     host.run("mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", path)

@@ -83,6 +83,12 @@ def _group(name: str) -> int:
         return -1
 
 
+def members(layout: Layout) -> list[str]:
+    """What is in /etc/SHOP that a set would replace or remove."""
+    there = [name for name in ("environment",) if os.path.lexists(os.path.join(layout.config, name))]
+    return [os.path.join(layout.config, name) for name in [*there, *_surplus(layout.config, set())]]
+
+
 def changes(layout: Layout, files: Sequence[File]) -> list[Change]:
     """What differs in /etc/SHOP; raise where something else than a file has the place of one."""
     found = [_change(os.path.join(layout.config, file.name), file) for file in files]

@@ -10,7 +10,7 @@ import os
 import platform
 from typing import Callable, Optional
 
-from .. import _foreign_units, _sockets
+from .. import _sockets
 from .._errors import SlipwayError
 from .._host import read_host
 from .._linkage import Checker
@@ -68,8 +68,8 @@ def check_space(artefact: Artefact, root: str) -> None:
 
 
 def check_units(layout: Layout) -> None:
-    """Fail when somebody else's units or processes have the service's name."""
-    _foreign_units.check(units.place(layout))
+    """Fail when somebody else's units, processes or configuration have the service's name."""
+    units.refuse_foreign(layout)
 
 
 def check_ports(name: str, listen: list[str], own_socket_ports: set[int], variable: str = "service_listen") -> None:

@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Callable, Sequence
 
 from .. import _foreign_units
+from .._errors import SlipwayError
 from .._units import Unit
-from . import integrity, stage
+from . import configuration, integrity, stage
 from .store import Layout, Store
 
 
@@ -24,6 +25,25 @@ def place(layout: Layout) -> _foreign_units.Place:
     """Where the units of this service are, to tell them from somebody else's."""
     copies = [layout.units, *(layout.release_units(release_id) for release_id in layout.staged())]
     return _foreign_units.Place(layout.name, layout.state, layout.unit_root, copies)
+
+
+def refuse_foreign(layout: Layout) -> list[str]:
+    """Raise where units, processes or configuration of this service's names are somebody else's.
+
+    Return the drop-ins of a service that is slipway's: they are the operator's own.
+    """
+    where = place(layout)
+    own = _foreign_units.check(where)
+    found = [] if _foreign_units.known(where) else configuration.members(layout)
+    if found:
+        raise SlipwayError(
+            "foreign_files",
+            f"{', '.join(found)} {'is' if len(found) == 1 else 'are'} there, and slipway has configured no service"
+            f" {layout.name} on this host. Nothing was changed.",
+            f"move {'it' if len(found) == 1 else 'them'} away, or choose another service_name",
+            files=found,
+        )
+    return own
 
 
 def next_release(wanted: Sequence[Unit], layout: Layout) -> list[Unit]:

@@ -36,7 +36,9 @@ ufw status verbose; systemctl is-active ssh.service ssh.socket firewalld.service
 ls -A /var/lib/slipway/deadman 2>/dev/null | grep -v '^\.\|journal.jsonl' || true
 """
 # What a run may say of a change that is not in force, and that then has to be true.
-CLAIMS = re.compile(r"taken back|takes? the change back|[Nn]othing (more )?(was|is) changed|put back|UNREACHABLE")
+CLAIMS = re.compile(
+    r"taken (?:the change )?back|takes? the change back|[Nn]othing (more )?(was|is) changed|put back|UNREACHABLE"
+)
 
 
 def only(*roles: str) -> dict[str, bool]:
@@ -206,7 +208,11 @@ class Bench:
             result.broken.append("the run says success, and the change is not in force")
         if code > 0 and state == self.before and not CLAIMS.search(flat):
             result.broken.append(f"the run does not say what became of the change: {result.said}")
-        if code > 0 and state == self.after and re.search(r"was taken back|[Nn]othing was changed", result.said):
+        if (
+            code > 0
+            and state == self.after
+            and re.search(r"was taken back|taken the change back|[Nn]othing was changed", result.said)
+        ):
             result.broken.append("the run says that the change was taken back, and it is in force")
 
     def _next_run(self, folder: Path, result: Result) -> None:

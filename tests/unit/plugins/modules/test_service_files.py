@@ -104,6 +104,34 @@ def test_a_hand_made_unit_leaves_everything_as_it_was(host: Path, capsys: Any, m
     assert not (host / "state").exists()
 
 
+@pytest.mark.parametrize("more", [{}, {"state": "checked"}, {"_ansible_check_mode": True}])
+@pytest.mark.parametrize("name", ["environment", "config/production.yml", "credentials/key", "units/shop@.service"])
+def test_files_of_a_service_that_slipway_does_not_know_stay(
+    host: Path, capsys: Any, more: dict[str, Any], name: str
+) -> None:
+    path = host / "config" / "shop" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine\n")
+    (host / "config" / "shop" / "ca.pem").write_text("not in the way\n")
+    before = texts(host)
+    done = apply(capsys, host, **more)
+    assert (done["code"], done["files"]) == ("foreign_files", [str(path)])
+    assert texts(host) == before
+    path.unlink()
+    assert "code" not in apply(capsys, host)
+
+
+def test_a_rotation_rule_that_is_not_slipways_stays(host: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = host / "logrotate.d" / "shop"
+    rule.parent.mkdir()
+    monkeypatch.setattr(service_files, "LOGROTATE", str(rule.parent))
+    rule.write_text("/var/log/shop/*.log {}\n")
+    assert apply(capsys, host, log_rotation=True)["code"] == "foreign_files"
+    assert (texts(host), rule.read_text()) == ({}, "/var/log/shop/*.log {}\n")
+    rule.write_text("/var/log/shop/own/*.log {}\n")
+    assert "code" not in apply(capsys, host, log_rotation=True)
+
+
 def test_a_group_that_is_not_there_is_told_before_anything_is_written(host: Path, capsys: Any) -> None:
     assert apply(capsys, host, group="nosuchgroup")["code"] == "no_group"
     assert texts(host) == {}
