@@ -143,7 +143,7 @@ def main() -> int:
             thread.start()
         for thread in scenarios:
             thread.join()
-        done += [result for result in crowd.run(hosts, WORK, arguments.only) if result]
+        done += crowd.run(hosts, WORK, arguments.only)
     finally:
         if not arguments.keep:
             lab.down(LAB)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import queue
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import play
@@ -129,26 +133,34 @@ def two_controllers(scenario: Scenario, stagger: float, host: Host, work: Path) 
 
 
 def run(hosts: list[Host], work: Path, only: str) -> list[Result]:
-    """Each on a host of its suite; nothing here may run beside something else on the same host."""
-    by_suite = {suite: [host for host in hosts if host.suite == suite] for suite in {host.suite for host in hosts}}
-    done: list[Result] = []
-    rows: list[tuple[str, Callable[[], Result]]] = []
-    for scenario in SLOW:
-        rows += [(scenario.name, lambda s=scenario: slow_rules(s, by_suite[s.suite][0], work))]
-    for name in ("account", "ufw", "sshd"):
-        for stagger in STAGGERED_S:
-            scenario = BY_NAME[name]
-            rows.append(
-                (
-                    f"{name}: two controllers, {stagger:g} s apart",
-                    lambda s=scenario, t=stagger: two_controllers(s, t, by_suite[s.suite][0], work),
-                )
-            )
-    rows.append(("hosts under one fork", lambda: one_fork(hosts, work)))
-    for title, work_on in rows:
-        if re.search(only, title):
-            result = work_on()
-            done.append(result)
-            told = " | ".join((result.end, result.said, result.next_run, "; ".join(result.broken) or "kept"))
-            print(f"    {result.seconds:5.1f} s  {result.title}: {told}", file=sys.stderr, flush=True)
+    """Each on a host of its suite that has nothing else to do; the fleet under one fork last, on all of them."""
+    free: dict[str, queue.SimpleQueue[Host]] = {host.suite: queue.SimpleQueue() for host in hosts}
+    for host in hosts:
+        free[host.suite].put(host)
+    rows: list[tuple[str, Scenario, Callable[[Host], Result]]] = [
+        (scenario.name, scenario, partial(slow_rules, scenario, work=work)) for scenario in SLOW
+    ]
+    for name, stagger in itertools.product(("account", "ufw", "sshd"), STAGGERED_S):
+        scenario = BY_NAME[name]
+        title = f"{name}: two controllers, {stagger:g} s apart"
+        rows.append((title, scenario, partial(two_controllers, scenario, stagger, work=work)))
+
+    def work_on(suite: str, act: Callable[[Host], Result]) -> Result:
+        host = free[suite].get()
+        try:
+            return told(act(host))
+        finally:
+            free[suite].put(host)
+
+    with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
+        begun = [pool.submit(work_on, scenario.suite, act) for title, scenario, act in rows if re.search(only, title)]
+        done = [one.result() for one in begun]
+    if re.search(only, "hosts under one fork"):
+        done.append(told(one_fork(hosts, work)))
     return done
+
+
+def told(result: Result) -> Result:
+    said = " | ".join((result.end, result.said, result.next_run, "; ".join(result.broken) or "kept"))
+    print(f"    {result.seconds:5.1f} s  {result.title}: {said}", file=sys.stderr, flush=True)
+    return result
