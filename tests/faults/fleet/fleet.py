@@ -82,7 +82,15 @@ class Run:
         while not condition():
             assert self._process.poll() is None, f"the run ended before {what}:\n{self.said()}"
             assert time.monotonic() < deadline, f"{what}: not within 300 s:\n{self.said()}"
-            time.sleep(0.05)
+            time.sleep(0.1)
+
+    def until_phase(self, host: Host, phase: str) -> None:
+        """The host itself looks often enough for a phase of a few milliseconds."""
+        state = f"/var/lib/slipway/{SERVICE}/state.json"
+        loop = f'until grep -qE \'"phase": ?"{phase}"\' {state} 2>/dev/null; do sleep 0.02; done'
+        looking = subprocess.Popen(["docker", "exec", host.container, "timeout", "300", "sh", "-c", loop])
+        self.until(f"{phase} on {host.name}", lambda: looking.poll() is not None)
+        assert looking.returncode == 0, f"{host.name} did not come to {phase}"
 
     def cancel(self, number: int) -> None:
         """As a job's controller does: the signal goes to the whole process group."""

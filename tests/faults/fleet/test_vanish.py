@@ -38,7 +38,7 @@ def test_gone_before_its_batch(fleet: Any, name: str, lost: list[int]) -> None:
     number = 1 if lost == [0] else 2
     run.until("the batch before", lambda: f"PLAY [{play}]" in run.said())
     if number == 2:
-        run.until("the canary's release", lambda: fleet.hosts[0].phase() == "SOAK")
+        run.until_phase(fleet.hosts[0], "SOAK")
     for place in lost:
         fleet.hosts[place].vanish()
     done = run.end()
@@ -51,7 +51,7 @@ def test_gone_before_its_batch(fleet: Any, name: str, lost: list[int]) -> None:
 @pytest.mark.parametrize("phase", ["OVERLAP", "SOAK"])
 def test_the_canary_is_gone_in_its_swap(fleet: Any, phase: str) -> None:
     run = fleet.start("release", "3.0.0", release_serial=SERIAL, release_soak_time=8)
-    run.until(phase, lambda: fleet.hosts[0].phase() == phase)
+    run.until_phase(fleet.hosts[0], phase)
     fleet.hosts[0].cut()
     done = run.end()
     assert "the host became unreachable" in done.output
@@ -62,7 +62,7 @@ def test_the_canary_is_gone_in_its_swap(fleet: Any, phase: str) -> None:
 def test_the_canary_is_gone_after_its_swap(fleet: Any) -> None:
     """No new connection comes through any more, and so nothing confirms it."""
     run = fleet.start("release", "3.0.0", release_serial=SERIAL)
-    run.until("the soak", lambda: fleet.hosts[0].phase() == "SOAK")
+    run.until_phase(fleet.hosts[0], "SOAK")
     fleet.hosts[0].cut("--syn")
     done = run.end()
     assert "a new connection to confirm it did not work" in done.output
@@ -73,7 +73,7 @@ def test_the_canary_is_gone_after_its_swap(fleet: Any) -> None:
 def test_one_is_rolled_back_and_one_is_gone(fleet: Any) -> None:
     ill = "{{ {'APP_UNHEALTHY_AFTER': '0s'} if inventory_hostname == '" + fleet.hosts[1].name + "' else {} }}"
     run = fleet.start("release", "3.0.0", release_serial=SERIAL, release_environment=ill)
-    run.until("the canary's release", lambda: fleet.hosts[0].phase() == "SOAK")
+    run.until_phase(fleet.hosts[0], "SOAK")
     fleet.hosts[2].vanish()
     done = run.end()
     assert "was refused in REHEARSE" in done.output
@@ -86,7 +86,7 @@ def test_gone_in_a_task_of_ansibles_own(fleet: Any, lost: list[int]) -> None:
     """While the service is configured, with no module of the collection at work."""
     run = fleet.start("site", "3.0.0", release_serial=SERIAL, service_environment={"GREETING": "new"})
     if lost != [0]:
-        run.until("the canary's release", lambda: fleet.hosts[0].phase() == "SOAK")
+        run.until_phase(fleet.hosts[0], "SOAK")
     run.until("the service", lambda: "TASK [slipway.go.service : " in run.said())
     for place in lost:
         fleet.hosts[place].cut()
@@ -123,7 +123,7 @@ def test_gone_in_the_last_batch_of_hardening(fleet: Any) -> None:
 def test_cancelled(fleet: Any, number: int) -> None:
     """The host takes the canary back by itself; until then nobody is told that all is well."""
     run = fleet.start("release", "3.0.0", release_serial=SERIAL, release_confirm=20)
-    run.until("the soak", lambda: fleet.hosts[0].phase() == "SOAK")
+    run.until_phase(fleet.hosts[0], "SOAK")
     run.cancel(number)
     run.end()
     told = fleet.play("status", "3.0.0")
