@@ -40,7 +40,7 @@ def hosts() -> Iterator[Fleet]:
         found.append(Host(name, variables["ansible_host"], f"slipway-{LAB}-{name}", address))
         variables["ansible_host"] = f"{{{{ lookup('ansible.builtin.file', '{address}') }}}}"
     # Without this, ssh waits for ever for a host that has vanished while a task ran there.
-    told["all"]["vars"]["ansible_ssh_extra_args"] = "-o ServerAliveInterval=2 -o ServerAliveCountMax=2"
+    told["all"]["vars"]["ansible_ssh_extra_args"] = "-o ServerAliveInterval=3 -o ServerAliveCountMax=3"
     inventory = path.parent / "vanishing.yml"
     inventory.write_text(json.dumps(told))
     subprocess.run(["iptables", "-N", "SLIPWAY-FLEET"], check=False, capture_output=True)

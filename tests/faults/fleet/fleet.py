@@ -131,7 +131,7 @@ class Fleet:
             for host in self.hosts:
                 self._wipe(host)
             for version in ("1.0.0", "2.0.0"):
-                done = self.play("site", version, release_serial="100%")
+                done = self.play("site", version, release_serial="100%", ansible_ssh_extra_args="")
                 assert done.code == 0, done.output
         self.variables["release_soak_time"] = 2
         self.environment = {}

@@ -54,7 +54,7 @@ def test_the_canary_is_gone_in_its_swap(fleet: Any, phase: str) -> None:
     run.until_phase(fleet.hosts[0], phase)
     fleet.hosts[0].cut()
     done = run.end()
-    assert "the host became unreachable" in done.output
+    assert "the host became unreachable" in done.output, done.output
     assert_stopped(fleet, done, [0], [0])
     assert fleet.serves() == ["2.0.0"] * 5
 
@@ -65,7 +65,7 @@ def test_the_canary_is_gone_after_its_swap(fleet: Any) -> None:
     run.until_phase(fleet.hosts[0], "SOAK")
     fleet.hosts[0].cut("--syn")
     done = run.end()
-    assert "a new connection to confirm it did not work" in done.output
+    assert "a new connection to confirm it did not work" in done.output, done.output
     assert_stopped(fleet, done, [0], [0])
     assert fleet.serves() == ["2.0.0"] * 5
 
@@ -76,7 +76,7 @@ def test_one_is_rolled_back_and_one_is_gone(fleet: Any) -> None:
     run.until_phase(fleet.hosts[0], "SOAK")
     fleet.hosts[2].vanish()
     done = run.end()
-    assert "was refused in REHEARSE" in done.output
+    assert "was refused in REHEARSE" in done.output, done.output
     assert_stopped(fleet, done, [1, 2], [0, 1, 2])
     assert fleet.serves() == ["3.0.0", "2.0.0", "2.0.0", "2.0.0", "2.0.0"]
 
