@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-from ansible_collections.slipway.go.plugins.plugin_utils._bounded import run_armed
+from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction, run_armed
 
 
-class ActionModule(ActionBase):
+class ActionModule(BoundedAction):
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -18,11 +18,10 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
 from ansible_collections.slipway.go.plugins.module_utils import _deadman
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils._bounded import limit
+from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction, limit
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import SSH_PLUGINS, separate
 
 PAUSE = 0.5
@@ -137,7 +136,7 @@ def known_as(configuration: dict[str, str]) -> str:
     return configuration.get("hostkeyalias") or (host if port == "22" else f"[{host}]:{port}")
 
 
-class ActionModule(ActionBase):
+class ActionModule(BoundedAction):
     TRANSFERS_FILES = False
     _VALID_ARGS = frozenset(
         ("name", "token", "logins", "connection_user", "administrator", "port", "same_key", "timeout")

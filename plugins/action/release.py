@@ -15,7 +15,6 @@ from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
-from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils import _files, _linkage, _tool
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
@@ -31,6 +30,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact impor
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
 from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _lost, _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
+from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
 from ansible_collections.slipway.go.plugins.plugin_utils._sources import find_source
 
@@ -157,7 +157,7 @@ def seal(arguments: dict[str, Any]) -> str:
     return sealed
 
 
-class ActionModule(ActionBase):
+class ActionModule(BoundedAction):
     """Runs the module once where the host has the artefact or brings it itself, and twice where it must be uploaded."""
 
     TRANSFERS_FILES = True

@@ -22,6 +22,7 @@ from ansible.plugins.action import ActionBase
 # Beyond the time to confirm of an earlier change, which is waited for, and that of the task's own.
 SLACK = 30.0
 DEFAULT = 60.0
+CLEANUP = 10.0
 
 
 class _Elapsed(BaseException):
@@ -47,6 +48,14 @@ def limit(seconds: float, says: str) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+class BoundedAction(ActionBase):
+    """An action whose result stands, although the temporary directory on a host that is gone cannot be removed."""
+
+    def cleanup(self, force: bool = False) -> None:
+        with contextlib.suppress(AnsibleError), limit(CLEANUP, "the temporary directory was not removed"):
+            super().cleanup(force)
 
 
 def time_to_confirm(given: Any) -> float:

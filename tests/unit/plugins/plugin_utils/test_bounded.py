@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import signal
 import time
 from types import SimpleNamespace
@@ -66,3 +67,28 @@ def test_a_host_that_cannot_be_reached_stays_that() -> None:
 @pytest.mark.parametrize(("given", "seconds"), [("90", 90.0), (None, 60.0), ("soon", 60.0)])
 def test_a_time_that_is_none_is_for_the_module_to_refuse(given: Any, seconds: float) -> None:
     assert _bounded.time_to_confirm(given) == seconds
+
+
+@pytest.mark.parametrize("name", ["account", "config_files", "confirm_login", "release", "sshd"])
+@pytest.mark.parametrize("fails", [lambda: time.sleep(5), AnsibleConnectionFailure("connection timed out")])
+def test_a_result_stands_though_the_host_is_gone_before_it_is_cleaned(
+    name: str, fails: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ansible removes the temporary directory after the action, and a failure of that replaces the action's result."""
+    monkeypatch.setattr(_bounded, "CLEANUP", 0.1)
+    action = importlib.import_module(f"ansible_collections.slipway.go.plugins.action.{name}").ActionModule
+    asked = []
+
+    def remove(_path: str) -> None:
+        asked.append(name)
+        if callable(fails):
+            fails()
+        else:
+            raise fails
+
+    made = action.__new__(action)
+    made._task = SimpleNamespace(async_val=0)
+    made._connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/root/.ansible/tmp/one"))
+    made._remove_tmp_path = remove
+    made.cleanup()
+    assert asked == [name]
