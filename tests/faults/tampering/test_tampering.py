@@ -74,7 +74,7 @@ class Host:
         return self.ok(
             "cat /var/lib/SERVICE/foreign 2>/dev/null;"
             "for p in $(systemctl list-units --plain --no-legend 'SERVICE@*' | cut -d' ' -f1); do"
-            " tr '\\0' '\\n' < /proc/$(systemctl show -p MainPID --value $p)/environ 2>/dev/null | grep FOREIGN; done;"
+            " cat /proc/$(systemctl show -p MainPID --value $p)/environ 2>/dev/null | tr '\\0' '\\n' | grep FOREIGN; done;"
             "grep -l FOREIGN /etc/systemd/system/SERVICE* 2>/dev/null; true"
         )
 
@@ -128,15 +128,17 @@ IDS = [f"{name} {how}" for name, how in CASES]
 @pytest.fixture
 def vault(hosts: dict[str, Host]) -> Iterator[Host]:
     yield hosts["vault"]
-    assert hosts["vault"].foreign() == ""
+    found = hosts["vault"].foreign()
     hosts["vault"].restore()
+    assert found == ""
 
 
 @pytest.fixture
 def relay(hosts: dict[str, Host]) -> Iterator[Host]:
     yield hosts["relay"]
-    assert hosts["relay"].foreign() == ""
+    found = hosts["relay"].foreign()
     hosts["relay"].restore()
+    assert found == ""
 
 
 @pytest.mark.parametrize(("name", "how"), CASES, ids=IDS)
