@@ -74,7 +74,8 @@ class Host:
         return self.ok(
             "cat /var/lib/SERVICE/foreign 2>/dev/null;"
             "for p in $(systemctl list-units --plain --no-legend 'SERVICE@*' | cut -d' ' -f1); do"
-            " cat /proc/$(systemctl show -p MainPID --value $p)/environ 2>/dev/null | tr '\\0' '\\n' | grep FOREIGN; done;"
+            " cat /proc/$(systemctl show -p MainPID --value $p)/environ 2>/dev/null | tr '\\0' '\\n' |"
+            " grep FOREIGN; done;"
             "grep -l FOREIGN /etc/systemd/system/SERVICE* 2>/dev/null; true"
         )
 
