@@ -76,8 +76,13 @@ def _digest(text: str) -> str:
 
 
 def note(place: Place, contents: Mapping[str, str]) -> None:
-    """Write down, before they are written, that units of this content are slipway's, as those are that they replace."""
-    digests = {name: sorted({_digest(text), *_present(place, name)}) for name, text in contents.items()}
+    """Write down, before they are written, that units of this content are slipway's, as those are that they replace.
+
+    So are those that are about to go: a run that is cut short must find them again.
+    """
+    present = {name: found for name in names_of(place.service) if (found := _present(place, name))}
+    coming = {name: sorted({_digest(text), *present.get(name, [])}) for name, text in contents.items()}
+    digests = {**present, **coming}
     if _read_record(place) != digests:
         _files.make_directory(place.state, 0o700)
         _files.write_atomic(place.record, json.dumps(digests, sort_keys=True) + "\n", 0o644)

@@ -266,7 +266,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     layout = Layout(validate_name(values["name"]), values["root"] or f"/opt/{values['name']}")
     place = units.place(layout)
     drop_ins = units.refuse_foreign(layout)
-    if values["log_rotation"]:
+    if values["log_rotation"] and not _foreign_units.known(place):
         refuse_foreign_rotation(layout.name)
     if values["state"] == "checked":
         return {"changed": False, "paths": [], "units": [], "drop_ins": drop_ins}

@@ -137,13 +137,13 @@ def understand(given: Mapping[str, Any], table: Mapping[str, tuple[str, Reader]]
     for option, value in given.items():
         if option not in table:
             found[option] = value
-        elif not _is_empty(value):
+        elif not is_empty(value):
             variable, reader = table[option]
             found[option] = reader(value, variable)
     return found
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 

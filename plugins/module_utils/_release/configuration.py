@@ -199,7 +199,8 @@ def _copy(path: str, target: str) -> None:
 def _finish(layout: Layout, folder: str) -> None:
     pending, old = os.path.join(folder, layout.name), os.path.join(folder, f".{layout.name}.old")
     if os.path.isdir(pending):
-        for name in ("", *FOLDERS):
+        _admit(layout.config, os.stat(pending))
+        for name in FOLDERS:
             status = os.stat(os.path.join(pending, name))
             _files.make_directory(os.path.join(layout.config, name), stat.S_IMODE(status.st_mode), status.st_gid)
         names = set(_paths(pending))
@@ -214,6 +215,16 @@ def _finish(layout: Layout, folder: str) -> None:
         _files.fsync_directory(folder)
     remove(old)
     remove(os.path.join(folder, f".{layout.name}.new"))
+
+
+def _admit(path: str, wanted: os.stat_result) -> None:
+    """Make the directory; one that is there may be others', too, and keeps rights with which the service can use it."""
+    with contextlib.suppress(FileNotFoundError):
+        there = os.stat(path, follow_symlinks=False)
+        enters = there.st_mode & 0o001 or (there.st_gid == wanted.st_gid and there.st_mode & 0o010)
+        if stat.S_ISDIR(there.st_mode) and enters and not there.st_mode & 0o022:
+            return
+    _files.make_directory(path, stat.S_IMODE(wanted.st_mode), wanted.st_gid)
 
 
 def _drafts(folder: str) -> list[str]:

@@ -595,6 +595,7 @@ class Engine:
         if predict:
             return self._doomed(names)
         with self._locked(self._settings.lock_timeout):
+            stage.collect_leftovers(self._layout)  # of a purge that was cut short, too
             doomed = self._doomed(names)
             for release_id in doomed:
                 stage.purge(self._layout, release_id, lambda name: self._store.record("purged", release=name))

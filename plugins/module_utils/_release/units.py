@@ -14,10 +14,11 @@ import os
 from dataclasses import replace
 from typing import Callable, Sequence
 
-from .. import _foreign_units
+from .. import _files, _foreign_units
 from .._errors import SlipwayError
 from .._units import Unit
 from . import configuration, integrity, stage
+from .model import is_release_id
 from .store import Layout, Store
 
 
@@ -34,7 +35,7 @@ def refuse_foreign(layout: Layout) -> list[str]:
     """
     where = place(layout)
     own = _foreign_units.check(where)
-    found = [] if _foreign_units.known(where) else configuration.members(layout)
+    found = [] if _foreign_units.known(where) else [*configuration.members(layout), *_foreign_links(layout)]
     if found:
         raise SlipwayError(
             "foreign_files",
@@ -44,6 +45,12 @@ def refuse_foreign(layout: Layout) -> list[str]:
             files=found,
         )
     return own
+
+
+def _foreign_links(layout: Layout) -> list[str]:
+    """What has the place of the engine's links, and leads to no release of slipway's."""
+    links = (layout.current, layout.last_good)
+    return [path for path in links if os.path.lexists(path) and not is_release_id(_files.link_name(path) or "")]
 
 
 def next_release(wanted: Sequence[Unit], layout: Layout) -> list[Unit]:

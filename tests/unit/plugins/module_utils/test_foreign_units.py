@@ -136,6 +136,19 @@ def test_what_was_noted_before_it_was_written_is_ours(place: _foreign_units.Plac
     refused(place)
 
 
+def test_a_removal_that_is_cut_short_is_finished_by_the_next_run(place: _foreign_units.Place) -> None:
+    units = {"shop-watch.service": OURS, "shop-watch.timer": "[Timer]\nOnBootSec=30\n"}
+    _foreign_units.note(place, units)
+    paths = [write(place, f"etc/{name}", text) for name, text in units.items()]
+    _foreign_units.note(place, {})
+    os.unlink(paths[0])
+    assert accepted(place) == []
+    os.unlink(paths[1])
+    _foreign_units.note(place, {})
+    write(place, "etc/shop-watch.timer", units["shop-watch.timer"])
+    refused(place)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"shop.service": 1}'])
 def test_a_damaged_record_is_none(place: _foreign_units.Place, text: str) -> None:
     write(place, "state/units.json", text)

@@ -110,7 +110,8 @@ def test_files_of_a_service_that_slipway_does_not_know_stay(
     host: Path, capsys: Any, more: dict[str, Any], name: str
 ) -> None:
     path = host / "config" / "shop" / name
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (host / "config" / "shop").chmod(0o755)
     path.write_text("mine\n")
     (host / "config" / "shop" / "ca.pem").write_text("not in the way\n")
     before = texts(host)
@@ -119,6 +120,28 @@ def test_files_of_a_service_that_slipway_does_not_know_stay(
     assert texts(host) == before
     path.unlink()
     assert "code" not in apply(capsys, host)
+    if "state" not in more:
+        assert (host / "config" / "shop").stat().st_mode & 0o777 == 0o755, "others may read ca.pem as before"
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o777])
+def test_a_folder_in_which_the_service_can_do_nothing_or_everybody_all_is_set_right(
+    host: Path, capsys: Any, mode: int
+) -> None:
+    (host / "config" / "shop").mkdir(parents=True)
+    (host / "config" / "shop").chmod(mode)
+    assert "code" not in apply(capsys, host)
+    assert (host / "config" / "shop").stat().st_mode & 0o777 == 0o750
+
+
+@pytest.mark.parametrize("name", ["current", "last-good"])
+def test_another_tools_link_to_its_release_stays(host: Path, capsys: Any, name: str) -> None:
+    link = host / "shop" / name
+    link.parent.mkdir()
+    link.symlink_to("releases/20240101120000")
+    done = apply(capsys, host)
+    assert (done["code"], done["files"]) == ("foreign_files", [str(link)])
+    assert (os.readlink(link), texts(host)) == ("releases/20240101120000", {})
 
 
 def test_a_rotation_rule_that_is_not_slipways_stays(host: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1172,6 +1172,23 @@ def test_a_purged_release_is_gone_with_all_that_it_came_with(host):
     assert host.rollback().current == ids[1]
 
 
+def test_a_purge_that_was_cut_short_is_finished_by_the_next_one(host, monkeypatch):
+    first = host.release("v1").current
+    host.release("v2")
+    remove_tree = stage._files.remove_tree
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage._files, "remove_tree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        host.engine().purge([first])
+    monkeypatch.setattr(stage._files, "remove_tree", remove_tree)
+    assert any(first in name for name in os.listdir(host.layout.releases))
+    assert host.engine().purge([first]) == []
+    assert not any(first in name for name in os.listdir(host.layout.releases))
+
+
 def test_a_version_stands_for_all_its_releases_and_others_for_all_but_what_serves(host):
     ids = [host.release(version).current for version in ("v1", "v2", "v3", "v4")]
     assert host.engine().purge(["v1"]) == [ids[0]]

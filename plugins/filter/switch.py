@@ -1,0 +1,63 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: switch
+short_description: Read a switch of a playbook, whose empty answer means the default
+version_added: 0.1.0
+author:
+  - Slipway maintainers (@slipway)
+description:
+  - Returns a boolean. An empty text, such as a survey's answer that was left out, is the default and not false. What is
+    neither true nor false is an error that names the variable.
+options:
+  _input:
+    description: The value of the variable.
+    type: raw
+    required: true
+  variable:
+    description: The name of the variable, for the error.
+    type: str
+    required: true
+  default:
+    description: What an empty value means.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: SSH
+  ansible.builtin.import_role:
+    name: slipway.go.ssh
+  when: harden_ssh | default(true) | slipway.go.switch('harden_ssh')
+"""
+
+RETURN = r"""
+_value:
+  description: Whether it is on.
+  type: bool
+  sample: true
+"""
+
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.plugin_utils import _survey
+
+
+def switch(given: Any, variable: str, default: bool = True) -> bool:
+    if _survey.is_empty(given):
+        return default
+    try:
+        return _survey.switch(given, variable)
+    except SlipwayError as error:
+        raise AnsibleFilterError(str(error)) from None
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., bool]]:
+        return {"switch": switch}
