@@ -23,11 +23,11 @@ OLDEST = ROOT / ".work" / "venv-oldest" / "bin" / "python"
 def run(request, tmp_path):
     python = getattr(request, "param", sys.executable)
 
-    def run(before=(), gone=(), ill=(), strategy="linear"):
+    def run(before=(), gone=(), ill=(), strategy="linear", **more):
         (tmp_path / "gone").write_text("".join(f"{name}\n" for name in before))
         variables = {"folder": str(tmp_path), "gone": list(gone), "ill": list(ill), "ansible_connection": "vanishing"}
         variables |= {"vanishing_gone": str(tmp_path / "gone"), "ansible_python_interpreter": sys.executable}
-        inventory = {"all": {"hosts": dict.fromkeys(HOSTS, variables)}}
+        inventory = {"all": {"hosts": dict.fromkeys(HOSTS, variables | more)}}
         (tmp_path / "inventory.yml").write_text(json.dumps(inventory))
         play = str(ROOT / "tests" / "unit" / "plays" / "batches.yml")
         argv = [python, "-m", "ansible.cli.playbook", "-i", str(tmp_path / "inventory.yml"), play]
@@ -99,3 +99,12 @@ def test_nothing_goes_past_a_host_that_is_lost(run, case):
 def test_strategies_of_others_are_not_asked(run):
     done, touched = run(gone=("a",), strategy="free")
     assert touched["later"] == [], done.stdout
+
+
+@pytest.mark.parametrize("hosts", ["a:b", ["a", "b"]])
+def test_hosts_that_an_inventory_names_are_not_taken_for_those_of_the_play(run, hosts):
+    """A play's hosts are chosen before the variables of any host are known, so that such a variable does nothing."""
+    done, touched = run(slipway_hosts=hosts)
+    assert done.returncode != 0
+    assert "give it as an extra variable" in " ".join(done.stdout.split())
+    assert not set(touched["earlier"]) - {"a", "b"}, done.stdout
