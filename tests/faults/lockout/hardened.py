@@ -78,7 +78,8 @@ class Host:
         deadline = time.monotonic() + seconds
         while (now := self.fingerprint()) != before and time.monotonic() < deadline:
             time.sleep(0.5)
-        assert now.splitlines() == before.splitlines()
+        lost, new = set(before.splitlines()) - set(now.splitlines()), set(now.splitlines()) - set(before.splitlines())
+        assert now == before, f"lost: {sorted(lost)}; new: {sorted(new)}"
 
     def save(self) -> None:
         self.inside(f"tar -cf /root/baseline.tar -C / {SAVED}")
