@@ -16,7 +16,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from typing import Callable, Mapping, Optional, TypeVar
+from typing import Callable, Iterator, Mapping, Optional, TypeVar
 
 from .. import _files, _sockets
 from .._errors import SlipwayError
@@ -325,22 +325,26 @@ class ProxyStrategy(Strategy):
 
     # How a release ends.
 
-    def end(self, unit: str) -> None:
+    def end(self, unit: str, look: Callable[[], None] = lambda: None) -> None:
         slot = self.slot(self._release_of(unit))
         if slot is not None and slot != self._record().live:
-            with contextlib.suppress(SlipwayError):  # without HAProxy, nobody has a request there
-                self._empty(slot)
-        super().end(unit)
+            for _moment in self._emptying(slot):
+                look()  # all users are at the other release by now
+        super().end(unit, look)
 
-    def _empty(self, slot: str) -> None:
-        """Wait until no request is left in a slot that gets no new ones, for as long as a drain may take."""
-        record = self._record()
-        self._tell(self._routes(record, DRAIN))
+    def _emptying(self, slot: str) -> Iterator[None]:
+        """One moment after the other until no request is left in a slot that gets no new ones, or no time."""
         deadline, calm = time.monotonic() + self.settings.drain_timeout, 0
-        while calm < CALM and time.monotonic() < deadline:
-            time.sleep(POLL)
-            calm = 0 if self._patiently(lambda: self._sessions(slot)) else calm + 1
-        self._tell(self._routes(record, MAINT))
+        try:
+            record = self._record()
+            self._tell(self._routes(record, DRAIN))
+            while calm < CALM and time.monotonic() < deadline:
+                time.sleep(POLL)
+                calm = 0 if self._patiently(lambda: self._sessions(slot)) else calm + 1
+                yield
+            self._tell(self._routes(record, MAINT))
+        except SlipwayError:  # without HAProxy, nobody has a request there
+            return
 
     def close(self) -> None:
         with contextlib.suppress(SlipwayError):  # the record holds as soon as HAProxy is there again

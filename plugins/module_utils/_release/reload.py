@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import Optional
+from typing import Callable, Optional
 
 from .. import _files
 from .._errors import SlipwayError
@@ -79,8 +79,8 @@ class ReloadStrategy(Strategy):
                 "the service must start the next process from the path it was started with, see docs/your-service.md",
             )
 
-    def drain(self, release_id: str) -> None:
-        super().drain(release_id)
+    def drain(self, release_id: str, look: Callable[[], None] = lambda: None) -> None:
+        super().drain(release_id, look)
         state = self._handover.state()
         if not state.settled_down and self._handover.main(state) != release_id:
             self.end(self._handover.unit)

@@ -161,12 +161,15 @@ class Strategy:
         """Make it the current release, and the one that users reach where that is the strategy's to say."""
         _files.flip_symlink(self.layout.current, f"releases/{release_id}")
 
-    def drain(self, release_id: str) -> None:
-        """Stop every instance but this one; also one that an earlier run has left behind."""
+    def drain(self, release_id: str, look: Callable[[], None] = lambda: None) -> None:
+        """Stop every instance but this one; also one that an earlier run has left behind.
+
+        What waits for users to leave calls `look` meanwhile, and ends when that raises.
+        """
         for unit in self.systemd.active_instances(self.layout.name):
             if unit != self.unit(release_id):
                 # One that does not end is killed: that must not undo the one that serves.
-                self.end(unit)
+                self.end(unit, look)
 
     def close(self) -> None:
         """Nothing of the service may listen any more."""
@@ -230,7 +233,7 @@ class Strategy:
         self.systemd.start(unit)
         return self.systemd.wait_active(unit, self.settings.start_timeout)
 
-    def end(self, unit: str) -> None:
+    def end(self, unit: str, _look: Callable[[], None] = lambda: None) -> None:
         """Stop a unit, and kill it when it does not drain in time."""
         self.systemd.end(unit, self.settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
 

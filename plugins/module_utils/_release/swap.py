@@ -155,7 +155,13 @@ class Swap:
 
     def _drain(self) -> None:
         self._down_since = time.monotonic() if START in self._plan and self._txn.source else None
-        self._strategy.drain(self._txn.to)
+        self._strategy.drain(self._txn.to, self._look_in_drain)
+
+    def _look_in_drain(self) -> None:
+        """The new release has all users already, and the old one can still take them back."""
+        if self._traffic is not None:
+            self._traffic.look()
+        self._judge(DRAIN)
 
     def _soak(self) -> None:
         subject, seconds = self._strategy.subject(self._txn.to), self._service.settings.soak_time

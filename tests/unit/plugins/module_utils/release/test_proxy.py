@@ -225,6 +225,48 @@ def requests(host, slot, failures):
     host.haproxy.servers = servers
 
 
+class Load:
+    """Users who ask so often a second, by the host's clock; whoever is ready answers, by the weights."""
+
+    def __init__(self, host, rate, failing):
+        self.host, self.rate, self.failing = host, rate, failing
+        self.then, self.owed, self.failed = host.clock.now, {"a": 0.0, "b": 0.0}, {"a": 0, "b": 0}
+        self.asked = host.haproxy.servers
+        host.haproxy.servers = self.servers
+
+    def servers(self, worker, backend):
+        now, self.then = self.host.clock.now - self.then, self.host.clock.now
+        there = self.host.haproxy.servers_now
+        ready = {slot: server.weight for slot, server in there.items() if server.state == "ready"}
+        for slot, weight in ready.items():
+            self.owed[slot] += now * self.rate * weight / sum(ready.values())
+            more, self.owed[slot] = int(self.owed[slot]), self.owed[slot] % 1
+            self.count(slot, more)
+        return self.asked(worker, backend)
+
+    def count(self, slot, more):
+        was, now = (self.host.haproxy.servers_now[slot].requests + n for n in (0, more))
+        # The share of failures, spread evenly.
+        failed = int(now * self.failing.get(slot, 0.0)) - int(was * self.failing.get(slot, 0.0))
+        self.failed[slot] += failed
+        self.change(slot, requests=now, failures=self.host.haproxy.servers_now[slot].failures + failed)
+
+    def change(self, slot, **values):
+        there = self.host.haproxy.servers_now
+        there[slot] = there[slot]._replace(**values)
+
+
+def test_a_release_that_fails_all_is_found_out_while_the_old_one_drains(host):
+    """One open session at the old one, such as a websocket, would have its users wait for all of drain_timeout."""
+    first = host.release("v1").current
+    load = Load(host, 10, {"b": 1.0})
+    load.change("a", sessions=1)
+    assert "with 100 % of the requests" in str(fails(lambda: host.release("v2"), "rolled_back"))
+    assert 0 < load.failed["b"] < 50
+    assert host.systemd.instance(first).state == "active"
+    assert host.settled() == first
+
+
 def test_a_canary_whose_requests_fail_is_taken_back(host):
     host.release("v1")
     host.proxy = {"weights": [5], "step_time": 1}

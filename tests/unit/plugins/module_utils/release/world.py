@@ -35,6 +35,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release import (
     stage,
     store,
     swap,
+    traffic,
     units,
 )
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine, Outcome
@@ -885,7 +886,7 @@ class Host:
         monkeypatch.setattr(_files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
         monkeypatch.setattr(handover, "running", self.systemd.processes)
         monkeypatch.setattr(handover, "kill", self.systemd.kill)
-        for module in (_systemd, store, gate, engine, handover, stage, swap, proxy):
+        for module in (_systemd, store, gate, engine, handover, stage, swap, proxy, traffic):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
         monkeypatch.setattr(revert, "TOOL", "/bin/true")
