@@ -11,7 +11,8 @@ flock of the name until all is cleared up, and a revert marks that it has begun:
 win.
 
 What was taken back stays known until the name is armed again: whoever comes to confirm it after all may have changed
-the host since, and then it is taken back once more.
+the host since, and then it is taken back once more. Not so where the change was made inside hold(), for that cannot
+have gone on, nor where somebody has armed or confirmed a change of the same paths since.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import stat
@@ -33,7 +35,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from . import _errors, _files, _held
@@ -50,6 +52,10 @@ TRIES, PAUSE = 3, 2.0
 UNIT_PATIENCE = 5.0  # seconds for the unit of an ended change to be gone
 RUNNER = "revert.pyz"
 PLAN, BEGUN = "plan.json", "reverting.json"
+TICKING = "ticking"  # is there once the timer is set: before that, nothing has been changed
+STALE = "stale"  # is there where what was taken back must not be taken back again
+_KEPT = ".kept"
+CHANGED_MEANWHILE = "changed_meanwhile"
 EARLY, LATE = "early", "late"
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,47}$")
 _PR_SET_PDEATHSIG = 1
@@ -111,7 +117,7 @@ class Place:
         return os.path.join(self.root, name)
 
     def marker(self, name: str) -> str:
-        """A file that a reboot removes: while it is there, the timer is in charge and not the boot unit."""
+        """A file that a reboot removes, but for one that keeps /run. It does not say that a timer runs."""
         return os.path.join(self.runtime, f"slipway-deadman-{name}")
 
     def lock(self, name: str) -> str:
@@ -119,7 +125,7 @@ class Place:
 
     def kept(self, name: str) -> str:
         """What was taken back last, until this name is armed again."""
-        return os.path.join(self.root, f".{name}.kept")
+        return os.path.join(self.root, f".{name}{_KEPT}")
 
     def boot_unit(self, name: str) -> str:
         return os.path.join(self.units, f"slipway-boot-revert-{name}.service")
@@ -138,6 +144,7 @@ class Plan:
     account is one whose entries in passwd and its companions are restored, those of others not.
     run_at_boot replaces run after a reboot, when services have not started yet and will read the restored files.
     stage late is for commands that need the network and started services.
+    held: whoever arms it changes the host inside hold() only, so that nothing of it comes after the revert.
     """
 
     paths: Sequence[str] = ()
@@ -145,6 +152,7 @@ class Plan:
     run_at_boot: Sequence[Argv] = ()
     stage: str = EARLY
     account: str = ""
+    held: bool = False
 
     def validate(self) -> None:
         for path in self.paths:
@@ -435,8 +443,15 @@ def _start_timer(place: Place, unit: str, name: str, seconds: float, token: str)
 
 def _ends_by_itself(place: Place, name: str) -> bool:
     """Whether a timer or a unit of the boot is going to take it back, or does."""
-    unit, boot = _unit(name), os.path.basename(place.boot_unit(name))
-    said = place.run(["systemctl", "is-active", f"{unit}.timer", f"{unit}.service", boot])[1]
+    return _timer_is_in_charge(place, name) or _is_up(place, os.path.basename(place.boot_unit(name)))
+
+
+def _timer_is_in_charge(place: Place, name: str) -> bool:
+    return _is_up(place, f"{_unit(name)}.timer", f"{_unit(name)}.service")
+
+
+def _is_up(place: Place, *units: str) -> bool:
+    said = place.run(["systemctl", "is-active", *units])[1]
     return not {"active", "activating", "reloading", "deactivating"}.isdisjoint(said.split())
 
 
@@ -517,8 +532,24 @@ def arm(name: str, seconds: float, plan: Plan, place: Optional[Place] = None, to
     _files.make_directory(place.root, 0o700)
     with _alone(place, name):
         _sweep(place, name)
+        _supersede(place, plan.paths, plan.account)
         _arm(place, name, seconds, plan, token)
     return token
+
+
+def arm_when_free(name: str, seconds: float, plan: Plan, place: Optional[Place] = None) -> str:
+    """Arm as soon as no other change of this name is armed: of several that have waited for one, one comes first."""
+    place = place or Place()
+    end = time.monotonic() + UNIT_PATIENCE
+    while True:
+        wait_until_free(name, place)
+        try:
+            return arm(name, seconds, plan, place)
+        except SlipwayError as error:
+            # What is not free although nothing is armed does not become so.
+            if error.code != "already_armed" or (time.monotonic() > end and armed(name, place) is None):
+                raise
+        time.sleep(0.2)
 
 
 def _arm(place: Place, name: str, seconds: float, plan: Plan, token: str) -> None:
@@ -535,6 +566,8 @@ def _arm(place: Place, name: str, seconds: float, plan: Plan, token: str) -> Non
             "account": account_entries.save(plan.account, place.accounts) if plan.account else None,
             "run": [list(argv) for argv in plan.run],
             "run_at_boot": [list(argv) for argv in plan.run_at_boot],
+            "held": plan.held,
+            "marks_ticking": True,
         }
         _write(os.path.join(aside, PLAN), json.dumps(saved).encode())
         _write(os.path.join(aside, RUNNER), runner_archive())
@@ -547,9 +580,16 @@ def _arm(place: Place, name: str, seconds: float, plan: Plan, token: str) -> Non
         _files.write_atomic(place.marker(name), token, 0o600)
         _install_boot_unit(place, name, boot_unit(place, name, plan, token))
         _start_timer(place, _unit(name), name, seconds, token)
+        _write(os.path.join(place.folder(name), TICKING), b"")
+        _files.fsync_directory(place.folder(name))
     except BaseException:
         _disarm(place, name)
         raise
+
+
+def _has_ticked(place: Place, name: str, saved: dict[str, Any]) -> bool:
+    """Whether whoever armed it has come as far as to change anything. An earlier version did not write that down."""
+    return not saved.get("marks_ticking") or os.path.exists(os.path.join(place.folder(name), TICKING))
 
 
 def _sweep(place: Place, name: str) -> None:
@@ -557,6 +597,28 @@ def _sweep(place: Place, name: str) -> None:
     for entry in os.listdir(place.root):
         if entry.startswith(f".{name}."):
             _files.remove_tree(os.path.join(place.root, entry))
+
+
+def _supersede(place: Place, paths: Sequence[str], account: str) -> None:
+    """What was taken back of these paths must not be taken back again: it would undo what is made of them now."""
+    with _alone(place, _KEPT):
+        for entry in os.listdir(place.root):
+            folder = os.path.join(place.root, entry)
+            saved = _load(folder) if entry.endswith(_KEPT) else None
+            if saved and (_overlap(saved["paths"], paths) or (account and account == _account_of(saved))):
+                try:
+                    os.close(os.open(os.path.join(folder, STALE), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+                except OSError:
+                    _files.remove_tree(folder)
+
+
+def _account_of(saved: dict[str, Any]) -> str:
+    return str((saved.get("account") or {}).get("name", ""))
+
+
+def _overlap(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether a path is also among the others, or above or below one of them."""
+    return any(os.path.commonpath([one, other]) in (one, other) for one in some for other in others)
 
 
 def _appear(place: Place, name: str, aside: str) -> None:
@@ -575,8 +637,9 @@ def wait_until_free(name: str, place: Optional[Place] = None, act: bool = True) 
     """Wait for another change under this name to end: its deadline sees to that.
 
     What a host is to be compared with is only certain then: until it ends, the change looks like the host's own state.
-    One that nothing will take back any more, as after a crash before its timer was set, is taken back here, unless
-    act is False. Raise when it stays armed, as after a revert that could not restore a path.
+    One that nothing will take back any more, as after its timer was stopped, is taken back here, unless act is False.
+    One that was cut short before its timer was set has changed nothing, and is disarmed. Raise when one stays
+    armed, as after a revert that could not restore a path.
     """
     place = place or Place()
     while (found := armed(name, place)) is not None:
@@ -650,12 +713,28 @@ def disarm(name: str, token: Optional[str] = None, place: Optional[Place] = None
 
 def last_revert(name: str, place: Optional[Place] = None) -> Optional[dict[str, Any]]:
     """The newest line of the journal about this name."""
+    return _journaled(place or Place(), lambda line: line.get("name") == name)
+
+
+def taken_back(name: str, token: str, place: Optional[Place] = None) -> Optional[dict[str, Any]]:
+    """What is known of the revert of the change with this token; None if it was not taken back."""
+    place = place or Place()
+    line = _journaled(place, lambda line: line.get("name") == name and line.get("token") == token)
+    kept = None if line else _load(place.kept(name))
+    if kept is not None and secrets.compare_digest(kept["token"], token):
+        # The disk was too full for the journal.
+        return {"name": name, "token": token, "reason": "not journaled", "restored": [], "problems": []}
+    return line
+
+
+def _journaled(place: Place, fits: Callable[[dict[str, Any]], bool]) -> Optional[dict[str, Any]]:
+    """The newest line of the journal that fits."""
     try:
-        with open((place or Place()).journal(), encoding="utf-8", errors="replace") as stream:
+        with open(place.journal(), encoding="utf-8", errors="replace") as stream:
             lines = [_parsed(line) for line in stream]
     except FileNotFoundError:
         return None
-    return next((line for line in reversed(lines) if line.get("name") == name), None)
+    return next((line for line in reversed(lines) if fits(line)), None)
 
 
 def _parsed(line: str) -> dict[str, Any]:
@@ -674,11 +753,12 @@ def confirm(name: str, token: str, place: Optional[Place] = None) -> None:
     with _locked(place, name) as saved:
         own = saved is not None and secrets.compare_digest(saved["token"], token)
         if own and saved and not saved["begun"]:
+            _supersede(place, saved["paths"], _account_of(saved))
             _disarm(place, name)
             return
-    taken_back = last_revert(name, place) or {}
-    if own or taken_back.get("token") == token:
-        reason = taken_back["reason"] if taken_back.get("token") == token else "not to its end"
+    line = taken_back(name, token, place)
+    if own or line:
+        reason = line["reason"] if line else "not to its end"
         again = None if own else _take_back_again(place, name, token)
         raise SlipwayError(
             "reverted",
@@ -690,12 +770,17 @@ def confirm(name: str, token: str, place: Optional[Place] = None) -> None:
 
 
 def _take_back_again(place: Place, name: str, token: str) -> Optional[dict[str, Any]]:
-    """Take back once more what was taken back with this token; None where it is not known any more."""
+    """Take back once more what was taken back with this token.
+
+    None where it is not known any more, cannot have gone on, or would undo what somebody else has made since.
+    """
     if not os.path.isdir(place.kept(name)):
         return None
-    with _alone(place, name):
+    with _alone(place, name), _alone(place, _KEPT):
         saved = _load(place.kept(name))
         if saved is None or os.path.isdir(place.folder(name)) or not secrets.compare_digest(saved["token"], token):
+            return None
+        if saved.get("held") or os.path.lexists(os.path.join(place.kept(name), STALE)):
             return None
         return _put_back(place, name, saved, "again")[0]
 
@@ -758,9 +843,9 @@ def _save_deadline(place: Place, name: str, saved: dict[str, Any], seconds: floa
 
 def _ended(name: str, token: str, place: Place) -> SlipwayError:
     """Why the change with this token is not armed any more."""
-    line, saved = last_revert(name, place) or {}, _load(place.folder(name)) or {}
-    if token in (line.get("token"), saved.get("token")):
-        reason = line["reason"] if line.get("token") == token else "its time is over"
+    line, saved = taken_back(name, token, place), _load(place.folder(name)) or {}
+    if line or saved.get("token") == token:
+        reason = line["reason"] if line else "its time is over"
         return SlipwayError(
             "reverted",
             f"the change of {name} was taken back ({reason}) before all of it was made; nothing more was changed.",
@@ -788,20 +873,26 @@ def revert(
 def transaction(name: str, seconds: float, plan: Plan, place: Optional[Place] = None) -> Iterator[str]:
     """Arm, and hold what is armed while the caller changes the host; yield the token that confirms it.
 
-    It stays armed afterwards. Where the caller fails, or came too late, it is taken back at once.
+    It stays armed afterwards. Where the caller fails, or came too late, it is taken back at once. A caller that raises
+    changed_meanwhile has changed nothing yet, and it is only disarmed.
     """
     place = place or Place()
-    wait_until_free(name, place)
-    token = arm(name, seconds, plan, place)
+    token = arm_when_free(name, seconds, replace(plan, held=True), place)
     try:
         with hold(name, token, place):
             yield token
-    except BaseException:
-        revert(name, token, "failed", place)
+    except BaseException as error:
+        if isinstance(error, SlipwayError) and error.code == CHANGED_MEANWHILE:
+            disarm(name, token, place)
+        else:
+            revert(name, token, "failed", place)
         raise
 
 
-def _take_back(place: Place, name: str, saved: dict[str, Any], reason: str) -> dict[str, Any]:
+def _take_back(place: Place, name: str, saved: dict[str, Any], reason: str) -> Optional[dict[str, Any]]:
+    if not _has_ticked(place, name, saved):
+        _disarm(place, name)
+        return None
     _begin(place.folder(name))
     line, complete = _put_back(place, name, saved, reason)
     if complete:
@@ -816,7 +907,7 @@ def _put_back(place: Place, name: str, saved: dict[str, Any], reason: str) -> tu
     not: that user could then keep every later change from being made.
     """
     done = _restore_account(place, saved.get("account"), restore(saved["entries"]))
-    commands = saved["run_at_boot"] if reason == "boot" else saved["run"]
+    commands = [*saved["run_at_boot"], *_after_boot(place, name, saved)] if reason == "boot" else saved["run"]
     ran = [{"argv": argv, "code": code, "said": said} for argv in commands for code, said in [_insist(place, argv)]]
     failed = [f"{' '.join(one['argv'])} failed ({one['code']}): {one['said']}" for one in ran if one["code"] != 0]
     line = {
@@ -832,6 +923,15 @@ def _put_back(place: Place, name: str, saved: dict[str, Any], reason: str) -> tu
     with contextlib.suppress(OSError):
         _append(place.journal(), line)
     return line, not done.problems
+
+
+def _after_boot(place: Place, name: str, saved: dict[str, Any]) -> list[Argv]:
+    """Without a reboot, services that still run have read what was changed. The boot unit is not to wait for them."""
+    if not saved["run"] or not os.path.exists(place.marker(name)):
+        return []
+    script = "; ".join(shlex.join(argv) for argv in saved["run"])
+    argv = ["systemd-run", "--quiet", "--collect", f"--unit={_unit(name)}-after", "--no-block", "/bin/sh", "-c", script]
+    return [argv]
 
 
 def _restore_account(place: Place, saved: Optional[account_entries.Saved], done: Restored) -> Restored:
@@ -875,7 +975,11 @@ def _append(path: str, line: dict[str, Any]) -> None:
 
 
 def _revert_at_boot(name: str, token: str, place: Place) -> Optional[dict[str, Any]]:
-    return None if os.path.exists(place.marker(name)) else revert(name, token, "boot", place)
+    """Unless its timer is in charge: one target that isolates another stops timers, and a soft reboot keeps /run."""
+    with _locked(place, name) as saved:
+        if saved is None or saved["token"] != token or _timer_is_in_charge(place, name):
+            return None
+        return _take_back(place, name, saved, "boot")
 
 
 def main(argv: Sequence[str], place: Optional[Place] = None) -> int:

@@ -36,9 +36,10 @@ options:
     description:
       - V(armed) saves O(paths) and starts the clock.
       - V(confirmed) lets the change stand. It fails if the change was taken back, and then takes back once more what
-        was changed since, as a run that was paused may have gone on.
+        was changed since, as a run that was paused may have gone on. It does not where a change of the same paths has
+        been armed or confirmed meanwhile, nor for a change of a module that arms and changes in one step.
       - V(reverted) takes the change back now, if it is armed. With the O(token) of a change that was taken back before,
-        it does so once more.
+        it does so once more, as V(confirmed) does.
     type: str
     choices: [armed, confirmed, reverted]
     required: true
@@ -155,8 +156,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         return result
     reverted = _deadman.revert(name, values["token"])
     if reverted is None and values["token"]:
-        last = _deadman.last_revert(name) or {}
-        return {**result, "reverted": last if last.get("token") == values["token"] else None}
+        return {**result, "reverted": _deadman.taken_back(name, values["token"])}
     return {**result, "changed": bool(reverted), "reverted": reverted}
 
 

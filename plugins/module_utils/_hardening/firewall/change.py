@@ -97,7 +97,7 @@ def bring_in_order(
 def plan(options: Options, found: Look, root: str = "/") -> Plan:
     backend, active = found.backend, found.survey.active
     records = [asked.path(options.service, root)] if options.service else []
-    return Plan([*backend.paths, *records], backend.undo(active), backend.undo_at_boot(active))
+    return Plan([*backend.paths, *records], backend.undo(active), backend.undo_at_boot(active), held=True)
 
 
 def _change(options: Options, found: Look, clock: Clock, seconds: float, root: str) -> None:

@@ -218,18 +218,25 @@ def test_a_path_that_cannot_be_restored_keeps_it_armed_for_the_next_boot(place, 
     assert config.read_text() == "old"
 
 
-def test_the_boot_unit_acts_only_after_a_reboot(place, etc):
+@pytest.mark.parametrize("rebooted", [True, False], ids=["reboot", "soft reboot or isolate"])
+def test_the_boot_unit_acts_unless_the_timer_is_in_charge(place, etc, commands, rebooted):
     config = etc / "c"
     config.write_text("old")
-    token = _deadman.arm("ssh", 30, plan(config, run=[["reload"]], run_at_boot=[["boot"]]), place)
+    token = _deadman.arm("ssh", 30, plan(config, run=[["reload", "a b"]], run_at_boot=[["boot"]]), place)
     config.write_text("new")
-    assert _deadman.main(["revert", "ssh", "--token", token, "--boot"], place) == 0
+    boot = ["revert", "ssh", "--token", token, "--boot"]
+    assert _deadman.main(boot, place) == 0
+    commands.timers = {"slipway-deadman-ssh.service"}
+    assert _deadman.main(boot, place) == 0
     assert config.read_text() == "new"
-    os.unlink(place.marker("ssh"))
-    place.run.asked.clear()
-    assert _deadman.main(["revert", "ssh", "--token", token, "--boot"], place) == 0
+    commands.timers.clear()
+    if rebooted:
+        os.unlink(place.marker("ssh"))
+    assert _deadman.main(boot, place) == 0
     assert config.read_text() == "old"
-    assert place.run.asked[0] == ["boot"]
+    later = [argv[-1] for argv in commands.asked if "slipway-deadman-ssh-after" in str(argv)]
+    assert ["boot"] in commands.asked
+    assert later == ([] if rebooted else ["reload 'a b'"]), "services that still run were not told"
     assert left_behind(place) == [place.journal()]
 
 
@@ -319,8 +326,8 @@ def test_a_change_that_cannot_be_taken_back_is_not_waited_for(place, etc, comman
 
 
 @pytest.mark.parametrize("last", ["rename", "systemd-run"])
-def test_a_change_that_was_killed_before_its_timer_is_taken_back_by_the_next_run(place, etc, commands, last):
-    """Nothing had been changed yet, and nobody else would ever end it."""
+def test_a_change_that_was_killed_before_its_timer_is_disarmed_by_the_next_run(place, etc, commands, last):
+    """Nothing had been changed yet, and nobody else would ever end it; what others have made since is theirs."""
     (etc / "c").write_text("old")
 
     def die(argv):
@@ -336,9 +343,39 @@ def test_a_change_that_was_killed_before_its_timer_is_taken_back_by_the_next_run
     with pytest.raises(SlipwayError, match="nothing is going to take it back") as caught:
         _deadman.wait_until_free("ssh", place, act=False)
     assert "without check mode" in caught.value.fix
+    (etc / "c").write_text("by hand, weeks later")
     _deadman.wait_until_free("ssh", place)
+    assert _deadman.last_revert("ssh", place) is None
+    assert (etc / "c").read_text() == "by hand, weeks later"
+    assert left_behind(place) == []
+
+
+def test_what_lost_its_timer_is_taken_back_by_the_next_run(place, etc, commands):
+    (etc / "c").write_text("old")
+    _deadman.arm("ssh", 30, plan(etc / "c"), place)
+    (etc / "c").write_text("new")
+    commands.timers.clear()
+    _deadman.wait_until_free("ssh", place)
+    assert (etc / "c").read_text() == "old"
     assert _deadman.last_revert("ssh", place)["reason"] == "abandoned"
-    assert left_behind(place) == [place.journal()]
+
+
+def test_what_an_earlier_version_has_armed_is_taken_back(place, etc, commands):
+    """It wrote no mark that its timer ticks, and did not say who is held."""
+    (etc / "c").write_text("old")
+    token = _deadman.arm("ssh", 30, plan(etc / "c"), place)
+    os.unlink(os.path.join(place.folder("ssh"), _deadman.TICKING))
+    armed = Path(place.folder("ssh"), _deadman.PLAN)
+    saved = json.loads(armed.read_text())
+    armed.write_text(json.dumps({k: v for k, v in saved.items() if k not in ("held", "marks_ticking")}))
+    (etc / "c").write_text("new")
+    commands.timers.clear()
+    _deadman.wait_until_free("ssh", place)
+    assert (etc / "c").read_text() == "old"
+    (etc / "c").write_text("late")
+    with pytest.raises(SlipwayError, match="put back, too"):
+        _deadman.confirm("ssh", token, place)
+    assert (etc / "c").read_text() == "old"
 
 
 def test_a_clock_that_jumps_does_not_end_the_time_to_confirm(place, etc, commands, monkeypatch):
@@ -424,8 +461,13 @@ def test_a_full_disk_does_not_keep_armed_what_was_taken_back(place, etc, monkeyp
     _deadman.revert("ssh", token, "deadline", place)
     assert config.read_text() == "old"
     assert _deadman.armed("ssh", place) is None
-    with pytest.raises(SlipwayError):
+    with pytest.raises(SlipwayError) as raised:
         _deadman.confirm("ssh", token, place)
+    assert raised.value.code == "reverted", "not_armed would pass as confirmed by an attempt whose answer was lost"
+    with pytest.raises(SlipwayError) as raised, _deadman.hold("ssh", token, place):
+        pytest.fail("it was held")
+    assert raised.value.code == "reverted"
+    assert _deadman.taken_back("ssh", token, place)["restored"] == []
 
 
 def test_a_torn_line_of_the_journal_is_skipped(place, etc):
@@ -628,12 +670,77 @@ def test_a_late_run_does_not_undo_the_change_of_the_next(place, etc):
     assert not os.path.exists(place.kept("demo"))
 
 
+def test_what_was_changed_inside_hold_alone_is_not_taken_back_again(place, etc, commands):
+    """Nothing of it can have come after the revert: whatever differs now is somebody else's."""
+    (etc / "file").write_text("before")
+    with _deadman.transaction("demo", 60, plan(etc / "file", run=[["reload"]]), place) as token:
+        (etc / "file").write_text("during")
+    _deadman.revert("demo", token, "deadline", place)
+    (etc / "file").write_text("a colleague's")
+    commands.asked.clear()
+    with pytest.raises(SlipwayError, match=r"was taken back .deadline. before it was confirmed\.") as raised:
+        _deadman.confirm("demo", token, place)
+    assert raised.value.details["reverted"] is None
+    assert _deadman.revert("demo", token, place=place) is None
+    assert (etc / "file").read_text() == "a colleague's"
+    assert ["reload"] not in commands.asked
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "again"),
+    [("ufw", "ufw/user.rules", False), ("ufw/user.rules", "ufw", False), ("ufw", "ufwx", True)],
+)
+@pytest.mark.parametrize("armed_before", [True, False])
+def test_a_late_run_does_not_undo_a_change_of_the_same_paths_under_another_name(
+    place, etc, commands, first, second, again, armed_before
+):
+    (etc / "ufw").mkdir()
+    rules = etc / "ufw" / "user.rules"
+    rules.write_text("22\n")
+    late = _deadman.arm("mine", 60, plan(etc / first), place)
+    token = _deadman.arm("ssh", 60, plan(etc / second), place) if armed_before else ""
+    rules.write_text("22 443\n")
+    _deadman.revert("mine", late, "deadline", place)
+    token = token or _deadman.arm("ssh", 60, plan(etc / second), place)
+    rules.write_text("22 2222\n")
+    _deadman.confirm("ssh", token, place)
+    with pytest.raises(SlipwayError, match="put back, too" if again else r"before it was confirmed\.") as raised:
+        _deadman.confirm("mine", late, place)
+    assert raised.value.code == "reverted"
+    assert rules.read_text() == ("22\n" if again else "22 2222\n")
+
+
+def test_of_two_that_wait_for_a_change_one_comes_after_the_other(place, etc):
+    first = _deadman.arm("ssh", 60, plan(etc / "c"), place)
+    done, failed = [], []
+
+    def wait():
+        try:
+            with _deadman.transaction("ssh", 60, plan(etc / "c"), place) as token:
+                pass
+            time.sleep(0.3)
+            _deadman.confirm("ssh", token, place)
+            done.append(token)
+        except SlipwayError as error:
+            failed.append(error)
+
+    waiting = [threading.Thread(target=wait) for _each in range(3)]
+    for thread in waiting:
+        thread.start()
+    time.sleep(0.3)
+    _deadman.confirm("ssh", first, place)
+    for thread in waiting:
+        thread.join(20)
+    assert (len(done), failed) == (3, [])
+
+
 def test_what_was_taken_back_is_for_root_alone(place, etc):
     (etc / "file").write_text("secret")
     token = _deadman.arm("demo", 60, plan(etc / "file"), place)
     _deadman.revert("demo", token, "deadline", place)
     assert os.stat(place.kept("demo")).st_mode & 0o077 == 0
-    assert [os.stat(os.path.join(place.kept("demo"), n)).st_mode & 0o077 for n in os.listdir(place.kept("demo"))] == [0]
+    modes = [os.stat(os.path.join(place.kept("demo"), name)).st_mode for name in os.listdir(place.kept("demo"))]
+    assert [mode & 0o077 for mode in modes] == [0, 0]
 
 
 def test_renewing_starts_the_clock_anew(place, etc, commands, monkeypatch):
