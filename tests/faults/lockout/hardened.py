@@ -28,7 +28,7 @@ find /etc/systemd/system -type l -printf '%p %l\n' | sort
 find /etc/ssh /etc/sudoers* /etc/pam.d /etc/systemd/system /home/deploy/.ssh -type f -exec sha256sum {} + | sort
 ls /etc/sysctl.d; sysctl net.ipv4.conf.all.rp_filter
 ufw status; systemctl is-active ssh.service ssh.socket firewalld.service
-ls -A /var/lib/slipway/deadman | grep -v journal.jsonl
+ls -A /var/lib/slipway/deadman | grep -v '^\.\|journal.jsonl'  # what was taken back is kept for a late confirmation
 """
 
 
