@@ -91,10 +91,12 @@ sysctl:
   type: dict
   sample: {"kernel.kptr_restrict": "0"}
 apparmor:
-  description: Whether AppArmor is enabled, how many loaded profiles only complain, and the files that tell them to.
+  description:
+    - Whether AppArmor is enabled, how many loaded profiles only complain, and the files that tell them to.
+    - C(logins) has the files that confine a program through which one logs in or becomes root.
   returned: success
   type: dict
-  sample: {"enabled": true, "complaining": 0, "files": []}
+  sample: {"enabled": true, "complaining": 0, "files": [], "logins": []}
 faillock:
   description: Those of PAM's shared stacks that use C(pam_faillock).
   returned: success
@@ -124,6 +126,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _files
 
 APPARMOR = "/etc/apparmor.d"
+LOGINS = re.compile(r"(?<![\w.-])(?:sshd(?:-\w+)?|sudo|su|login|agetty|(?:ba|da|z|k|fi)?sh)(?![\w.-])")
 PAM = "/etc/pam.d"
 # Debian's, and those of the RHEL family.
 PAM_STACKS = ("common-auth", "common-account", "system-auth", "password-auth")
@@ -199,10 +202,23 @@ def complaining_files(folder: str) -> list[str]:
     return [path for path in files if os.path.basename(path) in forced or said.search(_files.text(path))]
 
 
+def confines_logins(text: str) -> bool:
+    """Whether a profile of the file is attached to, or named after, a program that a login or sudo goes through."""
+    headers = re.findall(r"^\s*(?:profile\s+|[/@{\"])[^#\n]*\{\s*(?:#.*)?$", text, re.MULTILINE)
+    return any(LOGINS.search(header) for header in headers)
+
+
 def apparmor() -> dict[str, Any]:
     profiles = _files.text("/sys/kernel/security/apparmor/profiles")
     enabled = _files.text("/sys/module/apparmor/parameters/enabled").strip() == "Y"
-    return {"enabled": enabled, "complaining": profiles.count("(complain)"), "files": complaining_files(APPARMOR)}
+    found = complaining_files(APPARMOR)
+    logins = [path for path in found if confines_logins(_files.text(path))]
+    return {
+        "enabled": enabled,
+        "complaining": profiles.count("(complain)"),
+        "files": [path for path in found if path not in logins],
+        "logins": logins,
+    }
 
 
 def faillock(folder: str) -> list[str]:

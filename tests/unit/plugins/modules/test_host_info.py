@@ -71,6 +71,25 @@ def test_files_of_profiles_that_only_complain(tmp_path):
     assert host_info.complaining_files(str(tmp_path / "none")) == []
 
 
+@pytest.mark.parametrize(
+    ("header", "logins"),
+    [
+        ("profile sshd /usr/{s,}bin/sshd flags=(complain) {", True),
+        ("/usr/sbin/sshd flags=(complain) {", True),
+        ("/{usr/,}bin/{,ba,da}sh flags=(complain) {", True),
+        ("/{usr/,}bin/bash flags=(complain) {", True),
+        ("/usr/lib/openssh/sshd-session flags=(complain) {", True),
+        ('"/usr/bin/sudo" flags=(complain) {', True),
+        ("profile sudo flags=(complain) {", True),
+        ("/usr/sbin/sshdump flags=(complain) {", False),
+        ("# profile sshd {", False),
+        ("/usr/bin/man flags=(complain) {\n  /usr/bin/bash ix,", False),
+    ],
+)
+def test_profiles_that_logins_go_through(header, logins):
+    assert host_info.confines_logins(f"include <tunables/global>\n{header}\n}}\n") is logins
+
+
 def test_stacks_of_pam_that_lock_wrong_passwords_out(tmp_path):
     (tmp_path / "common-auth").write_text("auth\trequisite\tpam_faillock.so preauth\nauth required pam_unix.so\n")
     (tmp_path / "common-account").write_text("# account required pam_faillock.so\naccount required pam_unix.so\n")
