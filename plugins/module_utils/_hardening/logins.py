@@ -32,13 +32,14 @@ _TOKENS = {"%h": "home", "%u": "name", "%U": "uid"}
 
 @dataclass(frozen=True)
 class Candidate:
-    """An account with a shell. groups is None where the host does not say."""
+    """An account. groups is None where the host does not say; one without a shell may copy files or forward ports."""
 
     name: str
     uid: int
     home: str
     groups: Optional[Sequence[str]]
     has_password: bool
+    has_shell: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,16 @@ class ShutOut:
 
 
 def candidates() -> list[Candidate]:
-    """Every account that the host lists and that has a shell to log in to."""
+    """Every account that the host lists and that has a shell to log in to, or without one a password or keys."""
     passwords = dict(line.split(":")[:2] for line in _files.text("/etc/shadow").splitlines() if ":" in line)
-    return [
-        Candidate(one.pw_name, one.pw_uid, one.pw_dir, _sshd.groups_of(one.pw_name), _opens(passwords, one.pw_name))
-        for one in pwd.getpwall()
-        if os.path.basename(one.pw_shell) not in _NO_SHELLS and os.access(one.pw_shell or "/bin/sh", os.X_OK)
-    ]
+    found = []
+    for one in pwd.getpwall():
+        shell = os.path.basename(one.pw_shell) not in _NO_SHELLS and os.access(one.pw_shell or "/bin/sh", os.X_OK)
+        password = _opens(passwords, one.pw_name)
+        if shell or password or os.path.isdir(os.path.join(one.pw_dir, ".ssh")):
+            groups = _sshd.groups_of(one.pw_name)
+            found.append(Candidate(one.pw_name, one.pw_uid, one.pw_dir, groups, password, shell))
+    return found
 
 
 def _opens(passwords: Mapping[str, str], name: str) -> bool:
@@ -94,7 +98,8 @@ def _word(effective: Effective, key: str) -> str:
 def _has_key(candidate: Candidate, effective: Effective) -> bool:
     """A certificate or a command may let in whoever is no program, without a file of keys."""
     others = [_word(effective, key) for key in ("authorizedkeyscommand", "trustedusercakeys")]
-    if any(word not in ("", "none") for word in others) and (candidate.uid == 0 or candidate.uid >= _PEOPLE):
+    person = candidate.has_shell and (candidate.uid == 0 or candidate.uid >= _PEOPLE)
+    if person and any(word not in ("", "none") for word in others):
         return True
     patterns = " ".join(effective.get("authorizedkeysfile", [".ssh/authorized_keys"])).split()
     return any(_has_keys(_expanded(pattern, candidate)) for pattern in patterns if pattern != "none")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,6 +50,20 @@ def somebody(home: Path, key: bool = False, password: bool = False, **more: Any)
 )
 def test_who_can_log_in(tmp_path: Path, key: bool, password: bool, changed: dict[str, Any], means: list[str]) -> None:
     assert logins.means(somebody(tmp_path, key, password), {**OPEN, **changed}) == means
+
+
+def test_whoever_may_only_copy_files_can_log_in_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    homes = {name: tmp_path / name for name in ("upload", "daemon", "ann")}
+    somebody(homes["upload"], key=True)
+    shells = {"upload": "/usr/sbin/nologin", "daemon": "/usr/sbin/nologin", "ann": "/bin/sh"}
+    listed = [SimpleNamespace(pw_name=n, pw_uid=1001, pw_dir=str(homes[n]), pw_shell=s) for n, s in shells.items()]
+    monkeypatch.setattr(logins.pwd, "getpwall", lambda: listed)
+    monkeypatch.setattr(logins._sshd, "groups_of", lambda _name: [])
+    found = logins.candidates()
+    assert [(one.name, one.has_shell) for one in found] == [("upload", False), ("ann", True)]
+    assert logins.means(found[0], OPEN) == ["key"]
+    (homes["upload"] / ".ssh" / "authorized_keys2").unlink()
+    assert logins.means(found[0], {**OPEN, "trustedusercakeys": ["/etc/ssh/ca.pub"]}) == [], "nobody has said so"
 
 
 @pytest.mark.parametrize(
