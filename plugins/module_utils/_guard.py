@@ -16,11 +16,14 @@ import shutil
 import stat
 import tempfile
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence, TypeVar
 
 from . import _deadman, _files
 from ._deadman import Argv, Place, Plan
 from ._errors import SlipwayError
+
+Made = TypeVar("Made")
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -222,8 +225,12 @@ def apply(
     guard: Optional[Guard] = None,
     place: Optional[Place] = None,
     verify: Callable[[], None] = lambda: None,
+    again: Optional[Callable[[], Sequence[Change]]] = None,
 ) -> Outcome:
     """Write the changes; with a guard, armed before the first byte and still armed on return.
+
+    again plans once more when nobody else can change anything under the guard's name any more. Where that is another
+    plan, somebody else's change came between, and changed_meanwhile is raised with nothing done: see from_the_start().
 
     A check, verify or command that fails takes everything back at once, guard or not. Where this is cut short, a guard
     takes everything back; without one, the next plan finds what is owed.
@@ -239,11 +246,34 @@ def apply(
     if guard:
         saved = Plan(paths, guard.run, guard.run_at_boot)
         with _deadman.transaction(guard.name, guard.seconds, saved, place) as token:
+            _refuse_stale(changes, again)
             _make(changes, [*check], verify, commands, place)
     else:
         _make_or_undo(changes, [*check], verify, commands, place)
     _settle(changes, place)
     return Outcome(changes, token)
+
+
+def _refuse_stale(changes: Sequence[Change], again: Optional[Callable[[], Sequence[Change]]]) -> None:
+    there = [change if change.written else compare(change.file) for change in changes]
+    if there != list(changes) or (again is not None and list(again()) != list(changes)):
+        names = ", ".join(change.file.path for change in changes)
+        raise SlipwayError(
+            _deadman.CHANGED_MEANWHILE,
+            f"somebody else has changed what {names} depends on while this run waited; nothing was changed.",
+            "run again",
+        )
+
+
+def from_the_start(attempt: Callable[[], Made]) -> Made:
+    """Look and plan anew where somebody else's change came between the look and the lock."""
+    for _time in range(_ATTEMPTS - 1):
+        try:
+            return attempt()
+        except SlipwayError as error:
+            if error.code != _deadman.CHANGED_MEANWHILE:
+                raise
+    return attempt()
 
 
 def _make_or_undo(

@@ -160,6 +160,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _guard
+from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._hardening import account, services
 
 NAME = "access"
@@ -233,7 +234,14 @@ def present(module: AnsibleModule, asked: account.Wanted, place: _deadman.Place)
         return result
     with _deadman.transaction(NAME, module.params["seconds"], account.plan(found.wanted, found.now), place) as token:
         # Another run may have ended between the look and the lock.
-        make(compare(asked, place), place)
+        again = compare(asked, place)
+        if (again.now is None) != (found.now is None) or again.wanted.home != found.wanted.home:
+            raise SlipwayError(
+                _deadman.CHANGED_MEANWHILE,
+                f"somebody else has made, moved or removed {asked.name} while this run waited; nothing was changed.",
+                "run again",
+            )
+        make(again, place)
     return {**result, "token": stand(module, token, place)}
 
 
@@ -252,6 +260,12 @@ def absent(module: AnsibleModule, name: str, place: _deadman.Place) -> dict[str,
         return result
     saved = _deadman.Plan([account.sudoers_path(name), account.record(name)], account=name)
     with _deadman.transaction(NAME, module.params["seconds"], saved, place) as token:
+        if account.look(name) != now:
+            raise SlipwayError(
+                _deadman.CHANGED_MEANWHILE,
+                f"somebody else has changed {name} while this run waited; nothing was changed.",
+                "run again",
+            )
         if now:
             account.write_record(now)
             account.run_or_raise([["userdel", "--force", name]], place)
@@ -267,7 +281,12 @@ def stand(module: AnsibleModule, token: str, place: _deadman.Place) -> Optional[
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    values, place = module.params, _deadman.Place()
+    place = _deadman.Place()
+    return _guard.from_the_start(lambda: attempt(module, place))
+
+
+def attempt(module: AnsibleModule, place: _deadman.Place) -> dict[str, Any]:
+    values = module.params
     _deadman.wait_until_free(NAME, place, not module.check_mode)
     if values["state"] == "absent":
         return absent(module, values["name"], place)

@@ -224,19 +224,28 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _guard
 
 
-def work(module: AnsibleModule) -> dict[str, Any]:
-    values, place = module.params, _deadman.Place()
-    guard = _guard.Guard(**values["guard"]) if values["guard"] else None
-    if guard:
-        _deadman.wait_until_free(guard.name, place, not module.check_mode)
+def plan(values: dict[str, Any], place: _deadman.Place) -> list[_guard.Change]:
     files = _guard.parse_files(values["files"], values["secrets"])
     surplus = [file for folder in values["exclusive"] for file in _guard.surplus(folder["path"], folder["keep"], files)]
     folders = [folder["path"] for folder in values["exclusive"]]
-    changes = _guard.plan([*files, *surplus], folders, place, values["again"])
+    return _guard.plan([*files, *surplus], folders, place, values["again"])
+
+
+def attempt(module: AnsibleModule, place: _deadman.Place) -> _guard.Outcome:
+    values = module.params
+    guard = _guard.Guard(**values["guard"]) if values["guard"] else None
+    if guard:
+        _deadman.wait_until_free(guard.name, place, not module.check_mode)
+    changes = plan(values, place)
     if module.check_mode:
         _guard.validate(changes, place)
-        return _guard.Outcome(changes).as_dict()
-    return _guard.apply(changes, values["check"], values["run"], guard, place).as_dict()
+        return _guard.Outcome(changes)
+    return _guard.apply(changes, values["check"], values["run"], guard, place, again=lambda: plan(values, place))
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    place = _deadman.Place()
+    return _guard.from_the_start(lambda: attempt(module, place)).as_dict()
 
 
 def main() -> None:

@@ -185,6 +185,7 @@ fix:
 """
 
 import os
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
@@ -198,7 +199,8 @@ from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall imp
 
 # Root is closed for good on the strength of a login, whose key, sudo and port must not be taken back afterwards.
 # Another controller may be about to prove any other change by a login as root.
-SETTLED = ("access", "firewall", "kernel", "pam", "selinux", "ssh")
+_NAME = "ssh"
+SETTLED = ("access", "firewall", "kernel", "pam", "selinux", _NAME)
 
 
 def listening(host: _sshd.Host, place: _deadman.Place) -> list[int]:
@@ -276,30 +278,75 @@ def choose_algorithms(
     return algorithms, left_out
 
 
-def opening(values: dict[str, Any], connection: Optional[Connection], place: _deadman.Place) -> ssh_port.Opening:
+def let_in(
+    host: _sshd.Host, values: dict[str, Any], connection: Optional[Connection], place: _deadman.Place
+) -> ssh_port.Opening:
     """The firewall lets the new ports in before sshd listens on them."""
+    before = listening(host, place)
+    if not values["open_firewall"] or (sorted(set(values["ports"])) or before) == before:
+        return ssh_port.Opening()
     sources, limit = values["firewall_sources"], values["firewall_limit"]
     return ssh_port.opening(values["ports"], sources, limit, connection, place.run)
 
 
-def work(module: AnsibleModule) -> dict[str, Any]:
-    values, place = module.params, _deadman.Place()
-    _deadman.wait_until_settled(SETTLED, place, not module.check_mode)
-    host, connection = _sshd.look(place), connection_of(place)
-    values["settings"] = allow(host, values, connection.user if connection else "")
-    values["settings"], left_out = _sshd.known(values["settings"], host.version)
+@dataclass(frozen=True)
+class Planned:
+    """What sshd is to be told, as it follows from the host as it is."""
+
+    host: _sshd.Host
+    settings: dict[str, Any]
+    algorithms: dict[str, list[str]]
+    left_out: list[str]
+    changes: list[_guard.Change]
+
+
+def plan(values: dict[str, Any], connection: Optional[Connection], place: _deadman.Place) -> Planned:
+    host = _sshd.look(place)
+    settings = allow(host, values, connection.user if connection else "")
+    settings, left_out = _sshd.known(settings, host.version)
     algorithms, unknown = choose_algorithms(host, values["algorithms"], values["fallback"])
-    left_out += unknown
+    files = _sshd.files(host, _sshd.render(settings, algorithms, values["ports"]), values["ports"])
+    return Planned(host, settings, algorithms, [*left_out, *unknown], _guard.plan(files, place=place))
+
+
+def plan_again(
+    before: tuple[Planned, ssh_port.Opening],
+    values: dict[str, Any],
+    connection: Optional[Connection],
+    place: _deadman.Place,
+) -> list[_guard.Change]:
+    """Under the lock. Who would be shut out was asked of the plan before, so it counts for that one alone."""
+    others = [name for name in SETTLED if name != _NAME and _deadman.armed(name, place)]
+    now = plan(values, connection, place)
+    if others or (now, let_in(now.host, values, connection, place)) != before:
+        why = (
+            f"a change of {', '.join(others)} has begun" if others else "somebody else has changed sshd or the firewall"
+        )
+        raise SlipwayError(
+            _deadman.CHANGED_MEANWHILE, f"{why} while this run waited; nothing was changed.", "run again"
+        )
+    return now.changes
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    place = _deadman.Place()
+    return _guard.from_the_start(lambda: attempt(module, dict(module.params), place))
+
+
+def attempt(module: AnsibleModule, values: dict[str, Any], place: _deadman.Place) -> dict[str, Any]:
+    _deadman.wait_until_settled(SETTLED, place, not module.check_mode)
+    connection = connection_of(place)
+    asked = dict(values)
+    planned = plan(asked, connection, place)
+    host, algorithms, changes = planned.host, planned.algorithms, planned.changes
+    values["settings"] = planned.settings
     shut_out = logins.who_is_shut_out(host, values["settings"], connection, place)
     logins.refuse(shut_out, values["shut_out"], _sshd.closes_root(values["settings"]))
     before = listening(host, place)
     ports = sorted(set(values["ports"])) or before
-    changes = _guard.plan(
-        _sshd.files(host, _sshd.render(values["settings"], algorithms, values["ports"]), values["ports"]), place=place
-    )
     result = {
         "version": ".".join(map(str, host.version)),
-        "left_out": sorted(set(left_out)),
+        "left_out": sorted(set(planned.left_out)),
         "shut_out": [one.name for one in shut_out],
         "allowed": _sshd.normal(values["settings"].get("AllowUsers", "")).split(),
         "ports": {"before": before, "after": ports, "connection": connection.port if connection else 0},
@@ -312,7 +359,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             verify(host, place, values, algorithms, connection)
         return {**_guard.Outcome(changes).as_dict(), **result}
     moved = ports != before
-    opened = opening(values, connection, place) if moved and values["open_firewall"] else ssh_port.Opening()
+    opened = let_in(host, values, connection, place)
     guard = opened.guarded(_sshd.guard(host, values["seconds"], moved))
     reload = [*opened.commands, *_sshd.reload_commands(host, moved)]
     outcome = _guard.apply(
@@ -322,6 +369,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         guard,
         place,
         verify=lambda: verify(host, place, values, algorithms, connection),
+        again=lambda: plan_again((planned, opened), asked, connection, place),
     )
     return {**outcome.as_dict(), **result}
 

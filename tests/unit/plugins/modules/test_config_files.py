@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _deadman
+from ansible_collections.slipway.go.plugins.module_utils import _deadman, _guard
 from ansible_collections.slipway.go.plugins.modules import config_files
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 
@@ -95,3 +95,39 @@ def test_a_change_that_nobody_has_confirmed_is_not_the_hosts_own_state(
     assert told["changed"]
     assert (told["token"] is None) == check_mode
     assert target.read_text() == ("old\n" if check_mode else "new\n")
+
+
+def test_what_another_controller_has_confirmed_meanwhile_is_kept(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was armed after this run had looked, and confirmed before this run could arm."""
+    folders = (str(tmp_path / name) for name in ("deadman", "units", "run"))
+    place = _deadman.Place(
+        *folders, lambda argv: (0, "" if argv[2:] == ["slipway-deadman-rules.service"] else "active")
+    )
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(_deadman, "Place", lambda: place)
+    target = tmp_path / "login.defs"
+    target.write_text("UMASK 022\n")
+    validate, timers = _guard.validate, []
+
+    def and_somebody_begins(changes: Any, where: Any) -> None:
+        validate(changes, where)
+        if not timers:
+            token = _deadman.arm("rules", 60, _deadman.Plan([str(target)]), place)
+            target.write_text("UMASK 022\nPASS_MIN_DAYS 1\n")
+            timers.append(threading.Timer(0.5, _deadman.confirm, ["rules", token, place]))
+            timers[0].start()
+
+    monkeypatch.setattr(_guard, "validate", and_somebody_begins)
+    told = run_module(
+        config_files,
+        capsys,
+        files=[{"path": str(target), "settings": {"UMASK": "027"}, **ME}],
+        guard={"name": "rules", "run": [["reload"]]},
+    )
+    timers[0].join()
+    assert told["changed"], told
+    assert target.read_text() == "UMASK 027\nPASS_MIN_DAYS 1\n"
+    assert _deadman.last_revert("rules", place) is None, "what never began was taken back"
+    assert _deadman.armed("rules", place)["token"] == told["token"]

@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.slipway.go.plugins.module_utils import _deadman, _sshd
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.modules import sshd
 
@@ -44,3 +47,59 @@ def test_a_directive_by_the_name_that_an_old_openssh_has_for_it():
 def test_a_directive_that_names_no_algorithms():
     with pytest.raises(SlipwayError, match="Port does not name algorithms"):
         sshd.choose_algorithms(host(), {"Port": ["22"]}, {})
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A host whose sshd reads one drop-in, which lets in deploy."""
+    (tmp_path / "run").mkdir()
+    folders = (str(tmp_path / name) for name in ("deadman", "units", "run"))
+    inactive = (["slipway-deadman-ssh.service"], ["slipway-deadman-firewall.service"])
+    place = _deadman.Place(*folders, lambda argv: (0, "" if argv[2:] in inactive else "active"))
+    drop_in = tmp_path / "00-slipway.conf"
+    drop_in.write_text("AllowUsers deploy\n")
+    monkeypatch.setattr(_sshd, "DROP_IN", str(drop_in))
+    there = _sshd.Host("sshd", (9, 2), "ssh.service", "", False, {}, f"Include {tmp_path}/*.conf\n", {"port": ["22"]})
+    monkeypatch.setattr(_sshd, "look", lambda _place: there)
+    monkeypatch.setattr(sshd, "connection_of", lambda _place: None)
+    monkeypatch.setattr(sshd, "verify", lambda *_words: None)
+    monkeypatch.setattr(sshd.firewalls, "in_force", lambda _run: "")
+    monkeypatch.setattr(sshd.logins, "who_is_shut_out", lambda *_words: [])
+    monkeypatch.setattr(_deadman, "Place", lambda: place)
+    return place
+
+
+def module(**more):
+    params = {
+        "settings": {"MaxAuthTries": 3}, "algorithms": {}, "fallback": {}, "ports": [], "allow_users": ["deploy"],
+        "keep_allowed": True, "must_allow": [], "shut_out": [], "seconds": 60, "open_firewall": False,
+        "firewall_sources": [], "firewall_limit": False,
+    }  # fmt: skip
+    return SimpleNamespace(check_mode=False, params={**params, **more})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="writes files of root")
+@pytest.mark.parametrize("name", ["ssh", "firewall"])
+def test_who_was_let_in_while_this_run_waited_stays_so(place, monkeypatch, name):
+    """Another controller has begun after this run had looked, and is confirmed before it could arm."""
+    validate, timers = sshd._guard.validate, []
+
+    def and_somebody_begins(changes, where):
+        validate(changes, where)
+        if not timers:
+            token = _deadman.arm(name, 60, _deadman.Plan([_sshd.DROP_IN]), place)
+            with open(_sshd.DROP_IN, "w") as stream:
+                stream.write("AllowUsers deploy carol\n")
+            timers.append(threading.Timer(0.5, _deadman.confirm, [name, token, place]))
+            timers[0].start()
+
+    monkeypatch.setattr(sshd._guard, "validate", and_somebody_begins)
+    told = sshd.work(module())
+    timers[0].join()
+    with open(_sshd.DROP_IN) as stream:
+        written = stream.read()
+    assert "AllowUsers deploy carol\n" in written
+    assert "MaxAuthTries 3\n" in written
+    assert told["allowed"] == ["deploy", "carol"]
+    assert _deadman.armed("ssh", place)["token"] == told["token"]
+    assert _deadman.last_revert("ssh", place) is None
