@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from .._errors import SlipwayError
 from .._systemd import Systemd
@@ -26,6 +26,7 @@ from .service import Service, as_released
 from .store import Layout, Store, Transaction
 from .strategies import COMMIT, PROBATION, PRUNE, REHEARSE, STAGE, Strategy, cause
 from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
+from .traffic import Totals
 
 UNCONFIRMED = SlipwayError("unconfirmed", "nobody confirmed it in time.")
 TAKEN_BACK = SlipwayError("taken_back", "somebody took it back before it was confirmed.")
@@ -156,6 +157,7 @@ class Engine:
                 stage.stage(spec, self._layout, wanted, content)
                 self._store.record("staged", release=wanted, origin=dict(spec.artefact.origin))
                 phases[STAGE] = time.monotonic() - begun
+            totals = self._strategy(spec.strategy).totals()
             if self._layout.current_id():
                 probe.start()
             self._check_linkage(wanted)
@@ -164,7 +166,9 @@ class Engine:
                 self._rehearse(wanted, spec)
                 phases[REHEARSE] = time.monotonic() - begun
             probe.sample()
-            return self._swap(wanted, spec.strategy, "release", phases, probe, listen=spec.listen, run=spec.run)
+            return self._swap(
+                wanted, spec.strategy, "release", phases, probe, listen=spec.listen, run=spec.run, totals=totals
+            )
 
     def _require_whole(self, serving: str) -> None:
         """Raise where what serves could not be started again. It is left alone: nobody knows who did that, and why."""
@@ -678,10 +682,11 @@ class Engine:
         reason: str = "",
         listen: Sequence[str] = (),
         run: str = "",
+        totals: Optional[Mapping[tuple[int, str], Totals]] = None,
     ) -> Outcome:
         source = self._source(target, self._strategy(name), listen)
         service = as_released(self._service, target) if kind == "rollback" else self._service
-        swap = Swap(service, self._store.begin(target, source, name, kind, reason, run), probe)
+        swap = Swap(service, self._store.begin(target, source, name, kind, reason, run), probe, totals)
         try:
             swap.run()
         except SlipwayError as error:

@@ -28,8 +28,8 @@ from .model import ACCEPT, Spec, parse_proxy
 from .service import Service
 from .strategies import CANARY, COMMIT, FLIP, FRONT, INTENT, OVERLAP, OVERLAPPING, SOAK, START, Strategy
 from .strategies import DRAIN as DRAINS
-from .traffic import WHOLE, Reading, Totals, Traffic
-from .verdict import Rule, Verdict
+from .traffic import WHOLE, Reading, Totals, Traffic, between
+from .verdict import Counts, Rule, Verdict
 
 SLOTS = ("a", "b")
 UNIT = "haproxy.service"
@@ -296,7 +296,37 @@ class ProxyStrategy(Strategy):
         self._go_live(self.slot(release_id))
         super().flip(release_id)
 
-    def traffic(self, release_id: str) -> Optional[Traffic]:
+    def totals(self) -> Optional[Mapping[tuple[int, str], Totals]]:
+        try:
+            return self._totals()[1]
+        except SlipwayError:
+            return None
+
+    def remember(self, release_id: str) -> None:
+        totals = self.totals()
+        with contextlib.suppress(OSError):  # then the next release has less to be compared with
+            self.store.record(
+                "counted",
+                release=release_id,
+                slot=self.slot(release_id),
+                totals=[[*key, one.requests, one.failed] for key, one in (totals or {}).items()],
+            )
+
+    def _since_committed(self, slot: str) -> Optional[Counts]:
+        """What the release in this slot did since it proved itself; others may have been there before it."""
+        current, now = self.layout.current_id(), self.totals()
+        told = [e for e in self.store.journal() if e.get("event") == "counted" and e.get("release") == current]
+        if not told or now is None or not slot == self.slot(current) == told[-1].get("slot"):
+            return None
+        try:
+            then = {(int(p), str(s)): Totals(int(r), int(f), {}) for p, s, r, f in told[-1]["totals"]}
+        except (KeyError, TypeError, ValueError):
+            return None
+        if not then or any(now[key].requests < then[key].requests for key in then if key in now):
+            return None  # HAProxy has begun anew, with the number of another process
+        return between(then, now, slot)
+
+    def traffic(self, release_id: str, begun: Optional[Mapping[tuple[int, str], Totals]] = None) -> Optional[Traffic]:
         record, options = self._record(), self._options
         new = self.slot(release_id)
         if new is None:
@@ -304,7 +334,8 @@ class ProxyStrategy(Strategy):
         old = next(slot for slot in SLOTS if slot != new)
         rule = Rule(options.max_errors, options.max_latency_ratio, options.min_requests)
         inconclusive = options.inconclusive if record.live == old else ACCEPT
-        return Traffic(Verdict(rule), self._totals, (new, old), release_id, inconclusive)
+        known = self._since_committed(old) if record.live == old else None
+        return Traffic(Verdict(rule, known), self._totals, (new, old), release_id, inconclusive, begun)
 
     def canary(self, release_id: str, traffic: Traffic, hold: Callable[[float, Callable[[], None]], None]) -> None:
         record, slot = self._record(), str(self.slot(release_id))

@@ -11,7 +11,7 @@ undone when something fails. A strategy holds no state between calls: another pr
 from __future__ import annotations
 
 import os
-from typing import Callable, Iterable, Optional
+from typing import Callable, Iterable, Mapping, Optional
 
 from .. import _files, _sockets
 from .._errors import SlipwayError
@@ -22,7 +22,7 @@ from .gate import Gate, Subject, has_slot, shares_socket, verify_shared_socket
 from .model import Spec
 from .service import Service
 from .store import Layout
-from .traffic import Traffic
+from .traffic import Totals, Traffic
 
 STAGE = "STAGE"
 REHEARSE = "REHEARSE"
@@ -147,9 +147,16 @@ class Strategy:
     def verify(self, release_id: str, started: UnitState) -> None:
         """Raise when the release runs in a way in which it cannot serve."""
 
-    def traffic(self, _release_id: str) -> Optional[Traffic]:
-        """The requests of users, where something in front of the releases counts them."""
+    def totals(self) -> Optional[Mapping[tuple[int, str], Totals]]:
+        """The requests of users that were ever counted in front of the releases; None where that is not known."""
         return None
+
+    def traffic(self, _release_id: str, _begun: Optional[Mapping[tuple[int, str], Totals]]) -> Optional[Traffic]:
+        """The requests of users, where something in front of the releases counts them; _begun are totals()."""
+        return None
+
+    def remember(self, _release_id: str) -> None:
+        """Note what has been counted by now, when the release has proven itself."""
 
     def canary(self, _release_id: str, _traffic: Traffic, _hold: Callable[[float, Callable[[], None]], None]) -> None:
         """Give it a share of the requests first, and raise when it does not do well.

@@ -36,7 +36,7 @@ from .strategies import (
     cause,
     install_units,
 )
-from .traffic import WHOLE, Traffic
+from .traffic import WHOLE, Totals, Traffic
 
 NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
 
@@ -44,8 +44,15 @@ NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
 class Swap:
     """One transaction: from `source` (None on a first release) to `to`."""
 
-    def __init__(self, service: Service, transaction: Transaction, probe: probing.Probe) -> None:
+    def __init__(
+        self,
+        service: Service,
+        transaction: Transaction,
+        probe: probing.Probe,
+        totals: Optional[Mapping[tuple[int, str], Totals]] = None,
+    ) -> None:
         self._service = service
+        self._totals = totals  # of users' requests when the run began
         self._probe = probe
         self._txn = transaction
         self._strategy = strategy(transaction.strategy, service)
@@ -124,7 +131,7 @@ class Swap:
     def _overlap(self) -> None:
         self._started = self._strategy.start(self._txn.source, self._txn.to)
         if self._txn.kind == "release":
-            self._traffic = self._strategy.traffic(self._txn.to)
+            self._traffic = self._strategy.traffic(self._txn.to, self._totals)
         self._strategy.gate.wait_healthy(self._strategy.subject(self._txn.to), self._started)
 
     def _start(self) -> None:
@@ -172,6 +179,7 @@ class Swap:
         if self._traffic is not None:
             self._traffic.end()
             self._traffic.decide()
+        self._strategy.remember(self._txn.to)
         self._txn.measured = {"swap_seconds": round(swap_seconds(self.phases), 3), **self._measured()}
         if self.unconfirmed:
             self._service.store.propose_settings(self._service.settings)

@@ -51,15 +51,22 @@ class Traffic:
     """The users' requests from the beginning of a swap to the end of its soak. No method waits for HAProxy."""
 
     def __init__(
-        self, verdict: Verdict, read: Callable[[], Reading], slots: tuple[str, str], release_id: str, inconclusive: str
+        self,
+        verdict: Verdict,
+        read: Callable[[], Reading],
+        slots: tuple[str, str],
+        release_id: str,
+        inconclusive: str,
+        begun: Optional[Mapping[tuple[int, str], Totals]] = None,
     ) -> None:
+        """begun is what had been counted when the run began; without it, counting begins with the first answer."""
         self._verdict = verdict
         self._read = read
         self._new, self._old = slots
         self._release_id = release_id
         self._inconclusive = inconclusive
         self._told_apart = True
-        self._last: Optional[Mapping[tuple[int, str], Totals]] = None
+        self._last = begun
         self._begun = self._looked = time.monotonic()
         self._count()
 
@@ -68,9 +75,9 @@ class Traffic:
         with contextlib.suppress(SlipwayError):
             told_apart, now = self._read()
             self._told_apart = self._told_apart and told_apart
-            new, old = (between(self._last or {}, now, slot) for slot in (self._new, self._old))
-            # The first reading is what the old release, and others before it in its slot, have done until then.
-            self._verdict.count(new, old, time.monotonic() - self._begun)
+            if self._last is not None:  # or these are the totals of all that ever was in these slots
+                new, old = (between(self._last, now, slot) for slot in (self._new, self._old))
+                self._verdict.count(new, old, time.monotonic() - self._begun)
             self._last = now
         self._looked = time.monotonic()
 

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
 PASS, INCONCLUSIVE, FAIL = "pass", "inconclusive", "fail"
 # False alarms over a whole release: half of them for errors, half for latency.
 ALPHA = 0.01
 ENOUGH = math.log(2 / ALPHA)
+# The share of failures that is too much whatever the old release did, where that is not known.
+ALONE = 0.5
 # Beta priors of the mixture: any rate for the new release, and a rather low one for the old release.
 _NEW, _OLD = (0.5, 0.5), (0.5, 5.0)
 # Milliseconds of the old release that are compared with `max_latency_ratio` times as many of the new one.
@@ -86,6 +88,15 @@ class Trial:
     of_new: int
     old: int
     of_old: int
+    alone: bool = False  # too little is known of the old release: up to ALONE is allowed, too
+
+
+class Pair(NamedTuple):
+    """What is compared; `alone` where too little is known of the old release for that."""
+
+    new: Counts
+    old: Counts
+    alone: bool = False
 
 
 def log_evidence(trials: Sequence[Trial], margin: float) -> float:
@@ -114,6 +125,10 @@ def _best_allowed(trial: Trial, margin: float) -> float:
     new, old = (
         hits / total if total else 0.0 for hits, total in ((trial.new, trial.of_new), (trial.old, trial.of_old))
     )
+    if trial.alone:
+        known = _best_allowed(Trial(trial.new, trial.of_new, trial.old, trial.of_old), margin)
+        unknown = _best_allowed(Trial(trial.new, trial.of_new, 0, 0), max(ALONE, margin))
+        return max(known, unknown + _log_likelihood(old, trial.old, trial.of_old))
     if new <= old + margin or margin >= 1:
         return _log_likelihood(new, trial.new, trial.of_new) + _log_likelihood(old, trial.old, trial.of_old)
     if not trial.of_old:
@@ -143,13 +158,16 @@ def _mean(logarithms: Sequence[float]) -> float:
 class Verdict:
     """The requests of one release, stage by stage.
 
-    With all requests at the new release there is no old one beside it: it is compared with the last stage that had one,
-    and with `before`, what the old release did until then, where no stage had requests enough. Without either, the rate
-    that is allowed is the margin alone. Latency is compared only while both serve.
+    With all requests at the new release there is no old one beside it: it is compared with the last stage that had one.
+    Where no stage had requests enough, it is with what the old release did in this run until then, for an incident may
+    be going on, or, where that is too little, with all it did since it was committed (`known`). What is known of
+    neither is no comparison: only a release that fails more than half of its requests is refused then. Latency is
+    compared only while both serve.
     """
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, known: Optional[Counts] = None) -> None:
         self._rule = rule
+        self._known = known
         self.stages: list[Stage] = []
         self.before = Counts()
         self.stopped: Optional[str] = None
@@ -168,25 +186,40 @@ class Verdict:
         stage.seconds = seconds
 
     @property
-    def _compared(self) -> list[tuple[Counts, Counts]]:
+    def _earlier(self) -> Counts:
+        """What the old release did before it had any other beside it."""
+        if self._known is None or self._enough(self.before):
+            return self.before
+        found = Counts()
+        found.add(self._known)
+        found.add(self.before)
+        return found
+
+    def _enough(self, counts: Counts) -> bool:
+        return counts.requests >= max(self._rule.min_requests, 1)
+
+    @property
+    def _compared(self) -> list[Pair]:
         """The counts of new and old that belong together."""
-        found: list[tuple[Counts, Counts]] = []
+        found: list[Pair] = []
         for stage in self.stages:
             if stage.percent < 100:
-                found.append((stage.new, stage.old))
+                found.append(Pair(stage.new, stage.old))
                 continue
-            together, old = Counts(), self.before
-            if found and found[-1][1].requests >= min(self._rule.min_requests, old.requests):
-                earlier, old = found.pop()
+            together, old = Counts(), self._earlier
+            alone = not self._enough(old)
+            if found and found[-1].old.requests >= min(self._rule.min_requests, old.requests):
+                earlier, old, _alone = found.pop()
                 together.add(earlier)
+                alone = not old.requests
             together.add(stage.new)
-            found.append((together, old))
+            found.append(Pair(together, old, alone))
         return found
 
     @property
     def errors(self) -> float:
         """The logarithm of the evidence that more requests fail than are allowed."""
-        trials = [Trial(n.failed, n.requests, o.failed, o.requests) for n, o in self._compared]
+        trials = [Trial(n.failed, n.requests, o.failed, o.requests, alone) for n, o, alone in self._compared]
         return log_evidence(trials, self._rule.max_errors / 100)
 
     @property
@@ -214,10 +247,10 @@ class Verdict:
     @property
     def excess(self) -> float:
         """By how many percentage points more of the requests have failed than at the old release."""
-        total = sum(new.requests for new, _old in self._compared)
+        total = sum(new.requests for new, _old, _alone in self._compared)
         more = sum(
-            new.failed - new.requests * (old.failed / old.requests if old.requests else 0.0)
-            for new, old in self._compared
+            new.failed - new.requests * (old.failed / old.requests if old.requests and not alone else 0.0)
+            for new, old, alone in self._compared
         )
         return 100 * more / total if total else 0.0
 
@@ -225,7 +258,10 @@ class Verdict:
         """What speaks against the release by now, as a sentence."""
         if self.stopped is None and self.stages:
             if self.errors >= ENOUGH:
-                self.stopped = f"{self._said()}; release_max_errors allows {self._rule.max_errors:g} % more"
+                allowed = f"release_max_errors allows {self._rule.max_errors:g} % more"
+                if self._compared[-1].alone:
+                    allowed = "more than half is too much whatever the old release did"
+                self.stopped = f"{self._said()}; {allowed}"
             elif self.latency >= ENOUGH:
                 self.stopped = (
                     f"{self._said_slower()}; release_max_latency_ratio allows {self._rule.max_latency_ratio:g}"
@@ -238,7 +274,8 @@ class Verdict:
         if new < self._rule.min_requests:
             return f"{new} requests of users reached it, and release_min_requests asks for {self._rule.min_requests}"
         if self.excess > self._rule.max_errors:
-            return f"{self._said()}, which is more than release_max_errors allows and may be chance"
+            why = "may be as many as at the old release" if self._compared[-1].alone else "may be chance"
+            return f"{self._said()}, which is more than release_max_errors allows and {why}"
         if self._looks_slow():
             return f"{self._said_slow()}, which is more than release_max_latency_ratio allows and may be chance"
         return None
@@ -261,8 +298,9 @@ class Verdict:
 
     def _said(self) -> str:
         parts = []
-        for new, old in self._compared:
+        for new, old, alone in self._compared:
             beside = f"{old.failed} of {old.requests} at the old release" if old.requests else "nothing to compare with"
+            beside += ", too few to compare with" if alone and old.requests else ""
             parts.append(f"{new.failed} of {new.requests} requests of users failed ({beside})")
         return "; ".join(parts[-1:])
 
@@ -289,7 +327,7 @@ class Verdict:
             "verdict": self.verdict,
             "reason": self.stopped or self.doubt(),
             "evidence": {"errors": _e_value(self.errors), "latency": _e_value(self.latency), "enough": 2 / ALPHA},
-            "before": {"requests": self.before.requests, "failed": self.before.failed},
+            "before": {"requests": self._earlier.requests, "failed": self._earlier.failed},
             "steps": [_step(stage) for stage in self.stages],
         }
         return found

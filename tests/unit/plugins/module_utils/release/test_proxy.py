@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils import _sockets
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._haproxy import Server, Worker
+from ansible_collections.slipway.go.plugins.module_utils._release import proxy
 from ansible_collections.slipway.go.plugins.module_utils._release.model import parse_proxy
 from ansible_collections.slipway.go.plugins.module_utils._release.operate import Operator
 from ansible_collections.slipway.go.plugins.module_utils._release.proxy import Record, parse_record
@@ -265,6 +266,72 @@ def test_a_release_that_fails_all_is_found_out_while_the_old_one_drains(host):
     assert 0 < load.failed["b"] < 50
     assert host.systemd.instance(first).state == "active"
     assert host.settled() == first
+
+
+def test_what_others_did_in_the_slot_of_the_old_release_before_it_is_not_its_own(host):
+    """Earlier releases that failed there made every rate look good."""
+    host.release("v1")
+    load = Load(host, 3, {"a": 0.2})
+    load.change("b", requests=1000, failures=900)
+    host.release("v2")
+    host.clock.now += 200
+    host.soak_time = 60
+    error = fails(lambda: host.release("v3"), "rolled_back")
+    assert "with 100 % of the requests" in str(error)
+    assert error.details["traffic"]["before"]["requests"] > 500
+    assert error.details["traffic"]["before"]["failed"] == 0
+
+
+@pytest.mark.parametrize("failing", [0.1, 0.2])
+def test_in_an_incident_what_the_old_release_did_in_quiet_days_is_no_measure(host, failing):
+    """The hotfix is no worse than what it replaces."""
+    host.release("v1")
+    load = Load(host, 200, {"a": 0.2, "b": failing})
+    load.change("a", requests=100_000)
+    host.soak_time = 30
+    assert host.release("v2").traffic["verdict"] in ("pass", "inconclusive")
+    assert host.id_of("v2") not in host.store.bad()
+
+
+@pytest.mark.parametrize(("failing", "refused"), [(0.3, False), (1.0, True)])
+def test_a_release_of_whose_predecessor_nothing_is_known(host, failing, refused):
+    """A version before this one has committed it, and nobody asked it anything in this run."""
+    host.release("v1")
+    load = Load(host, 3, {"b": failing})
+    load.change("a", requests=5000)
+    journal = os.path.join(host.layout.state, "journal.jsonl")
+    with open(journal, encoding="utf-8") as stream:
+        kept = [line for line in stream if '"counted"' not in line]
+    with open(journal, "w", encoding="utf-8") as stream:
+        stream.writelines(kept)
+    host.soak_time = 60
+    if refused:
+        assert "whatever the old release did" in str(fails(lambda: host.release("v2"), "rolled_back"))
+    else:
+        assert host.release("v2").traffic["verdict"] == "inconclusive"
+
+
+def test_counting_begins_with_the_first_answer_of_haproxy(host):
+    """A reload goes on until the first look: what was in these slots long before is not the new release's."""
+    host.release("v1")
+    load = Load(host, 10, {})
+    load.change("b", requests=10_000, failures=9_000)
+    away = []
+    totals = proxy.ProxyStrategy._totals
+
+    def begins(strategy):
+        if len(away) < 3:
+            away.append(1)
+            raise SlipwayError("proxy_unreachable", "HAProxy reloads", "wait")
+        return totals(strategy)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(proxy.ProxyStrategy, "_totals", begins)
+        host.soak_time = 30
+        told = host.release("v2").traffic
+    assert len(away) == 3
+    assert told["steps"][0]["failed"] == 0
+    assert told["verdict"] == "pass"
 
 
 def test_a_canary_whose_requests_fail_is_taken_back(host):

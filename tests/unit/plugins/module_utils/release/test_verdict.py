@@ -81,7 +81,10 @@ def test_what_fails_at_both_is_no_fault_of_the_new_one():
 
 def test_without_old_requests_beside_it_the_allowed_rate_decides():
     assert judged((100, 200, 1, 0, 0)).verdict == "pass"
-    assert judged((100, 200, 20, 0, 0)).verdict == "fail"
+    assert judged((100, 200, 20, 0, 0)).verdict == "inconclusive"
+    assert judged((100, 200, 190, 0, 0)).verdict == "fail"
+    assert judged((100, 200, 190, 0, 0), before=(20, 19)).verdict == "inconclusive"
+    assert judged((100, 200, 120, 0, 0), before=(4, 3)).verdict == "inconclusive"
     assert judged((100, 200, 20, 0, 0), before=(1000, 100)).verdict == "pass"
     assert judged((100, 200, 40, 0, 0), before=(1000, 0)).verdict == "fail"
 
