@@ -19,7 +19,7 @@ from .._systemd import Systemd
 from . import integrity, preflight, revert, smoke, stage
 from .gate import Gate
 from .known import check_return, may_return, strategy, strategy_of
-from .meant import Meant, run_of
+from .meant import Meant, brought_by, run_of
 from .model import Settings, Spec, validate_release_id
 from .probe import Probe, parse_plan
 from .service import Service, as_released
@@ -212,14 +212,12 @@ class Engine:
         left, current = self._store.load(), self._layout.current_id()
         if not self._means(meant):
             return Outcome(False, current, None, "none")
-        if meant is not None and left is not None and left.phase != COMMIT:
-            return Outcome(True, left.source, left.to, "rollback")
-        if left is not None and left.source and wanted in (None, left.source):
-            if left.phase == PROBATION:
-                return Outcome(True, left.source, left.to, "rollback")
-            if left.phase != COMMIT and (wanted or left.kind == "release"):  # settled first, that is all there is to do
-                return Outcome(False, left.source, None, "none")
-        target = self._rollback_target(wanted, meant)
+        if left is not None:
+            current = _serves_after_recovery(left)
+            found = _settled_by_recovery(left, wanted, meant)
+            if found is not None and (wanted or left.kind == "rollback" or not self._brought(meant, current)):
+                return found
+        target = self._rollback_target(wanted, meant, current)
         if target is None:
             return Outcome(False, current, None, "none")
         self._way_to(target)
@@ -235,14 +233,14 @@ class Engine:
             if not self._means(meant):
                 return Outcome(False, self._layout.current_id(), None, "none")
             self._recover(TAKEN_BACK)
-            taken_back = self._taken_back(left)
-            if taken_back is not None and wanted in (None, taken_back.current):
+            taken_back, current = self._taken_back(left), self._layout.current_id()
+            if taken_back is not None and (wanted == current or (wanted is None and not self._brought(meant, current))):
                 return taken_back
-            if left is not None and not self._means(meant):  # the recovery has taken it back
-                return Outcome(True, self._layout.current_id(), left.to, "rollback")
-            target = self._rollback_target(wanted, meant)
+            if left is not None and wanted in (None, current) and not self._means(meant):  # the recovery did it
+                return Outcome(True, current, left.source if left.kind == "rollback" else left.to, "rollback")
+            target = self._rollback_target(wanted, meant, current)
             if target is None:
-                return Outcome(False, self._layout.current_id(), None, "none")
+                return Outcome(False, current, None, "none")
             way = self._way_to(target)
             return self._swap(target, way.name, "rollback", {}, probe)
 
@@ -414,16 +412,23 @@ class Engine:
         """Whether what is to be taken back serves here, or is in flight."""
         if meant is None:
             return True
-        left, current = self._store.load(), self._layout.current_id()
-        if left is not None:
-            return left.kind == "release" and meant.matches(left.to, left.run)
-        return current is not None and meant.matches(current, run_of(current, self._store.outcomes()))
+        left, current, outcomes = self._store.load(), self._layout.current_id(), self._store.outcomes()
+        if left is not None and left.kind == "release":
+            return meant.matches(left.to, left.run)
+        if left is not None:  # a rollback that was cut short: what it leaves may come back
+            current, outcomes = left.source, [event for event in outcomes if event.get("txn") != left.txn]
+        return current is not None and meant.matches(current, run_of(current, outcomes))
 
-    def _rollback_target(self, wanted: Optional[str], meant: Optional[Meant] = None) -> Optional[str]:
-        """The release a rollback would go to; None when it has been done already."""
+    def _brought(self, meant: Optional[Meant], release_id: Optional[str]) -> bool:
+        """Whether this release, which serves or is going to, is to be taken back as well."""
+        if meant is None or release_id is None:
+            return False
+        return meant.matches(release_id, run_of(release_id, self._store.outcomes()))
+
+    def _rollback_target(self, wanted: Optional[str], meant: Optional[Meant], current: Optional[str]) -> Optional[str]:
+        """The release a rollback from `current` would go to; None when it has been done already."""
         if wanted is not None:
             return self._named_target(validate_release_id(wanted))
-        current = self._layout.current_id()
         # A release that was refused counts as gone back from: whoever takes back what has just failed, on this host or
         # on many at once, does not mean the one that has served all along.
         outcomes = self._store.outcomes()
@@ -431,7 +436,7 @@ class Engine:
         back = (last.get("event") == "committed") == (last.get("kind") == "rollback")
         if meant is None and back and self._serves(str(current)):
             return None
-        target = self._earlier_good(current)
+        target = self._earlier_good(current, meant)
         if target is None:
             raise SlipwayError(
                 "no_last_good",
@@ -440,10 +445,14 @@ class Engine:
             )
         return target
 
-    def _earlier_good(self, other_than: Optional[str]) -> Optional[str]:
-        """The one that was good most recently, of those that are still here."""
+    def _earlier_good(self, other_than: Optional[str], meant: Optional[Meant] = None) -> Optional[str]:
+        """The one that was good most recently, of those that are still here and that are not to be taken back, too."""
         staged = {i for i in self._layout.staged() if self._layout.manifest(i)}
-        return next((i for i in reversed(self._store.good()) if i in staged and i != other_than), None)
+        good = [i for i in reversed(self._store.good()) if i in staged and i != other_than]
+        if meant is not None:
+            outcomes = self._store.outcomes()
+            good = [i for i in good if not meant.matches(i, brought_by(i, outcomes))]
+        return next(iter(good), None)
 
     def _named_target(self, wanted: str) -> Optional[str]:
         if wanted not in self._layout.staged():
@@ -712,3 +721,22 @@ class Engine:
             traffic=swap.traffic,
             unconfirmed=swap.unconfirmed,
         )
+
+
+def _serves_after_recovery(left: Transaction) -> Optional[str]:
+    """What serves once what is in flight is settled."""
+    return left.to if left.phase == COMMIT else left.source
+
+
+def _settled_by_recovery(left: Transaction, wanted: Optional[str], meant: Optional[Meant]) -> Optional[Outcome]:
+    """What a rollback finds done once it has settled what is in flight; None where there is more to do."""
+    serves = _serves_after_recovery(left)
+    if wanted not in (None, serves):
+        return None
+    nothing = Outcome(False, serves, None, "none")
+    if (left.kind == "rollback") == (left.phase == COMMIT):  # settling it means to go back
+        if meant is not None or (left.source and left.phase == PROBATION):
+            return Outcome(True, serves, left.source if left.kind == "rollback" else left.to, "rollback")
+        if left.source:
+            return nothing
+    return nothing if wanted else None

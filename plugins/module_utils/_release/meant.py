@@ -48,3 +48,9 @@ def run_of(current: Optional[str], outcomes: Sequence[Mapping[str, Any]]) -> str
     committed = [event for event in outcomes if event.get("event") == "committed"]
     last = committed[-1] if committed else {}
     return str(last.get("run") or "") if last.get("kind") == "release" and last.get("release") == current else ""
+
+
+def brought_by(release_id: str, outcomes: Sequence[Mapping[str, Any]]) -> str:
+    """The run that has brought this release last; empty where it did not say."""
+    kinds = [e for e in outcomes if e.get("event") == "committed" and e.get("kind") == "release"]
+    return next((str(e.get("run") or "") for e in reversed(kinds) if e.get("release") == release_id), "")

@@ -17,6 +17,7 @@ from typing import Callable, Iterator
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
     Behaviour,
     Faults,
@@ -52,6 +53,11 @@ def one(host: Host) -> None:
 def three(host: Host) -> None:
     for version in ("v0", "v1", "v2"):
         host.release(version)
+
+
+def three_runs(host: Host) -> None:
+    for version, run in (("v0", "5"), ("v1", "6"), ("v2", "7")):
+        host.release(version, run=run)
 
 
 def three_and_another_health_check(host: Host) -> None:
@@ -112,6 +118,10 @@ def rollback(host: Host, _force: bool) -> object:
     return host.rollback()
 
 
+def rollback_by_run(host: Host, _force: bool) -> object:
+    return host.engine().rollback(None, Meant(run="7"))
+
+
 STORIES = {
     "first": Story(nothing, release("v2"), "v2"),
     "second": Story(one, release("v2"), "v2", old="v1"),
@@ -120,6 +130,7 @@ STORIES = {
     "sick in the soak": Story(bad(sick_after=2), release("v2"), "v1", old="v1", must_see=STARTS_V1),
     "dead in the soak": Story(bad(dies_after=4), release("v2"), "v1", old=None, must_see=STARTS_V1),
     "rollback": Story(three, rollback, "v1", old="v2", must_see=STARTS_V1),
+    "rollback by run": Story(three_runs, rollback_by_run, "v1", old="v2", must_see=STARTS_V1),
     "rollback from a dead one": Story(three_and_a_dead_one, rollback, "v1", must_see=STARTS_V1),
     "prune": Story(full_shelf, release("v2"), "v2", old="v1", must_see="rmdir opt/shop/releases"),
     "prune after a failure": Story(
@@ -318,7 +329,7 @@ class Problems(list):
 def again(play: Play, host: Host, force: bool = False) -> None:
     """The same run once more, with nothing in its way."""
     host.install(play.monkeypatch)
-    if play.story.tried != rollback:
+    if play.story.tried not in (rollback, rollback_by_run):
         host.apply_role()
     play.run(host, Faults(), force)
     assert version_of(host.settled()) == play.story.ends_on

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant, parse_meant
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Faults, Host, Killed
 
 
 @pytest.fixture(params=["socket", "proxy"])
@@ -88,6 +90,84 @@ def test_somebody_who_names_what_serves_means_it_after_a_refusal_too(host):
         host.release("v3")
     assert not host.engine().predict_rollback().changed
     assert both(host, Meant("v2")).current == first
+
+
+@pytest.mark.parametrize("meant", [None, Meant("v2"), Meant(run="7")])
+def test_a_rollback_that_was_cut_short_is_finished_wherever_that_was(host, meant, monkeypatch):
+    """What is predicted for the retry is what it does."""
+    host.release("v0")
+    first, second = host.release("v1").current, host.release("v2", run="7").current
+    twin = host.copy(f"{host.folder}-whole").install(monkeypatch)
+    twin.engine().rollback(None, meant)
+    for at in range(0, len(twin.faults.seen), 3):
+        cut = host.copy(f"{host.folder}-{at}").install(monkeypatch)
+        cut.faults = Faults("kill", at)
+        with contextlib.suppress(Killed):
+            cut.engine().rollback(None, meant)
+        cut.faults = Faults()
+        done = both(cut, meant)
+        assert done.current == cut.settled() == first
+        assert not done.changed or done.previous == second
+
+
+def test_who_names_where_to_go_gets_there_also_from_what_waits(host):
+    oldest = host.release("v0").current
+    host.release("v1")
+    host.swap("v2", run="7")
+    assert both(host, Meant(run="7"), oldest).current == oldest
+    assert host.settled() == oldest
+
+
+@pytest.mark.parametrize("meant", [Meant("v2"), Meant(run="7")])
+def test_what_is_named_is_not_where_it_goes(host, meant):
+    """A second release of the version, with another configuration, by the same run."""
+    first = host.release("v1").current
+    host.release("v2", run="7")
+    host.write_unit("other", "shop@.service")
+    host.release("v2", run="7")
+    assert both(host, meant).current == first
+    assert not both(host, meant).changed
+    assert host.settled() == first
+
+
+def test_a_run_with_two_releases_takes_back_both(host):
+    first = host.release("v1", run="6").current
+    host.release("v2", run="7")
+    host.release("v3", run="7")
+    assert both(host, Meant(run="7")).current == first
+    assert not both(host, Meant(run="7")).changed
+
+
+@pytest.mark.parametrize("meant", [Meant("v2"), Meant(run="7")])
+def test_what_waits_goes_with_what_it_was_to_follow(host, meant):
+    first = host.release("v1", run="6").current
+    second = host.release("v2", run="7").current
+    host.write_unit("other", "shop@.service")
+    host.swap("v2", run="7")
+    twin = host.engine().predict_rollback(second, meant)
+    assert (twin.changed, twin.current) == (True, second)
+    assert both(host, meant).current == first
+    assert not both(host, meant).changed
+    assert host.settled() == first
+
+
+def test_a_run_goes_back_to_what_another_run_has_brought_in_the_same_version(host):
+    host.release("v1")
+    first = host.release("v2", run="6").current
+    host.write_unit("other", "shop@.service")
+    host.release("v2", run="7")
+    assert both(host, Meant(run="7")).current == first
+
+
+def test_nothing_but_what_is_named_to_go_back_to(host):
+    host.release("v2")
+    host.write_unit("other", "shop@.service")
+    second = host.release("v2").current
+    for act in (host.engine().predict_rollback, host.engine().rollback):
+        with pytest.raises(SlipwayError) as caught:
+            act(None, Meant("v2"))
+        assert caught.value.code == "no_last_good"
+    assert host.settled() == second
 
 
 def test_nothing_said_and_an_empty_answer():
