@@ -19,6 +19,9 @@ description:
     command, a home directory that is not there, or a key file behind a link that a user can have made.
   - An account that is there keeps its shell, its home directory and its password, unless O(shell) or O(home) say
     otherwise. One that has expired is let in again.
+  - The account does not end. For one that has no usable password, expiry and the greatest age of its password are
+    taken away, for PAM refuses keys, too, once they are over; a new one does not get those of C(login.defs). One
+    whose password can be typed and will expire, or that is to expire itself, is refused, and the day is named.
   - A revert restores the entries of this account in C(passwd), C(shadow), C(group) and their like, and leaves those of
     others as they are.
 extends_documentation_fragment:
@@ -49,7 +52,8 @@ options:
     default: []
   exclusive:
     description:
-      - Whether other keys are removed.
+      - Whether other keys are removed. If not, a key that has other options than asked for stays, after the one that
+        is asked for. A key that is commented out does not count.
     type: bool
     default: true
   shell:

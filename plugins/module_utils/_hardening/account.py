@@ -42,6 +42,7 @@ _NO_LOGIN = ("nologin", "false", "true")
 _TELLS = "41"
 _DAY = 86400
 _NEVER = 99999
+_KEY_LINE = re.compile(r"""\s*(?:((?:[^\s"]|"(?:\\.|[^"\\])*")+)\s+)?(?:ssh|ecdsa|sk)-\S+\s+(AAAA[0-9A-Za-z+/]+=*)""")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,16 @@ class Account:
         if changed is None:
             return False
         return changed == 0 or (longest is not None and longest < _NEVER and changed + longest < today)
+
+    def ends(self) -> dict[str, int]:
+        """The days from which PAM refuses its keys. That of the password counts even if none can be typed."""
+        changed, longest, expires = (_day(self.shadow, number) for number in (2, 4, 7))
+        found = {}
+        if changed is not None and longest is not None and longest < _NEVER:
+            found["password"] = changed + longest
+        if expires is not None:
+            found["account"] = expires
+        return found
 
     @property
     def has_password(self) -> bool:
@@ -184,6 +195,32 @@ def refuse_unusable(wanted: Wanted, now: Optional[Account], place: Place) -> Non
             f"the password of {now.name} has expired, and PAM refuses its keys until then; nothing was changed.",
             f"change the password of {now.name} on the host, or lock it there with `usermod --lock`",
         )
+    if now and now.has_password:
+        _refuse_end(now)
+
+
+def _refuse_end(now: Account) -> None:
+    """Who can type a password may be meant to change it, and an account may be meant to end: that is not for a role."""
+    ends = now.ends()
+    if "password" in ends:
+        raise SlipwayError(
+            "password_expires",
+            f"the password of {now.name} expires on {date(ends['password'])}, and PAM refuses its keys from then on;"
+            " nothing was changed.",
+            f"run `chage -M {_NEVER} {now.name}` on the host, lock the password there with `usermod --lock {now.name}`,"
+            " or choose another deploy_user_name",
+        )
+    if "account" in ends and not now.is_expired(today()):
+        raise SlipwayError(
+            "account_expires",
+            f"the account {now.name} expires on {date(ends['account'])}, and lets nobody in from then on;"
+            " nothing was changed.",
+            f"run `chage -E -1 {now.name}` on the host, or choose another deploy_user_name",
+        )
+
+
+def date(day: int) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(day * _DAY))
 
 
 def _has_group(name: str) -> bool:
@@ -256,6 +293,8 @@ def entry_commands(wanted: Wanted, now: Optional[Account], day: int) -> list[Arg
     if now is None:
         # No password, yet not locked: sshd without PAM refuses users whose password begins with '!'.
         argv = ["useradd", "--create-home", "--home-dir", wanted.home, "--shell", wanted.shell, "--password", "*"]
+        # Of login.defs and default/useradd: nobody could change a password that expires, and PAM would refuse the keys.
+        argv += ["--expiredate", "", "--inactive", "-1", "--key", f"PASS_MAX_DAYS={_NEVER}"]
         argv += ["--groups", ",".join(wanted.groups)] if wanted.groups else []
         argv += ["--no-user-group"] if _has_group(wanted.name) else []
         return [[*argv, wanted.name]]
@@ -267,11 +306,16 @@ def entry_commands(wanted: Wanted, now: Optional[Account], day: int) -> list[Arg
     missing = [group for group in wanted.groups if group not in now.groups]
     if missing:
         words += ["--append", "--groups", ",".join(missing)]
-    if now.is_expired(day):
+    if now.has_password and now.is_expired(day):
         words += ["--expiredate", ""]
     commands = [["usermod", *words, now.name]] if words else []
+    aging = []
     if now.must_change_password(day):
-        commands.append(["chage", "--lastday", str(day), now.name])
+        aging += ["--lastday", str(day)]
+    if now.ends() and not now.has_password:
+        aging += ["--maxdays", str(_NEVER), "--inactive", "-1", "--expiredate", "-1"]
+    if aging:
+        commands.append(["chage", *aging, now.name])
     if commands and not now.is_local:
         raise SlipwayError(
             "not_local",
@@ -321,22 +365,35 @@ def wanted_keys(before: Optional[str], keys: Iterable[str], exclusive: bool) -> 
     wanted = list(dict.fromkeys(line for key in keys for line in map(str.strip, key.splitlines()) if line))
     there = (before or "").splitlines()
     if not exclusive:
-        had = {_key_of(line) for line in there}
-        missing = [key for key in wanted if _key_of(key) not in had]
-        return "".join(f"{line}\n" for line in [*there, *missing]) if missing else (before or "")
+        after = list(there)
+        for key in wanted:
+            _let_in(after, key)
+        return "".join(f"{line}\n" for line in after) if after != there else (before or "")
     if {line.strip() for line in there if _is_key(line)} == {key for key in wanted if _is_key(key)}:
         return before or ""
     return "".join(f"{key}\n" for key in wanted)
+
+
+def _let_in(lines: list[str], wanted: str) -> None:
+    """Add the line, unless it is in force: sshd takes the options of the first line that has the key."""
+    if not _is_key(wanted):
+        return
+    options, key = _key_of(wanted)
+    same = [(at, _key_of(line)[0]) for at, line in enumerate(lines) if _is_key(line) and _key_of(line)[1] == key]
+    if not same:
+        lines.append(wanted)
+    elif same[0][1] != options:
+        lines.insert(same[0][0], wanted)
 
 
 def _is_key(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")
 
 
-def _key_of(line: str) -> str:
-    """The key itself, whatever its options and its comment."""
-    found = re.search(r"(?:^|\s)(AAAA[0-9A-Za-z+/]+=*)", line)
-    return found.group(1) if found else line.strip()
+def _key_of(line: str) -> tuple[str, str]:
+    """Its options and the key itself, whatever its comment."""
+    found = _KEY_LINE.match(line)
+    return (found.group(1) or "", found.group(2)) if found else ("", line.strip())
 
 
 def keys_are_safe(account: Account, home: str) -> bool:
@@ -445,8 +502,8 @@ def describe(account: Optional[Account], wanted: Optional[Wanted] = None) -> str
     shell, home = (wanted.shell, wanted.home) if wanted else (account.shell, account.home) if account else ("", "")
     groups = sorted({*(account.groups if account else ()), *(wanted.groups if wanted else ())})
     lines = [f"shell: {shell}", f"home: {home}", f"groups: {' '.join(groups)}"]
-    if account and not wanted and account.is_expired(today()):
-        lines.append("expired")
+    if account and not wanted:
+        lines += [f"the {what} ends on {date(day)}" for what, day in account.ends().items()]
     if account and not wanted and account.must_change_password(today()):
         lines.append("its password must be changed at the next login")
     return "".join(f"{line}\n" for line in lines)

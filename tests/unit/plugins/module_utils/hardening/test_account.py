@@ -14,6 +14,7 @@ from ansible_collections.slipway.go.plugins.module_utils._hardening.account impo
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA bob@desk"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB ann@desk"
 DAY = 20000
+LASTS = ["--maxdays", "99999", "--inactive", "-1", "--expiredate", "-1"]
 SHADOW = ("bob", "*", "19000", "0", "99999", "7", "", "", "")
 BOB = Account("bob", 1001, 1001, "/srv/bob", "/bin/sh", frozenset({"bob", "adm"}), SHADOW)
 BOB_SAME = Wanted("bob", [KEY])
@@ -38,6 +39,39 @@ def test_a_new_account_gets_what_is_usual() -> None:
     assert argv[argv.index("--home-dir") + 1] == "/home/bob"
     assert argv[argv.index("--shell") + 1] == "/bin/bash"
     assert argv[argv.index("--groups") + 1] == "adm"
+    lasts = ["--expiredate", "", "--inactive", "-1", "--key", "PASS_MAX_DAYS=99999"]
+    assert " ".join(lasts) in " ".join(argv), "login.defs and default/useradd would end it"
+
+
+def test_a_key_with_options_is_in_force_only_with_these() -> None:
+    asked = f'restrict,command="/bin/deploy a" {KEY}'
+    assert account.wanted_keys(f"{KEY}\n", [asked], False) == f"{asked}\n{KEY}\n"
+    assert account.wanted_keys(f"{asked}\n", [asked], False) == f"{asked}\n"
+
+
+@pytest.mark.parametrize(
+    ("now", "code", "says"),
+    [
+        ({"longest": "90", "changed": "99000"}, "password_expires", "expires on 2241-04-20.*chage -M 99999 bob"),
+        ({"expires": "99000"}, "account_expires", "expires on 2241-01-20.*chage -E -1 bob"),
+        ({"expires": "99000", "password": "*"}, "", ""),
+        ({"longest": "90", "changed": "99000", "password": "!x"}, "", ""),
+    ],
+)
+def test_who_may_be_meant_to_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: dict[str, str], code: str, says: str
+) -> None:
+    """PAM refuses keys, too, from the day on which a password or an account has expired."""
+    monkeypatch.setattr(account, "refuse_shell", lambda *_words: None)
+    monkeypatch.setattr(account, "_refuse_home", lambda *_words: None)
+    there = replace(BOB, shadow=shadow(**{"password": "$y$x", **now}))
+    assert "ends on" in account.describe(there)
+    if not code:
+        account.refuse_unusable(account.complete(BOB_SAME, there), there, Place())
+        return
+    with pytest.raises(SlipwayError, match=says) as raised:
+        account.refuse_unusable(account.complete(BOB_SAME, there), there, Place())
+    assert raised.value.code == code
 
 
 @pytest.mark.parametrize(
@@ -47,11 +81,14 @@ def test_a_new_account_gets_what_is_usual() -> None:
         ({"home": "/home/bob"}, {}, [["usermod", "--home", "/home/bob", "bob"]]),
         ({"groups": ["adm", "docker"]}, {}, [["usermod", "--append", "--groups", "docker", "bob"]]),
         ({"groups": ["adm"]}, {}, []),
-        ({}, {"expires": "20000"}, [["usermod", "--expiredate", "", "bob"]]),
-        ({}, {"expires": "20001"}, []),
+        ({}, {"expires": "20000"}, [["chage", *LASTS, "bob"]]),
+        ({}, {"expires": "20001"}, [["chage", *LASTS, "bob"]]),
+        ({}, {"expires": "20000", "password": "$y$x"}, [["usermod", "--expiredate", "", "bob"]]),
         ({}, {"changed": "0"}, [["chage", "--lastday", "20000", "bob"]]),
-        ({}, {"longest": "90"}, [["chage", "--lastday", "20000", "bob"]]),
-        ({}, {"longest": "9000"}, []),
+        ({}, {"longest": "90"}, [["chage", "--lastday", "20000", *LASTS, "bob"]]),
+        ({}, {"longest": "9000", "password": "!"}, [["chage", *LASTS, "bob"]]),
+        ({}, {"longest": "", "inactive": "30"}, []),
+        ({}, {"longest": "90", "changed": ""}, []),
     ],
 )
 def test_what_an_account_needs(asked: dict[str, Any], now: dict[str, str], commands: list[list[str]]) -> None:
@@ -124,7 +161,11 @@ def test_another_home_has_to_be_there_and_the_accounts_own(tmp_path: Path) -> No
         (f"# mine\n{KEY}\n", True, f"# mine\n{KEY}\n"),
         (f"{OTHER}\n{KEY}\n", True, f"{KEY}\n"),
         (f"{OTHER}\n", False, f"{OTHER}\n{KEY}\n"),
-        (f'from="192.0.2.1" {KEY} renamed\n', False, f'from="192.0.2.1" {KEY} renamed\n'),
+        (f"{KEY} renamed\n", False, f"{KEY} renamed\n"),
+        (f'from="192.0.2.1" {KEY} renamed\n', False, f'{KEY}\nfrom="192.0.2.1" {KEY} renamed\n'),
+        (f'{OTHER}\ncommand="/bin/a \\"b" {KEY}\n', False, f'{OTHER}\n{KEY}\ncommand="/bin/a \\"b" {KEY}\n'),
+        (f"{KEY}\nrestrict {KEY}\n", False, f"{KEY}\nrestrict {KEY}\n"),
+        (f"# {KEY}\n#{KEY}\n", False, f"# {KEY}\n#{KEY}\n{KEY}\n"),
         (f'from="192.0.2.1" {KEY}\n', True, f"{KEY}\n"),
         ("", True, f"{KEY}\n"),
         (OTHER, False, f"{OTHER}\n{KEY}\n"),
