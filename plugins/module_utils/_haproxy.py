@@ -41,6 +41,7 @@ class Server(NamedTuple):
     Requests are those that were answered or have failed here; one that HAProxy could send to another server after all
     is not among them. Failed are answers 5xx, refused connections, and answers that did not come, or not in whole.
     What a client has broken off or asked in a wrong way (4xx) has not failed.
+    An answer 1xx comes before the one that counts, or opens a connection of another protocol, and is no request.
     """
 
     state: str
@@ -163,12 +164,13 @@ def _server(row: dict[str, str]) -> Server:
     number = {key: int(row[key] or 0) for key in _NUMBERS}
     # An answer that breaks off is counted as a request, as eresp and as srv_abrt; one that never began as eresp alone.
     unanswered = number["econ"] + max(number["eresp"] - number["srv_abrt"], 0)
+    provisional = int(row.get("hrsp_1xx") or 0)  # req_tot counts each of them, too
     return Server(
         state=_state(row["status"]),
         address=row["addr"],
         weight=number["weight"],
         sessions=number["scur"] + number["qcur"],
-        requests=number["req_tot"] + unanswered,
+        requests=max(number["req_tot"] - provisional, 0) + unanswered,
         failures=number["econ"] + number["eresp"] + number["hrsp_5xx"],
     )
 

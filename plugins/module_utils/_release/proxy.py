@@ -28,7 +28,7 @@ from .model import ACCEPT, Spec, parse_proxy
 from .service import Service
 from .strategies import CANARY, COMMIT, FLIP, FRONT, INTENT, OVERLAP, OVERLAPPING, SOAK, START, Strategy
 from .strategies import DRAIN as DRAINS
-from .traffic import WHOLE, Reading, Totals, Traffic, between
+from .traffic import LOOK, WHOLE, Reading, Totals, Traffic, between
 from .verdict import Counts, Rule, Verdict
 
 SLOTS = ("a", "b")
@@ -344,12 +344,30 @@ class ProxyStrategy(Strategy):
         old = str(record.live)
         for percent in self._steps():
             weights = {slot: percent, old: WHOLE - percent}
-            self._tell({s: Wanted(READY, a, weights[s]) for s, a in record.addresses.items()})
+            wanted = {s: Wanted(READY, a, weights[s]) for s, a in record.addresses.items()}
+            self._tell(wanted)
             traffic.begin(percent)
-            hold(self._options.step_time, traffic.look)
+            hold(self._options.step_time, self._holding(wanted, traffic))
             traffic.end()
         if self._steps():
             traffic.decide()
+
+    def _holding(self, wanted: Mapping[str, Wanted], traffic: Traffic) -> Callable[[], None]:
+        """A look at the traffic, and at whether HAProxy still is so: after a reload it does as the record says."""
+        due = time.monotonic() + LOOK
+
+        def look() -> None:
+            nonlocal due
+            traffic.look()
+            if time.monotonic() >= due:
+                due = time.monotonic() + LOOK
+                try:
+                    self._tell_workers(wanted)
+                except SlipwayError as error:
+                    if error.code != "proxy_unreachable":  # or the next look finds it back
+                        raise
+
+        return look
 
     def _steps(self) -> list[int]:
         return [weight for weight in self._options.weights if weight < WHOLE]
@@ -407,13 +425,12 @@ class ProxyStrategy(Strategy):
 
     def _tell(self, wanted: Mapping[str, Wanted]) -> None:
         """Have HAProxy be so; a former worker takes no orders any more, and a drain waits for it."""
+        self._patiently(lambda: self._tell_workers(wanted))
 
-        def tell() -> None:
-            for worker in self._haproxy.workers():
-                if not worker.former:
-                    self._tell_worker(worker, wanted)
-
-        self._patiently(tell)
+    def _tell_workers(self, wanted: Mapping[str, Wanted]) -> None:
+        for worker in self._haproxy.workers():
+            if not worker.former:
+                self._tell_worker(worker, wanted)
 
     def _tell_worker(self, worker: Worker, wanted: Mapping[str, Wanted]) -> None:
         for backend in self._backends:
@@ -469,5 +486,5 @@ class ProxyStrategy(Strategy):
             told_apart = told_apart and bool(worker.former or self._servers(worker, self._backends[1]))
             times = self._haproxy.times(worker, f"{self._backend}.times")
             for slot, server in seen.items():
-                found[worker.pid, slot] = Totals(server.requests, server.failures, times.get(slot, {}))
+                found[worker.pid, slot] = Totals(server.requests, server.failures, times.get(slot, {}), server.sessions)
         return told_apart, found

@@ -27,6 +27,7 @@ class Totals(NamedTuple):
     requests: int
     failed: int
     milliseconds: Mapping[int, int]
+    open: int = 0  # now, and not since then: those that have no answer yet, and connections such as a websocket's
 
 
 # Whether own requests are told apart, and the totals by worker and slot.
@@ -78,6 +79,10 @@ class Traffic:
             if self._last is not None:  # or these are the totals of all that ever was in these slots
                 new, old = (between(self._last, now, slot) for slot in (self._new, self._old))
                 self._verdict.count(new, old, time.monotonic() - self._begun)
+            new_open, old_open = (
+                sum(one.open for key, one in now.items() if key[1] == slot) for slot in (self._new, self._old)
+            )
+            self._verdict.opened(new_open, old_open, time.monotonic())
             self._last = now
         self._looked = time.monotonic()
 

@@ -23,6 +23,7 @@ ALPHA = 0.01
 ENOUGH = math.log(2 / ALPHA)
 # The share of failures that is too much whatever the old release did, where that is not known.
 ALONE = 0.5
+LOOKS = 5  # so many in a row find a request that hangs, and hardly one that is only on its way
 # Beta priors of the mixture: any rate for the new release, and a rather low one for the old release.
 _NEW, _OLD = (0.5, 0.5), (0.5, 5.0)
 # Milliseconds of the old release that are compared with `max_latency_ratio` times as many of the new one.
@@ -171,9 +172,36 @@ class Verdict:
         self.stages: list[Stage] = []
         self.before = Counts()
         self.stopped: Optional[str] = None
+        # By their time: what was open at the old release, as if it had all users, and what is open at the new one.
+        self._levels: list[tuple[float, float]] = []
+        self._waiting: list[tuple[float, int]] = []
 
     def begin(self, percent: int) -> None:
         self.stages.append(Stage(percent))
+        self._waiting = []
+
+    def opened(self, new: int, old: int, now: float) -> None:
+        """So many requests and connections are open at each; `now` is in seconds."""
+        percent = self.stages[-1].percent if self.stages else 0
+        if percent < 100:
+            self._levels.append((now, old * 100 / (100 - percent)))
+        if percent:
+            self._waiting = [*self._waiting, (now, new)][-LOOKS:]
+
+    @property
+    def unanswered(self) -> int:
+        """How many are open at the new release beyond what its share of those at the old one is."""
+        if not self._waiting:
+            return 0
+        fewest, expected = min(new for _at, new in self._waiting), 0.0
+        if self._levels:
+            (first, low), (last, high) = self._levels[0], self._levels[-1]
+            growth = max(high - low, 0.0) / (last - first) if last > first else 0.0
+            later = max(self._waiting[-1][0] - last, 0.0)
+            most = max(level for _at, level in self._levels) + growth * later
+            expected = most * self.stages[-1].percent / 100
+        # One may always be on its way.
+        return max(math.floor(fewest - max(expected, 1.0)), 0)
 
     def count(self, new: Counts, old: Counts, seconds: float) -> None:
         """More requests since the last look, `seconds` after the stage began."""
@@ -273,6 +301,11 @@ class Verdict:
         new = sum(stage.new.requests for stage in self.stages)
         if new < self._rule.min_requests:
             return f"{new} requests of users reached it, and release_min_requests asks for {self._rule.min_requests}"
+        if self.unanswered > self._rule.max_errors / 100 * (new + self.unanswered):
+            return (
+                f"{self._waiting[-1][1]} requests are open at it and have no answer, {self.unanswered} more than at "
+                "the old release by its share, which is more than release_max_errors allows"
+            )
         if self.excess > self._rule.max_errors:
             why = "may be as many as at the old release" if self._compared[-1].alone else "may be chance"
             return f"{self._said()}, which is more than release_max_errors allows and {why}"

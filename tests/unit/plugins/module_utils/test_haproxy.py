@@ -62,6 +62,13 @@ def test_servers():
     }
 
 
+def test_answers_before_the_one_that_counts_are_no_requests():
+    """With `103 Early Hints` before each, ten errors in a hundred would look like five."""
+    text = "# svname,status,addr,weight,scur,qcur,req_tot,econ,eresp,srv_abrt,hrsp_1xx,hrsp_5xx,\n"
+    (server,) = parse_servers(f"{text}a,UP,127.0.0.1:18080,100,0,0,200,0,0,0,100,10,\n").values()
+    assert (server.requests, server.failures) == (100, 10)
+
+
 def test_durations_by_server():
     """The lines that HAProxy 2.6 writes, without those of another form."""
     table = """\

@@ -233,10 +233,16 @@ class Load:
         self.host, self.rate, self.failing = host, rate, failing
         self.then, self.owed, self.failed = host.clock.now, {"a": 0.0, "b": 0.0}, {"a": 0, "b": 0}
         self.asked = host.haproxy.servers
+        self.hanging = {}  # the share of requests that stay open
+        self.reload_at = None
         host.haproxy.servers = self.servers
 
     def servers(self, worker, backend):
         now, self.then = self.host.clock.now - self.then, self.host.clock.now
+        if self.reload_at is not None and self.then >= self.reload_at:
+            self.reload_at, master = None, self.host.haproxy.pid
+            self.host.haproxy.restart()
+            self.host.haproxy.pid = master
         there = self.host.haproxy.servers_now
         ready = {slot: server.weight for slot, server in there.items() if server.state == "ready"}
         for slot, weight in ready.items():
@@ -246,7 +252,11 @@ class Load:
         return self.asked(worker, backend)
 
     def count(self, slot, more):
-        was, now = (self.host.haproxy.servers_now[slot].requests + n for n in (0, more))
+        server = self.host.haproxy.servers_now[slot]
+        hang = round((server.requests + server.sessions + more) * self.hanging.get(slot, 0.0)) - server.sessions
+        hang = min(max(hang, 0), more) if slot in self.hanging else 0
+        self.change(slot, sessions=server.sessions + hang)
+        was, now = (server.requests + n for n in (0, more - hang))
         # The share of failures, spread evenly.
         failed = int(now * self.failing.get(slot, 0.0)) - int(was * self.failing.get(slot, 0.0))
         self.failed[slot] += failed
@@ -332,6 +342,45 @@ def test_counting_begins_with_the_first_answer_of_haproxy(host):
     assert len(away) == 3
     assert told["steps"][0]["failed"] == 0
     assert told["verdict"] == "pass"
+
+
+def test_a_step_keeps_its_share_after_a_reload_of_haproxy(host):
+    """The new worker does as the record says, where the new release has no users."""
+    host.release("v1")
+    host.proxy = {"weights": [5], "step_time": 40}
+    load = Load(host, 20, {})
+
+    def reload_soon(_release_id):
+        load.reload_at = host.clock.now + 8
+
+    host.systemd.on_start = reload_soon
+    step = host.release("v2").traffic["steps"][0]
+    assert load.reload_at is None
+    assert (step["percent"], step["requests"] > 30) == (5, True), step
+
+
+@pytest.mark.parametrize("weights", [[], [50]])
+@pytest.mark.parametrize("share", [0.04, 0.1, 0.5])
+def test_requests_that_hang_are_never_a_pass(host, weights, share):
+    """They are in no counter until they end."""
+    host.release("v1")
+    host.proxy = {"weights": weights, "step_time": 30}
+    host.soak_time = 30
+    Load(host, 20, {}).hanging = {"b": share}
+    told = host.release("v2").traffic
+    assert told["verdict"] == "inconclusive"
+    assert "have no answer" in told["reason"]
+
+
+@pytest.mark.parametrize("weights", [[], [25]])
+@pytest.mark.parametrize("earlier", [0, 100])
+def test_connections_that_stay_open_at_both_releases_are_no_requests_that_hang(host, weights, earlier):
+    host.release("v1")
+    host.proxy = {"weights": weights, "step_time": 30, "inconclusive": "refuse"}
+    host.soak_time = 60
+    Load(host, 20, {}).hanging = {"a": 0.5, "b": 0.5}
+    host.clock.now += earlier
+    assert host.release("v2").traffic["verdict"] == "pass"
 
 
 def test_a_canary_whose_requests_fail_is_taken_back(host):
