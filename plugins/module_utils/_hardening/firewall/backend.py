@@ -37,7 +37,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the host lets in, compared with the request. policy is the one of ufw, or firewalld's default zone."""
+    """What the host lets in, compared with the request. policy is the one of ufw, or firewalld's default zone.
+
+    enabled: whether it will be in force after the next boot, too.
+    """
 
     active: bool
     policy: str
@@ -48,11 +51,12 @@ class Survey:
     bindings: Sequence[Words] = ()
     ufw_sysctl: str = ""
     removals: Sequence[Words] = field(default=())
+    enabled: bool = True
 
     @property
     def in_order(self) -> bool:
         pending = (self.missing, self.removals, self.bindings, self.ufw_sysctl)
-        return self.active and self.policy == self.target and not any(pending)
+        return self.active and self.enabled and self.policy == self.target and not any(pending)
 
 
 class Backend(ABC):
@@ -70,7 +74,7 @@ class Backend(ABC):
 
     @abstractmethod
     def is_active(self) -> bool:
-        """Whether it is in force now, and after the next boot."""
+        """Whether it is in force now."""
 
     @abstractmethod
     def default_zone(self) -> str:

@@ -166,6 +166,8 @@ def _lacking(after: Look) -> str:
     lacking += [f"the removal of {words['service'] or words['port'] or words['rich']}" for words in found.removals]
     if not found.active:
         lacking.append("being in force")
+    elif not found.enabled:
+        lacking.append("being in force after the next boot")
     if found.policy != found.target:
         lacking.append(f"{found.target} (it has {found.policy or 'nothing'})")
     return ", ".join([*lacking, *([found.ufw_sysctl] if found.ufw_sysctl else [])])
@@ -184,7 +186,8 @@ def described(found: Look) -> tuple[str, str]:
     """The firewall before and after, as far as the change is about it, for diff mode."""
     survey, name = found.survey, found.backend.name
     word = "default zone" if survey.target != "deny" else "incoming"
-    before = [f"{name} {'in force' if survey.active else 'off'}", f"{word}: {survey.policy or 'unset'}"]
+    until = "" if survey.enabled else " until the next boot"
+    before = [f"{name} {'in force' + until if survey.active else 'off'}", f"{word}: {survey.policy or 'unset'}"]
     after = [f"{name} in force", f"{word}: {survey.target}"]
     before += [_line(words) for words in survey.removals]
     after += [_line(rule.as_dict()) for rule in survey.missing]

@@ -141,15 +141,20 @@ def zone_of(connected: Connection, zones: Sequence[Mapping[str, Any]], default: 
 
 class Firewalld(Backend):
     name, program = FIREWALLD, "firewall-cmd"
-    # The links are what enables it.
+    # The links are what enables it, or masks it.
     paths = (
         "/etc/firewalld",
+        f"{_LINKS}/{UNIT}",
         f"{_LINKS}/multi-user.target.wants/{UNIT}",
         f"{_LINKS}/dbus-org.fedoraproject.FirewallD1.service",
     )
 
     def is_active(self) -> bool:
         return self.is_installed() and self.run(["systemctl", "is-active", "--quiet", UNIT])[0] == 0
+
+    def is_enabled(self) -> bool:
+        code, said = self.run(["systemctl", "is-enabled", UNIT])
+        return code == 0 and "runtime" not in said
 
     def views(self, active: bool) -> list[Zones]:
         """What it does now, and what it will do when it has started anew."""
@@ -186,6 +191,7 @@ class Firewalld(Backend):
         unmanaged = [words for words in _unmanaged(views, request) if words not in superseded]
         return Survey(
             active=active,
+            enabled=not self.is_installed() or self.is_enabled(),
             policy=self._default_zone(active) if views else "",
             target=request.zone,
             missing=_missing(request.wanted, views),
@@ -217,21 +223,48 @@ class Firewalld(Backend):
         if survey.policy != survey.target:
             commands.append([*scopes[-1], f"--set-default-zone={survey.target}"])
         commands += [argv for scope in scopes for argv in _grouped(scope, removed)]
-        if not survey.active:
+        if not (survey.active and survey.enabled):
             commands.append(["systemctl", "unmask", UNIT])
         return [*commands, ["systemctl", "enable", "--now", UNIT]]
 
     def undo(self, active: bool) -> list[Argv]:
-        return [["firewall-cmd", "--complete-reload"]] if active else [["systemctl", "disable", "--now", UNIT]]
+        """The reload forgets what is in force for now only, such as the port by which somebody came in."""
+        if active:
+            return [["firewall-cmd", "--complete-reload"], *self._for_now_only()]
+        return [["systemctl", "stop", UNIT] if self.is_enabled() else ["systemctl", "disable", "--now", UNIT]]
 
     def undo_at_boot(self, active: bool) -> list[Argv]:
         """It waits to be started then, and would be."""
-        stop = [["systemctl", "disable", UNIT], ["systemctl", "--no-block", "stop", UNIT]]
-        return [] if active else stop
+        if active:
+            return []
+        disable = [] if self.is_enabled() else [["systemctl", "disable", UNIT]]
+        return [*disable, ["systemctl", "--no-block", "stop", UNIT]]
+
+    def _for_now_only(self) -> list[Argv]:
+        runtime, permanent = self.views(active=True)
+        again = [
+            (verb, zone, option, value)
+            for key, (verb, option) in _AGAIN.items()
+            for zone, there in runtime.items()
+            for value in there.get(key, [])
+            if value not in permanent.get(zone, {}).get(key, [])
+        ]
+        return _grouped(_RUNTIME, again)
 
 
 _RUNTIME, _PERMANENT = ["firewall-cmd"], ["firewall-cmd", "--permanent"]
 _SCOPES = [_RUNTIME, _PERMANENT]
+# What of a zone's listing is put in force again, and by which option of firewall-cmd.
+_AGAIN = {
+    "sources": ("change", "source"),
+    "interfaces": ("change", "interface"),
+    "ports": ("add", "port"),
+    "services": ("add", "service"),
+    "rich rules": ("add", "rich-rule"),
+    "protocols": ("add", "protocol"),
+    "source-ports": ("add", "source-port"),
+    "forward-ports": ("add", "forward-port"),
+}
 _OFFLINE = [["firewall-offline-cmd"]]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import Connection
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import firewalld
-from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.backend import Survey
+from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.backend import Request, Survey
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.rule import Rule
 
 ZONES = """\
@@ -155,3 +155,78 @@ def test_one_that_is_off_starts_when_all_is_written():
         "systemctl unmask firewalld.service",
         "systemctl enable --now firewalld.service",
     ]
+
+
+RUNTIME = """\
+public (active)
+  interfaces: eth0 eth1
+  sources: 198.51.100.0/24
+  services: dhcpv6-client ssh
+  ports: 22/tcp 2222/tcp
+  rich rules:\x20
+\trule family="ipv4" source address="10.0.0.0/8" accept
+
+internal (active)
+  ports: 53/udp
+"""
+PERMANENT = """\
+public
+  interfaces: eth0
+  services: dhcpv6-client
+  ports: 22/tcp
+  rich rules:\x20
+
+internal
+  ports: 53/udp 54/udp
+"""
+
+
+def played(active: bool, enabled: str) -> firewalld.Firewalld:
+    answers = {
+        ("systemctl", "is-active"): (0 if active else 3, ""),
+        ("systemctl", "is-enabled"): (0 if enabled.startswith("enabled") else 1, enabled),
+        ("firewall-cmd", "--list-all-zones"): (0, RUNTIME),
+        ("firewall-cmd", "--get-default-zone"): (0, "public"),
+        ("firewall-cmd", "--permanent"): (0, PERMANENT),
+        ("firewall-offline-cmd", "--list-all-zones"): (0, PERMANENT),
+        ("firewall-offline-cmd", "--get-default-zone"): (0, "public"),
+    }
+    backend = firewalld.Firewalld(lambda argv: answers[tuple(argv[:2])])
+    backend.is_installed = lambda: True
+    return backend
+
+
+def test_a_revert_puts_in_force_again_what_was_so_for_now_only():
+    """Its reload would close the port by which somebody came in who had opened it without --permanent."""
+    first, *again = played(True, "enabled").undo(True)
+    assert first == ["firewall-cmd", "--complete-reload"]
+    assert [" ".join(argv[2:]) for argv in again if argv[1] == "--zone=public"] == [
+        "--change-source=198.51.100.0/24",
+        "--change-interface=eth1",
+        "--add-port=2222/tcp",
+        "--add-service=ssh",
+        '--add-rich-rule=rule family="ipv4" source address="10.0.0.0/8" accept',
+    ]
+    assert len(again) == 5, "what was closed for now only is not the business of a revert"
+
+
+@pytest.mark.parametrize(
+    ("enabled", "in_order"), [("enabled", True), ("disabled", False), ("masked", False), ("enabled-runtime", False)]
+)
+def test_one_that_runs_and_will_not_after_a_boot_is_not_in_order(enabled, in_order):
+    survey = played(True, enabled).survey(Request([Rule("22", zone="public")]))
+    assert (survey.active, survey.in_order) == (True, in_order)
+    commands = played(True, enabled).commands(survey)
+    assert ["systemctl", "enable", "--now", firewalld.UNIT] in commands
+    assert (["systemctl", "unmask", firewalld.UNIT] in commands) != in_order
+
+
+@pytest.mark.parametrize(
+    ("enabled", "undo", "at_boot"),
+    [("disabled", ["disable --now"], ["disable", "--no-block stop"]), ("enabled", ["stop"], ["--no-block stop"])],
+)
+def test_one_that_was_off_stays_as_enabled_as_it_was(enabled, undo, at_boot):
+    backend = played(False, enabled)
+    assert [" ".join(argv[1:-1]) for argv in backend.undo(False)] == undo
+    assert [" ".join(argv[1:-1]) for argv in backend.undo_at_boot(False)] == at_boot
+    assert f"/etc/systemd/system/{firewalld.UNIT}" in backend.paths
