@@ -14,6 +14,7 @@ description:
   - Takes what M(slipway.go.release_info) has returned for each host. Those that have what was released or tried last go
     back to the release that serves on the others, or to the last one that was good on all of them.
   - Hosts that serve different releases are brought together, or none is changed.
+  - Releases are the same by id, or by version where hosts have ids of their own because their configurations differ.
 options:
   _input:
     description:

@@ -40,13 +40,15 @@ options:
   of:
     description:
       - What is to be taken back, a version or an id. Where that neither serves nor is in flight, nothing is changed.
+      - A version means each of its releases, so that none of them is where it goes, unless O(release) says so.
+      - A rollback that was cut short is finished when it is run again.
       - An empty text is an error, for nobody can tell what it was to name.
     type: str
   run:
     description:
       - The name of the run whose release is to be taken back, see O(slipway.go.release#module:run). Where that run has
         brought nothing that serves or is in flight, nothing is changed. This is what the step after a failed release
-        needs. An empty text is an error.
+        needs. Nothing else that the run has brought is where it goes, either. An empty text is an error.
     type: str
 seealso:
   - module: slipway.go.release

@@ -6,15 +6,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Iterable, Mapping, Optional
 
-from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant, version_of
+from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant, brought_by, run_of, version_of
+
+Key = Callable[[str], str]
 
 
 @dataclass(frozen=True)
 class Host:
-    """What one host has told. front is what serves or is about to, good what it could go back to, last first."""
+    """What one host has told. front is what serves, is about to, or is about to be left; empty where nothing serves.
+
+    good is what it could go back to, last first, and runs who has brought that.
+    """
 
     name: str
     front: str
@@ -22,6 +27,7 @@ class Host:
     good: tuple[str, ...]
     staged: tuple[str, ...]
     attempts: tuple[tuple[float, str], ...]
+    runs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -35,96 +41,168 @@ def parse_host(name: str, told: Mapping[str, Any]) -> Optional[Host]:
     """None for a host on which the service has never been released."""
     flight = told.get("in_flight") or {}
     release = flight if flight.get("kind") == "release" else {}
-    front = str(release.get("to") or told.get("current") or "")
+    # A rollback that was cut short may yet be undone: what it was to leave counts.
+    front = str(release.get("to") or flight.get("source") or told.get("current") or "")
     staged = tuple(str(i) for i in told.get("releases") or ())
     if not front and not staged:
         return None
     good = tuple(str(i) for i in reversed(told.get("good") or ()) if i != front)
-    tries = [(float(e["time"]), str(e["release"])) for e in told.get("history") or () if e.get("kind") == "release"]
+    history = list(told.get("history") or ())
+    tries = [(float(e["time"]), str(e["release"])) for e in history if e.get("kind") == "release"]
+    before = [e for e in reversed(history) if not flight or e.get("txn") != flight.get("txn")]
+    run = run_of(front, before) if flight else str(told.get("run") or "")
     if release:
         tries.insert(0, (float(release["started"]), front))
-    run = str(release.get("run") or "") if release else str(told.get("run") or "")
-    return Host(name, front, run, good, staged, tuple(tries))
+        run = str(release.get("run") or "")
+    return Host(name, front, run, good, staged, tuple(tries), {i: brought_by(i, before) for i in good})
 
 
 def plan(service: str, answers: Mapping[str, Mapping[str, Any]], to: str, meant: Optional[Meant]) -> Plan:
     """Who goes to which release, or why that cannot be. Either all hosts end up well, or nothing is to be done."""
-    hosts = [host for host in (parse_host(name, told) for name, told in answers.items()) if host]
-    if not hosts:
+    told = [host for host in (parse_host(name, told) for name, told in answers.items()) if host]
+    if not told:
         return Plan(reasons=dict.fromkeys(answers, f"{service} has never been released on this host."))
-    if len(hosts) == 1 and not to:
-        return Plan(targets={hosts[0].name: ""})  # the host knows where
-    key = _key(hosts)
-    movers = [host for host in hosts if meant is None or meant.matches(host.front, host.run)]
+    if len(told) == 1 and not to:
+        return Plan(targets={told[0].name: ""})  # the host knows where
     if to:
-        lacks = f"release {to} is not on this host"
-        return _go(movers, lambda host: _find((host.front, *host.good, *host.staged[::-1]), to), lacks, service)
+        return _named(told, to, meant, service)
+    key, hosts = _key(told), [host for host in told if host.front]
+    movers = [host for host in hosts if meant is not None and meant.matches(host.front, host.run)]
     if meant is None:
-        movers = _last_attempted(hosts, key)
-        unclear = [host for host in movers if key is version_of and version_of(host.front) in map(key, host.good)]
+        movers = _last_attempted(hosts, told, key)
+        unclear = [host for host in movers if key(host.front) in map(version_of, host.good)]
         if unclear:
             why = "each host has ids of its own, and two releases of that version: say release_rollback_run, or an id"
             return Plan(reasons={host.name: f"{host.front} serves; {why}." for host in unclear})
-    stay = [host for host in hosts if host not in movers]
-    fronts = {key(host.front) for host in stay}
-    if meant is None and not movers and len(fronts) == 1:
-        return Plan(text=f"{service}: what was tried last serves nowhere, and {fronts.pop()} serves everywhere.")
-    if meant is not None and not movers:
-        return Plan(text=f"{service}: what is to be taken back serves nowhere and is not in flight.")
+    fronts = {key(host.front) for host in hosts if host not in movers}
+    if not movers and (meant is not None or len(fronts) <= 1):
+        return _nothing(fronts, meant, service)
     if meant is None and len(fronts) > 1:
         return _heal(hosts, key, service)
-    common = fronts or set(map(key, _common(movers, key)))
-    target = next((one for one in map(key, movers[0].good) if one in common), next(iter(fronts), ""))
-    if len(fronts) > 1:
-        target = next((one for one in map(key, _common(movers, key)) if one in fronts), "")
-    return _go(movers, lambda host: _find(host.good, target, key), _lacks(target), service)
+    if not fronts:
+        movers = [_without(host, meant) for host in movers]
+    target = fronts.pop() if len(fronts) == 1 else _meeting(movers, key, fronts)
+    return _go(movers, _choose(movers, target, key, _good), _lacks(target), service)
 
 
-def _key(hosts: list[Host]) -> Callable[[str], str]:
-    """By what releases of two hosts are the same: the id, or the version where each host has ids of its own."""
-    seen = [{host.front, *host.good, *host.staged} for host in hosts]
-    shared = any(one & other for place, one in enumerate(seen) for other in seen[place + 1 :])
-    return str if shared or len(hosts) == 1 else version_of
+def _named(told: list[Host], to: str, meant: Optional[Meant], service: str) -> Plan:
+    """All that have what is to be taken back go to this version or id."""
+    hosts = [host for host in told if host.front or _find(host.good, to)] or told
+    movers = [host for host in hosts if meant is None or meant.matches(host.front, host.run)]
+    return _go(movers, _choose(movers, to, str, _has_had, _has), f"release {to} is not on this host", service)
 
 
-def _last_attempted(hosts: list[Host], key: Callable[[str], str]) -> list[Host]:
-    """Those who have what was released, or tried, last of all."""
-    tries = [attempt for host in hosts for attempt in host.attempts]
-    last = key(max(tries)[1]) if tries else ""
+def _nothing(fronts: set[str], meant: Optional[Meant], service: str) -> Plan:
+    if meant is not None:
+        return Plan(text=f"{service}: what is to be taken back serves nowhere and is not in flight.")
+    serves = f"{fronts.pop()} serves everywhere" if fronts else "no host has a release that serves"
+    return Plan(text=f"{service}: what was tried last serves nowhere, and {serves}.")
+
+
+def _key(hosts: list[Host]) -> Key:
+    """By what releases of two hosts are the same: the id where ids cover all that have the version, else the version.
+
+    Hosts whose configuration differs have ids of their own, also where a release long ago had one id for all.
+    """
+    versions: dict[str, list[set[str]]] = {}
+    for host in hosts:
+        ids = set(_has(host)) - {""}
+        for version in set(map(version_of, ids)):
+            versions.setdefault(version, []).append({i for i in ids if version_of(i) == version})
+    covered = {version for version, seen in versions.items() if _hang_together(seen)}
+    return lambda release_id: release_id if version_of(release_id) in covered else version_of(release_id)
+
+
+def _hang_together(seen: list[set[str]]) -> bool:
+    """Whether each of these shares something with the others, be it by way of a third."""
+    known, rest = set(seen[0]), seen[1:]
+    while True:
+        near = [one for one in rest if one & known]
+        if not near:
+            return not rest
+        known.update(*near)
+        rest = [one for one in rest if not one & known]
+
+
+def _has(host: Host) -> tuple[str, ...]:
+    return (*_has_had(host), *host.staged[::-1])
+
+
+def _has_had(host: Host) -> tuple[str, ...]:
+    return (host.front, *host.good)
+
+
+def _good(host: Host) -> tuple[str, ...]:
+    return host.good
+
+
+def _without(host: Host, meant: Optional[Meant]) -> Host:
+    """The host without what is to be taken back as well, such as another release of the same version."""
+    good = tuple(i for i in host.good if meant is None or not meant.matches(i, host.runs.get(i, "")))
+    return replace(host, good=good)
+
+
+def _last_attempted(hosts: list[Host], told: list[Host], key: Key) -> list[Host]:
+    """Those who have what was released, or tried, last of all.
+
+    Clocks of hosts differ. What serves on a host that has tried another after it is not the last, whatever they say.
+    """
+    passed = {key(host.front) for host in hosts if host.attempts and key(host.attempts[0][1]) != key(host.front)}
+    tries = [(when, key(i)) for host in told for when, i in host.attempts if key(i) not in passed]
+    last = max(tries)[1] if tries else ""
     return [host for host in hosts if key(host.front) == last]
 
 
-def _common(hosts: Iterable[Host], key: Callable[[str], str]) -> list[str]:
-    """What was good on all of these hosts, the most recent first."""
-    first, *others = hosts
-    return [i for i in first.good if all(key(i) in map(key, other.good) for other in others)]
+def _meeting(movers: list[Host], key: Key, fronts: set[str]) -> str:
+    """What was good on all of these hosts most recently; one of `fronts`, which serve on the others, if there are."""
+    first, *others = movers
+    leave = {version_of(host.front) for host in movers}
+    for release_id in first.good:
+        version = version_of(release_id)
+        for name in (key(release_id), *({version} - leave)):
+            if (not fronts or name in fronts) and all(_find(other.good, name, key) for other in others):
+                return name
+    return ""
 
 
-def _heal(hosts: list[Host], key: Callable[[str], str], service: str) -> Plan:
+def _heal(hosts: list[Host], key: Key, service: str) -> Plan:
     """Hosts that have come apart: all to what each of them has or had, but not to what was released last."""
     released = [(when, key(i)) for host in hosts for when, i in host.attempts if key(i) == key(host.front)]
     newest = max(released)[1] if released else ""
     has = [[key(host.front), *map(key, host.good)] for host in hosts]
     target = next((one for one in has[0] if one != newest and all(one in other for other in has)), "")
     movers = [host for host in hosts if key(host.front) != target]
-    return _go(movers, lambda host: _find(host.good, target, key), _lacks(target), service)
+    return _go(movers, _choose(movers, target, key, _good), _lacks(target), service)
 
 
 def _lacks(target: str) -> str:
     return f"{target} was never good on this host" if target else "no release was good on all hosts"
 
 
-def _find(ids: Iterable[str], wanted: str, key: Callable[[str], str] = str) -> Optional[str]:
+def _find(ids: Iterable[str], wanted: str, key: Key = str) -> Optional[str]:
     return next((i for i in ids if wanted and wanted in (key(i), version_of(i))), None)
 
 
-def _go(movers: list[Host], target: Callable[[Host], Optional[str]], lacks: str, service: str) -> Plan:
-    found = {host.name: target(host) for host in movers}
+def _choose(
+    movers: list[Host], wanted: str, key: Key, *pools: Callable[[Host], tuple[str, ...]]
+) -> dict[str, Optional[str]]:
+    """Where each host finds what is wanted, in the first pool that has it on all: one id for all where there is one."""
+    found: dict[str, Optional[str]] = {}
+    for pool in pools if movers else ():
+        common = [i for i in pool(movers[0]) if all(i in pool(host) for host in movers)]
+        same = _find(common, wanted, key)
+        found = {host.name: same or _find(pool(host), wanted, key) for host in movers}
+        if all(found.values()):
+            break
+    return found
+
+
+def _go(movers: list[Host], found: Mapping[str, Optional[str]], lacks: str, service: str) -> Plan:
     missing = [host for host in movers if found[host.name] is None]
     missing = [host for host in missing if not host.good] or missing
     if missing:
         reasons = {
-            host.name: f"{lacks}, where {host.front} serves: "
+            host.name: f"{lacks}, where {host.front or 'nothing'} serves: "
             + (
                 f"it could go back to {', '.join(host.good)}."
                 if host.good

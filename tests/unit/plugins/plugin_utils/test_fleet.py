@@ -23,8 +23,15 @@ class Fake:
     def release(self, release, when, run=""):
         self.good = [i for i in self.good if i != release] + [release]
         self.staged = [i for i in self.staged if i != release] + [release]
-        self.history.insert(0, {"event": "committed", "kind": "release", "release": release, "time": when})
+        entry = {"event": "committed", "kind": "release", "release": release, "time": when, "run": run}
+        self.history.insert(0, entry)
         self.current, self.run = release, run
+        return self
+
+    def fail_first(self, release, when):
+        """The first release failed: nothing is current, and what failed stays as evidence."""
+        self.staged.append(release)
+        self.history.insert(0, {"event": "rolled_back", "kind": "release", "release": release, "time": when})
         return self
 
     def refuse(self, release, when):
@@ -32,18 +39,34 @@ class Fake:
         return self
 
     def wait(self, release, when, run=""):
-        self.flight = {"kind": "release", "to": release, "source": self.current, "started": when, "run": run}
+        self.flight = {
+            "kind": "release",
+            "to": release,
+            "source": self.current,
+            "started": when,
+            "run": run,
+            "txn": "t",
+        }
         self.current, self.staged = release, [*self.staged, release]
         return self
 
     def back(self, release, when):
         left, self.current, self.run = self.current, release, ""
+        if self.flight and self.flight["kind"] == "rollback":
+            left, self.flight = self.flight["source"], None
         if self.flight:
             self.flight = None
             self.history.insert(0, {"event": "rolled_back", "kind": "release", "release": left, "time": when})
             return
         self.good = [i for i in self.good if i not in (left, release)] + [release]
         self.history.insert(0, {"event": "committed", "kind": "rollback", "release": release, "time": when})
+
+    def cut_short(self, release, flipped):
+        """A rollback to this release, of which nothing more came."""
+        self.flight = {"kind": "rollback", "to": release, "source": self.current, "txn": "t", "started": 900.0}
+        if flipped:
+            self.current, self.run = release, ""
+        return self
 
     def told(self):
         return {
@@ -73,7 +96,7 @@ def play(hosts, **wanted):
     found = rollback_plan({name: host.told() for name, host in hosts.items()}, "shop", **wanted)
     assert not (found["targets"] and found["reasons"])
     for name, target in found["targets"].items():
-        if hosts[name].current != target:
+        if hosts[name].current != target or hosts[name].flight:
             hosts[name].back(target, 1000.0)
     return found
 
@@ -145,6 +168,44 @@ def test_a_run_takes_back_what_it_has_brought_and_no_more():
     assert serve(hosts) == [V2, V2, V2]
 
 
+@pytest.mark.parametrize("flipped", [False, True])
+@pytest.mark.parametrize("wanted", [{"run": "7"}, {"of": "2.0.0"}, {}])
+def test_a_rollback_that_was_cut_short_on_a_host_is_finished(wanted, flipped):
+    hosts = fleet([V9, V1], [V9, V1])
+    for host in hosts.values():
+        host.release(V2, 100.0, "7")
+    hosts["a"].cut_short(V1, flipped)
+    assert set(play(hosts, **wanted)["targets"]) == {"a", "b"}
+    assert serve(hosts) == [V1, V1]
+    assert play(hosts, **wanted)["targets"] == {}
+
+
+@pytest.mark.parametrize("wanted", [{"run": "7"}, {"of": "2.0.0"}])
+def test_what_is_named_is_not_where_they_go(wanted):
+    """A second release of the version, with another configuration, by the same run."""
+    hosts = fleet([V1], [V1])
+    for host in hosts.values():
+        host.release("2.0.0-b", 100.0, "7").release("2.0.0-c", 200.0, "7")
+    play(hosts, **wanted)
+    assert serve(hosts) == [V1, V1]
+    assert play(hosts, **wanted)["targets"] == {}
+
+
+def test_a_run_with_two_releases_takes_back_both_and_another_runs_release_of_the_version_stays():
+    hosts = fleet([V1], [V1])
+    for host in hosts.values():
+        host.release("2.0.0-b", 100.0, "6").release("2.0.0-c", 200.0, "7").release(V3, 300.0, "7")
+    play(hosts, run="7")
+    assert serve(hosts) == ["2.0.0-b", "2.0.0-b"]
+
+
+def test_what_waits_on_one_host_with_another_release_before_it():
+    hosts = fleet([V1, "1.5.0-a"], [V1])
+    hosts["a"].wait(V2, 100.0, "7")
+    hosts["b"].release(V2, 101.0, "7")
+    assert play(hosts, run="7")["targets"] == {"a": V1, "b": V1}
+
+
 def test_an_empty_answer_is_refused():
     for wanted in ({"of": ""}, {"run": " "}):
         hosts = fleet([V1, V2], [V1, V2])
@@ -165,6 +226,95 @@ def test_hosts_with_ids_of_their_own_meet_at_a_version():
     assert serve(hosts) == ["1.0.0-a", "1.0.0-b"]
     unclear = fleet(["1.0.0-a", "2.0.0-a", "2.0.0-aa"], ["1.0.0-b", "2.0.0-b"])
     assert set(play(unclear)["reasons"]) == {"a"}
+
+
+def groups():
+    """Two hosts of each of two groups with a configuration of their own."""
+    hosts = {}
+    for place, (name, group) in enumerate((("a", "x"), ("b", "x"), ("c", "y"), ("d", "y"))):
+        hosts[name] = Fake()
+        for version, when, run in (("1.0.0", 1.0, "5"), ("2.0.0", 2.0, "7")):
+            hosts[name].release(f"{version}-{group}", when + place / 100, run)
+    return hosts
+
+
+@pytest.mark.parametrize("wanted", [{}, {"run": "7"}, {"of": "2.0.0"}, {"to": "1.0.0"}])
+def test_groups_with_a_configuration_of_their_own_meet_at_a_version(wanted):
+    hosts = groups()
+    play(hosts, **wanted)
+    assert serve(hosts) == ["1.0.0-x", "1.0.0-x", "1.0.0-y", "1.0.0-y"]
+    assert play(hosts, **wanted)["targets"] in ({}, {name: host.current for name, host in hosts.items()})
+
+
+def test_one_group_alone_has_what_is_taken_back():
+    hosts = groups()
+    for name in "ab":
+        hosts[name].back("1.0.0-x", 50.0)
+    play(hosts)
+    assert serve(hosts) == ["1.0.0-x", "1.0.0-x", "1.0.0-y", "1.0.0-y"]
+
+
+@pytest.mark.parametrize("wanted", [{}, {"run": "7"}, {"of": "2.0.0"}])
+def test_an_old_id_in_common_is_no_reason_to_skip_a_version(wanted):
+    hosts = fleet([V1, "1.5.0-a"], [V1, "1.5.0-b"])
+    hosts["a"].release("2.0.0-a", 100.0, "7")
+    hosts["b"].release("2.0.0-b", 101.0, "7")
+    play(hosts, **wanted)
+    assert serve(hosts) == ["1.5.0-a", "1.5.0-b"]
+
+
+def test_a_configuration_on_the_canary_alone_is_told_from_that_of_the_others():
+    hosts = fleet([V1, "2.0.0-b", "2.0.0-c"], [V1, "2.0.0-b"], [V1, "2.0.0-b"])
+    play(hosts)
+    assert serve(hosts) == ["2.0.0-b"] * 3
+    assert play(hosts)["targets"] == {}
+
+
+def test_a_version_of_two_configurations_is_one_release_for_all():
+    hosts = fleet(["2.0.0-a", "2.0.0-b", V3], ["2.0.0-b", "2.0.0-a", V3])
+    hosts["c"] = Fake().release("2.0.0-a", 1.0).release(V3, 3.0)
+    play(hosts, to="2.0.0")
+    assert serve(hosts) == ["2.0.0-a"] * 3
+    play(hosts, to="2.0.0")
+    assert serve(hosts) == ["2.0.0-a"] * 3
+
+
+def test_a_version_that_was_refused_on_a_host_gives_way_to_one_that_was_good():
+    hosts = {name: Fake().release(f"2.0.0-{name}", 1.0).release(V3, 3.0) for name in "ab"}
+    for host in hosts.values():
+        host.staged.append("2.0.0-c")
+    play(hosts, to="2.0.0")
+    assert serve(hosts) == ["2.0.0-a", "2.0.0-b"]
+
+
+@pytest.mark.parametrize("wanted", [{}, {"run": "7"}, {"of": "2.0.0"}, {"to": "1.0.0"}])
+def test_a_host_whose_first_release_failed_keeps_no_other_from_going_back(wanted):
+    hosts = fleet([V1], [V1])
+    for host in hosts.values():
+        host.release(V2, 100.0, "7")
+    hosts["c"] = Fake().fail_first(V2, 102.0)
+    assert set(play(hosts, **wanted)["targets"]) == {"a", "b"}
+    assert serve(hosts) == [V1, V1, None]
+
+
+def test_what_failed_on_a_new_host_alone_takes_nothing_back():
+    hosts = fleet([V1, V2], [V1, V2])
+    hosts["c"] = Fake().fail_first(V9, 102.0)
+    found = play(hosts)
+    assert (serve(hosts), found["reasons"]) == ([V2, V2, None], {})
+    assert "serves nowhere" in found["text"]
+    hosts = {name: Fake().fail_first(V9, 1.0) for name in "ab"}
+    assert play(hosts)["targets"] == play(hosts)["reasons"] == {}
+
+
+def test_clocks_that_differ_do_not_take_back_what_has_served_all_along():
+    """The clock of the canary, which has refused 9.1.0 last of all, is late."""
+    hosts = fleet([V1], [V1], [V1])
+    hosts["a"].release(V2, 400.0).refuse(V9, 700.0)
+    hosts["b"].release(V2, 1010.0)
+    hosts["c"].release(V2, 1020.0)
+    found = play(hosts)
+    assert (serve(hosts), found["reasons"]) == ([V2, V2, V2], {})
 
 
 def test_a_service_nobody_has():
