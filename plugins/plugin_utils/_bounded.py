@@ -65,21 +65,27 @@ def time_to_confirm(given: Any) -> float:
     return DEFAULT
 
 
-def run_armed(action: ActionBase, given: Any, task_vars: dict[str, Any] | None) -> dict[str, Any]:
-    """Run the task's own module, which arms a change for the given seconds, and fail when no answer comes."""
+def run_armed(
+    action: ActionBase, given: Any, task_vars: dict[str, Any] | None, least: float = 0.0, more: float = 0.0
+) -> dict[str, Any]:
+    """Run the task's own module, which arms a change for the given seconds, and fail when no answer comes.
+
+    least: seconds for which it is armed at least while it is made; more: what that may take beyond the time to confirm.
+    """
     seconds = time_to_confirm(given)
-    longest = 2 * seconds + SLACK
+    longest = 2 * seconds + SLACK + more
     try:
         with limit(longest, f"the host has not answered for {longest:g} s"):
             answer: dict[str, Any] = action._execute_module(task_vars=task_vars)
     except AnsibleError as error:
         if not str(error).startswith("the host has not answered"):
             raise
+        end = max(seconds, least)
         fix = "see what keeps packets from that host, then run again"
         return {
             "failed": True,
             "code": "no_answer",
-            "msg": f"{error}. It takes back by itself what it has changed, {seconds:g} s after that. Fix: {fix}",
+            "msg": f"{error}. It takes back by itself what it has changed, {end:g} s after that. Fix: {fix}",
             "fix": fix,
         }
     return answer

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 import importlib
 import signal
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible_collections.slipway.go.plugins.action import firewall
 from ansible_collections.slipway.go.plugins.plugin_utils import _bounded
 
 
@@ -56,6 +59,34 @@ def test_a_host_that_does_not_answer_is_said_to_take_the_change_back(monkeypatch
     assert "takes back by itself" in answer["msg"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "longest"),
+    [
+        ({}, 150.0),
+        ({"seconds": 10, "ssh_ports": [22]}, 55.0),
+        ({"seconds": 100, "rules": [{"port": "443"}, {"port": "80"}]}, 240.0),
+        ({"rules": "none", "zones": [{"name": "dmz", "interfaces": ["eth1"], "sources": []}, "x"]}, 155.0),
+    ],
+)
+def test_a_firewall_is_waited_for_as_long_as_its_rules_may_take(
+    arguments: dict[str, Any], longest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_bounded.ActionBase, "run", lambda *_words: {})
+    made = firewall.ActionModule.__new__(firewall.ActionModule)
+    made._task = SimpleNamespace(args=arguments, async_val=0)
+    asked = []
+
+    @contextlib.contextmanager
+    def limit(seconds: float, _says: str) -> Iterator[None]:
+        asked.append(seconds)
+        yield
+
+    monkeypatch.setattr(_bounded, "limit", limit)
+    made._execute_module = lambda **_words: {"changed": True}
+    assert made.run() == {"changed": True}
+    assert asked == [longest]
+
+
 def test_a_host_that_cannot_be_reached_stays_that() -> None:
     def fails(task_vars: dict[str, Any]) -> None:
         raise AnsibleConnectionFailure("no route to host")
@@ -69,7 +100,7 @@ def test_a_time_that_is_none_is_for_the_module_to_refuse(given: Any, seconds: fl
     assert _bounded.time_to_confirm(given) == seconds
 
 
-@pytest.mark.parametrize("name", ["account", "config_files", "confirm_login", "release", "sshd"])
+@pytest.mark.parametrize("name", ["account", "config_files", "confirm_login", "firewall", "release", "sshd"])
 @pytest.mark.parametrize("fails", [lambda: time.sleep(5), AnsibleConnectionFailure("connection timed out")])
 def test_a_result_stands_though_the_host_is_gone_before_it_is_cleaned(
     name: str, fails: Any, monkeypatch: pytest.MonkeyPatch
