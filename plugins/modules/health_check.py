@@ -72,7 +72,8 @@ options:
           - V(HOST:PORT), V([IPV6]:PORT), V(:PORT) on this host, the absolute path of a unix socket, or V(@NAME) for
             one in the
             abstract namespace.
-          - With an O(checks[].url) only the connection goes there; names in the request stay those of the URL.
+          - With an O(checks[].url), also with kind V(metrics), only the connection goes there; names in the request
+            stay those of the URL.
         type: str
       unix_socket:
         description: Path of the unix socket over which the O(checks[].url) is asked for.

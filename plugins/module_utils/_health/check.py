@@ -75,7 +75,7 @@ _KIND_OPTIONS: dict[str, Any] = {
     "grpc": {"address", "family", "tls", "service", "headers", "authorization_file", "identity"} | _TLS,
     "exec": {"command", "warn_rc", "expect", "expect_regex"},
     "systemd": {"unit", "max_restarts"},
-    "metrics": _REQUEST | {"metrics"},
+    "metrics": _REQUEST | {"metrics", "address"},
 }
 
 
@@ -195,6 +195,7 @@ class Check:
     talk: Optional[Talk] = None
     grpc: Optional[Grpc] = None
     command: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()  # that the command finds in its environment, beside its own
     warn_rc: tuple[int, ...] = ()
     unit: Optional[str] = None
     max_restarts: Optional[int] = None

@@ -30,8 +30,8 @@ class Finished:
     output: bytes
 
 
-def execute(argv: Sequence[str], deadline: Deadline) -> Finished:
-    """Exit status and output (both streams), at most OUTPUT_LIMIT bytes of it."""
+def execute(argv: Sequence[str], deadline: Deadline, variables: Sequence[tuple[str, str]] = ()) -> Finished:
+    """Exit status and output (both streams), at most OUTPUT_LIMIT bytes of it; variables are added to its own."""
     deadline.require(f"starting {argv[0]}")
     try:
         child = subprocess.Popen(
@@ -39,6 +39,7 @@ def execute(argv: Sequence[str], deadline: Deadline) -> Finished:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env={**os.environ, **dict(variables)},
             start_new_session=True,
             close_fds=True,
         )

@@ -14,7 +14,7 @@ from .tcp import answered, wanted_words
 
 def attempt(probe: Probe) -> Attempt:
     check = probe.check
-    finished = execute(check.command, probe.deadline)
+    finished = execute(check.command, probe.deadline, check.variables)
     probe.status = finished.rc
     said = _said(finished.output)
     if finished.rc in check.warn_rc:

@@ -14,14 +14,17 @@ from typing import Any, Callable, Mapping, Optional
 from .. import _sockets
 from .._errors import SlipwayError
 from .._health.check import Check, parse_check
+from .._health.outcome import Attempt, need
 from .._health.result import CheckResult
 from .._health.runner import attempt
 from .._health.runner import run as judge
 from .._systemd import Systemd, UnitState
 from .store import Layout
 
-# The kinds of check whose answer can be traced to a process.
+# The kinds of check that are one request.
 BOUND_KINDS = ("http", "https", "tcp", "unix", "grpc")
+# The kinds of check that are sent to an address, so that the answer can be traced to a process.
+_ADDRESSED = (*BOUND_KINDS, "metrics")
 # The gate's own pace; everything else in release_health is an option of slipway.go.health_check.
 LOOK = 1.0
 PACE: dict[str, float] = {"interval": 0.2, "rise": 2, "fall": 3, "deadline": 30.0}
@@ -39,11 +42,16 @@ class Pace:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is being proven: one release in one unit, reached as its health check says, or by nothing but systemd."""
+    """What is being proven: one release in one unit, reached as its health check says, or by nothing but systemd.
+
+    port is what has to accept besides where the check itself is sent to no address; own says that no user asks there.
+    """
 
     release_id: str
     unit: str
     check: Optional[Check]
+    port: Optional[Check] = None
+    own: bool = False
 
 
 def parse_pace(health: Mapping[str, Any]) -> Pace:
@@ -76,15 +84,12 @@ class Gate:
 
     def serving(self, release_id: str, unit: str) -> Subject:
         """The release in its unit, as its users reach it."""
-        return Subject(release_id, unit, self._check(release_id, {}, self._shared))
+        return Subject(release_id, unit, self._check(release_id, unit, {}, self._shared))
 
     def by_unit(self, subject: Subject) -> Optional[Subject]:
         """The same, whatever file it executes; None where nothing asks for the file."""
-        check = subject.check
-        if check is None or check.identity is None or check.identity.executable is None:
-            return None
-        identity = replace(check.identity, executable=None, unit=subject.unit)
-        return replace(subject, check=replace(check, identity=identity))
+        check, port = (_by_unit(one, subject.unit) for one in (subject.check, subject.port))
+        return None if (check, port) == (subject.check, subject.port) else replace(subject, check=check, port=port)
 
     def rehearsing(self, release_id: str, address: str) -> Subject:
         """The release in its rehearsal, at an address of systemd.socket(5) that no user knows."""
@@ -92,28 +97,51 @@ class Gate:
 
     def at(self, release_id: str, unit: str, address: str) -> Subject:
         """The release in that unit, asked at an address of its own."""
-        where = {"address": f"127.0.0.1:{address}" if address.isdigit() else address}
-        return Subject(release_id, unit, self._check(release_id, where, False))
+        address = f"127.0.0.1:{address}" if address.isdigit() else address
+        check, port = self._check(release_id, unit, {"address": address}, False), None
+        if check is not None and check.kind not in _ADDRESSED:
+            check = replace(check, variables=(("SLIPWAY_ADDRESS", address),))
+            if not _is_path(address):  # PID 1 has that one open, whatever the release does
+                identity = {"executable": self._layout.binary(release_id)}
+                port = parse_check({"name": "release", "kind": "tcp", "address": address, "identity": identity})
+        return Subject(release_id, unit, check, port, own=True)
 
-    def _check(self, release_id: str, where: Mapping[str, str], shared: bool) -> Optional[Check]:
+    def _check(self, release_id: str, unit: str, where: Mapping[str, str], shared: bool) -> Optional[Check]:
         if not self._health:
             return None
         url = str(self._health.get("url", ""))
         spec = {"name": "release", "kind": "https" if url.startswith("https:") else "http", **self._health}
-        if spec["kind"] in BOUND_KINDS:
+        if spec["kind"] == "systemd" and unit and self._is_own(str(spec.get("unit", ""))):
+            spec["unit"] = unit
+        if spec["kind"] in _ADDRESSED:
             if where:
                 spec.pop("unix_socket", None)
+                if spec["kind"] == "unix" and not _is_path(where["address"]):
+                    spec["kind"] = ("https" if url.startswith("https:") else "http") if url else "tcp"
             spec.update(where)
             spec["identity"] = {"executable": self._layout.binary(release_id), "shared": shared}
         return parse_check(spec)
+
+    def _is_own(self, unit: str) -> bool:
+        """Whether it means the service, which the release before may run, too."""
+        stem = unit[: -len(".service")] if unit.endswith(".service") else unit
+        return stem == self._layout.name or stem.startswith(f"{self._layout.name}@")
 
     def look(self, subject: Subject, answers: int = 1) -> Optional[CheckResult]:
         """Ask that many times in a row and judge; None where there is no health check."""
         if subject.check is None:
             return None
-        return judge(
-            replace(subject.check, rise=answers, fall=1, interval=0.0, deadline=answers * subject.check.timeout)
-        )
+        check = replace(subject.check, rise=answers, fall=1, interval=0.0, deadline=answers * subject.check.timeout)
+        if subject.port is None:
+            return judge(check)
+        return judge(check, lambda _session, end: self._ask(subject, end))
+
+    def _ask(self, subject: Subject, deadline: Optional[float] = None) -> Attempt:
+        if subject.port is not None:
+            answer = attempt(subject.port, deadline)
+            if answer.state == "fail":
+                return answer
+        return attempt(need(subject.check), deadline)
 
     def wait_healthy(self, subject: Subject, started: UnitState) -> None:
         """Return once the instance has passed `rise` checks in a row; raise when it dies or the deadline passes."""
@@ -124,8 +152,9 @@ class Gate:
         answered = False
         while passes < self.pace.rise:
             self._stable(subject, started)
-            answer = attempt(subject.check, deadline)
-            if answer.counts:
+            answer = self._ask(subject, deadline)
+            # Where no user asks, counters say nothing yet; the page is there, and the soak judges what it says.
+            if answer.counts or (subject.own and subject.check.kind == "metrics"):
                 passes = passes + 1 if answer.state != "fail" else 0
             if answer.state == "fail" and not (answer.clipped and answered):
                 # What the deadline cut short says nothing of the release; what was answered before does.
@@ -151,7 +180,7 @@ class Gate:
             now = time.monotonic()
             if subject.check is not None and (now >= due or now >= deadline):
                 due = now + self.pace.interval
-                answer = attempt(subject.check)
+                answer = self._ask(subject)
                 failures = failures + 1 if answer.state == "fail" and answer.counts else 0
                 if failures >= self.pace.fall:
                     raise SlipwayError(
@@ -172,6 +201,16 @@ class Gate:
             raise SlipwayError(
                 "crashed", f"{subject.unit} did not stay up: {now.describe()}.", f"see journalctl -u '{subject.unit}'"
             )
+
+
+def _is_path(address: str) -> bool:
+    return address.startswith(("/", "@"))
+
+
+def _by_unit(check: Optional[Check], unit: str) -> Optional[Check]:
+    if check is None or check.identity is None or check.identity.executable is None:
+        return check
+    return replace(check, identity=replace(check.identity, executable=None, unit=unit))
 
 
 def shares_socket(main_pid: int) -> bool:

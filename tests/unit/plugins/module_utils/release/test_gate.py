@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils import _sockets
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._health import runner
 from ansible_collections.slipway.go.plugins.module_utils._release import gate as module
 from ansible_collections.slipway.go.plugins.module_utils._release.gate import Gate, parse_pace, verify_shared_socket
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
@@ -175,6 +176,32 @@ def test_only_the_release_itself_may_answer(monkeypatch):
     assert rehearsed.check.endpoint.path == "/run/shop-rehearsal.sock"
     assert not rehearsed.check.identity.shared
     assert answers.gate().rehearsing(ID, "18080").check.endpoint.port == 18080
+
+
+def test_every_kind_of_check_asks_the_release_itself(monkeypatch):
+    answers = Answers(monkeypatch, ["pass"])
+
+    def at(**health):
+        return Gate(Layout("shop", "/opt/shop"), answers, health, False).at(ID, UNIT, "18081")
+
+    metrics = at(kind="metrics", url=URL, metrics={"requests": "n", "max_error_ratio": 1}).check
+    assert (metrics.endpoint.port, metrics.identity.executable) == (18081, f"/opt/shop/releases/{ID}/bin/shop")
+    command = at(kind="exec", command=["/bin/sh", "-c", 'test "$SLIPWAY_ADDRESS" = 127.0.0.1:18081 -a -n "$PATH"'])
+    assert (command.port.endpoint.port, command.port.identity) == (18081, metrics.identity)
+    assert runner.attempt(command.check).state == "pass"
+    for unit, asked in (("shop", UNIT), ("shop.service", UNIT), ("shop@x.service", UNIT), ("redis.service",) * 2):
+        subject = at(kind="systemd", unit=unit)
+        assert (subject.check.unit, subject.port.endpoint.port) == (asked, 18081)
+
+
+def test_counters_that_say_nothing_yet_are_no_reason_to_wait_where_no_user_asks(monkeypatch):
+    answers = Answers(monkeypatch, ["warn"])
+    doubt = SimpleNamespace(state="warn", reason="inconclusive", message="0 requests", counts=False, clipped=False)
+    monkeypatch.setattr(module, "attempt", lambda _check, _deadline=None: doubt)
+    health = {"kind": "metrics", "url": URL, "metrics": {"requests": "n", "max_error_ratio": 1}}
+    gate = Gate(Layout("shop", "/opt/shop"), answers, health, False)
+    gate.wait_healthy(gate.at(ID, UNIT, "18081"), UP)
+    assert failure(lambda: gate.wait_healthy(gate.serving(ID, UNIT), UP)).code == "unhealthy"
 
 
 def test_pace_has_defaults_and_takes_numbers_as_text():

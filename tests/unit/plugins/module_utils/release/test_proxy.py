@@ -98,6 +98,36 @@ def test_a_service_that_ignores_its_port_is_found_out_without_a_health_check(hos
     assert "did not become healthy" in str(fails(lambda: host.release("v2"), "rolled_back"))
 
 
+KINDS = {
+    "http": {"url": "http://127.0.0.1:8080/readyz"},
+    "https": {"url": "https://127.0.0.1:8080/readyz"},
+    "tcp": {"kind": "tcp", "address": "127.0.0.1:8080"},
+    "grpc": {"kind": "grpc", "address": "127.0.0.1:8080"},
+    "unix": {"kind": "unix", "url": "http://shop/readyz", "unix_socket": "/run/shop.sock"},
+    "metrics": {
+        "kind": "metrics", "url": "http://127.0.0.1:8080/metrics", "metrics": {"requests": "n", "max_error_ratio": 1},
+    },
+    "exec": {"kind": "exec", "command": ["/bin/true"]},
+    "systemd": {"kind": "systemd", "unit": "shop.service"},
+    "another's unit": {"kind": "systemd", "unit": "redis.service"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rehearsed", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_release_that_listens_elsewhere_fails_whatever_kind_of_check_it_has(host, kind, rehearsed):
+    """What the check met was the release before, at the users' port."""
+    host.health = {**KINDS[kind], "deadline": 5}
+    good = host.release("v1").current
+    if rehearsed:
+        host.rehearse()
+    host.behaviours["v2"] = Behaviour(elsewhere=True)
+    error = fails(lambda: host.release("v2"), "refused" if rehearsed else "rolled_back")
+    assert error.details["failed_phase"] == ("REHEARSE" if rehearsed else "OVERLAP")
+    assert host.settled() == good
+    assert host.release("v3").action == "release"
+
+
 def test_the_slots_of_releases_that_are_gone_are_forgotten(host):
     host.keep = 2
     for version in ("v1", "v2", "v3", "v4", "v5"):

@@ -256,6 +256,7 @@ class Behaviour:
     healthy: bool = True
     sick_after: int | None = None  # healthy checks, then failing ones
     check_takes: float = 0.01  # seconds, of a check that fails
+    elsewhere: bool = False  # listens on another port than it was told
     inherits: bool = True  # takes the socket it is passed
     plays_along: bool = False  # in rehearsal, none of this shows
     loses: str = ""  # in this period of the probe, users get no answer
@@ -937,13 +938,15 @@ class Host:
         return Behaviour() if found.rehearses and behaviour.plays_along else behaviour
 
     def _attempt(self, check: Any, deadline: float | None = None) -> Any:
+        if check.identity is None:  # a command, or a unit of another service: what serves answers for all
+            return SimpleNamespace(state="pass", reason="ok", message="healthy", counts=True, clipped=False)
         release_id = check.identity.executable.split("/")[-3]
         found = self.systemd.instance(release_id)
         if found.address is not None or self.layout.manifest(release_id).get("strategy") == "proxy":
             found = self._at_port(release_id, check.endpoint.port)
         elif check.endpoint.path == REHEARSAL_SOCKET or str(check.endpoint.port) == REHEARSAL_PORT:
             found = self.systemd.instances.get(f"{NAME}-rehearsal@{release_id}.service", Instance("", Behaviour()))
-        if found.state != "active":
+        if found.state != "active" or (found.behaviour.elsewhere and check.endpoint.port != 8080):
             return SimpleNamespace(
                 state="fail", reason="refused", message="nothing listens there", counts=True, clipped=False
             )
