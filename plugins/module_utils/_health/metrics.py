@@ -31,6 +31,8 @@ from .session import Probe, healthy
 _MEMORY = "metrics"
 _HTTP_STATUS = re.compile("[1-5](?:[0-9]{2}|xx|XX)")
 _SHOWN = 3
+_STARTED = "process_start_time_seconds"
+_SAME = 1.0  # seconds: some compute when they started from how long they run
 
 Scrape = Dict[str, List[Sample]]
 
@@ -54,14 +56,15 @@ def attempt(probe: Probe) -> Attempt:
     probe.deadline.pause(max(0.0, before[0] + wanted.window - time.monotonic()))
     probe.deadline.require("waiting for the end of the window")
     after = (time.monotonic(), _scrape(probe, wanted))
-    windows = {name: _window(name, before[1][name], rows) for name, rows in after[1].items()}
-    verdict = _judge(probe, wanted, windows)
+    begun_anew = _begun_anew(before[1], after[1], wanted)
+    windows = {name: _window(name, [] if begun_anew else before[1][name], after[1][name]) for name in _counters(wanted)}
+    verdict = _judge(probe, wanted, windows, begun_anew)
     if verdict is None:
         memory.pop(_MEMORY)
         return healthy(probe, f"{probe.check.target}: {_summary(probe)}")
     if verdict.counts:
         memory.pop(_MEMORY)
-    elif any(window.growth.restarted for window in windows.values()):
+    elif begun_anew or any(window.growth.restarted for window in windows.values()):
         memory[_MEMORY] = after
     raise verdict
 
@@ -75,22 +78,51 @@ def _scrape(probe: Probe, wanted: Metrics) -> Scrape:
     where = probe.check.target
     if not 200 <= response.status <= 299:
         raise CheckFailed("status", f"{where} answers {response.status}, wanted 200-299")
-    names = [name for name in (wanted.requests, _buckets(wanted)) if name is not None]
+    names = [*_counters(wanted), *_beginnings(wanted)]
     openmetrics = (response.header("content-type") or "").strip().lower().startswith("application/openmetrics-text")
     try:
         found = samples(response.body, names, openmetrics)
     except FormatError as error:
         raise CheckFailed("metrics", f"{where} is not in the Prometheus text format: {error}") from error
-    return {name: list(selected(entries, wanted.labels)) for name, entries in found.items()}
+    return {
+        name: entries if name == _STARTED else list(selected(entries, wanted.labels)) for name, entries in found.items()
+    }
+
+
+def _counters(wanted: Metrics) -> list[str]:
+    return [name for name in (wanted.requests, _buckets(wanted)) if name is not None]
+
+
+def _beginnings(wanted: Metrics) -> list[str]:
+    """Metrics that say when the process started, or a counter was created."""
+    stems = [wanted.histogram] if wanted.histogram is not None else []
+    if wanted.requests is not None:
+        stems.append(wanted.requests[: -len("_total")] if wanted.requests.endswith("_total") else wanted.requests)
+    return [_STARTED, *(f"{stem}_created" for stem in stems)]
+
+
+def _begun_anew(before: Scrape, after: Scrape, wanted: Metrics) -> Optional[str]:
+    """What says that another process answered the second time. Its counters may be higher all the same."""
+    for name in _beginnings(wanted):
+        later = {row.labels: row.value for row in after[name]}
+        for labels, value in before[name]:
+            now = later.get(labels, value)
+            if math.isfinite(value) and math.isfinite(now) and abs(now - value) > _SAME:
+                return f"{series(name, labels)} was {value:.0f} and is {now:.0f}"
+    return None
 
 
 def _buckets(wanted: Metrics) -> Optional[str]:
     return None if wanted.histogram is None else f"{wanted.histogram}_bucket"
 
 
-def _judge(probe: Probe, wanted: Metrics, windows: Mapping[str, Window]) -> Optional[CheckFailed]:
+def _judge(
+    probe: Probe, wanted: Metrics, windows: Mapping[str, Window], begun_anew: Optional[str]
+) -> Optional[CheckFailed]:
     """The worst of what the two pages say; None where all is well."""
-    verdicts = []
+    verdicts: list[Optional[CheckFailed]] = []
+    if begun_anew is not None:
+        verdicts.append(_doubt(probe, f"{begun_anew}: a restart in the window hides what came before it"))
     if wanted.requests is not None and _judged(wanted.max_error_ratio, wanted.warn_error_ratio):
         verdicts.append(_judge_errors(probe, wanted, windows[wanted.requests]))
     buckets = _buckets(wanted)

@@ -76,6 +76,34 @@ def test_after_a_restart_the_next_window_decides() -> None:
     assert "2 series of requests_total fell or went away" in without["message"]
 
 
+STARTED = "process_start_time_seconds"
+CREATED = 'requests_created{code="200"}'
+
+
+def by_code(well: int, badly: int, *more: tuple[str, float]) -> bytes:
+    return hostile.page(('requests_total{code="200"}', well), ('requests_total{code="500"}', badly), *more)
+
+
+@pytest.mark.parametrize("start", [STARTED, CREATED])
+def test_a_restart_is_seen_where_the_new_counters_are_higher(start: str) -> None:
+    def pages(now: float, badly: int = 100) -> list[bytes]:
+        return [by_code(1, badly, (start, 1700000000.25)), by_code(100, badly, (start, now))]
+
+    assert judged(*pages(1700000000.26))["state"] == "pass"
+    found = judged(*pages(1700000030.5))
+    assert (found["state"], found["reason"]) == ("fail", "metrics")
+    assert "50.00% of 200 requests failed" in found["message"], "all of them after the restart"
+    found = judged(*pages(1700000030.5, 0))
+    assert (found["state"], found["reason"]) == ("warn", "inconclusive")
+    assert f"{start} was 1700000000 and is 1700000030: a restart in the window" in found["message"]
+
+
+def test_after_a_restart_that_no_counter_shows_the_next_window_decides() -> None:
+    pages = [by_code(n, 0, (STARTED, at)) for n, at in ((1, 100), (100, 200), (200, 200), (300, 200))]
+    found = judged(*pages, deadline=10)
+    assert (found["state"], found["details"]["requests"]) == ("pass", 100)
+
+
 def test_no_page_passes_that_another_parser_sees_errors_in() -> None:
     reasons, wrong = metrics_fuzz.run(3000, 20)
     assert wrong == []
