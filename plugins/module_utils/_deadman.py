@@ -512,11 +512,11 @@ def armed(name: str, place: Optional[Place] = None) -> Optional[dict[str, Any]]:
 def pending(name: str, token: str, place: Optional[Place] = None) -> Optional[float]:
     """When the timer will take back the change with this token, in seconds since the epoch; None if no timer will.
 
-    After a reboot none does: that is for the boot unit then.
+    After a reboot, a soft reboot or the isolation of a target none does: that is for the boot unit then.
     """
     place = place or Place()
     found = armed(name, place)
-    if not found or found["token"] != token or found["begun"] or not os.path.exists(place.marker(name)):
+    if not found or found["token"] != token or found["begun"] or not _timer_is_in_charge(place, name):
         return None
     return float(found["deadline"])
 

@@ -221,9 +221,13 @@ def test_the_tool_of_another_engine_is_replaced_before_anything_happens(host, mo
 
 def test_the_timer_of_a_release_runs_the_tool_and_nothing_after_a_reboot(tmp_path, monkeypatch):
     ran = []
-    place = _deadman.Place(
-        str(tmp_path / "deadman"), str(tmp_path), str(tmp_path), lambda argv: ran.append(list(argv)) or (0, "")
-    )
+    states = ["active"]
+
+    def run(argv):
+        ran.append(list(argv))
+        return 0, states[0] if argv[:2] == ["systemctl", "is-active"] else ""
+
+    place = _deadman.Place(str(tmp_path / "deadman"), str(tmp_path), str(tmp_path), run)
     monkeypatch.setattr(_deadman, "Place", lambda: place)
     name, txn = "a" * 31, "ab" * 16
     for seconds in (30, 90):  # one that an ended run has left is no hindrance
@@ -237,9 +241,11 @@ def test_the_timer_of_a_release_runs_the_tool_and_nothing_after_a_reboot(tmp_pat
     revert.arm(name, txn, 30)
     ran.clear()
     (tmp_path / f"slipway-deadman-release-{name}").unlink()
+    states[0] = "inactive"
     assert revert.deadline(name, txn) is None, "what was before the reboot waits for no timer"
     assert _deadman.main(["revert", f"release-{name}", "--token", txn, "--boot"], place) == 0
     assert [argv for argv in ran if "recover" in argv] == []
+    states[0] = "active"
     revert.arm(name, txn, 30)
     revert.disarm(name, "cd" * 16)
     assert revert.deadline(name, txn) is not None
