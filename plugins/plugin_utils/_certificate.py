@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import ipaddress
 import re
 import ssl
 import warnings
@@ -100,7 +101,14 @@ def _names(leaf: x509.Certificate, wanted: Sequence[str]) -> list[str]:
     there = _alternative_names(leaf)
     if not there:
         return ["it has no subject alternative name, and clients do not look at its common name"]
-    missing = [name for name in wanted if _plain(name) and not any(_covers(one, name) for one in there)]
+    names, addresses = _dns_names(leaf), _addresses(leaf)
+    missing = [
+        name
+        for name in wanted
+        if _plain(name)
+        # Clients look for an address among the addresses only, however a name may be spelled.
+        and (_address(name) not in addresses if _address(name) else not any(_covers(one, name) for one in names))
+    ]
     if not missing:
         return []
     return [f"it is for {', '.join(there)}, and not for {', '.join(missing)} of proxy_names"]
@@ -118,12 +126,32 @@ def _covers(there: str, name: str) -> bool:
     )
 
 
-def _alternative_names(leaf: x509.Certificate) -> list[str]:
+def _address(name: str) -> Optional[str]:
     try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return str(ipaddress.ip_address(name.strip("[]")))
+    except ValueError:
+        return None
+
+
+def _alternative_names(leaf: x509.Certificate) -> list[str]:
+    return _dns_names(leaf) + _addresses(leaf)
+
+
+def _dns_names(leaf: x509.Certificate) -> list[str]:
+    names = _subject_alternative_name(leaf)
+    return names.get_values_for_type(x509.DNSName) if names is not None else []
+
+
+def _addresses(leaf: x509.Certificate) -> list[str]:
+    names = _subject_alternative_name(leaf)
+    return [str(one) for one in names.get_values_for_type(x509.IPAddress)] if names is not None else []
+
+
+def _subject_alternative_name(leaf: x509.Certificate) -> Optional[x509.SubjectAlternativeName]:
+    try:
+        return leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
-        return []
-    return names.get_values_for_type(x509.DNSName) + [str(a) for a in names.get_values_for_type(x509.IPAddress)]
+        return None
 
 
 def _key(chain: Sequence[x509.Certificate], key: Any) -> list[str]:
@@ -156,10 +184,14 @@ def _chain(chain: Sequence[x509.Certificate]) -> list[str]:
                 f"its chain is broken: {_subject(one)} was issued by {_name(one.issuer)}, "
                 f"and what follows in the file is {_subject(issuer)}"
             ]
-    leaf = chain[0]
-    if len(chain) > 1 or leaf.subject == leaf.issuer or not _from_an_authority(leaf) or leaf.issuer in _known_roots():
+    last = chain[-1]
+    if last.subject == last.issuer or not _from_an_authority(last):
         return []
-    return [f"its chain is incomplete: the certificate of {_name(leaf.issuer)} has to follow it in the file"]
+    roots = _known_roots()
+    if any(one.issuer in roots for one in chain):  # the last may lead on to an authority that is known no more
+        return []
+    after = "it" if len(chain) == 1 else _subject(last)
+    return [f"its chain is incomplete: the certificate of {_name(last.issuer)} has to follow {after} in the file"]
 
 
 def _issued(one: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -170,13 +202,13 @@ def _issued(one: x509.Certificate, issuer: x509.Certificate) -> bool:
     return True
 
 
-def _from_an_authority(leaf: x509.Certificate) -> bool:
+def _from_an_authority(one: x509.Certificate) -> bool:
     """Whether it says where its issuer's certificate is to be had, so that clients are not thought to have it."""
     try:
-        access = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+        access = one.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
     except (x509.ExtensionNotFound, ValueError):
         return False
-    return any(one.access_method == AuthorityInformationAccessOID.CA_ISSUERS for one in access)
+    return any(way.access_method == AuthorityInformationAccessOID.CA_ISSUERS for way in access)
 
 
 def _known_roots() -> set[x509.Name]:

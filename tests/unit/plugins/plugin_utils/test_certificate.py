@@ -62,6 +62,8 @@ def made(
 
 
 def _name(name: str) -> x509.GeneralName:
+    if name.startswith("dns:"):
+        return x509.DNSName(name[len("dns:") :])
     return x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
 
 
@@ -159,6 +161,30 @@ def test_the_chain_may_be_somebody_else_s_business() -> None:
 def test_an_authority_that_the_controller_trusts_need_not_follow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_certificate, "_known_roots", lambda: {called("root")})
     assert judged(made("shop", "root", extensions=[FROM_AN_AUTHORITY]) + private("shop")).problems == []
+
+
+def test_a_chain_whose_next_authority_is_missing_is_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two intermediate ones, and only the first of them is in the file."""
+    leaf = made("shop", "inner", extensions=[FROM_AN_AUTHORITY])
+    pem = leaf + made("inner", "outer", names=(), extensions=[FROM_AN_AUTHORITY]) + private("shop")
+    monkeypatch.setattr(_certificate, "_known_roots", lambda: {called("root")})
+    said = ["its chain is incomplete: the certificate of outer has to follow inner in the file"]
+    assert judged(pem).problems == said
+    whole = pem + made("outer", "root", names=(), extensions=[FROM_AN_AUTHORITY])
+    assert judged(whole).problems == []
+    # It was signed also by an authority that nobody knows any more.
+    assert judged(whole + made("root", "gone", names=(), extensions=[FROM_AN_AUTHORITY])).problems == []
+
+
+@pytest.mark.parametrize("name", ["203.0.113.7", "*.0.113.7"])
+def test_an_address_is_covered_by_no_name(name: str) -> None:
+    pem = made("shop", names=[f"dns:{name}"]) + private("shop")
+    assert judged(pem, ["203.0.113.7"]).problems == [f"it is for {name}, and not for 203.0.113.7 of proxy_names"]
+
+
+def test_an_address_is_covered_by_itself() -> None:
+    pem = made("shop", names=["203.0.113.7", "2001:db8::7"]) + private("shop")
+    assert judged(pem, ["203.0.113.7", "2001:DB8:0::7", "[2001:db8::7]"]).problems == []
 
 
 def test_the_first_of_the_chain_that_ends_counts() -> None:
