@@ -48,7 +48,8 @@ options:
     description:
       - The name of the run whose release is to be taken back, see O(slipway.go.release#module:run). Where that run has
         brought nothing that serves or is in flight, nothing is changed. This is what the step after a failed release
-        needs. Nothing else that the run has brought is where it goes, either. An empty text is an error.
+        needs. Nothing else that the run has brought is where it goes, either. An empty text is an error, and so is one
+        with C({{), which nobody has filled in.
     type: str
 seealso:
   - module: slipway.go.release

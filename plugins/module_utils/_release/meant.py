@@ -25,22 +25,34 @@ class Meant:
     run: Optional[str] = None
 
     def matches(self, release_id: str, run: str) -> bool:
-        return self.release in (None, release_id, version_of(release_id)) and self.run in (None, run)
+        named = self.release in (None, release_id, version_of(release_id))
+        return named and self.run in (None, run.strip())
 
 
 def parse_meant(release: Optional[str], run: Optional[str]) -> Optional[Meant]:
     """None where nothing was said. An empty answer is not that: nobody can tell what it was to name."""
-    for given, variable, wanted in (
-        (release, "release_rollback_of", "a version or an id"),
-        (run, "release_rollback_run", "the release_run of a release"),
-    ):
-        if given is not None and not given.strip():
-            raise SlipwayError(
-                "empty_of",
-                f"{variable} is empty, and nobody can tell what is to be taken back.",
-                f"give {wanted}, or leave {variable} undefined",
-            )
-    return None if release is None and run is None else Meant(release, run)
+    of = _said(release, "release_rollback_of", "a version or an id")
+    by = _said(run, "release_rollback_run", "the release_run of a release")
+    return None if of is None and by is None else Meant(of, by)
+
+
+def _said(given: Optional[str], variable: str, wanted: str) -> Optional[str]:
+    if given is None:
+        return None
+    if "{{" in given:
+        raise SlipwayError(
+            "not_filled_in",
+            f"{variable} is the text {given.strip()}, and nobody has filled in what that stands for.",
+            f"set it in the variables of the job template; AWX takes what a launch, a survey or a node of a workflow "
+            f"gives literally. Or give {wanted}",
+        )
+    if not given.strip():
+        raise SlipwayError(
+            "empty_of",
+            f"{variable} is empty, and nobody can tell what is to be taken back.",
+            f"give {wanted}, or leave {variable} undefined",
+        )
+    return given.strip()
 
 
 def run_of(current: Optional[str], outcomes: Sequence[Mapping[str, Any]]) -> str:

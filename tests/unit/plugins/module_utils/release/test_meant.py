@@ -177,3 +177,21 @@ def test_nothing_said_and_an_empty_answer():
         with pytest.raises(SlipwayError) as caught:
             parse_meant(of, run)
         assert caught.value.code == "empty_of"
+
+
+@pytest.mark.parametrize("given", ["{{ awx_workflow_job_id }}", " {{x"])
+def test_a_variable_that_nobody_has_filled_in_is_refused(given):
+    """AWX hands over the extra variables of a launch as they are."""
+    for of, run in ((given, None), (None, given)):
+        with pytest.raises(SlipwayError) as caught:
+            parse_meant(of, run)
+        assert caught.value.code == "not_filled_in"
+        assert given.strip() in caught.value.message
+        assert "job template" in caught.value.fix
+
+
+def test_blanks_around_a_name_do_not_count(host):
+    assert parse_meant(" 2.0.0", "7 \n") == Meant("2.0.0", "7")
+    first = host.release("v1").current
+    host.release("v2", run="7 ")
+    assert both(host, parse_meant(None, "7")).current == first
