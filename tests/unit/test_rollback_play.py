@@ -1,0 +1,102 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role's rollback asks all hosts before the first one acts. Both modules are played, all else is real."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+V1, V2 = "1.0.0-1111111111", "2.0.0-2222222222"
+SERVES = {"current": V2, "good": [V1, V2], "releases": [V1, V2], "run": "7", "in_flight": None}
+SERVES["history"] = [{"event": "committed", "kind": "release", "release": V2, "time": 2.0, "run": "7"}]
+BOTH = ["asked", "went"]
+PLAYED = """
+import json, os
+from ansible.module_utils.basic import AnsibleModule
+
+module = AnsibleModule({{one: {{}} for one in {options}}}, supports_check_mode=True)
+host = os.path.join(os.environ["SLIPWAY_PLAYED"], module.params["name"])
+told = json.load(open(host + ".json"))
+{act}
+"""
+ASKED = "module.exit_json(changed=False, **told)"
+ACTED = """
+with open(host + ".calls", "a") as stream:
+    stream.write("asked " if module.check_mode else "went ")
+if told.get("refuses"):
+    module.fail_json(msg=told["refuses"], code="damaged_release")
+module.exit_json(changed=True, current=module.params["release"], action="rollback")
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    collection = tmp_path / "collections" / "ansible_collections" / "slipway" / "go"
+    for part in ("galaxy.yml", "meta", "plugins", "roles/release"):
+        (collection / part).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, collection / part)
+    for name, options, act in (
+        ("release_info", ("name", "root", "history"), ASKED),
+        ("rollback", ("name", "release", "of", "run"), ACTED),
+    ):
+        (collection / "plugins" / "modules" / f"{name}.py").write_text(PLAYED.format(options=options, act=act))
+
+    def run(told, *arguments, gone=()):
+        (tmp_path / "gone").write_text("".join(f"{name}\n" for name in gone))
+        variables = {"ansible_python_interpreter": sys.executable, "ansible_connection": "vanishing"}
+        variables |= {"vanishing_gone": str(tmp_path / "gone"), "service_name": "{{ inventory_hostname }}"}
+        (tmp_path / "inventory.yml").write_text(json.dumps({"all": {"hosts": dict.fromkeys(told, variables)}}))
+        for name, answer in told.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(answer))
+        play = str(ROOT / "tests" / "unit" / "plays" / "rollback.yml")
+        argv = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(tmp_path / "inventory.yml"), play, *arguments]
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"}
+        environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "SLIPWAY_PLAYED": str(tmp_path)}
+        done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        calls = {name: tmp_path / f"{name}.calls" for name in told}
+        went = {name: path.read_text().split() for name, path in calls.items() if path.exists()}
+        return done.returncode, " ".join(done.stdout.split()), went
+
+    return run
+
+
+def test_all_are_asked_once_before_the_first_one_goes(run):
+    code, said, went = run(dict.fromkeys("abc", SERVES))
+    assert (code, went) == (0, {"a": BOTH, "b": BOTH, "c": BOTH}), said
+
+
+def test_one_that_would_refuse_keeps_all_where_they_are(run):
+    why = f"{V1} is not on this host's disk as it was released."
+    code, said, went = run({"a": SERVES, "b": {**SERVES, "refuses": why}, "c": SERVES})
+    assert (code != 0, went) == (True, {"a": ["asked"], "b": ["asked"], "c": ["asked"]}), said
+    assert why in said
+    assert "b : ok=" in said
+    assert said.count("failed=1") == 1, "it is booked on the host that refuses"
+
+
+def test_one_that_is_gone_keeps_no_other_from_going(run):
+    code, said, went = run(dict.fromkeys("abc", SERVES), gone=("c",))
+    assert (code != 0, went) == (True, {"a": BOTH, "b": BOTH}), said
+
+
+def test_batches_are_refused_before_anything_happens(run):
+    code, said, went = run(dict.fromkeys("abc", SERVES), "-e", "batch=1")
+    assert (code != 0, went) == (True, {}), said
+    assert "leave serial out of the play" in said
+
+
+@pytest.mark.parametrize("arguments", [["--limit", "a,b"], ["--limit", "a,b", "-e", "batch=2"]])
+def test_hosts_that_are_left_out_are_no_batch(run, arguments):
+    code, said, went = run(dict.fromkeys("abc", SERVES), *arguments)
+    assert (code, went) == (0, {"a": BOTH, "b": BOTH}), said
