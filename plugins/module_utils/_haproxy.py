@@ -41,7 +41,7 @@ class Server(NamedTuple):
     Requests are those that were answered or have failed here; one that HAProxy could send to another server after all
     is not among them. Failed are answers 5xx, refused connections, and answers that did not come, or not in whole.
     What a client has broken off or asked in a wrong way (4xx) has not failed.
-    An answer 1xx comes before the one that counts, or opens a connection of another protocol, and is no request.
+    An answer 1xx that another one follows is no request; one that opens a connection such as a websocket's is.
     """
 
     state: str
@@ -164,7 +164,11 @@ def _server(row: dict[str, str]) -> Server:
     number = {key: int(row[key] or 0) for key in _NUMBERS}
     # An answer that breaks off is counted as a request, as eresp and as srv_abrt; one that never began as eresp alone.
     unanswered = number["econ"] + max(number["eresp"] - number["srv_abrt"], 0)
-    provisional = int(row.get("hrsp_1xx") or 0)  # req_tot counts each of them, too
+    # req_tot counts each answer 1xx, too. Of a websocket it is the only one: stot has one for each request and attempt.
+    provisional = int(row.get("hrsp_1xx") or 0)
+    if row.get("stot"):
+        asked = int(row["stot"]) - sum(int(row.get(key) or 0) for key in ("wretr", "wredis"))
+        provisional = min(provisional, max(number["req_tot"] + unanswered - asked, 0))
     return Server(
         state=_state(row["status"]),
         address=row["addr"],

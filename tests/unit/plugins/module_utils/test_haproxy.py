@@ -64,9 +64,18 @@ def test_servers():
 
 def test_answers_before_the_one_that_counts_are_no_requests():
     """With `103 Early Hints` before each, ten errors in a hundred would look like five."""
-    text = "# svname,status,addr,weight,scur,qcur,req_tot,econ,eresp,srv_abrt,hrsp_1xx,hrsp_5xx,\n"
-    (server,) = parse_servers(f"{text}a,UP,127.0.0.1:18080,100,0,0,200,0,0,0,100,10,\n").values()
-    assert (server.requests, server.failures) == (100, 10)
+
+    def counted(stot, req_tot, early, again=0):
+        text = "# svname,status,addr,weight,scur,qcur,stot,req_tot,econ,eresp,srv_abrt,hrsp_1xx,hrsp_5xx,wretr,\n"
+        row = f"a,UP,127.0.0.1:18080,100,0,0,{stot},{req_tot},0,0,0,{early},10,{again},\n"
+        (server,) = parse_servers(text + row).values()
+        return server.requests, server.failures
+
+    assert counted(100, 200, 100) == (100, 10)
+    assert counted("", 200, 100) == (100, 10)
+    assert counted(103, 200, 100, 3) == (100, 10), "what was tried again"
+    assert counted(100, 100, 60) == (100, 10), "websockets, whose only answer is 101"
+    assert counted(100, 140, 60) == (100, 10)
 
 
 def test_durations_by_server():
