@@ -421,8 +421,10 @@ def _short_unit(name: str) -> str:
 
 
 def _start_timer(place: Place, unit: str, name: str, seconds: float, token: str) -> None:
+    # Else `systemctl isolate` stops it, and the boot unit is not known to systemd before the next start.
+    stays = ["--timer-property=IgnoreOnIsolate=yes", "--property=IgnoreOnIsolate=yes"]
     argv = [
-        "systemd-run", "--quiet", "--collect", f"--unit={unit}", f"--on-active={seconds:g}s",
+        "systemd-run", "--quiet", "--collect", f"--unit={unit}", f"--on-active={seconds:g}s", *stays,
         "--timer-property=AccuracySec=100ms", "--service-type=oneshot",
         f"--description=Take back the unconfirmed change {name}",
         *_runner_argv(place, name), "revert", name, "--token", token,
@@ -430,6 +432,10 @@ def _start_timer(place: Place, unit: str, name: str, seconds: float, token: str)
     place.run(["systemctl", "reset-failed", f"{unit}.service", f"{unit}.timer"])
     end = time.monotonic() + UNIT_PATIENCE
     code, said = place.run(argv)
+    if code != 0 and "already" not in said:
+        # A systemd that does not know this of transient units.
+        argv = [word for word in argv if word not in stays]
+        code, said = place.run(argv)
     # Of the change before: its service is still ending, or a crash has left its timer.
     while code != 0 and "already" in said and time.monotonic() < end:
         place.run(["systemctl", "stop", f"{unit}.timer"])

@@ -159,6 +159,27 @@ def test_without_a_timer_nothing_is_armed(place, etc, commands):
     assert left_behind(place) == []
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_the_timer_survives_the_isolation_of_a_target_where_systemd_can_say_so(place, etc, commands, known):
+    def run(argv):
+        if argv[0] == "systemd-run" and "IgnoreOnIsolate" in str(argv) and not known:
+            commands.asked.append(list(argv))
+            return 1, "Unknown assignment: IgnoreOnIsolate=yes"
+        return commands(argv)
+
+    _deadman.arm("ssh", 30, plan(etc / "c"), Place(place.root, place.units, place.runtime, run))
+    assert commands.timers == {"slipway-deadman-ssh.timer"}
+    asked = [argv for argv in commands.asked if argv[0] == "systemd-run"]
+    assert ["--timer-property=IgnoreOnIsolate=yes" in argv for argv in asked] == ([True] if known else [True, False])
+    assert asked[-1][-5:] == [
+        os.path.join(place.folder("ssh"), _deadman.RUNNER),
+        "revert",
+        "ssh",
+        "--token",
+        asked[-1][-1],
+    ]
+
+
 def test_commands_run_after_the_files_are_back(place, etc, commands):
     config = etc / "c"
     config.write_text("old")
