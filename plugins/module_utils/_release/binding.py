@@ -85,20 +85,29 @@ def _parse(text: str) -> Optional[_Version]:
     return _Version(_core(match.group(1)), _one_spelling(suffix), build.lower(), bare.lower())
 
 
+def _bare(text: str) -> str:
+    return _TREE.sub("", text.strip().lower())
+
+
 def _commit(text: str) -> str:
     """The commit that a version names, as git describe and Go's pseudo-versions do; empty where it names none."""
-    bare = _TREE.sub("", text.strip().lower())
+    bare = _bare(text)
     match = _COMMIT_AT_END.search(bare.partition("+")[0])
     if match is not None:
         return str(match.group(1) or match.group(2))
     return bare if _BARE_COMMIT.fullmatch(bare) else ""
 
 
-def _same_commit(one: str, other: str) -> Optional[bool]:
-    """None where one of them is no commit."""
-    if not one or not other:
+def _same_commit(wanted: str, found: str) -> Optional[bool]:
+    """Whether the wanted version names this commit; None where one of them is no commit.
+
+    A version that only looks like a commit, as 20260302a does, may be a date: that it is another one says nothing.
+    """
+    commit = _commit(wanted)
+    if not commit or not found:
         return None
-    return one.startswith(other) or other.startswith(one)
+    same = commit.startswith(found) or found.startswith(commit)
+    return same if same or commit != _bare(wanted) else None
 
 
 def _is_series(one: _Version, other: _Version, texts: tuple[str, str]) -> bool:
@@ -117,10 +126,10 @@ def _agrees(wanted: str, found: str) -> Optional[bool]:
     if _plain(wanted) == _plain(found):
         return True
     if _IS_PSEUDO.search(found.strip().partition("+")[0]):  # it names a commit; its numbers are Go's guess
-        return _same_commit(_commit(wanted), _commit(found))
+        return _same_commit(wanted, _commit(found))
     one, other = _parse(wanted), _parse(found)
     if one is None or other is None:
-        return _same_commit(_commit(wanted), _commit(found)) or None
+        return _same_commit(wanted, _commit(found)) or None
     if one.core == other.core:
         builds_differ = one.build != other.build and not {one.build, other.build} & set(_NO_BUILD)
         return one.suffix == other.suffix and not builds_differ
@@ -128,7 +137,7 @@ def _agrees(wanted: str, found: str) -> Optional[bool]:
 
 
 def _plain(text: str) -> str:
-    bare = _TREE.sub("", text.strip().lower())
+    bare = _bare(text)
     return bare[1:] if bare[:1] == "v" and bare[1:2].isdigit() else bare
 
 
@@ -175,7 +184,7 @@ def verdict(wanted: str, claim: Claim) -> Optional[bool]:
     if claim.kind == NAME:
         return _agrees_in_name(wanted, claim.text)
     if claim.kind == COMMIT:
-        return _same_commit(_commit(wanted), claim.text.lower())
+        return _same_commit(wanted, claim.text.lower())
     found = _agrees(wanted, claim.text)
     return False if found is None and claim.kind == STATED and _parse(claim.text) is None else found
 

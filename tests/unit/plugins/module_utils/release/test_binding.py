@@ -71,6 +71,9 @@ VERSIONS = [
     ("v1.2.3-5-gabcdef0", "v0.0.0-20261128090000-1bcdef012345", False),
     ("abcdef0", "v0.0.0-20261128090000-abcdef012345", True),
     ("abc1234", "v1.0.0", None),
+    ("20260302a", "v0.0.0-20261128090000-abcdef012345", None),
+    ("20240601b", "v1.2.4-0.20261128090000-abcdef012345", None),
+    ("abcdef1", "v0.0.0-20261128090000-abcdef012345", None),
     ("v0.0.0-20261128090000-abcdef012345", "v0.0.0-20261128090000-abcdef012345", True),
 ]
 
@@ -86,7 +89,19 @@ def test_a_version_in_the_build_info(wanted, text, verdict):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "verdict"), [("v1.2.3-5-gabcdef0", True), ("v1.2.3-5-gabcdef1", False), ("1.2.3", None)]
+    ("wanted", "verdict"),
+    [
+        ("v1.2.3-5-gabcdef0", True),
+        ("v1.2.3-5-gabcdef1", False),
+        ("v0.0.0-20261128090000-abcdef012345", True),
+        ("v0.0.0-20261128090000-abcdef012346", False),
+        ("1.2.3", None),
+        ("abcdef01", True),
+        ("abcdef01-dirty", True),
+        ("20260302a", None),
+        ("20240601b", None),
+        ("20240601b-dirty", None),
+    ],
 )
 def test_a_commit(wanted, verdict):
     assert binding.verdict(wanted, Claim("x", COMMIT, "abcdef0123456789abcdef0123456789abcdef01")) is verdict
