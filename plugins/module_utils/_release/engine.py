@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from typing import Any, Container, Iterator, Mapping, Optional, Sequence
 
 from .._errors import SlipwayError
 from .._systemd import Systemd
@@ -132,6 +132,8 @@ class Engine:
         The action is "upload" or "tool", and nothing has happened, when the host needs that and has not got it.
         """
         with self._locked(self._settings.lock_timeout), self._probed() as probe:
+            if not spec.judged:
+                return self._ask_for(spec)
             waiting = self._waiting(spec)
             if waiting is not None:
                 return waiting
@@ -150,7 +152,7 @@ class Engine:
             stage.require_units(self._layout)
             self._strategy(spec.strategy).check_ready(spec)
             phases: dict[str, float] = {}
-            if not (spec.judged and stage.is_staged(self._layout, wanted, content)):
+            if not stage.is_staged(self._layout, wanted, content):
                 if spec.artefact.path is None:
                     return Outcome(False, self._layout.current_id(), None, "upload")
                 begun = time.monotonic()
@@ -169,6 +171,23 @@ class Engine:
             return self._swap(
                 wanted, spec.strategy, "release", phases, probe, listen=spec.listen, run=spec.run, totals=totals
             )
+
+    def _ask_for(self, spec: Spec) -> Outcome:
+        """Have an artefact brought that has to be judged, unless it would be in vain. A refusal has changed nothing."""
+        current = self._layout.current_id()
+        wanted = stage.content(spec, self._layout).release_id()
+        if self._serves(wanted):
+            self._require_whole(wanted)
+        elif self._store.load() is None:  # else what becomes of that comes first, and once this has been judged
+            self._refuse_known_bad(wanted, spec.force)
+            if spec.tool and current and not revert.has_tool(spec.tool):
+                return Outcome(False, current, None, "tool")
+            self._require_tool()
+            # Of the space, nothing can be said before what is surplus is gone.
+            self._preflight(spec, but=("disk_full",))
+            stage.require_units(self._layout)
+            self._strategy(spec.strategy).check_ready(spec)
+        return Outcome(False, current, None, "upload")
 
     def _require_whole(self, serving: str) -> None:
         """Raise where what serves could not be started again. It is left alone: nobody knows who did that, and why."""
@@ -567,10 +586,11 @@ class Engine:
         except SlipwayError:
             self._prune(wanted, self._earlier_good(wanted))
 
-    def _preflight(self, spec: Spec) -> None:
+    def _preflight(self, spec: Spec, but: Container[str] = ()) -> None:
         own_ports = self._systemd.socket_ports(f"{self._layout.name}.socket")
         way = self._strategy(spec.strategy)
         found = preflight.problems(spec, self._layout, way.own_listen or spec.listen, own_ports, way.check_front)
+        found = [problem for problem in found if problem.code not in but]
         if found:
             raise SlipwayError(
                 found[0].code,

@@ -558,3 +558,43 @@ def test_every_byte_of_a_text_comes_back(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(bytes(range(256)))
     assert intake.read_text(str(path), "x", 999).encode("utf-8", "surrogateescape") == bytes(range(256))
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("cut_short", [False, True])
+def test_what_the_policy_refuses_changes_nothing_where_it_serves_already(memory, monkeypatch, waits, cut_short):
+    """It was taken in by a version that recorded no claims, and so has to be brought to be judged."""
+    host = Host(memory).install(monkeypatch)
+    for version in ("v0", "v1"):
+        host.release(version)
+    (host.swap if waits or cut_short else host.release)("v2")
+    if cut_short:
+        left = host.store.load()
+        left.phase = "SOAK"
+        host.store.save(left)
+    artefact_of = host.artefact("v2")
+    data = Path(artefact_of.path).read_bytes()
+    binary = type("Binary", (), {"elf": type("Elf", (), {"goarch": None}), "facts": {}})
+    seen = artefact.Seen("", "shop", len(data), "", binary)
+    refused = Problem("policy_static", "it is linked dynamically.", "build it with CGO_ENABLED=0")
+    monkeypatch.setattr(intake, "WORK", memory)
+    monkeypatch.setattr(_fetch, "fetch", lambda _url, _variable, target, _limits: target.write(data))
+    monkeypatch.setattr(intake.artefact, "look_into", lambda *_arguments: seen)
+    monkeypatch.setattr(intake.artefact, "built_claims", lambda _seen: [])
+    monkeypatch.setattr(intake.artefact, "judge", lambda *_arguments: [refused])
+    monkeypatch.setattr(intake.artefact, "against_host", lambda _seen: [])
+    host.health, host.keep, host.confirm = {**host.health, "deadline": 7}, 2, 0.0
+    request = Request("shop", URL, Rules("v2"), source=URL, digest=artefact_of.sha256)
+
+    def tree():
+        found = [Path(base, name) for base, _folders, names in os.walk(host.folder) for name in names]
+        return {path: path.read_bytes() for path in found if path.name != "lock"}
+
+    before = tree()
+    with pytest.raises(SlipwayError) as caught:
+        intake.release(request, lambda known: host.spec("v2", artefact=known), host.engine(), host.layout)
+    assert caught.value.code == "policy_static"
+    assert tree() == before
+    monkeypatch.setattr(intake.artefact, "judge", lambda *_arguments: [])
+    done = intake.release(request, lambda known: host.spec("v2", artefact=known), host.engine(), host.layout)
+    assert done.current == host.settled() == host.id_of("v2")
