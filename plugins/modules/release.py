@@ -349,7 +349,8 @@ traffic:
     - What the users' requests say of the release, with the strategy V(proxy); V(null) with others and in a rollback.
     - C(verdict) is C(pass), C(inconclusive) or C(fail), and C(reason) says why it is not C(pass). C(evidence) are
       e-values, with that of C(enough) the release is refused. C(steps) are the shares of the requests, the last one is
-      the soak.
+      the soak. C(before) is what the old release did in this run until then or, where that is too little, since it was
+      committed.
   returned: success, and failure during the swap
   type: dict
   sample:

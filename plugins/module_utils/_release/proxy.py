@@ -312,9 +312,9 @@ class ProxyStrategy(Strategy):
                 totals=[[*key, one.requests, one.failed] for key, one in (totals or {}).items()],
             )
 
-    def _since_committed(self, slot: str) -> Optional[Counts]:
+    def _since_committed(self, slot: str, until: Optional[Mapping[tuple[int, str], Totals]]) -> Optional[Counts]:
         """What the release in this slot did since it proved itself; others may have been there before it."""
-        current, now = self.layout.current_id(), self.totals()
+        current, now = self.layout.current_id(), until if until is not None else self.totals()
         told = [e for e in self.store.journal() if e.get("event") == "counted" and e.get("release") == current]
         if not told or now is None or not slot == self.slot(current) == told[-1].get("slot"):
             return None
@@ -334,7 +334,7 @@ class ProxyStrategy(Strategy):
         old = next(slot for slot in SLOTS if slot != new)
         rule = Rule(options.max_errors, options.max_latency_ratio, options.min_requests)
         inconclusive = options.inconclusive if record.live == old else ACCEPT
-        known = self._since_committed(old) if record.live == old else None
+        known = self._since_committed(old, begun) if record.live == old else None
         return Traffic(Verdict(rule, known), self._totals, (new, old), release_id, inconclusive, begun)
 
     def canary(self, release_id: str, traffic: Traffic, hold: Callable[[float, Callable[[], None]], None]) -> None:

@@ -314,11 +314,13 @@ def test_what_others_did_in_the_slot_of_the_old_release_before_it_is_not_its_own
     load = Load(host, 3, {"a": 0.2})
     load.change("b", requests=1000, failures=900)
     host.release("v2")
+    at_commit = host.haproxy.servers_now["b"].requests
     host.clock.now += 200
     host.soak_time = 60
     error = fails(lambda: host.release("v3"), "rolled_back")
     assert "with 100 % of the requests" in str(error)
     assert error.details["traffic"]["before"]["requests"] > 500
+    assert error.details["traffic"]["before"]["requests"] <= host.haproxy.servers_now["b"].requests - at_commit
     assert error.details["traffic"]["before"]["failed"] == 0
 
 
