@@ -59,6 +59,9 @@ def parse_host(name: str, told: Mapping[str, Any]) -> Optional[Host]:
 
 def plan(service: str, answers: Mapping[str, Mapping[str, Any]], to: str, meant: Optional[Meant]) -> Plan:
     """Who goes to which release, or why that cannot be. Either all hosts end up well, or nothing is to be done."""
+    damaged = {name: text for name, text in zip(answers, map(_damage, answers.values())) if text}
+    if damaged and len(answers) > 1:  # a single host mends its record itself
+        return Plan(reasons=damaged)
     told = [host for host in (parse_host(name, told) for name, told in answers.items()) if host]
     if not told:
         return Plan(reasons=dict.fromkeys(answers, f"{service} has never been released on this host."))
@@ -83,6 +86,11 @@ def plan(service: str, answers: Mapping[str, Mapping[str, Any]], to: str, meant:
         movers = [_without(host, meant) for host in movers]
     target = fronts.pop() if len(fronts) == 1 else _meeting(movers, key, fronts)
     return _go(movers, _choose(movers, target, key, _good), _lacks(target), service)
+
+
+def _damage(told: Mapping[str, Any]) -> str:
+    """What is wrong with a host's record, beyond a release of which nothing is known; what it has told may be wrong."""
+    return " ".join(str(text) for text in told.get("damaged") or () if "/release.json is not" not in str(text))
 
 
 def _named(told: list[Host], to: str, meant: Optional[Meant], service: str) -> Plan:

@@ -417,6 +417,7 @@ class Engine:
         if spec.run and left.run != spec.run:
             left.run = spec.run
             self._store.save(left)
+            self._store.record_phase(left)
         if not self._settings.confirm:
             return self._confirm(left)
         return Outcome(True, left.to, left.source, "confirm", unconfirmed=left.txn)

@@ -315,6 +315,8 @@ class Store:
             "to": to,
             "source": source,
             "started": first["time"],
+            "run": str(last.get("run") or ""),
+            "deadline": last.get("deadline"),
         }
         strategy = first.get("strategy") or self.layout.manifest(to).get("strategy")
         return Transaction.parse({**told, "strategy": strategy, "kind": first.get("kind", "release")})
@@ -391,6 +393,14 @@ class Store:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def record_phase(self, transaction: Transaction, **details: Any) -> None:
+        """What the transaction can be rebuilt from where state.json is damaged."""
+        if transaction.run:
+            details["run"] = transaction.run
+        if transaction.deadline is not None:
+            details["deadline"] = transaction.deadline
+        self.record("phase", txn=transaction.txn, phase=transaction.phase, to=transaction.to, **details)
 
     def journal(self) -> list[dict[str, Any]]:
         """All readable events, oldest first; a line that a power cut has torn is skipped."""

@@ -114,9 +114,7 @@ class Swap:
         self._txn.phase = phase
         self._service.store.save(self._txn)
         begun = {"source": self._txn.source, "kind": self._txn.kind, "strategy": self._txn.strategy}
-        self._service.store.record(
-            "phase", txn=self._txn.txn, phase=phase, to=self._txn.to, **(begun if phase == INTENT else {})
-        )
+        self._service.store.record_phase(self._txn, **(begun if phase == INTENT else {}))
 
     def _intent(self) -> None:
         """A first release has nothing to fall back to: the guard of its socket may start only the release itself."""

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
@@ -168,6 +170,42 @@ def test_nothing_but_what_is_named_to_go_back_to(host):
             act(None, Meant("v2"))
         assert caught.value.code == "no_last_good"
     assert host.settled() == second
+
+
+def damage(host):
+    with open(os.path.join(host.layout.state, "state.json"), "w", encoding="utf-8") as stream:
+        stream.write("{")
+
+
+def test_the_journal_tells_whose_release_waits_and_until_when(host):
+    first = host.release("v1").current
+    host.swap("v2", run="6")
+    host.swap("v2", run="7")  # which goes on with it
+    left = host.store.load()
+    damage(host)
+    with host.store.locked(0):
+        host.store.repair()
+    assert (host.store.load().run, host.store.load().deadline) == ("7", left.deadline)
+    damage(host)
+    assert host.engine().rollback(None, Meant(run="7")).current == first
+    assert host.settled() == first
+
+
+def test_a_journal_that_does_not_tell_the_run(host):
+    """That of a version before this one."""
+    host.release("v1")
+    host.swap("v2", run="7")
+    path = os.path.join(host.layout.state, "journal.jsonl")
+    with open(path, encoding="utf-8") as stream:
+        events = [json.loads(line) for line in stream]
+    with open(path, "w", encoding="utf-8") as stream:
+        for event in events:
+            event = {k: v for k, v in event.items() if event["event"] != "phase" or k not in ("run", "deadline")}
+            stream.write(json.dumps(event) + "\n")
+    damage(host)
+    with host.store.locked(0):
+        host.store.repair()
+    assert (host.store.load().run, host.store.load().deadline) == ("", None)
 
 
 def test_nothing_said_and_an_empty_answer():
