@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+OLDEST = ROOT / ".work" / "venv-oldest" / "bin" / "python"
+PYTHONS = [sys.executable, *([str(OLDEST)] if OLDEST.exists() else [])]
 V1, V2 = "1.0.0-1111111111", "2.0.0-2222222222"
 SERVES = {"current": V2, "good": [V1, V2], "releases": [V1, V2], "run": "7", "in_flight": None}
 SERVES["history"] = [{"event": "committed", "kind": "release", "release": V2, "time": 2.0, "run": "7"}]
@@ -40,7 +42,8 @@ module.exit_json(changed=True, current=module.params["release"], action="rollbac
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(request, tmp_path):
+    python = getattr(request, "param", sys.executable)
     collection = tmp_path / "collections" / "ansible_collections" / "slipway" / "go"
     for part in ("galaxy.yml", "meta", "plugins", "roles/release"):
         (collection / part).parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +63,7 @@ def run(tmp_path):
         for name, answer in told.items():
             (tmp_path / f"{name}.json").write_text(json.dumps(answer))
         play = str(ROOT / "tests" / "unit" / "plays" / "rollback.yml")
-        argv = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(tmp_path / "inventory.yml"), play, *arguments]
+        argv = [python, "-m", "ansible.cli.playbook", "-i", str(tmp_path / "inventory.yml"), play, *arguments]
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"}
         environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "SLIPWAY_PLAYED": str(tmp_path)}
         done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -76,6 +79,7 @@ def test_all_are_asked_once_before_the_first_one_goes(run):
     assert (code, went) == (0, {"a": BOTH, "b": BOTH, "c": BOTH}), said
 
 
+@pytest.mark.parametrize("run", PYTHONS, indirect=True)
 def test_one_that_would_refuse_keeps_all_where_they_are(run):
     why = f"{V1} is not on this host's disk as it was released."
     code, said, went = run({"a": SERVES, "b": {**SERVES, "refuses": why}, "c": SERVES})
@@ -90,6 +94,7 @@ def test_one_that_is_gone_keeps_no_other_from_going(run):
     assert (code != 0, went) == (True, {"a": BOTH, "b": BOTH}), said
 
 
+@pytest.mark.parametrize("run", PYTHONS, indirect=True)
 def test_batches_are_refused_before_anything_happens(run):
     code, said, went = run(dict.fromkeys("abc", SERVES), "-e", "batch=1")
     assert (code != 0, went) == (True, {}), said
