@@ -296,7 +296,7 @@ def _verify(options: argparse.Namespace) -> int:
     if release is None:
         raise SlipwayError("no_release", f"{options.service} has no release on this host.", "release one")
     validate_release_id(release)
-    integrity.require(layout, Store(layout), release)
+    integrity.verify(layout, Store(layout), release)
     if options.json:
         _say(json.dumps({"release": release, "differences": []}, indent=2))
     else:

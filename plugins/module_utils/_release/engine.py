@@ -142,6 +142,7 @@ class Engine:
             wanted = content.release_id()
             if self._serves(wanted):
                 self._require_whole(wanted)
+                integrity.renew(self._layout, wanted)
                 return self._settle(wanted)
             self._refuse_known_bad(wanted, spec.force)
             if spec.tool and self._layout.current_id() and not revert.has_tool(spec.tool):
@@ -158,6 +159,7 @@ class Engine:
                 begun = time.monotonic()
                 stage.stage(spec, self._layout, wanted, content)
                 self._store.record("staged", release=wanted, origin=dict(spec.artefact.origin))
+                integrity.require(self._layout, self._store, wanted)  # before anything that serves ends for it
                 phases[STAGE] = time.monotonic() - begun
             totals = self._strategy(spec.strategy).totals()
             if self._layout.current_id():
@@ -195,12 +197,13 @@ class Engine:
         if found is None:
             return
         first = f"slipway rollback {self._layout.name} {found.details['usable']}" if found.details["usable"] else ""
+        other = "release another version or configuration"
         raise SlipwayError(
             found.code,
             f"{serving} serves, and {found.message[len(serving) + 1 :]} Nothing was changed.",
             f"{first}, then release this one again with release_force: true; or release another version"
             if first
-            else "release another version or configuration",
+            else integrity.remedy(self._layout) or other,
             **found.details,
             current=serving,
         )
@@ -351,6 +354,8 @@ class Engine:
                 current=self._layout.current_id(),
             )
         damage = integrity.damage(self._layout, self._store, left.to)
+        if damage is not None and integrity.remedy(self._layout):
+            raise damage  # nothing here would be started, the one before neither
         if damage is not None:
             self._recover(damage)
             raise SlipwayError(
@@ -591,7 +596,7 @@ class Engine:
         own_ports = self._systemd.socket_ports(f"{self._layout.name}.socket")
         way = self._strategy(spec.strategy)
         found = preflight.problems(spec, self._layout, way.own_listen or spec.listen, own_ports, way.check_front)
-        found = [problem for problem in found if problem.code not in but]
+        found = [problem for problem in [*found, *integrity.foreign(self._layout)] if problem.code not in but]
         if found:
             raise SlipwayError(
                 found[0].code,

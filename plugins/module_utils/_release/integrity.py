@@ -12,6 +12,7 @@ change what was read, for all of it is root's and nobody else may write there, a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -25,6 +26,8 @@ from .model import Content
 from .store import Layout, Store
 
 MANIFEST = "release.json"
+# What the template unit has before a start, in the words of the role `service`.
+_VERIFIES = re.compile(r"^ExecStartPre=.*sha256sum", re.MULTILINE)
 # What is written beside the content of a release, also by versions before this one, or left there by a power cut.
 _BESIDE = (MANIFEST, "health.json")
 _MOST = 5  # differences that one message tells
@@ -78,17 +81,45 @@ def program_digest(layout: Layout, release_id: str) -> Optional[str]:
 def differences(layout: Layout, release_id: str) -> list[str]:
     """What of a release is not as it was staged, in words."""
     there = _entries(layout, release_id)
-    told = [*_exposed(layout, there)]
+    told = [*(f"{place} {said}" for place, said, _remedy in _above(layout)), *_exposed(layout, there)]
     if not modes.S_ISDIR(there["."].st_mode if "." in there else 0):
         return [*told, f"{layout.release(release_id)} is {'no directory' if there else 'missing'}"]
     digests = kept(layout, release_id)
-    if digests is None:
-        return [*told, *_differs_from_id(layout, release_id, there)]
-    said = _kind(there.get(MANIFEST))
-    if not said and _content(_read(layout, release_id)) != _content(layout.manifest(release_id)):
-        said = "has another content"
-    told += [f"{MANIFEST} {said}"] if said else []
-    return [*told, *_differs(layout, release_id, there, digests)]
+    if digests is not None or os.path.exists(layout.kept_manifest(release_id)):
+        said = _kind(there.get(MANIFEST))
+        if not said and _content(_read(layout, release_id)) != _content(layout.manifest(release_id)):
+            said = "has another content"
+        told += [f"{MANIFEST} {said}"] if said else []
+    if digests is not None:
+        return [*told, *_differs(layout, release_id, there, digests)]
+    found, confirmed = _differs_from_id(layout, release_id, there)
+    if not found and confirmed is None and _is_verified_by_pid_1(layout, release_id):
+        found = ["its digests are missing"]
+    return [*told, *found]
+
+
+def renew(layout: Layout, release_id: str) -> None:
+    """Write the digests of a release again that are lost, where its id confirms them: its unit starts nothing without.
+
+    What cannot be written is found missing by whoever starts it.
+    """
+    if os.path.exists(layout.sums(release_id)) or differences(layout, release_id):
+        return
+    _found, confirmed = _differs_from_id(layout, release_id, _entries(layout, release_id))
+    if confirmed is None:
+        return
+    store = Store(layout)
+    health = store.health(release_id)
+    with contextlib.suppress(OSError):
+        if health is not None:  # from where a version before this one has left it
+            store.save_health(release_id, health)
+        keep(layout, release_id, confirmed, layout.manifest(release_id))
+
+
+def _is_verified_by_pid_1(layout: Layout, release_id: str) -> bool:
+    """Whether the unit that it would run in checks digests: its own, or for one that has none what is in place."""
+    own = os.path.join(layout.release_units(release_id), os.path.basename(layout.template_unit))
+    return _VERIFIES.search(_files.text(own if os.path.exists(own) else layout.template_unit)) is not None
 
 
 def _content(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,14 +155,66 @@ def _entries(layout: Layout, release_id: str) -> dict[str, os.stat_result]:
     return found
 
 
+def _above(layout: Layout) -> Iterator[tuple[str, str, str]]:
+    """The folders above all releases that somebody other than root may change, what is wrong, and what mends it."""
+    for path in (layout.root, layout.releases):
+        with contextlib.suppress(FileNotFoundError):
+            status = os.stat(path)
+            if status.st_uid not in (0, os.geteuid()):
+                yield path, f"belongs to the user {status.st_uid} and not to root", f"chown root {path}"
+            if status.st_mode & 0o022:
+                yield path, _writable(status), f"chmod go-w {path}"
+
+
+def remedy(layout: Layout) -> str:
+    """What makes the folders above all releases root's alone; empty where they are."""
+    return "; ".join(mend for _path, _said, mend in _above(layout))
+
+
+def foreign(layout: Layout) -> list[SlipwayError]:
+    """The folders above all releases that belong to another user: nothing in them would be started.
+
+    Their modes are corrected with each release. Whether an owner is a mistake, only its operator knows.
+    """
+    return [
+        SlipwayError("foreign_owner", f"{path} {said}, so that nothing in it would be started.", mend)
+        for path, said, mend in _above(layout)
+        if mend.startswith("chown")
+    ]
+
+
+def _writable(status: os.stat_result) -> str:
+    return f"may be written by others than root (mode {modes.S_IMODE(status.st_mode):04o})"
+
+
 def _exposed(layout: Layout, there: Mapping[str, os.stat_result]) -> Iterator[str]:
-    """What somebody other than root may change."""
-    above = {path: os.stat(path) for path in (layout.root, layout.releases) if os.path.exists(path)}
-    for name, status in {**above, **there}.items():
+    """What somebody other than root may change, and which folders have another mode than they are staged with."""
+    for name, status in there.items():
         if status.st_uid not in (0, os.geteuid()):
             yield f"{name} belongs to the user {status.st_uid} and not to root"
         elif not modes.S_ISLNK(status.st_mode) and status.st_mode & 0o022:
-            yield f"{name} may be written by others than root (mode {modes.S_IMODE(status.st_mode):04o})"
+            yield f"{name} {_writable(status)}"
+        elif modes.S_ISDIR(status.st_mode) or name == MANIFEST:
+            yield from _has_other_mode(layout, name, status)
+
+
+def _has_other_mode(layout: Layout, name: str, status: os.stat_result) -> Iterator[str]:
+    mode, usual = modes.S_IMODE(status.st_mode), _usual(layout, name, modes.S_ISDIR(status.st_mode))
+    if mode not in usual and not mode & 0o022 and not modes.S_ISLNK(status.st_mode):
+        yield f"{name} has the mode {mode:04o} and not {usual[0]:04o}"
+
+
+def _usual(layout: Layout, name: str, folder: bool) -> tuple[int, ...]:
+    """The modes that a part of a release is staged with, by every version.
+
+    The rest of an archive has those of its files, and credentials are the group's where PID 1 does not hand them over.
+    """
+    part = name.partition("/")[0]
+    if part == "credentials":
+        return (0o750, 0o700) if folder else (0o640, 0o600)
+    if folder or name == f"bin/{layout.name}":
+        return (0o750,)
+    return (0o640, 0o750) if part == "assets" else (0o640,)
 
 
 def _differs(
@@ -141,13 +224,16 @@ def _differs(
         said = _judge(os.path.join(layout.release(release_id), name), there.get(name), digest)
         if said:
             yield f"{name} {said}"
+        else:
+            yield from _has_other_mode(layout, name, there[name])
     for name, status in there.items():
-        if name not in digests and not modes.S_ISDIR(status.st_mode) and not _is_beside(name):
+        beside = _is_beside(name) and modes.S_ISREG(status.st_mode)
+        if name not in digests and not modes.S_ISDIR(status.st_mode) and not beside:
             yield f"{name} is not part of the release"
 
 
 def _is_beside(name: str) -> bool:
-    return name in _BESIDE or name.startswith(tuple(f"{one}.tmp-" for one in _BESIDE))
+    return name in _BESIDE or (name.startswith(tuple(f"{one}.tmp-" for one in _BESIDE)) and "/" not in name)
 
 
 def _kind(status: Optional[os.stat_result]) -> str:
@@ -169,32 +255,38 @@ def _judge(path: str, status: Optional[os.stat_result], digest: str) -> str:
         return f"cannot be read: {error.strerror}"
 
 
-def _differs_from_id(layout: Layout, release_id: str, there: Mapping[str, os.stat_result]) -> list[str]:
+def _differs_from_id(
+    layout: Layout, release_id: str, there: Mapping[str, os.stat_result]
+) -> tuple[list[str], Optional[dict[str, str]]]:
     """The same for a release that a version before this one has staged: its manifest, and its id, say what it is.
 
-    The id cannot be computed from what is in an archive, nor that of a release without units of its own.
+    The id cannot be computed from what is in an archive, nor that of a release without units of its own. Also the
+    digest of each of its files where the id confirms them all.
     """
     manifest = layout.manifest(release_id)
     own = f"bin/{layout.name}"
     files = manifest.get("files") or {own: manifest.get("sha256")}
     config, units = manifest.get("config") or {}, manifest.get("units") or {}
     if not manifest or not all(isinstance(part, dict) for part in (files, config, units)):
-        return [f"{MANIFEST} is not readable"]
+        return [f"{MANIFEST} is not readable"], None
     told = {f"{part}/{name}": digest for part in ("config", "units") for name, digest in manifest.get(part, {}).items()}
     unlisted = {
         name: _files.sha256_file(os.path.join(layout.release(release_id), name))
         for name, status in there.items()
         if modes.S_ISREG(status.st_mode) and (name == "environment" or name.startswith("credentials/"))
     }
-    found = list(_differs(layout, release_id, there, {"environment": "", **files, **told, **unlisted}))
+    digests = {"environment": "", **files, **told, **unlisted}
+    found = list(_differs(layout, release_id, there, digests))
     if found or files != {own: manifest.get("sha256")} or "units" not in manifest:
-        return found
+        return found, None
     prefix = len("credentials/")
     secret = {name[prefix:]: digest for name, digest in unlisted.items() if name != "environment"}
     environment = _files.text(os.path.join(layout.release(release_id), "environment"))
     version, digest = str(manifest.get("version")), str(manifest.get("sha256"))
     whole = Content(version, digest, environment, config, units, credentials=secret)
-    return [] if whole.release_id() == release_id else ["its content is not what its id stands for"]
+    if whole.release_id() != release_id:
+        return ["its content is not what its id stands for"], None
+    return [], digests
 
 
 def fingerprint(layout: Layout, release_id: str) -> str:
@@ -228,16 +320,30 @@ def damage(layout: Layout, store: Store, release_id: str) -> Optional[SlipwayErr
 
 
 def told(layout: Layout, store: Store, release_id: str, found: list[str]) -> SlipwayError:
-    more = f", and {len(found) - _MOST} more" if len(found) > _MOST else ""
     other = usable(layout, store, release_id, layout.current_id())
+    mend = remedy(layout)
+    if mend:  # nothing else is of any use before
+        again = f"{mend}; slipway verify {layout.name} {release_id} says whether that was all"
+        return SlipwayError("damaged_release", _message(release_id, found), again, differences=found, usable=None)
     again = "release another version, or this one with release_force: true once another serves"
     return SlipwayError(
         "damaged_release",
-        f"{release_id} is not on this host's disk as it was released: {', '.join(found[:_MOST])}{more}.",
+        _message(release_id, found),
         f"slipway rollback {layout.name} {other}, or {again}" if other else again,
         differences=found,
         usable=other,
     )
+
+
+def _message(release_id: str, found: list[str]) -> str:
+    more = f", and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    return f"{release_id} is not on this host's disk as it was released: {', '.join(found[:_MOST])}{more}."
+
+
+def verify(layout: Layout, store: Store, release_id: str) -> None:
+    """Raise unless it may be started, and have its unit see that, too. For whoever is about to start it, or has it."""
+    require(layout, store, release_id)
+    renew(layout, release_id)
 
 
 def require(layout: Layout, store: Store, release_id: str) -> None:

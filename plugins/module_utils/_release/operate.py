@@ -176,6 +176,7 @@ class Operator:
     def _damage(self, release_id: str, read: bool = False) -> str:
         """What to say of a release that is not as it was staged, else nothing; it is read when it looks changed."""
         path = os.path.join(self.layout.state, "verified.json")
+        integrity.renew(self.layout, release_id)
         try:
             seen = f"{release_id} {integrity.fingerprint(self.layout, release_id)}"
         except OSError as error:

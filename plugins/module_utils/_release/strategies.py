@@ -137,7 +137,7 @@ class Strategy:
 
     def start(self, before: Optional[str], release_id: str) -> UnitState:
         """Start the release in its own units and return its state once it is active; not yet proven healthy."""
-        integrity.require(self.layout, self.store, release_id)
+        integrity.verify(self.layout, self.store, release_id)
         install_units(self.layout, self.systemd, stage.unit_copies(self.layout, release_id))
         self.prepare(before, release_id)
         started = self._start_unit(release_id)
@@ -189,6 +189,7 @@ class Strategy:
         damage = integrity.damage(self.layout, self.store, release_id)
         if damage is not None and not self.runs(release_id):
             raise damage
+        integrity.renew(self.layout, release_id)
         self._before_return(release_id)
         other_units = None
         try:

@@ -433,7 +433,7 @@ def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Ex
     except Exception as failure:
         after, before = strategy(left.strategy, service), strategy_of(source, service, left.strategy)
         with contextlib.suppress(SlipwayError, OSError):  # what ails it may pass, and systemd goes on trying
-            integrity.require(service.layout, service.store, source)
+            integrity.verify(service.layout, service.store, source)
             service.systemd.end(after.unit(left.to), service.settings.drain_timeout, STOP_MARGIN)
             install_units(service.layout, service.systemd, stage.unit_copies(service.layout, source))
             with contextlib.suppress(SlipwayError, OSError):

@@ -159,6 +159,56 @@ def test_a_look_at_a_release_sees_what_may_have_changed(host):
     assert len(seen) == 5
 
 
+@pytest.mark.parametrize(
+    ("name", "mode", "usual"),
+    [
+        ("bin/shop", 0o4755, 0o750),
+        ("bin/shop", 0o4750, 0o750),
+        ("bin/shop", 0o2750, 0o750),
+        ("bin/shop", 0o640, 0o750),
+        ("bin/shop", 0o755, 0o750),
+        (".", 0o755, 0o750),
+        ("config", 0o755, 0o750),
+        ("environment", 0o644, 0o640),
+        ("environment", 0o600, 0o640),
+        ("config/shop.toml", 0o644, 0o640),
+        ("units/shop@.service", 0o644, 0o640),
+        ("credentials/password", 0o644, 0o640),
+        ("credentials", 0o755, 0o750),
+        ("release.json", 0o644, 0o640),
+    ],
+)
+@pytest.mark.parametrize("earlier", [False, True])
+def test_what_has_another_mode_is_not_as_it_was_released(host, name, mode, usual, earlier):
+    release_id = put(host)
+    if earlier:
+        host.forget(release_id)
+        assert integrity.differences(host.layout, release_id) == []
+    os.chmod(inside(host, release_id, name), mode)
+    assert integrity.differences(host.layout, release_id) == [f"{name} has the mode {mode:04o} and not {usual:04o}"]
+
+
+def test_what_hides_under_the_name_of_a_leftover_is_no_part_of_it(host):
+    release_id = put(host)
+    for folder in ("release.json.tmp-x", "config/release.json.tmp-x"):
+        os.mkdir(inside(host, release_id, folder), 0o750)
+        write(inside(host, release_id, f"{folder}/extra"), "")
+    write(inside(host, release_id, "bin/release.json.tmp-1"), "")
+    for name in ("health.json", "health.json.tmp-1", "release.json.tmp-1"):
+        os.symlink("bin/shop", inside(host, release_id, name))
+    assert sorted(integrity.differences(host.layout, release_id)) == [
+        f"{name} is not part of the release"
+        for name in (
+            "bin/release.json.tmp-1",
+            "config/release.json.tmp-x/extra",
+            "health.json",
+            "health.json.tmp-1",
+            "release.json.tmp-1",
+            "release.json.tmp-x/extra",
+        )
+    ]
+
+
 def test_a_release_of_an_earlier_version_is_known_by_its_id(host, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setitem(world.TEMPLATES, "socket", "Sockets=shop.socket")

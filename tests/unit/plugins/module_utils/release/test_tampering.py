@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import shutil
 from types import SimpleNamespace
@@ -393,3 +394,136 @@ def test_pid_1_starts_the_same_bytes_from_elsewhere_and_the_watch_tells(make, na
     assert host.systemd.running() == [release_id]
     assert host.foreign == []
     assert watched(host, 1) == [watch.ALERT]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+@pytest.mark.parametrize("place", ["root", "releases"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_folder_that_belongs_to_another_user_stops_nothing(make, strategy, place):
+    """It may have been so for months: no start has been since, and none would succeed."""
+    host = make(strategy)
+    first, second = (host.release(v).current for v in ("v1", "v2"))
+    pid, path = pid_of(host, second), getattr(host.layout, place)
+    os.chown(path, 1234, -1)
+    for version, force in itertools.product(("v1", "v3"), (False, True)):
+        spec = host.spec(version, force=force)
+        for act in (host.engine().release, host.engine().predict):
+            found = refused(lambda act=act, spec=spec: act(spec), "foreign_owner")
+            assert f"chown root {path}" in str(found)
+    for act in (
+        host.rollback,
+        host.engine().predict_rollback,
+        lambda: host.rollback(first),
+        lambda: host.release("v2"),
+        lambda: host.engine().predict(host.spec("v2")),
+        lambda: integrity.verify(host.layout, host.store, second),
+    ):
+        assert refused(act).fix.startswith(f"chown root {path}")
+    assert watched(host)[0] == watch.ALERT
+    assert runs_as_before(host, pid, second)
+    assert host.settled() == second
+    os.chown(path, os.geteuid(), -1)
+    assert host.release("v3").current == host.settled()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_folder_that_is_given_away_before_the_confirmation(make, strategy):
+    host = make(strategy)
+    host.release("v1")
+    waiting = host.swap("v2")
+    os.chown(host.layout.root, 1234, -1)
+    refused(lambda: host.engine().confirm(waiting.unconfirmed))
+    assert host.systemd.serving() == [waiting.current]
+    os.chown(host.layout.root, os.geteuid(), -1)
+    assert host.engine().confirm(waiting.unconfirmed).current == host.settled()
+
+
+def lose(host, *release_ids):
+    """All that is kept of these releases beside them; without a name, of all."""
+    for name in os.listdir(host.layout.released):
+        if not release_ids or name.startswith(release_ids):
+            os.unlink(os.path.join(host.layout.released, name))
+
+
+def whole(host, release_id):
+    return integrity.kept(host.layout, release_id) and not integrity.differences(host.layout, release_id)
+
+
+@pytest.mark.parametrize("which", ["its own", "all"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("after", ["reboot", "watch and reboot", "rollback", "failed swap", "the same", "release"])
+def test_lost_digests_are_written_again_where_the_id_confirms_them(make, strategy, which, after):
+    host = make(strategy)
+    first, second = (host.release(v).current for v in ("v1", "v2"))
+    lose(host, *({"rollback": [first]}.get(after, [second]) if which == "its own" else []))
+    if after == "watch and reboot":
+        assert watched(host, 1) == [watch.NOTHING]
+        assert whole(host, second)
+    if "reboot" in after:
+        host.reboot()
+    elif after == "rollback":
+        host.engine().predict_rollback()
+        assert not os.path.exists(host.layout.sums(first)), "check mode changes nothing"
+        assert host.rollback().current == first
+    elif after == "failed swap":
+        host.behaviours["v3"] = Behaviour(sick_after=3)
+        refused(lambda: host.release("v3"), "rolled_back")
+    else:
+        host.release("v2" if after == "the same" else "v3")
+    expected = {"rollback": first, "release": host.id_of("v3")}.get(after, second)
+    assert host.settled() == expected
+    assert whole(host, expected)
+    host.reboot()
+    assert host.settled() == expected
+
+
+def of_an_archive(host, release_id):
+    """Its id stands for the archive, which is not here any more."""
+    digest = "0" * 64
+    for path in (os.path.join(host.layout.release(release_id), "release.json"), host.layout.kept_manifest(release_id)):
+        if os.path.exists(path):
+            text = read(path).replace(
+                f'"sha256": "{host.layout.manifest(release_id)["sha256"]}"', f'"sha256": "{digest}"'
+            )
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(text)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_lost_digests_that_nothing_confirms_are_told_before_anything_stops(make, strategy):
+    host = make(strategy)
+    first, second = (host.release(v).current for v in ("v1", "v2"))
+    for release_id in (first, second):
+        lose(host, release_id)
+        of_an_archive(host, release_id)
+        assert integrity.differences(host.layout, release_id) == ["its digests are missing"]
+    pid = pid_of(host, second)
+    for act in (
+        host.rollback,
+        host.engine().predict_rollback,
+        lambda: integrity.verify(host.layout, host.store, second),
+    ):
+        assert "its digests are missing" in str(refused(act))
+    assert watched(host, 1) == [watch.ALERT]
+    assert runs_as_before(host, pid, second)
+    assert host.release("v3").current == host.settled()
+    host.reboot()
+    assert host.settled() == host.id_of("v3")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_release_from_before_releases_had_units_is_refused_before_the_swap(make, strategy):
+    """It would start in the unit of its successor, which verifies what nobody has kept of it."""
+    host = make(strategy)
+    first, second = (host.release(v).current for v in ("v1", "v2"))
+    lose(host, first)
+    folder = host.layout.release(first)
+    shutil.rmtree(os.path.join(folder, "units"))
+    manifest = {k: v for k, v in host.layout.manifest(first).items() if k != "units"}
+    with open(os.path.join(folder, "release.json"), "w", encoding="utf-8") as stream:
+        json.dump(manifest, stream)
+    pid = pid_of(host, second)
+    assert "its digests are missing" in str(refused(host.rollback))
+    assert runs_as_before(host, pid, second)
+    assert host.settled() == second

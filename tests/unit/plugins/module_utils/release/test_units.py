@@ -37,10 +37,12 @@ def serve(layout, **copies):
         with open(os.path.join(folder, unit), "w") as stream:
             stream.write(text)
         digests[f"units/{unit}"] = _files.sha256_file(os.path.join(folder, unit))
-    for base, _folders, _names in os.walk(layout.root):
-        os.chmod(base, 0o755)
     with open(os.path.join(layout.release("v1-0123456789"), "release.json"), "w") as stream:
         stream.write("{}")
+    for base, _folders, names in os.walk(layout.root):
+        os.chmod(base, 0o750)
+        for name in names:
+            os.chmod(os.path.join(base, name), 0o640)
     integrity.keep(layout, "v1-0123456789", digests, {})
     os.symlink("releases/v1-0123456789", layout.current)
 

@@ -645,8 +645,12 @@ class FakeSystemd(_systemd.Systemd):
             os.symlink(os.readlink(self.host.layout.last_good), self.host.layout.current)
         boots = str(self.host.boot_id())
         self.umbrella_failed = True
-        if integrity.differences(self.host.layout, self._current() if boots == "current" else boots):
-            raise SlipwayError("command_failed", f"systemctl start {NAME}.service failed (1): see journalctl")
+        try:
+            integrity.verify(self.host.layout, self.host.store, self._current() if boots == "current" else boots)
+        except SlipwayError as error:
+            raise SlipwayError(
+                "command_failed", f"systemctl start {NAME}.service failed (1): see journalctl"
+            ) from error
         found = self._get(f"{NAME}@{boots}.service")
         self._start(found)
         self._wait(found)
