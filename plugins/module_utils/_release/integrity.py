@@ -117,9 +117,9 @@ def renew(layout: Layout, release_id: str) -> None:
 
 
 def _is_verified_by_pid_1(layout: Layout, release_id: str) -> bool:
-    """Whether the unit that it would run in checks digests: its own, or for one that has none what is in place."""
+    """Whether the unit that it came with, and runs in, checks digests before a start."""
     own = os.path.join(layout.release_units(release_id), os.path.basename(layout.template_unit))
-    return _VERIFIES.search(_files.text(own if os.path.exists(own) else layout.template_unit)) is not None
+    return _VERIFIES.search(_files.text(own)) is not None
 
 
 def _content(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,7 +261,7 @@ def _differs_from_id(
     """The same for a release that a version before this one has staged: its manifest, and its id, say what it is.
 
     The id cannot be computed from what is in an archive, nor that of a release without units of its own. Also the
-    digest of each of its files where the id confirms them all.
+    digest of each of its files where the id confirms them all, or where nothing else ever did.
     """
     manifest = layout.manifest(release_id)
     own = f"bin/{layout.name}"
@@ -277,7 +277,9 @@ def _differs_from_id(
     }
     digests = {"environment": "", **files, **told, **unlisted}
     found = list(_differs(layout, release_id, there, digests))
-    if found or files != {own: manifest.get("sha256")} or "units" not in manifest:
+    if not found and "units" not in manifest:  # of a time when nothing was kept of any release, so nothing is lost
+        return [], digests
+    if found or files != {own: manifest.get("sha256")}:
         return found, None
     prefix = len("credentials/")
     secret = {name[prefix:]: digest for name, digest in unlisted.items() if name != "environment"}

@@ -19,7 +19,6 @@ from ansible_collections.slipway.go.plugins.module_utils._release import gate, p
 from ansible_collections.slipway.go.plugins.module_utils._release.store import Store, load_settings
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
     NAME,
-    TEMPLATES,
     Behaviour,
     Faults,
     Host,
@@ -920,7 +919,7 @@ def test_a_rollback_to_what_the_host_cannot_start_any_more_touches_nothing(host,
     assert host.settled() == second
 
 
-def test_a_rollback_to_a_socket_whose_units_are_gone_is_refused(sockets, monkeypatch):
+def test_a_rollback_to_a_socket_whose_units_are_gone_is_refused(sockets):
     """Releases that were staged before they carried their units can only go where those units still are."""
     first = sockets.release("v1").current
     shutil.rmtree(os.path.join(sockets.layout.release(first), "units"))
@@ -928,7 +927,6 @@ def test_a_rollback_to_a_socket_whose_units_are_gone_is_refused(sockets, monkeyp
     with open(os.path.join(sockets.layout.release(first), "release.json"), "w", encoding="utf-8") as stream:
         json.dump(without, stream)
     sockets.forget(first)
-    monkeypatch.setitem(TEMPLATES, "restart", "Environment=PORT=8080")  # of then, which verifies nothing
     sockets.switch("restart")
     second = sockets.release("v2").current
     error = fails(sockets.rollback, "units_missing")

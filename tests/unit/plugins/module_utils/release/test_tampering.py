@@ -512,18 +512,44 @@ def test_lost_digests_that_nothing_confirms_are_told_before_anything_stops(make,
     assert host.settled() == host.id_of("v3")
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_release_from_before_releases_had_units_is_refused_before_the_swap(make, strategy):
-    """It would start in the unit of its successor, which verifies what nobody has kept of it."""
-    host = make(strategy)
-    first, second = (host.release(v).current for v in ("v1", "v2"))
-    lose(host, first)
-    folder = host.layout.release(first)
+def before_units(host, release_id):
+    """As a version staged it whose releases had no units of their own."""
+    lose(host, release_id)
+    folder = host.layout.release(release_id)
     shutil.rmtree(os.path.join(folder, "units"))
-    manifest = {k: v for k, v in host.layout.manifest(first).items() if k != "units"}
+    manifest = {k: v for k, v in host.layout.manifest(release_id).items() if k != "units"}
     with open(os.path.join(folder, "release.json"), "w", encoding="utf-8") as stream:
         json.dump(manifest, stream)
-    pid = pid_of(host, second)
-    assert "its digests are missing" in str(refused(host.rollback))
-    assert runs_as_before(host, pid, second)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("after", ["rollback", "failed swap", "reboot"])
+def test_a_release_from_before_releases_had_units_starts_in_a_unit_that_verifies(make, strategy, after):
+    """That of its successor, which looks for digests that this one never had."""
+    host = make(strategy)
+    first = host.release("v1").current
+    if after == "rollback":
+        host.release("v2")
+    before_units(host, first)
+    if after == "rollback":
+        host.rollback()
+    elif after == "failed swap":
+        host.behaviours["v3"] = Behaviour(sick_after=3)
+        refused(lambda: host.release("v3"), "rolled_back")
+    else:
+        host.reboot()
+    assert host.settled() == first
+    assert whole(host, first)
+    with open(os.path.join(host.layout.release(first), "environment"), "a", encoding="utf-8") as stream:
+        stream.write(FOREIGN)
+    assert integrity.differences(host.layout, first) == ["environment has another content"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_release_from_before_releases_had_units_that_was_changed_is_refused(make, strategy):
+    host = make(strategy)
+    first, second = (host.release(v).current for v in ("v1", "v2"))
+    before_units(host, first)
+    changed(os.path.join(host.layout.release(first), "bin/shop"))
+    refused(host.rollback)
     assert host.settled() == second
