@@ -146,7 +146,7 @@ CASES = [
     Case(
         "keys-looked-for-elsewhere",
         variables={"ssh_settings": {"AuthorizedKeysFile": "/etc/ssh/keys/%u"}},
-        says="a fresh login as deploy did not work.*(taken back|takes? the change back)",
+        says="can log in now and could not afterwards: .*deploy",
     ),
     # --- sudo
     Case(
