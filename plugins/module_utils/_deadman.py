@@ -875,6 +875,11 @@ def revert(
     return None if token is None else _take_back_again(place, name, token)
 
 
+def changed_meanwhile(what: str) -> SlipwayError:
+    """For a transaction that has changed nothing yet: what it was planned for is not so any more."""
+    return SlipwayError(CHANGED_MEANWHILE, f"{what} while this run waited; nothing was changed.", "run again")
+
+
 @contextlib.contextmanager
 def transaction(name: str, seconds: float, plan: Plan, place: Optional[Place] = None) -> Iterator[str]:
     """Arm, and hold what is armed while the caller changes the host; yield the token that confirms it.

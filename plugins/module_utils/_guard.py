@@ -258,11 +258,7 @@ def _refuse_stale(changes: Sequence[Change], again: Optional[Callable[[], Sequen
     there = [change if change.written else compare(change.file) for change in changes]
     if there != list(changes) or (again is not None and list(again()) != list(changes)):
         names = ", ".join(change.file.path for change in changes)
-        raise SlipwayError(
-            _deadman.CHANGED_MEANWHILE,
-            f"somebody else has changed what {names} depends on while this run waited; nothing was changed.",
-            "run again",
-        )
+        raise _deadman.changed_meanwhile(f"somebody else has changed what {names} depends on")
 
 
 def from_the_start(attempt: Callable[[], Made]) -> Made:

@@ -174,10 +174,10 @@ def verify(wanted: Sequence[Unit]) -> list[str]:
 
 def _quoted(said: Sequence[str], wanted: Sequence[Unit]) -> str:
     """What systemd said, once each, with the line of the unit that it means."""
+    texts = {unit.name: unit.content.splitlines() for unit in wanted}
 
     def quote(line: str) -> str:
         where = re.match(r"(?:.*/)?([^/:]+):(\d+): ", line)
-        texts = {unit.name: unit.content.splitlines() for unit in wanted}
         lines = texts.get(where.group(1), []) if where else []
         number = int(where.group(2)) if where else 0
         return f"{line} ({lines[number - 1]})" if 0 < number <= len(lines) else line

@@ -164,7 +164,6 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _guard
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._hardening import account, services
 
 NAME = "access"
@@ -240,11 +239,7 @@ def present(module: AnsibleModule, asked: account.Wanted, place: _deadman.Place)
         # Another run may have ended between the look and the lock.
         again = compare(asked, place)
         if (again.now is None) != (found.now is None) or again.wanted.home != found.wanted.home:
-            raise SlipwayError(
-                _deadman.CHANGED_MEANWHILE,
-                f"somebody else has made, moved or removed {asked.name} while this run waited; nothing was changed.",
-                "run again",
-            )
+            raise _deadman.changed_meanwhile(f"somebody else has made, moved or removed {asked.name}")
         make(again, place)
     return {**result, "token": stand(module, token, place)}
 
@@ -265,11 +260,7 @@ def absent(module: AnsibleModule, name: str, place: _deadman.Place) -> dict[str,
     saved = _deadman.Plan([account.sudoers_path(name), account.record(name)], account=name)
     with _deadman.transaction(NAME, module.params["seconds"], saved, place) as token:
         if account.look(name) != now:
-            raise SlipwayError(
-                _deadman.CHANGED_MEANWHILE,
-                f"somebody else has changed {name} while this run waited; nothing was changed.",
-                "run again",
-            )
+            raise _deadman.changed_meanwhile(f"somebody else has changed {name}")
         if now:
             account.write_record(now)
             account.run_or_raise([["userdel", "--force", name]], place)

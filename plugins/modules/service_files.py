@@ -87,7 +87,8 @@ options:
     default: false
   log_rotation:
     description:
-      - Whether the service is to have a rule of its own in C(/etc/logrotate.d). One that is not slipway's is refused.
+      - Whether the service is to have a rule of its own in C(/etc/logrotate.d). One that is
+        there before slipway knows the service is refused.
     type: bool
     default: false
   record:
@@ -239,16 +240,10 @@ def plan(layout: Layout, wanted: list[_units.Unit], absent: list[str]) -> _units
     return _units.plan(now, gone, layout.unit_root)
 
 
-def refuse_foreign_rotation(name: str) -> None:
-    """Fail where the rotation rule of the service's name is not the role's, whose one has the service's own folder."""
+def foreign_rotation(name: str) -> list[str]:
+    """The rotation rule of the service's name, unless it is the role's, whose one has the service's own folder."""
     path = f"{LOGROTATE}/{name}"
-    if os.path.lexists(path) and f"/var/log/{name}/own/" not in _files.text(path):
-        raise SlipwayError(
-            "foreign_files",
-            f"{path} is there, and is not slipway's. Nothing was changed.",
-            "move it away, or choose another service_name",
-            files=[path],
-        )
+    return [path] if os.path.lexists(path) and f"/var/log/{name}/own/" not in _files.text(path) else []
 
 
 def drop_metrics(name: str, changes: Sequence[_units.Change]) -> None:
@@ -265,9 +260,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     values = module.params
     layout = Layout(validate_name(values["name"]), values["root"] or f"/opt/{values['name']}")
     place = units.place(layout)
-    drop_ins = units.refuse_foreign(layout)
-    if values["log_rotation"] and not _foreign_units.known(place):
-        refuse_foreign_rotation(layout.name)
+    drop_ins = units.refuse_foreign(layout, foreign_rotation(layout.name) if values["log_rotation"] else [])
     if values["state"] == "checked":
         return {"changed": False, "paths": [], "units": [], "drop_ins": drop_ins}
     if not values["sealed"]:

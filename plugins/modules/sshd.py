@@ -319,12 +319,8 @@ def plan_again(
     others = [name for name in SETTLED if name != _NAME and _deadman.armed(name, place)]
     now = plan(values, connection, place)
     if others or (now, let_in(now.host, values, connection, place)) != before:
-        why = (
-            f"a change of {', '.join(others)} has begun" if others else "somebody else has changed sshd or the firewall"
-        )
-        raise SlipwayError(
-            _deadman.CHANGED_MEANWHILE, f"{why} while this run waited; nothing was changed.", "run again"
-        )
+        begun = f"a change of {', '.join(others)} has begun"
+        raise _deadman.changed_meanwhile(begun if others else "somebody else has changed sshd or the firewall")
     return now.changes
 
 

@@ -85,8 +85,8 @@ def _group(name: str) -> int:
 
 def members(layout: Layout) -> list[str]:
     """What is in /etc/SHOP that a set would replace or remove."""
-    there = [name for name in ("environment",) if os.path.lexists(os.path.join(layout.config, name))]
-    return [os.path.join(layout.config, name) for name in [*there, *_surplus(layout.config, set())]]
+    names = ["environment"] if os.path.lexists(os.path.join(layout.config, "environment")) else []
+    return [os.path.join(layout.config, name) for name in [*names, *_surplus(layout.config, set())]]
 
 
 def changes(layout: Layout, files: Sequence[File]) -> list[Change]:

@@ -144,14 +144,9 @@ class Engine:
                 self._require_whole(wanted)
                 integrity.renew(self._layout, wanted)
                 return self._settle(wanted)
-            self._refuse_known_bad(wanted, spec.force)
-            if spec.tool and self._layout.current_id() and not revert.has_tool(spec.tool):
-                return Outcome(False, self._layout.current_id(), None, "tool")
-            self._require_tool()
-            self._make_room(spec, wanted)
-            self._preflight(spec)
-            stage.require_units(self._layout)
-            self._strategy(spec.strategy).check_ready(spec)
+            lacking = self._lacking(spec, wanted)
+            if lacking is not None:
+                return lacking
             phases: dict[str, float] = {}
             if not stage.is_staged(self._layout, wanted, content):
                 if spec.artefact.path is None:
@@ -176,20 +171,31 @@ class Engine:
 
     def _ask_for(self, spec: Spec) -> Outcome:
         """Have an artefact brought that has to be judged, unless it would be in vain. A refusal has changed nothing."""
-        current = self._layout.current_id()
         wanted = stage.content(spec, self._layout).release_id()
         if self._serves(wanted):
             self._require_whole(wanted)
         elif self._store.load() is None:  # else what becomes of that comes first, and once this has been judged
-            self._refuse_known_bad(wanted, spec.force)
-            if spec.tool and current and not revert.has_tool(spec.tool):
-                return Outcome(False, current, None, "tool")
-            self._require_tool()
-            # Of the space, nothing can be said before what is surplus is gone.
-            self._preflight(spec, but=("disk_full",))
-            stage.require_units(self._layout)
-            self._strategy(spec.strategy).check_ready(spec)
-        return Outcome(False, current, None, "upload")
+            lacking = self._lacking(spec, wanted)
+            if lacking is not None:
+                return lacking
+        return Outcome(False, self._layout.current_id(), None, "upload")
+
+    def _lacking(self, spec: Spec, wanted: str) -> Optional[Outcome]:
+        """What has to be brought to the host first; raise where the release would be in vain.
+
+        Room is made only for what has been judged, and before that nothing can be said of the space.
+        """
+        self._refuse_known_bad(wanted, spec.force)
+        current = self._layout.current_id()
+        if spec.tool and current and not revert.has_tool(spec.tool):
+            return Outcome(False, current, None, "tool")
+        self._require_tool()
+        if spec.judged:
+            self._make_room(spec, wanted)
+        self._preflight(spec, but=() if spec.judged else ("disk_full",))
+        stage.require_units(self._layout)
+        self._strategy(spec.strategy).check_ready(spec)
+        return None
 
     def _require_whole(self, serving: str) -> None:
         """Raise where what serves could not be started again. It is left alone: nobody knows who did that, and why."""

@@ -80,10 +80,15 @@ def program_digest(layout: Layout, release_id: str) -> Optional[str]:
 
 def differences(layout: Layout, release_id: str) -> list[str]:
     """What of a release is not as it was staged, in words."""
+    return _inspect(layout, release_id)[0]
+
+
+def _inspect(layout: Layout, release_id: str) -> tuple[list[str], Optional[dict[str, str]]]:
+    """The differences, and the digests of its files where they are lost and its id confirms the files."""
     there = _entries(layout, release_id)
     told = [*(f"{place} {said}" for place, said, _remedy in _above(layout)), *_exposed(layout, there)]
     if not modes.S_ISDIR(there["."].st_mode if "." in there else 0):
-        return [*told, f"{layout.release(release_id)} is {'no directory' if there else 'missing'}"]
+        return [*told, f"{layout.release(release_id)} is {'no directory' if there else 'missing'}"], None
     digests = kept(layout, release_id)
     if digests is not None or os.path.exists(layout.kept_manifest(release_id)):
         said = _kind(there.get(MANIFEST))
@@ -91,11 +96,11 @@ def differences(layout: Layout, release_id: str) -> list[str]:
             said = "has another content"
         told += [f"{MANIFEST} {said}"] if said else []
     if digests is not None:
-        return [*told, *_differs(layout, release_id, there, digests)]
+        return [*told, *_differs(layout, release_id, there, digests)], None
     found, confirmed = _differs_from_id(layout, release_id, there)
     if not found and confirmed is None and _is_verified_by_pid_1(layout, release_id):
         found = ["its digests are missing"]
-    return [*told, *found]
+    return [*told, *found], confirmed
 
 
 def renew(layout: Layout, release_id: str) -> None:
@@ -103,10 +108,10 @@ def renew(layout: Layout, release_id: str) -> None:
 
     What cannot be written is found missing by whoever starts it.
     """
-    if os.path.exists(layout.sums(release_id)) or differences(layout, release_id):
+    if os.path.exists(layout.sums(release_id)):
         return
-    _found, confirmed = _differs_from_id(layout, release_id, _entries(layout, release_id))
-    if confirmed is None:
+    found, confirmed = _inspect(layout, release_id)
+    if found or confirmed is None:
         return
     store = Store(layout)
     health = store.health(release_id)

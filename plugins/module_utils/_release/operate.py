@@ -176,13 +176,13 @@ class Operator:
     def _damage(self, release_id: str, read: bool = False) -> str:
         """What to say of a release that is not as it was staged, else nothing; it is read when it looks changed."""
         path = os.path.join(self.layout.state, "verified.json")
-        integrity.renew(self.layout, release_id)
         try:
             seen = f"{release_id} {integrity.fingerprint(self.layout, release_id)}"
         except OSError as error:
             return f"{release_id} cannot be looked at: {error}"
         known = _json(path)
         if read or not isinstance(known, dict) or known.get("seen") != seen:
+            integrity.renew(self.layout, release_id)
             known = {"seen": seen, "differences": integrity.differences(self.layout, release_id)}
             _files.write_atomic(path, json.dumps(known) + "\n", 0o600)
         found = known["differences"]

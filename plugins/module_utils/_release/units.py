@@ -28,14 +28,15 @@ def place(layout: Layout) -> _foreign_units.Place:
     return _foreign_units.Place(layout.name, layout.state, layout.unit_root, copies)
 
 
-def refuse_foreign(layout: Layout) -> list[str]:
+def refuse_foreign(layout: Layout, also: Sequence[str] = ()) -> list[str]:
     """Raise where units, processes or configuration of this service's names are somebody else's.
 
-    Return the drop-ins of a service that is slipway's: they are the operator's own.
+    also: other files that a service which slipway does not know must not replace. Return the drop-ins of a service that
+    is slipway's: they are the operator's own.
     """
     where = place(layout)
     own = _foreign_units.check(where)
-    found = [] if _foreign_units.known(where) else [*configuration.members(layout), *_foreign_links(layout)]
+    found = [] if _foreign_units.known(where) else [*configuration.members(layout), *_foreign_links(layout), *also]
     if found:
         raise SlipwayError(
             "foreign_files",
