@@ -108,3 +108,11 @@ def test_hosts_that_an_inventory_names_are_not_taken_for_those_of_the_play(run, 
     assert done.returncode != 0
     assert "give it as an extra variable" in " ".join(done.stdout.split())
     assert not set(touched["earlier"]) - {"a", "b"}, done.stdout
+
+
+@pytest.mark.parametrize("hosts", ["", None, []])
+def test_an_inventory_that_names_no_hosts_is_refused_in_a_sentence(run, hosts):
+    done, touched = run(slipway_hosts=hosts)
+    assert done.returncode != 0
+    assert "give it as an extra variable" in " ".join(done.stdout.split())
+    assert touched == {"earlier": [], "later": []}, done.stdout
