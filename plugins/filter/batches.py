@@ -13,14 +13,12 @@ author:
 description:
   - Takes what the keyword C(serial) of a play takes, a number, a percentage or a list of them, and the same as text.
   - Anything else is an error that names the variable.
+extends_documentation_fragment:
+  - slipway.go.variable
 options:
   _input:
     description: The sizes, such as V(1), V(50%) or V([1, "50%", "100%"]), or text such as V(1,50%,100%).
     type: raw
-    required: true
-  variable:
-    description: The name of the variable, for the error.
-    type: str
     required: true
 """
 

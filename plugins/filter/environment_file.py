@@ -39,17 +39,15 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.model import render_environment
+from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
 
 
 def environment_file(variables: Any) -> str:
     if not isinstance(variables, Mapping):
         raise AnsibleFilterError(f"environment variables must be a dictionary, not {type(variables).__name__}")
-    try:
+    with refusal():
         return render_environment(variables)
-    except SlipwayError as error:
-        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:

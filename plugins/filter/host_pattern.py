@@ -13,14 +13,12 @@ author:
 description:
   - Returns the pattern as it is. An empty one, such as a survey's answer that was left out, is an error that names the
     variable, for nobody can tell whether all hosts or none were meant.
+extends_documentation_fragment:
+  - slipway.go.variable
 options:
   _input:
     description: The pattern, as the keyword C(hosts) of a play takes it, or a list of patterns.
     type: raw
-    required: true
-  variable:
-    description: The name of the variable, for the error.
-    type: str
     required: true
 """
 

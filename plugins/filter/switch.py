@@ -13,14 +13,12 @@ author:
 description:
   - Returns a boolean. An empty text, such as a survey's answer that was left out, is the default and not false. What is
     neither true nor false is an error that names the variable.
+extends_documentation_fragment:
+  - slipway.go.variable
 options:
   _input:
     description: The value of the variable.
     type: raw
-    required: true
-  variable:
-    description: The name of the variable, for the error.
-    type: str
     required: true
   default:
     description: What an empty value means.
@@ -44,18 +42,15 @@ _value:
 
 from typing import Any, Callable
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
+from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
 
 
 def switch(given: Any, variable: str, default: bool = True) -> bool:
     if _survey.is_empty(given):
         return default
-    try:
+    with refusal():
         return _survey.switch(given, variable)
-    except SlipwayError as error:
-        raise AnsibleFilterError(str(error)) from None
 
 
 class FilterModule:

@@ -12,14 +12,12 @@ author:
   - Slipway maintainers (@slipway)
 description:
   - Returns the list. A text such as C(a, b) or C([a, b]) is read as one; an empty text is an empty list.
+extends_documentation_fragment:
+  - slipway.go.variable
 options:
   _input:
     description: The list, or its text.
     type: raw
-    required: true
-  variable:
-    description: The name of the variable, for the error.
-    type: str
     required: true
 """
 
@@ -40,19 +38,16 @@ _value:
 
 from typing import Any, Callable
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
+from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
 
 
 def texts(given: Any, variable: str) -> list[str]:
     if _survey.is_empty(given):
         return []
-    try:
+    with refusal():
         found: list[str] = _survey.list_of(_survey.text)(given, variable)
-    except SlipwayError as error:
-        raise AnsibleFilterError(str(error)) from None
-    return found
+        return found
 
 
 class FilterModule:

@@ -66,17 +66,23 @@ def test_a_secret_that_fits_no_file_is_refused(capsys: Any, path: str, more: dic
     assert "/x/key" in told["msg"]
 
 
-@pytest.mark.parametrize("check_mode", [True, False])
-def test_a_change_that_nobody_has_confirmed_is_not_the_hosts_own_state(
-    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, check_mode: bool
-) -> None:
-    """A run that finds it would call the file in order, and the deadline would take it away afterwards."""
+def a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _deadman.Place:
+    """Where changes are armed, on a host whose timers always run."""
     folders = (str(tmp_path / name) for name in ("deadman", "units", "run"))
     place = _deadman.Place(
         *folders, lambda argv: (0, "" if argv[2:] == ["slipway-deadman-rules.service"] else "active")
     )
     (tmp_path / "run").mkdir()
     monkeypatch.setattr(_deadman, "Place", lambda: place)
+    return place
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_change_that_nobody_has_confirmed_is_not_the_hosts_own_state(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, check_mode: bool
+) -> None:
+    """A run that finds it would call the file in order, and the deadline would take it away afterwards."""
+    place = a_place(tmp_path, monkeypatch)
     target = tmp_path / "rules"
     target.write_text("old\n")
     token = _deadman.arm("rules", 60, _deadman.Plan([str(target)]), place)
@@ -101,12 +107,7 @@ def test_what_another_controller_has_confirmed_meanwhile_is_kept(
     tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was armed after this run had looked, and confirmed before this run could arm."""
-    folders = (str(tmp_path / name) for name in ("deadman", "units", "run"))
-    place = _deadman.Place(
-        *folders, lambda argv: (0, "" if argv[2:] == ["slipway-deadman-rules.service"] else "active")
-    )
-    (tmp_path / "run").mkdir()
-    monkeypatch.setattr(_deadman, "Place", lambda: place)
+    place = a_place(tmp_path, monkeypatch)
     target = tmp_path / "login.defs"
     target.write_text("UMASK 022\n")
     validate, timers = _guard.validate, []
