@@ -73,7 +73,7 @@ faults-power: collections ## the same for power cuts, in a virtual machine (half
 
 PAGES ?= 200000
 fuzz-metrics: collections ## pages of counters against another parser of the format: make fuzz-metrics PAGES=200000
-	$(BIN)/python tests/unit/plugins/module_utils/health/metrics_fuzz.py $(PAGES)
+	$(BIN)/python tests/unit/plugins/module_utils/health/kinds/metrics_fuzz.py $(PAGES)
 
 canary-table: collections ## the verdict on users' requests, by simulation (about ten minutes)
 	$(BIN)/python tests/bench/canary.py --page docs/proxy.md

@@ -15,19 +15,21 @@ from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
-from ansible_collections.slipway.go.plugins.module_utils import _files, _linkage, _tool
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
-from ansible_collections.slipway.go.plugins.module_utils._release import (
-    _checksums,
-    _fetch,
-    _signature,
-    artefact,
+from ansible_collections.slipway.go.plugins.module_utils._core import files
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem
+from ansible_collections.slipway.go.plugins.module_utils._linkage import checker
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact import (
     binding,
-    model,
+    checksums,
+    fetch,
+    inspect,
+    signature,
 )
-from ansible_collections.slipway.go.plugins.module_utils._release.artefact import Rules, Seen
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspect import Rules, Seen
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
+from ansible_collections.slipway.go.plugins.module_utils._release.state import model
+from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _lost, _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
 from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction
@@ -153,7 +155,7 @@ def seal(arguments: dict[str, Any]) -> str:
     sealed = json.dumps({name: arguments.pop(name, None) or {} for name in SEALED}, default=str)
     for place in PLACES:
         if arguments.get(place):
-            arguments[place] = _fetch.shown(str(arguments[place]))
+            arguments[place] = fetch.shown(str(arguments[place]))
     return sealed
 
 
@@ -187,14 +189,14 @@ class ActionModule(BoundedAction):
                 arguments = _survey.understand(arguments, OPTIONS)
                 self._validate(arguments)
                 if arguments.get("confirm"):
-                    arguments["tool"] = _tool.digest()
+                    arguments["tool"] = zipapp.digest()
                 arguments["intake"] = self._intake(arguments)
                 if arguments["intake"].get("source"):
                     arguments["sealed"] = seal(arguments)
                     return self._execute("release", arguments, task_vars)
                 source = self._find_source(str(arguments["src"]), "release_src")
                 seen = self._look_into(source, arguments, folder)
-                against = artefact.judge(seen, self._rules(arguments), [])
+                against = inspect.judge(seen, self._rules(arguments), [])
             except SlipwayError as error:
                 return {"failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
             except OSError as error:
@@ -225,7 +227,7 @@ class ActionModule(BoundedAction):
         upload = answer.get("action") == "upload"
         binary = seen.binary
         if profile is not None:
-            problems = _linkage.judge_artifact(binary.elf, _linkage.HostProfile.from_dict(profile), binary.info)
+            problems = checker.judge_artifact(binary.elf, checker.HostProfile.from_dict(profile), binary.info)
             if problems:
                 return refusal(seen.relabelled(problems))
         if not upload and (profile is None or binary.elf.elf_class in ("static", "static-pie")):
@@ -250,12 +252,12 @@ class ActionModule(BoundedAction):
         source = str(arguments["src"])
         there = bool(arguments.get("remote_src"))
         told: dict[str, Any] = {}
-        if _fetch.is_url(source):
-            _fetch.parse_url(source, "release_src")
+        if fetch.is_url(source):
+            fetch.parse_url(source, "release_src")
             if not arguments.get("checksum"):
                 raise SlipwayError(
                     "missing_checksum",
-                    f"release_src {_fetch.shown(source)} is a URL, and release_checksum is empty.",
+                    f"release_src {fetch.shown(source)} is a URL, and release_checksum is empty.",
                     "set release_checksum to its SHA-256, or to the path or URL of a checksums file",
                 )
             told["source"] = source
@@ -268,12 +270,12 @@ class ActionModule(BoundedAction):
 
     def _add_checksum(self, told: dict[str, Any], arguments: dict[str, Any], there: bool) -> None:
         given = str(arguments.get("checksum") or "")
-        digest = artefact.parse_checksum(given) if given else ""
+        digest = inspect.parse_checksum(given) if given else ""
         if digest is None:
-            told["checksums"] = self._text(given, "release_checksum", there, _checksums.MAX_TEXT)
+            told["checksums"] = self._text(given, "release_checksum", there, checksums.MAX_TEXT)
             content = told["checksums"].get("content")
             if content is not None:
-                digest = _checksums.find_checksum(content, _fetch.file_name(str(arguments["src"])), given)
+                digest = checksums.find_checksum(content, fetch.file_name(str(arguments["src"])), given)
         arguments["digest"] = digest or ""
 
     def _add_signature(self, told: dict[str, Any], arguments: dict[str, Any], there: bool) -> None:
@@ -292,15 +294,15 @@ class ActionModule(BoundedAction):
                 "release_signature_of is checksums, and release_checksum is no checksums file.",
                 "set release_checksum to the path or URL of the signed checksums file",
             )
-        told["signature"] = self._text(given, "release_signature", there, _signature.MAX_TEXT)
+        told["signature"] = self._text(given, "release_signature", there, signature.MAX_TEXT)
         if arguments.get("allowed_signers"):
             path = self._find_source(str(arguments["allowed_signers"]), "release_allowed_signers")
-            told["allowed_signers"] = read_here(path, "release_allowed_signers", _checksums.MAX_TEXT)
-        _signature.Trust(tuple(arguments.get("minisign_keys") or ()), told.get("allowed_signers", "")).check()
+            told["allowed_signers"] = read_here(path, "release_allowed_signers", checksums.MAX_TEXT)
+        signature.Trust(tuple(arguments.get("minisign_keys") or ()), told.get("allowed_signers", "")).check()
 
     def _text(self, given: str, variable: str, there: bool, limit: int) -> dict[str, Any]:
-        if _fetch.is_url(given):
-            _fetch.parse_url(given, variable)
+        if fetch.is_url(given):
+            fetch.parse_url(given, variable)
             return {"place": given}
         if there:
             return {"place": _absolute(given, variable)}
@@ -311,16 +313,16 @@ class ActionModule(BoundedAction):
         check_readable(source)
         service, wanted = str(arguments["name"]), str(arguments.get("binary") or "")
         limit = _mebibytes(arguments.get("max_size"))
-        seen = artefact.look_into(source, source, wanted, service, limit, folder)
-        digest = seen.binary.facts["sha256"] if seen.program == source else _files.sha256_file(source)
+        seen = inspect.look_into(source, source, wanted, service, limit, folder)
+        digest = seen.binary.facts["sha256"] if seen.program == source else files.sha256_file(source)
         told = arguments["intake"]
         if arguments["digest"]:
             listed = str(arguments["checksum"]) if "checksums" in told else ""
-            artefact.check_digest(source, source, arguments["digest"], listed)
+            inspect.check_digest(source, source, arguments["digest"], listed)
         elif "checksums" in told:
-            told["sha512"] = _files.digest_file(source, "sha512")
+            told["sha512"] = files.digest_file(source, "sha512")
         arguments["digest"] = digest
-        arguments["intake"]["built"] = binding.record(artefact.built_claims(seen))
+        arguments["intake"]["built"] = binding.record(inspect.built_claims(seen))
         return seen
 
     def _rules(self, arguments: dict[str, Any]) -> Rules:
@@ -337,8 +339,8 @@ class ActionModule(BoundedAction):
         if not given:
             return "", ""
         path = self._find_source(given, "release_denylist")
-        text = read_here(path, "release_denylist", _checksums.MAX_TEXT)
-        _linkage.parse_denylist(text, path)
+        text = read_here(path, "release_denylist", checksums.MAX_TEXT)
+        checker.parse_denylist(text, path)
         return text, path
 
     def _find_source(self, path: str, variable: str) -> str:

@@ -11,7 +11,7 @@ import tempfile
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.slipway.go.plugins.module_utils import _tool
+from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
 
 DEFAULT_PATH = "/usr/local/sbin/slipway"
@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
         descriptor, built = tempfile.mkstemp(prefix="slipway-")
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(_tool.own())
+                stream.write(zipapp.own())
             copied = self._copy(built, arguments["path"], task_vars)
         finally:
             os.unlink(built)

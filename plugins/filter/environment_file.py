@@ -39,7 +39,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.module_utils._release.model import render_environment
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import render_environment
 from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
 
 

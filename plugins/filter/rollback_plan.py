@@ -68,7 +68,7 @@ from dataclasses import asdict
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import parse_meant
 from ansible_collections.slipway.go.plugins.plugin_utils import _fleet
 

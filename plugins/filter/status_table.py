@@ -55,7 +55,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.module_utils._health import status
+from ansible_collections.slipway.go.plugins.module_utils._release.operator import status_table as status
 
 
 def row(host: str, service: str, told: Mapping[str, Any]) -> dict[str, Any]:

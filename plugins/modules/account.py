@@ -163,7 +163,9 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _guard
+from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._deadman import managed_files
 from ansible_collections.slipway.go.plugins.module_utils._hardening import account, services
 
 NAME = "access"
@@ -175,9 +177,9 @@ class Difference:
 
     now: Optional[account.Account]
     wanted: account.Wanted
-    commands: list[_deadman.Argv]
+    commands: list[deadman.Argv]
     keys: Optional[str]
-    sudo: list[_guard.Change]
+    sudo: list[managed_files.Change]
 
     def changes(self) -> list[str]:
         found = {"account": self.commands, "keys": self.keys is not None, "sudo": self.sudo}
@@ -198,19 +200,19 @@ def _diff(what: str, before: str, after: str) -> dict[str, str]:
     return {"before_header": what, "after_header": what, "before": before, "after": after}
 
 
-def compare(asked: account.Wanted, place: _deadman.Place) -> Difference:
+def compare(asked: account.Wanted, place: deadman.Place) -> Difference:
     now = account.look(asked.name)
     wanted = account.complete(asked, now)
     account.refuse_unusable(wanted, now, place)
     before = account.read_keys(wanted.home)
     keys = account.wanted_keys(before, wanted.keys, wanted.exclusive)
     same = keys == before and now is not None and account.keys_are_safe(now, wanted.home)
-    sudo = _guard.plan([account.sudoers_file(wanted.name, account.sudoers(wanted))], place=place)
+    sudo = managed_files.plan([account.sudoers_file(wanted.name, account.sudoers(wanted))], place=place)
     commands = account.entry_commands(wanted, now, account.today())
     return Difference(now, wanted, commands, None if same else keys, sudo)
 
 
-def make(difference: Difference, place: _deadman.Place) -> None:
+def make(difference: Difference, place: deadman.Place) -> None:
     """Keys first where there is a home directory: sudo comes last, when all else is as it should be."""
     wanted = difference.wanted
     account.run_or_raise(difference.commands, place)
@@ -220,32 +222,32 @@ def make(difference: Difference, place: _deadman.Place) -> None:
             account.write_keys(made, difference.keys)
             account.restorecon([made.home + "/.ssh"], place)
     if difference.sudo:
-        _guard.apply(difference.sudo, sudo_check(), place=place)
+        managed_files.apply(difference.sudo, sudo_check(), place=place)
 
 
-def sudo_check() -> list[_deadman.Argv]:
+def sudo_check() -> list[deadman.Argv]:
     return [["visudo", "-c"]] if shutil.which("visudo") else []
 
 
-def present(module: AnsibleModule, asked: account.Wanted, place: _deadman.Place) -> dict[str, Any]:
+def present(module: AnsibleModule, asked: account.Wanted, place: deadman.Place) -> dict[str, Any]:
     found = compare(asked, place)
     result = {"changed": bool(found.changes()), "changes": found.changes(), "diff": found.diff(), "token": None}
     result["login"], result["services"] = found.wanted.proof(), list(found.wanted.services)
     if shutil.which("visudo"):
-        _guard.validate(found.sudo, place)
+        managed_files.validate(found.sudo, place)
     if module.check_mode or not found.changes():
         return result
-    with _deadman.transaction(NAME, module.params["seconds"], account.plan(found.wanted, found.now), place) as token:
+    with deadman.transaction(NAME, module.params["seconds"], account.plan(found.wanted, found.now), place) as token:
         # Another run may have ended between the look and the lock.
         again = compare(asked, place)
         if (again.now is None) != (found.now is None) or again.wanted.home != found.wanted.home:
-            raise _deadman.changed_meanwhile(f"somebody else has made, moved or removed {asked.name}")
+            raise deadman.changed_meanwhile(f"somebody else has made, moved or removed {asked.name}")
         make(again, place)
     return {**result, "token": stand(module, token, place)}
 
 
-def absent(module: AnsibleModule, name: str, place: _deadman.Place) -> dict[str, Any]:
-    now, sudo = account.look(name), _guard.plan([account.sudoers_file(name, None)], place=place)
+def absent(module: AnsibleModule, name: str, place: deadman.Place) -> dict[str, Any]:
+    now, sudo = account.look(name), managed_files.plan([account.sudoers_file(name, None)], place=place)
     result: dict[str, Any] = {"token": None, "login": None, "services": []}
     if now is None and not sudo:
         gone = account.remains(name) if module.check_mode else account.remove_remains(name)
@@ -257,32 +259,32 @@ def absent(module: AnsibleModule, name: str, place: _deadman.Place) -> dict[str,
     result = {**result, "changed": True, "changes": changes, "diff": [*diff, *(change.diff() for change in sudo)]}
     if module.check_mode:
         return result
-    saved = _deadman.Plan([account.sudoers_path(name), account.record(name)], account=name)
-    with _deadman.transaction(NAME, module.params["seconds"], saved, place) as token:
+    saved = deadman.Plan([account.sudoers_path(name), account.record(name)], account=name)
+    with deadman.transaction(NAME, module.params["seconds"], saved, place) as token:
         if account.look(name) != now:
-            raise _deadman.changed_meanwhile(f"somebody else has changed {name}")
+            raise deadman.changed_meanwhile(f"somebody else has changed {name}")
         if now:
             account.write_record(now)
             account.run_or_raise([["userdel", "--force", name]], place)
-        _guard.apply(sudo, sudo_check(), place=place)
+        managed_files.apply(sudo, sudo_check(), place=place)
     return {**result, "token": stand(module, token, place)}
 
 
-def stand(module: AnsibleModule, token: str, place: _deadman.Place) -> Optional[str]:
+def stand(module: AnsibleModule, token: str, place: deadman.Place) -> Optional[str]:
     if module.params["confirm"]:
         return token
-    _deadman.confirm(NAME, token, place)
+    deadman.confirm(NAME, token, place)
     return None
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    place = _deadman.Place()
-    return _guard.from_the_start(lambda: attempt(module, place))
+    place = deadman.Place()
+    return managed_files.from_the_start(lambda: attempt(module, place))
 
 
-def attempt(module: AnsibleModule, place: _deadman.Place) -> dict[str, Any]:
+def attempt(module: AnsibleModule, place: deadman.Place) -> dict[str, Any]:
     values = module.params
-    _deadman.wait_until_free(NAME, place, not module.check_mode)
+    deadman.wait_until_free(NAME, place, not module.check_mode)
     if values["state"] == "absent":
         return absent(module, values["name"], place)
     on_host = [service.name for service in services.services()] if values["sudo"] == "limited" else []
@@ -318,7 +320,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

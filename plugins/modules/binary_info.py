@@ -255,10 +255,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _door
-from ..module_utils._binary import read_binary
-from ..module_utils._sbom import cyclonedx
-from ..module_utils._text import printable
+from ..module_utils import _module
+from ..module_utils._binary.facts import read_binary
+from ..module_utils._binary.sbom import cyclonedx
+from ..module_utils._core.text import printable
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -283,7 +283,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

@@ -221,31 +221,35 @@ fix:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _guard
+from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._deadman import managed_files
 
 
-def plan(values: dict[str, Any], place: _deadman.Place) -> list[_guard.Change]:
-    files = _guard.parse_files(values["files"], values["secrets"])
-    surplus = [file for folder in values["exclusive"] for file in _guard.surplus(folder["path"], folder["keep"], files)]
+def plan(values: dict[str, Any], place: deadman.Place) -> list[managed_files.Change]:
+    files = managed_files.parse_files(values["files"], values["secrets"])
+    surplus = [
+        file for folder in values["exclusive"] for file in managed_files.surplus(folder["path"], folder["keep"], files)
+    ]
     folders = [folder["path"] for folder in values["exclusive"]]
-    return _guard.plan([*files, *surplus], folders, place, values["again"])
+    return managed_files.plan([*files, *surplus], folders, place, values["again"])
 
 
-def attempt(module: AnsibleModule, place: _deadman.Place) -> _guard.Outcome:
+def attempt(module: AnsibleModule, place: deadman.Place) -> managed_files.Outcome:
     values = module.params
-    guard = _guard.Guard(**values["guard"]) if values["guard"] else None
+    guard = managed_files.Guard(**values["guard"]) if values["guard"] else None
     if guard:
-        _deadman.wait_until_free(guard.name, place, not module.check_mode)
+        deadman.wait_until_free(guard.name, place, not module.check_mode)
     changes = plan(values, place)
     if module.check_mode:
-        _guard.validate(changes, place)
-        return _guard.Outcome(changes)
-    return _guard.apply(changes, values["check"], values["run"], guard, place, again=lambda: plan(values, place))
+        managed_files.validate(changes, place)
+        return managed_files.Outcome(changes)
+    return managed_files.apply(changes, values["check"], values["run"], guard, place, again=lambda: plan(values, place))
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    place = _deadman.Place()
-    return _guard.from_the_start(lambda: attempt(module, place)).as_dict()
+    place = deadman.Place()
+    return managed_files.from_the_start(lambda: attempt(module, place)).as_dict()
 
 
 def main() -> None:
@@ -255,7 +259,7 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "required": True,
-                "options": _guard.FILE_OPTIONS,
+                "options": managed_files.FILE_OPTIONS,
                 "mutually_exclusive": [["secret", "content"], ["secret", "settings"]],
             },
             "secrets": {"type": "dict", "default": {}, "no_log": True},
@@ -263,16 +267,16 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": _guard.EXCLUSIVE_OPTIONS,
+                "options": managed_files.EXCLUSIVE_OPTIONS,
             },
             "check": {"type": "list", "elements": "list", "default": []},
             "run": {"type": "list", "elements": "list", "default": []},
             "again": {"type": "bool", "default": False},
-            "guard": {"type": "dict", "options": _guard.GUARD_OPTIONS},
+            "guard": {"type": "dict", "options": managed_files.GUARD_OPTIONS},
         },
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,8 @@ fix:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door
+from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -142,21 +143,21 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if module.check_mode:
         return result
     if state == "armed":
-        plan = _deadman.Plan(
+        plan = deadman.Plan(
             values["paths"],
             [list(map(str, argv)) for argv in values["run"]],
             [list(map(str, argv)) for argv in values["run_at_boot"]],
             values["stage"],
         )
-        _deadman.wait_until_free(name)
+        deadman.wait_until_free(name)
         # Arming is no change of the host that anybody could keep: it is gone again after the next step.
-        return {**result, "token": _deadman.arm(name, values["seconds"], plan)}
+        return {**result, "token": deadman.arm(name, values["seconds"], plan)}
     if state == "confirmed":
-        _deadman.confirm(name, values["token"])
+        deadman.confirm(name, values["token"])
         return result
-    reverted = _deadman.revert(name, values["token"])
+    reverted = deadman.revert(name, values["token"])
     if reverted is None and values["token"]:
-        return {**result, "reverted": _deadman.taken_back(name, values["token"])}
+        return {**result, "reverted": deadman.taken_back(name, values["token"])}
     return {**result, "changed": bool(reverted), "reverted": reverted}
 
 
@@ -175,7 +176,7 @@ def main() -> None:
         required_if=[("state", "confirmed", ["token"])],
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

@@ -591,10 +591,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _door
-from ..module_utils._health.check import FAMILIES, KINDS, METHODS, PHASES, PRESETS, TLS_VERSIONS, parse_checks
+from ..module_utils import _module
 from ..module_utils._health.result import cause, overall
 from ..module_utils._health.runner import run_all
+from ..module_utils._health.spec.check import FAMILIES, KINDS, METHODS, PHASES, PRESETS, TLS_VERSIONS, parse_checks
 
 FAILING = {"fail": ("fail",), "warn": ("fail", "warn"), "never": ()}
 
@@ -703,7 +703,7 @@ def _work(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=_argument_spec(), supports_check_mode=True)
-    _door.run(module, _work)
+    _module.run(module, _work)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,9 @@ import time
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _files
+from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._core import files as _files
+from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
 
 APPARMOR = "/etc/apparmor.d"
 LOGINS = re.compile(r"(?<![\w.-])(?:sshd(?:-\w+)?|sudo|su|login|agetty|(?:ba|da|z|k|fi)?sh)(?![\w.-])")
@@ -144,13 +146,13 @@ def family(os_release: str) -> tuple[str, str]:
     return ids[0], values.get("VERSION_ID", "")
 
 
-def in_container(place: _deadman.Place) -> bool:
+def in_container(place: deadman.Place) -> bool:
     """As systemd says, which before its version 249 did not know these two files of Docker and Podman."""
     said = place.run(["systemd-detect-virt", "--container", "--quiet"])[0] == 0
     return said or any(os.path.exists(path) for path in CONTAINER_FILES)
 
 
-def missing(packages: list[str], place: _deadman.Place) -> list[str]:
+def missing(packages: list[str], place: deadman.Place) -> list[str]:
     if not packages:
         return []
     if shutil.which("dpkg-query"):
@@ -161,7 +163,7 @@ def missing(packages: list[str], place: _deadman.Place) -> list[str]:
     return [package for package in packages if package not in there]
 
 
-def units(names: list[str], place: _deadman.Place) -> dict[str, str]:
+def units(names: list[str], place: deadman.Place) -> dict[str, str]:
     if not names:
         return {}
     said = place.run(["systemctl", "list-unit-files", "--no-legend", "--no-pager", "--plain", "--full", *names])[1]
@@ -250,8 +252,8 @@ def timezone() -> str:
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    place = _deadman.Place()
-    _deadman.wait_until_settled(module.params["settled"], place, not module.check_mode)
+    place = deadman.Place()
+    deadman.wait_until_settled(module.params["settled"], place, not module.check_mode)
     name, release = family(_files.text("/etc/os-release") or _files.text("/usr/lib/os-release"))
     return {
         "changed": False,
@@ -280,7 +282,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

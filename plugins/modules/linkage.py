@@ -150,11 +150,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _door
-from ..module_utils._host import read_host
-from ..module_utils._linkage import Checker
-from ..module_utils._text import printable
-from ..module_utils._unit_context import own_context, unit_context
+from ..module_utils import _module
+from ..module_utils._core.text import printable
+from ..module_utils._host.kernel import read_host
+from ..module_utils._linkage.checker import Checker
+from ..module_utils._units.context import own_context, unit_context
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

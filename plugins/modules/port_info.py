@@ -57,11 +57,12 @@ fix:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _door, _sockets
+from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._host import sockets
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    found = _sockets.programs(module.params["listen"])
+    found = sockets.programs(module.params["listen"])
     return {
         "changed": False,
         "ports": [{"port": port, "programs": sorted(programs)} for port, programs in sorted(found.items())],
@@ -72,7 +73,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={"listen": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

@@ -442,15 +442,17 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _door, _engine_options
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._profile import collect_host_profile
-from ansible_collections.slipway.go.plugins.module_utils._release import artefact, binding, intake
-from ansible_collections.slipway.go.plugins.module_utils._release._fetch import Limits
-from ansible_collections.slipway.go.plugins.module_utils._release._signature import Trust
+from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import collect_host_profile
+from ansible_collections.slipway.go.plugins.module_utils._release import intake, options
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact import binding
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact import inspect as artefact
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
-from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Spec
-from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
 
 POLICY = {
     "require_static": {"type": "bool", "default": False},
@@ -502,7 +504,7 @@ def request(values: dict[str, Any]) -> intake.Request:
 def work(module: AnsibleModule) -> dict[str, Any]:
     sealed = {"intake": {}, **json.loads(module.params["sealed"] or "{}")}
     values = {**module.params, **sealed}
-    settings = _engine_options.settings(values)
+    settings = options.settings(values)
     spec = Spec(
         version=values["version"],
         strategy=values["strategy"],
@@ -567,11 +569,11 @@ def main() -> None:
             "size": {"type": "int"},
             "goarch": {"type": "str"},
             "uploaded": {"type": "path"},
-            **_engine_options.argument_spec(),
+            **options.argument_spec(),
         },
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

@@ -204,11 +204,11 @@ history:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _door
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._release.model import Settings, validate_name
-from ansible_collections.slipway.go.plugins.module_utils._release.operate import Operator
-from ansible_collections.slipway.go.plugins.module_utils._release.store import load_settings
+from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Settings, validate_name
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import load_settings
 
 
 def settings(name: str, root: str) -> Settings:
@@ -239,7 +239,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

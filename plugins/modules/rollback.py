@@ -154,10 +154,10 @@ fix:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _door
+from ansible_collections.slipway.go.plugins.module_utils import _module
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import parse_meant
-from ansible_collections.slipway.go.plugins.module_utils._release.store import load_settings
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import load_settings
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

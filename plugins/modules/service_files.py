@@ -195,20 +195,22 @@ import re
 from typing import Any, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _door, _files, _foreign_units, _units
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._health import textfile
-from ansible_collections.slipway.go.plugins.module_utils._release import configuration, units
+from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._core import files as _files
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release import configuration, staged_units
 from ansible_collections.slipway.go.plugins.module_utils._release.configuration import File
-from ansible_collections.slipway.go.plugins.module_utils._release.model import validate_name
-from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_name
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._units import foreign, installer
 
 RECORDS = "/etc/slipway/services"
 LOGROTATE = "/etc/logrotate.d"
 _METRICS = re.compile(r"--metrics (\S+)")
 
 
-def files(values: dict[str, Any], coming: list[_units.Unit]) -> list[File]:
+def files(values: dict[str, Any], coming: list[installer.Unit]) -> list[File]:
     """The whole set below /etc/NAME."""
     sealed, group = json.loads(values["sealed"]), values["group"] or values["name"]
     shared = values["credentials_shared"]
@@ -234,10 +236,10 @@ def record(name: str, told: dict[str, Any], check_mode: bool) -> bool:
     return True
 
 
-def plan(layout: Layout, wanted: list[_units.Unit], absent: list[str]) -> _units.Plan:
-    _units.validate(wanted, absent, layout.unit_root)
-    now, gone = units.in_force(wanted, absent, layout, _units.is_active)
-    return _units.plan(now, gone, layout.unit_root)
+def plan(layout: Layout, wanted: list[installer.Unit], absent: list[str]) -> installer.Plan:
+    installer.validate(wanted, absent, layout.unit_root)
+    now, gone = staged_units.in_force(wanted, absent, layout, installer.is_active)
+    return installer.plan(now, gone, layout.unit_root)
 
 
 def foreign_rotation(name: str) -> list[str]:
@@ -246,39 +248,39 @@ def foreign_rotation(name: str) -> list[str]:
     return [path] if os.path.lexists(path) and f"/var/log/{name}/own/" not in _files.text(path) else []
 
 
-def drop_metrics(name: str, changes: Sequence[_units.Change]) -> None:
+def drop_metrics(name: str, changes: Sequence[installer.Change]) -> None:
     """Remove what a watch has exported that exports there no more: nobody would correct its last verdict."""
     for change in changes:
         if change.name == f"{name}-watch.service":
             before, after = (_METRICS.findall(text or "") for text in (change.before, change.after))
             for folder in set(before) - set(after):
                 with contextlib.suppress(OSError):
-                    os.unlink(textfile.path(folder, name))
+                    os.unlink(metrics.path(folder, name))
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     values = module.params
     layout = Layout(validate_name(values["name"]), values["root"] or f"/opt/{values['name']}")
-    place = units.place(layout)
-    drop_ins = units.refuse_foreign(layout, foreign_rotation(layout.name) if values["log_rotation"] else [])
+    place = staged_units.place(layout)
+    drop_ins = staged_units.refuse_foreign(layout, foreign_rotation(layout.name) if values["log_rotation"] else [])
     if values["state"] == "checked":
         return {"changed": False, "paths": [], "units": [], "drop_ins": drop_ins}
     if not values["sealed"]:
         raise SlipwayError("not_rendered", "the controller's half of this module did not run.", "use it in a task")
-    wanted, absent = [_units.Unit(**unit) for unit in values["units"]], values["absent"]
-    members = files(values, units.next_release(wanted, layout))
+    wanted, absent = [installer.Unit(**unit) for unit in values["units"]], values["absent"]
+    members = files(values, staged_units.next_release(wanted, layout))
     planned, changes = plan(layout, wanted, absent), configuration.changes(layout, members)
     if wanted and (planned.changes or any(f"{layout.units}/" in change.path for change in changes)):
-        for warning in _units.verify(wanted):
+        for warning in installer.verify(wanted):
             module.warn(warning)
     group = values["group"] or values["name"]
     if not module.check_mode:
         configuration.known_group(group)
     told = bool(values["record"]) and record(layout.name, values["record"], module.check_mode)
     if not module.check_mode:
-        _foreign_units.note(place, {unit.name: unit.content for unit in planned.wanted})
+        foreign.note(place, {unit.name: unit.content for unit in planned.wanted})
         # Cut short after this, a first release is refused for want of its units, and a later one has the set of before.
-        _units.apply(planned)
+        installer.apply(planned)
         drop_metrics(layout.name, planned.changes)
         changes = configuration.write(layout, members, group)
     return {
@@ -326,7 +328,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

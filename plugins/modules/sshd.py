@@ -189,9 +189,11 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _deadman, _door, _guard, _sshd
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._hardening import logins
+from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._deadman import managed_files
+from ansible_collections.slipway.go.plugins.module_utils._hardening import logins, sshd
 from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import Connection
 from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import connection as connection_of
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import ssh_port
@@ -203,7 +205,7 @@ _NAME = "ssh"
 SETTLED = ("access", "firewall", "kernel", "pam", "selinux", _NAME)
 
 
-def listening(host: _sshd.Host, place: _deadman.Place) -> list[int]:
+def listening(host: sshd.Host, place: deadman.Place) -> list[int]:
     """The ports of the socket unit where that is the one that listens, else those of sshd."""
     if host.socket:
         shown = place.run(["systemctl", "show", "--property=Listen", host.socket])[1]
@@ -221,8 +223,8 @@ def read(path: str) -> str:
 
 
 def verify(
-    host: _sshd.Host,
-    place: _deadman.Place,
+    host: sshd.Host,
+    place: deadman.Place,
     values: dict[str, Any],
     algorithms: dict[str, list[str]],
     connection: Optional[Connection],
@@ -231,9 +233,9 @@ def verify(
     ports = values["ports"]
     port = ports[0] if ports and connection and connection.port not in ports else 0
     for user in ["", *values["must_allow"]]:
-        seen = _sshd.seen_from(user, connection, port) if user else ""
-        effective = _sshd.effective_settings(host.sshd, place, seen)
-        wrong = _sshd.overridden(values["settings"], algorithms, ports, effective)
+        seen = sshd.seen_from(user, connection, port) if user else ""
+        effective = sshd.effective_settings(host.sshd, place, seen)
+        wrong = sshd.overridden(values["settings"], algorithms, ports, effective)
         if wrong:
             whom = f" for {user}" + (f" from {connection.client}" if connection else "") if user else ""
             raise SlipwayError(
@@ -243,43 +245,43 @@ def verify(
             )
 
 
-def allow(host: _sshd.Host, values: dict[str, Any], own: str) -> dict[str, Any]:
+def allow(host: sshd.Host, values: dict[str, Any], own: str) -> dict[str, Any]:
     """The settings with AllowUsers, once it is sure that nobody is shut out who has to get in."""
     settings: dict[str, Any] = values["settings"]
-    if _sshd.closes_root(settings) and own == "root":
+    if sshd.closes_root(settings) and own == "root":
         own = ""
     if values["allow_users"] and "allowusers" not in map(str.lower, settings):
         users = values["allow_users"]
         if values["keep_allowed"]:
-            users = _sshd.keep_allowed(users, _sshd.allowed_before(host.config, read(_sshd.DROP_IN)), own)
+            users = sshd.keep_allowed(users, sshd.allowed_before(host.config, read(sshd.DROP_IN)), own)
         settings = {**settings, "AllowUsers": users}
-    refused = _sshd.who_is_refused([*values["must_allow"], *([own] if own else [])], settings, _sshd.groups_of)
+    refused = sshd.who_is_refused([*values["must_allow"], *([own] if own else [])], settings, sshd.groups_of)
     if refused:
         raise SlipwayError("would_lock_out", f"{refused}. Nothing was changed.", "add the user (ssh_allow_users)")
     return settings
 
 
 def choose_algorithms(
-    host: _sshd.Host, wanted: dict[str, list[str]], fallback: dict[str, list[str]]
+    host: sshd.Host, wanted: dict[str, list[str]], fallback: dict[str, list[str]]
 ) -> tuple[dict[str, list[str]], list[str]]:
     """What this host's OpenSSH is told, by directive, and what it does not know. An empty list leaves its own."""
     algorithms: dict[str, list[str]] = {}
     left_out: list[str] = []
     for key, names in wanted.items():
-        if key not in _sshd.QUERIES:
+        if key not in sshd.QUERIES:
             raise SlipwayError("invalid_directive", f"{key} does not name algorithms.", "use settings for it")
         supported = host.supported[key]
         if names and not supported.intersection(names):
             left_out += names
             names = fallback.get(key, names)
-        usable, unknown = _sshd.choose(key, names, supported)
-        algorithms[_sshd._RENAMED.get(key, key) if host.version < (8, 5) else key] = usable
+        usable, unknown = sshd.choose(key, names, supported)
+        algorithms[sshd._RENAMED.get(key, key) if host.version < (8, 5) else key] = usable
         left_out += unknown
     return algorithms, left_out
 
 
 def let_in(
-    host: _sshd.Host, values: dict[str, Any], connection: Optional[Connection], place: _deadman.Place
+    host: sshd.Host, values: dict[str, Any], connection: Optional[Connection], place: deadman.Place
 ) -> ssh_port.Opening:
     """The firewall lets the new ports in before sshd listens on them."""
     before = listening(host, place)
@@ -293,72 +295,72 @@ def let_in(
 class Planned:
     """What sshd is to be told, as it follows from the host as it is."""
 
-    host: _sshd.Host
+    host: sshd.Host
     settings: dict[str, Any]
     algorithms: dict[str, list[str]]
     left_out: list[str]
-    changes: list[_guard.Change]
+    changes: list[managed_files.Change]
 
 
-def plan(values: dict[str, Any], connection: Optional[Connection], place: _deadman.Place) -> Planned:
-    host = _sshd.look(place)
+def plan(values: dict[str, Any], connection: Optional[Connection], place: deadman.Place) -> Planned:
+    host = sshd.look(place)
     settings = allow(host, values, connection.user if connection else "")
-    settings, left_out = _sshd.known(settings, host.version)
+    settings, left_out = sshd.known(settings, host.version)
     algorithms, unknown = choose_algorithms(host, values["algorithms"], values["fallback"])
-    files = _sshd.files(host, _sshd.render(settings, algorithms, values["ports"]), values["ports"])
-    return Planned(host, settings, algorithms, [*left_out, *unknown], _guard.plan(files, place=place))
+    files = sshd.files(host, sshd.render(settings, algorithms, values["ports"]), values["ports"])
+    return Planned(host, settings, algorithms, [*left_out, *unknown], managed_files.plan(files, place=place))
 
 
 def plan_again(
     before: tuple[Planned, ssh_port.Opening],
     values: dict[str, Any],
     connection: Optional[Connection],
-    place: _deadman.Place,
-) -> list[_guard.Change]:
+    place: deadman.Place,
+) -> list[managed_files.Change]:
     """Under the lock. Who would be shut out was asked of the plan before, so it counts for that one alone."""
-    others = [name for name in SETTLED if name != _NAME and _deadman.armed(name, place)]
+    others = [name for name in SETTLED if name != _NAME and deadman.armed(name, place)]
     now = plan(values, connection, place)
     if others or (now, let_in(now.host, values, connection, place)) != before:
         begun = f"a change of {', '.join(others)} has begun"
-        raise _deadman.changed_meanwhile(begun if others else "somebody else has changed sshd or the firewall")
+        raise deadman.changed_meanwhile(begun if others else "somebody else has changed sshd or the firewall")
     return now.changes
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    place = _deadman.Place()
-    return _guard.from_the_start(lambda: attempt(module, dict(module.params), place))
+    place = deadman.Place()
+    return managed_files.from_the_start(lambda: attempt(module, dict(module.params), place))
 
 
-def attempt(module: AnsibleModule, values: dict[str, Any], place: _deadman.Place) -> dict[str, Any]:
-    _deadman.wait_until_settled(SETTLED, place, not module.check_mode)
+def attempt(module: AnsibleModule, values: dict[str, Any], place: deadman.Place) -> dict[str, Any]:
+    deadman.wait_until_settled(SETTLED, place, not module.check_mode)
     connection = connection_of(place)
     asked = dict(values)
     planned = plan(asked, connection, place)
     host, algorithms, changes = planned.host, planned.algorithms, planned.changes
     values["settings"] = planned.settings
     shut_out = logins.who_is_shut_out(host, values["settings"], connection, place)
-    logins.refuse(shut_out, values["shut_out"], _sshd.closes_root(values["settings"]))
+    logins.refuse(shut_out, values["shut_out"], sshd.closes_root(values["settings"]))
     before = listening(host, place)
     ports = sorted(set(values["ports"])) or before
     result = {
         "version": ".".join(map(str, host.version)),
         "left_out": sorted(set(planned.left_out)),
         "shut_out": [one.name for one in shut_out],
-        "allowed": _sshd.normal(values["settings"].get("AllowUsers", "")).split(),
+        "allowed": sshd.normal(values["settings"].get("AllowUsers", "")).split(),
         "ports": {"before": before, "after": ports, "connection": connection.port if connection else 0},
         "firewall": firewalls.in_force(place.run) if ports != before else "",
         "selinux": os.path.exists("/sys/fs/selinux/enforce"),
     }
     if module.check_mode or not changes:
-        _guard.validate(changes, place)
+        managed_files.validate(changes, place)
         if not changes:
             verify(host, place, values, algorithms, connection)
-        return {**_guard.Outcome(changes).as_dict(), **result}
+        return {**managed_files.Outcome(changes).as_dict(), **result}
     moved = ports != before
     opened = let_in(host, values, connection, place)
-    guard = opened.guarded(_sshd.guard(host, values["seconds"], moved))
-    reload = [*opened.commands, *_sshd.reload_commands(host, moved)]
-    outcome = _guard.apply(
+    guard = opened.guarded(sshd.guard(host, values["seconds"], moved))
+    reload = [*opened.commands, *sshd.reload_commands(host, moved)]
+    outcome = managed_files.apply(
         changes,
         [[host.sshd, "-t"]],
         reload,
@@ -388,7 +390,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

@@ -69,9 +69,9 @@ import pwd
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _door
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._systemd import run
+from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._host.systemd import run
 
 NO_LOGIN = ("nologin", "false")
 SHELL = "/usr/sbin/nologin"
@@ -116,7 +116,7 @@ def main() -> None:
         argument_spec={"name": {"type": "str", "required": True}, "group": {"type": "str", "required": True}},
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

@@ -128,37 +128,38 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.go.plugins.module_utils import _door, _foreign_units, _units
-from ansible_collections.slipway.go.plugins.module_utils._release import configuration, units
-from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._release import configuration, staged_units
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._units import foreign, installer
 
 
-def plan(wanted: list[_units.Unit], absent: list[str], service: Optional[dict[str, str]]) -> _units.Plan:
+def plan(wanted: list[installer.Unit], absent: list[str], service: Optional[dict[str, str]]) -> installer.Plan:
     """What differs, of what is in force and of what waits for the next release."""
     if service is None:
-        return _units.plan(wanted, absent)
+        return installer.plan(wanted, absent)
     layout = Layout(service["name"], service["root"])
-    _units.validate(wanted, absent)
-    coming = units.next_release(wanted, layout)
+    installer.validate(wanted, absent)
+    coming = staged_units.next_release(wanted, layout)
     surplus = [name for name in map(os.path.basename, layout.own_units) if name not in {unit.name for unit in coming}]
-    planned = _units.plan(*units.in_force(wanted, absent, layout, _units.is_active))
-    return replace(planned, aside=_units.compare(coming, surplus, layout.units))
+    planned = installer.plan(*staged_units.in_force(wanted, absent, layout, installer.is_active))
+    return replace(planned, aside=installer.compare(coming, surplus, layout.units))
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    wanted, service = [_units.Unit(**unit) for unit in module.params["units"]], module.params["service"]
-    place = units.place(Layout(service["name"], service["root"])) if service else None
-    drop_ins = _foreign_units.check(place) if place else []
+    wanted, service = [installer.Unit(**unit) for unit in module.params["units"]], module.params["service"]
+    place = staged_units.place(Layout(service["name"], service["root"])) if service else None
+    drop_ins = foreign.check(place) if place else []
     if service and not module.check_mode:
         configuration.finish(Layout(service["name"], service["root"]))
     planned = plan(wanted, module.params["absent"], service)
     if wanted and (planned.changes or planned.aside):
-        for warning in _units.verify(wanted):
+        for warning in installer.verify(wanted):
             module.warn(warning)
     if not module.check_mode:
         if place:
-            _foreign_units.note(place, {unit.name: unit.content for unit in planned.wanted})
-        _units.apply(planned)
+            foreign.note(place, {unit.name: unit.content for unit in planned.wanted})
+        installer.apply(planned)
     return {
         "changed": planned.changed,
         "units": planned.changed_names,
@@ -188,7 +189,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _door.run(module, work)
+    _module.run(module, work)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ import time
 from typing import Any, Callable
 
 from ansible.errors import AnsibleError
+from ansible_collections.slipway.go.plugins.module_utils._release.confirm_timer import TOOL
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import SERVING
-from ansible_collections.slipway.go.plugins.module_utils._release.revert import TOOL
 
 PAUSE = 0.5
 WITHIN = 20.0

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterator
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 
 
 @contextlib.contextmanager

@@ -55,9 +55,9 @@ WAYS = ("runpath", "rpath", "environment")
 INSIDE = """
 import json, os, subprocess, sys
 sys.path.insert(0, "/bench")
-from module_utils._host import Host, read_host
-from module_utils._linkage import Checker
-from module_utils._unit_context import own_context
+from module_utils._host.kernel import Host, read_host
+from module_utils._linkage.checker import Checker
+from module_utils._units.context import own_context
 host = read_host()
 for case in json.load(open("/bench/cases.json")):
     environment = {"LD_LIBRARY_PATH": case["environment"]} if case["environment"] else {}

@@ -16,7 +16,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Optional
 
-from ansible_collections.slipway.go.plugins.module_utils._release.verdict import FAIL, PASS, Counts, Rule, Verdict
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import (
+    FAIL,
+    PASS,
+    Counts,
+    Rule,
+    Verdict,
+)
 
 SHARES, STEP, SOAK, MARGIN, PROBES = (5, 25), 30, 60, 1.0, 20
 MEDIAN, SPREAD = 40.0, 0.6  # milliseconds, log-normal: p99 is 160 ms

@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.go.plugins.module_utils._health import check, runner
+from ansible_collections.slipway.go.plugins.module_utils._health import runner
+from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
 
 COUNTS = (1, 20)
 PURE_ROUNDS = 2000

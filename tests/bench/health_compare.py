@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._health.deadline import Deadline
-from ansible_collections.slipway.go.plugins.module_utils._health.matching import search
+from ansible_collections.slipway.go.plugins.module_utils._health.kinds.matching import search
 from ansible_collections.slipway.go.plugins.module_utils._health.outcome import CheckFailed
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
 

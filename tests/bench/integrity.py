@@ -28,11 +28,11 @@ DROP_IN = f"/etc/systemd/system/{SERVICE}@.service.d"
 PROGRAM = """\
 import sys, time
 sys.path.insert(0, "/usr/local/sbin/slipway")
-from slipway_go import _cli
 from slipway_go._release import integrity
-from slipway_go._release.store import Layout
+from slipway_go._release.state.store import Layout
+from slipway_go._tool import cli
 """
-UNVERIFIED = f"{PROGRAM}integrity.differences = lambda *_: []\nsys.exit(_cli.main(sys.argv[1:]))\n"
+UNVERIFIED = f"{PROGRAM}integrity.differences = lambda *_: []\nsys.exit(cli.main(sys.argv[1:]))\n"
 PARTS = f"""{PROGRAM}
 import json, statistics, subprocess
 layout, told = Layout("{SERVICE}", "/opt/{SERVICE}"), {{}}

@@ -94,18 +94,17 @@ def with_lief(path: str) -> None:
 def tools() -> dict[str, Callable[[str], None]]:
     from importlib import import_module
 
-    module = {
-        name: import_module(f"{UTILS}.{name}") for name in ("_binary", "_elf", "_host", "_linkage", "_unit_context")
-    }
-    host = module["_host"].read_host()
-    checker = module["_linkage"].Checker(host, module["_unit_context"].own_context())
+    elf, facts = import_module(f"{UTILS}._binary.elf"), import_module(f"{UTILS}._binary.facts")
+    kernel, linkage = import_module(f"{UTILS}._host.kernel"), import_module(f"{UTILS}._linkage.checker")
+    context = import_module(f"{UTILS}._units.context")
+    checker = linkage.Checker(kernel.read_host(), context.own_context())
 
     def alone(path: str) -> None:
-        module["_linkage"].Checker(module["_host"].read_host(), module["_unit_context"].own_context()).check(path)
+        linkage.Checker(kernel.read_host(), context.own_context()).check(path)
 
     found: dict[str, Callable[[str], None]] = {
-        "ours: headers, needed, versions": module["_elf"].read_elf,
-        "ours: binary_info, no checksum": lambda path: module["_binary"].read_binary(path, checksum=False),
+        "ours: headers, needed, versions": elf.read_elf,
+        "ours: binary_info, no checksum": lambda path: facts.read_binary(path, checksum=False),
         "ours: linkage, many in one call": checker.check,
         "ours: linkage, nothing known yet": alone,
         "pyelftools: needed, versions": with_pyelftools,
@@ -134,8 +133,10 @@ def measure(paths: list[str], rounds: int) -> dict[str, float]:
 
 PEAK = f"""
 import re, sys
-from {UTILS} import _host, _linkage, _unit_context
-_linkage.Checker(_host.read_host(), _unit_context.own_context()).check(sys.argv[1])
+from {UTILS}._host.kernel import read_host
+from {UTILS}._linkage.checker import Checker
+from {UTILS}._units.context import own_context
+Checker(read_host(), own_context()).check(sys.argv[1])
 print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read()).group(1))
 """
 

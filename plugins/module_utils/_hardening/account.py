@@ -19,9 +19,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, Iterable, Optional, Sequence
 
-from .. import _deadman, _files, _guard, _held
-from .._deadman import Argv, Place
-from .._errors import SlipwayError
+from .._core import files, safe_paths
+from .._core.errors import SlipwayError
+from .._deadman import change as deadman
+from .._deadman import managed_files
+from .._deadman.change import Argv, Place
 
 SHELL = "/bin/bash"
 HOMES = "/home"
@@ -136,8 +138,8 @@ def sudoers(wanted: Wanted) -> Optional[str]:
     return head + "".join(f"{wanted.name} ALL=(root) NOPASSWD: {one}\n" for one in wanted.allowed_commands())
 
 
-def sudoers_file(name: str, content: Optional[str]) -> _guard.File:
-    return _guard.File(sudoers_path(name), content, 0o440, validate=["visudo", "-cf", "%s"])
+def sudoers_file(name: str, content: Optional[str]) -> managed_files.File:
+    return managed_files.File(sudoers_path(name), content, 0o440, validate=["visudo", "-cf", "%s"])
 
 
 # --- the host -------------------------------------------------------------------------------------------------------
@@ -158,7 +160,7 @@ def look(name: str) -> Optional[Account]:
 
 
 def _shadow_entry(name: str) -> list[str]:
-    lines = _files.text("/etc/shadow").splitlines()
+    lines = files.text("/etc/shadow").splitlines()
     return next((line.split(":") for line in lines if line.startswith(f"{name}:")), [])
 
 
@@ -336,10 +338,10 @@ def key_file(home: str) -> str:
 def read_keys(home: str) -> Optional[str]:
     """None where there is no file. Never through a link that a user can have put there."""
     try:
-        folder = _held.open_folder(os.path.dirname(key_file(home)))
+        folder = safe_paths.open_folder(os.path.dirname(key_file(home)))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except _held.BentPath as error:
+    except safe_paths.BentPath as error:
         raise _bent(home, error) from None
     try:
         descriptor = os.open("authorized_keys", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
@@ -354,7 +356,9 @@ def read_keys(home: str) -> Optional[str]:
 
 
 def _bent(home: str, error: OSError) -> SlipwayError:
-    why = "it is a link" if error.errno == errno.ELOOP and not isinstance(error, _held.BentPath) else error.strerror
+    why = (
+        "it is a link" if error.errno == errno.ELOOP and not isinstance(error, safe_paths.BentPath) else error.strerror
+    )
     return SlipwayError(
         "bent_path", f"{key_file(home)} is not safe to write as root: {why}; nothing was changed.", "put a file there"
     )
@@ -407,7 +411,7 @@ def keys_are_safe(account: Account, home: str) -> bool:
 
 def write_keys(account: Account, content: str) -> None:
     """Through directories that stay what they are, whatever the account does meanwhile."""
-    home = _held.open_folder(account.home)
+    home = safe_paths.open_folder(account.home)
     try:
         with contextlib.suppress(FileExistsError):
             os.mkdir(".ssh", 0o700, dir_fd=home)
@@ -460,15 +464,15 @@ def record(name: str) -> str:
 
 
 def write_record(account: Account) -> None:
-    _files.make_directory(os.path.dirname(REMOVED), 0o755)
-    _files.make_directory(REMOVED, 0o700)
-    _files.write_atomic(record(account.name), json.dumps({"home": account.home, "uid": account.uid}), 0o600)
+    files.make_directory(os.path.dirname(REMOVED), 0o755)
+    files.make_directory(REMOVED, 0o700)
+    files.write_atomic(record(account.name), json.dumps({"home": account.home, "uid": account.uid}), 0o600)
 
 
 def remains(name: str) -> list[str]:
     """What is left of an account whose removal was confirmed: its home directory and its mail."""
     try:
-        said = json.loads(_files.text(record(name)) or "{}")
+        said = json.loads(files.text(record(name)) or "{}")
         home, uid = str(said["home"]), int(said["uid"])
     except (ValueError, KeyError, TypeError):
         return []
@@ -535,5 +539,5 @@ def run_or_raise(commands: Iterable[Argv], place: Place) -> None:
             )
 
 
-def plan(wanted: Wanted, now: Optional[Account]) -> _deadman.Plan:
-    return _deadman.Plan(paths_of(wanted, now), account=wanted.name)
+def plan(wanted: Wanted, now: Optional[Account]) -> deadman.Plan:
+    return deadman.Plan(paths_of(wanted, now), account=wanted.name)

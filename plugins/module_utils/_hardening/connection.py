@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
-from .._deadman import Place
+from .._deadman.change import Place
 
 
 @dataclass(frozen=True)

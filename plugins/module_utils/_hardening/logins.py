@@ -14,9 +14,10 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from .. import _files, _sshd
-from .._deadman import Place
-from .._errors import SlipwayError
+from .._core import files
+from .._core.errors import SlipwayError
+from .._deadman.change import Place
+from . import sshd
 from .connection import Connection
 
 Effective = Mapping[str, "list[str]"]
@@ -56,13 +57,13 @@ class ShutOut:
 
 def candidates() -> list[Candidate]:
     """Every account that the host lists and that has a shell to log in to, or without one a password or keys."""
-    passwords = dict(line.split(":")[:2] for line in _files.text("/etc/shadow").splitlines() if ":" in line)
+    passwords = dict(line.split(":")[:2] for line in files.text("/etc/shadow").splitlines() if ":" in line)
     found = []
     for one in pwd.getpwall():
         shell = os.path.basename(one.pw_shell) not in _NO_SHELLS and os.access(one.pw_shell or "/bin/sh", os.X_OK)
         password = _opens(passwords, one.pw_name)
         if shell or password or os.path.isdir(os.path.join(one.pw_dir, ".ssh")):
-            groups = _sshd.groups_of(one.pw_name)
+            groups = sshd.groups_of(one.pw_name)
             found.append(Candidate(one.pw_name, one.pw_uid, one.pw_dir, groups, password, shell))
     return found
 
@@ -73,7 +74,7 @@ def _opens(passwords: Mapping[str, str], name: str) -> bool:
 
 def means(candidate: Candidate, effective: Effective) -> list[str]:
     """How this account can log in: by key, by password."""
-    if _sshd.who_is_refused([candidate.name], _lists(effective), lambda _name: candidate.groups):
+    if sshd.who_is_refused([candidate.name], _lists(effective), lambda _name: candidate.groups):
         return []
     root = _word(effective, "permitrootlogin") if candidate.uid == 0 else "yes"
     if root in _CLOSED_ROOT:
@@ -112,7 +113,7 @@ def _expanded(pattern: str, candidate: Candidate) -> str:
 
 def _has_keys(path: str) -> bool:
     with contextlib.suppress(OSError):
-        return any(line.strip() and not line.lstrip().startswith("#") for line in _files.text(path).splitlines())
+        return any(line.strip() and not line.lstrip().startswith("#") for line in files.text(path).splitlines())
     return False
 
 
@@ -129,7 +130,7 @@ def shut_out(
 
 
 def _why(candidate: Candidate, after: Effective) -> str:
-    refused = _sshd.who_is_refused([candidate.name], _lists(after), lambda _name: candidate.groups)
+    refused = sshd.who_is_refused([candidate.name], _lists(after), lambda _name: candidate.groups)
     if refused:
         return refused.rpartition(", who is in ")[0] or refused
     if candidate.uid == 0 and _word(after, "permitrootlogin") in (*_CLOSED_ROOT, *_KEYS_ONLY):
@@ -139,23 +140,23 @@ def _why(candidate: Candidate, after: Effective) -> str:
 
 def lists_after(settings: Mapping[str, Any], now: Effective, ours: Sequence[str]) -> dict[str, list[str]]:
     """The directives that sshd adds up, with these settings. ours: who is let in by the file that goes."""
-    wanted = {key.lower(): _sshd.normal(value).split() for key, value in settings.items() if key.lower() in LISTS}
+    wanted = {key.lower(): sshd.normal(value).split() for key, value in settings.items() if key.lower() in LISTS}
     kept = {key: [word for word in words if word not in ours] for key, words in _lists(now).items()}
     return {**kept, **wanted}
 
 
 def who_is_shut_out(
-    host: _sshd.Host, settings: Mapping[str, Any], connection: Optional[Connection], place: Place
+    host: sshd.Host, settings: Mapping[str, Any], connection: Optional[Connection], place: Place
 ) -> list[ShutOut]:
     """Asked of sshd itself, as it is and with the settings before all of its files."""
-    ours = _sshd.allowed_before(host.config, _files.text(_sshd.DROP_IN))
+    ours = sshd.allowed_before(host.config, files.text(sshd.DROP_IN))
     first = {key: value for key, value in settings.items() if key.lower() not in LISTS}
 
     def effective(user: str, *options: str) -> Effective:
-        return _sshd.effective_settings(host.sshd, place, _sshd.seen_from(user, connection, 0), *options)
+        return sshd.effective_settings(host.sshd, place, sshd.seen_from(user, connection, 0), *options)
 
     with tempfile.NamedTemporaryFile("w", prefix="slipway-sshd-", encoding="utf-8") as candidate:
-        candidate.write(_sshd.render(first, {}, []) + host.config)
+        candidate.write(sshd.render(first, {}, []) + host.config)
         candidate.flush()
 
         def after(user: str) -> Effective:

@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Iterable
 
-from .. import _files
-from .._errors import SlipwayError
+from .._core import files
+from .._core.errors import SlipwayError
 
 # The role service writes one file per service here.
 RECORDS = "etc/slipway/services"
@@ -66,8 +66,8 @@ def _names_in(folder: str) -> list[str]:
 
 def _listens(root: str, name: str) -> list[str]:
     """What HAProxy listens on for it may be more, such as a port with TLS."""
-    units = _files.text(os.path.join(root, _UNITS, f"{name}.socket"))
-    binds = _BIND.findall(_files.text(os.path.join(root, _HAPROXY, f"{name}.cfg")))
+    units = files.text(os.path.join(root, _UNITS, f"{name}.socket"))
+    binds = _BIND.findall(files.text(os.path.join(root, _HAPROXY, f"{name}.cfg")))
     return [
         *_record(os.path.join(root, RECORDS, f"{name}.json")),
         *_LISTEN_STREAM.findall(units),
@@ -76,7 +76,7 @@ def _listens(root: str, name: str) -> list[str]:
 
 
 def _record(path: str) -> list[str]:
-    text = _files.text(path)
+    text = files.text(path)
     if not text:
         return []
     try:

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Collection, Optional, Sequence
 
-from .check import Check
 from .outcome import FAIL, PHASES, STATES, WARN, Attempt, no_latency
+from .spec.check import Check
 from .verdict import Verdict
 
 KEPT = 5

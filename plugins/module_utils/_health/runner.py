@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Callable, Optional, Sequence
 
-from .._errors import SlipwayError
-from .check import Check
+from .._core.errors import SlipwayError
 from .deadline import Deadline, Stopwatch
 from .outcome import FAIL, WARN, Attempt, CheckFailed, need
 from .result import CheckResult, summarise
 from .session import Probe, Session, failing
+from .spec.check import Check
 from .stability import Stability
 from .verdict import Judge, Verdict
 
@@ -49,26 +49,26 @@ def attempt(check: Check, deadline: Optional[float] = None, session: Optional[Se
 def _kind(check: Check) -> Kind:
     """How this check is made. What a kind needs is imported here, only when it is used and before time is taken."""
     if check.kind == "metrics":
-        from .metrics import attempt as metrics
+        from .kinds.metrics import attempt as metrics
 
         return metrics
     if check.http is not None:
-        from .pages import attempt as page
+        from .kinds.http import attempt as page
 
         return page
     if check.grpc is not None:
-        from .grpc import attempt as grpc
+        from .kinds.grpc import attempt as grpc
 
         return grpc
     if check.endpoint is not None:
-        from .tcp import attempt as talk
+        from .kinds.tcp import attempt as talk
 
         return talk
     if check.command:
-        from .execcheck import attempt as command
+        from .kinds.exec import attempt as command
 
         return command
-    from .systemd import attempt as unit
+    from .kinds.systemd import attempt as unit
 
     return unit
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence
 
-from .identity import Identifier
+from .identity.identity import Identifier
+from .net.stream import Stream, connect
 from .outcome import FAIL, PASS, WARN, Attempt, CheckFailed, Process
-from .stream import Stream, connect
 
 if TYPE_CHECKING:
-    from .check import Check, Tls
     from .deadline import Deadline, Stopwatch
-    from .endpoint import Endpoint
+    from .spec.check import Check, Tls
+    from .spec.endpoint import Endpoint
 
 
 class Session:
@@ -31,7 +31,7 @@ class Session:
     def tls_context(self, options: Tls, alpn: Sequence[str]) -> Any:
         key = (options, tuple(alpn))
         if key not in self._contexts:
-            from .tls import context
+            from .net.tls import context
 
             self._contexts[key] = context(options, alpn)
         return self._contexts[key]
@@ -86,7 +86,7 @@ class Probe:
 
     def secure(self, stream: Stream, options: Tls, server_name: Optional[str], alpn: Sequence[str]) -> Optional[str]:
         """TLS on this connection; the protocol that was agreed on."""
-        from .tls import certificate_days, judge_certificate
+        from .net.tls import certificate_days, judge_certificate
 
         context = self.session.tls_context(options, alpn)
         self.watch.restart()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Optional
 
-from .check import Check
 from .deadline import Deadline
+from .identity.process import alive
 from .outcome import Attempt, CheckFailed, Process
-from .process import alive
+from .spec.check import Check
 
 _SYSTEMCTL_SECONDS = 2.0
 
@@ -49,7 +49,7 @@ class Stability:
         known = attempt.details.get("restarts")
         if isinstance(known, int):
             return known
-        from .systemd import restarts, show
+        from .kinds.systemd import restarts, show
 
         try:
             return restarts(show(self.unit or "", Deadline.after(_SYSTEMCTL_SECONDS, until)))

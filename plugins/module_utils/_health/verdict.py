@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from .check import Check
 from .outcome import FAIL, WARN, Attempt, need
+from .spec.check import Check
 
 
 @dataclass(frozen=True)

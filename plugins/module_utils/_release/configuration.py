@@ -20,9 +20,9 @@ import stat
 from dataclasses import dataclass, replace
 from typing import Iterator, Optional, Sequence
 
-from .. import _files
-from .._errors import SlipwayError
-from .store import Layout, remove
+from .._core import files as _files
+from .._core.errors import SlipwayError
+from .state.store import Layout, remove
 
 # Folders of /etc/SHOP that have no other files than those of the set; what is below their subfolders stays.
 FOLDERS = {"config": 0o750, "credentials": 0o750, "units": 0o755}

@@ -14,19 +14,19 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Container, Iterator, Mapping, Optional, Sequence
 
-from .._errors import SlipwayError
-from .._systemd import Systemd
-from . import integrity, preflight, revert, smoke, stage
+from .._core.errors import SlipwayError
+from .._host.systemd import Systemd
+from . import confirm_timer, integrity, preflight, smoke, stage
 from .gate import Gate
-from .known import check_return, may_return, strategy, strategy_of
 from .meant import Meant, brought_by, run_of
-from .model import Settings, Spec, validate_release_id
 from .probe import Probe, parse_plan
-from .service import Service, as_released
-from .store import Layout, Store, Transaction
-from .strategies import COMMIT, PROBATION, PRUNE, REHEARSE, STAGE, Strategy, cause
+from .state.model import Settings, Spec, validate_release_id
+from .state.service import Service, as_released
+from .state.store import Layout, Store, Transaction
+from .strategies.base import COMMIT, PROBATION, PRUNE, REHEARSE, STAGE, Strategy, cause
+from .strategies.registry import check_return, may_return, strategy, strategy_of
+from .strategies.traffic import Totals
 from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
-from .traffic import Totals
 
 UNCONFIRMED = SlipwayError("unconfirmed", "nobody confirmed it in time.")
 TAKEN_BACK = SlipwayError("taken_back", "somebody took it back before it was confirmed.")
@@ -187,7 +187,7 @@ class Engine:
         """
         self._refuse_known_bad(wanted, spec.force)
         current = self._layout.current_id()
-        if spec.tool and current and not revert.has_tool(spec.tool):
+        if spec.tool and current and not confirm_timer.has_tool(spec.tool):
             return Outcome(False, current, None, "tool")
         self._require_tool()
         if spec.judged:
@@ -416,7 +416,7 @@ class Engine:
         """Whether it waits to be confirmed, and the host will settle it by itself when it is not."""
         return (
             left.phase == PROBATION
-            and revert.deadline(self._layout.name, left.txn) is not None
+            and confirm_timer.deadline(self._layout.name, left.txn) is not None
             and self._strategy(left.strategy).serves(left.to)
         )
 
@@ -589,7 +589,7 @@ class Engine:
 
     def _require_tool(self) -> None:
         if self._settings.confirm and self._layout.current_id():
-            revert.require_tool()
+            confirm_timer.require_tool()
 
     def _make_room(self, spec: Spec, wanted: str) -> None:
         """Delete what is beyond `keep` before a full disk is a reason not to release."""

@@ -11,15 +11,15 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping, Optional
 
-from .. import _sockets
-from .._errors import SlipwayError
-from .._health.check import Check, parse_check
+from .._core.errors import SlipwayError
 from .._health.outcome import Attempt, need
 from .._health.result import CheckResult
 from .._health.runner import attempt
 from .._health.runner import run as judge
-from .._systemd import Systemd, UnitState
-from .store import Layout
+from .._health.spec.check import Check, parse_check
+from .._host import sockets
+from .._host.systemd import Systemd, UnitState
+from .state.store import Layout
 
 # The kinds of check that are one request.
 BOUND_KINDS = ("http", "https", "tcp", "unix", "grpc")
@@ -215,12 +215,12 @@ def _by_unit(check: Optional[Check], unit: str) -> Optional[Check]:
 
 def shares_socket(main_pid: int) -> bool:
     """Whether the process holds a listening socket that PID 1 holds too."""
-    return bool(_sockets.socket_inodes(main_pid) & _sockets.socket_inodes(1) & _sockets.listening_inodes())
+    return bool(sockets.socket_inodes(main_pid) & sockets.socket_inodes(1) & sockets.listening_inodes())
 
 
 def has_slot(main_pid: int) -> bool:
     """Whether the process was told to listen behind HAProxy."""
-    return "SLIPWAY_ADDRESS" in _sockets.environment(main_pid)
+    return "SLIPWAY_ADDRESS" in sockets.environment(main_pid)
 
 
 def verify_shared_socket(unit: str, main_pid: int) -> None:

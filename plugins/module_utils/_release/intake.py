@@ -22,17 +22,19 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Iterator, NamedTuple, Optional
 
-from .. import _files
-from .._errors import SlipwayError
-from .._problems import Problem
-from . import _checksums, _fetch, _signature, artefact, binding, preflight, stage
-from ._fetch import Limits, shown
-from ._signature import Trust
-from .artefact import Rules
-from .binding import Claim
+from .._core import files as _files
+from .._core.errors import SlipwayError
+from .._core.problems import Problem
+from . import preflight, stage
+from .artefact import binding, checksums, fetch, signature
+from .artefact import inspect as artefact
+from .artefact.binding import Claim
+from .artefact.fetch import Limits, shown
+from .artefact.inspect import Rules
+from .artefact.signature import Trust
 from .engine import Engine, Outcome
-from .model import MAX_ARTEFACT, Artefact, Spec
-from .store import Layout, Store
+from .state.model import MAX_ARTEFACT, Artefact, Spec
+from .state.store import Layout, Store
 
 WORK = "/var/tmp"  # noqa: S108 (a private folder in it; large files have no place in memory)
 _PREFIX = "slipway-intake-"
@@ -243,7 +245,7 @@ class Intake:
             self._checksum_from = "release_checksum"
         if not request.source:
             return request.digest
-        if _fetch.is_url(request.source):
+        if fetch.is_url(request.source):
             return wanted if artefact.algorithm_of(wanted) != "sha512" else self._digest_of_fetched(wanted)
         path = _plain_file(request.source, "release_src")
         if wanted:
@@ -260,53 +262,53 @@ class Intake:
         path = os.path.join(self._work.path, "artefact")
         if not os.path.exists(path):
             with open(path, "xb") as stream:
-                _fetch.fetch(self._request.source, "release_src", stream, self._request.limits)
+                fetch.fetch(self._request.source, "release_src", stream, self._request.limits)
         return path
 
     def _listed(self) -> str:
         """What the checksums file says, after its signature where it has one."""
         request = self._request
         place = request.checksums.place
-        plain = _fetch.is_url(place) and _fetch.parse_url(place, "release_checksum").scheme == "http"
+        plain = fetch.is_url(place) and fetch.parse_url(place, "release_checksum").scheme == "http"
         if plain and not (request.signature and request.signed == "checksums"):
             raise SlipwayError(
                 "insecure_checksums",
                 f"release_checksum {shown(place)} comes without TLS and without a signature: it proves nothing.",
                 "use its https URL, sign it (release_signature_of: checksums), or give the SHA-256 itself",
             )
-        text = self._read(request.checksums, "release_checksum", _checksums.MAX_TEXT)
+        text = self._read(request.checksums, "release_checksum", checksums.MAX_TEXT)
         self._checksum_from = request.checksums.label()
         if request.signature and request.signed == "checksums":
             path = os.path.join(self._work.path, "checksums")
             with open(path, "xb") as stream:
                 stream.write(text.encode("utf-8", "surrogateescape"))
             self._verify(path)
-        name = _fetch.file_name(request.source or request.label)
-        entry = _checksums.find_entry(text, name, self._checksum_from)
+        name = fetch.file_name(request.source or request.label)
+        entry = checksums.find_entry(text, name, self._checksum_from)
         if self._signer:
             self._signed += binding.entry_claims(entry.name)
         return str(entry.digest)
 
     def _verify(self, path: str) -> None:
-        text = self._read(self._request.signature, "release_signature", _signature.MAX_TEXT)
-        self._signer, comment = _signature.verify(text, self._request.trust, path, self._work.path)
+        text = self._read(self._request.signature, "release_signature", signature.MAX_TEXT)
+        self._signer, comment = signature.verify(text, self._request.trust, path, self._work.path)
         self._signed += binding.comment_claims(comment)
 
     def _read(self, text: Text, variable: str, limit: int) -> str:
         if text.content is not None:
             return text.content
-        if not _fetch.is_url(text.place):
+        if not fetch.is_url(text.place):
             return read_text(_plain_file(text.place, variable), variable, limit)
         path = os.path.join(self._work.path, f"{variable}.fetched")
         with open(path, "xb") as stream:
-            _fetch.fetch(text.place, variable, stream, Limits(limit, self._request.limits.seconds))
+            fetch.fetch(text.place, variable, stream, Limits(limit, self._request.limits.seconds))
         return read_text(path, variable, limit)
 
     def _bring(self) -> str:
         """The artefact in the private folder, where nobody else can change it, with the right digest."""
         request = self._request
         path = os.path.join(self._work.path, "artefact")
-        if _fetch.is_url(request.source):
+        if fetch.is_url(request.source):
             self._fetched()
         else:
             shutil.copyfile(request.source or str(request.uploaded), path)

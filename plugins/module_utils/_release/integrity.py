@@ -20,10 +20,10 @@ import re
 import stat as modes
 from typing import Any, Iterator, Mapping, Optional
 
-from .. import _files
-from .._errors import SlipwayError
-from .model import Content
-from .store import Layout, Store
+from .._core import files as _files
+from .._core.errors import SlipwayError
+from .state.model import Content
+from .state.store import Layout, Store
 
 MANIFEST = "release.json"
 # What the template unit has before a start, in the words of the role `service`.

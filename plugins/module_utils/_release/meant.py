@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Sequence
 
-from .._errors import SlipwayError
+from .._core.errors import SlipwayError
 
 
 def version_of(release_id: str) -> str:

@@ -10,16 +10,16 @@ import os
 import platform
 from typing import Callable, Optional
 
-from .. import _sockets
-from .._errors import SlipwayError
-from .._host import read_host
-from .._linkage import Checker
-from .._problems import Problem
-from .._unit_context import unit_context
-from .._unit_files import UNIT_PATH
-from . import units
-from .model import Artefact, Spec
-from .store import Layout
+from .._core.errors import SlipwayError
+from .._core.problems import Problem
+from .._host import sockets
+from .._host.kernel import read_host
+from .._linkage.checker import Checker
+from .._units.context import unit_context
+from .._units.parser import UNIT_PATH
+from . import staged_units
+from .state.model import Artefact, Spec
+from .state.store import Layout
 
 # The release itself, and as much again for its journal, its logs and a neighbour's growth while it is written.
 DISK_FACTOR = 2
@@ -69,7 +69,7 @@ def check_space(artefact: Artefact, root: str) -> None:
 
 def check_units(layout: Layout) -> None:
     """Fail when somebody else's units, processes or configuration have the service's name."""
-    units.refuse_foreign(layout)
+    staged_units.refuse_foreign(layout)
 
 
 def check_ports(name: str, listen: list[str], own_socket_ports: set[int], variable: str = "service_listen") -> None:
@@ -77,12 +77,12 @@ def check_ports(name: str, listen: list[str], own_socket_ports: set[int], variab
 
     own_socket_ports are those that PID 1 holds open for this service's own socket unit.
     """
-    listeners = _sockets.tcp_listeners()
+    listeners = sockets.tcp_listeners()
     for entry in listen:
-        port = _sockets.tcp_port(entry)
+        port = sockets.tcp_port(entry)
         same = {inode for inode, used in listeners.items() if used == port}
-        addresses = _sockets.tcp_addresses() if same else {}
-        inodes = {inode for inode in same if _sockets.overlaps(entry, addresses.get(inode))}
+        addresses = sockets.tcp_addresses() if same else {}
+        inodes = {inode for inode in same if sockets.overlaps(entry, addresses.get(inode))}
         own = port in own_socket_ports
         who = next(filter(None, (_stranger(name, inode, own) for inode in sorted(inodes))), None)
         if who:
@@ -97,12 +97,12 @@ def check_ports(name: str, listen: list[str], own_socket_ports: set[int], variab
 
 def _stranger(name: str, inode: str, own_socket: bool) -> Optional[str]:
     """Who holds this listening socket beside the service; None where it is the service's own."""
-    holders = _sockets.holders({inode})
+    holders = sockets.holders({inode})
     if own_socket and 1 in holders:
         return None  # each child of PID 1 holds all its sockets, too, until it has become another program
-    strangers = [pid for pid in holders if not _sockets.in_unit(pid, f"{name}@")]
+    strangers = [pid for pid in holders if not sockets.in_unit(pid, f"{name}@")]
     if strangers:
-        return f"{_sockets.process_name(strangers[0])} (pid {strangers[0]})"
+        return f"{sockets.process_name(strangers[0])} (pid {strangers[0]})"
     return None if holders else "another process"
 
 

@@ -18,12 +18,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional
 
-from .._errors import SlipwayError
-from .._health.check import Check, parse_check
+from .._core.errors import SlipwayError
 from .._health.outcome import FAIL, Attempt
 from .._health.result import percentile
 from .._health.runner import attempt
 from .._health.session import Session
+from .._health.spec.check import Check, parse_check
 from .gate import BOUND_KINDS, PACE
 
 BEFORE, DURING, AFTER, ROLLBACK = "before", "during", "after", "rollback"

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import IO, Mapping, Sequence
 
-from .._errors import SlipwayError
+from .._core.errors import SlipwayError
 
 MARGIN = 15.0  # seconds for systemd-run beyond the command's own time
 LAST_LINES = 8

@@ -15,13 +15,15 @@ import re
 import time
 from typing import Any, BinaryIO, Callable, Container, Iterator, Mapping, Optional
 
-from .. import _files, _systemd
-from .._binary import read_binary
-from .._errors import SlipwayError
-from .._unit_files import parse_environment_file
-from . import _archive, configuration, integrity
-from .model import Content, Spec, render_environment
-from .store import Layout, remove
+from .._binary.facts import read_binary
+from .._core import files as _files
+from .._core.errors import SlipwayError
+from .._host import systemd
+from .._units.parser import parse_environment_file
+from . import configuration, integrity
+from .artefact import archive
+from .state.model import Content, Spec, render_environment
+from .state.store import Layout, remove
 
 _RESTORECON = ("/usr/sbin/restorecon", "/sbin/restorecon")
 # What is kept of a release beside the state of its service.
@@ -209,7 +211,7 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
         _files.make_directory(path, 0o750, gid)
     binary = os.path.join(folder, "bin", layout.name)
     source = str(spec.artefact.path)
-    if _archive.is_archive(source):
+    if archive.is_archive(source):
         written, files = _unpack(spec, layout, folder, gid)
     else:
         written = _files.copy_hashed(source, binary, 0o750, gid)
@@ -279,14 +281,14 @@ def _unpack(spec: Spec, layout: Layout, folder: str, gid: int) -> tuple[str, dic
     Return the SHA-256 of the archive, and of each file by its name in the release.
     """
     path, limit = str(spec.artefact.path), spec.artefact.limit
-    found = _archive.survey(path, limit)
-    chosen = _archive.choose_binary(found, spec.artefact.binary, layout.name)
+    found = archive.survey(path, limit)
+    chosen = archive.choose_binary(found, spec.artefact.binary, layout.name)
     if len(found.files) > 1:
         _files.make_directory(os.path.join(folder, "assets"), 0o750, gid)
     written: dict[str, str] = {}
     with open(path, "rb") as stream:
         hashed = _Hashed(stream)
-        for member, content in _archive.members(hashed, limit):
+        for member, content in archive.members(hashed, limit):
             name = f"bin/{layout.name}" if member.name == chosen.name else f"assets/{found.inside(member.name)}"
             mode = 0o750 if member.executable or member.name == chosen.name else 0o640
             written[name] = _files.write_pieces(content, _make_place(folder, name, gid), mode, gid)
@@ -344,7 +346,7 @@ def _label(path: str) -> None:
     """Give new files their SELinux context; moved ones keep the wrong one and end in 203/EXEC."""
     command = next((c for c in _RESTORECON if os.path.exists(c)), None)
     if command and os.path.exists(_SELINUX):
-        _systemd.run([command, "-R", path], timeout=60.0)
+        systemd.run([command, "-R", path], timeout=60.0)
 
 
 def surplus(layout: Layout, keep: int, protect: set[str], good: Container[str] = ()) -> list[str]:

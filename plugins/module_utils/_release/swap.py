@@ -14,15 +14,14 @@ import contextlib
 import time
 from typing import Any, Callable, Mapping, Optional
 
-from .. import _files
-from .._errors import SlipwayError
-from .._systemd import UnitState
-from . import integrity, revert, stage
+from .._core import files
+from .._core.errors import SlipwayError
+from .._host.systemd import UnitState
+from . import confirm_timer, integrity, stage
 from . import probe as probing
-from .known import may_replace, strategy, strategy_of
-from .service import Service, as_released
-from .store import RELEASE_FAULTS, Layout, Transaction
-from .strategies import (
+from .state.service import Service, as_released
+from .state.store import RELEASE_FAULTS, Layout, Transaction
+from .strategies.base import (
     CANARY,
     COMMIT,
     DRAIN,
@@ -36,7 +35,8 @@ from .strategies import (
     cause,
     install_units,
 )
-from .traffic import WHOLE, Totals, Traffic
+from .strategies.registry import may_replace, strategy, strategy_of
+from .strategies.traffic import WHOLE, Totals, Traffic
 
 NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
 
@@ -124,7 +124,7 @@ class Swap:
         if self.unconfirmed:
             seconds = self._strategy.time_limit() + self._service.settings.soak_time + self._service.settings.confirm
             self._txn.deadline = time.time() + seconds
-            revert.arm(self._service.layout.name, self._txn.txn, seconds)
+            confirm_timer.arm(self._service.layout.name, self._txn.txn, seconds)
 
     def _overlap(self) -> None:
         self._started = self._strategy.start(self._txn.source, self._txn.to)
@@ -294,7 +294,7 @@ class Swap:
 
 def point_boot(layout: Layout, instance: str) -> None:
     """What PID 1 starts at boot and when the service's socket has nobody to answer."""
-    _files.write_atomic(layout.boot_file, f"SLIPWAY_RELEASE={instance}\n", 0o644)
+    files.write_atomic(layout.boot_file, f"SLIPWAY_RELEASE={instance}\n", 0o644)
 
 
 def booted(layout: Layout) -> Optional[str]:
@@ -317,7 +317,7 @@ def commit(service: Service, transaction: Transaction) -> None:
     if not service.store.accept_settings():
         service.store.save_settings(as_released(service, transaction.to).settings)
     point_boot(layout, strategy(transaction.strategy, service).instance(transaction.to))
-    _files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
+    files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
     service.systemd.start_and_wait(f"{layout.name}.service")
     service.store.record(
         "committed",
@@ -336,7 +336,7 @@ def commit(service: Service, transaction: Transaction) -> None:
 
 def _close(service: Service, transaction: Transaction) -> None:
     service.store.clear()
-    revert.disarm(service.layout.name, transaction.txn)
+    confirm_timer.disarm(service.layout.name, transaction.txn)
 
 
 def restore(
@@ -414,14 +414,14 @@ def _forget_first(service: Service, transaction: Transaction) -> None:
     after.end(after.unit(transaction.to))
     after.close()
     for path in (service.layout.current, service.layout.boot_file):
-        _files.remove_link(path)
+        files.remove_link(path)
 
 
 def _point_back(layout: Layout, source: str, instance: str) -> None:
     """Undo what a commit had begun, and what stood there of a release that died after it had been good."""
     for link in (layout.current, layout.last_good):
-        if _files.link_name(link) != source:
-            _files.flip_symlink(link, f"releases/{source}")
+        if files.link_name(link) != source:
+            files.flip_symlink(link, f"releases/{source}")
     if booted(layout) != instance:
         point_boot(layout, instance)
 

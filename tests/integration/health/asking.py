@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ansible_collections.slipway.go.plugins.module_utils._health import check, runner
+from ansible_collections.slipway.go.plugins.module_utils._health import runner
+from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
 
 Start = Callable[..., Any]  # a program and its arguments to a running process
 

@@ -16,7 +16,8 @@ import pytest
 ADDRESS = "127.9.9.9"
 ASK = """
 import json, sys, time
-from ansible_collections.slipway.go.plugins.module_utils._health import check, runner
+from ansible_collections.slipway.go.plugins.module_utils._health import runner
+from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
 began = time.monotonic()
 found = runner.run(check.parse_check(json.loads(sys.argv[1]))).as_dict()
 print(json.dumps([found["reason"], time.monotonic() - began]))

@@ -22,10 +22,11 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[3]
 WORK = CHECKOUT / ".work" / "pythons"
 NAMES = (
-    "elf", "fsview", "fuzz", "gobuildinfo", "ldcache", "limits", "linkage", "loader_glibc", "loader_musl", "policy",
-    "unit_context", "upx",
+    "binary/test_elf", "binary/test_go_build_info", "binary/test_limits", "binary/test_policy", "binary/test_upx",
+    "core/test_root_view", "linkage/test_checker", "linkage/test_fuzz", "linkage/test_glibc", "linkage/test_ldcache",
+    "linkage/test_musl", "units/test_context",
 )  # fmt: skip
-TESTS = [str(CHECKOUT / "tests/unit/plugins/module_utils" / f"test_{name}.py") for name in NAMES]
+TESTS = [str(CHECKOUT / "tests/unit/plugins/module_utils" / f"{name}.py") for name in NAMES]
 
 
 def found() -> list[list[str]]:
@@ -85,12 +86,16 @@ def run(command: list[str]) -> bool:
 def trees() -> list[bool]:
     """The Pythons of Debian, without pytest: every module is imported and judges the tree's own programs."""
     code = (
-        "import sys; sys.path.insert(0, '/plugins'); from module_utils import _linkage, _host, _unit_context, _binary\n"
-        "checker = _linkage.Checker(_host.read_host(), _unit_context.own_context())\n"
+        "import sys; sys.path.insert(0, '/plugins')\n"
+        "from module_utils._binary.facts import read_binary\n"
+        "from module_utils._host.kernel import read_host\n"
+        "from module_utils._linkage.checker import Checker\n"
+        "from module_utils._units.context import own_context\n"
+        "checker = Checker(read_host(), own_context())\n"
         "paths = ['/usr/bin/' + name for name in ('env', 'find', 'sort')] + [sys.executable]\n"
         "assert all(checker.check(path).as_dict()['runnable'] for path in paths)\n"
         "assert checker.check('/etc/passwd').as_dict()['problems'][0]['code'] == 'not_elf'\n"
-        "assert _binary.read_binary(sys.executable).facts['goarch']\n"
+        "assert read_binary(sys.executable).facts['goarch']\n"
         "print('Python %d.%d of' % sys.version_info[:2], open('/etc/debian_version').read().strip(), 'agrees')"
     )
     results = []

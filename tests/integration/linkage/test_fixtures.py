@@ -22,13 +22,13 @@ from types import MappingProxyType
 from typing import Callable, Mapping, NamedTuple
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._elf import read_elf
-from ansible_collections.slipway.go.plugins.module_utils._fsview import View
-from ansible_collections.slipway.go.plugins.module_utils._host import read_host
-from ansible_collections.slipway.go.plugins.module_utils._linkage import Checker
-from ansible_collections.slipway.go.plugins.module_utils._unit_context import Context, Credentials, own_context
+from ansible_collections.slipway.go.plugins.module_utils._binary.elf import read_elf
+from ansible_collections.slipway.go.plugins.module_utils._core.root_view import View
+from ansible_collections.slipway.go.plugins.module_utils._host.kernel import read_host
+from ansible_collections.slipway.go.plugins.module_utils._linkage.checker import Checker
+from ansible_collections.slipway.go.plugins.module_utils._units.context import Context, Credentials, own_context
 from ansible_collections.slipway.go.tests.integration.linkage import debian
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import DYN, EXEC, REL, ElfBuilder
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import DYN, EXEC, REL, ElfBuilder
 
 if os.geteuid() != 0 or sys.platform != "linux":
     pytest.skip("needs root on Linux", allow_module_level=True)

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _elf, _gobuildinfo
+from ansible_collections.slipway.go.plugins.module_utils._binary import elf, go_build_info
 from ansible_collections.slipway.go.tests.integration.linkage import debian, registries
 
 GO = shutil.which("go")
@@ -71,10 +71,10 @@ def module(raw: dict | None) -> tuple | None:
 
 
 def ours(path) -> tuple | None:
-    with _elf.Reader(str(path)) as reader:
+    with elf.Reader(str(path)) as reader:
         try:
-            info = _gobuildinfo.read_build_info(reader, _elf.parse_elf(reader))
-        except _elf.ElfError:  # Go's own test data holds files that no kernel starts
+            info = go_build_info.read_build_info(reader, elf.parse_elf(reader))
+        except elf.ElfError:  # Go's own test data holds files that no kernel starts
             return None
     if info is None:
         return None

@@ -19,11 +19,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._elf import read_elf
-from ansible_collections.slipway.go.plugins.module_utils._fsview import View
-from ansible_collections.slipway.go.plugins.module_utils._host import read_host
-from ansible_collections.slipway.go.plugins.module_utils._linkage import Checker
-from ansible_collections.slipway.go.plugins.module_utils._unit_context import Context
+from ansible_collections.slipway.go.plugins.module_utils._binary.elf import read_elf
+from ansible_collections.slipway.go.plugins.module_utils._core.root_view import View
+from ansible_collections.slipway.go.plugins.module_utils._host.kernel import read_host
+from ansible_collections.slipway.go.plugins.module_utils._linkage.checker import Checker
+from ansible_collections.slipway.go.plugins.module_utils._units.context import Context
 from ansible_collections.slipway.go.tests.integration.linkage import debian
 
 DIRECTORIES = ("usr/bin", "usr/sbin", "bin", "sbin", "usr/libexec", "usr/lib/git-core", "usr/lib/gcc")

@@ -11,8 +11,8 @@ import os
 from dataclasses import fields, replace
 from typing import Any, Iterable, Optional
 
-from ... import _files
-from ..._errors import SlipwayError
+from ..._core import files
+from ..._core.errors import SlipwayError
 from ..services import public_ports, services
 from .rule import Rule, parse_rule
 
@@ -26,7 +26,7 @@ def path(service: str, root: str = "/") -> str:
 
 
 def text(service: str, root: str = "/") -> str:
-    return _files.text(path(service, root))
+    return files.text(path(service, root))
 
 
 def render(rules: Iterable[Rule]) -> str:

@@ -11,9 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Sequence, Tuple
 
-from ... import _deadman, _files
-from ..._deadman import Place, Plan
-from ..._errors import SlipwayError
+from ..._core import files
+from ..._core.errors import SlipwayError
+from ..._deadman import change as deadman
+from ..._deadman.change import Place, Plan
 from ..connection import connection
 from . import asked
 from .backend import Run
@@ -50,7 +51,7 @@ class Clock:
         return self._begun + self.seconds - time.monotonic()
 
     def renew(self) -> None:
-        _deadman.renew(NAME, self.token, self.place)
+        deadman.renew(NAME, self.token, self.place)
         self._begun = time.monotonic()
 
     def run(self, argv: Sequence[str]) -> tuple[int, str]:
@@ -69,13 +70,13 @@ def bring_in_order(
     seconds: float,
     check: bool,
     place: Optional[Place] = None,
-    run: RunWithin = _deadman.run,
+    run: RunWithin = deadman.run,
     root: str = "/",
 ) -> Changed:
     """Look, and change what is not in order, armed on return. A firewall that is not installed is not changed."""
     place = place or Place()
     while True:
-        _deadman.wait_until_settled(SETTLED, place, not check)
+        deadman.wait_until_settled(SETTLED, place, not check)
         found = survey(options, place.run, place, root)
         if found.in_order or check or not found.installed:
             return Changed(found, check and not found.in_order)
@@ -84,7 +85,7 @@ def bring_in_order(
             return Changed(found, True)
         try:
             writing = max(WRITING_S, seconds)
-            token = _deadman.arm(NAME, writing, plan(options, found, root), place)
+            token = deadman.arm(NAME, writing, plan(options, found, root), place)
         except SlipwayError as error:
             if error.code != "already_armed":
                 raise
@@ -103,7 +104,7 @@ def plan(options: Options, found: Look, root: str = "/") -> Plan:
 def _change(options: Options, found: Look, clock: Clock, seconds: float, root: str) -> None:
     """Make the change, or take all of it back at once."""
     try:
-        with _deadman.hold(NAME, clock.token, clock.place):
+        with deadman.hold(NAME, clock.token, clock.place):
             now = survey(options, clock.run, clock.place, root)
             _refuse_another(clock.place)
             if now.survey.active != found.survey.active or now.backend.name != found.backend.name:
@@ -111,9 +112,9 @@ def _change(options: Options, found: Look, clock: Clock, seconds: float, root: s
                     "changed_meanwhile", f"somebody else has switched {found.backend.name} on or off.", "run again"
                 )
             _write(options, now, clock, root)
-            _deadman.shorten(NAME, clock.token, seconds, clock.place)
+            deadman.shorten(NAME, clock.token, seconds, clock.place)
     except BaseException as error:
-        line = _deadman.revert(NAME, clock.token, "failed", clock.place)
+        line = deadman.revert(NAME, clock.token, "failed", clock.place)
         if isinstance(error, SlipwayError):
             raise SlipwayError(error.code, f"{error.message} {_told(line)}", error.fix, **error.details) from None
         raise
@@ -121,7 +122,7 @@ def _change(options: Options, found: Look, clock: Clock, seconds: float, root: s
 
 def _refuse_another(place: Place) -> None:
     """A change that was armed between the look and this one would restore the firewall as it is now."""
-    others = [name for name in SETTLED if name != NAME and _deadman.armed(name, place)]
+    others = [name for name in SETTLED if name != NAME and deadman.armed(name, place)]
     if others:
         raise SlipwayError("changed_meanwhile", f"a change of {', '.join(others)} has begun meanwhile.", "run again")
 
@@ -137,7 +138,7 @@ def _told(line: Optional[dict[str, Any]]) -> str:
 def _write(options: Options, now: Look, clock: Clock, root: str) -> None:
     _write_record(options, now, root)
     for file, content in now.backend.files(now.survey).items():
-        _files.write_atomic(file, content, 0o644)
+        files.write_atomic(file, content, 0o644)
     execute(now.backend.commands(now.survey), clock)
     after = survey(options, clock.run, clock.place, root)
     if not after.survey.in_order:
@@ -178,8 +179,8 @@ def _write_record(options: Options, found: Look, root: str) -> None:
     if not found.record:
         return
     file = asked.path(options.service, root)
-    _files.make_directory(os.path.dirname(file), 0o755)
-    _files.write_atomic(file, found.record, 0o644)
+    files.make_directory(os.path.dirname(file), 0o755)
+    files.write_atomic(file, found.record, 0o644)
 
 
 def described(found: Look) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import AbstractSet, Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
-from ..._errors import SlipwayError
+from ..._core.errors import SlipwayError
 from ..connection import Connection
 from . import overlap
 from .backend import Argv, Backend, Request, Survey, Words, is_kept

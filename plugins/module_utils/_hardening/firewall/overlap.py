@@ -10,8 +10,8 @@ import ipaddress
 import re
 from typing import Any, Mapping, Sequence
 
-from ... import _files
-from ..._errors import SlipwayError
+from ..._core import files
+from ..._core.errors import SlipwayError
 from .rule import Rule
 
 _SERVICES = ("/etc/firewalld/services", "/usr/lib/firewalld/services")
@@ -22,7 +22,7 @@ _ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*["']([^"']*)["']""")
 def service_ports(name: str) -> list[tuple[str, str]]:
     """The ports, with their protocols, that firewalld lets in by the name of a service."""
     for folder in _SERVICES:
-        text = _files.text(f"{folder}/{name}.xml")
+        text = files.text(f"{folder}/{name}.xml")
         if text:
             ports = [dict(_ATTRIBUTE.findall(port)) for port in _SERVICE_PORT.findall(text)]
             return [(p["port"].replace("-", ":"), p.get("protocol", "tcp")) for p in ports if p.get("port")]

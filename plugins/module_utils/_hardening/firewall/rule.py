@@ -10,7 +10,7 @@ import ipaddress
 from dataclasses import asdict, dataclass
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
-from ..._errors import SlipwayError
+from ..._core.errors import SlipwayError
 from ..connection import Connection
 
 UFW, FIREWALLD = "ufw", "firewalld"

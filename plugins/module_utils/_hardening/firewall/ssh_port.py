@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Optional, Sequence
 
-from ..._guard import Guard
+from ..._deadman.managed_files import Guard
 from ..connection import Connection
 from .backend import Argv, Run
 from .rule import ssh_rules

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Sequence
 
-from ..._errors import SlipwayError
+from ..._core.errors import SlipwayError
 from ..connection import Connection
 from ..services import NAME
 from . import asked

@@ -12,7 +12,8 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
-from ... import _files, _guard
+from ..._core import files
+from ..._deadman import managed_files
 from ..connection import Connection
 from . import overlap
 from .backend import Argv, Backend, Request, Survey, Words, is_kept
@@ -91,7 +92,7 @@ def ufw_versions(text: str) -> frozenset[int]:
 
 def ufw_rules(versions: Iterable[int]) -> list[UfwRule]:
     names = {4: "user.rules", 6: "user6.rules"}
-    texts = [(version, _files.text(f"{folder}/{names[version]}")) for version in versions for folder in _RULES]
+    texts = [(version, files.text(f"{folder}/{names[version]}")) for version in versions for folder in _RULES]
     return merge_ufw(one for version, text in texts for one in parse_ufw(text, version))
 
 
@@ -132,7 +133,7 @@ class Ufw(Backend):
     paths = ("/etc/ufw", _DEFAULTS)
 
     def is_active(self) -> bool:
-        on = self.is_installed() and "ENABLED=yes" in _files.text(_CONFIGURATION)
+        on = self.is_installed() and "ENABLED=yes" in files.text(_CONFIGURATION)
         return on and "Status: active" in self.run(["ufw", "status"])[1]
 
     def default_zone(self) -> str:
@@ -148,7 +149,7 @@ class Ufw(Backend):
 
     def survey(self, request: Request) -> Survey:
         plain = sorted({_narrowed(rule) for rule in request.wanted if rule.port})
-        defaults = _files.text(_DEFAULTS)
+        defaults = files.text(_DEFAULTS)
         versions = ufw_versions(defaults)
         there = ufw_rules(versions)
         missing = self.missing(plain)
@@ -173,7 +174,7 @@ class Ufw(Backend):
         )
 
     def missing(self, wanted: Sequence[Rule]) -> list[Rule]:
-        versions = ufw_versions(_files.text(_DEFAULTS))
+        versions = ufw_versions(files.text(_DEFAULTS))
         there = ufw_rules(versions)
         return [rule for rule in wanted if not ufw_holds(_narrowed(rule), there, versions)]
 
@@ -183,8 +184,8 @@ class Ufw(Backend):
     def files(self, survey: Survey) -> dict[str, str]:
         if not survey.ufw_sysctl:
             return {}
-        text = _files.text(_DEFAULTS)
-        return {_DEFAULTS: _guard.with_settings(text, {"IPT_SYSCTL": survey.ufw_sysctl}, "=")}
+        text = files.text(_DEFAULTS)
+        return {_DEFAULTS: managed_files.with_settings(text, {"IPT_SYSCTL": survey.ufw_sysctl}, "=")}
 
     def commands(self, survey: Survey) -> list[Argv]:
         commands = self.let_in(survey.missing, survey.active) + [delete(words) for words in survey.removals]

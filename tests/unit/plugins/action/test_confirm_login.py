@@ -7,7 +7,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.slipway.go.plugins.action import confirm_login
 from ansible_collections.slipway.go.plugins.action.confirm_login import Login
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 
 
 def given(user, sudo="full", *command):

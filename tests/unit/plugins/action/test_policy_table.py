@@ -24,18 +24,19 @@ from unittest.mock import MagicMock
 import pytest
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import release as plugin
-from ansible_collections.slipway.go.plugins.module_utils import _linkage
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
-from ansible_collections.slipway.go.plugins.module_utils._release import _fetch, artefact, engine, intake, preflight
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem
+from ansible_collections.slipway.go.plugins.module_utils._linkage import checker
+from ansible_collections.slipway.go.plugins.module_utils._release import engine, intake, preflight
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch, inspect
 from ansible_collections.slipway.go.plugins.modules import release as module
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import EXEC, ElfBuilder
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_go_build_info import inline
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.test_gobuildinfo import inline
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 
 DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "artefacts.md"
-MINISIGN = Path(__file__).resolve().parents[1] / "module_utils" / "release" / "minisign"
+MINISIGN = Path(__file__).resolve().parents[1] / "module_utils" / "release" / "artefact" / "minisign"
 VERSION = "1.4.2"
 AMD64, ARM64 = 62, 183
 LOADER = "/lib64/ld-linux-x86-64.so.2"
@@ -152,20 +153,20 @@ class Lab:
         self.web, self.machine, self.missing = {}, "x86_64", []
         os.makedirs(os.path.join(memory, "work"))
         monkeypatch.setattr(intake, "WORK", os.path.join(memory, "work"))
-        monkeypatch.setattr(_fetch, "fetch", self._fetch)
+        monkeypatch.setattr(fetch, "fetch", self._fetch)
         monkeypatch.setattr(platform, "machine", lambda: self.machine)
-        monkeypatch.setattr(artefact, "against_host", lambda _seen: self.missing)
+        monkeypatch.setattr(inspect, "against_host", lambda _seen: self.missing)
         monkeypatch.setattr(preflight, "linkage_problems", lambda _layout, _release: self.missing)
-        monkeypatch.setattr(_linkage, "judge_artifact", lambda *_arguments: self.missing)
+        monkeypatch.setattr(checker, "judge_artifact", lambda *_arguments: self.missing)
         monkeypatch.setattr(module, "Engine", lambda _settings: self.host.engine())
         monkeypatch.setattr(module, "Layout", lambda *_arguments: self.host.layout)
-        monkeypatch.setattr(plugin._tool, "digest", str)
+        monkeypatch.setattr(plugin.zipapp, "digest", str)
         monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
         monkeypatch.setattr(plugin.constants, "DEFAULT_LOCAL_TMP", memory)
 
     def _fetch(self, url, variable, target, limits):
         content = self.web[url]
-        _fetch._check_size(len(content), limits.size, url, variable, None)
+        fetch._check_size(len(content), limits.size, url, variable, None)
         target.write(content)
 
     def put(self, name, content):
@@ -294,7 +295,7 @@ def test_an_old_checksums_file_is_not_replayed(lab, state):
         lab.bring_into(state, given)
     name, sums = "https://host/1.0.0/shop", f"{hashlib.sha256(content).hexdigest()}  1.0.0/shop\n".encode()
     lab.web[name] = content
-    lab.monkeypatch.setattr(intake._signature, "verify", lambda *_arguments: intake._signature.Signed("minisign 1"))
+    lab.monkeypatch.setattr(intake.signature, "verify", lambda *_arguments: intake.signature.Signed("minisign 1"))
     asked = {
         "version": "9.9.9",
         "src": name,

@@ -20,12 +20,12 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import release as plugin
-from ansible_collections.slipway.go.plugins.module_utils import _tool
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._profile import collect_host_profile
-from ansible_collections.slipway.go.plugins.module_utils._release import model
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import collect_host_profile
+from ansible_collections.slipway.go.plugins.module_utils._release.state import model
+from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _fresh
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import EXEC, ElfBuilder
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_the_tool_of_another_engine_is_replaced_first(act, monkeypatch):
         action = act([{"action": "tool"}, {"action": "none"}], confirm=60)
         monkeypatch.setattr(action, "_bring_tool", lambda _task_vars, brought=brought: brought)
         answer = action.run()
-        assert [arguments["tool"] for _name, arguments in action.executed] == [_tool.digest()] * wanted
+        assert [arguments["tool"] for _name, arguments in action.executed] == [zipapp.digest()] * wanted
         assert answer["action" if wanted == 2 else "msg"] == ("none" if wanted == 2 else "disk full")
 
 
@@ -304,7 +304,7 @@ def test_a_full_disk_of_the_controller_is_told_with_its_place(act, monkeypatch, 
     def full(*_arguments):
         raise OSError(errno.ENOSPC, "No space left on device", place)
 
-    monkeypatch.setattr(plugin.artefact, "look_into", full)
+    monkeypatch.setattr(plugin.inspect, "look_into", full)
     action = act()
     result = action.run(task_vars={})
     assert (result["failed"], result["code"], action.executed) == (True, "os_error", [])
@@ -317,7 +317,7 @@ def test_check_mode_tells_the_host_which_tool_the_release_would_bring(act):
     action = act([{"action": "none"}], confirm=60)
     action._task.check_mode = True
     assert action.run(task_vars={})["action"] == "none"
-    assert action.executed[0][1]["tool"] == _tool.digest()
+    assert action.executed[0][1]["tool"] == zipapp.digest()
 
 
 URL = "https://me:hunter2@host/dist/shop?token=hunter2"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _deadman, _guard
+from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._deadman import managed_files
 from ansible_collections.slipway.go.plugins.modules import config_files
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 
@@ -25,8 +26,8 @@ KEY = "-----BEGIN PRIVATE KEY-----\nhunter2hunter2\n-----END PRIVATE KEY-----\n"
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     said: list[str] = []
-    place = _deadman.Place(str(tmp_path / "slipway" / "deadman"))
-    monkeypatch.setattr(_deadman, "Place", lambda: place)
+    place = deadman.Place(str(tmp_path / "slipway" / "deadman"))
+    monkeypatch.setattr(deadman, "Place", lambda: place)
     monkeypatch.setattr(
         config_files.AnsibleModule, "log", lambda _module, msg, log_args=None: said.append(f"{msg} {log_args}")
     )
@@ -66,14 +67,12 @@ def test_a_secret_that_fits_no_file_is_refused(capsys: Any, path: str, more: dic
     assert "/x/key" in told["msg"]
 
 
-def a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _deadman.Place:
+def a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> deadman.Place:
     """Where changes are armed, on a host whose timers always run."""
     folders = (str(tmp_path / name) for name in ("deadman", "units", "run"))
-    place = _deadman.Place(
-        *folders, lambda argv: (0, "" if argv[2:] == ["slipway-deadman-rules.service"] else "active")
-    )
+    place = deadman.Place(*folders, lambda argv: (0, "" if argv[2:] == ["slipway-deadman-rules.service"] else "active"))
     (tmp_path / "run").mkdir()
-    monkeypatch.setattr(_deadman, "Place", lambda: place)
+    monkeypatch.setattr(deadman, "Place", lambda: place)
     return place
 
 
@@ -85,10 +84,10 @@ def test_a_change_that_nobody_has_confirmed_is_not_the_hosts_own_state(
     place = a_place(tmp_path, monkeypatch)
     target = tmp_path / "rules"
     target.write_text("old\n")
-    token = _deadman.arm("rules", 60, _deadman.Plan([str(target)]), place)
+    token = deadman.arm("rules", 60, deadman.Plan([str(target)]), place)
     target.write_text("new\n")
     target.chmod(0o644)
-    timer = threading.Timer(0.5, _deadman.revert, ["rules", token, "deadline", place])
+    timer = threading.Timer(0.5, deadman.revert, ["rules", token, "deadline", place])
     timer.start()
     told = run_module(
         config_files,
@@ -110,17 +109,17 @@ def test_what_another_controller_has_confirmed_meanwhile_is_kept(
     place = a_place(tmp_path, monkeypatch)
     target = tmp_path / "login.defs"
     target.write_text("UMASK 022\n")
-    validate, timers = _guard.validate, []
+    validate, timers = managed_files.validate, []
 
     def and_somebody_begins(changes: Any, where: Any) -> None:
         validate(changes, where)
         if not timers:
-            token = _deadman.arm("rules", 60, _deadman.Plan([str(target)]), place)
+            token = deadman.arm("rules", 60, deadman.Plan([str(target)]), place)
             target.write_text("UMASK 022\nPASS_MIN_DAYS 1\n")
-            timers.append(threading.Timer(0.5, _deadman.confirm, ["rules", token, place]))
+            timers.append(threading.Timer(0.5, deadman.confirm, ["rules", token, place]))
             timers[0].start()
 
-    monkeypatch.setattr(_guard, "validate", and_somebody_begins)
+    monkeypatch.setattr(managed_files, "validate", and_somebody_begins)
     told = run_module(
         config_files,
         capsys,
@@ -130,5 +129,5 @@ def test_what_another_controller_has_confirmed_meanwhile_is_kept(
     timers[0].join()
     assert told["changed"], told
     assert target.read_text() == "UMASK 027\nPASS_MIN_DAYS 1\n"
-    assert _deadman.last_revert("rules", place) is None, "what never began was taken back"
-    assert _deadman.armed("rules", place)["token"] == told["token"]
+    assert deadman.last_revert("rules", place) is None, "what never began was taken back"
+    assert deadman.armed("rules", place)["token"] == told["token"]

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._health import check, outcome, runner, textfile
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._health import outcome, runner
+from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
+from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
 from ansible_collections.slipway.go.plugins.modules import health_check
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
 
@@ -123,7 +125,7 @@ def test_the_guide_knows_every_reason_metric_and_case() -> None:
         dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", guide.partition("closed list")[2], re.MULTILINE)) == outcome.REASONS
     )
     assert set(re.findall(r"`(slipway_\w+)`", guide)) == set(
-        re.findall(r'"(slipway_\w+)"', Path(textfile.__file__).read_text())
+        re.findall(r'"(slipway_\w+)"', Path(metrics.__file__).read_text())
     )
     shown = re.findall(r"^\| ([^|]+) \| [^|]+ \| right, [^|]+ \|", (docs / "health-cases.md").read_text(), re.MULTILINE)
     assert shown == [case.name for case in hostile.CASES]

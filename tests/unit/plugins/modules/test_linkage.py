@@ -10,12 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from ansible_collections.slipway.go.plugins.module_utils._elf import ElfError
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._text import printable
+from ansible_collections.slipway.go.plugins.module_utils._binary.elf import ElfError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.text import printable
 from ansible_collections.slipway.go.plugins.modules import binary_info, linkage
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import EXEC, ElfBuilder
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.test_gobuildinfo import TEXT, inline
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_go_build_info import TEXT, inline
 
 HERE = {"x86_64": 62, "aarch64": 183}.get(os.uname().machine, 62)
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _sockets
+from ansible_collections.slipway.go.plugins.module_utils._host import sockets
 from ansible_collections.slipway.go.plugins.modules import port_info
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 
@@ -40,7 +40,7 @@ def test_the_variables_a_process_was_started_with():
             process.stdin.write(b"x")
             process.stdin.flush()
             assert process.stdout.read(1) == b"x"
-            assert _sockets.environment(process.pid) == {"SLIPWAY_ADDRESS", "PORT"}
+            assert sockets.environment(process.pid) == {"SLIPWAY_ADDRESS", "PORT"}
         finally:
             process.kill()
-    assert _sockets.environment(process.pid) == set()
+    assert sockets.environment(process.pid) == set()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
-from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Settings
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings
 from ansible_collections.slipway.go.plugins.modules import release
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._release.operate import Operator
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator
 from ansible_collections.slipway.go.plugins.modules import release_info
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module

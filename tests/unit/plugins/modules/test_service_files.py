@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _units
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._units import installer
 from ansible_collections.slipway.go.plugins.modules import service_files
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 
@@ -37,10 +37,10 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(service_files, "Layout", lambda name, root: Layout(name, root, **roots))
     monkeypatch.setattr(service_files, "RECORDS", str(tmp_path / "records"))
     for name in ("is_enabled", "is_active"):
-        monkeypatch.setattr(_units, name, lambda _name: True)
-    monkeypatch.setattr(_units, "verify", lambda _wanted: [])
-    monkeypatch.setattr(_units.Systemd, "stale", lambda *_names: ())
-    monkeypatch.setattr(_units.Systemd, "call", lambda *_argv, **_options: "")
+        monkeypatch.setattr(installer, name, lambda _name: True)
+    monkeypatch.setattr(installer, "verify", lambda _wanted: [])
+    monkeypatch.setattr(installer.Systemd, "stale", lambda *_names: ())
+    monkeypatch.setattr(installer.Systemd, "call", lambda *_argv, **_options: "")
     return tmp_path
 
 
@@ -89,7 +89,7 @@ def test_a_unit_that_systemd_would_not_take_leaves_everything_as_it_was(
     def refuse(_wanted: Any) -> list[str]:
         raise SlipwayError("invalid_unit", "systemd would not take it.", "correct it")
 
-    monkeypatch.setattr(_units, "verify", refuse)
+    monkeypatch.setattr(installer, "verify", refuse)
     bad = [{**UNITS[0], "content": "[Service]\nNonsense=SLIPWAY_RELEASE=%i\n"}, UNITS[1]]
     sealed = {**SEALED, "environment": 'KEY="other"\n'}
     assert apply(capsys, host, units=bad, sealed=sealed, record={"listen": []})["code"] == "invalid_unit"

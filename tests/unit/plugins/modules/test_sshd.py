@@ -11,8 +11,9 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _deadman, _sshd
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._hardening import sshd as _sshd
 from ansible_collections.slipway.go.plugins.modules import sshd
 
 KEX = "KexAlgorithms"
@@ -55,7 +56,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     folders = (str(tmp_path / name) for name in ("deadman", "units", "run"))
     inactive = (["slipway-deadman-ssh.service"], ["slipway-deadman-firewall.service"])
-    place = _deadman.Place(*folders, lambda argv: (0, "" if argv[2:] in inactive else "active"))
+    place = deadman.Place(*folders, lambda argv: (0, "" if argv[2:] in inactive else "active"))
     drop_in = tmp_path / "00-slipway.conf"
     drop_in.write_text("AllowUsers deploy\n")
     monkeypatch.setattr(_sshd, "DROP_IN", str(drop_in))
@@ -65,7 +66,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(sshd, "verify", lambda *_words: None)
     monkeypatch.setattr(sshd.firewalls, "in_force", lambda _run: "")
     monkeypatch.setattr(sshd.logins, "who_is_shut_out", lambda *_words: [])
-    monkeypatch.setattr(_deadman, "Place", lambda: place)
+    monkeypatch.setattr(deadman, "Place", lambda: place)
     return place
 
 
@@ -82,18 +83,18 @@ def module(**more):
 @pytest.mark.parametrize("name", ["ssh", "firewall"])
 def test_who_was_let_in_while_this_run_waited_stays_so(place, monkeypatch, name):
     """Another controller has begun after this run had looked, and is confirmed before it could arm."""
-    validate, timers = sshd._guard.validate, []
+    validate, timers = sshd.managed_files.validate, []
 
     def and_somebody_begins(changes, where):
         validate(changes, where)
         if not timers:
-            token = _deadman.arm(name, 60, _deadman.Plan([_sshd.DROP_IN]), place)
+            token = deadman.arm(name, 60, deadman.Plan([_sshd.DROP_IN]), place)
             with open(_sshd.DROP_IN, "w") as stream:
                 stream.write("AllowUsers deploy carol\n")
-            timers.append(threading.Timer(0.5, _deadman.confirm, [name, token, place]))
+            timers.append(threading.Timer(0.5, deadman.confirm, [name, token, place]))
             timers[0].start()
 
-    monkeypatch.setattr(sshd._guard, "validate", and_somebody_begins)
+    monkeypatch.setattr(sshd.managed_files, "validate", and_somebody_begins)
     told = sshd.work(module())
     timers[0].join()
     with open(_sshd.DROP_IN) as stream:
@@ -101,5 +102,5 @@ def test_who_was_let_in_while_this_run_waited_stays_so(place, monkeypatch, name)
     assert "AllowUsers deploy carol\n" in written
     assert "MaxAuthTries 3\n" in written
     assert told["allowed"] == ["deploy", "carol"]
-    assert _deadman.armed("ssh", place)["token"] == told["token"]
-    assert _deadman.last_revert("ssh", place) is None
+    assert deadman.armed("ssh", place)["token"] == told["token"]
+    assert deadman.last_revert("ssh", place) is None

@@ -6,7 +6,7 @@ import grp
 import pwd
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.modules import system_user
 
 

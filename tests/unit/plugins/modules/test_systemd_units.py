@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _units
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._release import units
-from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release import staged_units
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._units import installer
 from ansible_collections.slipway.go.plugins.modules import systemd_units
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 
@@ -25,8 +25,11 @@ def steps(monkeypatch):
     steps = []
 
     def plan(wanted, absent):
-        changes = [_units.Change("shop.socket", "old\n", "[Socket]\n"), _units.Change("gone.service", "x\n", None)]
-        return _units.Plan(wanted, changes if wanted[0].content != "same" else [], [], [], [])
+        changes = [
+            installer.Change("shop.socket", "old\n", "[Socket]\n"),
+            installer.Change("gone.service", "x\n", None),
+        ]
+        return installer.Plan(wanted, changes if wanted[0].content != "same" else [], [], [], [])
 
     def verify(wanted):
         steps.append("verify")
@@ -35,9 +38,9 @@ def steps(monkeypatch):
         return ["shop.socket:3: Unknown key"]
 
     monkeypatch.setattr(systemd_units.AnsibleModule, "warn", lambda _module, text: steps.append(f"warn {text}"))
-    monkeypatch.setattr(_units, "plan", plan)
-    monkeypatch.setattr(_units, "verify", verify)
-    monkeypatch.setattr(_units, "apply", lambda planned: steps.append("apply"))
+    monkeypatch.setattr(installer, "plan", plan)
+    monkeypatch.setattr(installer, "verify", verify)
+    monkeypatch.setattr(installer, "apply", lambda planned: steps.append("apply"))
     return steps
 
 
@@ -87,18 +90,18 @@ def host(tmp_path, monkeypatch):
     for root in roots.values():
         (tmp_path / root).mkdir()
     monkeypatch.setattr(systemd_units, "Layout", lambda name, root: Layout(name, root, **roots))
-    plan = _units.plan
-    monkeypatch.setattr(_units, "plan", lambda wanted, absent: plan(wanted, absent, roots["unit_root"]))
+    plan = installer.plan
+    monkeypatch.setattr(installer, "plan", lambda wanted, absent: plan(wanted, absent, roots["unit_root"]))
     for name in ("is_enabled", "is_active"):
-        monkeypatch.setattr(_units, name, lambda _name: True)
-    monkeypatch.setattr(_units, "verify", lambda _wanted: [])
-    monkeypatch.setattr(_units.Systemd, "stale", lambda *_names: ())
-    monkeypatch.setattr(_units.Systemd, "call", lambda *_argv, **_options: "")
+        monkeypatch.setattr(installer, name, lambda _name: True)
+    monkeypatch.setattr(installer, "verify", lambda _wanted: [])
+    monkeypatch.setattr(installer.Systemd, "stale", lambda *_names: ())
+    monkeypatch.setattr(installer.Systemd, "call", lambda *_argv, **_options: "")
     return tmp_path
 
 
 def test_a_unit_of_the_next_release_waits_beside_its_configuration(host, capsys, monkeypatch):
-    monkeypatch.setattr(units.integrity, "differences", lambda _layout, _release: [])
+    monkeypatch.setattr(staged_units.integrity, "differences", lambda _layout, _release: [])
 
     def apply(content, **more):
         unit = {"name": "shop@.service", "content": content}
@@ -129,7 +132,7 @@ def test_a_unit_of_the_next_release_waits_beside_its_configuration(host, capsys,
 @pytest.mark.parametrize("name", ["shop.service", "shop@.service", "shop.socket", "shop-watch.timer"])
 def test_a_hand_made_unit_is_neither_overwritten_nor_removed(host, capsys, monkeypatch, name, check_mode):
     done = []
-    monkeypatch.setattr(_units.Systemd, "call", lambda _self, *argv, **_options: done.append(argv[0]) or "")
+    monkeypatch.setattr(installer.Systemd, "call", lambda _self, *argv, **_options: done.append(argv[0]) or "")
     (host / "unit" / name).write_text("[Service]\nExecStart=/srv/shop\n")
     result = run_module(
         systemd_units,

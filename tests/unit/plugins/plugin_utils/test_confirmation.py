@@ -11,8 +11,8 @@ import shlex
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible_collections.slipway.go.plugins.module_utils import _cli
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._tool import cli
 from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
 
@@ -24,9 +24,9 @@ def host(request, memory, monkeypatch):
     host = Host(memory, request.param).install(monkeypatch)
     host.release("v1")
     monkeypatch.setattr(_confirmation, "WITHIN", 0.0)
-    monkeypatch.setattr(_cli.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(_cli, "operator", lambda name: name)
-    monkeypatch.setattr(_cli, "_engine", lambda _one: host.engine())
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(cli, "operator", lambda name: name)
+    monkeypatch.setattr(cli, "_engine", lambda _one: host.engine())
     return host
 
 
@@ -41,7 +41,7 @@ def confirm(host, capsys):
         def run(command, anew):
             if anew and not reachable:
                 raise AnsibleError("timed out")
-            rc = _cli.main(shlex.split(command)[1:])
+            rc = cli.main(shlex.split(command)[1:])
             said = capsys.readouterr()
             text = SUDO + said.err.replace("\n", "\r\n") + said.out.replace("\n", "\r\n")
             return {"rc": rc, "stdout": text, "stderr": "Shared connection to web1 closed."}
@@ -96,7 +96,7 @@ def test_a_take_back_that_fails_says_why(host, confirm, monkeypatch):
         raise SlipwayError("damaged_state", "state.json is not readable.", "look at it")
 
     def damage():
-        monkeypatch.setattr(_cli.Engine, "recover", fail)
+        monkeypatch.setattr(cli.Engine, "recover", fail)
 
     result = confirm(reachable=False, meanwhile=damage)
     assert (result["failed"], result["rolled_back"], result["current"]) == (True, False, host.id_of("v2"))

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._deadman import Place
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._deadman.change import Place
 from ansible_collections.slipway.go.plugins.module_utils._hardening import account
 from ansible_collections.slipway.go.plugins.module_utils._hardening.account import Account, Wanted
 

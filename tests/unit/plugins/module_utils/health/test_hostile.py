@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._health import check, outcome, runner
+from ansible_collections.slipway.go.plugins.module_utils._health import outcome, runner
+from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
 
 # Waking up from the last wait, closing the connection and, for a pattern, ending a process: 50 ms is what that takes

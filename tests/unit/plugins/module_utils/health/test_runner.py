@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._health import check, outcome, result, runner
+from ansible_collections.slipway.go.plugins.module_utils._health import outcome, result, runner
+from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
 
 
@@ -145,7 +146,7 @@ def test_the_initial_delay_comes_first() -> None:
 
 
 def test_a_defect_fails_the_check_and_not_its_caller(monkeypatch: Any) -> None:
-    from ansible_collections.slipway.go.plugins.module_utils._health import pages
+    from ansible_collections.slipway.go.plugins.module_utils._health.kinds import http as pages
 
     def broken(_probe: Any) -> Any:
         raise KeyError("oops")
@@ -178,9 +179,9 @@ def test_a_port_is_not_mistaken_for_a_listener_when_the_kernel_connects_it_to_it
         sock.bind(("127.0.0.1", 0))
         sock.connect(sock.getsockname())
         assert sock.getsockname() == sock.getpeername()
-    from ansible_collections.slipway.go.plugins.module_utils._health import stream
     from ansible_collections.slipway.go.plugins.module_utils._health.deadline import Deadline
-    from ansible_collections.slipway.go.plugins.module_utils._health.dns import Address
+    from ansible_collections.slipway.go.plugins.module_utils._health.net import stream
+    from ansible_collections.slipway.go.plugins.module_utils._health.net.dns import Address
 
     port = hostile.free_port()
     made = socket.socket()

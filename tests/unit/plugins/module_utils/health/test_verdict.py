@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._health import check, result
+from ansible_collections.slipway.go.plugins.module_utils._health import result
 from ansible_collections.slipway.go.plugins.module_utils._health.outcome import Attempt, no_latency
+from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
 from ansible_collections.slipway.go.plugins.module_utils._health.verdict import Judge, Verdict
 from hypothesis import given
 from hypothesis import strategies as st

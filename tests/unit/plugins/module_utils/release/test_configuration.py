@@ -10,11 +10,11 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import configuration, stage
 from ansible_collections.slipway.go.plugins.module_utils._release.configuration import File
-from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Spec
-from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
 
 OLD = [
     File("environment", "A=1\n", secret=True),

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _deadman
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._files import sha256_file
-from ansible_collections.slipway.go.plugins.module_utils._release import revert
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.files import sha256_file
+from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._release import confirm_timer
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
 
 
@@ -181,14 +181,14 @@ def test_without_a_timer_there_is_no_swap(host, monkeypatch):
     def refuse(*_arguments):
         raise SlipwayError("no_timer", "systemd-run did not set the timer")
 
-    monkeypatch.setattr(revert, "arm", refuse)
+    monkeypatch.setattr(confirm_timer, "arm", refuse)
     fails(lambda: host.swap("v2"), "rolled_back")
     assert host.settled() == host.id_of("v1")
     assert host.store.bad() == {}
 
 
 def test_without_the_tool_there_is_no_release(host, monkeypatch):
-    monkeypatch.setattr(revert, "TOOL", "/nowhere/slipway")
+    monkeypatch.setattr(confirm_timer, "TOOL", "/nowhere/slipway")
     fails(lambda: host.swap("v2"), "no_tool")
     assert host.store.load() is None
     host.confirm = 0
@@ -197,7 +197,7 @@ def test_without_the_tool_there_is_no_release(host, monkeypatch):
 
 
 def test_a_host_without_the_tool_is_accepted_where_the_release_brings_it(host, monkeypatch):
-    monkeypatch.setattr(revert, "TOOL", "/nowhere/slipway")
+    monkeypatch.setattr(confirm_timer, "TOOL", "/nowhere/slipway")
     assert host.engine().predict(host.spec("v1")).action == "none", "there is nothing to take back"
     fails(lambda: host.engine().predict(host.spec("v2")), "no_tool")
     wanted = sha256_file(__file__)
@@ -210,7 +210,7 @@ def test_the_tool_of_another_engine_is_replaced_before_anything_happens(host, mo
     tool = tmp_path / "slipway"
     tool.write_text("another engine")
     tool.chmod(0o755)
-    monkeypatch.setattr(revert, "TOOL", str(tool))
+    monkeypatch.setattr(confirm_timer, "TOOL", str(tool))
     before = len(host.systemd.commands)
     assert host.release("v2", tool=sha256_file(__file__)).action == "tool"
     assert not [c for c in host.systemd.commands[before:] if not c.startswith("show ")]
@@ -227,30 +227,30 @@ def test_the_timer_of_a_release_runs_the_tool_and_nothing_after_a_reboot(tmp_pat
         ran.append(list(argv))
         return 0, states[0] if argv[:2] == ["systemctl", "is-active"] else ""
 
-    place = _deadman.Place(str(tmp_path / "deadman"), str(tmp_path), str(tmp_path), run)
-    monkeypatch.setattr(_deadman, "Place", lambda: place)
+    place = deadman.Place(str(tmp_path / "deadman"), str(tmp_path), str(tmp_path), run)
+    monkeypatch.setattr(deadman, "Place", lambda: place)
     name, txn = "a" * 31, "ab" * 16
     for seconds in (30, 90):  # one that an ended run has left is no hindrance
-        revert.arm(name, txn, seconds)
-    assert revert.deadline(name, "cd" * 16) is None
-    assert revert.deadline(name, txn) > 0
-    line = _deadman.revert(f"release-{name}", txn, "deadline")
-    assert ran[-2][-5:] == [revert.TOOL, "recover", name, "--txn", txn]
+        confirm_timer.arm(name, txn, seconds)
+    assert confirm_timer.deadline(name, "cd" * 16) is None
+    assert confirm_timer.deadline(name, txn) > 0
+    line = deadman.revert(f"release-{name}", txn, "deadline")
+    assert ran[-2][-5:] == [confirm_timer.TOOL, "recover", name, "--txn", txn]
     assert "--no-block" in ran[-2], "the timer must not hold its own lock until the service's is free"
     assert line["problems"] == []
-    revert.arm(name, txn, 30)
+    confirm_timer.arm(name, txn, 30)
     ran.clear()
     (tmp_path / f"slipway-deadman-release-{name}").unlink()
     states[0] = "inactive"
-    assert revert.deadline(name, txn) is None, "what was before the reboot waits for no timer"
-    assert _deadman.main(["revert", f"release-{name}", "--token", txn, "--boot"], place) == 0
+    assert confirm_timer.deadline(name, txn) is None, "what was before the reboot waits for no timer"
+    assert deadman.main(["revert", f"release-{name}", "--token", txn, "--boot"], place) == 0
     assert [argv for argv in ran if "recover" in argv] == []
     states[0] = "active"
-    revert.arm(name, txn, 30)
-    revert.disarm(name, "cd" * 16)
-    assert revert.deadline(name, txn) is not None
-    revert.disarm(name, txn)
-    assert revert.deadline(name, txn) is None
+    confirm_timer.arm(name, txn, 30)
+    confirm_timer.disarm(name, "cd" * 16)
+    assert confirm_timer.deadline(name, txn) is not None
+    confirm_timer.disarm(name, txn)
+    assert confirm_timer.deadline(name, txn) is None
 
 
 def test_one_that_crashes_again_and_again_while_it_waits_is_taken_back_by_the_watch(host):

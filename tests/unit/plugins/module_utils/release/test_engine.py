@@ -13,10 +13,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem
 from ansible_collections.slipway.go.plugins.module_utils._release import gate, preflight, stage
-from ansible_collections.slipway.go.plugins.module_utils._release.store import Store, load_settings
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Store, load_settings
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
     NAME,
     Behaviour,

@@ -9,13 +9,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _sockets
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._health import runner
+from ansible_collections.slipway.go.plugins.module_utils._host import sockets as _sockets
+from ansible_collections.slipway.go.plugins.module_utils._host.systemd import UnitState
 from ansible_collections.slipway.go.plugins.module_utils._release import gate as module
 from ansible_collections.slipway.go.plugins.module_utils._release.gate import Gate, parse_pace, verify_shared_socket
-from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
-from ansible_collections.slipway.go.plugins.module_utils._systemd import UnitState
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Clock
 from hypothesis import given
 from hypothesis import strategies as st

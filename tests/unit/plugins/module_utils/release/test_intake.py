@@ -17,23 +17,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._problems import Problem
-from ansible_collections.slipway.go.plugins.module_utils._release import _fetch, artefact, intake, stage
-from ansible_collections.slipway.go.plugins.module_utils._release._fetch import Limits
-from ansible_collections.slipway.go.plugins.module_utils._release._signature import Trust
-from ansible_collections.slipway.go.plugins.module_utils._release.artefact import Rules
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem
+from ansible_collections.slipway.go.plugins.module_utils._release import intake, stage
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch, inspect
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspect import Rules
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import Request, Text
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.elf_builder import EXEC, ElfBuilder
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
 
-FOLDER = Path(__file__).parent / "minisign"
+FOLDER = Path(__file__).parent / "artefact" / "minisign"
 ONE, OTHER = ((FOLDER / name).read_text() for name in ("one.pub", "other.pub"))
 MESSAGE = (FOLDER / "message").read_bytes()
 MINISIG = (FOLDER / "hashed.minisig").read_text()
 ELF = bytes(ElfBuilder(type=EXEC).build())
-AGAINST_HOST = artefact.against_host
+AGAINST_HOST = inspect.against_host
 URL = "https://host/dist/shop?token=hunter2"
 
 
@@ -85,7 +86,7 @@ class World:
         os.makedirs(self.work)
         self.web, self.fetched = {}, []
         monkeypatch.setattr(intake, "WORK", self.work)
-        monkeypatch.setattr(_fetch, "fetch", self._fetch)
+        monkeypatch.setattr(fetch, "fetch", self._fetch)
         monkeypatch.setattr(intake.artefact, "against_host", lambda seen: self.against)
         monkeypatch.setattr(platform, "machine", lambda: "x86_64")
         self.against = []
@@ -99,7 +100,7 @@ class World:
         target.write(content)
 
     def request(self, **changes):
-        given = {"name": "shop", "label": _fetch.shown(URL), "source": URL, "rules": Rules("v1"), **changes}
+        given = {"name": "shop", "label": fetch.shown(URL), "source": URL, "rules": Rules("v1"), **changes}
         return Request(**given)
 
     def release(self, request, how=intake.release):
@@ -354,7 +355,7 @@ SIGNED = sha(MESSAGE)
 @pytest.fixture
 def signed(world, monkeypatch):
     """minisign/message stands for a program here."""
-    seen = artefact.Seen(
+    seen = inspect.Seen(
         "", "message", len(MESSAGE), "", type("Binary", (), {"elf": type("Elf", (), {"goarch": None}), "facts": {}})
     )
     monkeypatch.setattr(intake.artefact, "look_into", lambda *_arguments: seen)
@@ -575,10 +576,10 @@ def test_what_the_policy_refuses_changes_nothing_where_it_serves_already(memory,
     artefact_of = host.artefact("v2")
     data = Path(artefact_of.path).read_bytes()
     binary = type("Binary", (), {"elf": type("Elf", (), {"goarch": None}), "facts": {}})
-    seen = artefact.Seen("", "shop", len(data), "", binary)
+    seen = inspect.Seen("", "shop", len(data), "", binary)
     refused = Problem("policy_static", "it is linked dynamically.", "build it with CGO_ENABLED=0")
     monkeypatch.setattr(intake, "WORK", memory)
-    monkeypatch.setattr(_fetch, "fetch", lambda _url, _variable, target, _limits: target.write(data))
+    monkeypatch.setattr(fetch, "fetch", lambda _url, _variable, target, _limits: target.write(data))
     monkeypatch.setattr(intake.artefact, "look_into", lambda *_arguments: seen)
     monkeypatch.setattr(intake.artefact, "built_claims", lambda _seen: [])
     monkeypatch.setattr(intake.artefact, "judge", lambda *_arguments: [refused])

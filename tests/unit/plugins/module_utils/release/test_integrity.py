@@ -13,9 +13,9 @@ import shutil
 import subprocess
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _cli
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import integrity, stage
+from ansible_collections.slipway.go.plugins.module_utils._tool import cli
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release import world
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
 
@@ -260,26 +260,26 @@ def test_the_records_of_a_release_go_with_it(host):
 
 def test_the_tool_says_what_differs_and_what_to_do(host, monkeypatch, capsys):
     first, second, third = (host.release(v).current for v in ("v1", "v2", "v3"))
-    monkeypatch.setattr(_cli, "Layout", lambda name, root: host.layout)
-    monkeypatch.setattr(_cli.os, "geteuid", lambda: 0, raising=False)
-    assert _cli.main(["verify", "shop", "--root", host.layout.root]) == _cli.OK
+    monkeypatch.setattr(cli, "Layout", lambda name, root: host.layout)
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 0, raising=False)
+    assert cli.main(["verify", "shop", "--root", host.layout.root]) == cli.OK
     assert capsys.readouterr().out == f"shop: {third} is on this disk as it was released\n"
     os.unlink(inside(host, third, "environment"))
     write(inside(host, second, "bin/shop"), "foreign")
-    assert _cli.main(["verify", "shop", "--root", host.layout.root, "--json"]) == _cli.FAILED
+    assert cli.main(["verify", "shop", "--root", host.layout.root, "--json"]) == cli.FAILED
     told = json.loads(capsys.readouterr().out)
     assert (told["code"], told["differences"], told["usable"]) == ("damaged_release", ["environment is missing"], first)
     assert told["fix"].startswith(f"slipway rollback shop {first}, or ")
-    assert _cli.main(["verify", "shop", first, "--root", host.layout.root]) == _cli.OK
-    assert _cli.main(["verify", "shop", "../../etc", "--root", host.layout.root]) == _cli.FAILED
+    assert cli.main(["verify", "shop", first, "--root", host.layout.root]) == cli.OK
+    assert cli.main(["verify", "shop", "../../etc", "--root", host.layout.root]) == cli.FAILED
 
 
 def test_the_tool_verifies_what_the_next_boot_starts(host, monkeypatch, capsys):
     """A power cut may leave another release current than the one that boots."""
     first, second = (host.release(v).current for v in ("v1", "v2"))
-    monkeypatch.setattr(_cli, "Layout", lambda name, root: host.layout)
+    monkeypatch.setattr(cli, "Layout", lambda name, root: host.layout)
     os.unlink(host.layout.current)
     os.symlink(f"releases/{first}", host.layout.current)
     os.unlink(inside(host, second, "bin/shop"))
-    assert _cli.main(["verify", "shop", "--root", host.layout.root]) == _cli.FAILED
+    assert cli.main(["verify", "shop", "--root", host.layout.root]) == cli.FAILED
     assert second in capsys.readouterr().err

@@ -11,7 +11,7 @@ import json
 import os
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant, parse_meant
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Faults, Host, Killed
 

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
     Behaviour,
     Faults,

@@ -14,11 +14,11 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _sockets
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._host import sockets
 from ansible_collections.slipway.go.plugins.module_utils._release import preflight
-from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Spec
-from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
 
 MIB = 1 << 20
 
@@ -142,35 +142,35 @@ def test_the_port_of_an_instance_of_its_own(listener, monkeypatch):
         asked.append((who, prefix))
         return True
 
-    monkeypatch.setattr(_sockets, "in_unit", in_unit)
+    monkeypatch.setattr(sockets, "in_unit", in_unit)
     preflight.check_ports("shop", [port], set())
     assert (pid, "shop@") in asked
 
 
 def test_the_port_of_its_own_socket_unit(listener, monkeypatch):
     _ignored, port = listener
-    monkeypatch.setattr(_sockets, "holders", lambda _inodes: [1])
+    monkeypatch.setattr(sockets, "holders", lambda _inodes: [1])
     preflight.check_ports("shop", [port], {int(port)})
     refused(lambda: preflight.check_ports("shop", [port], {int(port) + 1}), "port_in_use", "pid 1")
 
 
 def test_its_own_socket_does_not_excuse_a_stranger(monkeypatch):
     """Two sockets on one port (SO_REUSEPORT)."""
-    monkeypatch.setattr(_sockets, "tcp_listeners", lambda: {"11": 8080, "12": 8080})
-    monkeypatch.setattr(_sockets, "holders", lambda inodes: [1] if inodes == {"11"} else [os.getpid()])
+    monkeypatch.setattr(sockets, "tcp_listeners", lambda: {"11": 8080, "12": 8080})
+    monkeypatch.setattr(sockets, "holders", lambda inodes: [1] if inodes == {"11"} else [os.getpid()])
     refused(lambda: preflight.check_ports("shop", ["8080"], {8080}), "port_in_use", f"pid {os.getpid()}")
 
 
 def test_a_child_that_pid_1_has_just_forked_holds_its_sockets(listener, monkeypatch):
     """Until it execs; the service's own watch is started every few seconds."""
     pid, port = listener
-    monkeypatch.setattr(_sockets, "holders", lambda _inodes: [1, pid])
+    monkeypatch.setattr(sockets, "holders", lambda _inodes: [1, pid])
     preflight.check_ports("shop", [port], {int(port)})
 
 
 def test_a_holder_that_cannot_be_seen(listener, monkeypatch):
     _ignored, port = listener
-    monkeypatch.setattr(_sockets, "holders", lambda _inodes: [])
+    monkeypatch.setattr(sockets, "holders", lambda _inodes: [])
     refused(lambda: preflight.check_ports("shop", [port], set()), "port_in_use", "another process")
 
 

@@ -11,7 +11,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._health.outcome import FAIL, PASS, Attempt
 from ansible_collections.slipway.go.plugins.module_utils._release import probe as module
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import (

@@ -8,9 +8,9 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import smoke
-from ansible_collections.slipway.go.plugins.module_utils._release.model import validate_smoke
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_smoke
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
 
 PLACE = smoke.Place("shop", "shop", "/opt/shop/releases/1-0123456789", {"SLIPWAY_ADDRESS": "127.0.0.1:1"})

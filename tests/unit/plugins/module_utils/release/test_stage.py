@@ -14,12 +14,12 @@ import tarfile
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _systemd
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._host import systemd
 from ansible_collections.slipway.go.plugins.module_utils._release import stage
-from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact
 from ansible_collections.slipway.go.plugins.module_utils._release.smoke import MASK, masked
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.test_model import EnvironmentFile
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.state.test_model import EnvironmentFile
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
     GROUP_ID,
     REHEARSAL_PORT,
@@ -427,7 +427,7 @@ def test_new_files_get_their_label_where_selinux_is_on(host, monkeypatch, tmp_pa
     tool = tmp_path / "restorecon"
     tool.write_text("")
     monkeypatch.setattr(stage, "_RESTORECON", (str(tmp_path / "nothing"), str(tool)))
-    monkeypatch.setattr(_systemd, "run", lambda argv, timeout: commands.append(argv))
+    monkeypatch.setattr(systemd, "run", lambda argv, timeout: commands.append(argv))
     monkeypatch.setattr(stage, "_SELINUX", str(tmp_path / "off"))
     release_id = put(host)
     assert commands == []

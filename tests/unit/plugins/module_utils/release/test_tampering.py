@@ -14,10 +14,10 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._health import watch
-from ansible_collections.slipway.go.plugins.module_utils._release import gate, integrity, operate
-from ansible_collections.slipway.go.plugins.module_utils._release.operate import Operator, WatchOptions
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release import gate, integrity
+from ansible_collections.slipway.go.plugins.module_utils._release.operator import operator, watch
+from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator, WatchOptions
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host, read
 
 STRATEGIES = ("socket", "proxy", "reload", "restart")
@@ -99,7 +99,7 @@ def make(memory, monkeypatch):
             host.foreign += [unit for unit, text in host.systemd.loaded.items() if FOREIGN in text]
 
         host.systemd.on_start = look
-        monkeypatch.setattr(operate, "time", host.clock)
+        monkeypatch.setattr(operator, "time", host.clock)
         answer = SimpleNamespace(reason="status", message="it says so", latency={})
         monkeypatch.setattr(gate, "judge", lambda check: SimpleNamespace(**{**vars(answer), "state": host.answer}))
         return host

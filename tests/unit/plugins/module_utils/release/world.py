@@ -20,29 +20,27 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Callable
 
-from ansible_collections.slipway.go.plugins.module_utils import _files, _sockets, _systemd
-from ansible_collections.slipway.go.plugins.module_utils import _haproxy as haproxy
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._files import sha256_file
+from ansible_collections.slipway.go.plugins.module_utils._core import files
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.files import sha256_file
+from ansible_collections.slipway.go.plugins.module_utils._host import sockets, systemd
 from ansible_collections.slipway.go.plugins.module_utils._release import (
+    confirm_timer,
     engine,
     gate,
-    handover,
     integrity,
     preflight,
-    proxy,
-    revert,
     stage,
-    store,
+    staged_units,
     swap,
-    traffic,
-    units,
 )
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine, Outcome
-from ansible_collections.slipway.go.plugins.module_utils._release.model import Artefact, Settings, Spec
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Plan, Probe
-from ansible_collections.slipway.go.plugins.module_utils._release.store import Layout, Store
-from ansible_collections.slipway.go.plugins.module_utils._units import Unit
+from ansible_collections.slipway.go.plugins.module_utils._release.state import store
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout, Store
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies import handover, haproxy, proxy, traffic
+from ansible_collections.slipway.go.plugins.module_utils._units.installer import Unit
 
 NAME = "shop"
 REHEARSAL_SOCKET = "/run/shop-rehearsal.sock"
@@ -326,7 +324,7 @@ def version_of(release_id: str) -> str:
     return release_id.rsplit("-", 1)[0]
 
 
-class FakeSystemd(_systemd.Systemd):
+class FakeSystemd(systemd.Systemd):
     """systemctl(1) in memory, as far as the engine uses it; below the class it plays, the commands are the real ones.
 
     Units are what their files said at the last daemon-reload. An instance of a template with Sockets= takes what
@@ -861,7 +859,7 @@ class Host:
     def _put_in_force(self, wanted: list[Unit]) -> None:
         names = {unit.name for unit in wanted}
         absent = [name for name in map(os.path.basename, self.layout.own_units) if name not in names]
-        now, gone = units.in_force(wanted, absent, self.layout, lambda _socket: self.systemd.socket is not None)
+        now, gone = staged_units.in_force(wanted, absent, self.layout, lambda _socket: self.systemd.socket is not None)
         for unit in now:
             with open(os.path.join(self.layout.unit_root, unit.name), "w", encoding="utf-8") as stream:
                 stream.write(unit.content)
@@ -886,24 +884,24 @@ class Host:
     def install(self, monkeypatch: Any) -> Host:
         """Let the engine work on this host, in this clock's time."""
         played = FakeOs(self)
-        for module in (_files, store, stage, proxy):
+        for module in (files, store, stage, proxy):
             monkeypatch.setattr(module, "os", played)
-        monkeypatch.setattr(_files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
+        monkeypatch.setattr(files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
         monkeypatch.setattr(handover, "running", self.systemd.processes)
         monkeypatch.setattr(handover, "kill", self.systemd.kill)
-        for module in (_systemd, store, gate, engine, handover, stage, swap, proxy, traffic):
+        for module in (systemd, store, gate, engine, handover, stage, swap, proxy, traffic):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
-        monkeypatch.setattr(revert, "TOOL", "/bin/true")
-        monkeypatch.setattr(revert, "arm", self._arm)
-        monkeypatch.setattr(revert, "disarm", self._disarm)
-        monkeypatch.setattr(revert, "deadline", lambda _name, txn: self.clock.now if self.timer == txn else None)
+        monkeypatch.setattr(confirm_timer, "TOOL", "/bin/true")
+        monkeypatch.setattr(confirm_timer, "arm", self._arm)
+        monkeypatch.setattr(confirm_timer, "disarm", self._disarm)
+        monkeypatch.setattr(confirm_timer, "deadline", lambda _name, txn: self.clock.now if self.timer == txn else None)
         monkeypatch.setattr(engine, "Probe", lambda plan: FakeProbe(self, plan))
         monkeypatch.setattr(proxy, "Haproxy", lambda: self.haproxy)
-        monkeypatch.setattr(_sockets, "socket_inodes", self._socket_inodes)
-        monkeypatch.setattr(_sockets, "environment", self._environment)
-        monkeypatch.setattr(_sockets, "listening_inodes", lambda: LISTENING)
-        monkeypatch.setattr(_sockets, "tcp_listeners", dict)
+        monkeypatch.setattr(sockets, "socket_inodes", self._socket_inodes)
+        monkeypatch.setattr(sockets, "environment", self._environment)
+        monkeypatch.setattr(sockets, "listening_inodes", lambda: LISTENING)
+        monkeypatch.setattr(sockets, "tcp_listeners", dict)
         monkeypatch.setattr(preflight, "linkage_problems", lambda layout, release_id: [])
         return self
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils import _deadman
-from ansible_collections.slipway.go.plugins.module_utils._deadman import Place, Plan
-from ansible_collections.slipway.go.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._deadman.change import Place, Plan
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import change
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.backend import Backend, Survey
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.rule import Rule
@@ -137,7 +137,7 @@ def host(tmp_path, monkeypatch):
     played = Host(tmp_path)
     monkeypatch.setattr(time, "monotonic", lambda: played.clock)
     monkeypatch.setattr(change, "connection", lambda place: None)
-    monkeypatch.setattr(_deadman, "PAUSE", 0)
+    monkeypatch.setattr(deadman, "PAUSE", 0)
     return played
 
 
@@ -149,12 +149,12 @@ def bring(host, monkeypatch, tmp_path, wanted=("22", "80"), seconds=60.0, check=
 
 def test_it_is_armed_before_the_first_rule_and_on_return(host, monkeypatch, tmp_path):
     armed = []
-    host.at = dict.fromkeys((ADD, ENABLE), lambda: armed.append(_deadman.armed("firewall", host.place)["token"]))
+    host.at = dict.fromkeys((ADD, ENABLE), lambda: armed.append(deadman.armed("firewall", host.place)["token"]))
     done = bring(host, monkeypatch, tmp_path)
     assert host.words() == [ADD, ADD, ENABLE]
     assert armed == [done.token] * 3
     assert done.changed
-    assert _deadman.pending("firewall", done.token, host.place) is not None
+    assert deadman.pending("firewall", done.token, host.place) is not None
 
 
 def test_nothing_is_armed_where_all_is_in_order(host, monkeypatch, tmp_path):
@@ -178,7 +178,7 @@ def test_rules_slower_than_the_time_to_confirm_are_not_taken_back(host, monkeypa
     assert len(host.rules.read_text().split()) == rules
     assert min(host.fires_at.values()) == pytest.approx(host.clock + seconds)
     assert host.fires_at[TIMER] >= host.clock + seconds
-    assert _deadman.pending("firewall", done.token, host.place) is not None
+    assert deadman.pending("firewall", done.token, host.place) is not None
 
 
 def test_whenever_it_is_killed_the_revert_is_at_most_a_minute_away(host, monkeypatch, tmp_path):
@@ -193,7 +193,7 @@ def test_a_confirmation_ends_both_timers(host, monkeypatch, tmp_path):
     done = bring(host, monkeypatch, tmp_path, seconds=12)
     assert host.ticks(TIMER)
     assert host.ticks(SHORT)
-    _deadman.confirm("firewall", done.token, host.place)
+    deadman.confirm("firewall", done.token, host.place)
     assert not host.ticks(TIMER)
     assert not host.ticks(SHORT)
 
@@ -203,7 +203,7 @@ def test_a_command_that_does_not_end_is_stopped_and_takes_all_back(host, monkeyp
     with pytest.raises(SlipwayError, match=r"timed out.*The change was taken back\."):
         bring(host, monkeypatch, tmp_path, seconds=12)
     assert not host.active
-    assert _deadman.armed("firewall", host.place) is None
+    assert deadman.armed("firewall", host.place) is None
 
 
 @pytest.mark.parametrize("failing", [ADD, ENABLE])
@@ -213,7 +213,7 @@ def test_a_step_that_fails_takes_all_back_at_once(host, monkeypatch, tmp_path, f
         bring(host, monkeypatch, tmp_path)
     assert host.rules.read_text() == ""
     assert host.words()[-1] == UNDO
-    assert _deadman.armed("firewall", host.place) is None
+    assert deadman.armed("firewall", host.place) is None
 
 
 def test_a_revert_that_fails_is_said(host, monkeypatch, tmp_path):
@@ -243,7 +243,7 @@ def test_nothing_is_written_any_more_when_the_time_is_over(host, monkeypatch, tm
     assert host.words().count(ADD) <= (1 if at == ADD else 3)
     assert host.rules.read_text() == ""
     assert not host.active
-    assert _deadman.armed("firewall", host.place) is None
+    assert deadman.armed("firewall", host.place) is None
 
 
 def test_what_takes_every_command_and_does_nothing_is_not_in_order(host, monkeypatch, tmp_path):
@@ -255,7 +255,7 @@ def test_what_takes_every_command_and_does_nothing_is_not_in_order(host, monkeyp
 
 def test_another_controller_that_was_first_is_waited_for_and_looked_at_again(host, monkeypatch, tmp_path):
     """It arms after this one has looked, makes the same change and confirms it."""
-    real, first = _deadman.arm, []
+    real, first = deadman.arm, []
 
     def arm(name, seconds, plan, place):
         if first:
@@ -263,10 +263,10 @@ def test_another_controller_that_was_first_is_waited_for_and_looked_at_again(hos
         first.append(real(name, seconds, Plan([str(host.rules)], [[UNDO]]), place))
         host.rules.write_text("22\n80\n")
         host.active = True
-        monkeypatch.setattr(time, "sleep", lambda seconds: _deadman.confirm(name, first[0], place))
+        monkeypatch.setattr(time, "sleep", lambda seconds: deadman.confirm(name, first[0], place))
         return real(name, seconds, plan, place)
 
-    monkeypatch.setattr(_deadman, "arm", arm)
+    monkeypatch.setattr(deadman, "arm", arm)
     done = bring(host, monkeypatch, tmp_path)
     assert (done.changed, done.token) == (False, None)
     assert host.ran == []
@@ -291,13 +291,13 @@ def test_the_record_is_part_of_what_is_taken_back(host, monkeypatch, tmp_path):
 
 def test_a_change_of_the_port_of_ssh_that_begins_meanwhile_is_not_crossed(host, monkeypatch, tmp_path):
     """Its revert would restore the firewall of before this change."""
-    real = _deadman.arm
+    real = deadman.arm
 
     def arm(name, seconds, plan, place):
         real("ssh", 60, Plan([str(host.rules)]), place)
         return real(name, seconds, plan, place)
 
-    monkeypatch.setattr(_deadman, "arm", arm)
+    monkeypatch.setattr(deadman, "arm", arm)
     with pytest.raises(SlipwayError, match=r"change of ssh has begun meanwhile\. The change was taken back\."):
         bring(host, monkeypatch, tmp_path)
     assert ADD not in host.words()

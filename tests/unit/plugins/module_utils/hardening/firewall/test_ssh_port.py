@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._guard import Guard
+from ansible_collections.slipway.go.plugins.module_utils._deadman.managed_files import Guard
 from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import Connection
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import ssh_port
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.backend import Backend

@@ -1,0 +1,186 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a response has to say. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Optional
+
+from ..outcome import FAIL, WARN, CheckFailed
+from ..spec import jsonpath
+from .matching import search
+
+if TYPE_CHECKING:
+    from ..deadline import Deadline
+    from ..net.http1 import Response
+    from ..session import Probe
+    from ..spec.check import Comparison, Http
+
+_SPRING = {"UP": "pass", "UNKNOWN": "warn", "DOWN": "fail", "OUT_OF_SERVICE": "fail"}
+_HEALTH_JSON = {
+    "pass": "pass",
+    "ok": "pass",
+    "up": "pass",
+    "warn": "warn",
+    "fail": "fail",
+    "error": "fail",
+    "down": "fail",
+}
+_DIGITS = 300
+_NAMES_SHOWN = 5
+
+
+def judge(probe: Probe, http: Http, response: Response) -> None:
+    """Raise what is wrong with the response, the most telling first."""
+    where, deadline = probe.check.target, probe.deadline
+    page = _page(http.preset, response, probe.details, where)
+    _require_status(http, response, page, where)
+    if page is not None and page.state == FAIL:
+        raise page
+    probe.warning = page or probe.warning
+    _require_body(http, response, deadline, where)
+    _require_headers(http, response, deadline, where)
+    if http.json_assertions:
+        _require_json(http, document(response, where), deadline, where)
+    deadline.require("judging the answer")
+
+
+def _require_status(http: Http, response: Response, page: Optional[CheckFailed], where: str) -> None:
+    if any(low <= response.status <= high for low, high in http.status):
+        return
+    if page is not None:
+        raise CheckFailed("status", f"{page.message} (HTTP {response.status})")
+    wanted = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in http.status)
+    message = f"{where} answers {response.status}, wanted {wanted}"
+    location = response.header("location")
+    if location is not None and 300 <= response.status < 400:
+        message += f"; it redirects to {location[:200]} (follow_redirects is {http.follow_redirects})"
+    raise CheckFailed("status", message)
+
+
+def _require_body(http: Http, response: Response, deadline: Deadline, where: str) -> None:
+    if http.contains is not None and http.contains.encode() not in response.body:
+        raise CheckFailed("body", f"the body from {where} does not contain {http.contains!r}: {_start(response.body)}")
+    if http.pattern is not None:
+        text = response.body.decode("utf-8", "replace")
+        if not search(http.pattern, text, deadline, "the body"):
+            raise CheckFailed(
+                "body", f"the body from {where} does not match {http.pattern.pattern!r}: {_start(response.body)}"
+            )
+
+
+def _start(body: bytes) -> str:
+    return f"it begins {body[:80].decode('utf-8', 'replace')!r}" if body else "it is empty"
+
+
+def _require_headers(http: Http, response: Response, deadline: Deadline, where: str) -> None:
+    for assertion in http.header_assertions:
+        value = response.header(assertion.name)
+        problem = compare([] if value is None else [value], assertion.wanted, deadline, f"header {assertion.name}")
+        if problem:
+            raise CheckFailed("assertion", f"{where}: {problem}")
+
+
+def _require_json(http: Http, page: Any, deadline: Deadline, where: str) -> None:
+    for assertion in http.json_assertions:
+        values = jsonpath.find(page, assertion.steps)
+        problem = compare(values, assertion.wanted, deadline, assertion.path)
+        if problem:
+            raise CheckFailed("assertion", f"{where}: {problem}")
+
+
+def compare(values: list[Any], wanted: Comparison, deadline: Deadline, what: str) -> Optional[str]:
+    """What is wrong in words; every value found has to be right, and there has to be one."""
+    if not wanted.exists:
+        return f"{what} is there and should not be" if values else None
+    if not values:
+        return f"{what} is missing"
+    return next((problem for problem in (_wrong(value, wanted, deadline, what) for value in values) if problem), None)
+
+
+def _wrong(value: Any, wanted: Comparison, deadline: Deadline, what: str) -> Optional[str]:
+    shown = f"{what} is {_short(value)}"
+    if wanted.equals is not None and not _equal(value, wanted.equals):
+        return f"{shown}, wanted {_short(wanted.equals)}"
+    if wanted.pattern is not None and not search(wanted.pattern, _text(value), deadline, what):
+        return f"{shown}, wanted a match of {wanted.pattern.pattern!r}"
+    if wanted.least is None and wanted.most is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return f"{shown}, wanted a number"
+    if wanted.least is not None and not value >= wanted.least:
+        return f"{shown}, wanted {wanted.least:g} or more"
+    if wanted.most is not None and not value <= wanted.most:
+        return f"{shown}, wanted {wanted.most:g} or less"
+    return None
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    """JSON's own equality: 1 is 1.0 but not true, and a text is never a number."""
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    return bool(value == wanted)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _whole(digits: str) -> float:
+    # Turning a very long number into an int takes time without end on Python before 3.11.
+    return int(digits) if len(digits) <= _DIGITS else float(digits)
+
+
+def document(response: Response, where: str) -> Any:
+    try:
+        return json.loads(response.body.decode("utf-8-sig"), parse_int=_whole)
+    except (ValueError, RecursionError) as error:
+        raise CheckFailed("body", f"the body from {where} is not JSON: {_start(response.body)}") from error
+
+
+def _page(preset: Optional[str], response: Response, details: dict[str, Any], where: str) -> Optional[CheckFailed]:
+    """What a health page says of itself; None for healthy, or where the preset knows no page."""
+    if preset not in ("spring", "health_json"):
+        return None
+    try:
+        shown = document(response, where)
+    except CheckFailed:
+        shown = None
+    page = shown if isinstance(shown, dict) else {}
+    status = page.get("status")
+    known, key = (_SPRING, "components") if preset == "spring" else (_HEALTH_JSON, "checks")
+    state = known.get(status if preset == "spring" else status.lower()) if isinstance(status, str) else None
+    if state is None:
+        return CheckFailed("body", f"{where} does not answer with a {preset} health page: {_start(response.body)}")
+    unwell = _unwell(page.get(key), known)
+    details.update(status=status, unhealthy=unwell)
+    if state == "pass":
+        return None
+    because = f" because of {', '.join(unwell[:_NAMES_SHOWN])}" if unwell else ""
+    reason, kept = ("degraded", WARN) if state == WARN else ("status", FAIL)
+    return CheckFailed(reason, f"{where} calls itself {status}{because}", kept)
+
+
+def _unwell(parts: Any, known: dict[str, str]) -> list[str]:
+    """Names of the components that are not well; components may hold components, checks lists of results."""
+    found: list[str] = []
+    waiting: list[tuple[str, Any]] = [("", parts)]
+    while waiting:
+        prefix, level = waiting.pop(0)
+        for name, part in level.items() if isinstance(level, dict) else ():
+            for entry in part if isinstance(part, list) else [part]:
+                if not isinstance(entry, dict):
+                    continue
+                status = entry.get("status")
+                if isinstance(status, str) and known.get(status, known.get(status.lower(), FAIL)) != "pass":
+                    found.append(f"{prefix}{name} ({status})")
+                waiting.append((f"{prefix}{name}.", entry.get("components")))
+    return found

@@ -1,0 +1,53 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Regular expressions against what strangers send, within the deadline. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Pattern
+
+from ..deadline import Deadline
+from ..outcome import CheckFailed
+
+# Python's matcher holds the interpreter until it is done, which for a pattern with a repetition and a text made for
+# it can be never. Such a pattern is tried in a process of its own, which can be killed.
+_REPEATS = frozenset("*+{")
+_CHILD = (
+    "import re,sys\n"
+    "pattern=sys.stdin.buffer.read(int(sys.argv[1])).decode('utf-8','surrogatepass')\n"
+    "text=sys.stdin.buffer.read().decode('utf-8','surrogatepass')\n"
+    "sys.exit(0 if re.search(pattern,text) else 1)\n"
+)
+
+
+def search(pattern: Pattern[str], text: str, deadline: Deadline, what: str) -> bool:
+    """Whether the pattern is found in text."""
+    if _REPEATS.isdisjoint(pattern.pattern):
+        return pattern.search(text) is not None
+    return _search_apart(pattern, text, deadline, what)
+
+
+def _search_apart(pattern: Pattern[str], text: str, deadline: Deadline, what: str) -> bool:
+    source = pattern.pattern.encode("utf-8", "surrogatepass")
+    argv = [sys.executable or "python3", "-I", "-S", "-c", _CHILD, str(len(source))]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment()
+    ) as child:
+        try:
+            child.communicate(source + text.encode("utf-8", "surrogatepass"), max(0.001, deadline.left()))
+        except subprocess.TimeoutExpired as error:
+            raise CheckFailed("timeout", f"matching {pattern.pattern!r} against {what} did not end in time") from error
+        finally:
+            child.kill()
+    if child.returncode not in (0, 1):
+        raise CheckFailed("error", f"matching {pattern.pattern!r} against {what} failed")
+    return child.returncode == 0
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"}

@@ -1,0 +1,101 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The systemd kind: a unit's state, restarts and watchdog. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import time
+from typing import Optional
+
+from ..deadline import Deadline
+from ..identity.identity import unit_name
+from ..identity.process import describe
+from ..outcome import Attempt, CheckFailed, need
+from ..session import Probe, healthy
+from .command import execute
+
+_PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "NRestarts",
+    "MainPID",
+    "WatchdogUSec",
+    "WatchdogTimestampMonotonic",
+)
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def show(unit: str, deadline: Deadline) -> dict[str, str]:
+    """The unit's properties as systemctl prints them."""
+    argv = ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", "--", unit_name(unit)]
+    finished = execute(argv, deadline)
+    text = finished.output.decode("utf-8", "replace")
+    if finished.rc != 0:
+        last = (text.strip().splitlines() or ["no output"])[-1]
+        raise CheckFailed("unit", f"systemctl cannot tell about {unit}: {last[:200]}")
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def restarts(properties: dict[str, str]) -> Optional[int]:
+    text = properties.get("NRestarts", "")
+    return int(text) if text.isdigit() else None
+
+
+def attempt(probe: Probe) -> Attempt:
+    check = probe.check
+    unit = need(check.unit)
+    found = show(unit, probe.deadline)
+    probe.details.update(
+        active=found.get("ActiveState"),
+        sub=found.get("SubState"),
+        result=found.get("Result"),
+        restarts=restarts(found),
+    )
+    pid = found.get("MainPID", "0")
+    if pid.isdigit() and pid != "0":
+        probe.process = describe(int(pid))
+    _require_active(unit, found)
+    _require_few_restarts(unit, restarts(found), check.max_restarts)
+    _require_watchdog(unit, found)
+    return healthy(probe, f"{unit} is {found.get('ActiveState')} ({found.get('SubState')})")
+
+
+def _require_active(unit: str, found: dict[str, str]) -> None:
+    if found.get("LoadState") == "not-found":
+        raise CheckFailed("unit", f"{unit} does not exist on this host")
+    if found.get("ActiveState") != "active":
+        result = found.get("Result", "")
+        because = f", result {result}" if result not in ("", "success") else ""
+        raise CheckFailed("unit", f"{unit} is {found.get('ActiveState')} ({found.get('SubState')}{because})")
+
+
+def _require_few_restarts(unit: str, count: Optional[int], most: Optional[int]) -> None:
+    if most is not None and count is not None and count > most:
+        raise CheckFailed("unit", f"{unit} was restarted {count} times by systemd, wanted {most} or fewer")
+
+
+def _require_watchdog(unit: str, found: dict[str, str]) -> None:
+    """A watchdog that is late is not waited for: systemd is about to kill the service."""
+    limit = span(found.get("WatchdogUSec", "0"))
+    last = found.get("WatchdogTimestampMonotonic", "0")
+    if not limit or not last.isdigit() or last == "0":
+        return
+    age = time.clock_gettime(time.CLOCK_MONOTONIC) - int(last) / 1e6
+    if age > limit:
+        raise CheckFailed("unit", f"{unit} last fed its watchdog {age:.1f} s ago, it has to every {limit:g} s")
+
+
+def span(text: str) -> float:
+    """Seconds of a time as systemctl prints it: 30s, 1min 30s, 500ms, infinity."""
+    total = 0.0
+    for part in text.split():
+        number = part.rstrip("abcdefghijklmnopqrstuvwxyz")
+        try:
+            total += float(number) * _UNITS.get(part[len(number) :] or "us", 0.0)
+        except ValueError:
+            return 0.0
+    return total

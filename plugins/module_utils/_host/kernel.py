@@ -1,0 +1,135 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What this host's kernel and processor start. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import NamedTuple, Optional
+
+from .._binary.machines import host_goarch
+from .cpu import Cpu, read_cpu
+
+BINFMT = "/proc/sys/fs/binfmt_misc"
+# 32-bit programs that a 64-bit kernel starts without asking.
+_SIBLINGS = {"ppc64": "ppc", "s390x": "s390", "sparc64": "sparc", "mips64": "mips", "mips64le": "mipsle"}
+ALL_CAPABILITIES = (1 << 64) - 1
+
+
+class Binfmt(NamedTuple):
+    """An interpreter registered with binfmt_misc, such as qemu-user. fixed: the kernel holds it open already."""
+
+    name: str
+    interpreter: str
+    offset: int
+    magic: bytes
+    mask: bytes
+    fixed: bool
+
+    def matches(self, start: bytes) -> bool:
+        piece = start[self.offset : self.offset + len(self.magic)]
+        mask = self.mask or b"\xff" * len(self.magic)
+        return len(piece) == len(self.magic) and all((a ^ b) & m == 0 for a, b, m in zip(piece, self.magic, mask))
+
+
+class Host(NamedTuple):
+    machine: str
+    goarch: Optional[str]
+    kernel: str
+    page_size: int
+    cpu: Cpu
+    also: tuple[str, ...]
+    bounding: int
+    binfmts: tuple[Binfmt, ...]
+
+    def starts(self, goarch: Optional[str]) -> bool:
+        return goarch is not None and (goarch == self.goarch or goarch in self.also)
+
+
+def read_host() -> Host:
+    name = os.uname()
+    goarch = _with_byte_order(host_goarch(name.machine), sys.byteorder)
+    return Host(
+        machine=name.machine,
+        goarch=goarch,
+        kernel=name.release,
+        page_size=os.sysconf("SC_PAGE_SIZE"),
+        cpu=read_cpu(),
+        also=_also(goarch),
+        bounding=_bounding(_read("/proc/self/status")),
+        binfmts=_read_binfmts(),
+    )
+
+
+def _with_byte_order(goarch: Optional[str], order: str) -> Optional[str]:
+    """uname says mips for both byte orders."""
+    return goarch + "le" if goarch in ("mips", "mips64") and order == "little" else goarch
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""
+
+
+def _also(goarch: Optional[str]) -> tuple[str, ...]:
+    if goarch == "amd64":
+        line = _read("/proc/cmdline")
+        found = []
+        # The kernel has this setting only where it can run 32-bit programs at all. Without /proc it is not known.
+        can = os.path.exists("/proc/sys/abi/vsyscall32") or not os.path.exists("/proc/sys")
+        if can and not re.search(r"\bia32_emulation=(0|n|off|false)\b", line):
+            found.append("386")
+        if re.search(r"\bsyscall\.x32=(1|y|on)\b", line):
+            found.append("amd64p32")
+        return tuple(found)
+    if goarch == "arm64":
+        return ("arm",) if any(os.path.exists(f"/proc/sys/abi/{n}") for n in ("cp15_barrier", "setend", "swp")) else ()
+    return (_SIBLINGS[goarch],) if goarch in _SIBLINGS else ()
+
+
+def _bounding(status: str) -> int:
+    found = re.search(r"^CapBnd:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return int(found.group(1), 16) if found else ALL_CAPABILITIES
+
+
+def _read_binfmts() -> tuple[Binfmt, ...]:
+    try:
+        names = sorted(set(os.listdir(BINFMT)) - {"register", "status"})
+    except OSError:
+        return ()
+    if not names or _read(f"{BINFMT}/status").strip() != "enabled":
+        return ()
+    found = [parse_binfmt(name, _read(f"{BINFMT}/{name}")) for name in names]
+    return tuple(entry for entry in found if entry is not None)
+
+
+def parse_binfmt(name: str, text: str) -> Optional[Binfmt]:
+    """One file of /proc/sys/fs/binfmt_misc; None where it is disabled or goes by the file's extension."""
+    lines = text.splitlines()
+    if "enabled" not in lines[:1]:
+        return None
+    fields = dict(line.split(" ", 1) for line in lines[1:] if " " in line)
+    if not re.fullmatch(r"[0-9a-f]+", fields.get("magic", "")):
+        return None
+    flags = next((line[6:].strip() for line in lines if line.startswith("flags:")), "")
+    return Binfmt(
+        name=name,
+        interpreter=fields.get("interpreter", ""),
+        offset=int(fields.get("offset", "0")),
+        magic=bytes.fromhex(fields["magic"]),
+        mask=bytes.fromhex(fields.get("mask", "")),
+        fixed="F" in flags,
+    )
+
+
+def kernel_version(release: str) -> tuple[int, int, int]:
+    numbers = [int(part) for part in re.findall(r"\d+", release)[:3]]
+    numbers += [0] * (3 - len(numbers))
+    return numbers[0], numbers[1], numbers[2]

@@ -1,0 +1,167 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a program asks of kernel and processor, against what a host has. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from typing import Optional
+
+from .._binary.elf import PT_LOAD, Elf
+from .._binary.go_build_info import BuildInfo
+from .._core.problems import Problem
+from .._core.root_view import View
+from .._host.kernel import Host, kernel_version
+
+# The oldest kernel a Go release supports, newest first. Go says it in release notes, not in the binary.
+GO_KERNELS: tuple[tuple[tuple[int, int], tuple[int, int, int]], ...] = (
+    ((1, 24), (3, 2, 0)),
+    ((1, 19), (2, 6, 32)),
+    ((1, 0), (2, 6, 23)),
+)
+GO_MESSAGE = "This program can only be run on AMD64 processors with v{level} microarchitecture support."
+
+
+def go_version(text: str) -> Optional[tuple[int, int]]:
+    match = re.match(r"(?:devel )?go(\d+)\.(\d+)", text)
+    return (int(match.group(1)), int(match.group(2))) if match else None
+
+
+def go_kernel(version: str) -> Optional[tuple[int, int, int]]:
+    parsed = go_version(version)
+    if parsed is None:
+        return None
+    return next((kernel for first, kernel in GO_KERNELS if parsed >= first), None)
+
+
+def machine_problem(elf: Elf, host: Host, start: bytes) -> Optional[Problem]:
+    """What keeps the kernel from even looking at the program's contents."""
+    if elf.goos != "linux":
+        name = elf.goos or f"OS ABI {elf.header.ident[7]}"
+        text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: built for {name}"
+        return Problem("wrong_os", text, f"built for {name}, this host is linux: rebuild with GOOS=linux.")
+    if elf.header.type not in (2, 3) or elf.is_library:
+        kind = "a shared library" if elf.is_library else f"of ELF type {elf.type}"
+        text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: {kind}"
+        return Problem("not_a_program", text, "give the program itself; a Go program is built with -buildmode=exe.")
+    if not any(segment.type == PT_LOAD for segment in elf.segments):
+        text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: no loadable segments"
+        return Problem("malformed", text, "damaged file: build or upload it again.")
+    if host.starts(elf.goarch) or any(entry.matches(start) for entry in host.binfmts):
+        return None
+    built = elf.goarch or f"{elf.machine_name}, {elf.bits} bits, {elf.endian} endian"
+    text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: built for {built}"
+    here = host.goarch or host.machine
+    return Problem("wrong_machine", text, f"built for {built}, this host is {here}: rebuild with GOARCH={here}.")
+
+
+def needs(elf: Elf, info: Optional[BuildInfo], host: Host) -> list[Problem]:
+    found = [_page_size(elf, host), _kernel(elf, info, host)]
+    if info is not None:
+        found.append(_processor(elf, info, host))
+    return [problem for problem in found if problem is not None]
+
+
+def _page_size(elf: Elf, host: Host) -> Optional[Problem]:
+    loads = [segment for segment in elf.segments if segment.type == PT_LOAD]
+    if all((segment.vaddr - segment.offset) % host.page_size == 0 for segment in loads):
+        return None
+    text = f"{elf.path}: {os.strerror(errno.EINVAL)}: segments are not aligned to pages of {host.page_size} bytes"
+    fix = f"link it with -Wl,-z,max-page-size={max(host.page_size, 65536)}."
+    return Problem("page_size", text, fix)
+
+
+def _kernel(elf: Elf, info: Optional[BuildInfo], host: Host) -> Optional[Problem]:
+    here = kernel_version(host.kernel)
+    wanted = elf.notes.min_kernel
+    if wanted is not None and wanted > here:
+        fix = f"needs kernel {_dotted(wanted)}, this host runs {host.kernel}."
+        return Problem("kernel_too_old", f"{elf.path}: FATAL: kernel too old", fix)
+    floor = go_kernel(info.version) if info is not None else None
+    if info is not None and floor is not None and floor > here:
+        release = " ".join(info.version.split()[:1])
+        text = f"{elf.path}: built with {release}, which needs kernel {_dotted(floor)}"
+        fix = f"{release.replace('go', 'Go ', 1)} needs kernel {_dotted(floor)}, this host runs {host.kernel}."
+        return Problem("kernel_too_old", text, fix)
+    return None
+
+
+def _dotted(version: tuple[int, int, int]) -> str:
+    return ".".join(map(str, version if version[2] else version[:2]))
+
+
+def _processor(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
+    if elf.goarch == "amd64":
+        return _amd64(elf, info, host)
+    if elf.goarch == "arm64" and host.goarch == "arm64":
+        return _arm64(elf, info, host)
+    if elf.goarch == "arm":
+        return _arm(elf, info, host)
+    wants_sse2 = elf.goarch == "386" and (info.setting("GO386") or "").startswith("sse2")
+    if wants_sse2 and host.cpu.features and "sse2" not in host.cpu.features:
+        return Problem("cpu_level", f"{elf.path}: needs SSE2", "rebuild with GO386=softfloat.")
+    return None
+
+
+def _amd64(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
+    wanted = re.fullmatch(r"v([1-4])", info.setting("GOAMD64") or "")
+    level = host.cpu.x86_level
+    if wanted is None or host.goarch != "amd64" or not host.cpu.features or int(wanted.group(1)) <= max(level, 1):
+        return None
+    number = wanted.group(1)
+    fix = f"needs x86-64-v{number}, this processor is x86-64-v{level}: rebuild with GOAMD64=v{max(level, 1)}."
+    return Problem("cpu_level", f"{elf.path}: {GO_MESSAGE.format(level=number)}", fix)
+
+
+def _arm64(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
+    """From v8.1 on, and with ,lse, Go uses the atomic instructions without asking."""
+    wanted = info.setting("GOARM64") or ""
+    if wanted in ("", "v8.0") or not host.cpu.features or "atomics" in host.cpu.features:
+        return None
+    fix = f"built with GOARM64={wanted}, this processor has no LSE: rebuild with GOARM64=v8.0."
+    return Problem("cpu_level", f"{elf.path}: This program can only be run on ARM64 processors with LSE support.", fix)
+
+
+def _arm(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
+    wanted = (info.setting("GOARM") or "").partition(",")
+    if not host.machine.startswith("armv") or not wanted[0].isdigit() or wanted[2] == "softfloat":
+        return None
+    if int(wanted[0]) > 5 and host.cpu.features and "vfp" not in host.cpu.features:
+        fix = "this processor has no floating point unit: rebuild with GOARM=5."
+        return Problem("cpu_level", f"{elf.path}: this CPU has no floating point hardware", fix)
+    if int(wanted[0]) > 6 and host.cpu.features and "vfpv3" not in host.cpu.features:
+        fix = "built with GOARM=7, this processor has no VFPv3: rebuild with GOARM=6."
+        return Problem("cpu_level", f"{elf.path}: this CPU has no VFPv3 floating point hardware", fix)
+    return None
+
+
+def interpreter_fix(elf: Elf, musl_here: bool) -> str:
+    """Who names an interpreter that is not there was usually built for another kind of system."""
+    name = elf.interpreter or ""
+    base = os.path.basename(name)
+    if elf.elf_class == "interpreter-only":
+        advice = f"the interpreter {name} is missing, and no library is needed"
+        return f"{advice}: rebuild without -buildmode=pie, or on a system like this."
+    if base.startswith("ld-musl-"):
+        return f"the interpreter {name} is missing: built on Alpine? Rebuild with CGO_ENABLED=0, or install musl."
+    if base.startswith(("ld-linux", "ld64.so", "ld.so")):
+        advice = f"the interpreter {name} is missing: built for glibc"
+        if musl_here:
+            return f"{advice}, this host has musl: rebuild with CGO_ENABLED=0, or on Alpine."
+        if elf.bits == 32:
+            return f"{advice} and 32 bits: install the 32-bit C library (Debian: libc6:i386), or rebuild for 64."
+        return f"{advice}: rebuild with CGO_ENABLED=0, or install the C library."
+    return f"the interpreter {name} is missing: rebuild with CGO_ENABLED=0, or with the interpreter of this host."
+
+
+def has_musl(view: View) -> bool:
+    """musl and no glibc: a glibc host may have musl installed beside."""
+    try:
+        names = os.listdir(view.host("/lib"))
+    except OSError:
+        return False
+    return any(name.startswith("ld-musl-") for name in names) and not any(name.startswith("ld-linux") for name in names)

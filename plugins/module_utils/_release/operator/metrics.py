@@ -1,0 +1,146 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Metrics for node_exporter's textfile collector. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
+
+from ..._health.outcome import STATES
+
+Labels = Mapping[str, str]
+
+
+class Family(NamedTuple):
+    """One metric with its samples. The help text of a name is the same for every service: the collector insists."""
+
+    name: str
+    kind: str
+    help: str
+    samples: Sequence[tuple[Labels, Optional[float]]]
+
+
+def render(families: Iterable[Family]) -> str:
+    """The text format; samples without a value are left out, and families without samples."""
+    lines: list[str] = []
+    for family in families:
+        known = [(labels, value) for labels, value in family.samples if value is not None]
+        if known:
+            lines.append(f"# HELP {family.name} {family.help}")
+            lines.append(f"# TYPE {family.name} {family.kind}")
+            lines.extend(f"{family.name}{_labels(labels)} {_number(value)}" for labels, value in known)
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _labels(labels: Labels) -> str:
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}" if labels else ""
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(float(value))
+
+
+def release(service: str, info: Mapping[str, Any], since: Optional[float] = None) -> list[Family]:
+    """Which release serves. info: texts such as release, version and commit; they become labels."""
+    labels = {"service": service, **{name: str(value) for name, value in info.items() if value is not None}}
+    return [
+        Family("slipway_release_info", "gauge", "The release that serves, always 1.", [(labels, 1.0)]),
+        Family(
+            "slipway_release_timestamp_seconds",
+            "gauge",
+            "When the release that serves was swapped in.",
+            [({"service": service}, since)],
+        ),
+    ]
+
+
+def up(service: str, runs: bool) -> Family:
+    """Whether systemd runs the release that should serve."""
+    return Family(
+        "slipway_up",
+        "gauge",
+        "1 where the current release runs, 0 where it does not or the service is stopped.",
+        [({"service": service}, float(runs))],
+    )
+
+
+def health(service: str, results: Sequence[Mapping[str, Any]], now: float) -> list[Family]:
+    """What the checks said. results: mappings as CheckResult.as_dict() gives them."""
+
+    def each(value: str) -> list[tuple[Labels, Optional[float]]]:
+        return [({"service": service, "check": str(one["name"])}, one["latency"].get(value)) for one in results]
+
+    states = [
+        ({"service": service, "check": str(one["name"]), "state": state}, float(one["state"] == state))
+        for one in results
+        for state in STATES
+    ]
+    days = [({"service": service, "check": str(one["name"])}, one.get("certificate_days")) for one in results]
+    return [
+        Family("slipway_health_state", "gauge", "1 for the state a health check is in, 0 for the others.", states),
+        Family("slipway_health_latency_seconds", "gauge", "Time of the last attempt of a health check.", each("total")),
+        Family("slipway_health_certificate_days", "gauge", "Days left on the certificate a health check saw.", days),
+        Family(
+            "slipway_health_timestamp_seconds",
+            "gauge",
+            "When the health checks last ran; alert when this grows old.",
+            [({"service": service}, now)],
+        ),
+    ]
+
+
+def watch(service: str, state: Mapping[str, Any]) -> list[Family]:
+    """What the watch has done. state: as watch.step() gives it."""
+    labels = {"service": service}
+    return [
+        Family("slipway_watch_failures", "gauge", "Liveness failures in a row.", [(labels, state.get("failures"))]),
+        Family(
+            "slipway_watch_restarts_total",
+            "counter",
+            "Restarts by the watch.",
+            [(labels, state.get("restarts_total"))],
+        ),
+    ]
+
+
+def swaps(service: str, counts: Mapping[str, int], last: Optional[Mapping[str, Any]] = None) -> list[Family]:
+    """How swaps ended. counts: per result; last: seconds, lost and at of the last one, as far as known."""
+    labels = {"service": service}
+    shown: dict[str, Any] = dict(last or {})
+    totals = [({"service": service, "result": result}, float(count)) for result, count in sorted(counts.items())]
+    return [
+        Family("slipway_swaps_total", "counter", "Swaps by their result.", totals),
+        Family("slipway_swap_seconds", "gauge", "How long the last swap took.", [(labels, shown.get("seconds"))]),
+        Family("slipway_swap_lost", "gauge", "Requests the last swap lost.", [(labels, shown.get("lost"))]),
+        Family("slipway_swap_timestamp_seconds", "gauge", "When the last swap ended.", [(labels, shown.get("at"))]),
+    ]
+
+
+def path(folder: str, service: str) -> str:
+    """The file of one service in the collector's folder."""
+    return os.path.join(folder, f"slipway-{service}.prom")
+
+
+def write(target: str, text: str) -> None:
+    """Replace the file at once: the collector may read it at any moment, and a crash must not leave half of it."""
+    folder, name = os.path.split(os.path.abspath(target))
+    # The collector reads *.prom only, so that it never sees this name.
+    descriptor, draft = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+    except BaseException:
+        os.unlink(draft)
+        raise

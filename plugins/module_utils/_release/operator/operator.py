@@ -1,0 +1,306 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an operator, a timer or a playbook asks about a service that has been released. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Callable, Optional
+
+from ..._core import files
+from ..._core.errors import SlipwayError
+from ..._health.result import CheckResult
+from ..._host.systemd import Systemd, UnitState
+from .. import integrity
+from ..engine import Engine
+from ..meant import run_of
+from ..state.model import Settings
+from ..state.service import Service
+from ..state.store import OUTCOMES, Layout, Store, Transaction, load_settings
+from ..strategies.registry import strategy_of
+from . import metrics as textfile
+from . import watch as watching
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+STATUS_ANSWERS = 5
+WATCH = "watch.json"
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """How the watch behaves. metrics is the folder of node_exporter's textfile collector; empty for none."""
+
+    policy: watching.Policy
+    metrics: str = ""
+
+
+class Operator:
+    """One service, looked at and looked after."""
+
+    def __init__(self, settings: Settings, layout: Optional[Layout] = None, systemd: Optional[Systemd] = None) -> None:
+        self.settings = settings
+        self.layout = layout or Layout(settings.name, settings.root)
+        self.store = Store(self.layout)
+        self._systemd = systemd or Systemd()
+        self._service = Service(settings, self.layout, self.store, self._systemd)
+
+    def status(self, answers: int = STATUS_ANSWERS) -> dict[str, Any]:
+        """What runs, since when, how healthy; answers is how often its health check is asked, 0 for not at all."""
+        damaged: list[str] = []
+        in_flight = _whole(self.store.load, None, damaged)
+        outcomes = _whole(self.store.outcomes, [], damaged)
+        if damaged and not outcomes:
+            return unreadable(self.settings.name, damaged, self.layout.current_id())
+        current = self.layout.current_id()
+        unit = self._systemd.show(self._unit(current)) if current else None
+        committed = [e for e in outcomes if e.get("event") == "committed"]
+        described = unit.describe() if unit else "no release serves" if committed else "never released"
+        since = committed[-1]["time"] if committed and current else None
+        if in_flight and in_flight.to == current:
+            since = in_flight.started
+        look = self._look(current, answers) if current and unit and unit.up and answers else None
+        differences = integrity.differences(self.layout, current) if current else []
+        judged = _health(bool(unit and unit.up), f"systemd says {described}" if unit else described, look, answers > 0)
+        if differences and judged["health"] == "pass":  # it serves, and could not be started again
+            judged.update(health="warn", message=f"{judged['message']}; on disk, {', '.join(differences)}")
+        return {
+            "service": self.settings.name,
+            "current": current,
+            "last_good": self.layout.last_good_id(),
+            "version": self.layout.manifest(current).get("version") if current else None,
+            "commit": self.layout.manifest(current).get("commit") if current else None,
+            "origin": self.layout.manifest(current).get("origin", {}) if current else {},
+            "since": since,
+            "state": described,
+            "restarts": unit.restarts if unit else None,
+            "running": self._systemd.active_instances(self.settings.name),
+            "in_flight": asdict(in_flight) if in_flight else None,
+            "unsettled": _unsettled(in_flight) if in_flight else None,
+            "releases": self.layout.staged(),
+            "good": [i for i in self.store.good() if i in self.layout.staged()],
+            "run": run_of(current, outcomes),
+            "bad": sorted(self.store.bad()),
+            "watched": _changed(os.path.join(self.layout.state, WATCH)),
+            "damaged": damaged + self._damaged_releases(current),
+            "differences": differences,
+            "skipped_lines": self.store.unreadable_lines(),
+            **judged,
+        }
+
+    def _damaged_releases(self, current: Optional[str]) -> list[str]:
+        """What is to be done about releases of which nothing is known."""
+        found = []
+        for release_id in self.layout.staged():
+            if not self.layout.manifest(release_id):
+                first = "release another one, then " if release_id == current else ""
+                fix = f"{first}slipway purge {self.settings.name} {release_id}"
+                found.append(f"{self.layout.release(release_id)}/release.json is not readable. Fix: {fix}")
+        return found
+
+    def _look(self, release_id: str, answers: int) -> Optional[CheckResult]:
+        way = strategy_of(release_id, self._service)
+        return way.gate.look(way.subject(release_id), answers)
+
+    def _unit(self, release_id: str) -> str:
+        return strategy_of(release_id, self._service).unit(release_id)
+
+    def watch(self, options: WatchOptions) -> watching.Decision:
+        """One run of the service's own watch: ask, decide, act, tell. Keeps out while a release is under way."""
+        try:
+            with self.store.locked(0):
+                current = self.layout.current_id()
+                decision = self._watch(options, current)
+        except SlipwayError as error:
+            if error.code != "locked":
+                raise
+            return watching.Decision(watching.NOTHING, "a release is under way", {})
+        if decision.action == watching.ROLLBACK:
+            outcome = self._engine.fall_back(str(current), decision.message)
+            served = f"{outcome.current} serves" if outcome else "another run was faster"
+            decision = replace(decision, message=f"{current} was taken back, {served}: {decision.message}")
+        return decision
+
+    def _unasked(self, up: bool) -> list[dict[str, Any]]:
+        """The health check of a service that does not run, which has failed without being asked."""
+        if up or not self.settings.health:
+            return []
+        name = str(self.settings.health.get("name") or "release")
+        return [{"name": name, "state": "fail", "latency": {}}]
+
+    @property
+    def _engine(self) -> Engine:
+        return Engine(self.settings, self.layout, self._systemd)
+
+    def _watch(self, options: WatchOptions, current: Optional[str]) -> watching.Decision:
+        umbrella = self._systemd.show(f"{self.settings.name}.service")
+        damage = self._damage(current) if current else ""
+        # One that has failed because of that has not been stopped by anybody.
+        if current is None or not (umbrella.up or (damage and umbrella.active == "failed")):
+            decision = watching.Decision(watching.NOTHING, "the service is stopped", {})
+            self._export(options.metrics, current, None, False, decision)
+            return decision
+        unit = self._systemd.show(self._unit(current))
+        look, keep = self._look_twice(current, unit, damage) if unit.up else (None, damage)
+        found = _health(unit.up, f"systemd says {unit.describe()}", look)
+        epoch = f"{files.text(BOOT_ID).strip()} {current}"
+        path = os.path.join(self.layout.state, WATCH)
+        known, healthy, now = _json(path), found["health"] != "fail", time.time()
+
+        # Another program in its place does not end because of another release.
+        policy = options.policy if damage or not keep else replace(options.policy, rollback=0)
+
+        def decide(policy: watching.Policy, keep: str = keep) -> watching.Decision:
+            why = str(found["message"])
+            return watching.step(known, healthy, now, policy, epoch, why, unit.restarts, unit.busy, keep)
+
+        decision = decide(policy)
+        if decision.action == watching.RESTART:  # what is started is read, whatever a look at it has said
+            decision = decide(policy, self._damage(current, read=True))
+        if decision.action == watching.ROLLBACK and not self._engine.can_fall_back(current):
+            decision = decide(replace(policy, rollback=0))
+        # Before the act, so that one that fails or is killed is not taken for the first one next time.
+        files.write_atomic(path, json.dumps(decision.state) + "\n", 0o644)
+        if decision.action == watching.RESTART:
+            self.store.record("watch_restart", release=current, reason=found["message"])
+            self._systemd.restart(self._unit(current))
+        if decision.action == watching.ALERT and keep:
+            self.store.record("kept", release=current, reason=keep)
+        self._export(options.metrics, current, look, unit.up, decision)
+        return decision
+
+    def _damage(self, release_id: str, read: bool = False) -> str:
+        """What to say of a release that is not as it was staged, else nothing; it is read when it looks changed."""
+        path = os.path.join(self.layout.state, "verified.json")
+        try:
+            seen = f"{release_id} {integrity.fingerprint(self.layout, release_id)}"
+        except OSError as error:
+            return f"{release_id} cannot be looked at: {error}"
+        known = _json(path)
+        if read or not isinstance(known, dict) or known.get("seen") != seen:
+            integrity.renew(self.layout, release_id)
+            known = {"seen": seen, "differences": integrity.differences(self.layout, release_id)}
+            files.write_atomic(path, json.dumps(known) + "\n", 0o600)
+        found = known["differences"]
+        return str(integrity.told(self.layout, self.store, release_id, found)) if found else ""
+
+    def _look_twice(self, release_id: str, unit: UnitState, damage: str) -> tuple[Optional[CheckResult], str]:
+        """Ask what serves, and once more whatever file it executes where that is no proof; and why to keep it."""
+        way = strategy_of(release_id, self._service)
+        subject = way.subject(release_id)
+        other = way.gate.by_unit(subject)
+        if damage:
+            return way.gate.look(other or subject), damage
+        look = way.gate.look(subject)
+        if look is None or other is None or look.state != "fail" or look.reason != "identity":
+            return look, ""
+        again = way.gate.look(other)
+        if again is None or again.state == "fail":
+            return look, f"something else answers in the place of {release_id}: {look.message}"
+        wanted = integrity.program_digest(self.layout, release_id)
+        if wanted is not None and running_digest(unit.main_pid) == wanted:
+            return again, ""  # the file was replaced and has been put back since
+        return again, f"what serves as {release_id} executes a file that is not that release's: {look.message}"
+
+    def stopped(self, metrics: str) -> None:
+        """Take back what the last look has exported: nobody serves from now on."""
+        self._export(metrics, self.layout.current_id(), None, False, watching.Decision(watching.NOTHING, "", {}))
+
+    def _export(
+        self, folder: str, current: Optional[str], look: Optional[CheckResult], up: bool, decision: watching.Decision
+    ) -> None:
+        """Write the metrics, if there is a place for them; what does not run is not healthy."""
+        if not folder or not os.path.isdir(folder):
+            return
+        name, now = self.settings.name, time.time()
+        outcomes = self.store.outcomes()
+        counts = dict.fromkeys(OUTCOMES, 0)
+        for event in outcomes:
+            counts[str(event["event"])] += 1
+        committed = [e for e in outcomes if e["event"] == "committed"]
+        last = committed[-1] if committed else {}
+        manifest = self.layout.manifest(current) if current else {}
+        info = {"release": current, "version": manifest.get("version"), "commit": manifest.get("commit")}
+        families = [
+            *(textfile.release(name, info, last.get("time")) if current else []),
+            textfile.up(name, up),
+            *textfile.health(name, [look.as_dict()] if look else self._unasked(up), now),
+            *textfile.watch(name, decision.state),
+            *textfile.swaps(name, counts, {"seconds": last.get("swap_seconds"), "at": last.get("time")}),
+        ]
+        textfile.write(textfile.path(folder, name), textfile.render(families))
+
+
+def _whole(ask: Callable[[], Any], otherwise: Any, damaged: list[str]) -> Any:
+    """The answer; `otherwise` where what it is read from is damaged, which is then noted."""
+    try:
+        return ask()
+    except SlipwayError as error:
+        damaged.append(str(error))
+        return otherwise
+
+
+def _changed(path: str) -> Optional[float]:
+    """When the file was written; None where there is none."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None
+
+
+def unreadable(name: str, damaged: list[str], current: Optional[str] = None) -> dict[str, Any]:
+    """The status of a service of which the host does not know enough to judge it."""
+    nothing = dict.fromkeys(("last_good", "version", "commit", "since", "restarts", "p99", "watched"))
+    nothing.update(dict.fromkeys(("in_flight", "unsettled", "run")))
+    lists: dict[str, Any] = {
+        "running": [],
+        "releases": [],
+        "good": [],
+        "bad": [],
+        "differences": [],
+        "origin": {},
+        "skipped_lines": 0,
+    }
+    told = {"service": name, "current": current, "state": "damaged", "health": "unknown", "message": damaged[0]}
+    return {**nothing, **lists, **told, "damaged": damaged}
+
+
+def _unsettled(swap: Transaction) -> str:
+    """What is going to happen by itself to a swap that is in flight."""
+    if swap.deadline is None:
+        return f"a swap to {swap.to} is under way or was cut short in {swap.phase}"
+    until = time.strftime("%H:%M:%S UTC", time.gmtime(swap.deadline))
+    return f"{swap.to} is unconfirmed until {until}, and is taken back then ({swap.phase})"
+
+
+def _health(up: bool, down: str, look: Optional[CheckResult], asked: bool = True) -> dict[str, Any]:
+    """health, message and p99 (seconds) of a status, from systemd where there is no health check; down: why not up."""
+    if not up:
+        return {"health": "fail", "message": down, "p99": None}
+    if look is None:
+        why = "no health check" if asked else "the health check was not asked"
+        return {"health": "pass", "message": f"{why}: systemd calls it active", "p99": None}
+    return {"health": look.state, "message": look.message, "p99": look.latency.get("p99")}
+
+
+def running_digest(pid: int) -> Optional[str]:
+    """The SHA-256 of what a process executes, also where its file is gone."""
+    try:
+        return files.sha256_file(f"/proc/{pid}/exe")
+    except OSError:
+        return None
+
+
+def _json(path: str) -> Any:
+    try:
+        return json.loads(files.text(path))
+    except ValueError:
+        return None
+
+
+def operator(name: str) -> Operator:
+    return Operator(load_settings(name))

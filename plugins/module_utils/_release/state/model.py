@@ -1,0 +1,284 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a release is made of, and the rules its names must obey. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Sequence
+
+from ..._core.errors import SlipwayError
+
+STRATEGIES = ("socket", "proxy", "reload", "restart")
+RESERVED_NAMES = frozenset(("systemd", "ssh", "sshd", "dbus", "slipway"))
+RESERVED_SUFFIXES = ("-guard", "-rehearsal", "-watch", "-alert")  # units of a service beside its releases
+MAX_NAME = 31
+MAX_VERSION = 100
+MAX_PORT = 65535
+DIGEST_LENGTH = 10
+# What follows where the requests of users say nothing for certain.
+ACCEPT, REFUSE = "accept", "refuse"
+MAX_ARTEFACT = 1 << 30
+
+# One name is a unit, a Linux user (useradd(8)), a directory and a syslog identifier: the strictest of the four rules.
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VALUE = re.compile("[^\n\0\ud800-\udfff]*")
+_RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{10}")
+
+
+def validate_name(name: str) -> str:
+    """Return a service name that systemd, useradd and the file system all accept."""
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
+        raise SlipwayError(
+            "invalid_name",
+            f"service_name {name!r} is not a usable service name.",
+            f"use lower-case letters, digits, '-' and '_', a letter first, at most {MAX_NAME} characters",
+        )
+    if name in RESERVED_NAMES or name.endswith(RESERVED_SUFFIXES):
+        raise SlipwayError(
+            "invalid_name", f"service_name {name!r} belongs to the system or to slipway.", "choose another name"
+        )
+    return name
+
+
+def validate_version(version: str) -> str:
+    """Return a version that can be part of a path and of a unit name."""
+    if not version:
+        raise SlipwayError("invalid_version", "release_version is empty.", "set it to the version of the artefact")
+    if not _VERSION.fullmatch(version) or len(version) > MAX_VERSION:
+        raise SlipwayError(
+            "invalid_version",
+            f"release_version {version!r} cannot name a release.",
+            f"use letters, digits and . _ + ~ - (no '/' and no spaces), at most {MAX_VERSION} characters",
+        )
+    return version
+
+
+def is_release_id(name: str) -> bool:
+    return _RELEASE_ID.fullmatch(name) is not None
+
+
+def validate_release_id(release_id: str) -> str:
+    """Return the id if it has the form <version>-<10 hex>; it becomes a path and a unit instance."""
+    if not is_release_id(release_id):
+        raise SlipwayError(
+            "invalid_release", f"{release_id!r} is not a release id.", "use an id from slipway.go.release_info"
+        )
+    return release_id
+
+
+def validate_smoke(commands: Sequence[Sequence[str]], timeout: float, rehearsal: str) -> None:
+    """Raise unless these are lists of words that a rehearsal can be asked with."""
+    for command in commands:
+        if isinstance(command, str) or not command or not all(isinstance(word, str) and word for word in command[:1]):
+            raise SlipwayError(
+                "invalid_smoke",
+                f"release_smoke has {command!r}.",
+                "write each command as a list: [/usr/bin/check, --fast]",
+            )
+        if not all(isinstance(word, str) and "\0" not in word for word in command):
+            raise SlipwayError("invalid_smoke", f"an argument of {command[0]} is no text.", "put it in quotes")
+    if not 0 < timeout < math.inf:
+        raise SlipwayError("invalid_smoke", f"release_smoke_timeout is {timeout}.", "give seconds, more than 0")
+    if commands and not rehearsal:
+        raise SlipwayError(
+            "smoke_without_rehearsal",
+            "release_smoke is set, and releases of this service are not rehearsed.",
+            "set service_rehearsal, or leave release_smoke empty",
+        )
+
+
+def render_environment(variables: Mapping[str, object]) -> str:
+    """Render an environment file as systemd.exec(5) reads it; every value is quoted, so no value can end a line."""
+    lines = []
+    for name, value in sorted(((str(name), value) for name, value in variables.items()), key=lambda pair: pair[0]):
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        if not _ENVIRONMENT_NAME.fullmatch(name):
+            raise SlipwayError(
+                "invalid_environment",
+                f"environment variable name {name!r} is not valid.",
+                "use letters, digits and '_', not starting with a digit",
+            )
+        if not _VALUE.fullmatch(text):
+            raise SlipwayError(
+                "invalid_environment",
+                f"the value of environment variable {name} has a line break, a NUL, or what UTF-8 cannot hold.",
+                "put such a value into a configuration file (service_config_files)",
+            )
+        escaped = re.sub(r'(["\\$`])', r"\\\1", text)
+        lines.append(f'{name}="{escaped}"\n')
+    return "".join(lines)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """The binary, or an archive with it. path is on the host, and None while it is not there.
+
+    size: bytes it takes on the host, 0 while nobody knows. binary: which file of an archive is to run, as asked for.
+    limit: the most bytes an archive may unpack to. origin: where it is from and who vouches for it, for the records.
+    """
+
+    sha256: str
+    size: int
+    goarch: Optional[str] = None
+    path: Optional[str] = None
+    binary: str = ""
+    limit: int = MAX_ARTEFACT
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """How a service is treated behind HAProxy.
+
+    ports are those of this host that its releases use in turn. weights are the shares of the requests, in percent,
+    that a new release gets one after the other before it gets all, each for step_time seconds; max_errors is how many
+    percent of its requests may fail beyond those of the old release, and max_latency_ratio how many times as long they
+    may take, 0 for as long as they like. With fewer than min_requests nothing is known, and what follows from that is
+    what inconclusive says.
+    """
+
+    ports: tuple[int, ...] = (18080, 18081)
+    weights: tuple[int, ...] = ()
+    step_time: float = 30.0
+    max_errors: float = 1.0
+    max_latency_ratio: float = 2.0
+    min_requests: int = 50
+    inconclusive: str = ACCEPT
+
+    def __post_init__(self) -> None:
+        ports, weights = self.ports, self.weights
+        if len(set(ports)) != len(ports) or len(ports) != 2 or not all(1 <= port <= MAX_PORT for port in ports):
+            raise SlipwayError(
+                "invalid_ports",
+                f"service_proxy_ports is {list(ports)}.",
+                "give two different ports of this host that nobody else uses, for example [18080, 18081]",
+            )
+        if list(weights) != sorted(set(weights)) or not all(1 <= weight <= 100 for weight in weights):
+            raise SlipwayError(
+                "invalid_weights",
+                f"release_weights is {list(weights)}.",
+                "give rising percentages from 1 to 100, for example [5, 25, 100]",
+            )
+        if self.inconclusive not in (ACCEPT, REFUSE):
+            raise SlipwayError(
+                "invalid_inconclusive",
+                f"release_inconclusive is {self.inconclusive!r}.",
+                f"use {ACCEPT} or {REFUSE}",
+            )
+        if 0 < self.max_latency_ratio < 1:
+            raise SlipwayError(
+                "invalid_ratio", f"release_max_latency_ratio is {self.max_latency_ratio:g}.", "give 1 or more, or 0"
+            )
+        for option in ("step_time", "max_errors", "max_latency_ratio", "min_requests"):
+            if not 0 <= getattr(self, option) < math.inf:
+                raise SlipwayError(
+                    "invalid_duration", f"release_{option} is {getattr(self, option)}.", "give a number, 0 or more"
+                )
+
+
+def parse_proxy(values: Mapping[str, Any]) -> Proxy:
+    """From a module's option or settings.json, where what is not given has its default."""
+    given = {key: value for key, value in values.items() if value is not None}
+    typed: dict[str, Any] = {k: tuple(v) if k in ("ports", "weights") else v for k, v in given.items()}
+    return Proxy(**typed)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the engine treats one service. Durations are in seconds."""
+
+    name: str
+    root: str
+    health: Mapping[str, Any] = field(default_factory=dict)
+    start_timeout: float = 60.0
+    drain_timeout: float = 30.0
+    soak_time: float = 5.0
+    lock_timeout: float = 30.0
+    keep: int = 5
+    probe: Mapping[str, Any] = field(default_factory=dict)
+    confirm: float = 0.0
+    proxy: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        validate_name(self.name)
+        parse_proxy(self.proxy)
+        if not self.root.startswith("/") or "/../" in f"{self.root}/" or not self.root.strip("/."):
+            raise SlipwayError(
+                "invalid_root", f"service_root {self.root!r} is not the absolute path of a directory.", "use /opt/NAME"
+            )
+        if self.keep < 2:
+            raise SlipwayError(
+                "invalid_keep", f"release_keep is {self.keep}.", "keep at least 2: the current and the last good"
+            )
+        for option in ("start_timeout", "drain_timeout", "soak_time", "lock_timeout", "confirm"):
+            value = getattr(self, option)
+            if not 0 <= value < math.inf:
+                raise SlipwayError("invalid_duration", f"release_{option} is {value}.", "give seconds, 0 or more")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One wish: this version of a service, swapped in this way.
+
+    rehearsal is the address of systemd.socket(5) at which it is proven first; empty for a service that cannot be.
+    force releases also what has failed before. judged: the operator's rules have been applied to what lies on the host
+    already; where they have not, it has to be brought. configured: the host has the configuration that it will have.
+    smoke are commands to run against the rehearsal, each with smoke_timeout seconds. tool is the SHA-256 that the tool
+    on the host must have, for its timers act on what this engine writes. run is the name of the run that wishes it, for
+    a rollback of just that.
+    """
+
+    version: str
+    strategy: str
+    artefact: Artefact
+    group: str
+    environment: Mapping[str, object] = field(default_factory=dict)
+    listen: list[str] = field(default_factory=list)
+    rehearsal: str = ""
+    force: bool = False
+    judged: bool = True
+    configured: bool = True
+    smoke: Sequence[Sequence[str]] = ()
+    smoke_timeout: float = 30.0
+    tool: str = ""
+    run: str = ""
+
+    def __post_init__(self) -> None:
+        validate_version(self.version)
+        validate_smoke(self.smoke, self.smoke_timeout, self.rehearsal)
+        if self.strategy not in STRATEGIES:
+            raise SlipwayError(
+                "invalid_strategy", f"service_swap {self.strategy!r} is unknown.", f"use one of {', '.join(STRATEGIES)}"
+            )
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything a release's id stands for; two releases with the same content are the same release.
+
+    An archive stands for all that is in it. binary: which of its files was asked for by name.
+    """
+
+    version: str
+    artefact_sha256: str
+    environment: str
+    config: dict[str, str]
+    units: dict[str, str]
+    binary: str = ""
+    credentials: dict[str, str] = field(default_factory=dict)
+
+    def release_id(self) -> str:
+        """<version>-<10 hex of the content digest>; '+' and '~', which unit names cannot hold, become '_'."""
+        parts = [self.version, self.artefact_sha256, self.environment, self.config, self.units, self.binary]
+        canonical = json.dumps([*parts, self.credentials], sort_keys=True)
+        digest = hashlib.sha256(canonical.encode()).hexdigest()[:DIGEST_LENGTH]
+        return f"{re.sub('[+~]', '_', self.version)}-{digest}"

@@ -1,0 +1,351 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How one release takes over from another. This file is PRIVATE to the collection.
+
+A strategy knows how its releases listen, start, and hand over; the swap (swap.py) knows in which order, and what is
+undone when something fails. A strategy holds no state between calls: another process may finish what this one began.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Callable, Iterable, Mapping, Optional
+
+from ..._core import files
+from ..._core.errors import SlipwayError
+from ..._host import sockets
+from ..._host.systemd import Systemd, UnitState
+from ..._units.parser import parse
+from .. import integrity, stage
+from ..gate import Gate, Subject, has_slot, shares_socket, verify_shared_socket
+from ..state.model import Spec
+from ..state.service import Service
+from ..state.store import Layout
+from .traffic import Totals, Traffic
+
+STAGE = "STAGE"
+REHEARSE = "REHEARSE"
+INTENT = "INTENT"
+OVERLAP = "OVERLAP"
+CANARY = "CANARY"
+START = "START"
+FLIP = "FLIP"
+DRAIN = "DRAIN"
+SOAK = "SOAK"
+PROBATION = "PROBATION"
+COMMIT = "COMMIT"
+PRUNE = "PRUNE"
+
+STOP_MARGIN = 15.0
+FRONT = "haproxy"  # the program between the users and the releases, strategy `proxy`
+CURRENT = "current"  # the one instance of a service that hands over; below releases/, a link to what is current
+# Starts the new before it stops the old.
+OVERLAPPING = (INTENT, OVERLAP, FLIP, DRAIN, SOAK, COMMIT)
+# The running release starts the new one itself, from what is current, and ends when that one serves.
+HANDING_OVER = (INTENT, FLIP, START, DRAIN, SOAK, COMMIT)
+# Stops the old before it starts the new: what a strategy does that cannot overlap, and a change of strategy.
+IN_TURN = (INTENT, DRAIN, FLIP, START, SOAK, COMMIT)
+
+
+class Strategy:
+    """One release ends before the next begins, for each has the port itself; the downtime is measured.
+
+    This is `restart`, and what all strategies have in common; the others override what they do otherwise.
+    """
+
+    name = "restart"
+    phases: tuple[str, ...] = IN_TURN
+    # Whether two releases may answer at the users' address at the same time.
+    shared = False
+
+    def __init__(self, service: Service) -> None:
+        self.settings = service.settings
+        self.layout = service.layout
+        self.store = service.store
+        self.systemd = service.systemd
+
+    @property
+    def gate(self) -> Gate:
+        return Gate(self.layout, self.systemd, self.settings.health, self.shared)
+
+    def in_turn_because(self, before: Optional[Strategy], source: Optional[str], to: str) -> Optional[str]:
+        """Why `source`, a release of `before`, has to end before `to` begins although neither strategy asks for it."""
+        if before is None or before.name == self.name:
+            return None
+        return f"{source} was released with the strategy {before.name} and {to} is with {self.name}"
+
+    def plan(self, before: Optional[Strategy], source: Optional[str], to: str) -> tuple[str, ...]:
+        """The phases of a swap from `source`, a release of `before`, to one of this strategy; None for no release."""
+        return IN_TURN if self.in_turn_because(before, source, to) else self.phases
+
+    def time_limit(self) -> float:
+        """The most seconds a swap takes, without its soak."""
+        settings = self.settings
+        return settings.start_timeout + self.gate.pace.deadline + settings.drain_timeout + 2 * STOP_MARGIN
+
+    def instance(self, release_id: str) -> str:
+        """The instance of the service's template unit that this release runs in."""
+        return release_id
+
+    def unit(self, release_id: str) -> str:
+        return self.layout.instance(self.instance(release_id))
+
+    def subject(self, release_id: str) -> Subject:
+        """What is to be proven of this release while it serves."""
+        return self.gate.serving(release_id, self.unit(release_id))
+
+    def serves(self, release_id: str) -> bool:
+        return self.systemd.show(self.unit(release_id)).up
+
+    def runs(self, release_id: str) -> bool:
+        """Whether it runs, with users or without."""
+        return self.systemd.show(self.unit(release_id)).up
+
+    def is_reached(self, release_id: str) -> bool:
+        """Whether it runs as it was released, with the users' address its own."""
+        state = self.systemd.show(self.unit(release_id))
+        return state.up and self._in_own_units(state.main_pid)
+
+    def front(self) -> Optional[int]:
+        """The process between the users and the releases; None where there is none but PID 1."""
+        return None
+
+    def check_units(self, release_id: str) -> None:
+        """Raise unless the units that this release needs came with it or are in place."""
+
+    @property
+    def own_listen(self) -> list[str]:
+        """What the releases listen on, in the notation of systemd.socket(5), where that is not the users' address."""
+        return []
+
+    def check_front(self, spec: Spec) -> None:
+        """Raise when another program has what users ask, in front of the release."""
+
+    def check_ready(self, spec: Spec) -> None:
+        """Raise unless the host has been prepared for this strategy."""
+
+    def rehearsal_address(self, _release_id: str, given: str) -> str:
+        """Where the release answers in its rehearsal, in the notation of systemd.socket(5)."""
+        return given
+
+    def open_rehearsal(self, release_id: str) -> None:
+        """Have what a rehearsal needs beside its unit."""
+
+    def prepare(self, before: Optional[str], release_id: str) -> None:
+        """Have what this release needs to start: `before` serves until now, or None does."""
+
+    def start(self, before: Optional[str], release_id: str) -> UnitState:
+        """Start the release in its own units and return its state once it is active; not yet proven healthy."""
+        integrity.verify(self.layout, self.store, release_id)
+        install_units(self.layout, self.systemd, stage.unit_copies(self.layout, release_id))
+        self.prepare(before, release_id)
+        started = self._start_unit(release_id)
+        self.verify(release_id, started)
+        return started
+
+    def verify(self, release_id: str, started: UnitState) -> None:
+        """Raise when the release runs in a way in which it cannot serve."""
+
+    def totals(self) -> Optional[Mapping[tuple[int, str], Totals]]:
+        """The requests of users that were ever counted in front of the releases; None where that is not known."""
+        return None
+
+    def traffic(self, _release_id: str, _begun: Optional[Mapping[tuple[int, str], Totals]]) -> Optional[Traffic]:
+        """The requests of users, where something in front of the releases counts them; _begun are totals()."""
+        return None
+
+    def remember(self, _release_id: str) -> None:
+        """Note what has been counted by now, when the release has proven itself."""
+
+    def canary(self, _release_id: str, _traffic: Traffic, _hold: Callable[[float, Callable[[], None]], None]) -> None:
+        """Give it a share of the requests first, and raise when it does not do well.
+
+        _hold raises unless the release stays healthy for that many seconds, and when the function raises that it calls.
+        """
+
+    def flip(self, release_id: str) -> None:
+        """Make it the current release, and the one that users reach where that is the strategy's to say."""
+        files.flip_symlink(self.layout.current, f"releases/{release_id}")
+
+    def drain(self, release_id: str, look: Callable[[], None] = lambda: None) -> None:
+        """Stop every instance but this one; also one that an earlier run has left behind.
+
+        What waits for users to leave calls `look` meanwhile, and ends when that raises.
+        """
+        for unit in self.systemd.active_instances(self.layout.name):
+            if unit != self.unit(release_id):
+                # One that does not end is killed: that must not undo the one that serves.
+                self.end(unit, look)
+
+    def close(self) -> None:
+        """Nothing of the service may listen any more."""
+
+    def bring_back(self, candidate: str, release_id: str) -> Optional[SlipwayError]:
+        """Have the release serve again after `candidate` has failed; return what speaks against its health.
+
+        One that is not as it was released goes on running, and is not started.
+        """
+        damage = integrity.damage(self.layout, self.store, release_id)
+        if damage is not None and not self.runs(release_id):
+            raise damage
+        integrity.renew(self.layout, release_id)
+        self._before_return(release_id)
+        other_units = None
+        try:
+            if damage is None:
+                install_units(self.layout, self.systemd, stage.unit_copies(self.layout, release_id))
+        except (OSError, SlipwayError) as error:  # better in the units of another release than not at all
+            other_units = SlipwayError(
+                "units_not_restored", f"{release_id} is back, but not its units: {cause(error)[0]}"
+            )
+        self._reopen(candidate, release_id)
+        if self._runs_reachable(release_id):
+            self._return_users(release_id)
+            return other_units
+        if damage is not None:
+            raise damage
+        started = self._start_unit(release_id)
+        unhealthy = None
+        try:
+            self.gate.wait_healthy(self.subject(release_id), started)
+        except SlipwayError as error:
+            unhealthy = error
+        self._return_users(release_id)
+        return unhealthy or other_units
+
+    def _before_return(self, release_id: str) -> None:
+        unit = self.unit(release_id)
+        state = self.systemd.show(unit)
+        if state.up and not self._in_own_units(state.main_pid):
+            self.end(unit)
+        self.systemd.call("stop", f"{self.layout.name}.socket", check=False)
+
+    def _in_own_units(self, main_pid: int) -> bool:
+        """Whether it runs as it should: a reboot may have started it in the units of another strategy."""
+        return not shares_socket(main_pid) and not has_slot(main_pid)
+
+    def _reopen(self, candidate: str, release_id: str) -> None:
+        """Have the users' address open for the release that comes back."""
+
+    def _runs_reachable(self, release_id: str) -> bool:
+        """Whether it runs, and users can reach it; one that runs and cannot be reached is ended."""
+        return self.systemd.show(self.unit(release_id)).up
+
+    def _return_users(self, release_id: str) -> None:
+        """Lead users to it."""
+
+    def _start_unit(self, release_id: str) -> UnitState:
+        unit = self.unit(release_id)
+        self.systemd.call("reset-failed", unit, check=False)
+        self.systemd.start(unit)
+        return self.systemd.wait_active(unit, self.settings.start_timeout)
+
+    def end(self, unit: str, _look: Callable[[], None] = lambda: None) -> None:
+        """Stop a unit, and kill it when it does not drain in time."""
+        self.systemd.end(unit, self.settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
+
+
+class SocketStrategy(Strategy):
+    """Releases overlap on one listening socket that PID 1 holds (Sockets= in systemd.service(5))."""
+
+    name = "socket"
+    phases = OVERLAPPING
+    shared = True
+
+    @property
+    def _socket(self) -> str:
+        return f"{self.layout.name}.socket"
+
+    def check_units(self, release_id: str) -> None:
+        units = stage.unit_copies(self.layout, release_id)
+        missing = [u for u in (self.layout.socket_unit, self.layout.guard_unit) if u not in units]
+        if not all(map(os.path.exists, missing)):
+            raise SlipwayError(
+                "units_missing",
+                f"{release_id} was released with the strategy socket, whose units are no longer on this host.",
+                "set service_swap back to socket and release that version",
+            )
+        settings = parse(units.get(self.layout.socket_unit, ""))
+        listen = [value for _section, key, value in settings if key == "ListenStream" and value]
+        taken = fronted(listen)
+        if taken:  # PID 1 would share it (ReusePort=), and HAProxy answer some of the users with 503
+            raise SlipwayError(
+                "other_front",
+                f"HAProxy has port {', '.join(taken)}, which is that of {release_id}'s own socket.",
+                "take the service out of the proxy (proxy_state: absent), set service_swap back to socket, apply the "
+                "role service, and release that version",
+            )
+
+    def open_rehearsal(self, _release_id: str) -> None:
+        self.systemd.start_and_wait(self.layout.rehearsal_socket)
+
+    def prepare(self, before: Optional[str], release_id: str) -> None:
+        """Have PID 1 listen as this release wants it, anew where the one before wanted it otherwise."""
+        wanted = [self.layout.manifest(i).get("units", {}).get(self._socket) for i in (before, release_id) if i]
+        if len(wanted) == 2 and wanted[0] != wanted[1]:
+            self.systemd.restart_and_wait(self._socket)
+        else:
+            self.systemd.start_and_wait(self._socket)
+
+    def verify(self, release_id: str, started: UnitState) -> None:
+        verify_shared_socket(self.unit(release_id), started.main_pid)
+
+    def close(self) -> None:
+        self.systemd.call("stop", self._socket, check=False)
+
+    def _in_own_units(self, main_pid: int) -> bool:
+        return shares_socket(main_pid)
+
+    def _before_return(self, release_id: str) -> None:
+        """The socket stays open, so that connections wait for whoever answers next."""
+
+    def _reopen(self, candidate: str, release_id: str) -> None:
+        state = self.systemd.show(self.unit(release_id))
+        try:
+            self.prepare(candidate, release_id)
+        except SlipwayError:
+            if not (state.up and shares_socket(state.main_pid)):
+                self.end(self.unit(release_id))  # or it was started in the units of one that has the port itself
+                self.prepare(candidate, release_id)
+
+    def _runs_reachable(self, release_id: str) -> bool:
+        state = self.systemd.show(self.unit(release_id))
+        if state.up and self._cut_off(state):
+            self.end(self.unit(release_id))
+            return False
+        return state.up
+
+    def _cut_off(self, state: UnitState) -> bool:
+        """Whether users reach a socket that this process has not got, because it was opened anew for a candidate."""
+        return self.systemd.show(self._socket).up and not shares_socket(state.main_pid)
+
+
+def install_units(layout: Layout, systemd: Systemd, units: dict[str, str]) -> None:
+    """Have these units in place and no others: the sandbox of a release comes back with it.
+
+    In an order in which a reboot at any moment meets units that work together.
+    """
+    surplus = [unit for unit in layout.own_units if units and unit not in units and os.path.exists(unit)]
+    if surplus:  # a socket that is still enabled would have the port at the next boot
+        systemd.call("disable", "--quiet", "--now", *map(os.path.basename, surplus), check=False)
+    came_back = layout.socket_unit in units and not os.path.exists(layout.socket_unit)
+    changed = [unit for unit, content in units.items() if files.replace_if_different(unit, content)]
+    for unit in surplus:
+        os.unlink(unit)
+    # A run before this one may have written them without its daemon-reload.
+    if surplus or changed or systemd.stale(*map(os.path.basename, units)):
+        systemd.call("daemon-reload")
+    if came_back:
+        systemd.call("enable", "--quiet", os.path.basename(layout.socket_unit))
+
+
+def fronted(listen: Iterable[str]) -> list[str]:
+    """Those of these ports that HAProxy has."""
+    return [str(port) for port, names in sockets.programs(listen).items() if FRONT in names]
+
+
+def cause(error: Exception) -> tuple[str, str]:
+    """What went wrong and what to do about it."""
+    return (error.message, error.fix) if isinstance(error, SlipwayError) else (f"{error}.", "")

@@ -1,0 +1,195 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""HAProxy through the command line of its master process. This file is PRIVATE to the collection.
+
+The master reaches every worker, also one that a reload has left behind with its open connections: that one tells what
+it does, and takes no orders any more. Format: management.txt of HAProxy 2.4 and newer, "Unix Socket commands".
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import socket
+from typing import NamedTuple
+
+from ..._core.errors import SlipwayError
+
+MASTER_SOCKET = "/run/haproxy-master.sock"
+TIMEOUT = 2.0
+MAX_ANSWER = 4 << 20
+READY, DRAIN, MAINT = "ready", "drain", "maint"
+_SERVERS = 4  # the bit of `show stat` that selects servers
+_NUMBERS = ("weight", "scur", "qcur", "req_tot", "econ", "eresp", "srv_abrt", "hrsp_5xx")
+_COLUMNS = ("svname", "status", "addr", *_NUMBERS)
+_ENTRY = re.compile(r"\bkey=(\S+?)/(\d+) .*\bgpc0=(\d+)")
+
+
+class Worker(NamedTuple):
+    """A worker process; a former one only finishes what it has begun."""
+
+    pid: int
+    former: bool
+
+
+class Server(NamedTuple):
+    """One server of a backend as a worker sees it. sessions are those open or waiting now, the others are totals.
+
+    Requests are those that were answered or have failed here; one that HAProxy could send to another server after all
+    is not among them. Failed are answers 5xx, refused connections, and answers that did not come, or not in whole.
+    What a client has broken off or asked in a wrong way (4xx) has not failed.
+    An answer 1xx that another one follows is no request; one that opens a connection such as a websocket's is.
+    """
+
+    state: str
+    address: str
+    weight: int
+    sessions: int
+    requests: int
+    failures: int
+
+
+class Haproxy:
+    """Each command is a connection of its own. timeout is in seconds for one answer.
+
+    Raises proxy_unreachable while HAProxy starts, stops or is away, and proxy_unexpected for an answer nobody expects.
+    """
+
+    def __init__(self, path: str = MASTER_SOCKET, timeout: float = TIMEOUT) -> None:
+        self._path = path
+        self._timeout = timeout
+
+    def workers(self) -> list[Worker]:
+        return parse_workers(self.ask("show proc"))
+
+    def servers(self, worker: Worker, backend: str) -> dict[str, Server]:
+        """The backend's servers by name; none where this worker does not know the backend."""
+        return parse_servers(self.ask(f"@!{worker.pid} show stat {backend} {_SERVERS} -1"))
+
+    def times(self, worker: Worker, table: str) -> dict[str, dict[int, int]]:
+        """How many requests were answered within so many milliseconds, by server; none where there is no such table."""
+        return parse_times(self.ask(f"@!{worker.pid} show table {table}"))
+
+    def set_address(self, worker: Worker, server: str, address: str) -> None:
+        """server is BACKEND/NAME, address HOST:PORT; HAProxy tells in words what it changed."""
+        host, _colon, port = address.rpartition(":")
+        self.ask(f"@!{worker.pid} set server {server} addr {host} port {port}")
+
+    def set_state(self, worker: Worker, server: str, state: str) -> None:
+        self._order(worker, f"set server {server} state {state}")
+
+    def set_weight(self, worker: Worker, server: str, weight: int) -> None:
+        self._order(worker, f"set server {server} weight {weight}")
+
+    def _order(self, worker: Worker, command: str) -> None:
+        said = self.ask(f"@!{worker.pid} {command}").strip()
+        if said:
+            raise _unexpected(command, said)
+
+    def ask(self, command: str) -> str:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(self._timeout)
+                connection.connect(self._path)
+                connection.sendall(command.encode() + b"\n")
+                connection.shutdown(socket.SHUT_WR)  # the master waits for more commands otherwise
+                return _read(connection, command)
+        except OSError as error:
+            raise SlipwayError(
+                "proxy_unreachable",
+                f"HAProxy does not answer at {self._path}: {error.strerror or error}.",
+                "systemctl status haproxy; the role slipway.go.proxy sets it up",
+            ) from error
+
+
+def _read(connection: socket.socket, command: str) -> str:
+    answer = b""
+    while len(answer) <= MAX_ANSWER:
+        part = connection.recv(1 << 16)
+        if not part:
+            return _found(answer.decode(errors="replace"))
+        answer += part
+    raise _unexpected(command, f"more than {MAX_ANSWER} bytes")
+
+
+def _found(answer: str) -> str:
+    if answer.startswith("Can't find the target"):  # a former worker ended since it was listed
+        raise SlipwayError("proxy_unreachable", "a worker of HAProxy has just ended.", "journalctl -u haproxy")
+    return answer
+
+
+def _unexpected(command: str, said: str) -> SlipwayError:
+    words = " ".join(said.split())
+    return SlipwayError(
+        "proxy_unexpected",
+        f"HAProxy answers to `{command}`: {words[:200] or 'nothing'}",
+        "slipway needs HAProxy 2.4 or newer in master-worker mode, as the role slipway.go.proxy sets it up",
+    )
+
+
+def parse_workers(text: str) -> list[Worker]:
+    """`show proc`: a table with comments between the current workers and the former ones."""
+    found, former = [], False
+    for line in text.splitlines():
+        former = former or line.startswith("# old workers")
+        words = line.split()
+        if len(words) > 1 and words[0].isdigit() and words[1] == "worker":
+            found.append(Worker(int(words[0]), former))
+    if not any(not worker.former for worker in found):
+        # As long as a reload loads its configuration, there is a master and nobody behind it.
+        raise SlipwayError("proxy_unreachable", "HAProxy has no worker that takes requests.", "journalctl -u haproxy")
+    return found
+
+
+def parse_servers(text: str) -> dict[str, Server]:
+    """`show stat` of one backend: CSV whose header starts with '# '."""
+    text = text.strip()
+    if not text.startswith("# "):
+        if text.startswith(("No such proxy", "Unknown proxy", "Invalid proxy")) or "such proxy" in text:
+            return {}
+        if not text:  # a worker that ends in this moment
+            raise SlipwayError("proxy_unreachable", "a worker of HAProxy did not answer.", "journalctl -u haproxy")
+        raise _unexpected("show stat", text)
+    rows = list(csv.DictReader(io.StringIO(text[2:])))
+    try:
+        return {row["svname"]: _server(row) for row in rows}
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unexpected("show stat", f"a table without {', '.join(_COLUMNS)} ({error})") from error
+
+
+def _server(row: dict[str, str]) -> Server:
+    number = {key: int(row[key] or 0) for key in _NUMBERS}
+    # An answer that breaks off is counted as a request, as eresp and as srv_abrt; one that never began as eresp alone.
+    unanswered = number["econ"] + max(number["eresp"] - number["srv_abrt"], 0)
+    # req_tot counts each answer 1xx, too. Of a websocket it is the only one: stot has one for each request and attempt.
+    provisional = int(row.get("hrsp_1xx") or 0)
+    if row.get("stot"):
+        asked = int(row["stot"]) - sum(int(row.get(key) or 0) for key in ("wretr", "wredis"))
+        provisional = min(provisional, max(number["req_tot"] + unanswered - asked, 0))
+    return Server(
+        state=_state(row["status"]),
+        address=row["addr"],
+        weight=number["weight"],
+        sessions=number["scur"] + number["qcur"],
+        requests=max(number["req_tot"] - provisional, 0) + unanswered,
+        failures=number["econ"] + number["eresp"] + number["hrsp_5xx"],
+    )
+
+
+def _state(status: str) -> str:
+    """MAINT and DRAIN stand first also where a reason follows; a server without checks is simply there."""
+    for word, state in (("MAINT", MAINT), ("DRAIN", DRAIN)):
+        if status.startswith(word):
+            return state
+    return READY
+
+
+def parse_times(text: str) -> dict[str, dict[int, int]]:
+    """`show table`: one line for each key, which is SERVER/MILLISECONDS."""
+    found: dict[str, dict[int, int]] = {}
+    for server, milliseconds, count in _ENTRY.findall(text):
+        found.setdefault(server, {})[int(milliseconds)] = int(count)
+    return found

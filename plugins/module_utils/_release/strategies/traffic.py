@@ -1,0 +1,128 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Counts the users' requests of a release behind HAProxy, and has them judged. PRIVATE to the collection.
+
+The engine's own requests have a backend of their own and are in none of these counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
+
+from ..._core.errors import SlipwayError
+from ..state.model import REFUSE
+from .verdict import FAIL, INCONCLUSIVE, Counts, Verdict
+
+LOOK = 1.0  # seconds from one look to the next
+WHOLE = 100
+
+
+class Totals(NamedTuple):
+    """What one worker of HAProxy has counted at one server since that worker has begun."""
+
+    requests: int
+    failed: int
+    milliseconds: Mapping[int, int]
+    open: int = 0  # now, and not since then: those that have no answer yet, and connections such as a websocket's
+
+
+# Whether own requests are told apart, and the totals by worker and slot.
+Reading = Tuple[bool, Mapping[Tuple[int, str], Totals]]
+
+
+def between(before: Mapping[tuple[int, str], Totals], now: Mapping[tuple[int, str], Totals], slot: str) -> Counts:
+    """What was counted at a slot between two readings; what a worker saw that is gone since is lost."""
+    found = Counts()
+    for key, totals in now.items():
+        if key[1] != slot:
+            continue
+        then = before.get(key, Totals(0, 0, {}))
+        times = {ms: count - then.milliseconds.get(ms, 0) for ms, count in totals.milliseconds.items()}
+        requests = max(totals.requests - then.requests, 0)
+        failed = min(max(totals.failed - then.failed, 0), requests)
+        found.add(Counts(requests, failed, {ms: count for ms, count in times.items() if count > 0}))
+    return found
+
+
+class Traffic:
+    """The users' requests from the beginning of a swap to the end of its soak. No method waits for HAProxy."""
+
+    def __init__(
+        self,
+        verdict: Verdict,
+        read: Callable[[], Reading],
+        slots: tuple[str, str],
+        release_id: str,
+        inconclusive: str,
+        begun: Optional[Mapping[tuple[int, str], Totals]] = None,
+    ) -> None:
+        """begun is what had been counted when the run began; without it, counting begins with the first answer."""
+        self._verdict = verdict
+        self._read = read
+        self._new, self._old = slots
+        self._release_id = release_id
+        self._inconclusive = inconclusive
+        self._told_apart = True
+        self._last = begun
+        self._begun = self._looked = time.monotonic()
+        self._count()
+
+    def _count(self) -> None:
+        """HAProxy may be away for a moment; what it counts meanwhile is in the next reading."""
+        with contextlib.suppress(SlipwayError):
+            told_apart, now = self._read()
+            self._told_apart = self._told_apart and told_apart
+            if self._last is not None:  # or these are the totals of all that ever was in these slots
+                new, old = (between(self._last, now, slot) for slot in (self._new, self._old))
+                self._verdict.count(new, old, time.monotonic() - self._begun)
+            new_open, old_open = (
+                sum(one.open for key, one in now.items() if key[1] == slot) for slot in (self._new, self._old)
+            )
+            self._verdict.opened(new_open, old_open, time.monotonic())
+            self._last = now
+        self._looked = time.monotonic()
+
+    def begin(self, percent: int) -> None:
+        """What is counted from now on belongs to this share of the requests."""
+        self._count()
+        self._verdict.begin(percent)
+        self._begun = time.monotonic()
+
+    def look(self) -> None:
+        """Raise as soon as there is evidence against the release."""
+        if time.monotonic() >= self._looked + LOOK:
+            self.end()
+
+    def end(self) -> None:
+        """Look now."""
+        self._count()
+        reason = self._verdict.look()
+        if reason:
+            raise SlipwayError(
+                "canary_failed",
+                f"with {self._verdict.stages[-1].percent} % of the requests, {self._release_id} does worse: {reason}.",
+                "see what the release logged, or correct the limit",
+            )
+
+    def decide(self) -> None:
+        """Raise where nothing is known for certain and that is not to be accepted."""
+        figures = self.figures()
+        if figures["verdict"] == INCONCLUSIVE and self._inconclusive == REFUSE:
+            raise SlipwayError(
+                "inconclusive",
+                f"the requests of users say neither that {self._release_id} is good nor that it is bad: "
+                f"{figures['reason']}; release_inconclusive is {REFUSE}.",
+                "give the steps more time (release_step_time, release_soak_time) or set release_inconclusive: accept",
+            )
+
+    def figures(self) -> dict[str, Any]:
+        """What is known by now."""
+        found = self._verdict.figures()
+        if not self._told_apart:
+            found["reason"] = found["reason"] or "the probe's own requests are among them: apply slipway.go.proxy"
+            found["verdict"] = FAIL if found["verdict"] == FAIL else INCONCLUSIVE
+        return found

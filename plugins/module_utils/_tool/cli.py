@@ -1,0 +1,390 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The tool on the host, /usr/local/sbin/slipway: the release engine without Ansible. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import time
+from typing import Any, Callable, Optional, Sequence
+
+from .._core.errors import SlipwayError
+from .._host.systemd import POLL, Systemd
+from .._release import integrity
+from .._release.engine import OTHERS, SERVING, Engine
+from .._release.meant import parse_meant
+from .._release.operator import metrics
+from .._release.operator import watch as watching
+from .._release.operator.operator import Operator, WatchOptions, operator, unreadable
+from .._release.probe import describe
+from .._release.state.model import validate_release_id
+from .._release.state.store import Layout, Store, services
+from .._release.strategies import verdict
+from .._release.strategies.base import CURRENT, PROBATION
+from .._release.swap import booted
+
+OK, FAILED, USAGE = 0, 1, 2
+SERVES = ("pass", "warn")
+EPILOG = """\
+exit codes: 0 it is so or was done; 1 something is down, or could not be done; 2 wrong usage, or not root
+with --json, failures come as {"failed": true, "code": …, "msg": …, "fix": …}
+
+at 3 a.m.:  slipway status           what runs here, and is it healthy?
+            slipway history SHOP     what happened?
+            slipway rollback SHOP    back to the last good release; nothing is lost, and it is safe to repeat
+            slipway confirm SHOP     keep the release that status calls WAITING; it goes back by itself otherwise
+            journalctl -u 'SHOP*'    what does it say?
+"""
+
+
+_STATUS = """\
+IN FLIGHT is a swap under way, or one that was cut short. WAITING is a release that serves, and that goes back by itself
+unless somebody confirms it in time."""
+_HISTORY = "Under each release stands what requests from this host met at the users' address while it took over."
+_ROLLBACK = """\
+The release that comes back must be healthy before it takes over, and nothing is lost on the way; it works when the
+current one is dead. The one that is left is marked bad and kept as evidence. A second run changes nothing, nor does one
+after a release that was refused or taken back by itself: to leave what serves then, name the release to go to."""
+_RECOVER = "Safe at any time: it waits for a run under way, and leaves alone what only waits to be confirmed."
+_PURGE = """\
+For what must not stay on the host, such as a revoked secret. One that serves, is last good or part of a swap is
+refused. What is deleted cannot be gone back to; the history keeps that it was there, and that it was purged."""
+_VERIFY = "Systemd starts no release that is not, nor does a rollback or the watch. It reads files and starts nothing."
+_CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="slipway",
+        description="Releases of this host's services: look at them, take them back, repair them.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=f"{text}. {more}")
+
+    status = add("status", "what runs, since when, how healthy; exit 1 if one is down", _STATUS)
+    status.add_argument("service", nargs="?", help="all services when left out")
+    history = add("history", "what happened to a service, the newest first", _HISTORY)
+    history.add_argument("service")
+    history.add_argument("--count", type=int, default=20, metavar="N", help="how many entries (20)")
+    rollback = add("rollback", "back to the last good release, or to the one named", _ROLLBACK)
+    rollback.add_argument("service")
+    rollback.add_argument("release", nargs="?", help="an id that status lists; the last good one when left out")
+    rollback.add_argument("--of", metavar="RELEASE", help="only where this version or id serves or is in flight")
+    rollback.add_argument("--run", metavar="NAME", help="only what the run of that name has brought (release_run)")
+    recover = add("recover", "finish or undo what an interrupted run has left; done at every boot", _RECOVER)
+    recover.add_argument("service", nargs="?", help="all services when left out")
+    recover.add_argument("--txn", help=argparse.SUPPRESS)  # of the timer that takes back what nobody confirms
+    confirm = add("confirm", "keep a release that waits for somebody's word that all is well", _CONFIRM)
+    confirm.add_argument("service")
+    confirm.add_argument("--txn", metavar="ID", help="only if it is this swap that waits (status --json)")
+    purge = add("purge", "delete a release with its configuration and secrets", _PURGE)
+    purge.add_argument("service")
+    purge.add_argument("release", help="an id or a version that status lists, or others: all but the one that serves")
+    verify = add("verify", "is a release on this disk as it was released? exit 1 if not", _VERIFY)
+    verify.add_argument("service")
+    verify.add_argument("release", nargs="?", help="an id that status lists; what the next boot starts when left out")
+    verify.add_argument("--root", help=argparse.SUPPRESS)  # of the unit, which depends on nothing that was written
+    watch = add("watch", "one run of the service's own watch; a timer calls it")
+    watch.add_argument("service")
+    watch.add_argument("--fall", type=int, default=3, metavar="N", help="failures in a row that restart it (3)")
+    watch.add_argument("--backoff", type=float, default=30, metavar="S", help="seconds between restarts, doubling (30)")
+    watch.add_argument("--cap", type=float, default=900, metavar="S", help="the most seconds between restarts (900)")
+    watch.add_argument(
+        "--rollback", type=int, default=0, metavar="N", help="crashes and restarts that take a release back (0: never)"
+    )
+    watch.add_argument("--metrics", default="", metavar="DIR", help="write node_exporter's textfile metrics there")
+    settle = add("settle", "wait until a stop has been carried out; systemctl stop SHOP calls it")
+    settle.add_argument("service")
+    settle.add_argument("--metrics", default="", metavar="DIR", help="where the watch writes metrics")
+    settle.add_argument("--timeout", type=float, default=60, metavar="S", help="the most seconds to wait (60)")
+    for command in (status, history, rollback, recover, confirm, purge, verify):
+        command.add_argument("--json", action="store_true", help="for programs")
+    return top
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _ago(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def _when(stamp: Any) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(stamp))) if stamp else "-"
+
+
+def _status_text(found: dict[str, Any]) -> str:
+    since = f" since {_when(found['since'])} ({_ago(time.time() - found['since'])})" if found["since"] else ""
+    p99 = f", p99 {found['p99'] * 1000:.1f} ms" if found["p99"] else ""
+    lines = [
+        f"{found['service']}: {found['current'] or found['state']}{since}",
+        f"  systemd   {found['state']}",
+        f"  health    {found['health']}{p99}: {found['message']}",
+    ]
+    origin = found["origin"]
+    if origin:
+        signed = f", signed by {origin['signer']}" if "signer" in origin else ""
+        lines.append(f"  from      {origin.get('source')}{signed}")
+    if found["watched"]:
+        lines.append(f"  watched   {_ago(time.time() - found['watched'])} ago")
+    lines += [f"  DAMAGED   {one}" for one in found["differences"]]
+    if found["differences"]:
+        lines.append(f"            what serves is kept, and is not started again: slipway verify {found['service']}")
+    lines += _in_flight(found["service"], found["in_flight"] or {})
+    lines += [f"  DAMAGED   {damage}" for damage in found["damaged"]]
+    if found["skipped_lines"]:
+        lines.append(f"  journal   {found['skipped_lines']} of its lines cannot be read and are left out")
+    marks = (("current", found["current"]), ("last good", found["last_good"]))
+    for release in reversed(found["releases"]):
+        notes = [note for note, wanted in marks if wanted == release]
+        notes += ["bad"] if release in found["bad"] else []
+        lines.append(f"  release   {release}{'  (' + ', '.join(notes) + ')' if notes else ''}")
+    return "\n".join(lines)
+
+
+def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
+    if not swap:
+        return []
+    if swap["phase"] != PROBATION:
+        until = f"; unconfirmed until {_when(swap['deadline'])}" if swap.get("deadline") else ""
+        fix = f"slipway recover {service}, unless a release is under way"
+        return [f"  IN FLIGHT {swap['phase']} to {swap['to']}{until}: {fix}"]
+    until = f"{_when(swap.get('deadline'))} ({max(0.0, float(swap.get('deadline') or 0) - time.time()):.0f}s left)"
+    return [
+        f"  WAITING   for somebody to confirm {swap['to']} until {until}",
+        f"            keep it: slipway confirm {service}; back to {swap['source']}: slipway rollback {service}",
+    ]
+
+
+def _status(options: argparse.Namespace) -> int:
+    names = [options.service] if options.service else services()
+    found = [_told(name, name == options.service) for name in names]
+    if options.json:
+        _say(json.dumps(found, indent=2))
+    else:
+        _say("\n".join(_status_text(one) for one in found) or "no service has been released on this host")
+    well = (one["health"] in SERVES and not one["damaged"] and not one["in_flight"] for one in found)
+    return OK if all(well) else FAILED
+
+
+def _told(name: str, only: bool) -> dict[str, Any]:
+    """What is to be said of one service, whatever is damaged in it, so that the others are told as well."""
+    try:
+        return operator(name).status()
+    except SlipwayError as error:
+        if only and error.code == "unknown_service":
+            raise
+        return unreadable(name, [str(error)])
+    except Exception as error:
+        return unreadable(name, [_system_error(error) if isinstance(error, OSError) else f"a defect: {error!r}"])
+
+
+def _history(options: argparse.Namespace) -> int:
+    found = operator(options.service).store.outcomes()[::-1][: max(options.count, 0)]
+    if options.json:
+        _say(json.dumps(found, indent=2))
+        return OK
+    for event in found:
+        words = {
+            "committed": "is the release",
+            "rolled_back": "was rolled back",
+            "refused": "was refused",
+            "given_up": "was given up, like what served before it",
+        }
+        reason = f": {event['reason']}" if event.get("reason") else ""
+        by = " by a rollback" if event["event"] == "committed" and event.get("kind") == "rollback" else ""
+        _say(f"{_when(event.get('time'))}  {event.get('release')} {words[str(event['event'])]}{by}{reason}")
+        probed = describe(event.get("probe") or {})
+        if probed:
+            _say(f"{'':21}probe: {probed}")
+        users = verdict.describe(event.get("traffic") or {})
+        if users:
+            _say(f"{'':21}users: {users}")
+    return OK
+
+
+def _engine(one: Operator) -> Engine:
+    return Engine(one.settings, one.layout)
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    meant = parse_meant(options.of, options.run)
+    outcome = _engine(operator(options.service)).rollback(options.release, meant)
+    if options.json:
+        _say(json.dumps(outcome.as_dict(), indent=2))
+    elif outcome.changed:
+        _say(f"{options.service}: {outcome.current} serves; {outcome.previous} was left and is marked bad")
+    elif meant:
+        _say(
+            f"{options.service}: {outcome.current} serves, and what was to be taken back does not: nothing was changed"
+        )
+    elif options.release:
+        _say(f"{options.service}: {outcome.current} serves already")
+    else:
+        _say(
+            f"{options.service}: {outcome.current} serves already, for what came after it was refused or taken back; "
+            "name a release to go elsewhere (slipway status)"
+        )
+    return OK
+
+
+def _confirm(options: argparse.Namespace) -> int:
+    outcome = _engine(operator(options.service)).confirm(options.txn)
+    if options.json:
+        _say(json.dumps(outcome.as_dict(), indent=2))
+    elif outcome.changed:
+        _say(f"{options.service}: {outcome.current} stays, and is the last good release now")
+    else:
+        _say(f"{options.service}: nothing waits to be confirmed; {outcome.current} is the release")
+    return OK
+
+
+def _recover(options: argparse.Namespace) -> int:
+    names = [options.service] if options.service else services()
+    found: dict[str, Optional[str]] = {}
+    serving: dict[str, Optional[str]] = {}
+    for name in names:  # at boot, each for itself
+        try:
+            engine = _engine(operator(name))
+            found[name] = engine.recover(options.txn)
+            if options.json:
+                serving[name] = engine.serving()
+        except Exception as error:
+            if options.service:
+                raise
+            _complain(f"{name}: {_system_error(error) if isinstance(error, OSError) else error}")
+    if options.json:
+        _say(json.dumps({**found, SERVING: serving}, indent=2))
+    else:
+        for name, release in found.items():
+            _say(f"{name}: " + (f"the interrupted swap to {release} was settled" if release else _nothing(name)))
+    return OK if len(found) == len(names) else FAILED
+
+
+def _nothing(name: str) -> str:
+    left = operator(name).store.load()
+    waits = f"; {left.to} waits to be confirmed: slipway confirm {name}, or slipway rollback {name}" if left else ""
+    return f"nothing to recover{waits}"
+
+
+def _system_error(error: OSError) -> str:
+    return f"{error.strerror or error} {error.filename or ''}".rstrip()
+
+
+def _verify(options: argparse.Namespace) -> int:
+    layout = Layout(options.service, options.root) if options.root else operator(options.service).layout
+    release = options.release or booted(layout)
+    if release in (None, CURRENT):
+        release = layout.current_id()
+    if release is None:
+        raise SlipwayError("no_release", f"{options.service} has no release on this host.", "release one")
+    validate_release_id(release)
+    integrity.verify(layout, Store(layout), release)
+    if options.json:
+        _say(json.dumps({"release": release, "differences": []}, indent=2))
+    else:
+        _say(f"{options.service}: {release} is on this disk as it was released")
+    return OK
+
+
+def _settle(options: argparse.Namespace) -> int:
+    systemd, deadline = Systemd(), time.monotonic() + options.timeout
+    systemd.close_with(options.service)
+    while systemd.stopping(options.service) and time.monotonic() < deadline:
+        time.sleep(POLL)
+    if options.metrics:
+        with contextlib.suppress(SlipwayError, OSError):  # a stop is not to fail for them
+            operator(options.service).stopped(options.metrics)
+    return OK
+
+
+def _purge(options: argparse.Namespace) -> int:
+    one = operator(options.service)
+    purged = _engine(one).purge([options.release])
+    if not purged and options.release != OTHERS and not _was_purged(one, options.release):
+        raise SlipwayError(
+            "unknown_release",
+            f"release {options.release} of {options.service} is not on this host.",
+            f"choose one that slipway status {options.service} lists",
+        )
+    if options.json:
+        _say(json.dumps({"changed": bool(purged), "purged": purged}, indent=2))
+    elif not purged:
+        _say(f"{options.service}: nothing is left to purge")
+    for release in [] if options.json else purged:
+        _say(f"{options.service}: {release} is gone from this host, with its configuration and secrets")
+    return OK
+
+
+def _was_purged(one: Operator, release: str) -> bool:
+    return any(event["event"] == "purged" and event.get("release") == release for event in one.store.journal())
+
+
+def _watch(options: argparse.Namespace) -> int:
+    policy = watching.Policy(fall=options.fall, backoff=options.backoff, cap=options.cap, rollback=options.rollback)
+    try:
+        decision = operator(options.service).watch(WatchOptions(policy, options.metrics))
+    except Exception:
+        if options.metrics:
+            with contextlib.suppress(OSError):  # a verdict of before must not stay when none can be had
+                os.unlink(metrics.path(options.metrics, options.service))
+        raise
+    if decision.action == watching.NOTHING:
+        return OK
+    _complain(f"{options.service}: {decision.action}: {decision.message}")
+    return FAILED
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "status": _status,
+    "history": _history,
+    "rollback": _rollback,
+    "recover": _recover,
+    "confirm": _confirm,
+    "verify": _verify,
+    "watch": _watch,
+    "settle": _settle,
+    "purge": _purge,
+}
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    options = parser().parse_args(argv)
+    if os.geteuid() != 0:
+        _complain("slipway: only root may do this. Fix: sudo slipway …")
+        return USAGE
+    try:
+        return _COMMANDS[options.command](options)
+    except SlipwayError as error:
+        return _fail(options, str(error), code=error.code, fix=error.fix, **error.details)
+    except OSError as error:
+        return _fail(options, _system_error(error), code="os_error", fix="")
+    except KeyboardInterrupt:
+        fix = "slipway recover settles what had begun"
+        return _fail(options, f"interrupted. Fix: {fix}", code="interrupted", fix=fix)
+
+
+def _fail(options: argparse.Namespace, message: str, **details: Any) -> int:
+    """Programs read it where they read everything else."""
+    if getattr(options, "json", False):
+        _say(json.dumps({"failed": True, "msg": message, **details}, indent=2))
+    _complain(f"slipway: {message}")
+    return FAILED

@@ -1,0 +1,174 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Units that somebody else has given a service's names. This file is PRIVATE to the collection.
+
+A unit is slipway's where the host's record has its digest, where it names what only slipway's units name (for earlier
+versions kept no record), or where it is the copy that a release came with.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Any, Iterable, Mapping, Optional, Sequence
+
+from .._core import files
+from .._core.errors import SlipwayError
+from .._host.systemd import Systemd
+from .parser import UNIT_PATH
+
+UNIT_ROOT = "/etc/systemd/system"
+STATE_ROOT = "/var/lib/slipway"
+RECORD = "units.json"
+_MARK = re.compile(r"/var/lib/slipway/|/usr/local/sbin/slipway |\bSLIPWAY_(RELEASE|SERVICE|DIRECTORY)=")
+_RUNS = ("active", "activating", "reloading", "deactivating")
+
+
+def names_of(service: str) -> list[str]:
+    """Every unit that a service may have from the role or the engine."""
+    kinds = (".service", "@.service", ".socket", "-guard.service", "-rehearsal@.service", "-rehearsal.socket")
+    return [f"{service}{kind}" for kind in (*kinds, "-watch.service", "-watch.timer", "-alert.service")]
+
+
+def _companions(service: str) -> dict[str, str]:
+    """Units of earlier versions that name nothing of slipway's, each with one that came with it and does."""
+    return {
+        f"{service}-rehearsal.socket": f"{service}-rehearsal@.service",
+        f"{service}-watch.timer": f"{service}-watch.service",
+    }
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a service's units, its record and the copies of its units are."""
+
+    service: str
+    state: str
+    unit_root: str = UNIT_ROOT
+    copies: Sequence[str] = ()
+    others: Sequence[str] = field(default_factory=lambda: [path for path in UNIT_PATH if path != UNIT_ROOT])
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        return (self.unit_root, *self.others)
+
+    @property
+    def record(self) -> str:
+        return os.path.join(self.state, RECORD)
+
+
+def _read_record(place: Place) -> dict[str, Any]:
+    try:
+        found = json.loads(files.text(place.record) or "{}")
+    except ValueError:
+        found = {}
+    return found if isinstance(found, dict) else {}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+
+
+def note(place: Place, contents: Mapping[str, str]) -> None:
+    """Write down, before they are written, that units of this content are slipway's, as those are that they replace.
+
+    So are those that are about to go: a run that is cut short must find them again.
+    """
+    present = {name: found for name in names_of(place.service) if (found := _present(place, name))}
+    coming = {name: sorted({_digest(text), *present.get(name, [])}) for name, text in contents.items()}
+    digests = {**present, **coming}
+    if _read_record(place) != digests:
+        files.make_directory(place.state, 0o700)
+        files.write_atomic(place.record, json.dumps(digests, sort_keys=True) + "\n", 0o644)
+
+
+def _present(place: Place, name: str) -> list[str]:
+    return [_digest(files.text(os.path.join(place.unit_root, name)))] if is_ours(place, name) else []
+
+
+def is_ours(place: Place, name: str) -> bool:
+    """Whether the unit in /etc is slipway's; not where there is none."""
+    path = os.path.join(place.unit_root, name)
+    if os.path.islink(path) or not os.path.isfile(path):
+        return False
+    text, digests = files.text(path), _read_record(place).get(name)
+    if isinstance(digests, list) and _digest(text) in digests:
+        return True
+    if _MARK.search(text) or any(files.text(os.path.join(folder, name)) == text for folder in place.copies):
+        return True
+    companion = _companions(place.service).get(name)
+    return companion is not None and bool(_MARK.search(files.text(os.path.join(place.unit_root, companion))))
+
+
+def known(place: Place) -> bool:
+    """Whether slipway has had a unit of this service on the host, or was about to."""
+    return bool(_read_record(place)) or any(is_ours(place, name) for name in names_of(place.service))
+
+
+def drop_ins(place: Place) -> list[str]:
+    """The drop-ins that change this service's units, wherever they are."""
+    folders = [f"{glob.escape(os.path.join(root, name))}.d" for root in place.roots for name in names_of(place.service)]
+    return _distinct(path for folder in folders for path in glob.glob(f"{folder}/*.conf"))
+
+
+def _distinct(paths: Iterable[str]) -> list[str]:
+    """Each file once, though more than one way leads to its folder."""
+    return sorted({os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)) for path in paths})
+
+
+def check(place: Place, systemd: Optional[Systemd] = None) -> list[str]:
+    """Raise where a unit, drop-in or process of this service's names is somebody else's.
+
+    Return the drop-ins of a service that is slipway's: they are the operator's own.
+    """
+    names = names_of(place.service)
+    ours = [name for name in names if is_ours(place, name)]
+    roots = (place.unit_root,) if ours else place.roots
+    there = [
+        os.path.join(root, name) for root in roots for name in names if root != place.unit_root or name not in ours
+    ]
+    found = _distinct(path for path in there if os.path.lexists(path))
+    own = drop_ins(place)
+    if ours and not found:
+        return own
+    running = _running(place.service, systemd or Systemd())
+    if not ours:
+        found += own
+    if found or running:
+        raise _foreign(found, running)
+    return []
+
+
+def _foreign(found: Sequence[str], running: Sequence[str]) -> SlipwayError:
+    what = [f"{path} -> {os.readlink(path)}" if os.path.islink(path) else path for path in found]
+    told = [f"{', '.join(what)} {'is' if len(what) == 1 else 'are'} not slipway's."] if what else []
+    told += (
+        [f"{', '.join(running)} {'runs' if what else 'runs, and is not from a unit of slipway'}."] if running else []
+    )
+    steps = [f"stop it with systemctl disable --now {running[0].split(' ', 1)[0]}"] if running else []
+    steps += [f"move {'it' if len(what) == 1 else 'them'} away and run systemctl daemon-reload"] if what else []
+    return SlipwayError(
+        "foreign_unit",
+        f"{' '.join(told)} Nothing was changed.",
+        f"{', then '.join(steps)}, or choose another service_name",
+        files=list(found),
+    )
+
+
+def _running(service: str, systemd: Systemd) -> list[str]:
+    """The units of these names that run, with their main process."""
+    plain = [name for name in names_of(service) if "@" not in name]
+    shown = systemd.call("show", "--property=Id,ActiveState,MainPID", *plain, f"{service}@*.service", check=False)
+    found = []
+    for block in shown.split("\n\n"):
+        values = dict(line.partition("=")[::2] for line in block.splitlines())
+        if values.get("ActiveState") in _RUNS:
+            pid = values.get("MainPID", "0")
+            found.append(str(values.get("Id")) + (f" (pid {pid})" if pid not in ("", "0") else ""))
+    return found

@@ -1,0 +1,331 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fetching: bounded in every direction, and silent about what is secret."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import signal
+import socket
+import time
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits
+from ansible_collections.slipway.go.tests.lab import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+LIMITS = Limits(1 << 20, 20.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def server():
+    made = web.Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def secure(tmp_path, monkeypatch):
+    web.certificate(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    made = web.Server(tls=tmp_path)
+    yield made
+    made.close()
+
+
+def get(url, limits=LIMITS):
+    found = io.BytesIO()
+    fetch.fetch(url, "release_src", found, limits)
+    return found.getvalue()
+
+
+def refused(code, url, *words, limits=LIMITS):
+    with pytest.raises(SlipwayError) as caught:
+        get(url, limits)
+    assert caught.value.code == code
+    assert caught.value.fix
+    for word in ("release_src", *words):
+        assert word in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    return caught.value
+
+
+def test_what_is_there(server):
+    server.paths["/shop"] = web.body(b"x" * 300_000)
+    assert get(server.url("/shop")) == b"x" * 300_000
+    ((_path, headers),) = server.requests
+    assert headers["Accept-Encoding"] == "identity"
+    assert "Authorization" not in headers
+
+
+def test_without_a_length(server):
+    def answer(request):
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(b"until the end")
+
+    server.paths["/shop"] = answer
+    assert get(server.url("/shop")) == b"until the end"
+
+
+def test_a_user_and_a_password_are_used_and_not_shown(server):
+    server.paths["/shop"] = web.body(b"secret")
+    url = server.url("/shop?token=hunter2").replace("://", "://me:hunter2%21@")
+    assert get(url) == b"secret"
+    ((path, headers),) = server.requests
+    assert path == "/shop?token=hunter2"
+    assert headers["Authorization"] == "Basic bWU6aHVudGVyMiE="
+    assert "hunter2" not in headers["Host"]
+    del server.paths["/shop"]
+    assert "me:" not in str(refused("not_fetched", url, "404 Not Found", "/shop"))
+
+
+@pytest.mark.parametrize(
+    ("code", "fix"), [(401, "user and a password"), (403, "expired"), (404, "correct release_src"), (500, "run again")]
+)
+def test_a_server_that_says_no(server, code, fix):
+    server.paths["/shop"] = web.status(code)
+    assert fix in refused("not_fetched", server.url("/shop"), str(code)).fix
+
+
+def test_too_large_by_its_own_word(server):
+    server.paths["/shop"] = web.body(b"x", Content_Length="1048577")
+    refused("artefact_too_large", server.url("/shop"), "1 MiB", "release_max_size")
+
+
+def test_too_large_without_a_word(server):
+    def answer(request):
+        request.send_response(200)
+        request.end_headers()
+        for _count in range(40):
+            request.wfile.write(b"x" * 65536)
+
+    server.paths["/shop"] = answer
+    found = io.BytesIO()
+    with pytest.raises(SlipwayError) as caught:
+        fetch.fetch(server.url("/shop"), "release_src", found, LIMITS)
+    assert caught.value.code == "artefact_too_large"
+    assert len(found.getvalue()) <= LIMITS.size
+
+
+def test_no_room_for_it(server, monkeypatch):
+    server.paths["/shop"] = web.body(b"x" * 5000)
+    monkeypatch.setattr(fetch, "_room", lambda target: 4000)
+    refused("disk_full", server.url("/shop"), "/var/tmp")
+
+
+def test_a_disk_that_fills_up_is_no_fault_of_the_network(server):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    server.paths["/shop"] = web.body(b"x" * 5000)
+    with pytest.raises(OSError, match="No space left"):
+        fetch.fetch(server.url("/shop"), "release_src", Full(), LIMITS)
+
+
+def test_cut_short(server):
+    def answer(request):
+        request.send_response(200)
+        request.send_header("Content-Length", "5000")
+        request.end_headers()
+        request.wfile.write(b"x" * 100)
+
+    server.paths["/shop"] = answer
+    refused("not_fetched", server.url("/shop"), "100 of 5000 bytes")
+
+
+def trickle(request):
+    request.send_response(200)
+    request.send_header("Content-Length", "5000")
+    request.end_headers()
+    with_silence(request)
+
+
+def with_silence(request):
+    try:
+        for _count in range(500):
+            request.wfile.write(b"x")
+            request.wfile.flush()
+            time.sleep(0.02)
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize("answer", [trickle, with_silence], ids=["body", "header"])
+def test_one_byte_now_and_then(server, answer):
+    server.paths["/shop"] = answer
+    refused("not_fetched", server.url("/shop"), "took more than", "release_fetch_timeout", limits=Limits(1 << 20, 0.3))
+
+
+@pytest.mark.parametrize("answer", [trickle, with_silence], ids=["body", "header"])
+def test_the_time_is_over_while_one_of_several_addresses_is_silent(server, monkeypatch, answer):
+    """Whatever tries the next address after an error must not do so when all of the time is over."""
+    connect, resolve = socket.socket.connect, socket.getaddrinfo
+
+    def connect_slowly(self, address):
+        if address[0] == "127.0.0.2":
+            time.sleep(20)
+        connect(self, address)
+
+    def resolve_to_two(host, port, *others, **options):
+        if host == "two.example":
+            kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+            return [(*kind, ("127.0.0.2", port)), (*kind, ("127.0.0.1", port))]
+        return resolve(host, port, *others, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_slowly)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_to_two)
+    server.paths["/shop"] = answer
+    url = f"http://two.example:{server.port}/shop"
+    begun = time.monotonic()
+    refused("not_fetched", url, "took more than 0.3 s", "release_fetch_timeout", limits=Limits(1 << 20, 0.3))
+    assert time.monotonic() - begun < 5
+
+
+def test_no_alarm_is_left_behind(server):
+    before = signal.getsignal(signal.SIGALRM)
+    server.paths.update({"/late": trickle, "/shop": web.body(b"x")})
+    for path, seconds in (("/shop", 20.0), ("/late", 0.1), ("/none", 20.0)):
+        with contextlib.suppress(SlipwayError):
+            get(server.url(path), Limits(1 << 20, seconds))
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+        assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_nobody_there(server):
+    port = server.port
+    refused("not_fetched", f"http://127.0.0.1:{port - 1 if port > 1025 else port + 1}/shop", "connection refused")
+
+
+def test_what_is_no_http(server):
+    server.paths["/shop"] = lambda request: request.wfile.write(b"hello hunter2\r\n\r\n")
+    refused("not_fetched", server.url("/shop"), "no HTTP")
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_redirects(server, code):
+    server.paths.update({"/a": web.redirect("/b?x=hunter2", code), "/b": web.body(b"found")})
+    assert get(server.url("/a")) == b"found"
+
+
+def test_redirects_without_end(server):
+    server.paths["/a"] = web.redirect("/a")
+    refused("not_fetched", server.url("/a"), "redirects more than 5 times")
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "gopher://127.0.0.1/"])
+def test_redirects_to_what_is_not_the_web(server, location):
+    server.paths["/a"] = web.redirect(location)
+    assert refused("invalid_url", server.url("/a"), "redirect")
+
+
+def test_a_password_stays_with_its_server(server):
+    other = web.Server()
+    try:
+        server.paths.update({"/a": web.redirect("/b"), "/b": web.redirect(other.url("/c"))})
+        other.paths["/c"] = web.body(b"found")
+        assert get(server.url("/a").replace("://", "://me:hunter2@")) == b"found"
+    finally:
+        other.close()
+    assert ["Authorization" in headers for _path, headers in server.requests] == [True, True]
+    assert ["Authorization" in headers for _path, headers in other.requests] == [False]
+
+
+def test_https_with_an_authority_that_is_trusted(secure):
+    secure.paths["/shop"] = web.body(b"found")
+    assert get(secure.url("/shop")) == b"found"
+
+
+def test_https_with_one_that_is_not(secure, monkeypatch):
+    monkeypatch.delenv("SSL_CERT_FILE")
+    secure.paths["/shop"] = web.body(b"found")
+    refused("not_fetched", secure.url("/shop"), "certificate is not valid", "authority")
+    assert secure.requests == []
+
+
+def test_https_does_not_lead_to_http(secure, server):
+    server.paths["/shop"] = web.body(b"found")
+    secure.paths["/shop"] = web.redirect(server.url("/shop?hunter2"))
+    refused("insecure_redirect", secure.url("/shop"), "from https to http://")
+    assert server.requests == []
+
+
+def test_a_proxy_of_the_environment_and_its_password(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"http://me:hunter2@127.0.0.1:{server.port}")
+    server.paths["http://elsewhere.invalid/shop"] = web.body(b"through the proxy")
+    assert get("http://elsewhere.invalid/shop") == b"through the proxy"
+    refused("not_fetched", "http://elsewhere.invalid/other", "404")
+    monkeypatch.setenv("https_proxy", f"http://me:hunter2@127.0.0.1:{server.port}")
+    refused("not_fetched", "https://elsewhere.invalid/shop", "the proxy refused")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://host/x",
+        "file:///etc/passwd",
+        "https://",
+        "https:///x",
+        "https://host:99999/x",
+        "https://host:x/x",
+        "https://[::1/x",
+        "https://host/a b",
+        "https://host/a\nb",
+        "https://host/ä",
+        "://x",
+    ],
+)
+def test_urls_that_nobody_can_fetch(url):
+    refused("invalid_url", url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:hunter2@host:8443/a/b?token=hunter2#hunter2", "https://host:8443/a/b"),
+        ("https://token@host/a", "https://host/a"),
+        ("https://a@b:c@host/a", "https://host/a"),
+        ("https://host", "https://host"),
+        ("/a/path?x", "/a/path?x"),
+        ("https://[::1/hunter2", "https://…"),
+    ],
+)
+def test_what_is_shown_of_a_url(url, shown):
+    assert fetch.shown(url) == shown
+
+
+@given(user=st.text("ab:%/?#@!", min_size=1, max_size=9), query=st.text("ab=&?#@/", max_size=9))
+def test_no_secret_is_ever_shown(user, query):
+    url = f"https://{user.replace('/', '%2F').replace('?', '%3F').replace('#', '%23')}SECRET@host/path?{query}SECRET"
+    assert "SECRET" not in fetch.shown(url)
+    assert fetch.shown(url).endswith("host/path")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("https://host/a/shop-1.0.tar.gz?x=/y", "shop-1.0.tar.gz"),
+        ("https://host/a%20b", "a b"),
+        ("/srv/shop", "shop"),
+        ("shop", "shop"),
+        ("https://host/a/", ""),
+    ],
+)
+def test_the_name_of_a_file(source, name):
+    assert fetch.file_name(source) == name

@@ -1,0 +1,171 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The verdict on users' requests: what it refuses, what it cannot tell, and that it does not cry wolf."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.traffic import Totals, between
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import (
+    ENOUGH,
+    Counts,
+    Rule,
+    Trial,
+    Verdict,
+    describe,
+    log_evidence,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+RULE = Rule()
+
+
+def judged(*stages, rule=RULE, before=(0, 0)):
+    """The verdict after stages of (percent, new requests, new failed, old requests, old failed)."""
+    found = Verdict(rule)
+    found.count(Counts(), Counts(*before), 0.0)
+    for percent, new, new_failed, old, old_failed in stages:
+        found.begin(percent)
+        found.count(Counts(new, new_failed), Counts(old, old_failed), 30.0)
+    return found
+
+
+def by_grid(trial, margin):
+    """The evidence, with the best allowed pair of rates looked for one by one."""
+
+    def log_likelihood(rate, hits, total):
+        if (hits and rate <= 0) or (total > hits and rate >= 1):
+            return -math.inf
+        return (hits * math.log(rate) if hits else 0) + ((total - hits) * math.log(1 - rate) if total > hits else 0)
+
+    rates = [i / 400 for i in range(401)]
+    best = max(
+        log_likelihood(new, trial.new, trial.of_new) + log_likelihood(old, trial.old, trial.of_old)
+        for old in rates
+        for new in rates
+        if new <= old + margin + 1e-12
+    )
+    return log_evidence([trial], 1.0) + best_anywhere(trial) - best
+
+
+def best_anywhere(trial):
+    found = 0.0
+    for hits, total in ((trial.new, trial.of_new), (trial.old, trial.of_old)):
+        for part in (hits, total - hits):
+            found += part * math.log(part / total) if part else 0.0
+    return found
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.01, 0.1])
+@pytest.mark.parametrize("trial", [(3, 3, 0, 60), (5, 20, 2, 80), (20, 100, 20, 100), (0, 10, 5, 10), (9, 10, 1, 10)])
+def test_the_evidence_is_against_the_best_of_all_rates_that_are_allowed(trial, margin):
+    assert log_evidence([Trial(*trial)], margin) == pytest.approx(by_grid(Trial(*trial), margin), abs=0.05)
+
+
+def test_all_requests_failing_is_refused_after_a_few():
+    assert judged((5, 3, 3, 60, 0)).verdict == "fail"
+    assert "3 of 3 requests of users failed (0 of 60 at the old release)" in judged((5, 3, 3, 60, 0)).look()
+
+
+def test_what_fails_at_both_is_no_fault_of_the_new_one():
+    assert judged((5, 100, 20, 1900, 380)).verdict == "pass"
+    assert judged((5, 100, 0, 1900, 0), (25, 500, 500, 1500, 1500)).verdict == "pass"
+    assert judged((25, 500, 100, 1500, 300), (100, 4000, 800, 0, 0)).verdict == "pass"
+
+
+def test_without_old_requests_beside_it_the_allowed_rate_decides():
+    assert judged((100, 200, 1, 0, 0)).verdict == "pass"
+    assert judged((100, 200, 20, 0, 0)).verdict == "inconclusive"
+    assert judged((100, 200, 190, 0, 0)).verdict == "fail"
+    assert judged((100, 200, 190, 0, 0), before=(20, 19)).verdict == "inconclusive"
+    assert judged((100, 200, 120, 0, 0), before=(4, 3)).verdict == "inconclusive"
+    assert judged((100, 200, 20, 0, 0), before=(1000, 100)).verdict == "pass"
+    assert judged((100, 200, 40, 0, 0), before=(1000, 0)).verdict == "fail"
+
+
+def test_few_requests_and_a_difference_that_may_be_chance_are_inconclusive():
+    for found in (judged(), judged((100, 0, 0, 0, 0)), judged((25, 49, 0, 1000, 0)), judged((25, 60, 2, 200, 0))):
+        assert found.verdict == "inconclusive"
+        assert found.figures()["reason"]
+    assert judged((25, 50, 0, 1000, 0)).verdict == "pass"
+    assert judged((25, 10, 0, 1000, 0), rule=Rule(min_requests=10)).verdict == "pass"
+
+
+def test_a_margin_of_everything_refuses_nothing():
+    assert judged((50, 100, 100, 100, 0), rule=Rule(max_errors=100)).verdict == "pass"
+
+
+def timed(new, old, ratio=2.0):
+    found = Verdict(Rule(max_latency_ratio=ratio))
+    found.begin(50)
+    found.count(*(Counts(sum(ms.values()), 0, dict(ms)) for ms in (new, old)), 30.0)
+    return found
+
+
+def test_requests_that_take_longer_are_refused():
+    old, new = {20: 300, 60: 10}, {60: 300, 180: 10}
+    assert timed(new, old).verdict == "fail"
+    assert (
+        "310 of 310 requests took 60 ms or longer, and 10 of 310 at the old release 30 ms or longer"
+        in timed(new, old).look()
+    )
+    assert timed(new, old, 0).verdict == "pass"
+    assert timed({30: 300, 90: 10}, old).verdict == "pass"
+    assert timed({3: 300, 9: 10}, {0: 300, 2: 10}).verdict == "pass", "what nobody notices"
+
+
+def test_latency_is_compared_only_while_both_serve():
+    """A machine that has other work after the swap makes every release slower than what was counted before."""
+    found = Verdict(Rule())
+    found.count(Counts(), Counts(500, 0, {5: 500}), 0.0)
+    found.begin(100)
+    found.count(Counts(500, 0, {400: 500}), Counts(), 10.0)
+    assert found.verdict == "pass"
+    weighted = Verdict(Rule())
+    weighted.begin(50)
+    weighted.count(Counts(200, 0, {5: 200}), Counts(200, 0, {5: 200}), 10.0)
+    weighted.begin(100)
+    weighted.count(Counts(500, 0, {400: 500}), Counts(), 10.0)
+    assert weighted.verdict == "pass"
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(0, 500)] * 4), min_size=1, max_size=4), st.sampled_from([0.0, 0.001, 0.01, 1.0])
+)
+def test_any_counts_have_a_verdict(numbers, margin):
+    stages = [(25, a + b, b, c + d, d) for a, b, c, d in numbers]
+    found = judged(*stages, (100, 10, 0, 0, 0), rule=Rule(max_errors=100 * margin))
+    figures = found.figures()
+    assert figures["verdict"] in ("pass", "inconclusive", "fail")
+    assert len(figures["steps"]) == len(stages) + 1
+    assert figures["verdict"] in describe(figures)
+
+
+def test_a_look_every_second_raises_no_false_alarm_more():
+    """One percent is allowed. `make canary-table` does this for many rates."""
+    alarms = 0
+    for seed in range(200):
+        rng, found = random.Random(seed), Verdict(Rule())
+        for percent in (5, 25):
+            found.begin(percent)
+            for second in range(30):
+                new = sum(rng.random() < percent / 100 for _request in range(10))
+                counts = [Counts(n, sum(rng.random() < 0.2 for _one in range(n))) for n in (new, 10 - new)]
+                found.count(*counts, second)
+                if found.errors >= ENOUGH:
+                    break
+        alarms += found.errors >= ENOUGH
+    assert alarms <= 4
+
+
+def test_counts_between_two_readings():
+    before = {(1, "a"): Totals(10, 2, {5: 3}), (2, "a"): Totals(100, 9, {})}
+    now = {(1, "a"): Totals(15, 3, {5: 4, 70: 1}), (3, "a"): Totals(7, 0, {1: 7}), (1, "b"): Totals(50, 50, {})}
+    assert between(before, now, "a") == Counts(12, 1, {5: 1, 70: 1, 1: 7})
+    assert between({(1, "a"): Totals(9, 9, {1: 9})}, {(1, "a"): Totals(3, 1, {1: 2})}, "a") == Counts()

@@ -1,0 +1,415 @@
+"""What the tool on the host says, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
+from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
+from ansible_collections.slipway.go.plugins.module_utils._tool import cli
+
+STATUS: dict[str, Any] = {
+    "service": "shop",
+    "current": "2.0.0-aa00bb11cc",
+    "last_good": "2.0.0-aa00bb11cc",
+    "since": 1.0,
+    "state": "active (running)",
+    "health": "pass",
+    "message": "readyz answers 200",
+    "p99": 0.0021,
+    "in_flight": None,
+    "origin": {},
+    "releases": ["1.0.0-0011223344", "2.0.0-aa00bb11cc", "3.0.0-99887766ff"],
+    "bad": ["3.0.0-99887766ff"],
+    "watched": None,
+    "damaged": [],
+    "skipped_lines": 0,
+    "differences": [],
+}
+
+
+class FakeOperator:
+    def __init__(self, **changed: Any) -> None:
+        self.told = {**STATUS, **changed}
+
+    def status(self) -> dict[str, Any]:
+        return self.told
+
+
+@pytest.fixture(autouse=True)
+def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 0)
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
+    monkeypatch.setattr(cli, "services", lambda: ["shop"])
+    monkeypatch.setattr(cli, "operator", lambda name: FakeOperator(**changed))
+
+
+def test_status_names_what_runs_and_what_there_is(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    serve(monkeypatch)
+    assert cli.main(["status"]) == cli.OK
+    said = capsys.readouterr().out
+    assert "shop: 2.0.0-aa00bb11cc since" in said
+    assert "health    pass, p99 2.1 ms: readyz answers 200" in said
+    assert "2.0.0-aa00bb11cc  (current, last good)" in said
+    assert "3.0.0-99887766ff  (bad)" in said
+
+
+def test_status_tells_where_it_comes_from(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    serve(monkeypatch)
+    cli.main(["status"])
+    assert "from " not in capsys.readouterr().out
+    serve(monkeypatch, origin={"source": "https://host/shop", "signer": "minisign 9A90C55F72903870"})
+    cli.main(["status"])
+    assert "from      https://host/shop, signed by minisign 9A90C55F72903870" in capsys.readouterr().out
+
+
+def test_status_fails_when_a_service_is_down(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    serve(monkeypatch, health="fail", message="refused", p99=None)
+    assert cli.main(["status", "shop", "--json"]) == cli.FAILED
+    assert json.loads(capsys.readouterr().out)[0]["health"] == "fail"
+
+
+def test_an_interrupted_swap_is_shown_with_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    serve(monkeypatch, in_flight={"phase": "SOAK", "to": "3.0.0-99887766ff"})
+    assert cli.main(["status"]) == cli.FAILED
+    assert "IN FLIGHT SOAK to 3.0.0-99887766ff: slipway recover" in capsys.readouterr().out
+
+
+def test_a_swap_that_nobody_may_confirm_is_shown_with_its_deadline(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    serve(monkeypatch, in_flight={"phase": "SOAK", "to": "3.0.0-99887766ff", "deadline": 1789000000.0})
+    assert cli.main(["status"]) == cli.FAILED
+    assert "IN FLIGHT SOAK to 3.0.0-99887766ff; unconfirmed until 2026-" in capsys.readouterr().out
+
+
+def test_a_host_without_services_is_not_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(cli, "services", list)
+    assert cli.main(["status"]) == cli.OK
+    assert "no service has been released" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "error", [SlipwayError("locked", "busy.", "wait"), PermissionError(13, "Permission denied", "/x")]
+)
+def test_a_failure_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Any, error: Exception) -> None:
+    def fail(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "operator", fail)
+    assert cli.main(["rollback", "shop"]) == cli.FAILED
+    said = capsys.readouterr().err
+    assert said.startswith("slipway: ")
+    assert said.count("\n") == 1
+
+
+def test_only_root(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 1000)
+    assert cli.main(["status"]) == cli.USAGE
+    assert "only root" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["rollback"], ["history"], ["watch"]])
+def test_wrong_usage(argv: list[str], capsys: Any) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(argv)
+    assert stopped.value.code == cli.USAGE
+
+
+@pytest.mark.parametrize("release", [None, "1.0-0123456789"])
+def test_a_rollback_that_has_nothing_to_do_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, release: str | None
+) -> None:
+    outcome = Outcome(False, "1.0-0123456789", None, "none")
+    monkeypatch.setattr(cli, "operator", lambda name: name)
+    monkeypatch.setattr(cli, "_engine", lambda _one: SimpleNamespace(rollback=lambda _wanted, _meant: outcome))
+    assert cli.main(["rollback", "shop", *([release] if release else [])]) == cli.OK
+    said = capsys.readouterr().out
+    assert "1.0-0123456789 serves already" in said
+    assert ("was refused or taken back; name a release to go elsewhere" in said) == (release is None)
+
+
+def test_a_rollback_that_is_told_what_to_take_back(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    told: list[Any] = []
+
+    def rollback(*arguments: Any) -> Outcome:
+        told.append(arguments)
+        return Outcome(False, "1.0-0123456789", None, "none")
+
+    monkeypatch.setattr(cli, "operator", lambda name: name)
+    monkeypatch.setattr(cli, "_engine", lambda _one: SimpleNamespace(rollback=rollback))
+    assert cli.main(["rollback", "shop", "--of", "2.0", "--run", "7"]) == cli.OK
+    assert told == [(None, Meant("2.0", "7"))]
+    assert "1.0-0123456789 serves, and what was to be taken back does not" in capsys.readouterr().out
+    assert cli.main(["rollback", "shop", "--of", ""]) == cli.FAILED
+    assert len(told) == 1
+
+
+def test_services_are_found_by_their_settings(tmp_path: Path) -> None:
+    from ansible_collections.slipway.go.plugins.module_utils._release.state import store
+
+    for name in ("shop", "blog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "settings.json").write_text(json.dumps({"name": name, "root": f"/opt/{name}"}))
+    (tmp_path / "deadman").mkdir()
+    assert store.services(str(tmp_path)) == ["blog", "shop"]
+    assert store.load_settings("shop", str(tmp_path)).root == "/opt/shop"
+    with pytest.raises(SlipwayError, match="never been released"):
+        store.load_settings("other", str(tmp_path))
+    (tmp_path / "shop" / "settings.json").write_text("{")
+    with pytest.raises(SlipwayError, match="not readable"):
+        store.load_settings("shop", str(tmp_path))
+
+
+def test_history_tells_every_way_a_swap_can_end(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from ansible_collections.slipway.go.plugins.module_utils._release.state.store import OUTCOMES
+
+    class Told:
+        class store:
+            @staticmethod
+            def outcomes() -> list[dict[str, Any]]:
+                return [{"event": event, "time": 1.0, "release": event, "reason": "because"} for event in OUTCOMES]
+
+    monkeypatch.setattr(cli, "operator", lambda _name: Told)
+    assert cli.main(["history", "shop"]) == cli.OK
+    said = capsys.readouterr().out
+    assert all(event in said for event in OUTCOMES)
+    assert said.count("because") == len(OUTCOMES) == said.count("\n")
+
+
+def test_one_service_that_cannot_be_recovered_does_not_keep_the_others_from_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    recovered = []
+
+    class Engine:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def recover(self, _txn: str | None) -> str:
+            if self.name == "blog":
+                raise SlipwayError("damaged_state", "state.json is not readable.", "look at it")
+            if self.name == "chat":
+                raise OSError(28, "No space left on device", "/var")
+            recovered.append(self.name)
+            return "2.0-0123456789"
+
+    monkeypatch.setattr(cli, "services", lambda: ["blog", "chat", "shop"])
+    monkeypatch.setattr(cli, "operator", lambda name: name)
+    monkeypatch.setattr(cli, "_engine", Engine)
+    assert cli.main(["recover"]) == cli.FAILED
+    said = capsys.readouterr()
+    assert recovered == ["shop"]
+    assert "shop: the interrupted swap to 2.0-0123456789 was settled" in said.out
+    assert "blog: state.json is not readable. Fix: look at it" in said.err
+    assert "chat: No space left on device" in said.err
+
+
+def test_a_recovery_tells_programs_what_serves_now(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    engine = SimpleNamespace(recover=lambda _txn: "2.0-0123456789", serving=lambda: "1.0-0123456789")
+    monkeypatch.setattr(cli, "operator", lambda name: name)
+    monkeypatch.setattr(cli, "_engine", lambda _one: engine)
+    assert cli.main(["recover", "shop", "--json"]) == cli.OK
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"shop": "2.0-0123456789", "_serving": {"shop": "1.0-0123456789"}}
+
+
+def test_a_recovery_that_fails_is_told_to_programs_as_any_failure(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def fail(_name: str) -> None:
+        raise SlipwayError("damaged_state", "state.json is not readable.", "look at it")
+
+    monkeypatch.setattr(cli, "operator", fail)
+    assert cli.main(["recover", "shop", "--json"]) == cli.FAILED
+    told = json.loads(capsys.readouterr().out)
+    assert (told["failed"], told["code"], told["fix"]) == (True, "damaged_state", "look at it")
+
+
+def test_a_release_that_waits_is_shown_with_both_ways_out(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    waits = {"phase": "PROBATION", "to": "3.0.0-99887766ff", "source": "2.0.0-0123456789", "deadline": time.time() + 30}
+    serve(monkeypatch, in_flight=waits)
+    cli.main(["status"])
+    said = capsys.readouterr().out
+    assert "WAITING   for somebody to confirm 3.0.0-99887766ff until " in said
+    assert "slipway confirm shop; back to 2.0.0-0123456789: slipway rollback shop" in said
+
+
+class Confirming:
+    """An engine that answers a confirmation with `answer`."""
+
+    answer: ClassVar[Any]
+    asked: ClassVar[list[str | None]] = []
+
+    def __init__(self, _operator: Any) -> None:
+        pass
+
+    def confirm(self, txn: str | None) -> Any:
+        self.asked.append(txn)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def confirming(monkeypatch: pytest.MonkeyPatch) -> type[Confirming]:
+    monkeypatch.setattr(cli, "operator", lambda name: name)
+    monkeypatch.setattr(cli, "_engine", Confirming)
+    monkeypatch.setattr(Confirming, "asked", [])
+    return Confirming
+
+
+def test_confirm(confirming: type[Confirming], capsys: Any) -> None:
+    confirming.answer = Outcome(True, "2.0.0-0123456789", "1.0.0-0123456789", "confirm")
+    assert cli.main(["confirm", "shop", "--txn", "abc"]) == cli.OK
+    assert "2.0.0-0123456789 stays" in capsys.readouterr().out
+    assert cli.main(["confirm", "shop", "--json"]) == cli.OK
+    assert json.loads(capsys.readouterr().out)["action"] == "confirm"
+    confirming.answer = Outcome(False, "2.0.0-0123456789", None, "none")
+    assert cli.main(["confirm", "shop"]) == cli.OK
+    assert "nothing waits to be confirmed" in capsys.readouterr().out
+    assert confirming.asked == ["abc", None, None]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SlipwayError("too_late", "it was taken back.", "look", current="1.0.0-0123456789"), "too_late"),
+        (PermissionError(13, "Permission denied", "/x"), "os_error"),
+        (KeyboardInterrupt(), "interrupted"),
+    ],
+)
+def test_a_failure_for_programs(confirming: type[Confirming], capsys: Any, error: BaseException, code: str) -> None:
+    confirming.answer = error
+    assert cli.main(["confirm", "shop", "--json"]) == cli.FAILED
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert (told["failed"], told["code"]) == (True, code)
+    assert said.err == f"slipway: {told['msg']}\n"
+    assert cli.main(["confirm", "shop"]) == cli.FAILED
+    assert capsys.readouterr().out == ""
+
+
+def test_every_command_explains_itself(capsys: Any) -> None:
+    for command in ("status", "history", "rollback", "recover", "confirm"):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main([command, "--help"])
+        said = capsys.readouterr().out
+        assert stopped.value.code == 0
+        assert "--json" in said
+        assert len(said.splitlines()) > 8
+
+
+@pytest.fixture
+def three(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Three services, of which each test damages the one in the middle."""
+    from ansible_collections.slipway.go.plugins.module_utils._release.operator import operator
+    from ansible_collections.slipway.go.plugins.module_utils._release.state import store
+
+    for name in ("blog", "shop", "wiki"):
+        (tmp_path / name).mkdir()
+        text = json.dumps({"name": name, "root": str(tmp_path / "opt" / name)})
+        (tmp_path / name / "settings.json").write_text(text)
+
+    def one(name: str) -> operator.Operator:
+        settings = store.load_settings(name, str(tmp_path))
+        return operator.Operator(settings, store.Layout(name, settings.root, str(tmp_path)))
+
+    monkeypatch.setattr(cli, "services", lambda: store.services(str(tmp_path)))
+    monkeypatch.setattr(cli, "operator", one)
+    monkeypatch.setattr(operator.Systemd, "active_instances", lambda *_names: [])
+    return tmp_path
+
+
+WRONG = {
+    "truncated": '{"txn": "x", "pha',
+    "not JSON": "\0\0\0",
+    "wrong types": '{"txn": 1, "phase": 2, "to": 3, "source": 4, "strategy": 5, "started": "soon"}',
+    "a directory": None,
+}
+
+
+@pytest.mark.parametrize("name", ["state.json", "settings.json", "journal.jsonl"])
+@pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
+def test_one_damaged_service_hides_no_other(three: Path, capsys: Any, name: str, text: str | None) -> None:
+    assert cli.main(["status", "--json"]) == cli.FAILED, "none of them has ever been released"
+    before = {one["service"]: one for one in json.loads(capsys.readouterr().out)}
+    path = three / "shop" / name
+    path.unlink(missing_ok=True)
+    if text is None:
+        path.mkdir()
+    else:
+        path.write_text(text)
+    assert cli.main(["status", "--json"]) == cli.FAILED
+    told = {one["service"]: one for one in json.loads(capsys.readouterr().out)}
+    assert (told["blog"], told["wiki"]) == (before["blog"], before["wiki"])
+    shop = told["shop"]
+    if name == "journal.jsonl" and text is not None:
+        assert shop["skipped_lines"] == 1
+    else:
+        assert name in shop["damaged"][0]
+        assert "Fix: " in shop["damaged"][0]
+    assert cli.main(["status"]) == cli.FAILED
+    said = capsys.readouterr().out
+    assert ("DAMAGED" in said) == bool(shop["damaged"])
+    assert [line.split(":")[0] for line in said.splitlines() if not line.startswith(" ")] == ["blog", "shop", "wiki"]
+
+
+def test_a_service_that_serves_and_whose_record_is_damaged_is_not_all_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    serve(monkeypatch, damaged=["state.json is not readable. Fix: run slipway recover shop"])
+    assert cli.main(["status"]) == cli.FAILED
+    said = capsys.readouterr().out
+    assert "DAMAGED   state.json is not readable. Fix: run slipway recover shop" in said
+    assert "health    pass" in said
+    serve(monkeypatch, skipped_lines=1)
+    assert cli.main(["status"]) == cli.OK
+
+
+def test_a_defect_in_one_service_hides_no_other(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def one(name: str) -> FakeOperator:
+        if name == "blog":
+            raise KeyError("time")
+        return FakeOperator(service=name)
+
+    monkeypatch.setattr(cli, "services", lambda: ["blog", "shop"])
+    monkeypatch.setattr(cli, "operator", one)
+    assert cli.main(["status"]) == cli.FAILED
+    assert "shop: 2.0.0-aa00bb11cc" in capsys.readouterr().out
+
+
+def test_a_purge_says_what_is_gone(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    journal = [{"event": "purged", "release": "1.0-0123456789"}]
+    one = SimpleNamespace(store=SimpleNamespace(journal=lambda: journal))
+    purged: list[str] = []
+    monkeypatch.setattr(cli, "operator", lambda _name: one)
+    monkeypatch.setattr(cli, "_engine", lambda _one: SimpleNamespace(purge=lambda _names: purged))
+    assert cli.main(["purge", "shop", "2.0-0123456789"]) == cli.FAILED
+    assert "is not on this host" in capsys.readouterr().err
+    assert cli.main(["purge", "shop", "1.0-0123456789"]) == cli.OK
+    assert "nothing is left to purge" in capsys.readouterr().out
+    purged.append("2.0-0123456789")
+    assert cli.main(["purge", "shop", "2.0-0123456789"]) == cli.OK
+    assert "2.0-0123456789 is gone from this host" in capsys.readouterr().out
+    assert cli.main(["purge", "shop", "2.0-0123456789", "--json"]) == cli.OK
+    assert json.loads(capsys.readouterr().out) == {"changed": True, "purged": ["2.0-0123456789"]}
+
+
+def test_a_watch_that_cannot_judge_leaves_no_verdict_of_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
+    def damaged(_name: str) -> None:
+        raise SlipwayError("damaged_settings", "settings.json is not readable.", "release the service again")
+
+    monkeypatch.setattr(cli, "operator", damaged)
+    (tmp_path / "slipway-shop.prom").write_text('slipway_health_state{state="pass"} 1\n')
+    assert cli.main(["watch", "shop", "--metrics", str(tmp_path)]) == cli.FAILED
+    assert list(tmp_path.iterdir()) == []
+    assert cli.main(["watch", "shop", "--metrics", str(tmp_path)]) == cli.FAILED
