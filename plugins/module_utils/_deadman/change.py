@@ -361,17 +361,11 @@ def _source(module: Any) -> str:
 def runner_archive() -> bytes:
     """This file and what it imports, as a program of its own."""
     buffer = io.BytesIO()
-    members = {
-        "__main__.py": _ENTRY,
-        f"{_PACKAGE}/__init__.py": "",
-        f"{_PACKAGE}/_deadman/__init__.py": "",
-        f"{_PACKAGE}/_deadman/change.py": _source(sys.modules[__name__]),
-        f"{_PACKAGE}/_deadman/account_entries.py": _source(account_entries),
-        f"{_PACKAGE}/_core/__init__.py": "",
-        f"{_PACKAGE}/_core/errors.py": _source(errors),
-        f"{_PACKAGE}/_core/files.py": _source(files),
-        f"{_PACKAGE}/_core/safe_paths.py": _source(safe_paths),
-    }
+    members = {"__main__.py": _ENTRY, f"{_PACKAGE}/__init__.py": ""}
+    for module in (sys.modules[__name__], account_entries, errors, files, safe_paths):
+        folder, name = module.__name__.split(".")[-2:]
+        members[f"{_PACKAGE}/{folder}/__init__.py"] = ""
+        members[f"{_PACKAGE}/{folder}/{name}.py"] = _source(module)
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name), content)
