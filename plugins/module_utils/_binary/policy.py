@@ -13,7 +13,7 @@ from .._core.errors import SlipwayError
 from .._core.problems import Problem
 from .versions import Key, go_key, module_key
 
-# As stable as those of _problems.
+# As stable as those of problems.
 CODES: dict[str, str] = {
     "policy_static": "It is not static, and must be.",
     "policy_not_go": "A policy asks for Go build info, and there is none.",

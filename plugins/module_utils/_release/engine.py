@@ -4,7 +4,7 @@
 
 """The release engine: takes one service from one release to another, or back. This file is PRIVATE to the collection.
 
-These are its doors; what a swap does is in swap.py, and how releases take over from one another in strategies.py.
+These are its doors; what a swap does is in swap.py, and how releases take over from one another in strategies/.
 """
 
 from __future__ import annotations

@@ -1,0 +1,140 @@
+"""The packages of module_utils: which may import which. Nothing reaches up, and what still does is listed here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+UTILS = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
+
+# From the ground up; whoever is not named here may not be there.
+MAY_IMPORT = {
+    "_core": "",
+    "_module": "_core",
+    "_binary": "_core",
+    "_host": "_core _binary",
+    "_units": "_core _host",
+    "_linkage": "_core _binary _host _units",
+    "_deadman": "_core",
+    "_hardening": "_core _deadman",
+    "_health": "_core",
+    "_release": "_core _binary _host _units _linkage _deadman _health",
+    "_tool": "_core _host _release",
+}
+
+# Inside of the large ones, from the ground up: each may import what stands on a line above its own.
+FLOORS = {
+    "_hardening": ["account connection services", "firewall sshd", "logins"],
+    "_health": [
+        "outcome spec",
+        "deadline verdict",
+        "result net",
+        "identity",
+        "session",
+        "kinds",
+        "stability",
+        "runner",
+    ],
+    "_release": [
+        "state artefact confirm_timer meant smoke",
+        "options configuration integrity gate",
+        "stage probe",
+        "staged_units strategies",
+        "preflight swap",
+        "engine",
+        "intake operator",
+    ],
+}
+
+# What still reaches up, and what it is there for.
+UPWARD = {
+    ("_binary/facts", "_linkage/requirements"): "which kernel a version of Go needs",
+    ("_health/net/http1", "_health/session"): "what one attempt finds out",
+}
+# Files that import each other.
+MUTUAL = {("_health/net/stream", "_health/net/tls")}
+
+SOURCES = {
+    str(path.relative_to(UTILS).with_suffix("")): path
+    for path in sorted(UTILS.rglob("*.py"))
+    if path.name != "__init__.py"
+}
+
+
+def imports(name: str) -> Iterator[str]:
+    """The files that a file imports, of those in module_utils."""
+    for node in ast.walk(ast.parse(SOURCES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folder = Path(name).parents[node.level - 1]
+            base = folder.joinpath(*(node.module or "").split(".")) if node.module else folder
+            for alias in node.names:
+                inner = str(base / alias.name)
+                yield inner if inner in SOURCES else str(base)
+
+
+ARROWS = {(name, other) for name in SOURCES for other in imports(name)}
+
+
+def is_allowed(name: str, other: str) -> bool:
+    (package, *one), (target, *two) = name.split("/"), other.split("/")
+    if package != target:
+        return target in MAY_IMPORT.get(package, "").split()
+    if package not in FLOORS or one[0] == two[0]:
+        return True
+    floors = {room: level for level, rooms in enumerate(FLOORS[package]) for room in rooms.split()}
+    return floors[two[0]] < floors[one[0]]
+
+
+def test_every_arrow_leads_to_a_file_of_the_house() -> None:
+    assert sorted(other for _name, other in ARROWS if other not in SOURCES) == []
+
+
+def test_every_package_is_in_the_table() -> None:
+    assert {name.split("/")[0] for name in SOURCES} == set(MAY_IMPORT)
+
+
+def test_the_table_has_no_circle() -> None:
+    seen: set[str] = set()
+    for package, below in MAY_IMPORT.items():
+        assert set(below.split()) <= seen, package
+        seen.add(package)
+
+
+def test_nothing_reaches_up() -> None:
+    """A new arrow that is no mistake belongs into the table."""
+    assert {arrow for arrow in ARROWS if not is_allowed(*arrow)} - set(UPWARD) == set()
+
+
+def test_what_does_not_reach_up_any_more_is_not_listed() -> None:
+    assert {arrow for arrow in UPWARD if arrow not in ARROWS or is_allowed(*arrow)} == set()
+
+
+def test_no_two_files_import_each_other() -> None:
+    assert {(name, other) for name, other in ARROWS if (other, name) in ARROWS and name < other} == MUTUAL
+
+
+@pytest.mark.parametrize("package", sorted(FLOORS))
+def test_every_room_has_its_floor(package: str) -> None:
+    rooms = {name.split("/")[1] for name in SOURCES if name.startswith(f"{package}/")}
+    assert rooms == {room for floor in FLOORS[package] for room in floor.split()}
+
+
+def test_only_one_file_imports_ansible_and_none_the_collection_by_its_name() -> None:
+    """The same files are read from the zip of the host's tool, where neither is."""
+    found = set()
+    for name, path in SOURCES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            found |= {name for module in modules if module.partition(".")[0] in ("ansible", "ansible_collections")}
+    assert found == {"_module"}
+
+
+def test_every_folder_is_a_package() -> None:
+    """Ansible packs what is one; an empty file says so."""
+    for name in SOURCES:
+        for folder in list(Path(name).parents)[:-1]:
+            assert (UTILS / folder / "__init__.py").read_text() == ""
