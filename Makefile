@@ -68,6 +68,9 @@ tamper: collections ## the tampering table: files of a release changed by hand b
 	SLIPWAY_TAMPER=all pytest -n $(WORKERS) tests/unit/plugins/module_utils/release/test_tampering.py
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/tampering
 
+faults-simulated: collections ## a run that breaks at every single effect, on simulated hosts; `make unit` plays one in eight (five minutes)
+	SLIPWAY_FAULTS=all pytest -n $(WORKERS) --dist worksteal tests/unit/plugins/module_utils/release/test_faults.py
+
 faults-power: collections ## the same for power cuts, in a virtual machine (half an hour without KVM)
 	$(BIN)/python tests/faults/release --power --page docs/what-fails.md
 
