@@ -70,8 +70,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._core import command
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._host.systemd import run
 
 NO_LOGIN = ("nologin", "false")
 SHELL = "/usr/sbin/nologin"
@@ -106,8 +106,8 @@ def missing(name: str, group: str) -> list[list[str]]:
 def work(module: AnsibleModule) -> dict[str, Any]:
     commands = missing(module.params["name"], module.params["group"])
     if not module.check_mode:
-        for command in commands:
-            run(command, TIMEOUT)
+        for argv in commands:
+            command.run(argv, TIMEOUT).require_success()
     return {"changed": bool(commands), "created": [f"{c[0][:-3]} {c[-1]}" for c in commands]}
 
 

@@ -122,15 +122,25 @@ def test_every_room_has_its_floor(package: str) -> None:
     assert rooms == {room for floor in FLOORS[package] for room in floor.split()}
 
 
-def test_only_one_file_imports_ansible_and_none_the_collection_by_its_name() -> None:
-    """The same files are read from the zip of the host's tool, where neither is."""
+def importers(*packages: str) -> set[str]:
+    """The files that import one of these packages from outside of module_utils."""
     found = set()
     for name, path in SOURCES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-            found |= {name for module in modules if module.partition(".")[0] in ("ansible", "ansible_collections")}
-    assert found == {"_module"}
+            found |= {name for module in modules if module.partition(".")[0] in packages}
+    return found
+
+
+def test_only_one_file_imports_ansible_and_none_the_collection_by_its_name() -> None:
+    """The same files are read from the zip of the host's tool, where neither is."""
+    assert importers("ansible", "ansible_collections") == {"_module"}
+
+
+def test_only_one_file_starts_programs() -> None:
+    """Environment, time limit and what a missing program means are the same everywhere."""
+    assert importers("subprocess", "pty", "multiprocessing") == {"_core/command"}
 
 
 def test_every_folder_is_a_package() -> None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import ctypes
 import errno
 import fcntl
 import io
@@ -29,23 +28,20 @@ import re
 import secrets
 import shlex
 import shutil
-import signal
 import stat
-import subprocess
 import sys
 import time
 import zipfile
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
-from .._core import errors, files, safe_paths
+from .._core import command, errors, files, safe_paths
 from .._core.errors import SlipwayError
 from . import account_entries
 
 ROOT = "/var/lib/slipway/deadman"
 UNITS = "/etc/systemd/system"
 RUNTIME = "/run"
-RUN_TIMEOUT = 120.0
 LONGEST = 86400
 # A firewall's or a package manager's lock is held for a moment by others.
 TRIES, PAUSE = 3, 2.0
@@ -58,11 +54,6 @@ _KEPT = ".kept"
 CHANGED_MEANWHILE = "changed_meanwhile"
 EARLY, LATE = "early", "late"
 _NAME = re.compile(r"^[a-z][a-z0-9_-]{0,47}$")
-_PR_SET_PDEATHSIG = 1
-try:
-    _LIBC: Optional[ctypes.CDLL] = ctypes.CDLL(None)
-except OSError:
-    _LIBC = None
 _PACKAGE = "slipway_deadman"
 _ENTRY = "import sys\nfrom slipway_deadman._deadman.change import main\nsys.exit(main(sys.argv[1:]))\n"
 _EARLY_UNIT = """\
@@ -79,28 +70,18 @@ Argv = List[str]
 Runner = Callable[[Sequence[str]], Tuple[int, str]]
 
 
-def run(argv: Sequence[str], seconds: float = RUN_TIMEOUT) -> tuple[int, str]:
-    """Run argv without a shell; return its exit code and what it said, and never raise."""
+def run(argv: Sequence[str], seconds: float = command.SECONDS) -> tuple[int, str]:
+    """Return the exit code of a command and what it said, and never raise.
+
+    What a change has begun must not go on when its process is killed: the revert would come before its end.
+    """
     try:
-        done = subprocess.run(
-            argv,
-            check=False,
-            timeout=seconds,
-            preexec_fn=_end_with_parent,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = command.run(argv, seconds, merged=True, ends_with_parent=True)
+    except SlipwayError as error:
+        return 127, error.message
+    except OSError as error:
         return 127, str(error)
-    return done.returncode, done.stdout.decode(errors="replace").strip()
-
-
-def _end_with_parent() -> None:
-    """What a change has begun must not go on when its process is killed: the revert would come before its end."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    return done.code, done.complaint
 
 
 @dataclass(frozen=True)
@@ -362,7 +343,7 @@ def runner_archive() -> bytes:
     """This file and what it imports, as a program of its own."""
     buffer = io.BytesIO()
     members = {"__main__.py": _ENTRY, f"{_PACKAGE}/__init__.py": ""}
-    for module in (sys.modules[__name__], account_entries, errors, files, safe_paths):
+    for module in (sys.modules[__name__], account_entries, command, errors, files, safe_paths):
         folder, name = module.__name__.split(".")[-2:]
         members[f"{_PACKAGE}/{folder}/__init__.py"] = ""
         members[f"{_PACKAGE}/{folder}/{name}.py"] = _source(module)

@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from dataclasses import dataclass
-from typing import Optional, Sequence
+from typing import Optional
 
+from .._core import command
 from .._core.errors import SlipwayError
 
-CALL_TIMEOUT = 120.0
 POLL = 0.05
 _PROPERTIES = ("LoadState", "ActiveState", "SubState", "MainPID", "NRestarts", "Result", "ExecMainStatus", "Job")
 
@@ -93,12 +92,23 @@ def parse_show(text: str) -> UnitState:
 class Systemd:
     """The few things the engine asks of PID 1. timeout is in seconds for one call."""
 
-    def __init__(self, timeout: float = CALL_TIMEOUT) -> None:
+    def __init__(self, timeout: float = command.SECONDS) -> None:
         self.timeout = timeout
 
     def call(self, *arguments: str, timeout: Optional[float] = None, check: bool = True) -> str:
+        done = self._run(*arguments, timeout=timeout)
+        return (done.require_success() if check else done).text
+
+    def _run(self, *arguments: str, timeout: Optional[float] = None) -> command.Finished:
         argv = ["systemctl", "--no-pager", "--no-ask-password", *arguments]
-        return run(argv, timeout or self.timeout, check)
+        return command.run(argv, timeout or self.timeout)
+
+    def is_active(self, unit: str) -> bool:
+        return self._run("is-active", "--quiet", unit).code == 0
+
+    def is_enabled(self, unit: str) -> bool:
+        """Whether PID 1 starts the unit at boot; one that is not there is not enabled."""
+        return self._run("is-enabled", "--quiet", unit).code == 0
 
     def show(self, unit: str) -> UnitState:
         return parse_show(self.call("show", f"--property={','.join(_PROPERTIES)}", unit))
@@ -191,19 +201,3 @@ class Systemd:
         return [
             row[0] for row in rows if len(row) > 2 and row[2] in ("active", "activating", "reloading", "deactivating")
         ]
-
-
-def run(argv: Sequence[str], timeout: float, check: bool = True) -> str:
-    """Run argv without a shell and return its output; a failure says what the command said."""
-    try:
-        done = subprocess.run(argv, capture_output=True, timeout=timeout, check=False)
-    except FileNotFoundError:
-        raise SlipwayError(
-            "no_systemd", f"{argv[0]} is not on this host.", "slipway needs a host with systemd"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise SlipwayError("command_timeout", f"{' '.join(argv)} did not end within {timeout:g} s.") from None
-    if check and done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip() or done.stdout.decode(errors="replace").strip()
-        raise SlipwayError("command_failed", f"{' '.join(argv)} failed ({done.returncode}): {said}")
-    return done.stdout.decode(errors="replace")

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
 from typing import IO, Mapping, Sequence
 
+from .._core import command as programs
 from .._core.errors import SlipwayError
 
 MARGIN = 15.0  # seconds for systemd-run beyond the command's own time
@@ -60,17 +60,8 @@ def run(command: Sequence[str], place: Place, seconds: float, secrets: Sequence[
     begun = time.monotonic()
     with tempfile.TemporaryFile() as output:
         try:
-            code = subprocess.run(
-                argv(command, place, seconds),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=seconds + MARGIN,
-                check=False,
-            ).returncode
-        except FileNotFoundError:
-            raise SlipwayError("no_systemd", "systemd-run is not on this host.", "install systemd") from None
-        except subprocess.TimeoutExpired:
+            code = programs.run(argv(command, place, seconds), seconds + MARGIN, output=output).code
+        except programs.TimeLimitPassed:
             code = -1
         said = masked(_end_of(output), secrets)
     if code == 0:

@@ -16,9 +16,9 @@ import time
 from typing import Any, BinaryIO, Callable, Container, Iterator, Mapping, Optional
 
 from .._binary.facts import read_binary
+from .._core import command
 from .._core import files as _files
 from .._core.errors import SlipwayError
-from .._host import systemd
 from .._units.parser import parse_environment_file
 from . import configuration, integrity
 from .artefact import archive
@@ -344,9 +344,9 @@ def _build(binary: str) -> dict[str, Optional[str]]:
 
 def _label(path: str) -> None:
     """Give new files their SELinux context; moved ones keep the wrong one and end in 203/EXEC."""
-    command = next((c for c in _RESTORECON if os.path.exists(c)), None)
-    if command and os.path.exists(_SELINUX):
-        systemd.run([command, "-R", path], timeout=60.0)
+    program = next((c for c in _RESTORECON if os.path.exists(c)), None)
+    if program and os.path.exists(_SELINUX):
+        command.run([program, "-R", path], 60.0).require_success()
 
 
 def surplus(layout: Layout, keep: int, protect: set[str], good: Container[str] = ()) -> list[str]:

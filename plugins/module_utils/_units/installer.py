@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from .._core import files
+from .._core import command, files
 from .._core.errors import SlipwayError
 from .._host.systemd import Systemd
 
@@ -102,18 +101,11 @@ def refuse_taken(name: str, folders: Sequence[str] = PACKAGED) -> None:
 
 
 def is_enabled(name: str) -> bool:
-    """Whether PID 1 starts the unit at boot; one that is not there is not enabled."""
-    asked = subprocess.run(
-        ["systemctl", "is-enabled", "--quiet", name], check=False, capture_output=True, timeout=VERIFY_TIMEOUT
-    )
-    return asked.returncode == 0
+    return Systemd(VERIFY_TIMEOUT).is_enabled(name)
 
 
 def is_active(name: str) -> bool:
-    asked = subprocess.run(
-        ["systemctl", "is-active", "--quiet", name], check=False, capture_output=True, timeout=VERIFY_TIMEOUT
-    )
-    return asked.returncode == 0
+    return Systemd(VERIFY_TIMEOUT).is_active(name)
 
 
 def validate(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -> None:
@@ -191,21 +183,13 @@ def _names(unit: str, line: str) -> bool:
 
 
 def _analyze(paths: Sequence[str], folder: str) -> tuple[list[str], bool]:
-    environment = {**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:", "LC_ALL": "C", "SYSTEMD_LOG_LEVEL": "warning"}
+    variables = {"SYSTEMD_UNIT_PATH": f"{folder}:", "SYSTEMD_LOG_LEVEL": "warning"}
     try:
-        done = subprocess.run(
-            ["systemd-analyze", "verify", "--man=no", *paths],
-            check=False,
-            capture_output=True,
-            timeout=VERIFY_TIMEOUT,
-            env=environment,
-        )
-    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
-        raise SlipwayError(
-            "no_verify", f"systemd-analyze verify did not run: {error}.", "is this a systemd host?"
-        ) from None
-    text = done.stderr.decode(errors="replace").replace(f"{folder}/", "")
-    return [line for line in text.splitlines() if line.strip()], done.returncode != 0
+        done = command.run(["systemd-analyze", "verify", "--man=no", *paths], VERIFY_TIMEOUT, variables=variables)
+    except (command.MissingProgram, command.TimeLimitPassed) as error:
+        raise SlipwayError("no_verify", f"the units cannot be verified: {error.message}", error.fix) from None
+    text = done.errors.decode(errors="replace").replace(f"{folder}/", "")
+    return [line for line in text.splitlines() if line.strip()], done.code != 0
 
 
 def apply(planned: Plan, systemd: Optional[Systemd] = None) -> None:

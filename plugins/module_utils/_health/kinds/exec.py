@@ -15,12 +15,12 @@ from .tcp import answered, wanted_words
 def attempt(probe: Probe) -> Attempt:
     check = probe.check
     finished = execute(check.command, probe.deadline, check.variables)
-    probe.status = finished.rc
+    probe.status = finished.code
     said = _said(finished.output)
-    if finished.rc in check.warn_rc:
-        probe.warning = CheckFailed("degraded", f"{check.command[0]} exits with {finished.rc}{said}", WARN)
-    elif finished.rc != 0:
-        raise CheckFailed("exec", f"{check.command[0]} {_ended(finished.rc)}{said}")
+    if finished.code in check.warn_rc:
+        probe.warning = CheckFailed("degraded", f"{check.command[0]} exits with {finished.code}{said}", WARN)
+    elif finished.code != 0:
+        raise CheckFailed("exec", f"{check.command[0]} {_ended(finished.code)}{said}")
     if check.talk is not None and _expects(probe) and not answered(finished.output, check.talk, probe.deadline):
         raise CheckFailed("body", f"{check.command[0]} does not print {wanted_words(check.talk)}{said}")
     return healthy(probe, f"{check.command[0]} exits with 0")

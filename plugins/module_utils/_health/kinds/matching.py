@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from typing import Pattern
 
+from ..._core import command
 from ..deadline import Deadline
 from ..outcome import CheckFailed
 
@@ -35,19 +34,11 @@ def search(pattern: Pattern[str], text: str, deadline: Deadline, what: str) -> b
 def _search_apart(pattern: Pattern[str], text: str, deadline: Deadline, what: str) -> bool:
     source = pattern.pattern.encode("utf-8", "surrogatepass")
     argv = [sys.executable or "python3", "-I", "-S", "-c", _CHILD, str(len(source))]
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment()
-    ) as child:
-        try:
-            child.communicate(source + text.encode("utf-8", "surrogatepass"), max(0.001, deadline.left()))
-        except subprocess.TimeoutExpired as error:
-            raise CheckFailed("timeout", f"matching {pattern.pattern!r} against {what} did not end in time") from error
-        finally:
-            child.kill()
-    if child.returncode not in (0, 1):
+    try:
+        told = source + text.encode("utf-8", "surrogatepass")
+        code = command.run(argv, max(0.001, deadline.left()), source=told).code
+    except command.TimeLimitPassed as error:
+        raise CheckFailed("timeout", f"matching {pattern.pattern!r} against {what} did not end in time") from error
+    if code not in (0, 1):
         raise CheckFailed("error", f"matching {pattern.pattern!r} against {what} failed")
-    return child.returncode == 0
-
-
-def _environment() -> dict[str, str]:
-    return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8"}
+    return code == 0

@@ -34,7 +34,7 @@ def show(unit: str, deadline: Deadline) -> dict[str, str]:
     argv = ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", "--", unit_name(unit)]
     finished = execute(argv, deadline)
     text = finished.output.decode("utf-8", "replace")
-    if finished.rc != 0:
+    if finished.code != 0:
         last = (text.strip().splitlines() or ["no output"])[-1]
         raise CheckFailed("unit", f"systemctl cannot tell about {unit}: {last[:200]}")
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from ..._core import files
+from ..._core import command, files
 from ..._core.errors import SlipwayError
 from . import minisign
 
 MAX_TEXT = 1 << 16
-TIMEOUT = 120.0
 _SSH = "-----BEGIN SSH SIGNATURE-----"
 _GOOD = re.compile(r'Good "[^"]*" signature for (.+) with (\S+) key (\S+)')
 _NO_TOOL = "install OpenSSH 8.1 or newer on the host (ssh-keygen), or sign with minisign"
@@ -119,25 +117,14 @@ def _find_signer(allowed: str, signature: str, stream: BinaryIO) -> str:
 
 def _ssh_keygen(arguments: list[str], stream: BinaryIO, failure: str) -> str:
     try:
-        done = subprocess.run(
-            ["ssh-keygen", "-Y", *arguments],
-            stdin=stream,
-            capture_output=True,
-            env={"PATH": os.environ.get("PATH") or os.defpath, "LC_ALL": "C"},
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except FileNotFoundError:
+        done = command.run(["ssh-keygen", "-Y", *arguments], source=stream)
+    except command.MissingProgram:
         raise SlipwayError(
             "no_ssh_keygen", "this host has no ssh-keygen to check release_signature.", _NO_TOOL
         ) from None
-    except subprocess.TimeoutExpired:
-        raise SlipwayError(
-            "bad_signature", f"ssh-keygen did not check release_signature within {TIMEOUT:g} s.", "run again"
-        ) from None
-    if done.returncode == 0:
-        return done.stdout.decode("utf-8", "replace")
-    said = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
+    if done.code == 0:
+        return done.text
+    said = done.complaint.splitlines()
     if any("unknown option" in line or "usage:" in line for line in said):
         raise SlipwayError("no_ssh_keygen", "ssh-keygen on this host is too old for release_signature.", _NO_TOOL)
     raise SlipwayError(

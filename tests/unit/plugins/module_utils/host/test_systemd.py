@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core import command
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._host import systemd as _systemd
 from ansible_collections.slipway.go.plugins.module_utils._host.systemd import Systemd, UnitState, parse_show
@@ -169,7 +169,7 @@ def systemctl(tmp_path, monkeypatch):
     """A systemctl on the PATH that does what the test says."""
     path = tmp_path / "bin" / "systemctl"
     path.parent.mkdir()
-    monkeypatch.setenv("PATH", f"{path.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(command, "PATH", f"{path.parent}:{command.PATH}")
 
     def write(script):
         path.write_text(f"#!{sys.executable}\nimport sys\n{script}\n")
@@ -226,7 +226,7 @@ def test_a_command_that_does_not_end(systemctl):
 
 
 def test_a_host_without_systemd(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(command, "PATH", str(tmp_path))
     with pytest.raises(SlipwayError) as caught:
         Systemd().call("show", UNIT)
     assert caught.value.code == "no_systemd"

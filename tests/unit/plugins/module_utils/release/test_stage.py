@@ -14,8 +14,8 @@ import tarfile
 from dataclasses import replace
 
 import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core import command
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._host import systemd
 from ansible_collections.slipway.go.plugins.module_utils._release import stage
 from ansible_collections.slipway.go.plugins.module_utils._release.smoke import MASK, masked
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact
@@ -427,7 +427,12 @@ def test_new_files_get_their_label_where_selinux_is_on(host, monkeypatch, tmp_pa
     tool = tmp_path / "restorecon"
     tool.write_text("")
     monkeypatch.setattr(stage, "_RESTORECON", (str(tmp_path / "nothing"), str(tool)))
-    monkeypatch.setattr(systemd, "run", lambda argv, timeout: commands.append(argv))
+
+    def run(argv, _seconds):
+        commands.append(argv)
+        return command.Finished(argv, 0)
+
+    monkeypatch.setattr(command, "run", run)
     monkeypatch.setattr(stage, "_SELINUX", str(tmp_path / "off"))
     release_id = put(host)
     assert commands == []

@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core import command
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._units import installer
 from ansible_collections.slipway.go.plugins.module_utils._units.installer import Change, Unit
@@ -26,7 +27,7 @@ def tools(tmp_path, monkeypatch):
     """systemctl and systemd-analyze on the PATH that do what the test says."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr(command, "PATH", f"{folder}:{command.PATH}")
 
     def write(name, script):
         path = folder / name
@@ -282,7 +283,7 @@ def test_a_failure_without_a_reason_is_one(tools, text):
 
 
 def test_without_the_tool(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(command, "PATH", str(tmp_path))
     with pytest.raises(SlipwayError) as caught:
         installer.verify([SOCKET])
     assert caught.value.code == "no_verify"

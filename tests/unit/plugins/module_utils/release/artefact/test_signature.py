@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core import command
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import signature
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
@@ -139,7 +140,7 @@ def test_ssh_keygen_gets_the_bytes_that_were_given(tmp_path, monkeypatch):
     [(None, "has no ssh-keygen"), ("#!/bin/sh\necho 'unknown option -- Y' >&2; exit 1\n", "too old")],
 )
 def test_a_host_without_what_it_takes(tmp_path, monkeypatch, tool, words):
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(command, "PATH", str(tmp_path / "bin"))
     (tmp_path / "bin").mkdir()
     (tmp_path / "work").mkdir()
     if tool:

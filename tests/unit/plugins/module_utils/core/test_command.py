@@ -1,0 +1,127 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Programs are started in one way, and what goes wrong says what it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core import command
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_what_a_program_writes_and_how_it_ends() -> None:
+    done = command.run(python("import sys; print('out'); print('no', file=sys.stderr); sys.exit(3)"))
+    assert (done.code, done.text, done.errors, done.complaint) == (3, "out\n", b"no\n", "no")
+    assert command.run(python("import os; os.kill(os.getpid(), 9)")).code == -signal.SIGKILL
+
+
+def test_a_failure_that_is_not_expected_says_what_the_program_said() -> None:
+    argv = python("import sys; print('only here'); sys.exit(4)")
+    with pytest.raises(command.SlipwayError, match=r"failed \(4\): only here$") as caught:
+        command.run(argv).require_success()
+    assert caught.value.code == "command_failed"
+    assert command.run(python("")).require_success().text == ""
+
+
+def test_the_environment_is_the_same_whoever_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/somewhere")
+    monkeypatch.setenv("PATH", "/nowhere")
+    told = command.run(["env"], variables={"MORE": "1"}).text.splitlines()
+    assert sorted(told) == ["LC_ALL=C.UTF-8", "MORE=1", f"PATH={command.PATH}"]
+
+
+def test_it_reads_what_it_is_given_or_nothing(tmp_path: Path) -> None:
+    assert command.run(["cat"], source=b"x" * 100_000).output == b"x" * 100_000
+    assert command.run(["cat"]).output == b""
+    (tmp_path / "file").write_bytes(b"of a file")
+    with open(tmp_path / "file", "rb") as stream:
+        assert command.run(["cat"], source=stream).output == b"of a file"
+
+
+def test_both_streams_in_one_or_in_a_file(tmp_path: Path) -> None:
+    argv = ["sh", "-c", "echo one; echo two >&2"]
+    done = command.run(argv, merged=True)
+    assert (done.output, done.errors) == (b"one\ntwo\n", b"")
+    with open(tmp_path / "all", "wb") as stream:
+        assert command.run(argv, output=stream).output == b""
+    assert (tmp_path / "all").read_text() == "one\ntwo\n"
+
+
+@pytest.mark.parametrize("run", [command.run, command.run_in_group])
+def test_a_time_limit_is_one_and_no_defect(run) -> None:
+    begun = time.monotonic()
+    with pytest.raises(command.TimeLimitPassed, match=r"^sleep 60 did not end within 0\.1 s\.") as caught:
+        run(["sleep", "60"], 0.1)
+    assert (caught.value.code, bool(caught.value.fix)) == ("command_timeout", True)
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("run", [command.run, command.run_in_group])
+@pytest.mark.parametrize(
+    ("program", "code", "fix"),
+    [
+        ("systemctl", "no_systemd", "use a host that runs systemd"),
+        ("ufw", "no_program", "install ufw"),
+        ("no-such-program", "no_program", "install no-such-program"),
+        ("/nowhere/restorecon", "no_program", "install policycoreutils"),
+    ],
+)
+def test_a_program_that_is_missing_is_named_with_its_package(run, program, code, fix, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(command, "PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(command.MissingProgram, match=f"^this host has no {program}") as caught:
+        run([program, "--version"], 5)
+    assert (caught.value.code, caught.value.fix) == (code, fix)
+
+
+@pytest.mark.parametrize(("debian", "package"), [(True, "passwd"), (False, "shadow-utils")])
+def test_packages_have_the_names_of_the_distribution(debian, package, tmp_path, monkeypatch) -> None:
+    (tmp_path / "there").touch()
+    monkeypatch.setattr(command, "_DEBIAN", str(tmp_path / ("there" if debian else "not")))
+    assert command.package_of("/usr/sbin/useradd") == package
+
+
+def test_a_script_whose_interpreter_is_missing_is_not_missing_itself(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/nowhere/interpreter\n")
+    script.chmod(0o755)
+    with pytest.raises(FileNotFoundError):
+        command.run([str(script)])
+
+
+def test_a_group_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    done = command.run_in_group(["sh", "-c", f"sleep 60 & echo $! >{told}; echo started"], 10)
+    assert (done.code, done.output) == (0, b"started\n")
+    until_gone(int(told.read_text()))
+    with pytest.raises(command.TimeLimitPassed):
+        command.run_in_group(["sh", "-c", f"sleep 60 & echo $! >{told}; wait"], 0.5)
+    until_gone(int(told.read_text()))
+
+
+def until_gone(pid: int) -> None:
+    end = time.monotonic() + 10
+    while os.path.exists(f"/proc/{pid}") and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_group_writes_without_end_and_only_the_beginning_is_kept() -> None:
+    done = command.run_in_group(["sh", "-c", "head -c 1000000 /dev/zero; echo end >&2"], 20, limit=1000)
+    assert (done.code, done.output) == (0, b"\0" * 1000)
+
+
+def test_a_group_has_the_environment_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OWN", "yes")
+    assert command.run_in_group(["sh", "-c", "echo $OWN $MORE"], 10, {"MORE": "too"}).text == "yes too\n"
