@@ -17,7 +17,7 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.slipway.go.plugins.module_utils._core import files
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem
+from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem, ProblemsError
 from ansible_collections.slipway.go.plugins.module_utils._linkage import checker
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import (
     binding,
@@ -139,14 +139,15 @@ def unreadable(error: OSError, folder: str) -> dict[str, Any]:
 
 
 def refusal(problems: Sequence[Problem]) -> dict[str, Any]:
-    """A failed result that names every problem; the first one's code is the failure's."""
+    """A failed result that names every problem."""
+    error = ProblemsError(problems)
     return {
         "failed": True,
         "changed": False,
-        "code": problems[0].code,
+        "code": error.code,
         "fix": problems[0].fix,
-        "msg": " ".join(f"{problem.message} Fix: {problem.fix}" for problem in problems),
-        "problems": [problem._asdict() for problem in problems],
+        "msg": str(error),
+        **error.details,
     }
 
 

@@ -2,13 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Why a program will not start. This file is PRIVATE to the collection."""
+"""What is wrong, where more than one thing can be. This file is PRIVATE to the collection."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Sequence
 
-# Stable: operators and playbooks compare with them. The guide page lists the same codes.
+from .errors import SlipwayError
+
+# Why a program will not start. Stable: operators and playbooks compare with them; the guide lists the same codes.
 CODES: dict[str, str] = {
     "not_found": "There is no such file.",
     "unreadable": "The file cannot be read.",
@@ -45,8 +47,24 @@ CODES: dict[str, str] = {
 
 
 class Problem(NamedTuple):
-    """message: the kernel's or the loader's own words. fix: one line."""
+    """message: of a program that will not start, in the kernel's or the loader's own words. fix: one line."""
 
     code: str
     message: str
     fix: str
+
+    @classmethod
+    def of(cls, error: SlipwayError) -> Problem:
+        return cls(error.code, error.message, error.fix)
+
+    def __str__(self) -> str:
+        return f"{self.message} Fix: {self.fix}" if self.fix else self.message
+
+
+class ProblemsError(SlipwayError):
+    """One error that names every problem; the first one's code is the failure's."""
+
+    def __init__(self, problems: Sequence[Problem], **details: Any) -> None:
+        message = " ".join(str(problem) for problem in problems)
+        super().__init__(problems[0].code, message, problems=[problem._asdict() for problem in problems], **details)
+        self.problems = list(problems)

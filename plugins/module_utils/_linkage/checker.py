@@ -100,7 +100,7 @@ class Checker:
         try:
             program = self._read(path)
         except ElfError as error:
-            return Verdict(path, None, [], [Problem(error.code, error.message, error.fix)])
+            return Verdict(path, None, [], [Problem.of(error)])
         libraries: list[Library] = []
         foreign = machine_problem(program.elf, self.host, program.start)
         problems = [*self.context.missing, *([] if foreign is None else [foreign])]
@@ -213,7 +213,7 @@ class Checker:
         try:
             interpreter = self._interpreter(program, name)
         except ElfError as error:
-            return _Linked(unresolved, [Problem(error.code, error.message, error.fix)])
+            return _Linked(unresolved, [Problem.of(error)])
         linker = self._linker(program, interpreter)
         if linker is None:
             if not elf.needed:

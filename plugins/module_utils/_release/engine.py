@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Container, Iterator, Mapping, Optional, Sequence
 
 from .._core.errors import SlipwayError
+from .._core.problems import ProblemsError
 from .._host.systemd import Systemd
 from . import confirm_timer, integrity, preflight, smoke, stage
 from .gate import Gate
@@ -521,13 +522,7 @@ class Engine:
         """Raise unless the kernel and the loader of this host would start the release in its own unit."""
         problems = preflight.linkage_problems(self._layout, wanted)
         if problems:
-            raise SlipwayError(
-                problems[0].code,
-                " ".join(f"{p.message} Fix: {p.fix}" for p in problems),
-                "",
-                problems=[p._asdict() for p in problems],
-                current=self._layout.current_id(),
-            )
+            raise ProblemsError(problems, current=self._layout.current_id())
 
     def _rehearse(self, wanted: str, spec: Spec) -> None:
         """Prove the release in its own sandbox at an address no user knows; nothing is exposed, nothing to undo."""
@@ -604,12 +599,7 @@ class Engine:
         found = preflight.problems(spec, self._layout, way.own_listen or spec.listen, own_ports, way.check_front)
         found = [problem for problem in [*found, *integrity.foreign(self._layout)] if problem.code not in but]
         if found:
-            raise SlipwayError(
-                found[0].code,
-                " ".join(str(problem) for problem in found),
-                "",
-                problems=[{"code": p.code, "message": p.message, "fix": p.fix} for p in found],
-            )
+            raise ProblemsError(found)
 
     def _prune(self, *needed: Optional[str], keep: Optional[int] = None) -> list[str]:
         """Delete releases beyond `keep`, but never these, what serves, nor where a rollback from there would go.

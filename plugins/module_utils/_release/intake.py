@@ -24,7 +24,7 @@ from typing import Any, Callable, Iterator, NamedTuple, Optional
 
 from .._core import files as _files
 from .._core.errors import SlipwayError
-from .._core.problems import Problem
+from .._core.problems import Problem, ProblemsError
 from . import preflight, stage
 from .artefact import binding, checksums, fetch, signature
 from .artefact import inspect as artefact
@@ -395,7 +395,7 @@ def predict(request: Request, spec_of: Callable[[Artefact], Spec], engine: Engin
         taken = intake.take()
         outcome, problems = _foresee(engine, replace(spec, artefact=taken.artefact))
         if outcome is None or taken.problems:
-            raise refusal(problems + taken.problems, layout)
+            raise ProblemsError(problems + taken.problems, current=layout.current_id())
         return outcome
 
 
@@ -415,7 +415,7 @@ def _foresee_known(
     except SlipwayError as error:
         if not here.problems:
             raise
-        outcome, problems = None, [Problem(error.code, error.message, error.fix)]
+        outcome, problems = None, [Problem.of(error)]
     if outcome is None or outcome.action == "release":  # the engine looks at that only as it acts
         problems += preflight.linkage_problems(layout, stage.content(spec, layout).release_id())
     return outcome, here.problems + problems
@@ -423,16 +423,14 @@ def _foresee_known(
 
 def _refuse(problems: list[Problem], layout: Layout) -> None:
     if problems:
-        raise refusal(problems, layout)
+        raise ProblemsError(problems, current=layout.current_id())
 
 
 def _foresee(engine: Engine, spec: Spec) -> tuple[Optional[Outcome], list[Problem]]:
     try:
         return engine.predict(spec), []
-    except SlipwayError as error:
-        if "problems" not in error.details:
-            raise
-        return None, [Problem(**problem) for problem in error.details["problems"]]
+    except ProblemsError as error:
+        return None, error.problems
 
 
 @contextlib.contextmanager
@@ -446,17 +444,6 @@ def _intake(request: Request, collect: bool) -> Iterator[Intake]:
         yield Intake(request, work)
     finally:
         work.close()
-
-
-def refusal(problems: list[Problem], layout: Layout) -> SlipwayError:
-    """One error that names every problem; the first one's code is the failure's."""
-    return SlipwayError(
-        problems[0].code,
-        " ".join(f"{problem.message} Fix: {problem.fix}" for problem in problems),
-        "",
-        problems=[problem._asdict() for problem in problems],
-        current=layout.current_id(),
-    )
 
 
 def _remember(intake: Intake, taken: Artefact, release_id: str, layout: Layout) -> None:

@@ -22,6 +22,7 @@ from typing import Any, Iterator, Mapping, Optional
 
 from .._core import files as _files
 from .._core.errors import SlipwayError
+from .._core.problems import Problem
 from .state.model import Content
 from .state.store import Layout, Store
 
@@ -176,13 +177,13 @@ def remedy(layout: Layout) -> str:
     return "; ".join(mend for _path, _said, mend in _above(layout))
 
 
-def foreign(layout: Layout) -> list[SlipwayError]:
+def foreign(layout: Layout) -> list[Problem]:
     """The folders above all releases that belong to another user: nothing in them would be started.
 
     Their modes are corrected with each release. Whether an owner is a mistake, only its operator knows.
     """
     return [
-        SlipwayError("foreign_owner", f"{path} {said}, so that nothing in it would be started.", mend)
+        Problem("foreign_owner", f"{path} {said}, so that nothing in it would be started.", mend)
         for path, said, mend in _above(layout)
         if mend.startswith("chown")
     ]

@@ -120,9 +120,9 @@ def problems(
     listen: list[str],
     own_socket_ports: set[int],
     check_front: Callable[[Spec], None],
-) -> list[SlipwayError]:
+) -> list[Problem]:
     """Every reason not to start, so that one run names them all; listen is what the release itself opens."""
-    found: list[SlipwayError] = []
+    found: list[Problem] = []
     variable = "service_listen" if listen == spec.listen else "service_proxy_ports"
     for check in (
         lambda: check_architecture(spec.artefact.goarch, platform.machine()),
@@ -133,6 +133,6 @@ def problems(
     ):
         try:
             check()
-        except SlipwayError as problem:
-            found.append(problem)
+        except SlipwayError as error:
+            found.append(Problem.of(error))
     return found

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem
+from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem, ProblemsError
 from ansible_collections.slipway.go.plugins.module_utils._release import intake, stage
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch, inspect
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits
@@ -51,8 +51,7 @@ class Engine:
     def _answer(self, how, spec):
         self.asked.append((how, spec.artefact))
         if self.problems:
-            told = [problem._asdict() for problem in self.problems]
-            raise SlipwayError(self.problems[0].code, "no", "", problems=told)
+            raise ProblemsError(self.problems)
         content = stage.content(spec, self.layout)
         wanted = content.release_id()
         if stage.is_staged(self.layout, wanted, content):
