@@ -13,7 +13,8 @@ version_added: 0.1.0
 description:
   - Reads an ELF file on the host. Class, architecture, interpreter, needed libraries and symbol versions, build ids and
     hardening; and what the Go toolchain recorded, as C(go version -m) shows it, from Go 1.13 on.
-  - Looks into programs packed by UPX.
+  - Says whether a program is packed by UPX. What it says of such a file is of the stub that unpacks the program into
+    memory; the program's own libraries and build information cannot be read.
   - Fails with a message, a C(code) and a C(fix) where the file is no ELF file.
 extends_documentation_fragment:
   - slipway.go.attributes
@@ -205,7 +206,7 @@ binary:
       type: str
       sample: glibc
     packed:
-      description: V(upx), or null. What is reported of a packed program is what is inside.
+      description: V(upx), or null. What is reported of a packed program is of the stub that unpacks it.
       returned: always
       type: str
       sample: upx

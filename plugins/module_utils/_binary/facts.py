@@ -30,11 +30,11 @@ def read_binary(path: str, checksum: bool = True) -> Binary:
     with open_program(path) as opened:
         elf = opened.elf
         info = read_build_info(opened.reader, elf)
-        facts: dict[str, Any] = {"path": path, "size": opened.outer.size, "sha256": None}
+        facts: dict[str, Any] = {"path": path, "size": opened.reader.size, "sha256": None}
         if checksum:
-            facts["sha256"] = _sha256(opened.outer)
+            facts["sha256"] = _sha256(opened.reader)
         facts.update(_elf_facts(elf))
-        sections = read_sections(opened.outer, elf.header) if not opened.packed else ()
+        sections = read_sections(opened.reader, elf.header)
         facts["stripped"] = not any(section.type == SHT_SYMTAB for section in sections)
         facts["packed"] = "upx" if opened.packed else None
         facts["go"] = _go_facts(info)

@@ -107,6 +107,9 @@ def check_policy(info: Mapping[str, Any], policy: Mapping[str, Any]) -> list[Pro
 
 
 def _static(info: Mapping[str, Any]) -> list[Problem]:
+    if info.get("packed"):
+        text = f"{info['path']}: packed by UPX, so that nothing tells whether it is static"
+        return [Problem("policy_static", text, "Release the program without UPX, or unpack it with upx -d.")]
     if info["class"] in ("static", "static-pie"):
         return []
     text = f"{info['path']}: {info['class']}, and release_require_static is set"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Opens a program, packed or not. This file is PRIVATE to the collection."""
+"""Opens a program and says whether it is packed. This file is PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from typing import Iterator, NamedTuple
 
 from .elf import Elf, Reader, parse_elf
-from .upx import find_upx, unpack
+
+UPX_MAGIC = b"UPX!"
+UPX_HEADER = 64  # bytes behind the program headers in which it begins
 
 
 class Opened(NamedTuple):
-    """outer: the file. reader and elf: the program in it, the same thing unless it is packed."""
+    """packed: the file is UPX's stub, which unpacks the program into memory; reader and elf are the stub's."""
 
-    outer: Reader
     reader: Reader
     elf: Elf
     packed: bool
@@ -24,12 +25,12 @@ class Opened(NamedTuple):
 
 @contextmanager
 def open_program(path: str) -> Iterator[Opened]:
-    """ElfError where it is no program, with code packed where it is one that cannot be looked into."""
-    with Reader(path) as outer:
-        elf = parse_elf(outer)
-        at = find_upx(outer, elf) if elf.interpreter is None else None
-        if at is None:
-            yield Opened(outer, outer, elf, False)
-        else:
-            inner = unpack(outer, elf, at)
-            yield Opened(outer, inner, parse_elf(inner), True)
+    """ElfError where it is no program."""
+    with Reader(path) as reader:
+        elf = parse_elf(reader)
+        yield Opened(reader, elf, elf.interpreter is None and _has_upx_header(reader, elf))
+
+
+def _has_upx_header(reader: Reader, elf: Elf) -> bool:
+    end = elf.header.phoff + elf.header.phnum * elf.header.phentsize
+    return UPX_MAGIC in reader.read(end, min(UPX_HEADER, reader.size - end))

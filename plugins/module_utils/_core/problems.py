@@ -38,7 +38,7 @@ CODES: dict[str, str] = {
     "library_unreadable": "A library is found that who starts it may not read.",
     "version_missing": "The library found does not provide a symbol version.",
     "symbol_missing": "No library found defines a symbol that is bound at start.",
-    "packed": "Packed so that what it needs cannot be read.",
+    "packed": "Packed by UPX: what it needs cannot be read.",
     "unit_hidden": "The unit's sandbox hides it.",
     "unit_noexec": "The unit's NoExecPaths= covers it.",
     "unit_architecture": "The unit's SystemCallArchitectures= forbids it.",

@@ -83,6 +83,7 @@ class Program(NamedTuple):
     place: Place
     elf: Elf
     info: Optional[BuildInfo]
+    packed: bool
     start: bytes
     status: os.stat_result
     tables: Optional[Tables]
@@ -104,6 +105,8 @@ class Checker:
         libraries: list[Library] = []
         foreign = machine_problem(program.elf, self.host, program.start)
         problems = [*self.context.missing, *([] if foreign is None else [foreign])]
+        if program.packed:
+            problems.append(_packed(program))
         if not program.elf.is_library:
             problems += self._start_problems(program)
         if foreign is None:
@@ -135,9 +138,9 @@ class Checker:
         with open_program(place.host) as opened:
             elf = opened.elf._replace(path=path)
             info = read_build_info(opened.reader, elf)
-            start = opened.outer.read(0, min(opened.outer.size, 256))
+            start = opened.reader.read(0, min(opened.reader.size, 256))
             tables = read_tables(opened.reader, elf) if elf.interpreter is not None else None
-            return Program(path, place, elf, info, start, opened.outer.status, tables)
+            return Program(path, place, elf, info, opened.packed, start, opened.reader.status, tables)
 
     # What the kernel and the unit say before anything is loaded
 
@@ -326,6 +329,11 @@ class Checker:
 class _Linked(NamedTuple):
     libraries: list[Library]
     problems: list[Problem]
+
+
+def _packed(program: Program) -> Problem:
+    text = f"{program.label}: packed by UPX: its interpreter and its libraries cannot be read"
+    return Problem("packed", text, "release the program without UPX, or unpack it with upx -d.")
 
 
 def _for_musl(elf: Elf) -> bool:

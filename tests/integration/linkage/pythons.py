@@ -22,7 +22,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[3]
 WORK = CHECKOUT / ".work" / "pythons"
 NAMES = (
-    "binary/test_elf", "binary/test_go_build_info", "binary/test_limits", "binary/test_policy", "binary/test_upx",
+    "binary/test_elf", "binary/test_go_build_info", "binary/test_limits", "binary/test_policy", "binary/test_program",
     "core/test_root_view", "linkage/test_checker", "linkage/test_fuzz", "linkage/test_glibc", "linkage/test_ldcache",
     "linkage/test_musl", "units/test_context",
 )  # fmt: skip

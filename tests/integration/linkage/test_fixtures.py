@@ -964,36 +964,19 @@ PADDED = "".join(f"int padding{n}(int x) {{ return x * {n} + x % 7; }} " for n i
 
 @case
 def upx_go_static(b):
-    return Case(upx(b, b.go("app")))
+    return Case(upx(b, b.go("app")), "packed", words="?")
 
 
 @case
 def upx_lzma_go_static(b):
-    return Case(upx(b, b.go("app"), "--lzma"))
+    return Case(upx(b, b.go("app"), "--lzma"), "packed", words="?")
 
 
 @case
 def upx_dynamic(b):
     library = b.lib("lib/libf.so.1")
     app = b.gcc("app", PADDED + USE_F, library, f"-Wl,-rpath,{b.path}/lib")
-    return Case(upx(b, app))
-
-
-@case
-def upx_dynamic_library_missing(b):
-    library = b.lib("lib/libf.so.1")
-    app = upx(b, b.gcc("app", PADDED + USE_F, library, f"-Wl,-rpath,{b.path}/lib"))
-    library.unlink()
-    return Case(app, "library_missing", words="libf.so.1: cannot open shared object file")
-
-
-@case
-def upx_damaged(b):
-    app = upx(b, b.gcc("app", PADDED + PLAIN))
-    blob = app.read_bytes()
-    at = blob.index(b"UPX!") + 8 + 12 + 12
-    patch(app, at, bytes(16))
-    return Case(app, "packed")
+    return Case(upx(b, app), "packed", words="?")
 
 
 # Rights

@@ -11,7 +11,6 @@ holds one header and one piece of a file at a time.
 
 from __future__ import annotations
 
-import bz2
 import lzma
 import posixpath
 import zlib
@@ -33,10 +32,14 @@ MAX_NAME = 255
 MAX_DEPTH = 32
 _XZ_MEMORY = 128 << 20  # what xz -9 needs, twice
 
-_MAGICS = (b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh")
+_MAGICS = (b"\x1f\x8b", b"\xfd7zXZ\x00")
 _USTAR = b"ustar"
 _USTAR_AT = 257
-_FOREIGN = {b"PK\x03\x04": "a zip archive", b"\x28\xb5\x2f\xfd": "compressed with zstd"}
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    b"BZh": "compressed with bzip2",
+}
 _KINDS = {
     b"1": "a hard link",
     b"2": "a symbolic link",
@@ -83,7 +86,7 @@ def _refuse(code: str, what: str, fix: str) -> NoReturn:
 
 
 def _damaged(what: str) -> NoReturn:
-    _refuse("damaged_archive", what, "build or fetch the archive again, as .tar, .tar.gz, .tar.xz or .tar.bz2")
+    _refuse("damaged_archive", what, "build or fetch the archive again, as .tar, .tar.gz or .tar.xz")
 
 
 def _unsafe(what: str, fix: str) -> NoReturn:
@@ -96,7 +99,7 @@ def is_archive(path: str) -> bool:
         start = stream.read(BLOCK)
     for magic, what in _FOREIGN.items():
         if start.startswith(magic):
-            _refuse("foreign_archive", f"is {what}", "make it a .tar.gz, .tar.xz, .tar.bz2 or .tar")
+            _refuse("foreign_archive", f"is {what}", "make it a .tar.gz, .tar.xz or .tar")
     return start.startswith(_MAGICS) or start[_USTAR_AT : _USTAR_AT + len(_USTAR)] == _USTAR
 
 
@@ -112,7 +115,7 @@ class _Plain:
 
 
 class _Gunzip:
-    """zlib with the methods of the other two."""
+    """zlib with the methods of lzma's decompressor."""
 
     def __init__(self) -> None:
         self._engine = zlib.decompressobj(31)
@@ -177,8 +180,6 @@ def _inflate(start: bytes, raw: Source) -> Any:
         return _Inflated(start, raw, _Gunzip)
     if start.startswith(_MAGICS[1]):
         return _Inflated(start, raw, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY))
-    if start.startswith(_MAGICS[2]):
-        return _Inflated(start, raw, bz2.BZ2Decompressor)
     return _Plain(start, raw)
 
 
@@ -190,10 +191,6 @@ def _honest() -> Iterator[None]:
     except EOFError:
         _damaged("ends too early")
     except (zlib.error, lzma.LZMAError) as error:
-        _damaged(f"cannot be decompressed ({error})")
-    except OSError as error:
-        if error.errno is not None:
-            raise
         _damaged(f"cannot be decompressed ({error})")
     except MemoryError:
         _damaged("needs too much memory to be decompressed")

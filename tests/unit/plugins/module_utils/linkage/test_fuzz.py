@@ -25,9 +25,9 @@ from ansible_collections.slipway.go.plugins.module_utils._core.root_view import 
 from ansible_collections.slipway.go.plugins.module_utils._linkage import ldcache as _ldcache
 from ansible_collections.slipway.go.plugins.module_utils._linkage.checker import Checker
 from ansible_collections.slipway.go.plugins.module_utils._units import context as _unit_context
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary import test_upx as upx
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder, Symbol
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_go_build_info import TEXT, inline
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_program import upx_stub
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.linkage import test_ldcache as ldcache
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.linkage.fake_root import (
     GLIBC,
@@ -72,10 +72,7 @@ def seeds(folder: Path) -> list[bytes]:
     ]
     with open(sys.executable, "rb") as file:
         made.append(file.read(40000))
-    for method in upx.PACKERS:
-        with open(upx.pack(made[0], method, folder / "packed"), "rb") as file:
-            made.append(file.read())
-    return made
+    return [*made, upx_stub()]
 
 
 def apply(blob: bytes, changes) -> bytes:

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 MIB = 1 << 20
 ELF = b"\x7fELF the program"
-PACKERS = {"tar": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+PACKERS = {"tar": bytes, "gz": gzip.compress, "xz": lzma.compress}
 
 
 def entry(name, content=b"", **changes):
@@ -297,7 +297,7 @@ def peak(act):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("packer", ["gz", "bz2", "xz"])
+@pytest.mark.parametrize("packer", ["gz", "xz"])
 def test_a_bomb_stays_small(packer):
     """32 MiB of zeros in a file of some KiB: refused by its header, and skipped without being held."""
     data = PACKERS[packer](header(name=b"shop", size=b"%011o\0" % (32 * MIB)) + bytes(32 * MIB) + END)
@@ -325,7 +325,6 @@ def test_headers_without_end():
 def test_compressed_streams_without_end():
     nothing = gzip.compress(b"")
     refused("damaged_archive", nothing * (archive.MAX_STREAMS + 1), "streams")
-    refused("damaged_archive", bz2.compress(b"") * (archive.MAX_STREAMS + 1), "streams")
 
 
 def test_an_xz_that_asks_for_much_memory():
@@ -340,7 +339,7 @@ def test_an_xz_that_asks_for_much_memory():
     refused("damaged_archive", bytes(data), "cannot be decompressed")
 
 
-@pytest.mark.parametrize("packer", ["gz", "bz2", "xz"])
+@pytest.mark.parametrize("packer", ["gz", "xz"])
 def test_several_streams_are_one_archive(packer):
     whole = pack(program(), entry("static/a", bytes(2000)))
     parts = [PACKERS[packer](whole[at : at + 700]) for at in range(0, len(whole), 700)]
@@ -363,6 +362,7 @@ def test_an_archive_that_was_cut_short(packer):
     [
         (b"PK\x03\x04 a zip", "foreign_archive"),
         (b"\x28\xb5\x2f\xfd zstd", "foreign_archive"),
+        (bz2.compress(b"a tar archive"), "foreign_archive"),
     ],
 )
 def test_archives_of_another_kind_are_named(file, data, code):
@@ -513,7 +513,7 @@ def test_noise_is_refused(start, rest):
     assert attempt(start + rest) is None
 
 
-@given(data=st.sampled_from([PACKERS[p](SEEDS[0]) for p in ("gz", "bz2", "xz")]), changes=CHANGES)
+@given(data=st.sampled_from([PACKERS[p](SEEDS[0]) for p in ("gz", "xz")]), changes=CHANGES)
 def test_damage_to_the_compressed_bytes(data, changes):
     made = bytearray(data)
     for at, value in changes:
