@@ -47,7 +47,7 @@ lockout: collections ## the lock-out table: ways to lock oneself out, each tried
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/lockout
 
 lockout-interrupted: collections ## changes of access, interrupted at every task: the controller pauses, dies, loses the network (an hour)
-	$(BIN)/python tests/lab/lab.py run -- python tests/faults/interrupted --page docs/interrupted-changes.md
+	$(BIN)/python tests/lab/lab.py run -- python tests/faults/interrupted --page docs/evidence/interrupted-changes.md
 
 fleet: collections ## the fleet table: hosts vanish before, in and after their swap, runs are cancelled (half an hour)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/fleet
@@ -62,7 +62,7 @@ bench: collections ## what a release costs, as ratios in one run (about six minu
 	$(BIN)/python tests/bench/release.py
 
 faults: collections ## the fault table of releases: more than a hundred ways to fail, under load
-	$(BIN)/python tests/lab/lab.py run -- python tests/faults/release --page docs/what-fails.md
+	$(BIN)/python tests/lab/lab.py run -- python tests/faults/release --page docs/evidence/what-fails.md
 
 tamper: collections ## the tampering table: files of a release changed by hand before everything that could start them
 	SLIPWAY_TAMPER=all pytest -n $(WORKERS) tests/unit/plugins/module_utils/release/test_tampering.py
@@ -72,14 +72,14 @@ faults-simulated: collections ## a run that breaks at every single effect, on si
 	SLIPWAY_FAULTS=all pytest -n $(WORKERS) --dist worksteal tests/unit/plugins/module_utils/release/test_faults.py
 
 faults-power: collections ## the same for power cuts, in a virtual machine (half an hour without KVM)
-	$(BIN)/python tests/faults/release --power --page docs/what-fails.md
+	$(BIN)/python tests/faults/release --power --page docs/evidence/what-fails.md
 
 PAGES ?= 200000
 fuzz-metrics: collections ## pages of counters against another parser of the format: make fuzz-metrics PAGES=200000
 	$(BIN)/python tests/unit/plugins/module_utils/health/kinds/metrics_fuzz.py $(PAGES)
 
 canary-table: collections ## the verdict on users' requests, by simulation (about ten minutes)
-	$(BIN)/python tests/bench/canary.py --page docs/proxy.md
+	$(BIN)/python tests/bench/canary.py --page docs/guide/proxy.md
 
 bundled-libc: ## wrong verdicts of linkage on programs that bring a glibc of their own (needs gcc and the lab's images)
 	$(PYTHON) tests/bench/bundled_libc.py

@@ -2,10 +2,10 @@
 
 Usage: PYTHONPATH=.work/collections python tests/bench/health_compare.py [--timeout SECONDS] [CASE…]
 
-Prints the table of docs/health-cases.md. Each tool is asked what it is made for: uri the HTTP cases, wait_for the plain
-TCP and unix ones. An answer is right when it calls healthy what is healthy and nothing else, and in time when it comes
-within the timeout + 10 % (and 0.1 s for a busy machine, the same for all). What a tool returns but does not judge, such
-as the body, is judged here as `failed_when` would.
+Prints the table of docs/evidence/health-cases.md. Each tool is asked what it is made for: uri the HTTP cases,
+wait_for the plain TCP and unix ones. An answer is right when it calls healthy what is healthy and nothing else, and in
+time when it comes within the timeout + 10 % (and 0.1 s for a busy machine, the same for all). What a tool returns but
+does not judge, such as the body, is judged here as `failed_when` would.
 """
 
 from __future__ import annotations

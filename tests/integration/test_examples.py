@@ -147,7 +147,7 @@ def test_the_tls_example(site: Any) -> None:
             {"vault_database_url": PASSWORD},
         ),
         (
-            [("README.md", "deploy_user_keys"), ("docs/secrets.md", "vault_database_password: correct")],
+            [("README.md", "deploy_user_keys"), ("docs/guide/secrets.md", "vault_database_password: correct")],
             {},
         ),
     ],

@@ -1,4 +1,4 @@
-// Command shop is the sample service of the lab, and the model for docs/your-service.md: what a service has to do so
+// Command shop is the sample service of the lab, and the model for docs/guide/your-service.md: what a service has to do so
 // that its releases lose no request.
 package main
 

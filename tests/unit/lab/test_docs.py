@@ -14,7 +14,7 @@ def squeeze(text: str) -> str:
 
 def test_every_go_excerpt_of_the_guide_is_in_the_sample() -> None:
     sample = [squeeze(file.read_text()) for file in (ROOT / "tests/lab/app").glob("*.go")]
-    excerpts = re.findall(r"```go\n(.*?)```", (ROOT / "docs/your-service.md").read_text(), re.DOTALL)
+    excerpts = re.findall(r"```go\n(.*?)```", (ROOT / "docs/guide/your-service.md").read_text(), re.DOTALL)
     assert excerpts
     for excerpt in excerpts:
         for part in excerpt.split("// …"):

@@ -76,7 +76,7 @@ class ReloadStrategy(Strategy):
             raise SlipwayError(
                 "not_handed_over",
                 f"{self._handover.unit} runs {runs or 'no release'} and not {release_id}.",
-                "the service must start the next process from the path it was started with, see docs/your-service.md",
+                "let the service start the next process by the path in argv[0], see docs/guide/your-service.md",
             )
 
     def drain(self, release_id: str, look: Callable[[], None] = lambda: None) -> None:

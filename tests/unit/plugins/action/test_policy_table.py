@@ -5,7 +5,7 @@
 """Every rule for artefacts, by every source, in every state of the host, predicted and for real.
 
 The action, the module, the intake and the engine are the real ones; systemd, the web and the upload are played.
-docs/artefacts.md has the same table for readers.
+docs/guide/artefacts.md has the same table for readers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 
-DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "artefacts.md"
+DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "guide" / "artefacts.md"
 MINISIGN = Path(__file__).resolve().parents[1] / "module_utils" / "release" / "artefact" / "minisign"
 VERSION = "1.4.2"
 AMD64, ARM64 = 62, 183

@@ -120,14 +120,16 @@ def test_examples_are_valid() -> None:
 
 def test_the_guide_knows_every_reason_metric_and_case() -> None:
     docs = Path(health_check.__file__).resolve().parents[2] / "docs"
-    guide = (docs / "health.md").read_text()
+    guide = (docs / "guide" / "health.md").read_text()
     assert (
         dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", guide.partition("closed list")[2], re.MULTILINE)) == outcome.REASONS
     )
     assert set(re.findall(r"`(slipway_\w+)`", guide)) == set(
         re.findall(r'"(slipway_\w+)"', Path(metrics.__file__).read_text())
     )
-    shown = re.findall(r"^\| ([^|]+) \| [^|]+ \| right, [^|]+ \|", (docs / "health-cases.md").read_text(), re.MULTILINE)
+    shown = re.findall(
+        r"^\| ([^|]+) \| [^|]+ \| right, [^|]+ \|", (docs / "evidence" / "health-cases.md").read_text(), re.MULTILINE
+    )
     assert shown == [case.name for case in hostile.CASES]
     assert f"The tests play {len(hostile.CASES)} cases" in guide
 

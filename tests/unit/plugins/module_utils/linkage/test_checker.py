@@ -417,7 +417,7 @@ def test_every_code_is_described():
 
 
 def test_the_guide_says_what_every_code_means():
-    guide = os.path.join(os.path.dirname(__file__), "../../../../../docs/will-it-run-there.md")
+    guide = os.path.join(os.path.dirname(__file__), "../../../../../docs/guide/will-it-run-there.md")
     with open(guide, encoding="utf-8") as file:
         text = file.read()
     for code in CODES:
