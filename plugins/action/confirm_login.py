@@ -20,7 +20,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import connection_loader
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._deadman import model
 from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction, limit
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import SSH_PLUGINS, separate
 
@@ -96,7 +96,7 @@ def said_by(output: bytes) -> str:
 
 
 def confirm_command(name: str, token: str, python: str, user: str) -> str:
-    runner = f"{deadman.ROOT}/{name}/{deadman.RUNNER}"
+    runner = f"{model.ROOT}/{name}/{model.RUNNER}"
     argv = [python, runner, "confirm", name, "--token", token]
     return shlex.join(argv if user == "root" else ["sudo", "-n", "--", *argv])
 
@@ -343,7 +343,7 @@ def _not_confirmed(output: bytes, errors: bytes) -> SlipwayError:
         answer = json.loads(output.decode(errors="replace").strip().splitlines()[-1])
         return SlipwayError(str(answer["code"]), str(answer["msg"]))
     # A revert removes the program that would have confirmed.
-    if deadman.RUNNER.encode() in errors and b"No such file" in errors:
+    if model.RUNNER.encode() in errors and b"No such file" in errors:
         return SlipwayError(
             REVERTED,
             "the login works, but it came after the time to confirm: the host has taken the change back already.",

@@ -165,7 +165,8 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
 from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
-from ansible_collections.slipway.go.plugins.module_utils._deadman import managed_files
+from ansible_collections.slipway.go.plugins.module_utils._deadman import ending, managed_files
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import Argv, RevertPlan, System
 from ansible_collections.slipway.go.plugins.module_utils._hardening import account, services
 
 NAME = "access"
@@ -177,9 +178,9 @@ class Difference:
 
     now: Optional[account.Account]
     wanted: account.Wanted
-    commands: list[deadman.Argv]
+    commands: list[Argv]
     keys: Optional[str]
-    sudo: list[managed_files.Change]
+    sudo: list[managed_files.FileChange]
 
     def changes(self) -> list[str]:
         found = {"account": self.commands, "keys": self.keys is not None, "sudo": self.sudo}
@@ -200,54 +201,54 @@ def _diff(what: str, before: str, after: str) -> dict[str, str]:
     return {"before_header": what, "after_header": what, "before": before, "after": after}
 
 
-def compare(asked: account.Wanted, place: deadman.Place) -> Difference:
+def compare(asked: account.Wanted, system: System) -> Difference:
     now = account.look(asked.name)
     wanted = account.complete(asked, now)
-    account.refuse_unusable(wanted, now, place)
+    account.refuse_unusable(wanted, now, system)
     before = account.read_keys(wanted.home)
     keys = account.wanted_keys(before, wanted.keys, wanted.exclusive)
     same = keys == before and now is not None and account.keys_are_safe(now, wanted.home)
-    sudo = managed_files.plan([account.sudoers_file(wanted.name, account.sudoers(wanted))], place=place)
+    sudo = managed_files.plan([account.sudoers_file(wanted.name, account.sudoers(wanted))], system=system)
     commands = account.entry_commands(wanted, now, account.today())
     return Difference(now, wanted, commands, None if same else keys, sudo)
 
 
-def make(difference: Difference, place: deadman.Place) -> None:
+def make(difference: Difference, system: System) -> None:
     """Keys first where there is a home directory: sudo comes last, when all else is as it should be."""
     wanted = difference.wanted
-    account.run_or_raise(difference.commands, place)
+    account.run_or_raise(difference.commands, system)
     if difference.keys is not None:
         made = account.look(wanted.name)
         if made:
             account.write_keys(made, difference.keys)
-            account.restorecon([made.home + "/.ssh"], place)
+            account.restorecon([made.home + "/.ssh"], system)
     if difference.sudo:
-        managed_files.apply(difference.sudo, sudo_check(), place=place)
+        managed_files.apply(difference.sudo, sudo_check(), system=system)
 
 
-def sudo_check() -> list[deadman.Argv]:
+def sudo_check() -> list[Argv]:
     return [["visudo", "-c"]] if shutil.which("visudo") else []
 
 
-def present(module: AnsibleModule, asked: account.Wanted, place: deadman.Place) -> dict[str, Any]:
-    found = compare(asked, place)
+def present(module: AnsibleModule, asked: account.Wanted, system: System) -> dict[str, Any]:
+    found = compare(asked, system)
     result = {"changed": bool(found.changes()), "changes": found.changes(), "diff": found.diff(), "token": None}
     result["login"], result["services"] = found.wanted.proof(), list(found.wanted.services)
     if shutil.which("visudo"):
-        managed_files.validate(found.sudo, place)
+        managed_files.validate(found.sudo, system)
     if module.check_mode or not found.changes():
         return result
-    with deadman.transaction(NAME, module.params["seconds"], account.plan(found.wanted, found.now), place) as token:
+    with deadman.transaction(NAME, module.params["seconds"], account.plan(found.wanted, found.now), system) as token:
         # Another run may have ended between the look and the lock.
-        again = compare(asked, place)
+        again = compare(asked, system)
         if (again.now is None) != (found.now is None) or again.wanted.home != found.wanted.home:
             raise deadman.changed_meanwhile(f"somebody else has made, moved or removed {asked.name}")
-        make(again, place)
-    return {**result, "token": stand(module, token, place)}
+        make(again, system)
+    return {**result, "token": stand(module, token, system)}
 
 
-def absent(module: AnsibleModule, name: str, place: deadman.Place) -> dict[str, Any]:
-    now, sudo = account.look(name), managed_files.plan([account.sudoers_file(name, None)], place=place)
+def absent(module: AnsibleModule, name: str, system: System) -> dict[str, Any]:
+    now, sudo = account.look(name), managed_files.plan([account.sudoers_file(name, None)], system=system)
     result: dict[str, Any] = {"token": None, "login": None, "services": []}
     if now is None and not sudo:
         gone = account.remains(name) if module.check_mode else account.remove_remains(name)
@@ -259,34 +260,34 @@ def absent(module: AnsibleModule, name: str, place: deadman.Place) -> dict[str, 
     result = {**result, "changed": True, "changes": changes, "diff": [*diff, *(change.diff() for change in sudo)]}
     if module.check_mode:
         return result
-    saved = deadman.Plan([account.sudoers_path(name), account.record(name)], account=name)
-    with deadman.transaction(NAME, module.params["seconds"], saved, place) as token:
+    saved = RevertPlan([account.sudoers_path(name), account.record(name)], account=name)
+    with deadman.transaction(NAME, module.params["seconds"], saved, system) as token:
         if account.look(name) != now:
             raise deadman.changed_meanwhile(f"somebody else has changed {name}")
         if now:
             account.write_record(now)
-            account.run_or_raise([["userdel", "--force", name]], place)
-        managed_files.apply(sudo, sudo_check(), place=place)
-    return {**result, "token": stand(module, token, place)}
+            account.run_or_raise([["userdel", "--force", name]], system)
+        managed_files.apply(sudo, sudo_check(), system=system)
+    return {**result, "token": stand(module, token, system)}
 
 
-def stand(module: AnsibleModule, token: str, place: deadman.Place) -> Optional[str]:
+def stand(module: AnsibleModule, token: str, system: System) -> Optional[str]:
     if module.params["confirm"]:
         return token
-    deadman.confirm(NAME, token, place)
+    ending.confirm(NAME, token, system)
     return None
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    place = deadman.Place()
-    return managed_files.from_the_start(lambda: attempt(module, place))
+    system = System()
+    return managed_files.from_the_start(lambda: attempt(module, system))
 
 
-def attempt(module: AnsibleModule, place: deadman.Place) -> dict[str, Any]:
+def attempt(module: AnsibleModule, system: System) -> dict[str, Any]:
     values = module.params
-    deadman.wait_until_free(NAME, place, not module.check_mode)
+    deadman.wait_until_free(NAME, system, not module.check_mode)
     if values["state"] == "absent":
-        return absent(module, values["name"], place)
+        return absent(module, values["name"], system)
     on_host = [service.name for service in services.services()] if values["sudo"] == "limited" else []
     wanted = account.Wanted(
         values["name"],
@@ -299,7 +300,7 @@ def attempt(module: AnsibleModule, place: deadman.Place) -> dict[str, Any]:
         sorted({*values["services"], *on_host}),
         values["commands"],
     )
-    return present(module, wanted, place)
+    return present(module, wanted, system)
 
 
 def main() -> None:

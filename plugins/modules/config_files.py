@@ -224,32 +224,35 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
 from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
 from ansible_collections.slipway.go.plugins.module_utils._deadman import managed_files
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import System
 
 
-def plan(values: dict[str, Any], place: deadman.Place) -> list[managed_files.Change]:
+def plan(values: dict[str, Any], system: System) -> list[managed_files.FileChange]:
     files = managed_files.parse_files(values["files"], values["secrets"])
     surplus = [
         file for folder in values["exclusive"] for file in managed_files.surplus(folder["path"], folder["keep"], files)
     ]
     folders = [folder["path"] for folder in values["exclusive"]]
-    return managed_files.plan([*files, *surplus], folders, place, values["again"])
+    return managed_files.plan([*files, *surplus], folders, system, values["again"])
 
 
-def attempt(module: AnsibleModule, place: deadman.Place) -> managed_files.Outcome:
+def attempt(module: AnsibleModule, system: System) -> managed_files.Applied:
     values = module.params
     guard = managed_files.Guard(**values["guard"]) if values["guard"] else None
     if guard:
-        deadman.wait_until_free(guard.name, place, not module.check_mode)
-    changes = plan(values, place)
+        deadman.wait_until_free(guard.name, system, not module.check_mode)
+    changes = plan(values, system)
     if module.check_mode:
-        managed_files.validate(changes, place)
-        return managed_files.Outcome(changes)
-    return managed_files.apply(changes, values["check"], values["run"], guard, place, again=lambda: plan(values, place))
+        managed_files.validate(changes, system)
+        return managed_files.Applied(changes)
+    return managed_files.apply(
+        changes, values["check"], values["run"], guard, system, again=lambda: plan(values, system)
+    )
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    place = deadman.Place()
-    return managed_files.from_the_start(lambda: attempt(module, place)).as_dict()
+    system = System()
+    return managed_files.from_the_start(lambda: attempt(module, system)).as_dict()
 
 
 def main() -> None:

@@ -134,6 +134,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
 from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._deadman import ending
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import RevertPlan
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -143,7 +145,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if module.check_mode:
         return result
     if state == "armed":
-        plan = deadman.Plan(
+        plan = RevertPlan(
             values["paths"],
             [list(map(str, argv)) for argv in values["run"]],
             [list(map(str, argv)) for argv in values["run_at_boot"]],
@@ -153,11 +155,11 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         # Arming is no change of the host that anybody could keep: it is gone again after the next step.
         return {**result, "token": deadman.arm(name, values["seconds"], plan)}
     if state == "confirmed":
-        deadman.confirm(name, values["token"])
+        ending.confirm(name, values["token"])
         return result
-    reverted = deadman.revert(name, values["token"])
+    reverted = ending.revert(name, values["token"])
     if reverted is None and values["token"]:
-        return {**result, "reverted": deadman.taken_back(name, values["token"])}
+        return {**result, "reverted": ending.taken_back(name, values["token"])}
     return {**result, "changed": bool(reverted), "reverted": reverted}
 
 

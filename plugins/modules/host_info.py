@@ -126,6 +126,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
 from ansible_collections.slipway.go.plugins.module_utils._core import files as _files
 from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import System
 
 APPARMOR = "/etc/apparmor.d"
 LOGINS = re.compile(r"(?<![\w.-])(?:sshd(?:-\w+)?|sudo|su|login|agetty|(?:ba|da|z|k|fi)?sh)(?![\w.-])")
@@ -146,27 +147,27 @@ def family(os_release: str) -> tuple[str, str]:
     return ids[0], values.get("VERSION_ID", "")
 
 
-def in_container(place: deadman.Place) -> bool:
+def in_container(system: System) -> bool:
     """As systemd says, which before its version 249 did not know these two files of Docker and Podman."""
-    said = place.run(["systemd-detect-virt", "--container", "--quiet"])[0] == 0
+    said = system.run(["systemd-detect-virt", "--container", "--quiet"])[0] == 0
     return said or any(os.path.exists(path) for path in CONTAINER_FILES)
 
 
-def missing(packages: list[str], place: deadman.Place) -> list[str]:
+def missing(packages: list[str], system: System) -> list[str]:
     if not packages:
         return []
     if shutil.which("dpkg-query"):
-        said = place.run(["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n", *packages])[1]
+        said = system.run(["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n", *packages])[1]
         there = {line.split()[1] for line in said.splitlines() if line.startswith("installed ")}
     else:
-        there = set(place.run(["rpm", "--query", "--queryformat", "%{NAME}\\n", *packages])[1].splitlines())
+        there = set(system.run(["rpm", "--query", "--queryformat", "%{NAME}\\n", *packages])[1].splitlines())
     return [package for package in packages if package not in there]
 
 
-def units(names: list[str], place: deadman.Place) -> dict[str, str]:
+def units(names: list[str], system: System) -> dict[str, str]:
     if not names:
         return {}
-    said = place.run(["systemctl", "list-unit-files", "--no-legend", "--no-pager", "--plain", "--full", *names])[1]
+    said = system.run(["systemctl", "list-unit-files", "--no-legend", "--no-pager", "--plain", "--full", *names])[1]
     rows = [line.split() for line in said.splitlines()]
     return {row[0]: row[1] for row in rows if len(row) > 1 and row[0] in names}
 
@@ -252,16 +253,16 @@ def timezone() -> str:
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    place = deadman.Place()
-    deadman.wait_until_settled(module.params["settled"], place, not module.check_mode)
+    system = System()
+    deadman.wait_for_changes(module.params["settled"], system, not module.check_mode)
     name, release = family(_files.text("/etc/os-release") or _files.text("/usr/lib/os-release"))
     return {
         "changed": False,
         "family": name,
         "release": release,
-        "container": in_container(place),
-        "missing_packages": missing(module.params["packages"], place),
-        "units": units(module.params["units"], place),
+        "container": in_container(system),
+        "missing_packages": missing(module.params["packages"], system),
+        "units": units(module.params["units"], system),
         "timezone": timezone(),
         "mounts": mounts(_files.text("/proc/mounts"), _files.text("/etc/fstab")),
         "sysctl": sysctl(module.params["sysctl"]),

@@ -193,6 +193,7 @@ from ansible_collections.slipway.go.plugins.module_utils import _module
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
 from ansible_collections.slipway.go.plugins.module_utils._deadman import managed_files
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import System
 from ansible_collections.slipway.go.plugins.module_utils._hardening import logins, sshd
 from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import Connection
 from ansible_collections.slipway.go.plugins.module_utils._hardening.connection import connection as connection_of
@@ -205,10 +206,10 @@ _NAME = "ssh"
 SETTLED = ("access", "firewall", "kernel", "pam", "selinux", _NAME)
 
 
-def listening(host: sshd.Host, place: deadman.Place) -> list[int]:
+def listening(host: sshd.Host, system: System) -> list[int]:
     """The ports of the socket unit where that is the one that listens, else those of sshd."""
     if host.socket:
-        shown = place.run(["systemctl", "show", "--property=Listen", host.socket])[1]
+        shown = system.run(["systemctl", "show", "--property=Listen", host.socket])[1]
         words = [line.split(" ")[0] for line in shown.splitlines()]
         return sorted({int(w.rpartition(":")[2].rpartition("=")[2]) for w in words if w[-1:].isdigit()})
     return sorted(int(port) for port in host.effective.get("port", ["22"]))
@@ -224,7 +225,7 @@ def read(path: str) -> str:
 
 def verify(
     host: sshd.Host,
-    place: deadman.Place,
+    system: System,
     values: dict[str, Any],
     algorithms: dict[str, list[str]],
     connection: Optional[Connection],
@@ -234,7 +235,7 @@ def verify(
     port = ports[0] if ports and connection and connection.port not in ports else 0
     for user in ["", *values["must_allow"]]:
         seen = sshd.seen_from(user, connection, port) if user else ""
-        effective = sshd.effective_settings(host.sshd, place, seen)
+        effective = sshd.effective_settings(host.sshd, system, seen)
         wrong = sshd.overridden(values["settings"], algorithms, ports, effective)
         if wrong:
             whom = f" for {user}" + (f" from {connection.client}" if connection else "") if user else ""
@@ -281,14 +282,14 @@ def choose_algorithms(
 
 
 def let_in(
-    host: sshd.Host, values: dict[str, Any], connection: Optional[Connection], place: deadman.Place
+    host: sshd.Host, values: dict[str, Any], connection: Optional[Connection], system: System
 ) -> ssh_port.Opening:
     """The firewall lets the new ports in before sshd listens on them."""
-    before = listening(host, place)
+    before = listening(host, system)
     if not values["open_firewall"] or (sorted(set(values["ports"])) or before) == before:
         return ssh_port.Opening()
     sources, limit = values["firewall_sources"], values["firewall_limit"]
-    return ssh_port.opening(values["ports"], sources, limit, connection, place.run)
+    return ssh_port.opening(values["ports"], sources, limit, connection, system.run)
 
 
 @dataclass(frozen=True)
@@ -299,48 +300,48 @@ class Planned:
     settings: dict[str, Any]
     algorithms: dict[str, list[str]]
     left_out: list[str]
-    changes: list[managed_files.Change]
+    changes: list[managed_files.FileChange]
 
 
-def plan(values: dict[str, Any], connection: Optional[Connection], place: deadman.Place) -> Planned:
-    host = sshd.look(place)
+def plan(values: dict[str, Any], connection: Optional[Connection], system: System) -> Planned:
+    host = sshd.look(system)
     settings = allow(host, values, connection.user if connection else "")
     settings, left_out = sshd.known(settings, host.version)
     algorithms, unknown = choose_algorithms(host, values["algorithms"], values["fallback"])
     files = sshd.files(host, sshd.render(settings, algorithms, values["ports"]), values["ports"])
-    return Planned(host, settings, algorithms, [*left_out, *unknown], managed_files.plan(files, place=place))
+    return Planned(host, settings, algorithms, [*left_out, *unknown], managed_files.plan(files, system=system))
 
 
 def plan_again(
     before: tuple[Planned, ssh_port.Opening],
     values: dict[str, Any],
     connection: Optional[Connection],
-    place: deadman.Place,
-) -> list[managed_files.Change]:
+    system: System,
+) -> list[managed_files.FileChange]:
     """Under the lock. Who would be shut out was asked of the plan before, so it counts for that one alone."""
-    others = [name for name in SETTLED if name != _NAME and deadman.armed(name, place)]
-    now = plan(values, connection, place)
-    if others or (now, let_in(now.host, values, connection, place)) != before:
+    others = [name for name in SETTLED if name != _NAME and deadman.armed(name, system)]
+    now = plan(values, connection, system)
+    if others or (now, let_in(now.host, values, connection, system)) != before:
         begun = f"a change of {', '.join(others)} has begun"
         raise deadman.changed_meanwhile(begun if others else "somebody else has changed sshd or the firewall")
     return now.changes
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    place = deadman.Place()
-    return managed_files.from_the_start(lambda: attempt(module, dict(module.params), place))
+    system = System()
+    return managed_files.from_the_start(lambda: attempt(module, dict(module.params), system))
 
 
-def attempt(module: AnsibleModule, values: dict[str, Any], place: deadman.Place) -> dict[str, Any]:
-    deadman.wait_until_settled(SETTLED, place, not module.check_mode)
-    connection = connection_of(place)
+def attempt(module: AnsibleModule, values: dict[str, Any], system: System) -> dict[str, Any]:
+    deadman.wait_for_changes(SETTLED, system, not module.check_mode)
+    connection = connection_of(system)
     asked = dict(values)
-    planned = plan(asked, connection, place)
+    planned = plan(asked, connection, system)
     host, algorithms, changes = planned.host, planned.algorithms, planned.changes
     values["settings"] = planned.settings
-    shut_out = logins.who_is_shut_out(host, values["settings"], connection, place)
+    shut_out = logins.who_is_shut_out(host, values["settings"], connection, system)
     logins.refuse(shut_out, values["shut_out"], sshd.closes_root(values["settings"]))
-    before = listening(host, place)
+    before = listening(host, system)
     ports = sorted(set(values["ports"])) or before
     result = {
         "version": ".".join(map(str, host.version)),
@@ -348,16 +349,16 @@ def attempt(module: AnsibleModule, values: dict[str, Any], place: deadman.Place)
         "shut_out": [one.name for one in shut_out],
         "allowed": sshd.normal(values["settings"].get("AllowUsers", "")).split(),
         "ports": {"before": before, "after": ports, "connection": connection.port if connection else 0},
-        "firewall": firewalls.in_force(place.run) if ports != before else "",
+        "firewall": firewalls.in_force(system.run) if ports != before else "",
         "selinux": os.path.exists("/sys/fs/selinux/enforce"),
     }
     if module.check_mode or not changes:
-        managed_files.validate(changes, place)
+        managed_files.validate(changes, system)
         if not changes:
-            verify(host, place, values, algorithms, connection)
-        return {**managed_files.Outcome(changes).as_dict(), **result}
+            verify(host, system, values, algorithms, connection)
+        return {**managed_files.Applied(changes).as_dict(), **result}
     moved = ports != before
-    opened = let_in(host, values, connection, place)
+    opened = let_in(host, values, connection, system)
     guard = opened.guarded(sshd.guard(host, values["seconds"], moved))
     reload = [*opened.commands, *sshd.reload_commands(host, moved)]
     outcome = managed_files.apply(
@@ -365,9 +366,9 @@ def attempt(module: AnsibleModule, values: dict[str, Any], place: deadman.Place)
         [[host.sshd, "-t"]],
         reload,
         guard,
-        place,
-        verify=lambda: verify(host, place, values, algorithms, connection),
-        again=lambda: plan_again((planned, opened), asked, connection, place),
+        system,
+        verify=lambda: verify(host, system, values, algorithms, connection),
+        again=lambda: plan_again((planned, opened), asked, connection, system),
     )
     return {**outcome.as_dict(), **result}
 

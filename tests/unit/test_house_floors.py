@@ -27,6 +27,17 @@ MAY_IMPORT = {
 
 # Inside of the large ones, from the ground up: each may import what stands on a line above its own.
 FLOORS = {
+    "_deadman": [
+        "account_entries",
+        "model",
+        "snapshot timer journal",
+        "store",
+        "ending",
+        "runner",
+        "archive",
+        "change",
+        "managed_files",
+    ],
     "_hardening": ["account connection services", "firewall sshd", "logins"],
     "_health": [
         "outcome spec",

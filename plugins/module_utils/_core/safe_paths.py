@@ -20,7 +20,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_LINKS = 40
 
 
-class BentPath(OSError):
+class UnsafePath(OSError):
     """A link that a user may have put there is part of the path, or something else that is no directory."""
 
     def __init__(self, path: str, name: str, what: str = "a link") -> None:
@@ -70,11 +70,11 @@ def open_folder(path: str, make: bool = False) -> int:
                 except NotADirectoryError:
                     if _only_roots(here):
                         raise
-                    raise BentPath(path, name, "no directory") from None
+                    raise UnsafePath(path, name, "no directory") from None
                 continue
             links += 1
             if links > _MOST_LINKS or not (_trusted(link.st_uid) and _only_roots(here)):
-                raise BentPath(path, name)
+                raise UnsafePath(path, name)
             target = os.readlink(name, dir_fd=here)
             ahead += target.split("/")[::-1]
             if target.startswith("/"):

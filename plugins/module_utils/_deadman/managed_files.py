@@ -15,13 +15,14 @@ import re
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence, TypeVar
 
 from .._core import files as _files
 from .._core.errors import SlipwayError
 from . import change as deadman
-from .change import Argv, Place, Plan
+from . import snapshot
+from .model import Argv, RevertPlan, System, this
 
 Made = TypeVar("Made")
 _ATTEMPTS = 3
@@ -65,15 +66,15 @@ def with_settings(text: str, settings: Mapping[str, str], separator: str) -> str
             lines.append(line)
             continue
         # A line in force before one that is commented out; the others of the same key go.
-        _commented, place = min(found)
-        doomed = {n for commented, n in found if not commented and n != place}
-        lines[place] = line
+        _commented, position = min(found)
+        doomed = {n for commented, n in found if not commented and n != position}
+        lines[position] = line
         lines = [kept for n, kept in enumerate(lines) if n not in doomed]
     return "".join(f"{line}\n" for line in lines)
 
 
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """written: the file is as it should be, but a run that was cut short still owes its commands."""
 
     file: File
@@ -102,10 +103,9 @@ class Guard:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    changes: Sequence[Change]
+class Applied:
+    changes: Sequence[FileChange]
     token: Optional[str] = None
-    said: Sequence[str] = field(default=())
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -116,64 +116,64 @@ class Outcome:
         }
 
 
-def compare(file: File) -> Optional[Change]:
+def compare(file: File) -> Optional[FileChange]:
     try:
         status = os.lstat(file.path)
     except (FileNotFoundError, NotADirectoryError):
-        return None if file.content is None else Change(file, None)
+        return None if file.content is None else FileChange(file, None)
     if not stat.S_ISREG(status.st_mode):
         if file.content is None and stat.S_ISLNK(status.st_mode):
-            return Change(file, f"-> {os.readlink(file.path)}\n")
+            return FileChange(file, f"-> {os.readlink(file.path)}\n")
         raise SlipwayError("not_a_file", f"{file.path} is there, and is not a regular file.", "move it away")
     with open(file.path, encoding="utf-8", errors="replace") as stream:
         before = stream.read()
     if file.content is None or before != file.content:
-        return Change(file, before)
+        return FileChange(file, before)
     owned = (status.st_uid, status.st_gid) == file.ids
-    return None if owned and stat.S_IMODE(status.st_mode) == file.mode else Change(file, before)
+    return None if owned and stat.S_IMODE(status.st_mode) == file.mode else FileChange(file, before)
 
 
-def _owed(place: Place) -> str:
+def _pending_folder(system: System) -> str:
     """Has one marker per file, from before the first byte is written until the commands have succeeded."""
-    return os.path.join(os.path.dirname(place.root), ".owed")
+    return os.path.join(os.path.dirname(system.root), ".owed")
 
 
-def _marker(file: File, place: Place) -> str:
-    return os.path.join(_owed(place), hashlib.sha256(os.fsencode(file.folder or file.path)).hexdigest())
+def _marker(file: File, system: System) -> str:
+    return os.path.join(_pending_folder(system), hashlib.sha256(os.fsencode(file.folder or file.path)).hexdigest())
 
 
-def _owe(changes: Sequence[Change], place: Place) -> None:
-    folder = _owed(place)
+def _mark_pending(changes: Sequence[FileChange], system: System) -> None:
+    folder = _pending_folder(system)
     _files.make_directory(folder, 0o700)
     _files.fsync_directory(os.path.dirname(folder))
     for change in changes:
-        os.close(os.open(_marker(change.file, place), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        os.close(os.open(_marker(change.file, system), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
     _files.fsync_directory(folder)
 
 
-def _settle(changes: Sequence[Change], place: Place) -> None:
+def _clear_pending(changes: Sequence[FileChange], system: System) -> None:
     for change in changes:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(_marker(change.file, place))
+            os.unlink(_marker(change.file, system))
 
 
 def plan(
-    files: Sequence[File], folders: Sequence[str] = (), place: Optional[Place] = None, again: bool = False
-) -> list[Change]:
+    files: Sequence[File], folders: Sequence[str] = (), system: Optional[System] = None, again: bool = False
+) -> list[FileChange]:
     """What differs, or is owed; folders: where no other file may be; again: the commands of every file are owed."""
-    place = place or Place()
+    system = this(system)
     changes = []
     for file in files:
         change = compare(file)
-        if change is None and (again or os.path.lexists(_marker(file, place))):
-            change = Change(file, file.content, written=True)
+        if change is None and (again or os.path.lexists(_marker(file, system))):
+            change = FileChange(file, file.content, written=True)
         changes.append(change)
     emptied = [File(folder) for folder in folders]
-    changes += [Change(file, None, written=True) for file in emptied if os.path.lexists(_marker(file, place))]
+    changes += [FileChange(file, None, written=True) for file in emptied if os.path.lexists(_marker(file, system))]
     return [change for change in changes if change is not None]
 
 
-def validate(changes: Sequence[Change], place: Place) -> None:
+def validate(changes: Sequence[FileChange], system: System) -> None:
     """Let each file's own tool judge the new content before it is anywhere near its place."""
     for change in changes:
         file = change.file
@@ -182,7 +182,7 @@ def validate(changes: Sequence[Change], place: Place) -> None:
         with tempfile.TemporaryDirectory(prefix="slipway-validate-") as folder:
             candidate = os.path.join(folder, os.path.basename(file.path))
             _files.write_new(candidate, file.content, 0o440 if file.mode == 0o440 else 0o600)
-            code, said = place.run([word.replace("%s", candidate) for word in file.validate])
+            code, said = system.run([word.replace("%s", candidate) for word in file.validate])
             if code != 0:
                 raise SlipwayError(
                     "invalid_file",
@@ -191,7 +191,7 @@ def validate(changes: Sequence[Change], place: Place) -> None:
                 )
 
 
-def _write(change: Change) -> None:
+def _write(change: FileChange) -> None:
     file = change.file
     if file.content is None:
         os.unlink(file.path)
@@ -204,13 +204,13 @@ def _write(change: Change) -> None:
     os.chmod(file.path, file.mode)
 
 
-def _relabel(changes: Sequence[Change], place: Place) -> None:
+def _relabel(changes: Sequence[FileChange], system: System) -> None:
     present = [change.file.path for change in changes if change.file.content is not None]
     if present and os.path.exists("/sys/fs/selinux/enforce") and shutil.which("restorecon"):
-        place.run(["restorecon", "-F", *present])
+        system.run(["restorecon", "-F", *present])
 
 
-def _commands(changes: Sequence[Change], run: Sequence[Argv]) -> list[Argv]:
+def _commands(changes: Sequence[FileChange], run: Sequence[Argv]) -> list[Argv]:
     """Each command once, those of the files first."""
     commands: list[Argv] = []
     for argv in [*(argv for change in changes for argv in change.file.run), *run]:
@@ -220,14 +220,14 @@ def _commands(changes: Sequence[Change], run: Sequence[Argv]) -> list[Argv]:
 
 
 def apply(
-    changes: Sequence[Change],
+    changes: Sequence[FileChange],
     check: Sequence[Argv] = (),
     run: Sequence[Argv] = (),
     guard: Optional[Guard] = None,
-    place: Optional[Place] = None,
+    system: Optional[System] = None,
     verify: Callable[[], None] = lambda: None,
-    again: Optional[Callable[[], Sequence[Change]]] = None,
-) -> Outcome:
+    again: Optional[Callable[[], Sequence[FileChange]]] = None,
+) -> Applied:
     """Write the changes; with a guard, armed before the first byte and still armed on return.
 
     again plans once more when nobody else can change anything under the guard's name any more. Where that is another
@@ -236,26 +236,26 @@ def apply(
     A check, verify or command that fails takes everything back at once, guard or not. Where this is cut short, a guard
     takes everything back; without one, the next plan finds what is owed.
     """
-    place = place or Place()
+    system = this(system)
     if not changes:
-        return Outcome(())
-    validate(changes, place)
+        return Applied(())
+    validate(changes, system)
     new = [change for change in changes if not change.written]
     commands = _commands(changes, run)
     paths = [change.file.path for change in new] + list(guard.paths if guard else ())
     token = None
     if guard:
-        saved = Plan(paths, guard.run, guard.run_at_boot)
-        with deadman.transaction(guard.name, guard.seconds, saved, place) as token:
+        saved = RevertPlan(paths, guard.run, guard.run_at_boot)
+        with deadman.transaction(guard.name, guard.seconds, saved, system) as token:
             _refuse_stale(changes, again)
-            _make(changes, [*check], verify, commands, place)
+            _make(changes, [*check], verify, commands, system)
     else:
-        _make_or_undo(changes, [*check], verify, commands, place)
-    _settle(changes, place)
-    return Outcome(changes, token)
+        _make_or_undo(changes, [*check], verify, commands, system)
+    _clear_pending(changes, system)
+    return Applied(changes, token)
 
 
-def _refuse_stale(changes: Sequence[Change], again: Optional[Callable[[], Sequence[Change]]]) -> None:
+def _refuse_stale(changes: Sequence[FileChange], again: Optional[Callable[[], Sequence[FileChange]]]) -> None:
     there = [change if change.written else compare(change.file) for change in changes]
     if there != list(changes) or (again is not None and list(again()) != list(changes)):
         names = ", ".join(change.file.path for change in changes)
@@ -274,39 +274,47 @@ def from_the_start(attempt: Callable[[], Made]) -> Made:
 
 
 def _make_or_undo(
-    changes: Sequence[Change], check: Sequence[Argv], verify: Callable[[], None], commands: Sequence[Argv], place: Place
+    changes: Sequence[FileChange],
+    check: Sequence[Argv],
+    verify: Callable[[], None],
+    commands: Sequence[Argv],
+    system: System,
 ) -> None:
     new = [change for change in changes if not change.written]
-    saved = [entry for change in new for entry in deadman.snapshot(change.file.path)]
+    saved = [entry for change in new for entry in snapshot.take(change.file.path)]
     if check or commands:
-        _owe(new, place)
+        _mark_pending(new, system)
     try:
-        _make(changes, check, verify, commands, place)
+        _make(changes, check, verify, commands, system)
     except BaseException:
         if new:
-            deadman.restore(saved)
-            codes = [place.run(argv)[0] for argv in commands]
+            snapshot.restore(saved)
+            codes = [system.run(argv)[0] for argv in commands]
             if not any(codes):
-                _settle(changes, place)
+                _clear_pending(changes, system)
         raise
 
 
 def _make(
-    changes: Sequence[Change], check: Sequence[Argv], verify: Callable[[], None], commands: Sequence[Argv], place: Place
+    changes: Sequence[FileChange],
+    check: Sequence[Argv],
+    verify: Callable[[], None],
+    commands: Sequence[Argv],
+    system: System,
 ) -> None:
     new = [change for change in changes if not change.written]
     for change in new:
         _write(change)
-    _relabel(changes, place)
+    _relabel(changes, system)
     undone = "; the change was taken back" if new else ", which an earlier run has written"
-    _run_all(check, undone, place)
+    _run_all(check, undone, system)
     verify()
-    _run_all(commands, undone, place)
+    _run_all(commands, undone, system)
 
 
-def _run_all(commands: Sequence[Argv], undone: str, place: Place) -> None:
+def _run_all(commands: Sequence[Argv], undone: str, system: System) -> None:
     for argv in commands:
-        code, said = place.run(argv)
+        code, said = system.run(argv)
         if code != 0:
             raise SlipwayError(
                 "command_failed",

@@ -21,9 +21,8 @@ from typing import Any, Iterable, Optional, Sequence
 
 from .._core import files, safe_paths
 from .._core.errors import SlipwayError
-from .._deadman import change as deadman
 from .._deadman import managed_files
-from .._deadman.change import Argv, Place
+from .._deadman.model import Argv, RevertPlan, System
 
 SHELL = "/bin/bash"
 HOMES = "/home"
@@ -176,9 +175,9 @@ def complete(wanted: Wanted, now: Optional[Account]) -> Wanted:
     return Wanted(**values)
 
 
-def refuse_unusable(wanted: Wanted, now: Optional[Account], place: Place) -> None:
+def refuse_unusable(wanted: Wanted, now: Optional[Account], system: System) -> None:
     """Raise where the account could not log in, or could not be made so, before anything changes."""
-    refuse_shell(wanted.shell, place)
+    refuse_shell(wanted.shell, system)
     _refuse_home(wanted, now)
     missing = [group for group in wanted.groups if not _has_group(group)]
     if missing:
@@ -231,9 +230,9 @@ def _has_group(name: str) -> bool:
     return False
 
 
-def refuse_shell(shell: str, place: Place) -> None:
+def refuse_shell(shell: str, system: System) -> None:
     """Raise unless it runs a command as sshd has it do."""
-    why = _why_no_shell(shell, place)
+    why = _why_no_shell(shell, system)
     if why:
         raise SlipwayError(
             "unusable_shell",
@@ -242,7 +241,7 @@ def refuse_shell(shell: str, place: Place) -> None:
         )
 
 
-def _why_no_shell(shell: str, place: Place) -> str:
+def _why_no_shell(shell: str, system: System) -> str:
     if not os.path.isabs(shell) or os.path.basename(shell) in _NO_LOGIN:
         return "it is no shell"
     try:
@@ -253,7 +252,7 @@ def _why_no_shell(shell: str, place: Place) -> str:
         return "not everybody may execute it"
     if status.st_uid != 0 or status.st_mode & 0o022:
         return "others than root may change it"
-    code, said = place.run([shell, "-c", f"exit {_TELLS}"])
+    code, said = system.run([shell, "-c", f"exit {_TELLS}"])
     return "" if str(code) == _TELLS else f"it does not run a command ({said or f'it ended with {code}'})"
 
 
@@ -341,23 +340,25 @@ def read_keys(home: str) -> Optional[str]:
         folder = safe_paths.open_folder(os.path.dirname(key_file(home)))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except safe_paths.BentPath as error:
-        raise _bent(home, error) from None
+    except safe_paths.UnsafePath as error:
+        raise _unsafe(home, error) from None
     try:
         descriptor = os.open("authorized_keys", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _bent(home, error) from None
+        raise _unsafe(home, error) from None
     finally:
         os.close(folder)
     with os.fdopen(descriptor, encoding="utf-8", errors="replace") as stream:
         return stream.read()
 
 
-def _bent(home: str, error: OSError) -> SlipwayError:
+def _unsafe(home: str, error: OSError) -> SlipwayError:
     why = (
-        "it is a link" if error.errno == errno.ELOOP and not isinstance(error, safe_paths.BentPath) else error.strerror
+        "it is a link"
+        if error.errno == errno.ELOOP and not isinstance(error, safe_paths.UnsafePath)
+        else error.strerror
     )
     return SlipwayError(
         "bent_path", f"{key_file(home)} is not safe to write as root: {why}; nothing was changed.", "put a file there"
@@ -523,14 +524,14 @@ def paths_of(wanted: Wanted, now: Optional[Account]) -> list[str]:
     return [*paths, key_file(wanted.home) if os.path.lexists(folder) else folder]
 
 
-def restorecon(paths: Sequence[str], place: Place) -> None:
+def restorecon(paths: Sequence[str], system: System) -> None:
     if os.path.exists("/sys/fs/selinux/enforce") and shutil.which("restorecon"):
-        place.run(["restorecon", "-RF", *paths])
+        system.run(["restorecon", "-RF", *paths])
 
 
-def run_or_raise(commands: Iterable[Argv], place: Place) -> None:
+def run_or_raise(commands: Iterable[Argv], system: System) -> None:
     for argv in commands:
-        code, said = place.run(argv)
+        code, said = system.run(argv)
         if code != 0:
             raise SlipwayError(
                 "command_failed",
@@ -539,5 +540,5 @@ def run_or_raise(commands: Iterable[Argv], place: Place) -> None:
             )
 
 
-def plan(wanted: Wanted, now: Optional[Account]) -> deadman.Plan:
-    return deadman.Plan(paths_of(wanted, now), account=wanted.name)
+def plan(wanted: Wanted, now: Optional[Account]) -> RevertPlan:
+    return RevertPlan(paths_of(wanted, now), account=wanted.name)

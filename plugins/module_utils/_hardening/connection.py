@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
-from .._deadman.change import Place
+from .._deadman.model import System
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def _login(environment: bytes) -> str:
     return (pairs.get(b"SUDO_USER") or pairs.get(b"USER") or b"").decode(errors="replace")
 
 
-def connection(place: Place, pid: Optional[int] = None) -> Optional[Connection]:
+def connection(system: System, pid: Optional[int] = None) -> Optional[Connection]:
     """sudo removes SSH_CONNECTION, so that the parents have to be asked."""
     pid = pid or os.getpid()
     while pid > 1:
@@ -46,7 +46,7 @@ def connection(place: Place, pid: Optional[int] = None) -> Optional[Connection]:
             found = re.search(rb"(?:^|\0)SSH_CONNECTION=(\S+) \d+ (\S+) (\d+)(?:\0|$)", environment)
             if found:
                 client, address = (found.group(n).decode().partition("%")[0] for n in (1, 2))
-                said = place.run(["ip", "-o", "addr", "show", "to", address])[1]
+                said = system.run(["ip", "-o", "addr", "show", "to", address])[1]
                 interface = said.split()[1].partition("@")[0] if len(said.split()) > 1 else ""
                 return Connection(client, address, int(found.group(3)), interface, _login(environment))
             pid = _parent(pid)

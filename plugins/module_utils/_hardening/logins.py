@@ -16,7 +16,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 
 from .._core import files
 from .._core.errors import SlipwayError
-from .._deadman.change import Place
+from .._deadman.model import System
 from . import sshd
 from .connection import Connection
 
@@ -146,14 +146,14 @@ def lists_after(settings: Mapping[str, Any], now: Effective, ours: Sequence[str]
 
 
 def who_is_shut_out(
-    host: sshd.Host, settings: Mapping[str, Any], connection: Optional[Connection], place: Place
+    host: sshd.Host, settings: Mapping[str, Any], connection: Optional[Connection], system: System
 ) -> list[ShutOut]:
     """Asked of sshd itself, as it is and with the settings before all of its files."""
     ours = sshd.allowed_before(host.config, files.text(sshd.DROP_IN))
     first = {key: value for key, value in settings.items() if key.lower() not in LISTS}
 
     def effective(user: str, *options: str) -> Effective:
-        return sshd.effective_settings(host.sshd, place, sshd.seen_from(user, connection, 0), *options)
+        return sshd.effective_settings(host.sshd, system, sshd.seen_from(user, connection, 0), *options)
 
     with tempfile.NamedTemporaryFile("w", prefix="slipway-sshd-", encoding="utf-8") as candidate:
         candidate.write(sshd.render(first, {}, []) + host.config)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 from .._core.errors import SlipwayError
-from .._deadman.change import Argv, Place
 from .._deadman.managed_files import File, Guard
+from .._deadman.model import Argv, System
 from .connection import Connection
 
 CONFIG = "/etc/ssh/sshd_config"
@@ -246,15 +246,15 @@ def _comparable(text: str) -> list[str]:
 # --- the host -------------------------------------------------------------------------------------------------------
 
 
-def _ask(place: Place, *argv: str) -> str:
-    return place.run(argv)[1]
+def _ask(system: System, *argv: str) -> str:
+    return system.run(argv)[1]
 
 
-def _query(place: Place, effective: Mapping[str, list[str]]) -> dict[str, frozenset[str]]:
+def _query(system: System, effective: Mapping[str, list[str]]) -> dict[str, frozenset[str]]:
     """What OpenSSH knows; where the client is not installed to be asked, what the server has in force."""
     supported = {}
     for directive, query in QUERIES.items():
-        code, said = place.run(["ssh", "-Q", query])
+        code, said = system.run(["ssh", "-Q", query])
         names = set(said.split()) if code == 0 else set(",".join(effective.get(directive.lower(), [])).split(","))
         if query == "key" and "ssh-rsa" in names:
             names |= set(_SIGNATURES)
@@ -262,14 +262,14 @@ def _query(place: Place, effective: Mapping[str, list[str]]) -> dict[str, frozen
     return supported
 
 
-def _units(place: Place) -> tuple[str, str, bool]:
+def _units(system: System) -> tuple[str, str, bool]:
     """The service's name, the socket's name if it is the one that listens, and whether it accepts by itself."""
     service, socket, accepts = "", "", False
     for name in ("ssh", "sshd"):
-        shown = _ask(place, "systemctl", "show", "--property=Id,LoadState", f"{name}.service")
+        shown = _ask(system, "systemctl", "show", "--property=Id,LoadState", f"{name}.service")
         if "LoadState=loaded" in shown and not service:
             service = next(line[3:] for line in shown.splitlines() if line.startswith("Id="))
-        shown = _ask(place, "systemctl", "show", "--property=Id,ActiveState,Accept", f"{name}.socket")
+        shown = _ask(system, "systemctl", "show", "--property=Id,ActiveState,Accept", f"{name}.socket")
         if "ActiveState=active" in shown and not socket:
             socket, accepts = f"{name}.socket", "Accept=yes" in shown
     if not service:
@@ -277,20 +277,20 @@ def _units(place: Place) -> tuple[str, str, bool]:
     return service, socket, accepts
 
 
-def look(place: Place) -> Host:
+def look(system: System) -> Host:
     sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")
     if sshd is None:
         raise SlipwayError("no_sshd", "this host has no sshd.", "install openssh-server")
     # sshd -t and -T want it; with socket activation it may not be there yet.
     if not os.path.isdir("/run/sshd"):
         os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
-    service, socket, accepts = _units(place)
+    service, socket, accepts = _units(system)
     with open(CONFIG, encoding="utf-8", errors="replace") as stream:
         config = stream.read()
-    effective = effective_settings(sshd, place)
-    said = _ask(place, sshd, "-V")
-    version = parse_version(said if "OpenSSH_" in said else _ask(place, "ssh", "-V"))
-    return Host(sshd, version, service, socket, accepts, _query(place, effective), config, effective)
+    effective = effective_settings(sshd, system)
+    said = _ask(system, sshd, "-V")
+    version = parse_version(said if "OpenSSH_" in said else _ask(system, "ssh", "-V"))
+    return Host(sshd, version, service, socket, accepts, _query(system, effective), config, effective)
 
 
 def seen_from(user: str, connection: Optional[Connection], port: int) -> str:
@@ -301,11 +301,11 @@ def seen_from(user: str, connection: Optional[Connection], port: int) -> str:
     return f"user={user},host={connection.client},addr={connection.client},{here}"
 
 
-def effective_settings(sshd: str, place: Place, seen: str = "", *options: str) -> dict[str, list[str]]:
-    code, said = place.run([sshd, "-T", *options, *(["-C", seen] if seen else [])])
+def effective_settings(sshd: str, system: System, seen: str = "", *options: str) -> dict[str, list[str]]:
+    code, said = system.run([sshd, "-T", *options, *(["-C", seen] if seen else [])])
     if code != 0 and not seen and "connection test specification" in said:
         # A Match block for a port has to be told one; this is a connection that no block can be about.
-        code, said = place.run([sshd, "-T", "-C", seen_from("-", None, 1)])
+        code, said = system.run([sshd, "-T", "-C", seen_from("-", None, 1)])
     if code != 0 and options:
         raise SlipwayError(
             "invalid_file",

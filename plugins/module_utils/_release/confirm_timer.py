@@ -18,6 +18,8 @@ from typing import Optional
 from .._core import files
 from .._core.errors import SlipwayError
 from .._deadman import change as deadman
+from .._deadman import ending
+from .._deadman.model import RevertPlan
 
 TOOL = "/usr/local/sbin/slipway"
 
@@ -43,15 +45,15 @@ def has_tool(digest: str) -> bool:
 
 def arm(service: str, txn: str, seconds: float) -> None:
     """Have the host take this transaction back after so many seconds; the caller holds the service's lock."""
-    deadman.disarm(_name(service))  # left by a run that has ended, for it does not hold the lock any more
+    ending.disarm(_name(service))  # left by a run that has ended, for it does not hold the lock any more
     argv = ["systemd-run", "--quiet", "--collect", "--no-block", f"--description=Take back {service}, unconfirmed"]
-    deadman.arm(_name(service), seconds, deadman.Plan(run=[[*argv, TOOL, "recover", service, "--txn", txn]]), token=txn)
+    deadman.arm(_name(service), seconds, RevertPlan(run=[[*argv, TOOL, "recover", service, "--txn", txn]]), token=txn)
 
 
 def disarm(service: str, txn: str) -> None:
     """The transaction has ended. A timer that cannot be stopped finds nothing to take back."""
     with contextlib.suppress(OSError):
-        deadman.disarm(_name(service), txn)
+        ending.disarm(_name(service), txn)
 
 
 def deadline(service: str, txn: str) -> Optional[float]:

@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import zipfile
 
+from .._core import zipped
 from . import bootstrap
 
 PACKAGE = "slipway_go"
@@ -19,8 +18,6 @@ INTERPRETER = b"#!/usr/bin/python3\n"
 LEFT_OUT = ("_module.py", "_release/options.py", "_tool/zipapp.py")
 # Runs before the package is imported, for it decides where that is read from.
 BESIDE = "_tool/bootstrap.py"
-# The same sources give the same bytes, so that an unchanged tool is not copied again.
-TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 MAIN = """\
 import sys
 
@@ -48,19 +45,17 @@ def sources(folder: str) -> dict[str, str]:
 
 
 def build(folder: str, unpacked: str = bootstrap.FOLDER) -> bytes:
-    """The tool built from the modules below folder (see zipapp in the Python library reference).
+    """The tool built from the modules below folder.
 
     unpacked: where it keeps its modules with their byte code.
     """
-    buffer = io.BytesIO(INTERPRETER)
-    buffer.seek(0, io.SEEK_END)
-    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
-        for name, path in sources(folder).items():
-            with open(path, "rb") as stream:
-                _add(archive, name, stream.read())
-        _add(archive, f"{PACKAGE}/__init__.py", b"")
-        _add(archive, "__main__.py", MAIN.format(folder=unpacked, package=PACKAGE).encode())
-    return buffer.getvalue()
+    members = {}
+    for name, path in sources(folder).items():
+        with open(path, "rb") as stream:
+            members[name] = stream.read()
+    members[f"{PACKAGE}/__init__.py"] = b""
+    members["__main__.py"] = MAIN.format(folder=unpacked, package=PACKAGE).encode()
+    return zipped.pack(members, INTERPRETER)
 
 
 def own() -> bytes:
@@ -71,10 +66,3 @@ def own() -> bytes:
 def digest() -> str:
     """Its SHA-256."""
     return hashlib.sha256(own()).hexdigest()
-
-
-def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    entry = zipfile.ZipInfo(name, TIMESTAMP)
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o644 << 16
-    archive.writestr(entry, content)

@@ -14,7 +14,8 @@ from typing import Any, Callable, Optional, Sequence, Tuple
 from ..._core import files
 from ..._core.errors import SlipwayError
 from ..._deadman import change as deadman
-from ..._deadman.change import Place, Plan
+from ..._deadman import ending, model
+from ..._deadman.model import Reason, RevertPlan, System
 from ..connection import connection
 from . import asked
 from .backend import Run
@@ -42,8 +43,8 @@ class Changed:
 class Clock:
     """Time for the next command. As long as the change makes progress, its revert is put off."""
 
-    def __init__(self, token: str, seconds: float, place: Place, run: RunWithin) -> None:
-        self.token, self.seconds, self.place, self.within = token, seconds, place, run
+    def __init__(self, token: str, seconds: float, system: System, run: RunWithin) -> None:
+        self.token, self.seconds, self.system, self.within = token, seconds, system, run
         self._begun = time.monotonic()
 
     @property
@@ -51,7 +52,7 @@ class Clock:
         return self._begun + self.seconds - time.monotonic()
 
     def renew(self) -> None:
-        deadman.renew(NAME, self.token, self.place)
+        deadman.renew(NAME, self.token, self.system)
         self._begun = time.monotonic()
 
     def run(self, argv: Sequence[str]) -> tuple[int, str]:
@@ -60,24 +61,24 @@ class Clock:
         return self.within(argv, self.left)
 
 
-def survey(options: Options, run: Run, place: Place, root: str = "/") -> Look:
+def survey(options: Options, run: Run, system: System, root: str = "/") -> Look:
     ask = remembered(run)
-    return look(options, choose(options.backend, ask), connection(place), root)
+    return look(options, choose(options.backend, ask), connection(system), root)
 
 
 def bring_in_order(
     options: Options,
     seconds: float,
     check: bool,
-    place: Optional[Place] = None,
-    run: RunWithin = deadman.run,
+    system: Optional[System] = None,
+    run: RunWithin = model.run,
     root: str = "/",
 ) -> Changed:
     """Look, and change what is not in order, armed on return. A firewall that is not installed is not changed."""
-    place = place or Place()
+    system = system or System()
     while True:
-        deadman.wait_until_settled(SETTLED, place, not check)
-        found = survey(options, place.run, place, root)
+        deadman.wait_for_changes(SETTLED, system, not check)
+        found = survey(options, system.run, system, root)
         if found.in_order or check or not found.installed:
             return Changed(found, check and not found.in_order)
         if found.survey.in_order:
@@ -85,44 +86,44 @@ def bring_in_order(
             return Changed(found, True)
         try:
             writing = max(WRITING_S, seconds)
-            token = deadman.arm(NAME, writing, plan(options, found, root), place)
+            token = deadman.arm(NAME, writing, plan(options, found, root), system)
         except SlipwayError as error:
             if error.code != "already_armed":
                 raise
             # Another controller has begun since: what it makes of the host is to be looked at first.
             continue
-        _change(options, found, Clock(token, writing, place, run), seconds, root)
+        _change(options, found, Clock(token, writing, system, run), seconds, root)
         return Changed(found, True, token)
 
 
-def plan(options: Options, found: Look, root: str = "/") -> Plan:
+def plan(options: Options, found: Look, root: str = "/") -> RevertPlan:
     backend, active = found.backend, found.survey.active
     records = [asked.path(options.service, root)] if options.service else []
-    return Plan([*backend.paths, *records], backend.undo(active), backend.undo_at_boot(active), held=True)
+    return RevertPlan([*backend.paths, *records], backend.undo(active), backend.undo_at_boot(active), held=True)
 
 
 def _change(options: Options, found: Look, clock: Clock, seconds: float, root: str) -> None:
     """Make the change, or take all of it back at once."""
     try:
-        with deadman.hold(NAME, clock.token, clock.place):
-            now = survey(options, clock.run, clock.place, root)
-            _refuse_another(clock.place)
+        with deadman.hold(NAME, clock.token, clock.system):
+            now = survey(options, clock.run, clock.system, root)
+            _refuse_another(clock.system)
             if now.survey.active != found.survey.active or now.backend.name != found.backend.name:
                 raise SlipwayError(
                     "changed_meanwhile", f"somebody else has switched {found.backend.name} on or off.", "run again"
                 )
             _write(options, now, clock, root)
-            deadman.shorten(NAME, clock.token, seconds, clock.place)
+            deadman.shorten(NAME, clock.token, seconds, clock.system)
     except BaseException as error:
-        line = deadman.revert(NAME, clock.token, "failed", clock.place)
+        line = ending.revert(NAME, clock.token, Reason.FAILED, clock.system)
         if isinstance(error, SlipwayError):
             raise SlipwayError(error.code, f"{error.message} {_told(line)}", error.fix, **error.details) from None
         raise
 
 
-def _refuse_another(place: Place) -> None:
+def _refuse_another(system: System) -> None:
     """A change that was armed between the look and this one would restore the firewall as it is now."""
-    others = [name for name in SETTLED if name != NAME and deadman.armed(name, place)]
+    others = [name for name in SETTLED if name != NAME and deadman.armed(name, system)]
     if others:
         raise SlipwayError("changed_meanwhile", f"a change of {', '.join(others)} has begun meanwhile.", "run again")
 
@@ -140,7 +141,7 @@ def _write(options: Options, now: Look, clock: Clock, root: str) -> None:
     for file, content in now.backend.files(now.survey).items():
         files.write_atomic(file, content, 0o644)
     execute(now.backend.commands(now.survey), clock)
-    after = survey(options, clock.run, clock.place, root)
+    after = survey(options, clock.run, clock.system, root)
     if not after.survey.in_order:
         raise SlipwayError(
             "not_in_force",

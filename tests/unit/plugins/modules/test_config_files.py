@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
-from ansible_collections.slipway.go.plugins.module_utils._deadman import managed_files
+from ansible_collections.slipway.go.plugins.module_utils._deadman import ending, managed_files
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import Reason, RevertPlan, System
 from ansible_collections.slipway.go.plugins.modules import config_files
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 
@@ -26,8 +27,8 @@ KEY = "-----BEGIN PRIVATE KEY-----\nhunter2hunter2\n-----END PRIVATE KEY-----\n"
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     said: list[str] = []
-    place = deadman.Place(str(tmp_path / "slipway" / "deadman"))
-    monkeypatch.setattr(deadman, "Place", lambda: place)
+    system = System(str(tmp_path / "slipway" / "deadman"))
+    monkeypatch.setattr(config_files, "System", lambda: system)
     monkeypatch.setattr(
         config_files.AnsibleModule, "log", lambda _module, msg, log_args=None: said.append(f"{msg} {log_args}")
     )
@@ -67,13 +68,13 @@ def test_a_secret_that_fits_no_file_is_refused(capsys: Any, path: str, more: dic
     assert "/x/key" in told["msg"]
 
 
-def a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> deadman.Place:
+def a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     """Where changes are armed, on a host whose timers always run."""
     folders = (str(tmp_path / name) for name in ("deadman", "units", "run"))
-    place = deadman.Place(*folders, lambda argv: (0, "" if argv[2:] == ["slipway-deadman-rules.service"] else "active"))
+    system = System(*folders, lambda argv: (0, "" if argv[2:] == ["slipway-deadman-rules.service"] else "active"))
     (tmp_path / "run").mkdir()
-    monkeypatch.setattr(deadman, "Place", lambda: place)
-    return place
+    monkeypatch.setattr(config_files, "System", lambda: system)
+    return system
 
 
 @pytest.mark.parametrize("check_mode", [True, False])
@@ -81,13 +82,13 @@ def test_a_change_that_nobody_has_confirmed_is_not_the_hosts_own_state(
     tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, check_mode: bool
 ) -> None:
     """A run that finds it would call the file in order, and the deadline would take it away afterwards."""
-    place = a_place(tmp_path, monkeypatch)
+    system = a_place(tmp_path, monkeypatch)
     target = tmp_path / "rules"
     target.write_text("old\n")
-    token = deadman.arm("rules", 60, deadman.Plan([str(target)]), place)
+    token = deadman.arm("rules", 60, RevertPlan([str(target)]), system)
     target.write_text("new\n")
     target.chmod(0o644)
-    timer = threading.Timer(0.5, deadman.revert, ["rules", token, "deadline", place])
+    timer = threading.Timer(0.5, ending.revert, ["rules", token, Reason.DEADLINE, system])
     timer.start()
     told = run_module(
         config_files,
@@ -106,7 +107,7 @@ def test_what_another_controller_has_confirmed_meanwhile_is_kept(
     tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was armed after this run had looked, and confirmed before this run could arm."""
-    place = a_place(tmp_path, monkeypatch)
+    system = a_place(tmp_path, monkeypatch)
     target = tmp_path / "login.defs"
     target.write_text("UMASK 022\n")
     validate, timers = managed_files.validate, []
@@ -114,9 +115,9 @@ def test_what_another_controller_has_confirmed_meanwhile_is_kept(
     def and_somebody_begins(changes: Any, where: Any) -> None:
         validate(changes, where)
         if not timers:
-            token = deadman.arm("rules", 60, deadman.Plan([str(target)]), place)
+            token = deadman.arm("rules", 60, RevertPlan([str(target)]), system)
             target.write_text("UMASK 022\nPASS_MIN_DAYS 1\n")
-            timers.append(threading.Timer(0.5, deadman.confirm, ["rules", token, place]))
+            timers.append(threading.Timer(0.5, ending.confirm, ["rules", token, system]))
             timers[0].start()
 
     monkeypatch.setattr(managed_files, "validate", and_somebody_begins)
@@ -129,5 +130,5 @@ def test_what_another_controller_has_confirmed_meanwhile_is_kept(
     timers[0].join()
     assert told["changed"], told
     assert target.read_text() == "UMASK 027\nPASS_MIN_DAYS 1\n"
-    assert deadman.last_revert("rules", place) is None, "what never began was taken back"
-    assert deadman.armed("rules", place)["token"] == told["token"]
+    assert ending.last_revert("rules", system) is None, "what never began was taken back"
+    assert deadman.armed("rules", system).token == told["token"]

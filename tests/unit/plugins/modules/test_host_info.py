@@ -31,26 +31,26 @@ def test_mounts():
 
 
 def test_a_container_that_an_old_systemd_does_not_recognise(tmp_path, monkeypatch):
-    class Place:
+    class System:
         @staticmethod
         def run(_argv):
             return 1, "none"
 
     monkeypatch.setattr(host_info, "CONTAINER_FILES", (str(tmp_path / ".dockerenv"),))
-    assert not host_info.in_container(Place())
+    assert not host_info.in_container(System())
     (tmp_path / ".dockerenv").write_text("")
-    assert host_info.in_container(Place())
+    assert host_info.in_container(System())
 
 
 def test_packages_that_are_there():
-    class Place:
+    class System:
         @staticmethod
         def run(argv):
             return 1, "installed auditd\nconfig-files acct\ndpkg-query: no packages found matching x"
 
-    assert host_info.missing([], Place()) == []
+    assert host_info.missing([], System()) == []
     if host_info.shutil.which("dpkg-query"):
-        assert host_info.missing(["auditd", "acct", "x"], Place()) == ["acct", "x"]
+        assert host_info.missing(["auditd", "acct", "x"], System()) == ["acct", "x"]
 
 
 def test_files_of_profiles_that_only_complain(tmp_path):

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._deadman import ending
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import RevertPlan, System
 from ansible_collections.slipway.go.plugins.module_utils._hardening import sshd as _sshd
 from ansible_collections.slipway.go.plugins.modules import sshd
 
@@ -51,12 +53,12 @@ def test_a_directive_that_names_no_algorithms():
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def system(tmp_path, monkeypatch):
     """A host whose sshd reads one drop-in, which lets in deploy."""
     (tmp_path / "run").mkdir()
     folders = (str(tmp_path / name) for name in ("deadman", "units", "run"))
     inactive = (["slipway-deadman-ssh.service"], ["slipway-deadman-firewall.service"])
-    place = deadman.Place(*folders, lambda argv: (0, "" if argv[2:] in inactive else "active"))
+    system = System(*folders, lambda argv: (0, "" if argv[2:] in inactive else "active"))
     drop_in = tmp_path / "00-slipway.conf"
     drop_in.write_text("AllowUsers deploy\n")
     monkeypatch.setattr(_sshd, "DROP_IN", str(drop_in))
@@ -66,8 +68,8 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(sshd, "verify", lambda *_words: None)
     monkeypatch.setattr(sshd.firewalls, "in_force", lambda _run: "")
     monkeypatch.setattr(sshd.logins, "who_is_shut_out", lambda *_words: [])
-    monkeypatch.setattr(deadman, "Place", lambda: place)
-    return place
+    monkeypatch.setattr(sshd, "System", lambda: system)
+    return system
 
 
 def module(**more):
@@ -81,17 +83,17 @@ def module(**more):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="writes files of root")
 @pytest.mark.parametrize("name", ["ssh", "firewall"])
-def test_who_was_let_in_while_this_run_waited_stays_so(place, monkeypatch, name):
+def test_who_was_let_in_while_this_run_waited_stays_so(system, monkeypatch, name):
     """Another controller has begun after this run had looked, and is confirmed before it could arm."""
     validate, timers = sshd.managed_files.validate, []
 
     def and_somebody_begins(changes, where):
         validate(changes, where)
         if not timers:
-            token = deadman.arm(name, 60, deadman.Plan([_sshd.DROP_IN]), place)
+            token = deadman.arm(name, 60, RevertPlan([_sshd.DROP_IN]), system)
             with open(_sshd.DROP_IN, "w") as stream:
                 stream.write("AllowUsers deploy carol\n")
-            timers.append(threading.Timer(0.5, deadman.confirm, [name, token, place]))
+            timers.append(threading.Timer(0.5, ending.confirm, [name, token, system]))
             timers[0].start()
 
     monkeypatch.setattr(sshd.managed_files, "validate", and_somebody_begins)
@@ -102,5 +104,5 @@ def test_who_was_let_in_while_this_run_waited_stays_so(place, monkeypatch, name)
     assert "AllowUsers deploy carol\n" in written
     assert "MaxAuthTries 3\n" in written
     assert told["allowed"] == ["deploy", "carol"]
-    assert deadman.armed("ssh", place)["token"] == told["token"]
-    assert deadman.last_revert("ssh", place) is None
+    assert deadman.armed("ssh", system).token == told["token"]
+    assert ending.last_revert("ssh", system) is None

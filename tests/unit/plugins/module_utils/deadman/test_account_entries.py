@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._deadman import account_entries
+from ansible_collections.slipway.go.plugins.module_utils._deadman import account_entries, archive, ending
 from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import Reason, RevertPlan, System
 
 BEFORE = {
     "passwd": "root:x:0:0:root:/root:/bin/sh\nbob:x:1001:1001:Bob:/srv/bob:/bin/sh\nann:x:1002:1002::/ann:/bin/sh\n",
@@ -91,10 +92,10 @@ def test_a_lock_that_is_held_on_is_a_problem_of_the_revert(
     """It stays armed then, and the next boot or run tries again."""
     for name in ("units", "run"):
         (tmp_path / name).mkdir()
-    place = deadman.Place(
+    system = System(
         str(tmp_path / "deadman"), str(tmp_path / "units"), str(tmp_path / "run"), lambda argv: (0, ""), str(etc)
     )
-    token = deadman.arm("access", 30, deadman.Plan(account="bob"), place)
+    token = deadman.arm("access", 30, RevertPlan(account="bob"), system)
     edit(etc, "passwd", "/srv/bob:/bin/sh", "/srv/bob:/bin/zsh")
     monkeypatch.setattr(account_entries, "_PATIENCE", 0.2)
     pid = os.fork()
@@ -104,24 +105,24 @@ def test_a_lock_that_is_held_on_is_a_problem_of_the_revert(
         os._exit(0)
     os.waitpid(pid, os.WUNTRACED)
     try:
-        line = deadman.revert("access", token, "deadline", place)
+        line = ending.revert("access", token, Reason.DEADLINE, system)
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
     assert line is not None
     assert "the account bob" in line["problems"][0]
-    assert deadman.armed("access", place)
-    line = deadman.revert("access", token, "deadline", place)
+    assert deadman.armed("access", system)
+    line = ending.revert("access", token, Reason.DEADLINE, system)
     assert line is not None
     assert line["restored"] == [str(etc / "passwd")]
     assert now(etc) == BEFORE
-    assert deadman.armed("access", place) is None
+    assert deadman.armed("access", system) is None
 
 
 def test_the_revert_knows_accounts_without_ansible(etc: Path) -> None:
-    assert b"account_entries.py" in deadman.runner_archive()
+    assert b"account_entries.py" in archive.runner_archive()
 
 
 def test_a_name_that_is_none_is_not_armed(etc: Path, tmp_path: Path) -> None:
     with pytest.raises(SlipwayError):
-        deadman.Plan(account="bob:x").validate()
+        RevertPlan(account="bob:x").validate()

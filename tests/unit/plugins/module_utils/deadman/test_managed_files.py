@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
-from ansible_collections.slipway.go.plugins.module_utils._deadman import managed_files
-from ansible_collections.slipway.go.plugins.module_utils._deadman.change import Place
+from ansible_collections.slipway.go.plugins.module_utils._deadman import ending, managed_files
 from ansible_collections.slipway.go.plugins.module_utils._deadman.managed_files import File, Guard
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import Reason, System
 
 ME = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
 
@@ -24,14 +24,14 @@ def armed_as_asked(argv: list[str]) -> tuple[int, str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def system(tmp_path: Path) -> System:
     for name in ("units", "run"):
         (tmp_path / name).mkdir()
 
     def run(argv):
         return (1, "no") if argv[0] == "fail" else armed_as_asked(argv)
 
-    return Place(str(tmp_path / "deadman"), str(tmp_path / "units"), str(tmp_path / "run"), run)
+    return System(str(tmp_path / "deadman"), str(tmp_path / "units"), str(tmp_path / "run"), run)
 
 
 def test_what_is_as_it_should_be_is_no_change(tmp_path):
@@ -41,36 +41,36 @@ def test_what_is_as_it_should_be_is_no_change(tmp_path):
     assert len(managed_files.plan([File(str(tmp_path / "a"), "x\n", 0o644, **ME), File(str(tmp_path / "a"))])) == 2
 
 
-def test_files_are_written_and_stay_armed(tmp_path, place):
+def test_files_are_written_and_stay_armed(tmp_path, system):
     target = tmp_path / "sub" / "a"
     changes = managed_files.plan([File(str(target), "new\n", 0o640, **ME)])
-    outcome = managed_files.apply(changes, guard=Guard("x", 30), place=place)
+    outcome = managed_files.apply(changes, guard=Guard("x", 30), system=system)
     assert target.read_text() == "new\n"
     assert target.stat().st_mode & 0o777 == 0o640
-    assert deadman.armed("x", place)["token"] == outcome.token
+    assert deadman.armed("x", system).token == outcome.token
 
 
 @pytest.mark.parametrize("guard", [None, Guard("x", 30)])
-def test_a_check_that_fails_takes_everything_back(tmp_path, place, guard):
+def test_a_check_that_fails_takes_everything_back(tmp_path, system, guard):
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_text("old\n")
     changes = managed_files.plan([File(str(old), "changed\n", **ME), File(str(new), "new\n", **ME)])
     with pytest.raises(SlipwayError) as raised:
-        managed_files.apply(changes, [["fail"]], guard=guard, place=place)
+        managed_files.apply(changes, [["fail"]], guard=guard, system=system)
     assert raised.value.code == "command_failed"
     assert old.read_text() == "old\n"
     assert not new.exists()
-    assert deadman.armed("x", place) is None
+    assert deadman.armed("x", system) is None
 
 
-def test_an_invalid_file_changes_nothing(tmp_path, place):
+def test_an_invalid_file_changes_nothing(tmp_path, system):
     target = tmp_path / "a"
     changes = managed_files.plan([File(str(target), "x", validate=["fail", "%s"], **ME)])
     with pytest.raises(SlipwayError) as raised:
-        managed_files.apply(changes, guard=Guard("x", 30), place=place)
+        managed_files.apply(changes, guard=Guard("x", 30), system=system)
     assert raised.value.code == "invalid_file"
     assert not target.exists()
-    assert deadman.armed("x", place) is None
+    assert deadman.armed("x", system) is None
 
 
 def test_secrets_are_not_in_diffs(tmp_path):
@@ -78,11 +78,11 @@ def test_secrets_are_not_in_diffs(tmp_path):
     assert "password" not in str(change.diff())
 
 
-def test_each_command_runs_once(tmp_path, place):
+def test_each_command_runs_once(tmp_path, system):
     asked = []
-    place = Place(place.root, place.units, place.runtime, lambda argv: (asked.append(list(argv)), (0, ""))[1])
+    system = System(system.root, system.units, system.runtime, lambda argv: (asked.append(list(argv)), (0, ""))[1])
     files = [File(str(tmp_path / name), "x", run=[["reload"]], **ME) for name in "ab"]
-    managed_files.apply(managed_files.plan(files), run=[["reload"], ["other"]], place=place)
+    managed_files.apply(managed_files.plan(files), run=[["reload"], ["other"]], system=system)
     assert [argv for argv in asked if argv[0] != "restorecon"] == [["reload"], ["other"]]
 
 
@@ -102,7 +102,7 @@ def test_lines_of_a_file_that_reads_no_drop_ins(before, after):
     assert managed_files.with_settings(after, {"UMASK": "027"}, "\t") == after
 
 
-def test_an_exclusive_directory_loses_what_is_neither_named_nor_wanted(tmp_path, place):
+def test_an_exclusive_directory_loses_what_is_neither_named_nor_wanted(tmp_path, system):
     folder = tmp_path / "config"
     (folder / "below").mkdir(parents=True)
     for name in ("wanted", "kept", "old", "below/other"):
@@ -113,7 +113,7 @@ def test_an_exclusive_directory_loses_what_is_neither_named_nor_wanted(tmp_path,
     assert [os.path.basename(file.path) for file in found] == ["link", "old"]
     changes = managed_files.plan(found)
     assert "hunter2" not in str([change.diff() for change in changes])
-    managed_files.apply(changes, place=place)
+    managed_files.apply(changes, system=system)
     assert sorted(os.listdir(folder)) == ["below", "kept", "wanted"]
     assert os.listdir(folder / "below") == ["other"]
 
@@ -124,7 +124,7 @@ def test_an_exclusive_directory_may_be_missing_and_must_be_absolute(tmp_path):
         managed_files.surplus("config", [], [])
 
 
-def killed_at(command: str, place: Place, files: list[File], **options) -> None:
+def killed_at(command: str, system: System, files: list[File], **options) -> None:
     """Apply in a process that is killed when it comes to this command."""
 
     def run(argv):
@@ -134,119 +134,119 @@ def killed_at(command: str, place: Place, files: list[File], **options) -> None:
 
     child = os.fork()
     if child == 0:
-        dying = Place(place.root, place.units, place.runtime, run)
-        managed_files.apply(managed_files.plan(files, place=dying), place=dying, **options)
+        dying = System(system.root, system.units, system.runtime, run)
+        managed_files.apply(managed_files.plan(files, system=dying), system=dying, **options)
         os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
 
 
 @pytest.fixture
-def asked(place):
+def asked(system):
     """What the next run asks the host, and the place that remembers it."""
     found = []
-    return found, Place(place.root, place.units, place.runtime, lambda argv: (found.append(list(argv)), (0, ""))[1])
+    return found, System(system.root, system.units, system.runtime, lambda argv: (found.append(list(argv)), (0, ""))[1])
 
 
 @pytest.mark.parametrize("command", ["check", "reload", "restart"])
-def test_commands_that_a_killed_run_owes_are_run_by_the_next(tmp_path, place, asked, command):
+def test_commands_that_a_killed_run_owes_are_run_by_the_next(tmp_path, system, asked, command):
     ran, again = asked
     files = [
         File(str(tmp_path / "a"), "x\n", 0o640, validate=["valid", "%s"], run=[["reload"]], **ME),
         File(str(tmp_path / "b"), "y\n", **ME),
     ]
-    killed_at(command, place, files, check=[["check"]], run=[["restart"]])
-    changes = managed_files.plan(files, place=again)
+    killed_at(command, system, files, check=[["check"]], run=[["restart"]])
+    changes = managed_files.plan(files, system=again)
     assert [change.file.path for change in changes] == [str(tmp_path / name) for name in "ab"]
-    outcome = managed_files.apply(changes, [["check"]], [["restart"]], place=again).as_dict()
+    outcome = managed_files.apply(changes, [["check"]], [["restart"]], system=again).as_dict()
     assert outcome["changed"]
     assert all(diff["before"] == diff["after"] for diff in outcome["diff"])
     assert [argv[0] for argv in ran] == ["valid", "check", "reload", "restart"]
-    assert managed_files.plan(files, place=again) == []
+    assert managed_files.plan(files, system=again) == []
 
 
-def test_what_is_owed_stays_owed_until_it_succeeds(tmp_path, place, asked):
+def test_what_is_owed_stays_owed_until_it_succeeds(tmp_path, system, asked):
     target = tmp_path / "a"
     files = [File(str(target), "x\n", run=[["fail"]], **ME)]
-    killed_at("fail", place, files)
+    killed_at("fail", system, files)
     with pytest.raises(SlipwayError) as raised:
-        managed_files.apply(managed_files.plan(files, place=place), place=place)
+        managed_files.apply(managed_files.plan(files, system=system), system=system)
     assert "taken back" not in raised.value.fix
     assert target.read_text() == "x\n"
     ran, again = asked
-    managed_files.apply(managed_files.plan(files, place=again), place=again)
+    managed_files.apply(managed_files.plan(files, system=again), system=again)
     assert ran == [["fail"]]
-    assert managed_files.plan(files, place=again) == []
+    assert managed_files.plan(files, system=again) == []
 
 
-def test_what_was_owed_by_another_call_stays_its_own(tmp_path, place, asked):
+def test_what_was_owed_by_another_call_stays_its_own(tmp_path, system, asked):
     ran, again = asked
     one, other = (File(str(tmp_path / name), "x\n", run=[[name]], **ME) for name in "ab")
-    killed_at("a", place, [one])
-    managed_files.apply(managed_files.plan([other], place=again), place=again)
+    killed_at("a", system, [one])
+    managed_files.apply(managed_files.plan([other], system=again), system=again)
     assert ran == [["b"]]
-    assert [change.file for change in managed_files.plan([one, other], place=again)] == [one]
+    assert [change.file for change in managed_files.plan([one, other], system=again)] == [one]
 
 
-def test_a_file_that_had_to_go_is_owed_by_its_folder(tmp_path, place, asked):
+def test_a_file_that_had_to_go_is_owed_by_its_folder(tmp_path, system, asked):
     ran, again = asked
     folder = tmp_path / "config"
     folder.mkdir()
     (folder / "old").write_text("x\n")
-    killed_at("reload", place, managed_files.surplus(str(folder), [], []), run=[["reload"]])
+    killed_at("reload", system, managed_files.surplus(str(folder), [], []), run=[["reload"]])
     assert os.listdir(folder) == []
     changes = managed_files.plan(managed_files.surplus(str(folder), [], []), [str(folder)], again)
-    managed_files.apply(changes, run=[["reload"]], place=again)
+    managed_files.apply(changes, run=[["reload"]], system=again)
     assert ran == [["reload"]]
     assert folder.is_dir()
     assert managed_files.plan([], [str(folder)], again) == []
 
 
-def test_a_change_that_was_taken_back_owes_nothing(tmp_path, place, asked):
+def test_a_change_that_was_taken_back_owes_nothing(tmp_path, system, asked):
     files = [File(str(tmp_path / "a"), "x\n", **ME)]
     with pytest.raises(SlipwayError):
-        managed_files.apply(managed_files.plan(files, place=place), [["fail"]], [["reload"]], place=place)
+        managed_files.apply(managed_files.plan(files, system=system), [["fail"]], [["reload"]], system=system)
     (tmp_path / "a").write_text("x\n")
     (tmp_path / "a").chmod(0o644)
-    assert managed_files.plan(files, place=place) == []
+    assert managed_files.plan(files, system=system) == []
 
 
-def test_what_is_as_it_should_be_is_done_again_on_request(tmp_path, place, asked):
+def test_what_is_as_it_should_be_is_done_again_on_request(tmp_path, system, asked):
     """A file may be as it should be although something else has changed what it sets."""
     ran, again = asked
     files = [File(str(tmp_path / "a"), "x\n", run=[["load"]], **ME)]
-    managed_files.apply(managed_files.plan(files, place=again), place=again)
+    managed_files.apply(managed_files.plan(files, system=again), system=again)
     ran.clear()
-    outcome = managed_files.apply(managed_files.plan(files, place=again, again=True), place=again)
+    outcome = managed_files.apply(managed_files.plan(files, system=again, again=True), system=again)
     assert ran == [["load"]]
     assert [change.diff()["before"] == change.diff()["after"] for change in outcome.changes] == [True]
 
 
 @pytest.mark.parametrize("late", ["first", "second"])
-def test_nothing_is_written_once_the_time_is_over(tmp_path, place, monkeypatch, late):
+def test_nothing_is_written_once_the_time_is_over(tmp_path, system, monkeypatch, late):
     """The module itself may have been paused between arming and writing."""
     arm = deadman.arm
 
-    def paused(name, seconds, plan, place):
-        token = arm(name, seconds, plan, place)
-        deadman.revert(name, token, "deadline", place)
+    def paused(name, seconds, plan, system):
+        token = arm(name, seconds, plan, system)
+        ending.revert(name, token, Reason.DEADLINE, system)
         return token
 
     monkeypatch.setattr(deadman, "arm", paused)
     asked = []
-    place = Place(place.root, place.units, place.runtime, lambda argv: (asked.append(argv[0]), (0, ""))[1])
+    system = System(system.root, system.units, system.runtime, lambda argv: (asked.append(argv[0]), (0, ""))[1])
     files = [File(str(tmp_path / "a"), "new\n", **ME)]
     if late == "second":
         (tmp_path / "a").write_text("new\n")
         (tmp_path / "a").chmod(0o644)
-    changes = managed_files.plan(files, place=place, again=True)
+    changes = managed_files.plan(files, system=system, again=True)
     with pytest.raises(SlipwayError) as raised:
-        managed_files.apply(changes, run=[["load"]], guard=Guard("x", 30), place=place)
+        managed_files.apply(changes, run=[["load"]], guard=Guard("x", 30), system=system)
     assert raised.value.code == "reverted"
     assert (tmp_path / "a").exists() == (late == "second")
     assert "load" not in asked
 
 
-def test_what_guards_is_held_while_commands_run(tmp_path, place):
+def test_what_guards_is_held_while_commands_run(tmp_path, system):
     """A revert that is due meanwhile comes after them: it would otherwise be undone by them."""
     seen = []
 
@@ -254,7 +254,7 @@ def test_what_guards_is_held_while_commands_run(tmp_path, place):
         if argv[0] == "load":
             pid = os.fork()
             if pid == 0:
-                descriptor = os.open(place.lock("x"), os.O_RDWR)
+                descriptor = os.open(system.lock("x"), os.O_RDWR)
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     os._exit(1)
@@ -262,7 +262,7 @@ def test_what_guards_is_held_while_commands_run(tmp_path, place):
             seen.append(os.waitpid(pid, 0)[1])
         return armed_as_asked(argv)
 
-    held = Place(place.root, place.units, place.runtime, run)
+    held = System(system.root, system.units, system.runtime, run)
     files = [File(str(tmp_path / "a"), "x\n", **ME)]
-    managed_files.apply(managed_files.plan(files, place=held), run=[["load"]], guard=Guard("x", 30), place=held)
+    managed_files.apply(managed_files.plan(files, system=held), run=[["load"]], guard=Guard("x", 30), system=held)
     assert seen == [0]

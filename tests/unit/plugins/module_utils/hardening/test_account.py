@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._deadman.change import Place
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import System
 from ansible_collections.slipway.go.plugins.module_utils._hardening import account
 from ansible_collections.slipway.go.plugins.module_utils._hardening.account import Account, Wanted
 
@@ -67,10 +67,10 @@ def test_who_may_be_meant_to_end_is_refused(
     there = replace(BOB, shadow=shadow(**{"password": "$y$x", **now}))
     assert "ends on" in account.describe(there)
     if not code:
-        account.refuse_unusable(account.complete(BOB_SAME, there), there, Place())
+        account.refuse_unusable(account.complete(BOB_SAME, there), there, System())
         return
     with pytest.raises(SlipwayError, match=says) as raised:
-        account.refuse_unusable(account.complete(BOB_SAME, there), there, Place())
+        account.refuse_unusable(account.complete(BOB_SAME, there), there, System())
     assert raised.value.code == code
 
 
@@ -123,17 +123,17 @@ def script(path: Path, text: str, mode: int = 0o755) -> str:
 )
 def test_a_shell_that_lets_nobody_in_is_refused(shell: str, why: str) -> None:
     with pytest.raises(SlipwayError, match=why) as raised:
-        account.refuse_shell(shell, Place())
+        account.refuse_shell(shell, System())
     assert raised.value.code == "unusable_shell"
     assert "nothing was changed" in str(raised.value)
 
 
 def test_a_shell_that_runs_commands_is_one_and_one_that_others_may_write_is_not(tmp_path: Path) -> None:
-    account.refuse_shell("/bin/sh", Place())
-    account.refuse_shell(script(tmp_path / "mine", 'exec /bin/sh "$@"'), Place())
+    account.refuse_shell("/bin/sh", System())
+    account.refuse_shell(script(tmp_path / "mine", 'exec /bin/sh "$@"'), System())
     for text, mode in (('exec /bin/sh "$@"', 0o757), ('exec /bin/sh "$@"', 0o700), ("exit 0", 0o755)):
         with pytest.raises(SlipwayError):
-            account.refuse_shell(script(tmp_path / "sh", text, mode), Place())
+            account.refuse_shell(script(tmp_path / "sh", text, mode), System())
 
 
 @pytest.mark.parametrize("home", ["/", "relative", "/srv/../x", "/no/such"])

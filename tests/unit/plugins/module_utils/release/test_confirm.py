@@ -11,7 +11,8 @@ import json
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._core.files import sha256_file
-from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
+from ansible_collections.slipway.go.plugins.module_utils._deadman import ending, model, runner
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import Reason, System
 from ansible_collections.slipway.go.plugins.module_utils._release import confirm_timer
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
 
@@ -227,14 +228,14 @@ def test_the_timer_of_a_release_runs_the_tool_and_nothing_after_a_reboot(tmp_pat
         ran.append(list(argv))
         return 0, states[0] if argv[:2] == ["systemctl", "is-active"] else ""
 
-    place = deadman.Place(str(tmp_path / "deadman"), str(tmp_path), str(tmp_path), run)
-    monkeypatch.setattr(deadman, "Place", lambda: place)
+    system = System(str(tmp_path / "deadman"), str(tmp_path), str(tmp_path), run)
+    monkeypatch.setattr(model, "System", lambda: system)
     name, txn = "a" * 31, "ab" * 16
     for seconds in (30, 90):  # one that an ended run has left is no hindrance
         confirm_timer.arm(name, txn, seconds)
     assert confirm_timer.deadline(name, "cd" * 16) is None
     assert confirm_timer.deadline(name, txn) > 0
-    line = deadman.revert(f"release-{name}", txn, "deadline")
+    line = ending.revert(f"release-{name}", txn, Reason.DEADLINE)
     assert ran[-2][-5:] == [confirm_timer.TOOL, "recover", name, "--txn", txn]
     assert "--no-block" in ran[-2], "the timer must not hold its own lock until the service's is free"
     assert line["problems"] == []
@@ -243,7 +244,7 @@ def test_the_timer_of_a_release_runs_the_tool_and_nothing_after_a_reboot(tmp_pat
     (tmp_path / f"slipway-deadman-release-{name}").unlink()
     states[0] = "inactive"
     assert confirm_timer.deadline(name, txn) is None, "what was before the reboot waits for no timer"
-    assert deadman.main(["revert", f"release-{name}", "--token", txn, "--boot"], place) == 0
+    assert runner.main(["revert", f"release-{name}", "--token", txn, "--boot"], system) == 0
     assert [argv for argv in ran if "recover" in argv] == []
     states[0] = "active"
     confirm_timer.arm(name, txn, 30)

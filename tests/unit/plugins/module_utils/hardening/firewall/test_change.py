@@ -11,7 +11,8 @@ import time
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
-from ansible_collections.slipway.go.plugins.module_utils._deadman.change import Place, Plan
+from ansible_collections.slipway.go.plugins.module_utils._deadman import ending
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import RevertPlan, System
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import change
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.backend import Backend, Survey
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.rule import Rule
@@ -40,7 +41,7 @@ class Host:
         self.active = False
         for name in ("units", "run"):
             (tmp_path / name).mkdir()
-        self.place = Place(str(tmp_path / "deadman"), str(tmp_path / "units"), str(tmp_path / "run"), self.run)
+        self.system = System(str(tmp_path / "deadman"), str(tmp_path / "units"), str(tmp_path / "run"), self.run)
 
     def ticks(self, timer: str) -> bool:
         return self.fires_at.get(timer, 0) > self.clock
@@ -136,25 +137,25 @@ class Firewall(Backend):
 def host(tmp_path, monkeypatch):
     played = Host(tmp_path)
     monkeypatch.setattr(time, "monotonic", lambda: played.clock)
-    monkeypatch.setattr(change, "connection", lambda place: None)
-    monkeypatch.setattr(deadman, "PAUSE", 0)
+    monkeypatch.setattr(change, "connection", lambda system: None)
+    monkeypatch.setattr(ending, "PAUSE", 0)
     return played
 
 
 def bring(host, monkeypatch, tmp_path, wanted=("22", "80"), seconds=60.0, check=False, service=""):
     monkeypatch.setattr(change, "choose", lambda name, run: Firewall(host, list(wanted)))
     options = Options(service=service)
-    return change.bring_in_order(options, seconds, check, host.place, host.within, str(tmp_path))
+    return change.bring_in_order(options, seconds, check, host.system, host.within, str(tmp_path))
 
 
 def test_it_is_armed_before_the_first_rule_and_on_return(host, monkeypatch, tmp_path):
     armed = []
-    host.at = dict.fromkeys((ADD, ENABLE), lambda: armed.append(deadman.armed("firewall", host.place)["token"]))
+    host.at = dict.fromkeys((ADD, ENABLE), lambda: armed.append(deadman.armed("firewall", host.system).token))
     done = bring(host, monkeypatch, tmp_path)
     assert host.words() == [ADD, ADD, ENABLE]
     assert armed == [done.token] * 3
     assert done.changed
-    assert deadman.pending("firewall", done.token, host.place) is not None
+    assert deadman.pending("firewall", done.token, host.system) is not None
 
 
 def test_nothing_is_armed_where_all_is_in_order(host, monkeypatch, tmp_path):
@@ -178,7 +179,7 @@ def test_rules_slower_than_the_time_to_confirm_are_not_taken_back(host, monkeypa
     assert len(host.rules.read_text().split()) == rules
     assert min(host.fires_at.values()) == pytest.approx(host.clock + seconds)
     assert host.fires_at[TIMER] >= host.clock + seconds
-    assert deadman.pending("firewall", done.token, host.place) is not None
+    assert deadman.pending("firewall", done.token, host.system) is not None
 
 
 def test_whenever_it_is_killed_the_revert_is_at_most_a_minute_away(host, monkeypatch, tmp_path):
@@ -193,7 +194,7 @@ def test_a_confirmation_ends_both_timers(host, monkeypatch, tmp_path):
     done = bring(host, monkeypatch, tmp_path, seconds=12)
     assert host.ticks(TIMER)
     assert host.ticks(SHORT)
-    deadman.confirm("firewall", done.token, host.place)
+    ending.confirm("firewall", done.token, host.system)
     assert not host.ticks(TIMER)
     assert not host.ticks(SHORT)
 
@@ -203,7 +204,7 @@ def test_a_command_that_does_not_end_is_stopped_and_takes_all_back(host, monkeyp
     with pytest.raises(SlipwayError, match=r"timed out.*The change was taken back\."):
         bring(host, monkeypatch, tmp_path, seconds=12)
     assert not host.active
-    assert deadman.armed("firewall", host.place) is None
+    assert deadman.armed("firewall", host.system) is None
 
 
 @pytest.mark.parametrize("failing", [ADD, ENABLE])
@@ -213,15 +214,15 @@ def test_a_step_that_fails_takes_all_back_at_once(host, monkeypatch, tmp_path, f
         bring(host, monkeypatch, tmp_path)
     assert host.rules.read_text() == ""
     assert host.words()[-1] == UNDO
-    assert deadman.armed("firewall", host.place) is None
+    assert deadman.armed("firewall", host.system) is None
 
 
 def test_a_revert_that_fails_is_said(host, monkeypatch, tmp_path):
     host.failing = (ENABLE,)
-    host.place = Place(
-        host.place.root,
-        host.place.units,
-        host.place.runtime,
+    host.system = System(
+        host.system.root,
+        host.system.units,
+        host.system.runtime,
         lambda argv: (1, "no way") if argv[0] == UNDO else host.run(argv),
     )
     with pytest.raises(SlipwayError, match=r"could not be taken back whole: undo failed \(1\): no way\."):
@@ -243,7 +244,7 @@ def test_nothing_is_written_any_more_when_the_time_is_over(host, monkeypatch, tm
     assert host.words().count(ADD) <= (1 if at == ADD else 3)
     assert host.rules.read_text() == ""
     assert not host.active
-    assert deadman.armed("firewall", host.place) is None
+    assert deadman.armed("firewall", host.system) is None
 
 
 def test_what_takes_every_command_and_does_nothing_is_not_in_order(host, monkeypatch, tmp_path):
@@ -257,14 +258,14 @@ def test_another_controller_that_was_first_is_waited_for_and_looked_at_again(hos
     """It arms after this one has looked, makes the same change and confirms it."""
     real, first = deadman.arm, []
 
-    def arm(name, seconds, plan, place):
+    def arm(name, seconds, plan, system):
         if first:
-            return real(name, seconds, plan, place)
-        first.append(real(name, seconds, Plan([str(host.rules)], [[UNDO]]), place))
+            return real(name, seconds, plan, system)
+        first.append(real(name, seconds, RevertPlan([str(host.rules)], [[UNDO]]), system))
         host.rules.write_text("22\n80\n")
         host.active = True
-        monkeypatch.setattr(time, "sleep", lambda seconds: deadman.confirm(name, first[0], place))
-        return real(name, seconds, plan, place)
+        monkeypatch.setattr(time, "sleep", lambda seconds: ending.confirm(name, first[0], system))
+        return real(name, seconds, plan, system)
 
     monkeypatch.setattr(deadman, "arm", arm)
     done = bring(host, monkeypatch, tmp_path)
@@ -293,9 +294,9 @@ def test_a_change_of_the_port_of_ssh_that_begins_meanwhile_is_not_crossed(host, 
     """Its revert would restore the firewall of before this change."""
     real = deadman.arm
 
-    def arm(name, seconds, plan, place):
-        real("ssh", 60, Plan([str(host.rules)]), place)
-        return real(name, seconds, plan, place)
+    def arm(name, seconds, plan, system):
+        real("ssh", 60, RevertPlan([str(host.rules)]), system)
+        return real(name, seconds, plan, system)
 
     monkeypatch.setattr(deadman, "arm", arm)
     with pytest.raises(SlipwayError, match=r"change of ssh has begun meanwhile\. The change was taken back\."):
