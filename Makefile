@@ -25,14 +25,19 @@ $(WORK)/venv-oldest/.done: requirements-oldest.txt
 	@tests/lab/venv.sh $(PYTHON) $(WORK)/venv-oldest requirements-oldest.txt
 	@touch $@
 
+$(WORK)/venv-docs/.done: requirements-docs.txt
+	@tests/lab/venv.sh $(PYTHON) $(WORK)/venv-docs requirements-docs.txt
+	@touch $@
+
 collections: venv ## a collections path that holds this checkout and what it depends on
 	@$(BIN)/python tests/lab/collections_path.py $(WORK)/collections
 
-lint: collections ## ansible-lint (production), yamllint, ruff, mypy
+lint: collections $(WORK)/venv-docs/.done ## ansible-lint (production), yamllint, ruff, mypy, antsibull-docs
 	ruff check . && ruff format --check .
 	yamllint .
 	mypy -p ansible_collections.slipway.go.plugins
 	ansible-lint
+	$(WORK)/venv-docs/bin/antsibull-docs lint-collection-docs --plugin-docs .
 
 sanity: collections ## ansible-test sanity on a copy, with empty ignore files
 	tests/lab/sanity.sh $(WORK)/sanity
