@@ -50,6 +50,7 @@ FLOORS = {
         "runner",
     ],
     "_release": [
+        "phases",
         "state artefact confirm_timer meant smoke",
         "options configuration integrity gate",
         "stage probe",

@@ -20,11 +20,12 @@ from .._host.systemd import Systemd
 from . import confirm_timer, integrity, preflight, smoke, stage
 from .gate import Gate
 from .meant import Meant, brought_by, run_of
+from .phases import Phase
 from .probe import Probe, parse_plan
 from .state.model import Settings, Spec, validate_release_id
 from .state.service import Service, as_released
 from .state.store import Layout, Store, Transaction
-from .strategies.base import COMMIT, PROBATION, PRUNE, REHEARSE, STAGE, Strategy, cause
+from .strategies.base import Strategy, cause
 from .strategies.registry import check_return, may_return, strategy, strategy_of
 from .strategies.traffic import Totals
 from .swap import Swap, adopt_or_give_up, commit, restore, swap_seconds
@@ -46,7 +47,7 @@ class Outcome:
     current: Optional[str]
     previous: Optional[str]
     action: str
-    phases: dict[str, float] = field(default_factory=dict)
+    phases: dict[Phase, float] = field(default_factory=dict)
     swap_seconds: float = 0.0
     downtime_seconds: Optional[float] = None
     pruned: list[str] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Outcome:
             "current": self.current,
             "previous": self.previous,
             "action": self.action,
-            "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
+            "phases": {str(name): round(seconds, 3) for name, seconds in self.phases.items()},
             "swap_seconds": round(self.swap_seconds, 3),
             "downtime_seconds": None if self.downtime_seconds is None else round(self.downtime_seconds, 3),
             "restarted_because": self.restarted_because,
@@ -148,7 +149,7 @@ class Engine:
             lacking = self._lacking(spec, wanted)
             if lacking is not None:
                 return lacking
-            phases: dict[str, float] = {}
+            phases: dict[Phase, float] = {}
             if not stage.is_staged(self._layout, wanted, content):
                 if spec.artefact.path is None:
                     return Outcome(False, self._layout.current_id(), None, "upload")
@@ -156,7 +157,7 @@ class Engine:
                 stage.stage(spec, self._layout, wanted, content)
                 self._store.record("staged", release=wanted, origin=dict(spec.artefact.origin))
                 integrity.require(self._layout, self._store, wanted)  # before anything that serves ends for it
-                phases[STAGE] = time.monotonic() - begun
+                phases[Phase.STAGE] = time.monotonic() - begun
             totals = self._strategy(spec.strategy).totals()
             if self._layout.current_id():
                 probe.start()
@@ -164,7 +165,7 @@ class Engine:
             if spec.rehearsal:
                 begun = time.monotonic()
                 self._rehearse(wanted, spec)
-                phases[REHEARSE] = time.monotonic() - begun
+                phases[Phase.REHEARSE] = time.monotonic() - begun
             probe.sample()
             return self._swap(
                 wanted, spec.strategy, "release", phases, probe, listen=spec.listen, run=spec.run, totals=totals
@@ -342,7 +343,7 @@ class Engine:
         """Let a release count that has been swapped in and was healthy; the transaction says which one is meant."""
         with self._locked(self._settings.lock_timeout):
             left = self._store.load()
-            if left is None or left.phase != PROBATION or txn not in (None, left.txn):
+            if left is None or left.phase != Phase.PROBATION or txn not in (None, left.txn):
                 return self._too_late(txn, left)
             return self._confirm(left)
 
@@ -356,7 +357,7 @@ class Engine:
                 f"Now {self._layout.current_id()} serves.",
                 f"see journalctl -u '{way.unit(left.to)}'",
                 rolled_back=True,
-                failed_phase=PROBATION,
+                failed_phase=Phase.PROBATION,
                 failed_release=left.to,
                 current=self._layout.current_id(),
             )
@@ -371,20 +372,20 @@ class Engine:
                 f"Now {self._layout.current_id()} serves.",
                 "see who changed it, then release it again",
                 rolled_back=True,
-                failed_phase=PROBATION,
+                failed_phase=Phase.PROBATION,
                 failed_release=left.to,
                 current=self._layout.current_id(),
             )
         if self._layout.current_id() != left.to:  # systemctl restart has turned it back to what was last good
             way.flip(left.to)
         way.drain(left.to)  # the guard may have started the one before
-        left.phase = COMMIT
+        left.phase = Phase.COMMIT
         self._store.save(left)
         commit(self._service, left)
-        phases = {COMMIT: time.monotonic() - begun}
+        phases = {Phase.COMMIT: time.monotonic() - begun}
         begun = time.monotonic()
         pruned = self._prune(left.to, left.source, keep=self._store.kept(self._settings.keep))
-        phases[PRUNE] = time.monotonic() - begun
+        phases[Phase.PRUNE] = time.monotonic() - begun
         return Outcome(True, left.to, left.source, "confirm", phases, pruned=pruned)
 
     def _too_late(self, txn: Optional[str], left: Optional[Transaction]) -> Outcome:
@@ -408,7 +409,7 @@ class Engine:
             f"Now {self._layout.current_id()} serves.",
             "see what kept the confirmation from coming in time, then release it again",
             rolled_back=True,
-            failed_phase=PROBATION,
+            failed_phase=Phase.PROBATION,
             failed_release=ended.get("release"),
             current=self._layout.current_id(),
         )
@@ -416,7 +417,7 @@ class Engine:
     def _waits(self, left: Transaction) -> bool:
         """Whether it waits to be confirmed, and the host will settle it by itself when it is not."""
         return (
-            left.phase == PROBATION
+            left.phase == Phase.PROBATION
             and confirm_timer.deadline(self._layout.name, left.txn) is not None
             and self._strategy(left.strategy).serves(left.to)
         )
@@ -436,7 +437,7 @@ class Engine:
 
     def _taken_back(self, left: Optional[Transaction]) -> Optional[Outcome]:
         """The rollback that a recovery has been, where the release it was about waited to be confirmed."""
-        if left is None or left.phase != PROBATION or not self._serves(str(left.source)):
+        if left is None or left.phase != Phase.PROBATION or not self._serves(str(left.source)):
             return None
         return Outcome(True, left.source, left.to, "rollback")
 
@@ -546,7 +547,7 @@ class Engine:
                 kind="release",
                 release=wanted,
                 started=round(begun, 3),
-                phase=REHEARSE,
+                phase=Phase.REHEARSE,
                 code=error.code,
                 reason=reason,
             )
@@ -554,11 +555,11 @@ class Engine:
             current = layout.current_id()
             raise SlipwayError(
                 "refused",
-                f"{wanted} was refused in {REHEARSE}, before any request could reach it: {reason} "
+                f"{wanted} was refused in {Phase.REHEARSE}, before any request could reach it: {reason} "
                 f"{current or 'Nothing'} serves as before.",
                 fix,
                 rolled_back=False,
-                failed_phase=REHEARSE,
+                failed_phase=Phase.REHEARSE,
                 failed_release=wanted,
                 current=current,
             ) from error
@@ -671,11 +672,11 @@ class Engine:
         if left is None:
             return
         way = self._strategy(left.strategy)
-        if left.phase == COMMIT and way.serves(left.to):
+        if left.phase == Phase.COMMIT and way.serves(left.to):
             way.flip(left.to)  # a boot has turned `current` back to what was last good then
             commit(self._service, left)
             return
-        waited = left.phase == PROBATION
+        waited = left.phase == Phase.PROBATION
         reason = unconfirmed if waited else SlipwayError("interrupted", "the run was cut short")
         try:
             restore(self._service, left, reason, interrupted=not waited)
@@ -708,7 +709,7 @@ class Engine:
         target: str,
         name: str,
         kind: str,
-        phases: dict[str, float],
+        phases: dict[Phase, float],
         probe: Probe,
         reason: str = "",
         listen: Sequence[str] = (),
@@ -728,7 +729,7 @@ class Engine:
         if not swap.unconfirmed:
             begun = time.monotonic()
             pruned = self._prune(target, source)
-            phases[PRUNE] = time.monotonic() - begun
+            phases[Phase.PRUNE] = time.monotonic() - begun
         return Outcome(
             changed=True,
             current=target,
@@ -747,7 +748,7 @@ class Engine:
 
 def _serves_after_recovery(left: Transaction) -> Optional[str]:
     """What serves once what is in flight is settled."""
-    return left.to if left.phase == COMMIT else left.source
+    return left.to if left.phase == Phase.COMMIT else left.source
 
 
 def _settled_by_recovery(left: Transaction, wanted: Optional[str], meant: Optional[Meant]) -> Optional[Outcome]:
@@ -756,8 +757,8 @@ def _settled_by_recovery(left: Transaction, wanted: Optional[str], meant: Option
     if wanted not in (None, serves):
         return None
     nothing = Outcome(False, serves, None, "none")
-    if (left.kind == "rollback") == (left.phase == COMMIT):  # settling it means to go back
-        if meant is not None or (left.source and left.phase == PROBATION):
+    if (left.kind == "rollback") == (left.phase == Phase.COMMIT):  # settling it means to go back
+        if meant is not None or (left.source and left.phase == Phase.PROBATION):
             return Outcome(True, serves, left.source if left.kind == "rollback" else left.to, "rollback")
         if left.source:
             return nothing

@@ -19,22 +19,10 @@ from .._core.errors import SlipwayError
 from .._host.systemd import UnitState
 from . import confirm_timer, integrity, stage
 from . import probe as probing
+from .phases import Phase
 from .state.service import Service, as_released
 from .state.store import RELEASE_FAULTS, Layout, Transaction
-from .strategies.base import (
-    CANARY,
-    COMMIT,
-    DRAIN,
-    FLIP,
-    INTENT,
-    OVERLAP,
-    PROBATION,
-    SOAK,
-    START,
-    STOP_MARGIN,
-    cause,
-    install_units,
-)
+from .strategies.base import STOP_MARGIN, cause, install_units
 from .strategies.registry import may_replace, strategy, strategy_of
 from .strategies.traffic import WHOLE, Totals, Traffic
 
@@ -63,22 +51,22 @@ class Swap:
         self.in_turn_because = self._strategy.in_turn_because(before, source, to)
         if transaction.kind == "rollback" or before is None:
             # Going back is for when something is wrong: it does not wait for a share of the requests to tell.
-            self._plan = tuple(phase for phase in self._plan if phase != CANARY)
+            self._plan = tuple(phase for phase in self._plan if phase != Phase.CANARY)
         self._started = NOT_STARTED
         self._traffic: Optional[Traffic] = None
         self._down_since: Optional[float] = None
-        self.phases: dict[str, float] = {}
+        self.phases: dict[Phase, float] = {}
         self.downtime: Optional[float] = None
-        self._steps: dict[str, Callable[[], None]] = {
-            INTENT: self._intent,
-            OVERLAP: self._overlap,
-            CANARY: self._canary,
-            START: self._start,
-            FLIP: self._flip,
-            DRAIN: self._drain,
-            SOAK: self._soak,
-            PROBATION: self._wait,
-            COMMIT: self._commit,
+        self._steps: dict[Phase, Callable[[], None]] = {
+            Phase.INTENT: self._intent,
+            Phase.OVERLAP: self._overlap,
+            Phase.CANARY: self._canary,
+            Phase.START: self._start,
+            Phase.FLIP: self._flip,
+            Phase.DRAIN: self._drain,
+            Phase.SOAK: self._soak,
+            Phase.PROBATION: self._wait,
+            Phase.COMMIT: self._commit,
         }
 
     def run(self) -> None:
@@ -86,8 +74,8 @@ class Swap:
         if self._txn.source is not None:
             self._probe.start(probing.DURING)
         for phase in self._plan:
-            if phase == COMMIT and self.unconfirmed:
-                phase = PROBATION
+            if phase == Phase.COMMIT and self.unconfirmed:
+                phase = Phase.PROBATION
             begun = time.monotonic()
             try:
                 self._enter(phase)
@@ -110,11 +98,11 @@ class Swap:
             "see journalctl -u haproxy, then release again",
         )
 
-    def _enter(self, phase: str) -> None:
+    def _enter(self, phase: Phase) -> None:
         self._txn.phase = phase
         self._service.store.save(self._txn)
         begun = {"source": self._txn.source, "kind": self._txn.kind, "strategy": self._txn.strategy}
-        self._service.store.record_phase(self._txn, **(begun if phase == INTENT else {}))
+        self._service.store.record_phase(self._txn, **(begun if phase == Phase.INTENT else {}))
 
     def _intent(self) -> None:
         """A first release has nothing to fall back to: the guard of its socket may start only the release itself."""
@@ -143,7 +131,7 @@ class Swap:
         def hold(seconds: float, look: Callable[[], None]) -> None:
             def also() -> None:
                 look()
-                self._judge(CANARY)
+                self._judge(Phase.CANARY)
 
             self._strategy.gate.soak(subject, self._started, seconds, also)
 
@@ -159,14 +147,14 @@ class Swap:
         self._strategy.flip(self._txn.to)
 
     def _drain(self) -> None:
-        self._down_since = time.monotonic() if START in self._plan and self._txn.source else None
+        self._down_since = time.monotonic() if Phase.START in self._plan and self._txn.source else None
         self._strategy.drain(self._txn.to, self._look_in_drain)
 
     def _look_in_drain(self) -> None:
         """The new release has all users already, and the old one can still take them back."""
         if self._traffic is not None:
             self._traffic.look()
-        self._judge(DRAIN)
+        self._judge(Phase.DRAIN)
 
     def _soak(self) -> None:
         subject, seconds = self._strategy.subject(self._txn.to), self._service.settings.soak_time
@@ -187,15 +175,15 @@ class Swap:
             self._traffic.look()
         self._raise(self._probe.objection(probing.AFTER, seconds))
 
-    def _judge(self, phase: str) -> None:
+    def _judge(self, phase: Phase) -> None:
         """What is lost while nothing serves is no surprise, and is only told."""
-        if not self._goes_down and phase in (OVERLAP, CANARY, START, FLIP, DRAIN):
+        if not self._goes_down and phase in (Phase.OVERLAP, Phase.CANARY, Phase.START, Phase.FLIP, Phase.DRAIN):
             self._raise(self._probe.objection(probing.DURING))
 
     @property
     def _goes_down(self) -> bool:
         """Whether nothing serves between the end of the old release and the beginning of the new one."""
-        return OVERLAP not in self._plan and tuple(p for p in self._plan if p in (DRAIN, START)) == (DRAIN, START)
+        return Phase.START in self._plan and self._plan.index(Phase.DRAIN) < self._plan.index(Phase.START)
 
     def _raise(self, objection: Optional[SlipwayError]) -> None:
         """Where somebody has asked for the older release, the probe has no say."""
@@ -217,9 +205,9 @@ class Swap:
     def _commit(self) -> None:
         commit(self._service, self._txn)
 
-    def _undo(self, phase: str, error: Exception) -> SlipwayError:
+    def _undo(self, phase: Phase, error: Exception) -> SlipwayError:
         reason, fix = cause(error)
-        if phase == COMMIT:
+        if phase == Phase.COMMIT:
             return SlipwayError(
                 "not_committed",
                 f"{self._txn.to} serves, but the last step failed: {reason}",
@@ -306,9 +294,9 @@ def booted(layout: Layout) -> Optional[str]:
         return None
 
 
-def swap_seconds(phases: dict[str, float]) -> float:
+def swap_seconds(phases: dict[Phase, float]) -> float:
     """From the first act to the end of the drain: what the users of the service might notice."""
-    return sum(phases.get(name, 0.0) for name in (INTENT, OVERLAP, START, FLIP, DRAIN))
+    return sum(phases.get(name, 0.0) for name in (Phase.INTENT, Phase.OVERLAP, Phase.START, Phase.FLIP, Phase.DRAIN))
 
 
 def commit(service: Service, transaction: Transaction) -> None:
@@ -396,8 +384,8 @@ def _return_to(service: Service, transaction: Transaction, source: str) -> Optio
     after = strategy(transaction.strategy, service)
     before = strategy_of(source, service, transaction.strategy)
     unit, candidate = before.unit(source), after.unit(transaction.to)
-    overlapping = OVERLAP in after.plan(before, source, transaction.to)
-    if candidate != unit and (not overlapping or transaction.phase in (INTENT, OVERLAP)):
+    overlapping = Phase.OVERLAP in after.plan(before, source, transaction.to)
+    if candidate != unit and (not overlapping or transaction.phase in (Phase.INTENT, Phase.OVERLAP)):
         with contextlib.suppress(SlipwayError):  # a candidate that does not end must not keep `source` from coming
             after.end(candidate)
     unhealthy = before.bring_back(transaction.to, source)

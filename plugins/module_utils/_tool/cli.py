@@ -22,11 +22,12 @@ from .._release.meant import parse_meant
 from .._release.operator import metrics
 from .._release.operator import watch as watching
 from .._release.operator.operator import Operator, WatchOptions, operator, unreadable
+from .._release.phases import Phase
 from .._release.probe import describe
 from .._release.state.model import validate_release_id
 from .._release.state.store import Layout, Store, services
 from .._release.strategies import verdict
-from .._release.strategies.base import CURRENT, PROBATION
+from .._release.strategies.base import CURRENT
 from .._release.swap import booted
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -163,7 +164,7 @@ def _status_text(found: dict[str, Any]) -> str:
 def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
     if not swap:
         return []
-    if swap["phase"] != PROBATION:
+    if swap["phase"] != Phase.PROBATION:
         until = f"; unconfirmed until {_when(swap['deadline'])}" if swap.get("deadline") else ""
         fix = f"slipway recover {service}, unless a release is under way"
         return [f"  IN FLIGHT {swap['phase']} to {swap['to']}{until}: {fix}"]

@@ -19,6 +19,7 @@ from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from ..._core import files
 from ..._core.errors import SlipwayError
+from ..phases import Phase
 from .model import Settings, is_release_id, validate_name
 
 STATE_ROOT = "/var/lib/slipway"
@@ -255,7 +256,7 @@ class Store:
     def begin(
         self, to: str, source: Optional[str], strategy: str, kind: str, reason: str = "", run: str = ""
     ) -> Transaction:
-        return Transaction(uuid.uuid4().hex, "INTENT", to, source, strategy, time.time(), kind, reason, run=run)
+        return Transaction(uuid.uuid4().hex, Phase.INTENT, to, source, strategy, time.time(), kind, reason, run=run)
 
     def save(self, transaction: Transaction) -> None:
         files.write_atomic(self._state, json.dumps(asdict(transaction)) + "\n", 0o644)

@@ -20,33 +20,15 @@ from ..._host.systemd import Systemd, UnitState
 from ..._units.parser import parse
 from .. import integrity, stage
 from ..gate import Gate, Subject, has_slot, shares_socket, verify_shared_socket
+from ..phases import IN_TURN, OVERLAPPING, Phase
 from ..state.model import Spec
 from ..state.service import Service
 from ..state.store import Layout
 from .traffic import Totals, Traffic
 
-STAGE = "STAGE"
-REHEARSE = "REHEARSE"
-INTENT = "INTENT"
-OVERLAP = "OVERLAP"
-CANARY = "CANARY"
-START = "START"
-FLIP = "FLIP"
-DRAIN = "DRAIN"
-SOAK = "SOAK"
-PROBATION = "PROBATION"
-COMMIT = "COMMIT"
-PRUNE = "PRUNE"
-
 STOP_MARGIN = 15.0
 FRONT = "haproxy"  # the program between the users and the releases, strategy `proxy`
 CURRENT = "current"  # the one instance of a service that hands over; below releases/, a link to what is current
-# Starts the new before it stops the old.
-OVERLAPPING = (INTENT, OVERLAP, FLIP, DRAIN, SOAK, COMMIT)
-# The running release starts the new one itself, from what is current, and ends when that one serves.
-HANDING_OVER = (INTENT, FLIP, START, DRAIN, SOAK, COMMIT)
-# Stops the old before it starts the new: what a strategy does that cannot overlap, and a change of strategy.
-IN_TURN = (INTENT, DRAIN, FLIP, START, SOAK, COMMIT)
 
 
 class Strategy:
@@ -56,7 +38,7 @@ class Strategy:
     """
 
     name = "restart"
-    phases: tuple[str, ...] = IN_TURN
+    phases: tuple[Phase, ...] = IN_TURN
     # Whether two releases may answer at the users' address at the same time.
     shared = False
 
@@ -76,7 +58,7 @@ class Strategy:
             return None
         return f"{source} was released with the strategy {before.name} and {to} is with {self.name}"
 
-    def plan(self, before: Optional[Strategy], source: Optional[str], to: str) -> tuple[str, ...]:
+    def plan(self, before: Optional[Strategy], source: Optional[str], to: str) -> tuple[Phase, ...]:
         """The phases of a swap from `source`, a release of `before`, to one of this strategy; None for no release."""
         return IN_TURN if self.in_turn_because(before, source, to) else self.phases
 

@@ -24,10 +24,10 @@ from ..._host import sockets
 from ..._host.systemd import POLL
 from ..._units.parser import parse_environment_file
 from ..gate import Gate, Subject, has_slot
+from ..phases import OVERLAPPING, PROVEN_BEFORE_FLIP, Phase
 from ..state.model import ACCEPT, Spec, parse_proxy
 from ..state.service import Service
-from .base import CANARY, COMMIT, FLIP, FRONT, INTENT, OVERLAP, OVERLAPPING, SOAK, START, Strategy
-from .base import DRAIN as DRAINS
+from .base import FRONT, Strategy
 from .haproxy import DRAIN, MAINT, READY, Haproxy, Server, Worker
 from .traffic import LOOK, WHOLE, Reading, Totals, Traffic, between
 from .verdict import Counts, Rule, Verdict
@@ -36,8 +36,6 @@ SLOTS = ("a", "b")
 UNIT = "haproxy.service"
 PATIENCE = 15.0  # seconds for HAProxy to come back; systemd starts it again at once
 CALM = 2  # looks in a row that find no session
-# As a change of strategy goes elsewhere, but users are led only to what is proven.
-FROM_ANOTHER = (INTENT, DRAINS, START, FLIP, SOAK, COMMIT)
 _RECORD = re.compile(r"^\s*setenv\s+SLIPWAY_\w+?_(a|b)(_state)?\s+(\S+)\s*$", re.MULTILINE)
 _Result = TypeVar("_Result")
 
@@ -98,13 +96,13 @@ class ProxyStrategy(Strategy):
         """Users are led to a port, so something has to accept there, whatever else is asked."""
         return Gate(self.layout, self.systemd, self.settings.health or {"kind": "tcp", "address": "127.0.0.1:1"}, False)
 
-    def plan(self, before: Optional[Strategy], source: Optional[str], to: str) -> tuple[str, ...]:
+    def plan(self, before: Optional[Strategy], source: Optional[str], to: str) -> tuple[Phase, ...]:
         plan = super().plan(before, source, to)
-        if OVERLAP not in plan:
-            return FROM_ANOTHER
+        if Phase.OVERLAP not in plan:
+            return PROVEN_BEFORE_FLIP
         if not self._steps():
             return plan
-        return tuple(step for name in plan for step in ([CANARY, name] if name == FLIP else [name]))
+        return tuple(step for phase in plan for step in ([Phase.CANARY, phase] if phase == Phase.FLIP else [phase]))
 
     def time_limit(self) -> float:
         return super().time_limit() + len(self._steps()) * self._options.step_time

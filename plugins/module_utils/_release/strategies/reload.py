@@ -13,7 +13,8 @@ from ..._core import files
 from ..._core.errors import SlipwayError
 from ..._host.systemd import UnitState
 from .. import stage
-from .base import CURRENT, HANDING_OVER, STOP_MARGIN, Strategy
+from ..phases import HANDING_OVER
+from .base import CURRENT, STOP_MARGIN, Strategy
 from .handover import Handover
 
 
