@@ -1,0 +1,107 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The tags of the playbooks are those of the README, and a part of a playbook runs with all that it needs."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
+HARDENING = ("base", "deploy_user", "selinux", "firewall", "ssh")
+
+
+@functools.lru_cache(maxsize=None)
+def listed(playbook: str, *flags: str) -> str:
+    collections = os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(ROOT / ".work" / "collections"))
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", f"playbooks/{playbook}.yml", *flags],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return done.stdout
+
+
+def tags_of(playbook: str) -> set[str]:
+    found = re.findall(r"TAGS: \[([^]]*)\]", listed(playbook, "--list-tags"))
+    return {tag.strip() for group in found for tag in group.split(",")} - {"", "always"}
+
+
+def documented() -> dict[str, set[str]]:
+    """The playbooks of the README's table of tags, each with its tags."""
+    table = (ROOT / "README.md").read_text().partition("| tag | runs | playbooks |")[2].partition("\n\n")[0]
+    found: dict[str, set[str]] = {playbook: set() for playbook in PLAYBOOKS}
+    for row in table.splitlines()[2:]:
+        tags, _runs, playbooks = (re.findall(r"`([^`]+)`", cell) for cell in row.strip("|").split("|"))
+        for playbook in playbooks:
+            found[playbook] |= set(tags)
+    return found
+
+
+def tasks(playbook: str, tag: str) -> dict[str, list[str]]:
+    """What runs with that tag, by play."""
+    found: dict[str, list[str]] = {}
+    for line in listed(playbook, "--list-tasks", "--tags", tag).splitlines():
+        play = re.match(r"  play #\d+ \(.*\): (.*?)\t", line)
+        task = re.match(r"      (\S.*?)\tTAGS:", line)
+        if play:
+            found[play[1]] = []
+        elif task and "Validating arguments" not in task[1]:
+            found[list(found)[-1]].append(task[1])
+    return found
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_the_readme_lists_the_tags(playbook: str) -> None:
+    assert tags_of(playbook) == documented()[playbook]
+
+
+@pytest.mark.parametrize("tag", HARDENING)
+def test_a_hardening_role_runs_whole_and_alone(tag: str) -> None:
+    """Its armed change and its proof are in the same role, so that no tag leaves a change unconfirmed."""
+    role = set(tasks("harden", tag)["Harden"])
+    every = tasks("harden", "harden")["Harden"]
+    assert {task for task in every if task.startswith(f"slipway.go.{tag} :")} <= role
+    others = [f"slipway.go.{other} :" for other in HARDENING if other != tag]
+    rest = role - set(tasks("harden", "no-such-tag")["Harden"])
+    assert {task for task in rest if task.startswith(tuple(others))} <= {
+        task for task in rest if task.startswith("slipway.go.deploy_user : Reject")
+    }
+
+
+@pytest.mark.parametrize("playbook", ["site", "release"])
+def test_a_release_is_asked_about_first_and_configures_nothing(playbook: str) -> None:
+    plays = tasks(playbook, "release")
+    assert "slipway.go.release : Accept or refuse the release on this host" in plays["Preflight"]
+    last = list(plays.values())[-1]
+    assert any(task.startswith("slipway.go.release : Release") for task in last)
+    assert [task for task in last if not task.startswith("slipway.go.release :")] == []
+
+
+@pytest.mark.parametrize(
+    ("playbook", "tag"), [("site", "release"), ("site", "service"), ("harden", "base"), ("release", "release")]
+)
+def test_a_batch_stops_after_a_lost_host_whatever_the_tags(playbook: str, tag: str) -> None:
+    stop = "slipway.go.release : Stop where a host before this batch did not come through"
+    batched = [play for play in tasks(playbook, tag) if play not in ("Input", "Preflight")]
+    assert batched
+    assert all(stop in tasks(playbook, tag)[play] for play in batched)
+
+
+def test_an_unknown_tag_changes_nothing() -> None:
+    """Only what looks and what chooses the connection is left."""
+    left = [task for play in tasks("site", "no-such-tag").values() for task in play]
+    assert not [task for task in left if not task.startswith(("slipway.go.ssh :", "slipway.go.release :", "Leave out"))]
+    assert not any(task.startswith(("slipway.go.release : Release", "slipway.go.ssh : Change")) for task in left)
