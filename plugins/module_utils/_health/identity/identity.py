@@ -11,6 +11,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Iterable, Optional
 
+from ..net.errors import failure
 from ..outcome import CheckFailed, Process
 from . import process as processes
 from .build_id import build_ids
@@ -129,8 +130,6 @@ def _listener_pid(sock: socket.socket) -> int:
 
 
 def _gone(stream: Stream) -> CheckFailed:
-    from ..net.stream import failure
-
     try:
         if stream.raw.recv(1, socket.MSG_PEEK) == b"":
             return CheckFailed("closed", f"{stream.where} accepted and closed the connection at once")

@@ -10,10 +10,10 @@ import struct
 from typing import Optional
 from urllib.parse import unquote
 
-from ..net.http1 import read_secret
 from ..net.http2 import exchange, question
 from ..outcome import Attempt, CheckFailed, need
 from ..session import Probe, healthy
+from .fetch import read_secret
 
 _PATH = "/grpc.health.v1.Health/Check"
 _SERVING = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}

@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-from ..net.http1 import fetch
 from ..outcome import Attempt, need
 from ..session import Probe, healthy
 from .assertions import judge
+from .fetch import fetch
 
 
 def attempt(probe: Probe) -> Attempt:

@@ -11,7 +11,6 @@ import re
 import time
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional
 
-from ..net.http1 import fetch
 from ..outcome import FAIL, WARN, Attempt, CheckFailed, need
 from ..session import Probe, healthy
 from ..spec.check import ERRORS, Metrics
@@ -27,6 +26,7 @@ from .exposition import (
     series,
     uncountable,
 )
+from .fetch import fetch
 
 _MEMORY = "metrics"
 _HTTP_STATUS = re.compile("[1-5](?:[0-9]{2}|xx|XX)")

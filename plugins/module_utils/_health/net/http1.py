@@ -8,23 +8,15 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, List, Optional, Tuple
-from urllib.parse import urljoin
+from typing import List, Optional, Tuple
 
-from ..._core.errors import SlipwayError
-from ..outcome import CheckFailed, need
-from ..session import Probe
-from ..spec.endpoint import Url, parse_url
+from ..outcome import CheckFailed
 from .stream import Stream
-
-if TYPE_CHECKING:
-    from ..spec.check import Check, Http, Tls
 
 HEADERS_LIMIT = 65536
 LINE_LIMIT = 16384
 INTERIM_LIMIT = 10
 _NO_BODY = (204, 304)
-_REDIRECTS = (301, 302, 303, 307, 308)
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 Headers = List[Tuple[str, str]]
@@ -85,118 +77,6 @@ class Reader:
         return data
 
 
-def fetch(probe: Probe) -> Response:
-    """The final response, redirects followed as far as asked."""
-    check = probe.check
-    http = need(check.http)
-    url, method = http.url, http.method
-    for _hop in range(http.follow_redirects + 1):
-        response = _exchange(probe, http, url, method)
-        location = response.header("location")
-        if response.status not in _REDIRECTS or location is None or not http.follow_redirects:
-            return response
-        if response.status == 303 and method != "HEAD":
-            method = "GET"
-        url = _redirected(check, url, location)
-    raise CheckFailed("status", f"{check.target} redirects more than {http.follow_redirects} times, last to {url}")
-
-
-def _redirected(check: Check, url: Url, location: str) -> Url:
-    try:
-        target = parse_url(urljoin(str(url), location.strip()), check.name)
-    except (SlipwayError, ValueError) as error:
-        raise CheckFailed("status", f"{url} redirects to {location!r}, which is no http URL") from error
-    if url.scheme == "https" and target.scheme == "http":
-        raise CheckFailed("status", f"{url} redirects to {target}, which gives up TLS")
-    pinned = check.endpoint is not None and (check.endpoint.path is not None or check.endpoint != url.endpoint)
-    if pinned and (target.scheme, target.host, target.port) != (url.scheme, url.host, url.port):
-        raise CheckFailed("status", f"{url} redirects to {target}, away from {check.endpoint}")
-    return target
-
-
-def _exchange(probe: Probe, http: Http, url: Url, method: str) -> Response:
-    check = probe.check
-    own = (url.scheme, url.host, url.port) == (http.url.scheme, http.url.host, http.url.port)
-    endpoint = http.proxy.endpoint if http.proxy else (check.endpoint if own else None) or url.endpoint
-    with probe.open(endpoint) as stream:
-        if url.scheme == "https":
-            if http.proxy:
-                _tunnel(stream, url)
-            tls = check.tls or _default_tls()
-            probe.secure(stream, tls, (tls.server_name if own else None) or url.host, ("http/1.1",))
-        refused = _ask(probe, stream, _request(http, url, method, own))
-        stream.doing = f"waiting for the first byte of an answer from {stream.where}"
-        try:
-            response = read_response(stream, method, http.max_body)
-        except CheckFailed as failed:
-            # TLS 1.3 refuses a client certificate only after the handshake, and says so only to who reads.
-            raise failed if refused is None or failed.reason == "tls" else refused from None
-    probe.status = response.status
-    return response
-
-
-def _ask(probe: Probe, stream: Stream, request: bytes) -> Optional[CheckFailed]:
-    """Send the request. Who answers and closes without reading it may still have said why."""
-    try:
-        probe.say(stream, request)
-    except CheckFailed as failed:
-        if failed.reason != "reset":
-            raise
-        return failed
-    return None
-
-
-def _default_tls() -> Tls:
-    from ..spec.check import Tls
-
-    return Tls()
-
-
-def _tunnel(stream: Stream, url: Url) -> None:
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    authority = f"{host}:{url.port}"
-    stream.doing = f"waiting for the proxy {stream.where} to connect"
-    stream.send(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode("latin-1"))
-    reader = Reader(stream)
-    _version, status = _status_line(reader)
-    _headers(reader)
-    if status != 200:
-        raise CheckFailed("status", f"the proxy {stream.where} answered {status} to CONNECT {authority}")
-
-
-def _request(http: Http, url: Url, method: str, own: bool) -> bytes:
-    """The head of the request. Another host than the one asked for gets no credentials."""
-    target = str(url) if http.proxy and url.scheme == "http" else url.target
-    headers = [
-        ("Host", url.authority),
-        ("User-Agent", "slipway-health"),
-        ("Accept", "*/*"),
-        ("Accept-Encoding", "identity"),
-        ("Connection", "close"),
-    ]
-    extra = list(http.headers) if own else []
-    if http.authorization_file and own:
-        extra.append(("Authorization", read_secret(http.authorization_file)))
-    if method in ("POST", "PUT"):
-        extra.append(("Content-Length", "0"))
-    replaced = {name.lower() for name, _value in extra}
-    lines = [f"{name}: {value}" for name, value in headers if name.lower() not in replaced]
-    lines += [f"{name}: {value}" for name, value in extra]
-    return "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode("utf-8")
-
-
-def read_secret(path: str) -> str:
-    """One line of a file; neither it nor the file's content ever goes into a message."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            secret = file.read(8192).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckFailed("error", f"authorization_file {path} cannot be read") from error
-    if not secret or any(ord(c) < 32 or ord(c) == 127 for c in secret):
-        raise CheckFailed("error", f"authorization_file {path} does not hold exactly one line")
-    return secret
-
-
 def read_response(stream: Stream, method: str, max_body: int) -> Response:
     reader = Reader(stream)
     if not reader.fill():
@@ -214,8 +94,7 @@ def read_response(stream: Stream, method: str, max_body: int) -> Response:
 
 def _final_head(reader: Reader) -> tuple[int, Headers]:
     for _interim in range(INTERIM_LIMIT):
-        _version, status = _status_line(reader)
-        headers = _headers(reader)
+        status, headers = read_head(reader)
         if status == 101:
             raise CheckFailed("protocol", f"{reader.stream.where} switches protocols, which nobody asked for")
         if status >= 200:
@@ -223,14 +102,20 @@ def _final_head(reader: Reader) -> tuple[int, Headers]:
     raise CheckFailed("protocol", f"{reader.stream.where} sent more than {INTERIM_LIMIT} interim answers")
 
 
-def _status_line(reader: Reader) -> tuple[bytes, int]:
+def read_head(reader: Reader) -> tuple[int, Headers]:
+    """The status and the headers of one answer."""
+    status = _status_line(reader)
+    return status, _headers(reader)
+
+
+def _status_line(reader: Reader) -> int:
     line = reader.line(LINE_LIMIT, "a status line")
     version, rest = [*line.split(b" ", 1), b""][:2]
     status = rest[:3]
     plausible = version in (b"HTTP/1.0", b"HTTP/1.1") and status.isdigit() and len(status) == 3
     if not plausible or rest[3:4] not in (b"", b" ") or not 100 <= int(status) <= 599:
         raise CheckFailed("protocol", f"{reader.stream.where} does not answer in HTTP/1: {_excerpt(line)}")
-    return version, int(status)
+    return int(status)
 
 
 def _headers(reader: Reader) -> Headers:

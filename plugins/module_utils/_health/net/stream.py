@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from ..deadline import Deadline, Stopwatch
 from ..outcome import CheckFailed
 from .dns import Address, resolve
+from .errors import NOBODY_LISTENS, failure
 
 if TYPE_CHECKING:
     import ssl
@@ -23,39 +24,6 @@ if TYPE_CHECKING:
 
 CHUNK = 65536
 FULL_BACKLOG_PAUSE = 0.01
-
-_ERRNO_REASONS = {
-    errno.ECONNREFUSED: "refused",
-    errno.ENOENT: "refused",
-    errno.ECONNRESET: "reset",
-    errno.EPIPE: "reset",
-    errno.ECONNABORTED: "reset",
-    errno.ENOTCONN: "reset",
-    errno.ETIMEDOUT: "timeout",
-    errno.EHOSTUNREACH: "unreachable",
-    errno.ENETUNREACH: "unreachable",
-    errno.EADDRNOTAVAIL: "unreachable",
-    errno.EAFNOSUPPORT: "unreachable",
-    errno.EACCES: "unreachable",
-    errno.EPERM: "unreachable",
-    errno.ENOTSOCK: "unreachable",
-    errno.EPROTOTYPE: "unreachable",
-}
-
-_REASON_WORDS = {
-    "refused": "refused the connection: nothing listens there",
-    "reset": "reset the connection",
-    "timeout": "did not answer: the network gave up",
-}
-
-
-def failure(error: OSError, where: str) -> CheckFailed:
-    """An operating system error in words an operator acts on."""
-    reason = _ERRNO_REASONS.get(error.errno or 0, "error")
-    if error.errno == errno.ENOENT:
-        return CheckFailed(reason, f"{where} does not exist: the service has not created its socket")
-    words = _REASON_WORDS.get(reason)
-    return CheckFailed(reason, f"{where} {words}" if words else f"{where}: {error.strerror or error}")
 
 
 class Stream:
@@ -210,7 +178,7 @@ def _connect_tcp(address: Address, deadline: Deadline) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # On loopback the kernel may pick the wanted port as the source port and connect the socket to itself.
         if sock.getsockname() == sock.getpeername():
-            raise CheckFailed("refused", f"{where} {_REASON_WORDS['refused']}")
+            raise CheckFailed("refused", f"{where} {NOBODY_LISTENS}")
     except OSError as error:
         sock.close()
         raise failure(error, where) from error

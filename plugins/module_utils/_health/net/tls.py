@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Optional, Sequence
 
 from ..outcome import FAIL, WARN, CheckFailed
 from . import der
+from .errors import failure
 
 if TYPE_CHECKING:
     from ..deadline import Deadline
@@ -120,8 +121,6 @@ def wants(error: OSError, where: str) -> Optional[int]:
         raise CheckFailed("tls", f"{where}: {words}") from error
     if isinstance(error, ssl.SSLError):
         raise CheckFailed("tls", f"TLS with {where}: {_words(error)}") from error
-    from .stream import failure
-
     raise failure(error, where) from error
 
 
