@@ -57,6 +57,9 @@ lockout-interrupted: collections ## changes of access, interrupted at every task
 fleet: collections ## the fleet table: hosts vanish before, in and after their swap, runs are cancelled (half an hour)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/fleet
 
+upgrade: collections ## hosts that an earlier commit has set up and left with a change in flight: make upgrade FROM=COMMIT
+	SLIPWAY_FROM=$(FROM) $(BIN)/python tests/lab/lab.py run -- pytest tests/faults/upgrade
+
 demo: collections ## bare hosts to a released service, an upgrade under load, a bad release; leaves the hosts up
 	@$(BIN)/python tests/lab/demo.py
 

@@ -1,0 +1,97 @@
+"""Two versions of the collection that are played on the same host."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Host:
+    inventory: Path
+    container: str
+
+    def run(self, *argv: str, check: bool = True) -> str:
+        done = subprocess.run(["docker", "exec", self.container, *argv], capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def phase(self, service: str) -> str:
+        state = self.run("cat", f"/var/lib/slipway/{service}/state.json", check=False)
+        return str(json.loads(state)["phase"]) if state else ""
+
+    def serves(self, service: str) -> str:
+        return self.run("readlink", f"/opt/{service}/current").rpartition("/")[2].partition("-")[0]
+
+    def deadline(self, service: str) -> float:
+        """When the release in flight is taken back, in seconds since the epoch."""
+        told = json.loads(self.run("slipway", "status", service, "--json", check=False))[0]
+        return float(told["in_flight"]["deadline"])
+
+    def last(self, service: str) -> str:
+        """The last event of the service's history, as the tool on the host tells it."""
+        return str(json.loads(self.run("slipway", "history", service, "--json"))[0]["event"])
+
+
+@dataclass(frozen=True)
+class Collection:
+    root: Path
+    path: Path
+
+    def _argv(self, playbook: Path, host: Host, variables: dict[str, Any]) -> list[str]:
+        return ["ansible-playbook", str(playbook), "-i", str(host.inventory), "-e", json.dumps(variables)]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "ANSIBLE_CONFIG": str(self.root / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.path),
+            "ANSIBLE_NOCOLOR": "1",
+        }
+
+    def attempt(self, name: str | Path, host: Host, variables: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        playbook = name if isinstance(name, Path) else self.root / "playbooks" / f"{name}.yml"
+        return subprocess.run(
+            self._argv(playbook, host, variables),
+            env=self._environment(),
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+
+    def play(self, name: str | Path, host: Host, variables: dict[str, Any]) -> str:
+        done = self.attempt(name, host, variables)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def begin(self, name: str, host: Host, variables: dict[str, Any]) -> subprocess.Popen[bytes]:
+        argv = self._argv(self.root / "playbooks" / f"{name}.yml", host, variables)
+        return subprocess.Popen(
+            argv,
+            env=self._environment(),
+            cwd=self.root,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL for a process and what it has started: Ansible's workers have sessions of their own."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    with contextlib.suppress(OSError):
+        for child in children.read_text().split():
+            kill_tree(int(child))
+        os.kill(pid, signal.SIGKILL)
