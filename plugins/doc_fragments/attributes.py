@@ -22,9 +22,9 @@ attributes:
 """
 
     # Of modules that look at what a change, as long as nobody has confirmed it, would show them.
-    SETTLED = r"""
+    WAIT_FOR_CHANGES = r"""
 options:
-  settled:
+  wait_for_changes:
     description:
       - Names of changes that M(slipway.go.deadman) may have armed. While one of them is neither confirmed nor taken
         back, which its deadline ends, this waits before it looks at the host.

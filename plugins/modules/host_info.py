@@ -17,7 +17,7 @@ description:
 extends_documentation_fragment:
   - slipway.go.attributes
   - slipway.go.attributes.info_module
-  - slipway.go.attributes.settled
+  - slipway.go.attributes.wait_for_changes
 options:
   packages:
     description:
@@ -115,162 +115,19 @@ updated:
   sample: 3600
 """
 
-import glob
-import os
-import re
-import shutil
-import time
-from typing import Any, Optional
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
-from ansible_collections.slipway.go.plugins.module_utils._core import files as _files
 from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
 from ansible_collections.slipway.go.plugins.module_utils._deadman.model import System
-
-APPARMOR = "/etc/apparmor.d"
-LOGINS = re.compile(r"(?<![\w.-])(?:sshd(?:-\w+)?|sudo|su|login|agetty|(?:ba|da|z|k|fi)?sh)(?![\w.-])")
-PAM = "/etc/pam.d"
-# Debian's, and those of the RHEL family.
-PAM_STACKS = ("common-auth", "common-account", "system-auth", "password-auth")
-WRITABLE = ("/tmp", "/dev/shm")  # noqa: S108
-CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
-
-
-def family(os_release: str) -> tuple[str, str]:
-    values = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', os_release, re.MULTILINE))
-    ids = [values.get("ID", ""), *values.get("ID_LIKE", "").split()]
-    if "debian" in ids:
-        return "debian", values.get("VERSION_ID", "")
-    if {"rhel", "fedora", "centos"} & set(ids):
-        return "redhat", values.get("VERSION_ID", "")
-    return ids[0], values.get("VERSION_ID", "")
-
-
-def in_container(system: System) -> bool:
-    """As systemd says, which before its version 249 did not know these two files of Docker and Podman."""
-    said = system.run(["systemd-detect-virt", "--container", "--quiet"])[0] == 0
-    return said or any(os.path.exists(path) for path in CONTAINER_FILES)
-
-
-def missing(packages: list[str], system: System) -> list[str]:
-    if not packages:
-        return []
-    if shutil.which("dpkg-query"):
-        said = system.run(["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\\n", *packages])[1]
-        there = {line.split()[1] for line in said.splitlines() if line.startswith("installed ")}
-    else:
-        there = set(system.run(["rpm", "--query", "--queryformat", "%{NAME}\\n", *packages])[1].splitlines())
-    return [package for package in packages if package not in there]
-
-
-def units(names: list[str], system: System) -> dict[str, str]:
-    if not names:
-        return {}
-    said = system.run(["systemctl", "list-unit-files", "--no-legend", "--no-pager", "--plain", "--full", *names])[1]
-    rows = [line.split() for line in said.splitlines()]
-    return {row[0]: row[1] for row in rows if len(row) > 1 and row[0] in names}
-
-
-def mount_rows(text: str) -> dict[str, tuple[str, list[str]]]:
-    """The type and the options of what a table of mounts says of the two; the last one is on top."""
-    rows = [line.split() for line in text.splitlines() if not line.lstrip().startswith("#")]
-    return {row[1]: (row[2], row[3].split(",")) for row in rows if len(row) > 3 and row[1] in WRITABLE}
-
-
-def mounts(text: str, fstab: str) -> dict[str, dict[str, Any]]:
-    said = {path: options for path, (_type, options) in mount_rows(fstab).items()}
-    return {
-        path: {"type": kind, "options": options, "fstab": said.get(path)}
-        for path, (kind, options) in mount_rows(text).items()
-    }
-
-
-def sysctl(wanted: dict[str, Any]) -> dict[str, str]:
-    """Keys this kernel does not have are none it could get wrong."""
-    different = {}
-    for key, value in wanted.items():
-        path = f"/proc/sys/{key.replace('.', '/')}"
-        now = " ".join(_files.text(path).split())
-        if os.path.exists(path) and now != " ".join(str(value).split()):
-            different[key] = now
-    return different
-
-
-def complaining_files(folder: str) -> list[str]:
-    """The files of profiles that say complain themselves, or that a link in force-complain says it of."""
-    said = re.compile(r"^[^#\n]*\bflags\s*=\s*\([^)]*\bcomplain\b", re.MULTILINE)
-    forced = set(os.listdir(f"{folder}/force-complain")) if os.path.isdir(f"{folder}/force-complain") else set()
-    files = [path for path in sorted(glob.glob(f"{folder}/*")) if os.path.isfile(path)]
-    return [path for path in files if os.path.basename(path) in forced or said.search(_files.text(path))]
-
-
-def confines_logins(text: str) -> bool:
-    """Whether a profile of the file is attached to, or named after, a program that a login or sudo goes through."""
-    headers = re.findall(r"^\s*(?:profile\s+|[/@{\"])[^#\n]*\{\s*(?:#.*)?$", text, re.MULTILINE)
-    return any(LOGINS.search(header) for header in headers)
-
-
-def apparmor() -> dict[str, Any]:
-    profiles = _files.text("/sys/kernel/security/apparmor/profiles")
-    enabled = _files.text("/sys/module/apparmor/parameters/enabled").strip() == "Y"
-    found = complaining_files(APPARMOR)
-    logins = [path for path in found if confines_logins(_files.text(path))]
-    return {
-        "enabled": enabled,
-        "complaining": profiles.count("(complain)"),
-        "files": [path for path in found if path not in logins],
-        "logins": logins,
-    }
-
-
-def faillock(folder: str) -> list[str]:
-    used = re.compile(r"^[^#\n]*\bpam_faillock\.so", re.MULTILINE)
-    return [name for name in PAM_STACKS if used.search(_files.text(f"{folder}/{name}"))]
-
-
-def selinux() -> dict[str, str]:
-    enforce = _files.text("/sys/fs/selinux/enforce").strip()
-    found = re.search(r"^SELINUX=(\w+)", _files.text("/etc/selinux/config"), re.MULTILINE)
-    return {
-        "mode": {"1": "enforcing", "0": "permissive"}.get(enforce, "disabled"),
-        "configured": found.group(1) if found else "disabled",
-    }
-
-
-def updated() -> Optional[int]:
-    lists = [*glob.glob("/var/lib/apt/lists/*Release"), *glob.glob("/var/cache/dnf/*.solv*")]
-    # A mirror's file keeps its own time; the directory has that of the last fetch.
-    newest = max((os.stat(os.path.dirname(path)).st_mtime for path in lists), default=None)
-    return None if newest is None else int(time.time() - newest)
-
-
-def timezone() -> str:
-    try:
-        return os.readlink("/etc/localtime").partition("zoneinfo/")[2]
-    except OSError:
-        return ""
+from ansible_collections.slipway.go.plugins.module_utils._hardening.survey import survey
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    system = System()
-    deadman.wait_for_changes(module.params["settled"], system, not module.check_mode)
-    name, release = family(_files.text("/etc/os-release") or _files.text("/usr/lib/os-release"))
-    return {
-        "changed": False,
-        "family": name,
-        "release": release,
-        "container": in_container(system),
-        "missing_packages": missing(module.params["packages"], system),
-        "units": units(module.params["units"], system),
-        "timezone": timezone(),
-        "mounts": mounts(_files.text("/proc/mounts"), _files.text("/etc/fstab")),
-        "sysctl": sysctl(module.params["sysctl"]),
-        "apparmor": apparmor(),
-        "faillock": faillock(PAM),
-        "selinux": selinux(),
-        "updated": updated(),
-    }
+    values, system = module.params, System()
+    deadman.wait_for_changes(values["wait_for_changes"], system, not module.check_mode)
+    return {"changed": False, **survey(values["packages"], values["units"], values["sysctl"], system)}
 
 
 def main() -> None:
@@ -279,7 +136,7 @@ def main() -> None:
             "packages": {"type": "list", "elements": "str", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},
             "sysctl": {"type": "dict", "default": {}},
-            "settled": {"type": "list", "elements": "str", "default": []},
+            "wait_for_changes": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

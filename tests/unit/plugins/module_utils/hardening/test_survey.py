@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.slipway.go.plugins.modules import host_info
+from ansible_collections.slipway.go.plugins.module_utils._hardening import survey
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from ansible_collections.slipway.go.plugins.modules import host_info
     ],
 )
 def test_families(text, family):
-    assert host_info.family(text) == family
+    assert survey.family(text) == family
 
 
 def test_mounts():
@@ -24,7 +24,7 @@ def test_mounts():
     fstab = (
         "# /dev/old /tmp xfs noatime 0 0\nUUID=1 /tmp ext4 errors=remount-ro,usrquota 0 2\nUUID=2 / ext4 defaults 0 1\n"
     )
-    assert host_info.mounts(text, fstab) == {
+    assert survey.mounts(text, fstab) == {
         "/tmp": {"type": "ext4", "options": ["rw", "relatime"], "fstab": ["errors=remount-ro", "usrquota"]},
         "/dev/shm": {"type": "tmpfs", "options": ["rw", "noexec"], "fstab": None},
     }
@@ -36,10 +36,10 @@ def test_a_container_that_an_old_systemd_does_not_recognise(tmp_path, monkeypatc
         def run(_argv):
             return 1, "none"
 
-    monkeypatch.setattr(host_info, "CONTAINER_FILES", (str(tmp_path / ".dockerenv"),))
-    assert not host_info.in_container(System())
+    monkeypatch.setattr(survey, "CONTAINER_FILES", (str(tmp_path / ".dockerenv"),))
+    assert not survey.in_container(System())
     (tmp_path / ".dockerenv").write_text("")
-    assert host_info.in_container(System())
+    assert survey.in_container(System())
 
 
 def test_packages_that_are_there():
@@ -48,9 +48,9 @@ def test_packages_that_are_there():
         def run(argv):
             return 1, "installed auditd\nconfig-files acct\ndpkg-query: no packages found matching x"
 
-    assert host_info.missing([], System()) == []
-    if host_info.shutil.which("dpkg-query"):
-        assert host_info.missing(["auditd", "acct", "x"], System()) == ["acct", "x"]
+    assert survey.missing_packages([], System()) == []
+    if survey.shutil.which("dpkg-query"):
+        assert survey.missing_packages(["auditd", "acct", "x"], System()) == ["acct", "x"]
 
 
 def test_files_of_profiles_that_only_complain(tmp_path):
@@ -66,9 +66,9 @@ def test_files_of_profiles_that_only_complain(tmp_path):
     (tmp_path / "abstractions").mkdir()
     (tmp_path / "force-complain").mkdir()
     (tmp_path / "force-complain" / "usr.bin.d").symlink_to("../usr.bin.d")
-    names = [path.rpartition("/")[2] for path in host_info.complaining_files(str(tmp_path))]
+    names = [path.rpartition("/")[2] for path in survey.complaining_files(str(tmp_path))]
     assert names == ["usr.bin.a", "usr.bin.d"]
-    assert host_info.complaining_files(str(tmp_path / "none")) == []
+    assert survey.complaining_files(str(tmp_path / "none")) == []
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_files_of_profiles_that_only_complain(tmp_path):
     ],
 )
 def test_profiles_that_logins_go_through(header, logins):
-    assert host_info.confines_logins(f"include <tunables/global>\n{header}\n}}\n") is logins
+    assert survey.confines_logins(f"include <tunables/global>\n{header}\n}}\n") is logins
 
 
 def test_stacks_of_pam_that_lock_wrong_passwords_out(tmp_path):
     (tmp_path / "common-auth").write_text("auth\trequisite\tpam_faillock.so preauth\nauth required pam_unix.so\n")
     (tmp_path / "common-account").write_text("# account required pam_faillock.so\naccount required pam_unix.so\n")
     (tmp_path / "sshd").write_text("auth required pam_faillock.so\n")
-    assert host_info.faillock(str(tmp_path)) == ["common-auth"]
+    assert survey.faillock(str(tmp_path)) == ["common-auth"]
