@@ -19,8 +19,8 @@ MAY_IMPORT = {
     "_units": "_core _host",
     "_linkage": "_core _binary _host _units",
     "_deadman": "_core",
-    "_hardening": "_core _deadman",
-    "_health": "_core",
+    "_hardening": "_core _host _deadman",
+    "_health": "_core _binary _host",
     "_release": "_core _binary _host _units _linkage _deadman _health",
     "_tool": "_core _host _release",
 }

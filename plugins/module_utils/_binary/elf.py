@@ -396,6 +396,17 @@ def read_elf(path: str) -> Elf:
         return parse_elf(reader)
 
 
+def read_notes(path: str) -> Notes:
+    """The notes alone, of whatever is there; none where it is no ELF file."""
+    try:
+        with Reader(path) as reader:
+            header = read_header(reader)
+            layout = LAYOUTS[header.bits, header.endian]
+            return _read_notes(reader, _read_segments(reader, header, layout), layout)
+    except ElfError:
+        return Notes()
+
+
 def parse_elf(reader: Reader, header: Optional[Header] = None) -> Elf:
     header = header or read_header(reader)
     layout = LAYOUTS[header.bits, header.endian]

@@ -6,22 +6,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
-from .._core import files
+from .._core import files, json_lines
 from .model import Line, System
 
 
 def append(path: str, line: Line) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     try:
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, b"\n" * torn + json.dumps(line).encode() + b"\n")
-        os.fsync(descriptor)
+        json_lines.append(descriptor, line)
     finally:
         os.close(descriptor)
     files.fsync_directory(os.path.dirname(path))
@@ -31,16 +26,7 @@ def newest(system: System, fits: Callable[[Line], bool]) -> Optional[Line]:
     """The newest line that fits."""
     try:
         with open(system.journal(), encoding="utf-8", errors="replace") as stream:
-            lines = [_parse(line) for line in stream]
+            lines = [json_lines.parse(line) or {} for line in stream]
     except FileNotFoundError:
         return None
     return next((line for line in reversed(lines) if fits(line)), None)
-
-
-def _parse(text: str) -> dict[str, Any]:
-    """Empty for a line that a full disk or a power cut has torn."""
-    with contextlib.suppress(ValueError):
-        line = json.loads(text)
-        if isinstance(line, dict):
-            return line
-    return {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Optional
 
 from .deadline import Deadline
-from .identity.process import alive
+from .identity.process import is_alive
 from .outcome import Attempt, CheckFailed, Process
 from .spec.check import Check
 
@@ -32,7 +32,7 @@ class Stability:
         """What has changed since the first good attempt, in words; None while nothing has."""
         if attempt.good and attempt.process is not None and attempt.process not in self.processes:
             self.processes.append(attempt.process)
-        lost = next((process for process in self.processes if not alive(process)), None)
+        lost = next((process for process in self.processes if not is_alive(process)), None)
         if lost is not None:
             return f"pid {lost.pid} ({lost.exe or 'executable not visible'}) answered and has ended since"
         return self._restarted(attempt, until) if attempt.good and self.unit else None

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Optional
 
+from .._core import files
+
 X86_LEVELS: tuple[frozenset[str], ...] = (
     frozenset(["cmov", "cx8", "fpu", "fxsr", "mmx", "sse", "sse2"]),
     frozenset(["cx16", "lahf_lm", "popcnt", "pni", "ssse3", "sse4_1", "sse4_2"]),
@@ -60,8 +62,4 @@ def parse_cpuinfo(text: str) -> Cpu:
 
 
 def read_cpu(path: str = "/proc/cpuinfo") -> Cpu:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return parse_cpuinfo(file.read(8 << 20))
-    except OSError:
-        return Cpu()
+    return parse_cpuinfo(files.text(path))

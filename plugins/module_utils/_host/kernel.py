@@ -12,6 +12,7 @@ import sys
 from typing import NamedTuple, Optional
 
 from .._binary.machines import host_goarch
+from .._core import files
 from .cpu import Cpu, read_cpu
 
 BINFMT = "/proc/sys/fs/binfmt_misc"
@@ -52,7 +53,7 @@ class Host(NamedTuple):
 
 def read_host() -> Host:
     name = os.uname()
-    goarch = _with_byte_order(host_goarch(name.machine), sys.byteorder)
+    goarch = goarch_of(name.machine)
     return Host(
         machine=name.machine,
         goarch=goarch,
@@ -60,27 +61,20 @@ def read_host() -> Host:
         page_size=os.sysconf("SC_PAGE_SIZE"),
         cpu=read_cpu(),
         also=_also(goarch),
-        bounding=_bounding(_read("/proc/self/status")),
+        bounding=_bounding(files.text("/proc/self/status")),
         binfmts=_read_binfmts(),
     )
 
 
-def _with_byte_order(goarch: Optional[str], order: str) -> Optional[str]:
-    """uname says mips for both byte orders."""
+def goarch_of(machine: str, order: str = sys.byteorder) -> Optional[str]:
+    """GOARCH of this host, from `uname -m`, which says mips for both byte orders."""
+    goarch = host_goarch(machine)
     return goarch + "le" if goarch in ("mips", "mips64") and order == "little" else goarch
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(1 << 20)
-    except OSError:
-        return ""
 
 
 def _also(goarch: Optional[str]) -> tuple[str, ...]:
     if goarch == "amd64":
-        line = _read("/proc/cmdline")
+        line = files.text("/proc/cmdline")
         found = []
         # The kernel has this setting only where it can run 32-bit programs at all. Without /proc it is not known.
         can = os.path.exists("/proc/sys/abi/vsyscall32") or not os.path.exists("/proc/sys")
@@ -104,9 +98,9 @@ def _read_binfmts() -> tuple[Binfmt, ...]:
         names = sorted(set(os.listdir(BINFMT)) - {"register", "status"})
     except OSError:
         return ()
-    if not names or _read(f"{BINFMT}/status").strip() != "enabled":
+    if not names or files.text(f"{BINFMT}/status").strip() != "enabled":
         return ()
-    found = [parse_binfmt(name, _read(f"{BINFMT}/{name}")) for name in names]
+    found = [parse_binfmt(name, files.text(f"{BINFMT}/{name}")) for name in names]
     return tuple(entry for entry in found if entry is not None)
 
 

@@ -9,19 +9,17 @@ Formats: proc(5), /proc/net/tcp (state 0A is LISTEN) and /proc/net/unix (flag 0x
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
-import os
 import re
 import sys
 from typing import Iterable, Optional
 
 from .._core import files
 from .._core.errors import SlipwayError
+from . import processes
 
 _TCP_LISTEN = "0A"
 _UNIX_ACCEPTS = 0x10000
-_SOCKET = re.compile(r"^socket:\[(\d+)\]$")
 _DIGITS = re.compile(r"[0-9]{1,5}")
 MAX_PORT = 65535
 
@@ -110,30 +108,10 @@ def listening_inodes() -> set[str]:
     return set(tcp_listeners()) | parse_unix_listeners(files.text("/proc/net/unix"))
 
 
-def socket_inodes(pid: int) -> set[str]:
-    """The sockets a process holds; empty when it is gone."""
-    found = set()
-    with contextlib.suppress(OSError):
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                match = _SOCKET.match(os.readlink(f"/proc/{pid}/fd/{name}"))
-                if match:
-                    found.add(match.group(1))
-    return found
-
-
-def processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
 def holders(inodes: Iterable[str]) -> list[int]:
     """The processes that hold any of these sockets."""
     wanted = set(inodes)
-    return [pid for pid in processes() if wanted & socket_inodes(pid)]
-
-
-def process_name(pid: int) -> str:
-    return files.text(f"/proc/{pid}/comm").strip() or "?"
+    return [pid for pid in processes.every_pid() if wanted & processes.socket_inodes(pid)]
 
 
 def programs(listen: Iterable[str]) -> dict[int, set[str]]:
@@ -141,16 +119,6 @@ def programs(listen: Iterable[str]) -> dict[int, set[str]]:
     listeners = tcp_listeners()
     ports = {port for port in map(tcp_port, listen) if port is not None}
     return {
-        port: {process_name(pid) for pid in holders(inode for inode, used in listeners.items() if used == port)}
+        port: {processes.name(pid) for pid in holders(inode for inode, used in listeners.items() if used == port)}
         for port in ports
     }
-
-
-def environment(pid: int) -> set[str]:
-    """The names of the variables the process was started with; none when it is gone."""
-    return {entry.partition("=")[0] for entry in files.text(f"/proc/{pid}/environ").split("\0") if "=" in entry}
-
-
-def in_unit(pid: int, prefix: str) -> bool:
-    """Whether the process runs in a systemd unit whose name starts with prefix (from its control group)."""
-    return any(part.startswith(prefix) for part in files.text(f"/proc/{pid}/cgroup").replace("\n", "/").split("/"))

@@ -17,7 +17,7 @@ from .._health.result import CheckResult
 from .._health.runner import attempt
 from .._health.runner import run as judge
 from .._health.spec.check import Check, parse_check
-from .._host import sockets
+from .._host import processes, sockets
 from .._host.systemd import Systemd, UnitState
 from .state.store import Layout
 
@@ -215,12 +215,12 @@ def _by_unit(check: Optional[Check], unit: str) -> Optional[Check]:
 
 def shares_socket(main_pid: int) -> bool:
     """Whether the process holds a listening socket that PID 1 holds too."""
-    return bool(sockets.socket_inodes(main_pid) & sockets.socket_inodes(1) & sockets.listening_inodes())
+    return bool(processes.socket_inodes(main_pid) & processes.socket_inodes(1) & sockets.listening_inodes())
 
 
 def has_slot(main_pid: int) -> bool:
     """Whether the process was told to listen behind HAProxy."""
-    return "SLIPWAY_ADDRESS" in sockets.environment(main_pid)
+    return "SLIPWAY_ADDRESS" in processes.environment(main_pid)
 
 
 def verify_shared_socket(unit: str, main_pid: int) -> None:

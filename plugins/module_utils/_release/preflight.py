@@ -12,8 +12,8 @@ from typing import Callable, Optional
 
 from .._core.errors import SlipwayError
 from .._core.problems import Problem
-from .._host import sockets
-from .._host.kernel import read_host
+from .._host import processes, sockets
+from .._host.kernel import goarch_of, read_host
 from .._linkage.checker import Checker
 from .._units.context import unit_context
 from .._units.parser import UNIT_PATH
@@ -24,22 +24,11 @@ from .state.store import Layout
 # The release itself, and as much again for its journal, its logs and a neighbour's growth while it is written.
 DISK_FACTOR = 2
 DISK_RESERVE = 16 << 20
-_GOARCH = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "armv7l": "arm",
-    "armv6l": "arm",
-    "i686": "386",
-    "i386": "386",
-    "ppc64le": "ppc64le",
-    "s390x": "s390x",
-    "riscv64": "riscv64",
-}
 
 
 def check_architecture(goarch: Optional[str], machine: str) -> None:
     """Fail when the artefact is built for another machine; a 386 binary also runs on amd64."""
-    host = _GOARCH.get(machine)
+    host = goarch_of(machine)
     if goarch is None or host is None or goarch == host:
         return
     if (goarch, host) == ("386", "amd64"):
@@ -100,9 +89,9 @@ def _stranger(name: str, inode: str, own_socket: bool) -> Optional[str]:
     holders = sockets.holders({inode})
     if own_socket and 1 in holders:
         return None  # each child of PID 1 holds all its sockets, too, until it has become another program
-    strangers = [pid for pid in holders if not sockets.in_unit(pid, f"{name}@")]
+    strangers = [pid for pid in holders if not processes.in_unit(pid, f"{name}@")]
     if strangers:
-        return f"{sockets.process_name(strangers[0])} (pid {strangers[0]})"
+        return f"{processes.name(strangers[0])} (pid {strangers[0]})"
     return None if holders else "another process"
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.slipway.go.plugins.module_utils._binary.elf import read_notes
 from ansible_collections.slipway.go.plugins.module_utils._health import runner
-from ansible_collections.slipway.go.plugins.module_utils._health.identity import build_id
 from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
 from ansible_collections.slipway.go.tests.integration.health.asking import Start, checked, once
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
@@ -28,7 +28,7 @@ def test_node_exporter(start: Start, program: Program, port: int) -> None:
         url=f"http://127.0.0.1:{port}/metrics",
         body_regex=r"(?m)^node_cpu_seconds_total\{",
         assert_headers=[{"name": "Content-Type", "matches": "^text/plain"}],
-        identity={"executable": binary, "build_id": build_id.build_ids(binary)["go"]},
+        identity={"executable": binary, "build_id": read_notes(binary).go_build_id},
         min_healthy_time=0.5,
     )
     assert (found["state"], found["process"]["pid"]) == ("pass", process.pid), found

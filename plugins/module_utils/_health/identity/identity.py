@@ -11,11 +11,11 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Iterable, Optional
 
+from ..._host import processes
 from ..net.errors import failure
 from ..outcome import CheckFailed, Process
-from . import process as processes
-from .build_id import build_ids
 from .diagnosis import GONE, NOT_ACCEPTED, DiagUnavailable, server_inode
+from .process import describe, has_build_id
 
 if TYPE_CHECKING:
     from ..deadline import Deadline
@@ -84,12 +84,12 @@ class Identifier:
     def _owner(self, inode: int, sock: socket.socket) -> Optional[Process]:
         self._denied = False
         if inode == UNKNOWN_PEER:
-            return processes.describe(_listener_pid(sock))
+            return describe(_listener_pid(sock))
         for pid in self._in_order():
             try:
                 if processes.holds(pid, inode):
                     self._remember(pid)
-                    return processes.describe(pid)
+                    return describe(pid)
             except PermissionError:
                 self._denied = True
         return None
@@ -154,7 +154,7 @@ def candidates(pids: Iterable[int], wanted: Identity) -> list[int]:
     """Processes that could be the wanted one, told cheaply."""
     if wanted.executable is not None:
         file = processes.file_id(wanted.executable)
-        return [pid for pid in pids if file is not None and processes.exe_file(pid) == file]
+        return [pid for pid in pids if file is not None and processes.file_id(processes.executable(pid)) == file]
     if wanted.unit is not None:
         unit = unit_name(wanted.unit)
         return [pid for pid in pids if unit in processes.units(pid)]
@@ -181,13 +181,13 @@ def _difference(found: Process, wanted: Identity) -> Optional[str]:
         file = processes.file_id(wanted.executable)
         if file is None:
             return f"the wanted executable {wanted.executable} is not there"
-        running = processes.exe_file(found.pid)
+        running = processes.file_id(processes.executable(found.pid))
         if running is None:
             return "what it runs cannot be seen, which takes root (become: true)"
         if running != file:
             return f"it does not run the file {wanted.executable}"
     if wanted.unit is not None and unit_name(wanted.unit) not in processes.units(found.pid):
         return f"it belongs to {found.unit or 'no unit'}, not to {unit_name(wanted.unit)}"
-    if wanted.build_id is not None and wanted.build_id not in build_ids(f"{processes.PROC}/{found.pid}/exe").values():
+    if wanted.build_id is not None and not has_build_id(found.pid, wanted.build_id):
         return f"its build id is {found.build_id or 'missing'}, not {wanted.build_id}"
     return None

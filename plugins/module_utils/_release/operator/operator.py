@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 from ..._core import files
 from ..._core.errors import SlipwayError
 from ..._health.result import CheckResult
+from ..._host import processes
 from ..._host.systemd import Systemd, UnitState
 from .. import integrity
 from ..engine import Engine
@@ -290,7 +291,7 @@ def _health(up: bool, down: str, look: Optional[CheckResult], asked: bool = True
 def running_digest(pid: int) -> Optional[str]:
     """The SHA-256 of what a process executes, also where its file is gone."""
     try:
-        return files.sha256_file(f"/proc/{pid}/exe")
+        return files.sha256_file(processes.executable(pid))
     except OSError:
         return None
 

@@ -17,7 +17,7 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
-from ..._core import files
+from ..._core import files, json_lines
 from ..._core.errors import SlipwayError
 from ..phases import Phase
 from .model import Settings, is_release_id, validate_name
@@ -381,17 +381,11 @@ class Store:
         return _read_object(os.path.join(self.layout.release(release_id), "health.json"))  # of a version before this
 
     def record(self, event: str, **details: Any) -> None:
-        """Append one event to the journal and make it durable; a line that was torn before it stays by itself."""
+        """Append one event to the journal and make it durable."""
         entry = {"time": round(time.time(), 3), "event": event, **details}
         descriptor = os.open(self._journal, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            size = os.fstat(descriptor).st_size
-            line = f"{json.dumps(entry)}\n".encode()
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                line = b"\n" + line
-            while line:
-                line = line[os.write(descriptor, line) :]
-            os.fsync(descriptor)
+            json_lines.append(descriptor, entry)
         finally:
             os.close(descriptor)
 
@@ -462,11 +456,8 @@ def _why(error: Exception) -> str:
 
 def _event(line: str) -> Optional[dict[str, Any]]:
     """The event of one line of a journal; None where it is none that can be used."""
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(event, dict) or not isinstance(event.get("event"), str) or not _is_number(event.get("time")):
+    event = json_lines.parse(line)
+    if event is None or not isinstance(event.get("event"), str) or not _is_number(event.get("time")):
         return None
     usable = event["event"] not in OUTCOMES or isinstance(event.get("release"), str)
     return event if usable and isinstance(event.get("probe") or {}, dict) else None

@@ -18,7 +18,7 @@ import time
 from typing import Optional
 
 from ..._core.errors import SlipwayError
-from ..._host import sockets
+from ..._host import processes
 from ..._host.systemd import POLL, Systemd, UnitState
 from ..state.store import Layout
 
@@ -27,7 +27,7 @@ PATIENCE = 15.0  # seconds for what should end or settle at once
 
 
 def release_of(executable: str, layout: Layout) -> Optional[str]:
-    """The id of the release that this file belongs to, as /proc/PID/exe names it; None for any other program."""
+    """The id of the release that this file belongs to, as its process names it; None for any other program."""
     folder = re.escape(os.path.realpath(layout.releases))
     found = re.fullmatch(rf"{folder}/([^/.][^/]*)/bin/{re.escape(layout.name)}( \(deleted\))?", executable)
     return found.group(1) if found else None
@@ -36,11 +36,10 @@ def release_of(executable: str, layout: Layout) -> Optional[str]:
 def running(layout: Layout, unit: str) -> dict[int, str]:
     """The processes of the unit that run a release, and which one each runs."""
     found = {}
-    for pid in sockets.processes():
-        with contextlib.suppress(OSError):
-            release_id = release_of(os.readlink(f"/proc/{pid}/exe"), layout)
-            if release_id is not None and sockets.in_unit(pid, unit):
-                found[pid] = release_id
+    for pid in processes.every_pid():
+        release_id = release_of(processes.executable_name(pid) or "", layout)
+        if release_id is not None and processes.in_unit(pid, unit):
+            found[pid] = release_id
     return found
 
 

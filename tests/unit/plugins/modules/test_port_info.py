@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._host import sockets
 from ansible_collections.slipway.go.plugins.modules import port_info
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 
@@ -31,16 +29,3 @@ def test_what_is_no_port(capsys, listen):
     found = run_module(port_info, capsys, listen=[listen])
     assert found["failed"]
     assert found["code"] == "invalid_listen"
-
-
-def test_the_variables_a_process_was_started_with():
-    variables = {"SLIPWAY_ADDRESS": "x=y", "PORT": ""}
-    with subprocess.Popen(["cat"], env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
-            process.stdin.write(b"x")
-            process.stdin.flush()
-            assert process.stdout.read(1) == b"x"
-            assert sockets.environment(process.pid) == {"SLIPWAY_ADDRESS", "PORT"}
-        finally:
-            process.kill()
-    assert sockets.environment(process.pid) == set()

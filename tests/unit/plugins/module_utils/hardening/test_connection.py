@@ -13,7 +13,7 @@ from ansible_collections.slipway.go.plugins.module_utils._hardening import conne
 
 @pytest.mark.parametrize(
     ("environment", "user"),
-    [(b"A=b\0USER=alice\0", "alice"), (b"USER=root\0SUDO_USER=alice", "alice"), (b"", "")],
+    [({"A": "b", "USER": "alice"}, "alice"), ({"USER": "root", "SUDO_USER": "alice"}, "alice"), ({}, "")],
 )
 def test_who_logged_in(environment, user):
     assert connection._login(environment) == user

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
@@ -30,5 +31,5 @@ def test_the_kernels_table_names_the_address() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.7", 0))
         listener.listen()
-        inode = str(sockets.os.fstat(listener.fileno()).st_ino)
+        inode = str(os.fstat(listener.fileno()).st_ino)
         assert sockets.tcp_addresses()[inode] == "127.0.0.7"

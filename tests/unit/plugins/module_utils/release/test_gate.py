@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._health import runner
+from ansible_collections.slipway.go.plugins.module_utils._host import processes
 from ansible_collections.slipway.go.plugins.module_utils._host import sockets as _sockets
 from ansible_collections.slipway.go.plugins.module_utils._host.systemd import UnitState
 from ansible_collections.slipway.go.plugins.module_utils._release import gate as module
@@ -227,7 +228,7 @@ def test_a_pace_is_usable_or_refused(key, value):
 
 def test_the_socket_must_be_one_that_pid_1_has_and_that_listens(monkeypatch):
     sockets = {1: {"10", "11"}, 42: {"10", "99"}, 43: {"99"}, 44: {"11"}}
-    monkeypatch.setattr(_sockets, "socket_inodes", sockets.get)
+    monkeypatch.setattr(processes, "socket_inodes", sockets.get)
     monkeypatch.setattr(_sockets, "listening_inodes", lambda: {"10", "99"})
     verify_shared_socket("shop@x.service", 42)
     for pid in (43, 44):

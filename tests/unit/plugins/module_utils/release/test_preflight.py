@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._host import sockets
+from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets
 from ansible_collections.slipway.go.plugins.module_utils._release import preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Spec
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
@@ -142,7 +142,7 @@ def test_the_port_of_an_instance_of_its_own(listener, monkeypatch):
         asked.append((who, prefix))
         return True
 
-    monkeypatch.setattr(sockets, "in_unit", in_unit)
+    monkeypatch.setattr(processes, "in_unit", in_unit)
     preflight.check_ports("shop", [port], set())
     assert (pid, "shop@") in asked
 

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Callable
 
-from ansible_collections.slipway.go.plugins.module_utils._core import files
+from ansible_collections.slipway.go.plugins.module_utils._core import files, json_lines
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._core.files import sha256_file
-from ansible_collections.slipway.go.plugins.module_utils._host import sockets, systemd
+from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets, systemd
 from ansible_collections.slipway.go.plugins.module_utils._release import (
     confirm_timer,
     engine,
@@ -884,7 +884,7 @@ class Host:
     def install(self, monkeypatch: Any) -> Host:
         """Let the engine work on this host, in this clock's time."""
         played = FakeOs(self)
-        for module in (files, store, stage, proxy):
+        for module in (files, json_lines, store, stage, proxy):
             monkeypatch.setattr(module, "os", played)
         monkeypatch.setattr(files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
         monkeypatch.setattr(handover, "running", self.systemd.processes)
@@ -898,8 +898,8 @@ class Host:
         monkeypatch.setattr(confirm_timer, "deadline", lambda _name, txn: self.clock.now if self.timer == txn else None)
         monkeypatch.setattr(engine, "Probe", lambda plan: FakeProbe(self, plan))
         monkeypatch.setattr(proxy, "Haproxy", lambda: self.haproxy)
-        monkeypatch.setattr(sockets, "socket_inodes", self._socket_inodes)
-        monkeypatch.setattr(sockets, "environment", self._environment)
+        monkeypatch.setattr(processes, "socket_inodes", self._socket_inodes)
+        monkeypatch.setattr(processes, "environment", self._environment)
         monkeypatch.setattr(sockets, "listening_inodes", lambda: LISTENING)
         monkeypatch.setattr(sockets, "tcp_listeners", dict)
         monkeypatch.setattr(preflight, "linkage_problems", lambda layout, release_id: [])
@@ -1002,9 +1002,9 @@ class Host:
         held = [i.inode for i in self.systemd.instances.values() if i.pid == pid]
         return {inode for inode in held if inode}
 
-    def _environment(self, pid: int) -> set[str]:
+    def _environment(self, pid: int) -> dict[str, str]:
         told = [i.address for i in self.systemd.instances.values() if i.pid == pid and i.address]
-        return {"PORT", "SLIPWAY_ADDRESS"} if told else {"PORT"}
+        return {"PORT": "8080", **({"SLIPWAY_ADDRESS": told[0]} if told else {})}
 
     # What the tests do.
 

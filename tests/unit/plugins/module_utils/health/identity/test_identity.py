@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
+from ansible_collections.slipway.go.plugins.module_utils._binary.elf import read_notes
 from ansible_collections.slipway.go.plugins.module_utils._health import runner
-from ansible_collections.slipway.go.plugins.module_utils._health.identity import build_id, diagnosis, process
+from ansible_collections.slipway.go.plugins.module_utils._health.identity import diagnosis
 from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
+from ansible_collections.slipway.go.plugins.module_utils._host import processes
 
 # Serves HTTP on the listening socket it was started with, as a socket-activated service does.
 SERVICE = """
@@ -228,10 +230,9 @@ def test_the_same_name_is_not_the_same_file(services: tuple[Service, Service], l
 def test_the_build_id(services: tuple[Service, Service], listener: socket.socket) -> None:
     _old, new = services
     new.start(listener)
-    ids = build_id.build_ids(new.executable)
-    if not ids:
+    right = read_notes(new.executable).gnu_build_id
+    if right is None:
         pytest.skip("this Python carries no build id")
-    right = next(iter(ids.values()))
     assert tried(listener, new.executable, identity={"build_id": right}).state == "pass"
     found = tried(listener, new.executable, identity={"build_id": "another"})
     assert found.reason == "identity"
@@ -241,7 +242,7 @@ def test_the_build_id(services: tuple[Service, Service], listener: socket.socket
 def test_the_unit(services: tuple[Service, Service], listener: socket.socket, monkeypatch: Any) -> None:
     _old, new = services
     new.start(listener)
-    monkeypatch.setattr(process, "units", lambda pid: ("shop.service", "system.slice"))
+    monkeypatch.setattr(processes, "units", lambda pid: ("shop.service", "system.slice"))
     assert tried(listener, new.executable, identity={"unit": "shop"}).state == "pass"
     found = tried(listener, new.executable, identity={"unit": "other.service"})
     assert "not to other.service" in found.message
@@ -292,7 +293,7 @@ def test_who_may_not_look_is_told_so(
     def denied(_pid: int, _inode: int) -> bool:
         raise PermissionError
 
-    monkeypatch.setattr(process, "holds", denied)
+    monkeypatch.setattr(processes, "holds", denied)
     found = tried(listener, new.executable, timeout=2)
     assert found.reason == "identity"
     assert "become" in found.message
@@ -359,7 +360,7 @@ def test_a_restart_counted_by_systemd_is_unstable(
     new.start(listener)
     counts = iter(["0", "0", "1"])
     monkeypatch.setattr(systemd, "show", lambda unit, deadline: {"NRestarts": next(counts)})
-    monkeypatch.setattr(process, "units", lambda pid: ("shop.service",))
+    monkeypatch.setattr(processes, "units", lambda pid: ("shop.service",))
     options = spec(listener, new.executable, identity={"unit": "shop"}, min_healthy_time=5, interval=0.02)
     result = runner.run(check.parse_check(options))
     assert (result.reason, len(result.attempts)) == ("unstable", 3)

@@ -10,7 +10,7 @@ import os
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._host import sockets
+from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import parse_proxy
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies import proxy
@@ -572,11 +572,11 @@ def test_users_ports_that_others_have(host, monkeypatch):
     monkeypatch.setattr(sockets, "tcp_listeners", lambda: {"1": 8080})
     monkeypatch.setattr(sockets, "tcp_addresses", lambda: {"1": "0.0.0.0"})
     monkeypatch.setattr(sockets, "holders", lambda _inodes: [1])
-    monkeypatch.setattr(sockets, "process_name", lambda _pid: "systemd")
+    monkeypatch.setattr(processes, "name", lambda _pid: "systemd")
     error = fails(lambda: host.release("v1", listen=["8080"]), "port_in_use")
     assert "systemd" in str(error)
     assert "slipway.go.proxy" in str(error)
-    monkeypatch.setattr(sockets, "process_name", lambda _pid: "haproxy")
+    monkeypatch.setattr(processes, "name", lambda _pid: "haproxy")
     host.release("v1", listen=["8080"])
     host.switch("restart")
     assert "proxy_state: absent" in str(fails(lambda: host.release("v2", listen=["8080"]), "port_in_use"))
@@ -623,5 +623,5 @@ def test_a_local_port_of_a_stranger_is_refused_by_its_variable(host, monkeypatch
     monkeypatch.setattr(sockets, "tcp_listeners", lambda: {"1": 18081})
     monkeypatch.setattr(sockets, "tcp_addresses", lambda: {"1": "127.0.0.1"})
     monkeypatch.setattr(sockets, "holders", lambda _inodes: [1])
-    monkeypatch.setattr(sockets, "process_name", lambda _pid: "sshd")
+    monkeypatch.setattr(processes, "name", lambda _pid: "sshd")
     assert "port 18081 of service_proxy_ports" in str(fails(lambda: host.release("v1"), "port_in_use"))
