@@ -14,11 +14,12 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from .._core import files
-from .._core.errors import SlipwayError
-from .._deadman.model import System
-from . import sshd
-from .connection import Connection
+from ..._core import files
+from ..._core.errors import SlipwayError
+from ..._deadman.model import System
+from ..connection import Connection
+from . import access, drop_in, server
+from .directives import normal, render
 
 Effective = Mapping[str, "list[str]"]
 # sshd adds up these directives over all files; of every other one it takes the first.
@@ -63,7 +64,7 @@ def candidates() -> list[Candidate]:
         shell = os.path.basename(one.pw_shell) not in _NO_SHELLS and os.access(one.pw_shell or "/bin/sh", os.X_OK)
         password = _opens(passwords, one.pw_name)
         if shell or password or os.path.isdir(os.path.join(one.pw_dir, ".ssh")):
-            groups = sshd.groups_of(one.pw_name)
+            groups = access.groups_of(one.pw_name)
             found.append(Candidate(one.pw_name, one.pw_uid, one.pw_dir, groups, password, shell))
     return found
 
@@ -74,7 +75,7 @@ def _opens(passwords: Mapping[str, str], name: str) -> bool:
 
 def means(candidate: Candidate, effective: Effective) -> list[str]:
     """How this account can log in: by key, by password."""
-    if sshd.who_is_refused([candidate.name], _lists(effective), lambda _name: candidate.groups):
+    if access.who_is_refused([candidate.name], _lists(effective), lambda _name: candidate.groups):
         return []
     root = _word(effective, "permitrootlogin") if candidate.uid == 0 else "yes"
     if root in _CLOSED_ROOT:
@@ -130,7 +131,7 @@ def shut_out(
 
 
 def _why(candidate: Candidate, after: Effective) -> str:
-    refused = sshd.who_is_refused([candidate.name], _lists(after), lambda _name: candidate.groups)
+    refused = access.who_is_refused([candidate.name], _lists(after), lambda _name: candidate.groups)
     if refused:
         return refused.rpartition(", who is in ")[0] or refused
     if candidate.uid == 0 and _word(after, "permitrootlogin") in (*_CLOSED_ROOT, *_KEYS_ONLY):
@@ -140,23 +141,23 @@ def _why(candidate: Candidate, after: Effective) -> str:
 
 def lists_after(settings: Mapping[str, Any], now: Effective, ours: Sequence[str]) -> dict[str, list[str]]:
     """The directives that sshd adds up, with these settings. ours: who is let in by the file that goes."""
-    wanted = {key.lower(): sshd.normal(value).split() for key, value in settings.items() if key.lower() in LISTS}
+    wanted = {key.lower(): normal(value).split() for key, value in settings.items() if key.lower() in LISTS}
     kept = {key: [word for word in words if word not in ours] for key, words in _lists(now).items()}
     return {**kept, **wanted}
 
 
 def who_is_shut_out(
-    host: sshd.Host, settings: Mapping[str, Any], connection: Optional[Connection], system: System
+    installed: server.SshServer, settings: Mapping[str, Any], connection: Optional[Connection], system: System
 ) -> list[ShutOut]:
     """Asked of sshd itself, as it is and with the settings before all of its files."""
-    ours = sshd.allowed_before(host.config, files.text(sshd.DROP_IN))
+    ours = drop_in.allowed_before(installed.config, drop_in.text())
     first = {key: value for key, value in settings.items() if key.lower() not in LISTS}
 
     def effective(user: str, *options: str) -> Effective:
-        return sshd.effective_settings(host.sshd, system, sshd.seen_from(user, connection, 0), *options)
+        return server.effective_settings(installed.program, system, server.login_from(user, connection, 0), *options)
 
     with tempfile.NamedTemporaryFile("w", prefix="slipway-sshd-", encoding="utf-8") as candidate:
-        candidate.write(sshd.render(first, {}, []) + host.config)
+        candidate.write(render(first, {}, []) + installed.config)
         candidate.flush()
 
         def after(user: str) -> Effective:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._hardening import logins
-from ansible_collections.slipway.go.plugins.module_utils._hardening.logins import Candidate, ShutOut
+from ansible_collections.slipway.go.plugins.module_utils._hardening.sshd import logins
+from ansible_collections.slipway.go.plugins.module_utils._hardening.sshd.logins import Candidate, ShutOut
 
 OPEN = {
     "permitrootlogin": ["yes"],
@@ -58,7 +58,7 @@ def test_whoever_may_only_copy_files_can_log_in_too(tmp_path: Path, monkeypatch:
     shells = {"upload": "/usr/sbin/nologin", "daemon": "/usr/sbin/nologin", "ann": "/bin/sh"}
     listed = [SimpleNamespace(pw_name=n, pw_uid=1001, pw_dir=str(homes[n]), pw_shell=s) for n, s in shells.items()]
     monkeypatch.setattr(logins.pwd, "getpwall", lambda: listed)
-    monkeypatch.setattr(logins.sshd, "groups_of", lambda _name: [])
+    monkeypatch.setattr(logins.access, "groups_of", lambda _name: [])
     found = logins.candidates()
     assert [(one.name, one.has_shell) for one in found] == [("upload", False), ("ann", True)]
     assert logins.means(found[0], OPEN) == ["key"]
