@@ -89,8 +89,17 @@ class Finished:
     def require_success(self) -> Finished:
         """Raise with what the program wrote unless it has ended well."""
         if self.code != 0:
-            raise SlipwayError("command_failed", f"{' '.join(self.argv)} failed ({self.code}): {self.complaint}")
+            raise CommandFailed(self)
         return self
+
+
+class CommandFailed(SlipwayError):
+    """The program says that it has failed."""
+
+    def __init__(self, finished: Finished) -> None:
+        argv = " ".join(finished.argv)
+        super().__init__("command_failed", f"{argv} failed ({finished.code}): {finished.complaint}")
+        self.finished = finished
 
 
 def package_of(program: str) -> str:

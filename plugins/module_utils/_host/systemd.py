@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Sequence
 
 from .._core import command
 from .._core.errors import SlipwayError
@@ -62,14 +62,14 @@ class UnitState:
         return ", ".join(parts)
 
 
-def _values(text: str) -> dict[str, str]:
+def parse_properties(text: str) -> dict[str, str]:
+    """The KEY=VALUE lines of `systemctl show` for one unit; what systemd does not know is absent, not an error."""
     pairs = (line.partition("=") for line in text.splitlines())
     return {key: value for key, separator, value in pairs if separator}
 
 
 def parse_show(text: str) -> UnitState:
-    """Parse the KEY=VALUE lines of `systemctl show`; a key systemd does not know is absent, not an error."""
-    values = _values(text)
+    values = parse_properties(text)
 
     def number(key: str) -> int:
         try:
@@ -116,13 +116,18 @@ class Systemd:
     def stale(self, *files: str) -> list[str]:
         """The units that PID 1 knows from these unit files as they no longer are."""
         units = [name.replace("@.", "@*.") for name in files]
-        shown = self.call("show", "--property=NeedDaemonReload,Id", *units, check=False) if units else ""
-        return [found["Id"] for found in map(_values, shown.split("\n\n")) if found.get("NeedDaemonReload") == "yes"]
+        shown = self.properties_of_each(("NeedDaemonReload", "Id"), *units)
+        return [unit["Id"] for unit in shown if unit.get("NeedDaemonReload") == "yes"]
+
+    def properties_of_each(self, names: Sequence[str], *units: str) -> list[dict[str, str]]:
+        """What systemd says of these units, which may be patterns."""
+        shown = self.call("show", f"--property={','.join(names)}", *units, check=False) if units else ""
+        return [parse_properties(block) for block in shown.split("\n\n")]
 
     def properties(self, unit: str, *names: str) -> dict[str, str]:
         """What systemd says of these, empty where it says nothing."""
-        shown = self.call("show", f"--property={','.join(names)}", unit)
-        return {**dict.fromkeys(names, ""), **_values(shown)}
+        shown = self.call("show", f"--property={','.join(names)}", "--", unit)
+        return {**dict.fromkeys(names, ""), **parse_properties(shown)}
 
     def start(self, unit: str) -> None:
         """Start without waiting: the caller watches, with its own deadline."""

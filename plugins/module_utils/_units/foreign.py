@@ -164,11 +164,10 @@ def _foreign(found: Sequence[str], running: Sequence[str]) -> SlipwayError:
 def _running(service: str, systemd: Systemd) -> list[str]:
     """The units of these names that run, with their main process."""
     plain = [name for name in names_of(service) if "@" not in name]
-    shown = systemd.call("show", "--property=Id,ActiveState,MainPID", *plain, f"{service}@*.service", check=False)
-    found = []
-    for block in shown.split("\n\n"):
-        values = dict(line.partition("=")[::2] for line in block.splitlines())
-        if values.get("ActiveState") in _RUNS:
-            pid = values.get("MainPID", "0")
-            found.append(str(values.get("Id")) + (f" (pid {pid})" if pid not in ("", "0") else ""))
-    return found
+    shown = systemd.properties_of_each(("Id", "ActiveState", "MainPID"), *plain, f"{service}@*.service")
+    return [_with_pid(unit) for unit in shown if unit.get("ActiveState") in _RUNS]
+
+
+def _with_pid(unit: Mapping[str, str]) -> str:
+    pid = unit.get("MainPID", "")
+    return unit["Id"] + (f" (pid {pid})" if pid not in ("", "0") else "")

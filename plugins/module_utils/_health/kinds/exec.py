@@ -6,15 +6,18 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
+from ..._core import command
+from ..deadline import Deadline
 from ..outcome import WARN, Attempt, CheckFailed
 from ..session import Probe, healthy
-from .command import execute
 from .tcp import answered, wanted_words
 
 
 def attempt(probe: Probe) -> Attempt:
     check = probe.check
-    finished = execute(check.command, probe.deadline, check.variables)
+    finished = _execute(check.command, probe.deadline, check.variables)
     probe.status = finished.code
     said = _said(finished.output)
     if finished.code in check.warn_rc:
@@ -24,6 +27,20 @@ def attempt(probe: Probe) -> Attempt:
     if check.talk is not None and _expects(probe) and not answered(finished.output, check.talk, probe.deadline):
         raise CheckFailed("body", f"{check.command[0]} does not print {wanted_words(check.talk)}{said}")
     return healthy(probe, f"{check.command[0]} exits with 0")
+
+
+def _execute(argv: Sequence[str], deadline: Deadline, variables: Sequence[tuple[str, str]]) -> command.Finished:
+    """Run it, with variables added to this process's own; nothing that it has started outlives it."""
+    seconds = deadline.require(f"starting {argv[0]}")
+    try:
+        return command.run_in_group(argv, seconds, dict(variables))
+    except command.MissingProgram as error:
+        raise CheckFailed("exec", f"{argv[0]} cannot be run: {error.message}") from error
+    except command.TimeLimitPassed as error:
+        raise CheckFailed("timeout", f"{argv[0]} did not end within {deadline.seconds:g} s and was killed") from error
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise CheckFailed("exec", f"{argv[0]} cannot be run: {words}") from error
 
 
 def _expects(probe: Probe) -> bool:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from typing import Optional
 
+from ..._core import command
+from ..._host.systemd import Systemd
 from ..deadline import Deadline
 from ..identity.identity import unit_name
 from ..identity.process import describe
 from ..outcome import Attempt, CheckFailed, need
 from ..session import Probe, healthy
-from .command import execute
 
 _PROPERTIES = (
     "LoadState",
@@ -30,14 +31,17 @@ _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400
 
 
 def show(unit: str, deadline: Deadline) -> dict[str, str]:
-    """The unit's properties as systemctl prints them."""
-    argv = ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", "--", unit_name(unit)]
-    finished = execute(argv, deadline)
-    text = finished.output.decode("utf-8", "replace")
-    if finished.code != 0:
-        last = (text.strip().splitlines() or ["no output"])[-1]
-        raise CheckFailed("unit", f"systemctl cannot tell about {unit}: {last[:200]}")
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    """The unit's properties as systemctl prints them, empty where it has none."""
+    seconds = deadline.require("starting systemctl")
+    try:
+        return Systemd(seconds).properties(unit_name(unit), *_PROPERTIES)
+    except command.MissingProgram as error:
+        raise CheckFailed("exec", error.message) from error
+    except command.TimeLimitPassed as error:
+        raise CheckFailed("timeout", f"systemctl did not end within {deadline.seconds:g} s") from error
+    except command.CommandFailed as error:
+        last = (error.finished.complaint.splitlines() or ["no output"])[-1]
+        raise CheckFailed("unit", f"systemctl cannot tell about {unit}: {last[:200]}") from error
 
 
 def restarts(properties: dict[str, str]) -> Optional[int]:

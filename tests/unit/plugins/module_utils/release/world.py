@@ -446,7 +446,7 @@ class FakeSystemd(systemd.Systemd):
         self.most = max(self.most, len(self.running()))
 
     def _do(self, arguments: list[str]) -> str:
-        verb, *rest = [a for a in arguments if a not in ("--no-block", "--quiet", "--signal=KILL")]
+        verb, *rest = [a for a in arguments if a not in ("--no-block", "--quiet", "--signal=KILL", "--")]
         if verb == "daemon-reload":
             self.reload()
             return ""

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._host.systemd import Systemd
 from ansible_collections.slipway.go.plugins.module_utils._units import foreign
 
 HAND_MADE = "[Service]\nExecStart=/srv/shop/shop\n"
 OURS = "[Service]\nEnvironmentFile=/var/lib/slipway/shop/boot.env\n"
 
 
-class Pid1:
+class Pid1(Systemd):
     """Says that these units run."""
 
     def __init__(self, **running: int) -> None:
         self.running = running
 
-    def call(self, *_arguments: str, check: bool) -> str:
+    def call(self, *_arguments: str, timeout: Optional[float] = None, check: bool = True) -> str:
         blocks = [f"Id={unit}.service\nActiveState=active\nMainPID={pid}\n" for unit, pid in self.running.items()]
         return "\n".join(["Id=shop.socket\nActiveState=inactive\nMainPID=0\n", *blocks])
 
@@ -46,7 +47,7 @@ def write(place: foreign.Place, path: str, text: str = HAND_MADE) -> str:
 
 def refused(place: foreign.Place, **running: int) -> SlipwayError:
     with pytest.raises(SlipwayError) as caught:
-        foreign.check(place, Pid1(**running))  # type: ignore[arg-type]
+        foreign.check(place, Pid1(**running))
     assert caught.value.code == "foreign_unit"
     assert "Nothing was changed." in caught.value.message
     assert "or choose another service_name" in caught.value.fix
@@ -54,7 +55,7 @@ def refused(place: foreign.Place, **running: int) -> SlipwayError:
 
 
 def accepted(place: foreign.Place, **running: int) -> list[str]:
-    return foreign.check(place, Pid1(**running))  # type: ignore[arg-type]
+    return foreign.check(place, Pid1(**running))
 
 
 def test_a_bare_host_is_accepted(place: foreign.Place) -> None:

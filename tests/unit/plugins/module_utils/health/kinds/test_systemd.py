@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core import command
 from ansible_collections.slipway.go.plugins.module_utils._health import runner
 from ansible_collections.slipway.go.plugins.module_utils._health.kinds import systemd
 from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
@@ -34,7 +35,7 @@ def systemctl(tmp_path: Path, monkeypatch: Any) -> Systemctl:
         script.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n{body}\ncat <<"END"\n{lines}\nEND\nexit {rc}\n')
         script.chmod(0o755)
 
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(command, "PATH", f"{tmp_path}:{command.PATH}")
     return install
 
 
@@ -88,7 +89,7 @@ def test_systemctl_hangs(systemctl: Systemctl) -> None:
 
 
 def test_there_is_no_systemctl(monkeypatch: Any) -> None:
-    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(command, "PATH", "/nonexistent")
     assert tried().reason == "exec"
 
 
