@@ -46,7 +46,7 @@ SOURCES = ("path", "URL", "remote_src")
 KINDS = ("binary", "archive")
 STATES = {
     "new": "not on the host",
-    "staged": "put there by a run that was cut short",
+    "staged": "put there by a run that was interrupted",
     "current": "it serves",
     "before": "it served before another one",
     "bad": "it failed here",
@@ -324,7 +324,7 @@ def test_a_rollback_asks_no_policy(lab):
 def table():
     """The table of the document."""
     told = [f"{state}: {what}" for state, what in STATES.items()]
-    lines = ["| what speaks against it | " + " | ".join(told) + " |", "|---" * (len(STATES) + 1) + "|"]
+    lines = ["| reason to refuse | " + " | ".join(told) + " |", "|---" * (len(STATES) + 1) + "|"]
     for name, rule in RULES.items():
         cells = [f"`{rule.code_in(state)}`" if rule.code_in(state) else "accepted" for state in STATES]
         what = {"none": "nothing"}.get(name, f"`{name}`" if "_" in name else name)
