@@ -4,7 +4,7 @@
 
 """The phases of a release, as state.json, the journal and results name them. This file is PRIVATE to the collection.
 
-docs/architecture.md says what happens in each.
+docs/design/architecture.md says what happens in each.
 """
 
 from __future__ import annotations
