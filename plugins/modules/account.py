@@ -158,149 +158,22 @@ fix:
   sample: install it first, or set deploy_user_shell to a shell that is there, for example /bin/bash
 """
 
-import shutil
-from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
-from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
-from ansible_collections.slipway.go.plugins.module_utils._deadman import ending, managed_files
-from ansible_collections.slipway.go.plugins.module_utils._deadman.model import Argv, RevertPlan, System
-from ansible_collections.slipway.go.plugins.module_utils._hardening import account, services
-
-NAME = "access"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What is not as it should be; keys is None where they are."""
-
-    now: Optional[account.Account]
-    wanted: account.Wanted
-    commands: list[Argv]
-    keys: Optional[str]
-    sudo: list[managed_files.FileChange]
-
-    def changes(self) -> list[str]:
-        found = {"account": self.commands, "keys": self.keys is not None, "sudo": self.sudo}
-        return [name for name, differs in found.items() if differs]
-
-    def diff(self) -> list[dict[str, str]]:
-        found = []
-        if self.commands:
-            after = account.describe(self.now, self.wanted)
-            found.append(_diff(f"account {self.wanted.name}", account.describe(self.now), after))
-        if self.keys is not None:
-            before = account.read_keys(self.wanted.home) or ""
-            found.append(_diff(account.key_file(self.wanted.home), before, self.keys))
-        return [*found, *(change.diff() for change in self.sudo)]
-
-
-def _diff(what: str, before: str, after: str) -> dict[str, str]:
-    return {"before_header": what, "after_header": what, "before": before, "after": after}
-
-
-def compare(asked: account.Wanted, system: System) -> Difference:
-    now = account.look(asked.name)
-    wanted = account.complete(asked, now)
-    account.refuse_unusable(wanted, now, system)
-    before = account.read_keys(wanted.home)
-    keys = account.wanted_keys(before, wanted.keys, wanted.exclusive)
-    same = keys == before and now is not None and account.keys_are_safe(now, wanted.home)
-    sudo = managed_files.plan([account.sudoers_file(wanted.name, account.sudoers(wanted))], system=system)
-    commands = account.entry_commands(wanted, now, account.today())
-    return Difference(now, wanted, commands, None if same else keys, sudo)
-
-
-def make(difference: Difference, system: System) -> None:
-    """Keys first where there is a home directory: sudo comes last, when all else is as it should be."""
-    wanted = difference.wanted
-    account.run_or_raise(difference.commands, system)
-    if difference.keys is not None:
-        made = account.look(wanted.name)
-        if made:
-            account.write_keys(made, difference.keys)
-            account.restorecon([made.home + "/.ssh"], system)
-    if difference.sudo:
-        managed_files.apply(difference.sudo, sudo_check(), system=system)
-
-
-def sudo_check() -> list[Argv]:
-    return [["visudo", "-c"]] if shutil.which("visudo") else []
-
-
-def present(module: AnsibleModule, asked: account.Wanted, system: System) -> dict[str, Any]:
-    found = compare(asked, system)
-    result = {"changed": bool(found.changes()), "changes": found.changes(), "diff": found.diff(), "token": None}
-    result["login"], result["services"] = found.wanted.proof(), list(found.wanted.services)
-    if shutil.which("visudo"):
-        managed_files.validate(found.sudo, system)
-    if module.check_mode or not found.changes():
-        return result
-    with deadman.transaction(NAME, module.params["seconds"], account.plan(found.wanted, found.now), system) as token:
-        # Another run may have ended between the look and the lock.
-        again = compare(asked, system)
-        if (again.now is None) != (found.now is None) or again.wanted.home != found.wanted.home:
-            raise deadman.changed_meanwhile(f"somebody else has made, moved or removed {asked.name}")
-        make(again, system)
-    return {**result, "token": stand(module, token, system)}
-
-
-def absent(module: AnsibleModule, name: str, system: System) -> dict[str, Any]:
-    now, sudo = account.look(name), managed_files.plan([account.sudoers_file(name, None)], system=system)
-    result: dict[str, Any] = {"token": None, "login": None, "services": []}
-    if now is None and not sudo:
-        gone = account.remains(name) if module.check_mode else account.remove_remains(name)
-        return {**result, "changed": bool(gone), "changes": gone, "diff": [_diff(path, "there\n", "") for path in gone]}
-    if now:
-        account.refuse_removal(now)
-    changes = (["account"] if now else []) + (["sudo"] if sudo else [])
-    diff = [_diff(f"account {name}", account.describe(now), "")] if now else []
-    result = {**result, "changed": True, "changes": changes, "diff": [*diff, *(change.diff() for change in sudo)]}
-    if module.check_mode:
-        return result
-    saved = RevertPlan([account.sudoers_path(name), account.record(name)], account=name)
-    with deadman.transaction(NAME, module.params["seconds"], saved, system) as token:
-        if account.look(name) != now:
-            raise deadman.changed_meanwhile(f"somebody else has changed {name}")
-        if now:
-            account.write_record(now)
-            account.run_or_raise([["userdel", "--force", name]], system)
-        managed_files.apply(sudo, sudo_check(), system=system)
-    return {**result, "token": stand(module, token, system)}
-
-
-def stand(module: AnsibleModule, token: str, system: System) -> Optional[str]:
-    if module.params["confirm"]:
-        return token
-    ending.confirm(NAME, token, system)
-    return None
+from ansible_collections.slipway.go.plugins.module_utils._deadman.model import System
+from ansible_collections.slipway.go.plugins.module_utils._hardening.account import change
+from ansible_collections.slipway.go.plugins.module_utils._hardening.account.model import WantedAccount
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    system = System()
-    return managed_files.from_the_start(lambda: attempt(module, system))
-
-
-def attempt(module: AnsibleModule, system: System) -> dict[str, Any]:
-    values = module.params
-    deadman.wait_until_free(NAME, system, not module.check_mode)
-    if values["state"] == "absent":
-        return absent(module, values["name"], system)
-    on_host = [service.name for service in services.services()] if values["sudo"] == "limited" else []
-    wanted = account.Wanted(
-        values["name"],
-        values["keys"],
-        values["exclusive"],
-        values["shell"],
-        values["home"],
-        values["groups"],
-        values["sudo"],
-        sorted({*values["services"], *on_host}),
-        values["commands"],
-    )
-    return present(module, wanted, system)
+    values = dict(module.params)
+    state, seconds, stays_armed = values.pop("state"), values.pop("seconds"), values.pop("confirm")
+    if state == "absent":
+        return change.make_absent(values["name"], seconds, stays_armed, module.check_mode, System()).as_dict()
+    wanted = WantedAccount(**values)
+    return change.make_present(wanted, seconds, stays_armed, module.check_mode, System()).as_dict()
 
 
 def main() -> None:

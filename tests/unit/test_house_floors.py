@@ -38,7 +38,7 @@ FLOORS = {
         "change",
         "managed_files",
     ],
-    "_hardening": ["account connection services survey", "firewall", "sshd"],
+    "_hardening": ["connection services survey", "account firewall", "sshd"],
     "_health": [
         "outcome spec",
         "deadline verdict",
