@@ -224,8 +224,10 @@ class ActionModule(BoundedAction):
     @staticmethod
     def _python(variables: dict[str, Any]) -> str:
         facts = variables.get("ansible_facts") or {}
-        found = str(variables.get("ansible_python_interpreter") or facts.get("discovered_interpreter_python") or "")
-        return found if found.startswith("/") else "/usr/bin/python3"
+        interpreter = str(
+            variables.get("ansible_python_interpreter") or facts.get("discovered_interpreter_python") or ""
+        )
+        return interpreter if interpreter.startswith("/") else "/usr/bin/python3"
 
     def _log_in(self, login: Login, way: Way, commands: list[str], deadline: float, variables: dict[str, Any]) -> None:
         """Try until the deadline; the commands after the first run at most once each."""

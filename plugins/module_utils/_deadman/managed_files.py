@@ -60,14 +60,14 @@ def with_settings(text: str, settings: Mapping[str, str], separator: str) -> str
     lines = text.splitlines()
     for key, value in settings.items():
         line = f"{key}{separator}{value}"
-        said = re.compile(rf"^\s*(#?)\s*{re.escape(key)}(?:\s*=|\s)\s*\S")
-        found = [(bool(m.group(1)), n) for n, m in enumerate(map(said.match, lines)) if m]
-        if not found:
+        setting = re.compile(rf"^\s*(#?)\s*{re.escape(key)}(?:\s*=|\s)\s*\S")
+        matches = [(bool(m.group(1)), n) for n, m in enumerate(map(setting.match, lines)) if m]
+        if not matches:
             lines.append(line)
             continue
         # A line in force before one that is commented out; the others of the same key go.
-        _commented, position = min(found)
-        doomed = {n for commented, n in found if not commented and n != position}
+        _commented, position = min(matches)
+        doomed = {n for commented, n in matches if not commented and n != position}
         lines[position] = line
         lines = [kept for n, kept in enumerate(lines) if n not in doomed]
     return "".join(f"{line}\n" for line in lines)
@@ -182,11 +182,11 @@ def validate(changes: Sequence[FileChange], system: System) -> None:
         with tempfile.TemporaryDirectory(prefix="slipway-validate-") as folder:
             candidate = os.path.join(folder, os.path.basename(file.path))
             _files.write_new(candidate, file.content, 0o440 if file.mode == 0o440 else 0o600)
-            code, said = system.run([word.replace("%s", candidate) for word in file.validate])
+            code, output = system.run([word.replace("%s", candidate) for word in file.validate])
             if code != 0:
                 raise SlipwayError(
                     "invalid_file",
-                    f"{file.path} would be invalid: {said.replace(candidate, file.path)}",
+                    f"{file.path} would be invalid: {output.replace(candidate, file.path)}",
                     "correct the variable it comes from; nothing was changed",
                 )
 
@@ -256,8 +256,8 @@ def apply(
 
 
 def _refuse_stale(changes: Sequence[FileChange], again: Optional[Callable[[], Sequence[FileChange]]]) -> None:
-    there = [change if change.written else compare(change.file) for change in changes]
-    if there != list(changes) or (again is not None and list(again()) != list(changes)):
+    present = [change if change.written else compare(change.file) for change in changes]
+    if present != list(changes) or (again is not None and list(again()) != list(changes)):
         names = ", ".join(change.file.path for change in changes)
         raise deadman.changed_meanwhile(f"somebody else has changed what {names} depends on")
 
@@ -314,11 +314,11 @@ def _make(
 
 def _run_all(commands: Sequence[Argv], undone: str, system: System) -> None:
     for argv in commands:
-        code, said = system.run(argv)
+        code, output = system.run(argv)
         if code != 0:
             raise SlipwayError(
                 "command_failed",
-                f"{' '.join(argv)} failed ({code}): {said}",
+                f"{' '.join(argv)} failed ({code}): {output}",
                 f"correct the variable this comes from{undone}",
             )
 
@@ -410,7 +410,7 @@ def surplus(folder: str, keep: Sequence[str], files: Sequence[File]) -> list[Fil
         raise SlipwayError("invalid_path", f"{folder!r} is not an absolute path.", "name the directory in full")
     wanted = {file.path for file in files} | {os.path.join(folder, name) for name in keep}
     try:
-        there = [entry.path for entry in os.scandir(folder) if not entry.is_dir(follow_symlinks=False)]
+        present = [entry.path for entry in os.scandir(folder) if not entry.is_dir(follow_symlinks=False)]
     except FileNotFoundError:
         return []
-    return [File(path, secret=True, folder=folder) for path in sorted(there) if path not in wanted]
+    return [File(path, secret=True, folder=folder) for path in sorted(present) if path not in wanted]

@@ -36,11 +36,11 @@ def connection(system: System, pid: Optional[int] = None) -> Optional[Connection
     pid = pid or os.getpid()
     while pid > 1:
         variables = processes.environment(pid)
-        found = re.fullmatch(r"(\S+) \d+ (\S+) (\d+)", variables.get("SSH_CONNECTION", ""))
-        if found:
-            client, address = (found.group(n).partition("%")[0] for n in (1, 2))
-            said = system.run(["ip", "-o", "addr", "show", "to", address])[1]
-            interface = said.split()[1].partition("@")[0] if len(said.split()) > 1 else ""
-            return Connection(client, address, int(found.group(3)), interface, _login(variables))
+        match = re.fullmatch(r"(\S+) \d+ (\S+) (\d+)", variables.get("SSH_CONNECTION", ""))
+        if match:
+            client, address = (match.group(n).partition("%")[0] for n in (1, 2))
+            output = system.run(["ip", "-o", "addr", "show", "to", address])[1]
+            interface = output.split()[1].partition("@")[0] if len(output.split()) > 1 else ""
+            return Connection(client, address, int(match.group(3)), interface, _login(variables))
         pid = processes.parent(pid)
     return None

@@ -42,7 +42,7 @@ def services(root: str = "/") -> list[Service]:
 
 def public_ports(listen: Iterable[str]) -> list[str]:
     """The ports that others than this host itself can reach."""
-    return [found.group(1) for found in map(_PUBLIC_PORT.match, listen) if found]
+    return [match.group(1) for match in map(_PUBLIC_PORT.match, listen) if match]
 
 
 def _recorded(root: str) -> list[str]:

@@ -57,13 +57,13 @@ def _unsafe(home: str, error: OSError) -> SlipwayError:
 def wanted_keys(before: Optional[str], keys: Iterable[str], exclusive: bool) -> str:
     """The content of the file; as it is where it says the same."""
     wanted = list(dict.fromkeys(line for key in keys for line in map(str.strip, key.splitlines()) if line))
-    there = (before or "").splitlines()
+    lines = (before or "").splitlines()
     if not exclusive:
-        after = list(there)
+        after = list(lines)
         for key in wanted:
             _let_in(after, key)
-        return "".join(f"{line}\n" for line in after) if after != there else (before or "")
-    if {line.strip() for line in there if _is_key(line)} == {key for key in wanted if _is_key(key)}:
+        return "".join(f"{line}\n" for line in after) if after != lines else (before or "")
+    if {line.strip() for line in lines if _is_key(line)} == {key for key in wanted if _is_key(key)}:
         return before or ""
     return "".join(f"{key}\n" for key in wanted)
 
@@ -86,17 +86,17 @@ def _is_key(line: str) -> bool:
 
 def _key_of(line: str) -> tuple[str, str]:
     """Its options and the key itself, whatever its comment."""
-    found = _KEY_LINE.match(line)
-    return (found.group(1) or "", found.group(2)) if found else ("", line.strip())
+    match = _KEY_LINE.match(line)
+    return (match.group(1) or "", match.group(2)) if match else ("", line.strip())
 
 
 def keys_are_safe(account: Account, home: str) -> bool:
     """Whether sshd would read them: StrictModes wants them to be the account's own, and nobody else's to change."""
     try:
-        found = [os.lstat(os.path.dirname(key_file(home))), os.lstat(key_file(home))]
+        statuses = [os.lstat(os.path.dirname(key_file(home))), os.lstat(key_file(home))]
     except OSError:
         return False
-    return all(one.st_uid == account.uid and not one.st_mode & 0o077 for one in found)
+    return all(one.st_uid == account.uid and not one.st_mode & 0o077 for one in statuses)
 
 
 def write_keys(account: Account, content: str) -> None:

@@ -54,12 +54,12 @@ class Account:
     def ends(self) -> dict[str, int]:
         """The days from which PAM refuses its keys. That of the password counts even if none can be typed."""
         changed, longest, expires = (_day(self.shadow, number) for number in (2, 4, 7))
-        found = {}
+        days = {}
         if changed is not None and longest is not None and longest < NEVER:
-            found["password"] = changed + longest
+            days["password"] = changed + longest
         if expires is not None:
-            found["account"] = expires
-        return found
+            days["account"] = expires
+        return days
 
     @property
     def has_password(self) -> bool:

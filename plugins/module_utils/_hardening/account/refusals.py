@@ -88,8 +88,8 @@ def _why_no_shell(shell: str, system: System) -> str:
         return "not everybody may execute it"
     if status.st_uid != 0 or status.st_mode & 0o022:
         return "others than root may change it"
-    code, said = system.run([shell, "-c", f"exit {_TELLS}"])
-    return "" if str(code) == _TELLS else f"it does not run a command ({said or f'it ended with {code}'})"
+    code, output = system.run([shell, "-c", f"exit {_TELLS}"])
+    return "" if str(code) == _TELLS else f"it does not run a command ({output or f'it ended with {code}'})"
 
 
 def _refuse_home(wanted: WantedAccount, now: Optional[Account]) -> None:

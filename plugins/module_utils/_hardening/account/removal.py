@@ -49,8 +49,8 @@ def write_record(account: Account) -> None:
 def remains(name: str) -> list[str]:
     """What is left of an account whose removal was confirmed: its home directory and its mail."""
     try:
-        said = json.loads(files.text(record(name)) or "{}")
-        home, uid = str(said["home"]), int(said["uid"])
+        saved = json.loads(files.text(record(name)) or "{}")
+        home, uid = str(saved["home"]), int(saved["uid"])
     except (ValueError, KeyError, TypeError):
         return []
     used = {one.pw_dir for one in pwd.getpwall()}

@@ -30,9 +30,9 @@ def text(service: str, root: str = "/") -> str:
 
 
 def render(rules: Iterable[Rule]) -> str:
-    told = [{key: getattr(rule, key) for key in _KEYS} for rule in rules]
-    told = [{key: value for key, value in one.items() if value != _DEFAULTS[key]} for one in told]
-    return json.dumps({"rules": told}) + "\n"
+    records = [{key: getattr(rule, key) for key in _KEYS} for rule in rules]
+    records = [{key: value for key, value in one.items() if value != _DEFAULTS[key]} for one in records]
+    return json.dumps({"rules": records}) + "\n"
 
 
 def by_others(own: str, zone: str, root: str = "/") -> tuple[list[Rule], set[str]]:
@@ -54,12 +54,12 @@ def by_others(own: str, zone: str, root: str = "/") -> tuple[list[Rule], set[str
 
 
 def _asked(service: str, root: str) -> Optional[list[Rule]]:
-    said = text(service, root)
-    if not said:
+    content = text(service, root)
+    if not content:
         return None
     try:
-        told: Any = json.loads(said)["rules"]
-        return [parse_rule(one) for one in told]
+        records: Any = json.loads(content)["rules"]
+        return [parse_rule(one) for one in records]
     except (ValueError, TypeError, KeyError, AttributeError, SlipwayError):
         raise SlipwayError(
             "damaged_record",

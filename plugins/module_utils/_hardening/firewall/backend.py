@@ -60,10 +60,15 @@ class Survey:
 
 
 class Backend(ABC):
-    """paths is all that it keeps on disk, which a revert restores before it runs what undo() says."""
+    """One firewall. The modules firewall and sshd ask it for nothing else than this.
+
+    paths is all that it keeps on disk, which a revert restores before it runs what undo() says. policy is what it calls
+    that which a survey compares with its target.
+    """
 
     name = ""
     program = ""
+    policy = ""
     paths: Sequence[str] = ()
 
     def __init__(self, run: Run) -> None:

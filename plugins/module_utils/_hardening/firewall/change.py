@@ -23,7 +23,7 @@ from .survey import Look, Options, choose, look, remembered
 
 NAME = "firewall"
 # A change of the port of SSH may have opened that port here, and takes this firewall back as well.
-SETTLED = (NAME, "ssh")
+WAIT_FOR = (NAME, "ssh")
 # What a command may take on a host that has much else to do, however short the time to confirm is.
 WRITING_S = 60.0
 # Of the time for writing, what the next command finds at least.
@@ -48,7 +48,7 @@ class Clock:
         self._begun = time.monotonic()
 
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         return self._begun + self.seconds - time.monotonic()
 
     def renew(self) -> None:
@@ -56,9 +56,9 @@ class Clock:
         self._begun = time.monotonic()
 
     def run(self, argv: Sequence[str]) -> tuple[int, str]:
-        if self.left < _FRESH * self.seconds:
+        if self.remaining < _FRESH * self.seconds:
             self.renew()
-        return self.within(argv, self.left)
+        return self.within(argv, self.remaining)
 
 
 def survey(options: Options, run: Run, system: System, root: str = "/") -> Look:
@@ -77,40 +77,40 @@ def bring_in_order(
     """Look, and change what is not in order, armed on return. A firewall that is not installed is not changed."""
     system = system or System()
     while True:
-        deadman.wait_for_changes(SETTLED, system, not check)
-        found = survey(options, system.run, system, root)
-        if found.in_order or check or not found.installed:
-            return Changed(found, check and not found.in_order)
-        if found.survey.in_order:
-            _write_record(options, found, root)
-            return Changed(found, True)
+        deadman.wait_for_changes(WAIT_FOR, system, not check)
+        current = survey(options, system.run, system, root)
+        if current.in_order or check or not current.installed:
+            return Changed(current, check and not current.in_order)
+        if current.survey.in_order:
+            _write_record(options, current, root)
+            return Changed(current, True)
         try:
             writing = max(WRITING_S, seconds)
-            token = deadman.arm(NAME, writing, plan(options, found, root), system)
+            token = deadman.arm(NAME, writing, plan(options, current, root), system)
         except SlipwayError as error:
             if error.code != "already_armed":
                 raise
             # Another controller has begun since: what it makes of the host is to be looked at first.
             continue
-        _change(options, found, Clock(token, writing, system, run), seconds, root)
-        return Changed(found, True, token)
+        _change(options, current, Clock(token, writing, system, run), seconds, root)
+        return Changed(current, True, token)
 
 
-def plan(options: Options, found: Look, root: str = "/") -> RevertPlan:
-    backend, active = found.backend, found.survey.active
+def plan(options: Options, current: Look, root: str = "/") -> RevertPlan:
+    backend, active = current.backend, current.survey.active
     records = [asked.path(options.service, root)] if options.service else []
     return RevertPlan([*backend.paths, *records], backend.undo(active), backend.undo_at_boot(active), held=True)
 
 
-def _change(options: Options, found: Look, clock: Clock, seconds: float, root: str) -> None:
+def _change(options: Options, before: Look, clock: Clock, seconds: float, root: str) -> None:
     """Make the change, or take all of it back at once."""
     try:
         with deadman.hold(NAME, clock.token, clock.system):
             now = survey(options, clock.run, clock.system, root)
             _refuse_another(clock.system)
-            if now.survey.active != found.survey.active or now.backend.name != found.backend.name:
+            if now.survey.active != before.survey.active or now.backend.name != before.backend.name:
                 raise SlipwayError(
-                    "changed_meanwhile", f"somebody else has switched {found.backend.name} on or off.", "run again"
+                    "changed_meanwhile", f"somebody else has switched {before.backend.name} on or off.", "run again"
                 )
             _write(options, now, clock, root)
             deadman.shorten(NAME, clock.token, seconds, clock.system)
@@ -123,7 +123,7 @@ def _change(options: Options, found: Look, clock: Clock, seconds: float, root: s
 
 def _refuse_another(system: System) -> None:
     """A change that was armed between the look and this one would restore the firewall as it is now."""
-    others = [name for name in SETTLED if name != NAME and deadman.armed(name, system)]
+    others = [name for name in WAIT_FOR if name != NAME and deadman.armed(name, system)]
     if others:
         raise SlipwayError("changed_meanwhile", f"a change of {', '.join(others)} has begun meanwhile.", "run again")
 
@@ -152,45 +152,44 @@ def _write(options: Options, now: Look, clock: Clock, root: str) -> None:
 
 def execute(commands: Sequence[Sequence[str]], clock: Clock) -> None:
     for argv in commands:
-        code, said = clock.run(argv)
+        code, output = clock.run(argv)
         if code != 0:
             raise SlipwayError(
                 "command_failed",
-                f"{' '.join(argv)} failed ({code}): {said}",
+                f"{' '.join(argv)} failed ({code}): {output}",
                 "correct the variable it comes from, or what the firewall complains of",
             )
 
 
 def _lacking(after: Look) -> str:
-    found = after.survey
-    lacking = [f"{rule.service or rule.port}/{rule.proto}" for rule in found.missing]
-    lacking += [f"{one['kind']} {one['value']} in {one['zone']}" for one in found.bindings]
-    lacking += [f"the removal of {words['service'] or words['port'] or words['rich']}" for words in found.removals]
-    if not found.active:
+    state = after.survey
+    lacking = [f"{rule.service or rule.port}/{rule.proto}" for rule in state.missing]
+    lacking += [f"{one['kind']} {one['value']} in {one['zone']}" for one in state.bindings]
+    lacking += [f"the removal of {words['service'] or words['port'] or words['rich']}" for words in state.removals]
+    if not state.active:
         lacking.append("being in force")
-    elif not found.enabled:
+    elif not state.enabled:
         lacking.append("being in force after the next boot")
-    if found.policy != found.target:
-        lacking.append(f"{found.target} (it has {found.policy or 'nothing'})")
-    return ", ".join([*lacking, *([found.ufw_sysctl] if found.ufw_sysctl else [])])
+    if state.policy != state.target:
+        lacking.append(f"{state.target} (it has {state.policy or 'nothing'})")
+    return ", ".join([*lacking, *([state.ufw_sysctl] if state.ufw_sysctl else [])])
 
 
-def _write_record(options: Options, found: Look, root: str) -> None:
+def _write_record(options: Options, current: Look, root: str) -> None:
     """For the runs of the host's other services, which must not close what this one has asked for."""
-    if not found.record:
+    if not current.record:
         return
     file = asked.path(options.service, root)
     files.make_directory(os.path.dirname(file), 0o755)
-    files.write_atomic(file, found.record, 0o644)
+    files.write_atomic(file, current.record, 0o644)
 
 
-def described(found: Look) -> tuple[str, str]:
+def described(current: Look) -> tuple[str, str]:
     """The firewall before and after, as far as the change is about it, for diff mode."""
-    survey, name = found.survey, found.backend.name
-    word = "default zone" if survey.target != "deny" else "incoming"
+    survey, name, policy = current.survey, current.backend.name, current.backend.policy
     until = "" if survey.enabled else " until the next boot"
-    before = [f"{name} {'in force' + until if survey.active else 'off'}", f"{word}: {survey.policy or 'unset'}"]
-    after = [f"{name} in force", f"{word}: {survey.target}"]
+    before = [f"{name} {'in force' + until if survey.active else 'off'}", f"{policy}: {survey.policy or 'unset'}"]
+    after = [f"{name} in force", f"{policy}: {survey.target}"]
     before += [_line(words) for words in survey.removals]
     after += [_line(rule.as_dict()) for rule in survey.missing]
     after += [f"zone {one['zone']}: {one['kind']} {one['value']}" for one in survey.bindings]
@@ -201,6 +200,6 @@ def described(found: Look) -> tuple[str, str]:
 def _line(words: Any) -> str:
     if words.get("rich"):
         return f"zone {words['zone']}: {words['rich']}"
-    told = [words.get("refusal") or ("limit" if words.get("limit") else "allow"), words["service"] or words["port"]]
-    told += [f"{key} {words[key]}" for key in ("proto", "source", "interface", "zone", "protocol") if words.get(key)]
-    return " ".join(told)
+    parts = [words.get("refusal") or ("limit" if words.get("limit") else "allow"), words["service"] or words["port"]]
+    parts += [f"{key} {words[key]}" for key in ("proto", "source", "interface", "zone", "protocol") if words.get(key)]
+    return " ".join(parts)

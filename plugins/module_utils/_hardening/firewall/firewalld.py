@@ -56,12 +56,12 @@ def zone_more(name: str, zone: Mapping[str, Sequence[str]], wanted: Sequence[Rul
     """What else a zone lets in and nobody asked for: rich rules, protocols, forwarded ports."""
     asked = {_words(rule.rich()) for rule in wanted if rule.zone == name}
     nothing = in_words(Rule(zone=name))
-    found = [{**nothing, "rich": rich} for rich in zone.get("rich rules", []) if _words(rich) not in asked]
-    found += [{**nothing, "protocol": protocol} for protocol in zone.get("protocols", [])]
+    extras = [{**nothing, "rich": rich} for rich in zone.get("rich rules", []) if _words(rich) not in asked]
+    extras += [{**nothing, "protocol": protocol} for protocol in zone.get("protocols", [])]
     for forward in filter(None, map(_FORWARD.match, zone.get("forward-ports", []))):
         keys = ("port", "proto", "toport", "toaddr")
-        found.append({**nothing, "forward": {k: v for k, v in zip(keys, forward.groups()) if v}})
-    return found
+        extras.append({**nothing, "forward": {k: v for k, v in zip(keys, forward.groups()) if v}})
+    return extras
 
 
 def bindings(zones: Mapping[str, Mapping[str, Sequence[str]]]) -> list[dict[str, Any]]:
@@ -87,25 +87,25 @@ def holds(rule: Rule, zones: Mapping[str, Mapping[str, Sequence[str]]]) -> bool:
 
 def parse_rich(text: str, zone: str) -> Optional[Rule]:
     """What a rich rule lets in; None if it lets in nothing, or by a set or a MAC address."""
-    said: dict[str, str] = {}
+    parts: dict[str, str] = {}
     element = ""
     for word in _RICH_WORD.findall(text):
         key, equals, value = word.partition("=")
         if equals:
-            said[f"{element} {key}"] = value.strip('"')
+            parts[f"{element} {key}"] = value.strip('"')
         elif word != "NOT":
             element = word
-            said[element] = ""
-    if "accept" not in said or ("source" in said and "source address" not in said):
+            parts[element] = ""
+    if "accept" not in parts or ("source" in parts and "source address" not in parts):
         return None
-    service = said.get("service name", "")
+    service = parts.get("service name", "")
     return Rule(
-        port=said.get("port port", "").replace("-", ":"),
-        proto=said.get("port protocol") or said.get("protocol value") or ("tcp" if service else "any"),
-        source="" if " NOT " in text else parse_source(said.get("source address", "")),
+        port=parts.get("port port", "").replace("-", ":"),
+        proto=parts.get("port protocol") or parts.get("protocol value") or ("tcp" if service else "any"),
+        source="" if " NOT " in text else parse_source(parts.get("source address", "")),
         zone=zone,
         service=service,
-        limit="limit" in said,
+        limit="limit" in parts,
     )
 
 
@@ -141,6 +141,7 @@ def zone_of(connected: Connection, zones: Sequence[Mapping[str, Any]], default: 
 
 class Firewalld(Backend):
     name, program = FIREWALLD, "firewall-cmd"
+    policy = "default zone"
     # The links are what enables it, or masks it.
     paths = (
         "/etc/firewalld",
@@ -153,25 +154,25 @@ class Firewalld(Backend):
         return self.is_installed() and self.run(["systemctl", "is-active", "--quiet", UNIT])[0] == 0
 
     def is_enabled(self) -> bool:
-        code, said = self.run(["systemctl", "is-enabled", UNIT])
-        return code == 0 and "runtime" not in said
+        code, state = self.run(["systemctl", "is-enabled", UNIT])
+        return code == 0 and "runtime" not in state
 
     def views(self, active: bool) -> list[Zones]:
         """What it does now, and what it will do when it has started anew."""
         if not self.is_installed():
             return []
         programs = _SCOPES if active else _OFFLINE
-        return [parse_zones(self._asked([*program, "--list-all-zones"])) for program in programs]
+        return [parse_zones(self._ask([*program, "--list-all-zones"])) for program in programs]
 
-    def _asked(self, argv: Argv) -> str:
-        code, said = self.run(argv)
+    def _ask(self, argv: Argv) -> str:
+        code, output = self.run(argv)
         if code != 0:
             raise SlipwayError(
                 "not_asked",
-                f"{' '.join(argv)} failed ({code}): {said}",
+                f"{' '.join(argv)} failed ({code}): {output}",
                 "repair firewalld (systemctl status firewalld)",
             )
-        return said
+        return output
 
     def default_zone(self) -> str:
         return self._default_zone(active=True)
@@ -181,7 +182,7 @@ class Firewalld(Backend):
         if connected is None:
             return {zone}
         bound = [one for view in self.views(self.is_active())[:1] for one in bindings(view)]
-        return {zone, *(zone_of(connected, known, zone) for known in (zones, [*zones, *bound]))}
+        return {zone, *(zone_of(connected, candidates, zone) for candidates in (zones, [*zones, *bound]))}
 
     def survey(self, request: Request) -> Survey:
         active = self.is_active()
@@ -202,7 +203,7 @@ class Firewalld(Backend):
         )
 
     def _default_zone(self, active: bool) -> str:
-        return self._asked([*(_SCOPES if active else _OFFLINE)[0], "--get-default-zone"])
+        return self._ask([*(_SCOPES if active else _OFFLINE)[0], "--get-default-zone"])
 
     def missing(self, wanted: Sequence[Rule]) -> list[Rule]:
         return _missing(wanted, self.views(self.is_active()))
@@ -245,8 +246,8 @@ class Firewalld(Backend):
         again = [
             (verb, zone, option, value)
             for key, (verb, option) in _AGAIN.items()
-            for zone, there in runtime.items()
-            for value in there.get(key, [])
+            for zone, entries in runtime.items()
+            for value in entries.get(key, [])
             if value not in permanent.get(zone, {}).get(key, [])
         ]
         return _grouped(_RUNTIME, again)
@@ -330,9 +331,9 @@ def _unmanaged(views: Sequence[Zones], request: Request) -> list[Words]:
     used = {rule.zone for rule in request.wanted} | {request.zone} | {one["name"] for one in bindings(views[0])}
     plain = {(r.zone, r.service or r.port, r.proto if r.port else "tcp") for r in request.wanted if not r.rich()}
     plain |= {(name, service, "tcp") for name in used for service in request.keep_services}
-    there = [rule for name in sorted(used) for rule in zone_rules(name, permanent.get(name, {}))]
-    there = [rule for rule in there if not is_kept(rule, request.kept)]
-    unmanaged = [in_words(rule) for rule in there if (rule.zone, rule.service or rule.port, rule.proto) not in plain]
+    present = [rule for name in sorted(used) for rule in zone_rules(name, permanent.get(name, {}))]
+    present = [rule for rule in present if not is_kept(rule, request.kept)]
+    unmanaged = [in_words(rule) for rule in present if (rule.zone, rule.service or rule.port, rule.proto) not in plain]
     more = [words for n in sorted(used) for words in zone_more(n, permanent.get(n, {}), request.wanted)]
     return [*unmanaged, *(words for words in more if not _is_kept_rich(words, request.kept))]
 

@@ -76,11 +76,11 @@ def refuse_wider(rules: Sequence[Mapping[str, Any]]) -> None:
     """A narrow rule has no effect beside a wider one, and a run that says otherwise would be believed."""
     if not rules:
         return
-    told = [" ".join(f"{k} {v}" for k, v in rule.items() if v and v != "any") for rule in rules]
+    described = [" ".join(f"{k} {v}" for k, v in rule.items() if v and v != "any") for rule in rules]
     raise SlipwayError(
         "wider_rule",
         "a rule of the host's firewall lets in more than firewall_ssh_sources, firewall_ssh_limit or firewall_allow "
-        f"ask for on the same port: {'; '.join(told)}. It would stay in force. Nothing was changed.",
+        f"ask for on the same port: {'; '.join(described)}. It would stay in force. Nothing was changed.",
         "remove that rule, ask for it in these variables, or let all that nobody asked for be removed "
         "(firewall_remove_unmanaged: true)",
         rules=list(rules),

@@ -88,17 +88,17 @@ def choose(wanted: str, run: Run) -> Backend:
         return backend_of(active, run)
     _refuse_another(run)
     own = UFW if os.path.exists("/etc/debian_version") else FIREWALLD
-    found = [name for name in (FIREWALLD, UFW) if backend_of(name, run).is_installed()]
-    return backend_of(next(iter(found), own), run)
+    installed = [name for name in (FIREWALLD, UFW) if backend_of(name, run).is_installed()]
+    return backend_of(next(iter(installed), own), run)
 
 
 def _refuse_another(run: Run) -> None:
     """Installing ufw removes Debian's netfilter-persistent, a reload of nftables.service flushes everybody's rules."""
-    found = [unit for unit in OTHERS if run(["systemctl", "is-enabled", unit])[1].startswith("enabled")]
-    if found:
+    others = [unit for unit in OTHERS if run(["systemctl", "is-enabled", unit])[1].startswith("enabled")]
+    if others:
         raise SlipwayError(
             "other_firewall",
-            f"this host filters packets with {', '.join(found)}, and neither ufw nor firewalld is in force. Either "
+            f"this host filters packets with {', '.join(others)}, and neither ufw nor firewalld is in force. Either "
             "could remove those rules, or lose its own to them. Nothing was changed.",
             "set firewall_backend to ufw or firewalld if it is to replace them, or harden_firewall: false to keep them",
         )

@@ -47,10 +47,10 @@ def parse_ufw(text: str, version: int = 4) -> list[UfwRule]:
 
     It keeps each as a comment: action, proto, port, to, port, from, for applications the names of both sides, way.
     """
-    found = []
+    rules = []
     for line in text.splitlines():
-        told, _equals, comment = line.partition(" comment=")
-        words = told[len(_TUPLE) :].split()
+        statement, _equals, comment = line.partition(" comment=")
+        words = statement[len(_TUPLE) :].split()
         # Files of an old ufw leave out the way, and mean in.
         way = words.pop() if len(words) in (7, 9) else "in"
         if not line.startswith(_TUPLE) or len(words) not in (6, 8):
@@ -73,8 +73,8 @@ def parse_ufw(text: str, version: int = 4) -> list[UfwRule]:
             log=bool(log),
         )
         removable = log != "log-all" and other_side == "-"
-        found.append(UfwRule(rule, frozenset({version}), _unhex(comment), removable))
-    return found
+        rules.append(UfwRule(rule, frozenset({version}), _unhex(comment), removable))
+    return rules
 
 
 def _unhex(text: str) -> str:
@@ -96,31 +96,31 @@ def ufw_rules(versions: Iterable[int]) -> list[UfwRule]:
     return merge_ufw(one for version, text in texts for one in parse_ufw(text, version))
 
 
-def merge_ufw(found: Iterable[UfwRule]) -> list[UfwRule]:
+def merge_ufw(rules: Iterable[UfwRule]) -> list[UfwRule]:
     """One entry for what ufw keeps once for each version of IP."""
     versions: dict[UfwRule, frozenset[int]] = {}
-    for one in found:
+    for one in rules:
         key = replace(one, versions=frozenset())
         versions[key] = versions.get(key, frozenset()) | one.versions
     merged = [replace(key, versions=those) for key, those in versions.items()]
     return sorted(merged, key=lambda one: (one.rule, one.comment, one.removable))
 
 
-def ufw_holds(rule: Rule, there: Iterable[UfwRule], versions: frozenset[int]) -> bool:
+def ufw_holds(rule: Rule, present: Iterable[UfwRule], versions: frozenset[int]) -> bool:
     """For every version of IP that the rule is about: what is let in for IPv4 alone is not let in."""
     needed = frozenset({ipaddress.ip_network(rule.source, strict=False).version}) if rule.source else versions
-    return needed <= frozenset(v for one in there if replace(one.rule, log=False) == rule for v in one.versions)
+    return needed <= frozenset(v for one in present if replace(one.rule, log=False) == rule for v in one.versions)
 
 
 def ufw_policy(text: str) -> str:
-    found = re.search(r'^DEFAULT_INPUT_POLICY="?(\w+)', text, re.MULTILINE)
-    return {"DROP": "deny", "REJECT": "reject", "ACCEPT": "allow"}.get(found.group(1) if found else "", "")
+    match = re.search(r'^DEFAULT_INPUT_POLICY="?(\w+)', text, re.MULTILINE)
+    return {"DROP": "deny", "REJECT": "reject", "ACCEPT": "allow"}.get(match.group(1) if match else "", "")
 
 
 def ufw_sysctl(text: str) -> str:
     """The file of kernel settings that ufw applies when it starts, from /etc/default/ufw."""
-    found = re.search(r'^IPT_SYSCTL="?([^"\n]*)', text, re.MULTILINE)
-    return found.group(1).strip() if found else ""
+    match = re.search(r'^IPT_SYSCTL="?([^"\n]*)', text, re.MULTILINE)
+    return match.group(1).strip() if match else ""
 
 
 def _narrowed(rule: Rule) -> Rule:
@@ -130,6 +130,7 @@ def _narrowed(rule: Rule) -> Rule:
 
 class Ufw(Backend):
     name = program = UFW
+    policy = "incoming"
     paths = ("/etc/ufw", _DEFAULTS)
 
     def is_active(self) -> bool:
@@ -151,13 +152,13 @@ class Ufw(Backend):
         plain = sorted({_narrowed(rule) for rule in request.wanted if rule.port})
         defaults = files.text(_DEFAULTS)
         versions = ufw_versions(defaults)
-        there = ufw_rules(versions)
+        present = ufw_rules(versions)
         missing = self.missing(plain)
-        wider = [one for one in there if overlap.is_wider(one.rule, plain) and not is_kept(one.rule, request.kept)]
+        wider = [one for one in present if overlap.is_wider(one.rule, plain) and not is_kept(one.rule, request.kept)]
         superseded = [one for one in wider if one.own and one.removable]
         stays = [one for one in wider if one not in superseded and not (one.removable and request.remove_unmanaged)]
         overlap.refuse_wider([asdict(one.rule) for one in stays])
-        others = [one.rule for one in there if one.removable and one not in superseded]
+        others = [one.rule for one in present if one.removable and one not in superseded]
         others = [rule for rule in others if replace(rule, log=False) not in plain and not is_kept(rule, request.kept)]
         unmanaged = [rule.as_dict() for rule in dict.fromkeys(others)]
         narrowed = [one.rule.as_dict() for one in superseded]
@@ -175,8 +176,8 @@ class Ufw(Backend):
 
     def missing(self, wanted: Sequence[Rule]) -> list[Rule]:
         versions = ufw_versions(files.text(_DEFAULTS))
-        there = ufw_rules(versions)
-        return [rule for rule in wanted if not ufw_holds(_narrowed(rule), there, versions)]
+        present = ufw_rules(versions)
+        return [rule for rule in wanted if not ufw_holds(_narrowed(rule), present, versions)]
 
     def let_in(self, rules: Sequence[Rule], active: bool) -> list[Argv]:  # noqa: ARG002
         return [allow(rule) for rule in rules]

@@ -59,14 +59,14 @@ class ShutOut:
 def candidates() -> list[Candidate]:
     """Every account that the host lists and that has a shell to log in to, or without one a password or keys."""
     passwords = dict(line.split(":")[:2] for line in files.text("/etc/shadow").splitlines() if ":" in line)
-    found = []
+    accounts = []
     for one in pwd.getpwall():
         shell = os.path.basename(one.pw_shell) not in _NO_SHELLS and os.access(one.pw_shell or "/bin/sh", os.X_OK)
         password = _opens(passwords, one.pw_name)
         if shell or password or os.path.isdir(os.path.join(one.pw_dir, ".ssh")):
             groups = access.groups_of(one.pw_name)
-            found.append(Candidate(one.pw_name, one.pw_uid, one.pw_dir, groups, password, shell))
-    return found
+            accounts.append(Candidate(one.pw_name, one.pw_uid, one.pw_dir, groups, password, shell))
+    return accounts
 
 
 def _opens(passwords: Mapping[str, str], name: str) -> bool:
@@ -80,13 +80,13 @@ def means(candidate: Candidate, effective: Effective) -> list[str]:
     root = _word(effective, "permitrootlogin") if candidate.uid == 0 else "yes"
     if root in _CLOSED_ROOT:
         return []
-    found = []
+    ways = []
     if _word(effective, "pubkeyauthentication") != "no" and _has_key(candidate, effective):
-        found.append("key")
+        ways.append("key")
     passwords = {_word(effective, "passwordauthentication"), _word(effective, "kbdinteractiveauthentication")}
     if candidate.has_password and "yes" in passwords and root not in _KEYS_ONLY:
-        found.append("password")
-    return found
+        ways.append("password")
+    return ways
 
 
 def _lists(effective: Effective) -> dict[str, list[str]]:
@@ -108,7 +108,7 @@ def _has_key(candidate: Candidate, effective: Effective) -> bool:
 
 
 def _expanded(pattern: str, candidate: Candidate) -> str:
-    path = re.sub("%[huU]", lambda found: str(getattr(candidate, _TOKENS[found.group()])), pattern)
+    path = re.sub("%[huU]", lambda match: str(getattr(candidate, _TOKENS[match.group()])), pattern)
     return os.path.join(candidate.home, path.replace("%%", "%"))
 
 
@@ -122,12 +122,12 @@ def shut_out(
     people: Sequence[Candidate], before: Callable[[str], Effective], after: Callable[[str], Effective]
 ) -> list[ShutOut]:
     """before and after say what is in force for a user."""
-    found = []
+    losing = []
     for one in people:
         now = means(one, before(one.name))
         if now and not means(one, after(one.name)):
-            found.append(ShutOut(one.name, now, _why(one, after(one.name))))
-    return found
+            losing.append(ShutOut(one.name, now, _why(one, after(one.name))))
+    return losing
 
 
 def _why(candidate: Candidate, after: Effective) -> str:
@@ -167,11 +167,11 @@ def who_is_shut_out(
         return shut_out(candidates(), effective, after)
 
 
-def refuse(found: Sequence[ShutOut], accepted: Sequence[str], root_is_closed: bool) -> None:
+def refuse(losing: Sequence[ShutOut], accepted: Sequence[str], root_is_closed: bool) -> None:
     """Raise for those whom nobody has said to shut out. Root that is closed is what was asked for."""
     unasked = [
         one
-        for one in found
+        for one in losing
         if one.name not in accepted and EVERYBODY not in accepted and not (one.name == "root" and root_is_closed)
     ]
     if unasked:
