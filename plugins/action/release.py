@@ -15,10 +15,11 @@ from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
+from ansible_collections.slipway.go.plugins.module_utils._binary.policy import parse_denylist
 from ansible_collections.slipway.go.plugins.module_utils._core import files
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem, ProblemsError
-from ansible_collections.slipway.go.plugins.module_utils._linkage import checker
+from ansible_collections.slipway.go.plugins.module_utils._linkage import host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import (
     binding,
     checksums,
@@ -228,7 +229,7 @@ class ActionModule(BoundedAction):
         upload = answer.get("action") == "upload"
         binary = seen.binary
         if profile is not None:
-            problems = checker.judge_artifact(binary.elf, checker.HostProfile.from_dict(profile), binary.info)
+            problems = host_profile.judge_artifact(binary, host_profile.HostProfile.from_dict(profile))
             if problems:
                 return refusal(seen.relabelled(problems))
         if not upload and (profile is None or binary.elf.elf_class in ("static", "static-pie")):
@@ -341,7 +342,7 @@ class ActionModule(BoundedAction):
             return "", ""
         path = self._find_source(given, "release_denylist")
         text = read_here(path, "release_denylist", checksums.MAX_TEXT)
-        checker.parse_denylist(text, path)
+        parse_denylist(text, path)
         return text, path
 
     def _find_source(self, path: str, variable: str) -> str:

@@ -216,7 +216,7 @@ binary:
       type: str
       sample: 3.2.0
     go:
-      description: What the Go toolchain recorded; null for other programs and for what was stripped of it.
+      description: What the Go toolchain recorded; null for other programs, and for what is packed or stripped of it.
       returned: always
       type: dict
       sample:

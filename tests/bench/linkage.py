@@ -99,11 +99,15 @@ def tools() -> dict[str, Callable[[str], None]]:
     context = import_module(f"{UTILS}._units.context")
     checker = linkage.Checker(kernel.read_host(), context.own_context())
 
+    def headers(path: str) -> None:
+        with elf.Reader(path) as reader:
+            elf.parse_elf(reader)
+
     def alone(path: str) -> None:
         linkage.Checker(kernel.read_host(), context.own_context()).check(path)
 
     found: dict[str, Callable[[str], None]] = {
-        "ours: headers, needed, versions": elf.read_elf,
+        "ours: headers, needed, versions": headers,
         "ours: binary_info, no checksum": lambda path: facts.read_binary(path, checksum=False),
         "ours: linkage, many in one call": checker.check,
         "ours: linkage, nothing known yet": alone,

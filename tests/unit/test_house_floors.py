@@ -1,4 +1,4 @@
-"""The packages of module_utils: which may import which. Nothing reaches up, and what still does is listed here."""
+"""The packages of module_utils: which may import which. Nothing reaches up."""
 
 from __future__ import annotations
 
@@ -61,11 +61,6 @@ FLOORS = {
     ],
 }
 
-# What still reaches up, and what it is there for.
-UPWARD = {
-    ("_binary/facts", "_linkage/requirements"): "which kernel a version of Go needs",
-}
-
 SOURCES = {
     str(path.relative_to(UTILS).with_suffix("")): path
     for path in sorted(UTILS.rglob("*.py"))
@@ -114,11 +109,7 @@ def test_the_table_has_no_circle() -> None:
 
 def test_nothing_reaches_up() -> None:
     """A new arrow that is no mistake belongs into the table."""
-    assert {arrow for arrow in ARROWS if not is_allowed(*arrow)} - set(UPWARD) == set()
-
-
-def test_what_does_not_reach_up_any_more_is_not_listed() -> None:
-    assert {arrow for arrow in UPWARD if arrow not in ARROWS or is_allowed(*arrow)} == set()
+    assert {arrow for arrow in ARROWS if not is_allowed(*arrow)} == set()
 
 
 def test_no_two_files_import_each_other() -> None:

@@ -21,9 +21,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, Optional
 
 from .._core.errors import SlipwayError
 from .._core.text import printable
-from .machines import goarch_of, goos_of, host_goarch, machine_name_of
-
-__all__ = ["Elf", "ElfError", "Reader", "Section", "Segment", "VersionNeed", "host_goarch", "parse_elf", "read_elf"]
+from .machines import goarch_of, goos_of, machine_name_of
 
 BLOCK = 8192
 CACHED_BLOCKS = 64
@@ -40,14 +38,14 @@ MAX_WHOLE_TABLE = 65536
 MAX_NOTE_SEGMENT = 65536
 MAX_NOTES = 256
 
-PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE, PT_PHDR = 1, 2, 3, 4, 6
+PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
 PT_GNU_STACK, PT_GNU_RELRO = 0x6474E551, 0x6474E552
-PF_X, PF_W, PF_R = 1, 2, 4
-SHT_SYMTAB, SHT_NOBITS = 2, 8
+PF_X, PF_W = 1, 2
+SHT_SYMTAB = 2
 DT_NEEDED, DT_STRTAB, DT_STRSZ, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 5, 10, 14, 15, 29
 DT_BIND_NOW, DT_FLAGS, DT_FLAGS_1, DT_RELR = 24, 30, 0x6FFFFFFB, 36
 DT_AUXILIARY, DT_FILTER = 0x7FFFFFFD, 0x7FFFFFFF
-DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
+DT_VERDEF, DT_VERNEED = 0x6FFFFFFC, 0x6FFFFFFE
 DF_BIND_NOW = 8
 DF_1_NOW, DF_1_NODEFLIB, DF_1_PIE = 0x1, 0x800, 0x08000000
 VER_FLG_WEAK = 2
@@ -72,7 +70,6 @@ class Segment(NamedTuple):
     offset: int
     vaddr: int
     filesz: int
-    memsz: int
     align: int
 
 
@@ -390,12 +387,6 @@ def offset_of(segments: tuple[Segment, ...], vaddr: int) -> Optional[int]:
     return None
 
 
-def read_elf(path: str) -> Elf:
-    """Parse the file at path, or raise ElfError with a stable code."""
-    with Reader(path) as reader:
-        return parse_elf(reader)
-
-
 def read_notes(path: str) -> Notes:
     """The notes alone, of whatever is there; none where it is no ELF file."""
     try:
@@ -462,9 +453,9 @@ def _read_segments(reader: Reader, header: Header, layout: _Layout) -> tuple[Seg
         raise too_large(reader.path, "program headers", header.phnum, MAX_SEGMENT_TABLE // header.phentsize)
     rows = layout.segment.iter_unpack(reader.read(header.phoff, size))
     if header.bits == 64:
-        segments = tuple(Segment(t, f, o, v, fs, ms, a) for t, f, o, v, _p, fs, ms, a in rows)
+        segments = tuple(Segment(t, f, o, v, fs, a) for t, f, o, v, _p, fs, _ms, a in rows)
     else:
-        segments = tuple(Segment(t, f, o, v, fs, ms, a) for t, o, v, _p, fs, ms, f, a in rows)
+        segments = tuple(Segment(t, f, o, v, fs, a) for t, o, v, _p, fs, _ms, f, a in rows)
     for segment in segments:
         if segment.type == PT_LOAD and segment.offset + segment.filesz > reader.size:
             end = segment.offset + segment.filesz

@@ -10,10 +10,10 @@ import hashlib
 import os
 from typing import Any, NamedTuple, Optional
 
-from .._linkage.requirements import go_kernel
 from .elf import SHT_SYMTAB, Elf, Reader, read_sections
-from .go_build_info import BuildInfo, Module, read_build_info
+from .go_build_info import BuildInfo, Module
 from .program import open_program
+from .versions import go_kernel
 
 CHUNK = 1 << 20
 _ABIS = {0: "sysv", 2: "netbsd", 3: "gnu", 6: "solaris", 9: "freebsd", 12: "openbsd", 64: "arm-eabi", 97: "arm"}
@@ -22,14 +22,14 @@ _ABIS = {0: "sysv", 2: "netbsd", 3: "gnu", 6: "solaris", 9: "freebsd", 12: "open
 class Binary(NamedTuple):
     elf: Elf
     info: Optional[BuildInfo]
+    packed: bool
     facts: dict[str, Any]
 
 
 def read_binary(path: str, checksum: bool = True) -> Binary:
     """ElfError where it is none."""
     with open_program(path) as opened:
-        elf = opened.elf
-        info = read_build_info(opened.reader, elf)
+        elf, info = opened.elf, opened.build_info()
         facts: dict[str, Any] = {"path": path, "size": opened.reader.size, "sha256": None}
         if checksum:
             facts["sha256"] = _sha256(opened.reader)
@@ -39,7 +39,7 @@ def read_binary(path: str, checksum: bool = True) -> Binary:
         facts["packed"] = "upx" if opened.packed else None
         facts["go"] = _go_facts(info)
         facts["min_kernel"] = _min_kernel(elf, info)
-        return Binary(elf, info, facts)
+        return Binary(elf, info, opened.packed, facts)
 
 
 def _sha256(reader: Reader) -> str:

@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""ELF machine numbers, `uname -m` and what Go calls them. This file is PRIVATE to the collection."""
+"""ELF's numbers of machines, and their names in uname, Go and systemd. This file is PRIVATE to the collection."""
 
 from __future__ import annotations
 
+import sys
 from typing import Optional
 
 EM_386, EM_MIPS, EM_PPC, EM_PPC64, EM_S390, EM_ARM, EM_X86_64 = 3, 8, 20, 21, 22, 40, 62
@@ -50,6 +51,16 @@ _GOARCH: dict[tuple[int, int, str], str] = {
     (EM_LOONGARCH, 64, "little"): "loong64",
 }
 
+# The 32-bit programs that a 64-bit kernel starts, too; on amd64 where it was built so.
+SIBLINGS: dict[str, str] = {
+    "amd64": "386",
+    "ppc64": "ppc",
+    "s390x": "s390",
+    "sparc64": "sparc",
+    "mips64": "mips",
+    "mips64le": "mipsle",
+}
+
 _UNAME: dict[str, str] = {
     "x86_64": "amd64",
     "amd64": "amd64",
@@ -72,6 +83,24 @@ _UNAME: dict[str, str] = {
     "sparc64": "sparc64",
 }
 
+# Where systemd has a name of its own, as in SystemCallArchitectures=.
+_SYSTEMD: dict[str, str] = {
+    "386": "x86",
+    "amd64": "x86-64",
+    "amd64p32": "x32",
+    "arm": "arm",
+    "arm64": "arm64",
+    "loong64": "loongarch64",
+    "mips": "mips",
+    "mipsle": "mips-le",
+    "mips64": "mips64",
+    "mips64le": "mips64-le",
+    "ppc64": "ppc64",
+    "ppc64le": "ppc64-le",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+}
+
 _OSABI: dict[int, str] = {2: "netbsd", 6: "solaris", 9: "freebsd", 12: "openbsd"}
 _NOTE_OWNERS: dict[str, str] = {
     "Android": "android",
@@ -91,8 +120,13 @@ _INTERPRETERS: tuple[tuple[str, str], ...] = (
 )
 
 
-def host_goarch(machine: str) -> Optional[str]:
-    """GOARCH of a host that answers `uname -m` so; None where Go has no name for it."""
+def host_goarch(machine: str, order: str = sys.byteorder) -> Optional[str]:
+    """GOARCH of a host that answers `uname -m` so; None where Go has no name for it.
+
+    order: of its bytes, which uname does not tell of MIPS.
+    """
+    if machine in ("mips", "mips64") and order == "little":
+        return machine + "le"
     if machine in _UNAME:
         return _UNAME[machine]
     if len(machine) == 4 and machine[0] == "i" and machine.endswith("86"):
@@ -109,6 +143,10 @@ def goarch_of(machine: int, bits: int, endian: str) -> Optional[str]:
 def machines() -> dict[str, tuple[int, int, str]]:
     """GOARCH to machine number, bits and byte order."""
     return {goarch: key for key, goarch in _GOARCH.items()}
+
+
+def systemd_architecture(goarch: Optional[str]) -> Optional[str]:
+    return _SYSTEMD.get(goarch or "")
 
 
 def machine_name_of(machine: int) -> str:

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Iterator, NamedTuple
+from typing import Iterator, NamedTuple, Optional
 
 from .elf import Elf, Reader, parse_elf
+from .go_build_info import BuildInfo, read_build_info
 
 UPX_MAGIC = b"UPX!"
 UPX_HEADER = 64  # bytes behind the program headers in which it begins
@@ -21,6 +22,10 @@ class Opened(NamedTuple):
     reader: Reader
     elf: Elf
     packed: bool
+
+    def build_info(self) -> Optional[BuildInfo]:
+        """None of a packed program: what a stub says of itself is nothing that the program says."""
+        return None if self.packed else read_build_info(self.reader, self.elf)
 
 
 @contextmanager

@@ -10,11 +10,33 @@ import struct
 from typing import Iterable, Iterator, Mapping, NamedTuple, Optional
 
 from .elf import DT_STRSZ, DT_STRTAB, Elf, ElfError, Reader
-from .machines import EM_S390
+from .machines import (
+    EM_386,
+    EM_AARCH64,
+    EM_ARM,
+    EM_LOONGARCH,
+    EM_MIPS,
+    EM_PPC,
+    EM_PPC64,
+    EM_RISCV,
+    EM_S390,
+    EM_X86_64,
+)
 
 DT_HASH, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_REL, DT_RELSZ = 4, 6, 7, 8, 17, 18
 DT_GNU_HASH, DT_VERSYM, DT_RELACOUNT, DT_RELCOUNT = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFF9, 0x6FFFFFFA
-COPY = {3: 5, 8: 126, 20: 19, 21: 19, EM_S390: 9, 40: 20, 62: 5, 183: 1024, 243: 4, 258: 4}
+COPY = {
+    EM_386: 5,
+    EM_MIPS: 126,
+    EM_PPC: 19,
+    EM_PPC64: 19,
+    EM_S390: 9,
+    EM_ARM: 20,
+    EM_X86_64: 5,
+    EM_AARCH64: 1024,
+    EM_RISCV: 4,
+    EM_LOONGARCH: 4,
+}
 MAX_SYMBOLS = 1 << 18
 MAX_STRINGS = 16 << 20
 MAX_RELOCATIONS = 1 << 22

@@ -12,6 +12,12 @@ from typing import Optional, Tuple
 Identifier = Tuple[int, int, str]
 Key = Tuple[int, int, int, int, Tuple[Identifier, ...]]
 
+# The oldest kernel that a Go release supports, newest first. Go says it in release notes, not in the binary.
+_GO_KERNELS: tuple[tuple[tuple[int, int], tuple[int, int, int]], ...] = (
+    ((1, 24), (3, 2, 0)),
+    ((1, 19), (2, 6, 32)),
+    ((1, 0), (2, 6, 23)),
+)
 _MODULE = re.compile(r"v(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?$")
 _GO = re.compile(r"(?:devel )?go(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:(alpha|beta|rc)(\d+))?")
 
@@ -39,3 +45,11 @@ def go_key(text: str) -> Optional[Key]:
     major, minor, patch, kind, number = match.groups()
     pre: tuple[Identifier, ...] = ((1, 0, kind), (0, int(number), "")) if kind else ()
     return int(major), int(minor or 0), int(patch or 0), 0 if kind else 1, pre
+
+
+def go_kernel(version: str) -> Optional[tuple[int, int, int]]:
+    """The oldest kernel that programs of this Go release run on; None where the release is not known."""
+    release = go_key(version)
+    if release is None:
+        return None
+    return next((kernel for first, kernel in _GO_KERNELS if release[:2] >= first), None)

@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from typing import NamedTuple, Optional
 
-from .._binary.machines import host_goarch
+from .._binary.machines import SIBLINGS, host_goarch
 from .._core import files
 from .cpu import Cpu, read_cpu
 
 BINFMT = "/proc/sys/fs/binfmt_misc"
-# 32-bit programs that a 64-bit kernel starts without asking.
-_SIBLINGS = {"ppc64": "ppc", "s390x": "s390", "sparc64": "sparc", "mips64": "mips", "mips64le": "mipsle"}
 ALL_CAPABILITIES = (1 << 64) - 1
 
 
 class Binfmt(NamedTuple):
-    """An interpreter registered with binfmt_misc, such as qemu-user. fixed: the kernel holds it open already."""
+    """An interpreter registered with binfmt_misc, such as qemu-user."""
 
     name: str
     interpreter: str
     offset: int
     magic: bytes
     mask: bytes
-    fixed: bool
 
     def matches(self, start: bytes) -> bool:
         piece = start[self.offset : self.offset + len(self.magic)]
@@ -53,7 +49,7 @@ class Host(NamedTuple):
 
 def read_host() -> Host:
     name = os.uname()
-    goarch = goarch_of(name.machine)
+    goarch = host_goarch(name.machine)
     return Host(
         machine=name.machine,
         goarch=goarch,
@@ -66,12 +62,6 @@ def read_host() -> Host:
     )
 
 
-def goarch_of(machine: str, order: str = sys.byteorder) -> Optional[str]:
-    """GOARCH of this host, from `uname -m`, which says mips for both byte orders."""
-    goarch = host_goarch(machine)
-    return goarch + "le" if goarch in ("mips", "mips64") and order == "little" else goarch
-
-
 def _also(goarch: Optional[str]) -> tuple[str, ...]:
     if goarch == "amd64":
         line = files.text("/proc/cmdline")
@@ -79,13 +69,13 @@ def _also(goarch: Optional[str]) -> tuple[str, ...]:
         # The kernel has this setting only where it can run 32-bit programs at all. Without /proc it is not known.
         can = os.path.exists("/proc/sys/abi/vsyscall32") or not os.path.exists("/proc/sys")
         if can and not re.search(r"\bia32_emulation=(0|n|off|false)\b", line):
-            found.append("386")
+            found.append(SIBLINGS[goarch])
         if re.search(r"\bsyscall\.x32=(1|y|on)\b", line):
             found.append("amd64p32")
         return tuple(found)
     if goarch == "arm64":
         return ("arm",) if any(os.path.exists(f"/proc/sys/abi/{n}") for n in ("cp15_barrier", "setend", "swp")) else ()
-    return (_SIBLINGS[goarch],) if goarch in _SIBLINGS else ()
+    return (SIBLINGS[goarch],) if goarch in SIBLINGS else ()
 
 
 def _bounding(status: str) -> int:
@@ -112,14 +102,12 @@ def parse_binfmt(name: str, text: str) -> Optional[Binfmt]:
     fields = dict(line.split(" ", 1) for line in lines[1:] if " " in line)
     if not re.fullmatch(r"[0-9a-f]+", fields.get("magic", "")):
         return None
-    flags = next((line[6:].strip() for line in lines if line.startswith("flags:")), "")
     return Binfmt(
         name=name,
         interpreter=fields.get("interpreter", ""),
         offset=int(fields.get("offset", "0")),
         magic=bytes.fromhex(fields["magic"]),
         mask=bytes.fromhex(fields.get("mask", "")),
-        fixed="F" in flags,
     )
 
 

@@ -13,49 +13,18 @@ import struct
 from typing import NamedTuple, Optional
 
 from .._binary.elf import Elf, ElfError
-from .._binary.go_build_info import BuildInfo, read_build_info
-from .._binary.policy import Denial, check_policy, parse_denylist
+from .._binary.go_build_info import BuildInfo
+from .._binary.machines import systemd_architecture
 from .._binary.program import open_program
 from .._core.problems import Problem
 from .._core.root_view import Place
 from .._host.kernel import Host
 from .._units.context import Context
 from .glibc import GlibcLinker
-from .host_profile import HostProfile, collect_host_profile, find_interpreters, judge_artifact
+from .host_profile import find_interpreters
 from .loader import Files, Interpreter, Library, Linker, Surroundings, Tables, identify, read_tables
 from .musl import MuslLinker
-from .requirements import has_musl, interpreter_fix, machine_problem, needs
-
-__all__ = [
-    "Checker",
-    "Denial",
-    "HostProfile",
-    "Problem",
-    "Verdict",
-    "check_policy",
-    "collect_host_profile",
-    "judge_artifact",
-    "parse_denylist",
-]
-
-
-# systemd's names; the host's own architecture is always allowed.
-_ARCHITECTURES = {
-    "386": "x86",
-    "amd64": "x86-64",
-    "amd64p32": "x32",
-    "arm": "arm",
-    "arm64": "arm64",
-    "loong64": "loongarch64",
-    "mips": "mips",
-    "mipsle": "mips-le",
-    "mips64": "mips64",
-    "mips64le": "mips64-le",
-    "ppc64": "ppc64",
-    "ppc64le": "ppc64-le",
-    "riscv64": "riscv64",
-    "s390x": "s390x",
-}
+from .requirements import has_musl, interpreter_fix, machine_problem, needs, packed_problem
 
 
 class Verdict(NamedTuple):
@@ -106,7 +75,7 @@ class Checker:
         foreign = machine_problem(program.elf, self.host, program.start)
         problems = [*self.context.missing, *([] if foreign is None else [foreign])]
         if program.packed:
-            problems.append(_packed(program))
+            problems.append(packed_problem(program.elf))
         if not program.elf.is_library:
             problems += self._start_problems(program)
         if foreign is None:
@@ -137,10 +106,9 @@ class Checker:
             ) from error
         with open_program(place.host) as opened:
             elf = opened.elf._replace(path=path)
-            info = read_build_info(opened.reader, elf)
             start = opened.reader.read(0, min(opened.reader.size, 256))
             tables = read_tables(opened.reader, elf) if elf.interpreter is not None else None
-            return Program(path, place, elf, info, opened.packed, start, opened.reader.status, tables)
+            return Program(path, place, elf, opened.build_info(), opened.packed, start, opened.reader.status, tables)
 
     # What the kernel and the unit say before anything is loaded
 
@@ -198,7 +166,7 @@ class Checker:
     def _architecture(self, program: Program) -> Optional[Problem]:
         goarch = program.elf.goarch
         allowed = self.context.architectures
-        if not allowed or goarch == self.host.goarch or _ARCHITECTURES.get(goarch or "") in allowed:
+        if not allowed or goarch == self.host.goarch or systemd_architecture(goarch) in allowed:
             return None
         text = f"{program.label}: Bad system call: SystemCallArchitectures={' '.join(allowed)} of {self.context.unit}"
         return Problem(
@@ -329,11 +297,6 @@ class Checker:
 class _Linked(NamedTuple):
     libraries: list[Library]
     problems: list[Problem]
-
-
-def _packed(program: Program) -> Problem:
-    text = f"{program.label}: packed by UPX: its interpreter and its libraries cannot be read"
-    return Problem("packed", text, "release the program without UPX, or unpack it with upx -d.")
 
 
 def _for_musl(elf: Elf) -> bool:

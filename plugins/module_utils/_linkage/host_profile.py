@@ -14,7 +14,7 @@ import struct
 from typing import Any, Mapping, NamedTuple, Optional
 
 from .._binary.elf import Elf, ElfError, Reader, parse_elf
-from .._binary.go_build_info import BuildInfo
+from .._binary.facts import Binary
 from .._binary.machines import machines
 from .._core.problems import Problem
 from .._core.root_view import View
@@ -23,7 +23,7 @@ from .._host.kernel import Binfmt, Host, read_host
 from .advice import version_fix
 from .glibc import GlibcLinker
 from .loader import Files, Interpreter, Surroundings, identify
-from .requirements import interpreter_fix, machine_problem, needs
+from .requirements import interpreter_fix, machine_problem, needs, packed_problem
 
 # Where ABIs put their loaders; the globs find what the list has not heard of.
 INTERPRETERS = ("/lib/ld-*.so*", "/lib/ld64.so*", "/lib64/ld-*.so*", "/lib64/ld64.so*", "/libx32/ld-*.so*")
@@ -144,30 +144,31 @@ def _provides(view: View, host: Host, files: Files, interpreter: Interpreter, el
     return found
 
 
-def judge_artifact(elf: Elf, host: HostProfile, info: Optional[BuildInfo] = None) -> list[Problem]:
+def judge_artifact(binary: Binary, profile: HostProfile) -> list[Problem]:
     """What can be said without being on the host. Libraries outside the C library are for `linkage` there."""
-    plain = host.host()
-    foreign = machine_problem(elf, plain, b"")
+    elf, host = binary.elf, profile.host()
+    foreign = machine_problem(elf, host, b"")
     if foreign is not None:
         return [foreign]
-    return [*needs(elf, info, plain), *_loading(elf, host)]
+    packed = [packed_problem(elf)] if binary.packed else []
+    return [*packed, *needs(elf, binary.info, host), *_loading(elf, profile)]
 
 
-def _loading(elf: Elf, host: HostProfile) -> list[Problem]:
+def _loading(elf: Elf, profile: HostProfile) -> list[Problem]:
     if elf.interpreter is None:
         return []
-    libc = next((libc for libc in host.libcs if libc.interpreter == elf.interpreter), None)
+    libc = next((libc for libc in profile.libcs if libc.interpreter == elf.interpreter), None)
     if libc is None:
         # A loader where the profile does not look: the host decides.
         if not any(fnmatch.fnmatch(elf.interpreter, pattern) for pattern in INTERPRETERS):
             return []
         text = f"{elf.path}: No such file or directory: the interpreter {elf.interpreter} is missing"
-        return [Problem("interpreter_missing", text, interpreter_fix(elf, _only_musl(host)))]
+        return [Problem("interpreter_missing", text, interpreter_fix(elf, _only_musl(profile)))]
     return _versions(elf, libc)
 
 
-def _only_musl(host: HostProfile) -> bool:
-    return {libc.kind for libc in host.libcs} == {"musl"}
+def _only_musl(profile: HostProfile) -> bool:
+    return {libc.kind for libc in profile.libcs} == {"musl"}
 
 
 def _versions(elf: Elf, libc: Libc) -> list[Problem]:

@@ -12,7 +12,7 @@ import struct
 from typing import Callable, NamedTuple, Optional, Sequence
 
 from .._binary.elf import ElfError, Reader
-from .._binary.machines import EM_386, EM_AARCH64, EM_LOONGARCH, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64
+from .._binary.machines import EM_386, EM_AARCH64, EM_ARM, EM_LOONGARCH, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64
 
 MAX_SIZE = 16 << 20
 OLD_MAGIC, NEW_MAGIC = b"ld.so-1.7.0", b"glibc-ld.so.cache1.1"
@@ -26,7 +26,7 @@ FLAGS: dict[tuple[int, int], tuple[int, ...]] = {
     (EM_X86_64, 32): (0x803,),
     (EM_386, 32): (3,),
     (EM_AARCH64, 64): (0xA03,),
-    (40, 32): (0x903, 0xB03, 3),
+    (EM_ARM, 32): (0x903, 0xB03, 3),
     (EM_PPC64, 64): (0x503,),
     (EM_S390, 64): (0x403,),
     (EM_RISCV, 64): (0x1003, 0x0F03),

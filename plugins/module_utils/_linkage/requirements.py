@@ -13,29 +13,12 @@ from typing import Optional
 
 from .._binary.elf import PT_LOAD, Elf
 from .._binary.go_build_info import BuildInfo
+from .._binary.versions import go_kernel
 from .._core.problems import Problem
 from .._core.root_view import View
 from .._host.kernel import Host, kernel_version
 
-# The oldest kernel a Go release supports, newest first. Go says it in release notes, not in the binary.
-GO_KERNELS: tuple[tuple[tuple[int, int], tuple[int, int, int]], ...] = (
-    ((1, 24), (3, 2, 0)),
-    ((1, 19), (2, 6, 32)),
-    ((1, 0), (2, 6, 23)),
-)
 GO_MESSAGE = "This program can only be run on AMD64 processors with v{level} microarchitecture support."
-
-
-def go_version(text: str) -> Optional[tuple[int, int]]:
-    match = re.match(r"(?:devel )?go(\d+)\.(\d+)", text)
-    return (int(match.group(1)), int(match.group(2))) if match else None
-
-
-def go_kernel(version: str) -> Optional[tuple[int, int, int]]:
-    parsed = go_version(version)
-    if parsed is None:
-        return None
-    return next((kernel for first, kernel in GO_KERNELS if parsed >= first), None)
 
 
 def machine_problem(elf: Elf, host: Host, start: bytes) -> Optional[Problem]:
@@ -57,6 +40,11 @@ def machine_problem(elf: Elf, host: Host, start: bytes) -> Optional[Problem]:
     text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: built for {built}"
     here = host.goarch or host.machine
     return Problem("wrong_machine", text, f"built for {built}, this host is {here}: rebuild with GOARCH={here}.")
+
+
+def packed_problem(elf: Elf) -> Problem:
+    text = f"{elf.path}: packed by UPX: its interpreter and its libraries cannot be read"
+    return Problem("packed", text, "release the program without UPX, or unpack it with upx -d.")
 
 
 def needs(elf: Elf, info: Optional[BuildInfo], host: Host) -> list[Problem]:

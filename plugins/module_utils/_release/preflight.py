@@ -10,10 +10,11 @@ import os
 import platform
 from typing import Callable, Optional
 
+from .._binary.machines import SIBLINGS, host_goarch
 from .._core.errors import SlipwayError
 from .._core.problems import Problem
 from .._host import processes, sockets
-from .._host.kernel import goarch_of, read_host
+from .._host.kernel import read_host
 from .._linkage.checker import Checker
 from .._units.context import unit_context
 from .._units.parser import UNIT_PATH
@@ -27,11 +28,9 @@ DISK_RESERVE = 16 << 20
 
 
 def check_architecture(goarch: Optional[str], machine: str) -> None:
-    """Fail when the artefact is built for another machine; a 386 binary also runs on amd64."""
-    host = goarch_of(machine)
-    if goarch is None or host is None or goarch == host:
-        return
-    if (goarch, host) == ("386", "amd64"):
+    """Fail when the artefact is built for another machine; an amd64 host also runs 386, and so on."""
+    host = host_goarch(machine)
+    if goarch is None or host is None or goarch in (host, SIBLINGS.get(host)):
         return
     raise SlipwayError(
         "wrong_architecture",

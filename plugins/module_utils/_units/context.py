@@ -20,7 +20,7 @@ from .._core.root_view import View
 from .._host.kernel import ALL_CAPABILITIES
 from .parser import UNIT_PATH, Unit, expand, parse_environment_file, read_unit, specifiers
 
-CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN = 1, 2, 21
+CAP_DAC_OVERRIDE, CAP_SYS_ADMIN = 1, 21
 CAPABILITIES = (
     "chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable net_bind_service "
     "net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace sys_pacct sys_admin "

@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Callable, Mapping, NamedTuple
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._binary.elf import read_elf
+from ansible_collections.slipway.go.plugins.module_utils._binary.facts import read_binary
 from ansible_collections.slipway.go.plugins.module_utils._core.root_view import View
 from ansible_collections.slipway.go.plugins.module_utils._host.kernel import read_host
 from ansible_collections.slipway.go.plugins.module_utils._linkage.checker import Checker
@@ -276,7 +276,7 @@ def satisfied_by_a_soname_already_loaded(b):
 
 
 def order_of_needed(app):
-    return [name for name in read_elf(str(app)).needed if name in ("libf.so.1", "libother.so.9")]
+    return [name for name in read_binary(str(app)).elf.needed if name in ("libf.so.1", "libother.so.9")]
 
 
 @case
@@ -559,7 +559,7 @@ def a_weak_version_is_forgiven(b):
     source = "extern int g(void) __attribute__((weak)); int f(void); int main(void) { return g ? f() : 0; }\n"
     app = b.gcc("app", source, library, f"-Wl,-rpath,{b.path}/lib")
     versioned(b, "lib/libf.so.1", BOTH.splitlines()[0] + "\n", V1)
-    elf = read_elf(str(app))
+    elf = read_binary(str(app)).elf
     weak = all(w for need in elf.dynamic.verneed for n, w in need.names if n == "V2")
     return Case(app, None if weak else "version_missing")
 
@@ -651,7 +651,7 @@ def interpreter_elsewhere(b):
 @case
 def go_pie_without_cgo(b):
     app = b.go("app", "-buildmode=pie")
-    assert read_elf(str(app)).elf_class == "interpreter-only"
+    assert read_binary(str(app)).elf.elf_class == "interpreter-only"
     return Case(app)
 
 
@@ -897,21 +897,23 @@ def section_headers_that_lie(b):
 @case
 def go_static(b):
     app = b.go("app")
-    assert read_elf(str(app)).elf_class == "static"
+    assert read_binary(str(app)).elf.elf_class == "static"
     return Case(app)
 
 
 @case
 def go_with_cgo(b):
     app = b.go("app", CGO_ENABLED="1")
-    assert read_elf(str(app)).elf_class == "dynamic"
+    assert read_binary(str(app)).elf.elf_class == "dynamic"
     return Case(app)
 
 
 @case
 def go_with_cgo_against_a_libc_without_its_version(b):
     app = b.go("app", CGO_ENABLED="1")
-    wanted = [n for need in read_elf(str(app)).dynamic.verneed for n, _ignored in need.names if n == "GLIBC_2.34"]
+    wanted = [
+        n for need in read_binary(str(app)).elf.dynamic.verneed for n, _ignored in need.names if n == "GLIBC_2.34"
+    ]
     if not wanted:
         pytest.skip("this toolchain links against an older glibc")
     old = b"GLIBC_2.34\0"
@@ -924,14 +926,14 @@ def go_with_cgo_against_a_libc_without_its_version(b):
 @case
 def static_glibc(b):
     app = b.gcc("app", PLAIN, "-static")
-    assert read_elf(str(app)).elf_class == "static"
+    assert read_binary(str(app)).elf.elf_class == "static"
     return Case(app)
 
 
 @case
 def static_pie_glibc(b):
     app = b.gcc("app", PLAIN, "-static-pie")
-    assert read_elf(str(app)).elf_class == "static-pie"
+    assert read_binary(str(app)).elf.elf_class == "static-pie"
     return Case(app)
 
 

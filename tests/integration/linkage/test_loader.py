@@ -19,7 +19,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._binary.elf import read_elf
+from ansible_collections.slipway.go.plugins.module_utils._binary.facts import read_binary
 from ansible_collections.slipway.go.plugins.module_utils._core.root_view import View
 from ansible_collections.slipway.go.plugins.module_utils._host.kernel import read_host
 from ansible_collections.slipway.go.plugins.module_utils._linkage.checker import Checker
@@ -81,7 +81,7 @@ class Comparison:
             if verdict["class"] in ("static", "static-pie") and codes:
                 self.different.append((path, verdict))
             return set()
-        if verdict["class"] == "library" and read_elf(self.checker.context.view.host(path)).bits == 32:
+        if verdict["class"] == "library" and read_binary(self.checker.context.view.host(path)).elf.bits == 32:
             return set()  # there is no 32-bit loader to ask
         if not self.exists(interpreter):
             if codes != ["interpreter_missing"]:  # 32-bit programs of valgrind, for one
@@ -167,4 +167,4 @@ def test_hwcaps_and_stale_entries_of_the_cache(tree, tmp_path):
 
 
 def needed(root: str, path: str) -> list[str]:
-    return list(read_elf(root + path).needed)
+    return list(read_binary(root + path).elf.needed)

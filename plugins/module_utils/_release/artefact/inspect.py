@@ -11,11 +11,12 @@ import re
 from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 from ..._binary.facts import Binary, read_binary
+from ..._binary.policy import check_policy, parse_denylist
 from ..._core import files as _files
 from ..._core.errors import SlipwayError
 from ..._core.problems import Problem
 from ..._host.kernel import read_host
-from ..._linkage.checker import Checker, check_policy, parse_denylist
+from ..._linkage.checker import Checker
 from ..._units.context import own_context
 from . import archive, binding
 from .binding import Claim

@@ -26,7 +26,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import release as plugin
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem
-from ansible_collections.slipway.go.plugins.module_utils._linkage import checker
+from ansible_collections.slipway.go.plugins.module_utils._linkage import host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release import engine, intake, preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch, inspect
 from ansible_collections.slipway.go.plugins.modules import release as module
@@ -157,7 +157,7 @@ class Lab:
         monkeypatch.setattr(platform, "machine", lambda: self.machine)
         monkeypatch.setattr(inspect, "against_host", lambda _seen: self.missing)
         monkeypatch.setattr(preflight, "linkage_problems", lambda _layout, _release: self.missing)
-        monkeypatch.setattr(checker, "judge_artifact", lambda *_arguments: self.missing)
+        monkeypatch.setattr(host_profile, "judge_artifact", lambda *_arguments: self.missing)
         monkeypatch.setattr(module, "Engine", lambda _settings: self.host.engine())
         monkeypatch.setattr(module, "Layout", lambda *_arguments: self.host.layout)
         monkeypatch.setattr(plugin.zipapp, "digest", str)

@@ -10,6 +10,8 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ansible_collections.slipway.go.plugins.module_utils._binary.elf import Elf, Reader, parse_elf
+
 BASE = 0x400000
 EXEC, DYN, REL, CORE = 2, 3, 1, 4
 
@@ -206,3 +208,8 @@ class _Writer:
         fields = (spec.type, spec.machine, 1, spec.entry, head, 0, 0, head, step, len(self.headers), 0, 0, 0)
         self.data[:head] = ident + self.pack(layout, *fields)
         return bytes(self.data)
+
+
+def read_elf(path: Path | str) -> Elf:
+    with Reader(str(path)) as reader:
+        return parse_elf(reader)

@@ -9,7 +9,12 @@ import struct
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._binary import elf, go_build_info
 from ansible_collections.slipway.go.plugins.module_utils._binary.go_build_info import Module
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import BASE, EXEC, ElfBuilder
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import (
+    BASE,
+    EXEC,
+    ElfBuilder,
+    read_elf,
+)
 
 TEXT = (
     "path\texample.com/shop/cmd/shop\n"
@@ -85,7 +90,7 @@ def test_old_format(tmp_path, bits, endian):
         return header.ljust(64, b"\0") + headers + version + text
 
     empty = ElfBuilder(type=EXEC, bits=bits, endian=endian, body=bytes(1000)).write(tmp_path / "probe")
-    where = next(s for s in elf.read_elf(str(empty)).segments if s.type == elf.PT_LOAD and s.flags & elf.PF_W)
+    where = next(s for s in read_elf(empty).segments if s.type == elf.PT_LOAD and s.flags & elf.PF_W)
     info = read(binary(tmp_path, body(where.vaddr), bits=bits, endian=endian))
     assert (info.version, info.path, info.setting("CGO_ENABLED")) == (
         "go1.15.9", "example.com/shop/cmd/shop", "0",

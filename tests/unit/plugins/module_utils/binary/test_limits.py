@@ -19,6 +19,7 @@ from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_b
     EXEC,
     ElfBuilder,
     Symbol,
+    read_elf,
 )
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_go_build_info import inline
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.linkage.fake_root import GLIBC, glibc_root
@@ -160,7 +161,7 @@ def test_a_library_too_large_to_look_into_is_not_held_against_the_program(tmp_pa
     blob = bytearray((tmp_path / "usr/lib/libx.so").read_bytes())
     root.app("libx.so", symbols=[Symbol("gone", False)], bind_now=True)
     assert root.codes() == ["symbol_missing"]
-    elf = _elf.read_elf(str(tmp_path / "usr/lib/libx.so"))
+    elf = read_elf(tmp_path / "usr/lib/libx.so")
     struct.pack_into("<I", blob, elf.offset_of(elf.dynamic.values[4]) + 4, 1 << 24)
     (tmp_path / "usr/lib/libx.so").write_bytes(blob)
     assert root.codes() == []

@@ -15,9 +15,9 @@ from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.linkage.fake_root import GLIBC, glibc_root
 
 
-def upx_stub() -> bytes:
+def upx_stub(body: bytes = b"") -> bytes:
     """As UPX lays it out: a static program whose own header stands right behind the program headers."""
-    blob = bytearray(ElfBuilder(type=EXEC, body=b"\0\0\0\0UPX!\x0d\x16\x0e\x0a" + bytes(5000)).build())
+    blob = bytearray(ElfBuilder(type=EXEC, body=b"\0\0\0\0UPX!\x0d\x16\x0e\x0a" + bytes(5000) + body).build())
     end = 64 + 56 * int.from_bytes(blob[56:58], "little")
     blob[end : end + 8] = b"\0\0\0\0UPX!"
     return bytes(blob)
@@ -39,6 +39,15 @@ def test_what_is_packed(tmp_path, blob, packed):
     with program.open_program(str(path)) as opened:
         assert opened.packed is packed
     assert read_binary(str(path)).facts["packed"] == ("upx" if packed else None)
+
+
+def test_what_a_stub_says_of_itself_is_not_what_the_program_says(tmp_path):
+    path = tmp_path / "app"
+    path.write_bytes(upx_stub(inline("go1.99.0", "path\tp\nmod\texample.com/shop\tv1.0.0\t\n")))
+    facts = read_binary(str(path)).facts
+    assert (facts["packed"], facts["go"], facts["min_kernel"]) == ("upx", None, None)
+    wanted = {"main_module": "example.com/shop", "min_go_version": "1.20"}
+    assert [problem.code for problem in check_policy(facts, wanted)] == ["policy_not_go"]
 
 
 def test_a_packed_program_is_never_called_runnable(tmp_path):

@@ -11,13 +11,18 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._binary import policy
-from ansible_collections.slipway.go.plugins.module_utils._binary.elf import read_elf
+from ansible_collections.slipway.go.plugins.module_utils._binary.facts import read_binary
 from ansible_collections.slipway.go.plugins.module_utils._binary.go_build_info import BuildInfo
 from ansible_collections.slipway.go.plugins.module_utils._core.problems import CODES
 from ansible_collections.slipway.go.plugins.module_utils._host import kernel as _host
 from ansible_collections.slipway.go.plugins.module_utils._host.cpu import parse_cpuinfo
 from ansible_collections.slipway.go.plugins.module_utils._linkage import checker
-from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import HostProfile, Libc
+from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import (
+    HostProfile,
+    Libc,
+    collect_host_profile,
+    judge_artifact,
+)
 from ansible_collections.slipway.go.plugins.module_utils._units.context import Credentials
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import (
     CORE,
@@ -104,7 +109,6 @@ def test_an_emulator_registered_with_the_kernel(root):
         "magic 7f454c460201010000000000000000000200b700\nmask ffffffffffffff00fffffffffffffffffeffffff\n"
     )
     entry = _host.parse_binfmt("qemu-aarch64", text)
-    assert entry.fixed
     assert root.codes(host=host(binfmts=(entry,))) == []
     assert _host.parse_binfmt("off", text.replace("enabled", "disabled")) is None
     assert _host.parse_binfmt("ext", "enabled\ninterpreter /x\nflags: \nextension .py\n") is None
@@ -363,9 +367,9 @@ def profile(**changes) -> HostProfile:
     return plain._replace(**changes)
 
 
-def judge(tmp_path, host_profile, info=None, **spec):
-    elf = read_elf(str(ElfBuilder(**spec).write(tmp_path / "app")))
-    return [problem.code for problem in checker.judge_artifact(elf, host_profile, info)]
+def judge(tmp_path, host_profile, info=None, packed=False, **spec):
+    binary = read_binary(str(ElfBuilder(**spec).write(tmp_path / "app")))._replace(info=info, packed=packed)
+    return [problem.code for problem in judge_artifact(binary, host_profile)]
 
 
 def test_judge_artifact(tmp_path):
@@ -384,9 +388,14 @@ def test_judge_artifact(tmp_path):
     assert judge(tmp_path, profile(kernel="3.0"), info, type=EXEC) == ["kernel_too_old", "cpu_level"]
 
 
+def test_a_packed_artefact_is_refused_without_being_on_the_host(tmp_path):
+    assert judge(tmp_path, profile(), packed=True, type=EXEC) == ["packed"]
+    assert judge(tmp_path, profile(), packed=True, type=EXEC, machine=183) == ["wrong_machine"]
+
+
 def test_a_profile_survives_json():
     assert HostProfile.from_dict(json.loads(json.dumps(profile().as_dict()))) == profile()
-    here = checker.collect_host_profile()
+    here = collect_host_profile()
     assert HostProfile.from_dict(json.loads(json.dumps(here.as_dict()))) == here
     assert here.machine == os.uname().machine
     assert len(json.dumps(here.as_dict())) < 20000
@@ -396,7 +405,7 @@ def test_collect_a_profile_of_another_root(root, monkeypatch):
     monkeypatch.setattr(
         "ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile.read_host", lambda: HOST
     )
-    here = checker.collect_host_profile(_linkage_view(root))
+    here = collect_host_profile(_linkage_view(root))
     (libc,) = here.libcs
     assert (libc.kind, libc.goarch, libc.interpreter) == ("glibc", "amd64", GLIBC)
     assert "GLIBC_2.36" in libc.provides["libc.so.6"]

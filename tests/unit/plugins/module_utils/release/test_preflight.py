@@ -43,6 +43,8 @@ def refused(act, code, *words):
         ("386", "i686"),
         ("386", "i386"),
         ("386", "x86_64"),
+        ("s390", "s390x"),
+        ("loong64", "loongarch64"),
         ("ppc64le", "ppc64le"),
         ("s390x", "s390x"),
         ("riscv64", "riscv64"),
