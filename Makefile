@@ -87,7 +87,7 @@ fuzz-metrics: collections ## pages of counters against another parser of the for
 	$(BIN)/python tests/unit/plugins/module_utils/health/kinds/metrics_fuzz.py $(PAGES)
 
 canary-table: collections ## the verdict on users' requests, by simulation (about ten minutes)
-	$(BIN)/python tests/bench/canary.py --page docs/guide/proxy.md
+	$(BIN)/python tests/bench/canary.py --page docs/evidence/canary.md
 
 bundled-libc: ## wrong verdicts of linkage on programs that bring a glibc of their own (needs gcc and the lab's images)
 	$(PYTHON) tests/bench/bundled_libc.py
