@@ -91,6 +91,8 @@ OPTIONS = {
 }
 # Options that may hold secrets: an environment, the headers of a health check or probe, and the URLs in the intake.
 SEALED = ("environment", "health", "probe", "intake")
+# What only this half of the module tells the other; no option of the module, and so refused where a task has it.
+PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded")
 # Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
 PLACES = ("src", "checksum", "signature")
 
@@ -153,12 +155,31 @@ def refusal(problems: Sequence[Problem]) -> dict[str, Any]:
 
 
 def seal(arguments: dict[str, Any]) -> str:
-    """Take what may hold secrets out of the arguments, as one text that no result shows and no short value can mask."""
-    sealed = json.dumps({name: arguments.pop(name, None) or {} for name in SEALED}, default=str)
+    """Take what may hold secrets, and what is private, out of the arguments: as one text that no result shows.
+
+    No short value of it can mask anything in a result, either.
+    """
+    private = {name: arguments.pop(name) for name in PRIVATE if name in arguments}
+    sealed = json.dumps({**{name: arguments.pop(name, None) or {} for name in SEALED}, **private}, default=str)
     for place in PLACES:
         if arguments.get(place):
             arguments[place] = fetch.shown(str(arguments[place]))
     return sealed
+
+
+def with_upload(sealed: str, path: str) -> str:
+    """The same, and where on the host the artefact is by now."""
+    return json.dumps({**json.loads(sealed), "uploaded": path})
+
+
+def refuse_private(arguments: dict[str, Any]) -> None:
+    given = [name for name in (*PRIVATE, "sealed") if name in arguments]
+    if given:
+        raise SlipwayError(
+            "unsupported_option",
+            f"slipway.go.release has no option {', '.join(given)}.",
+            "remove it from the task",
+        )
 
 
 class ActionModule(BoundedAction):
@@ -188,6 +209,7 @@ class ActionModule(BoundedAction):
     def _judge_and_release(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="slipway-", dir=constants.DEFAULT_LOCAL_TMP) as folder:
             try:
+                refuse_private(arguments)
                 arguments = _survey.understand(arguments, OPTIONS)
                 self._validate(arguments)
                 if arguments.get("confirm"):
@@ -235,7 +257,8 @@ class ActionModule(BoundedAction):
         if not upload and (profile is None or binary.elf.elf_class in ("static", "static-pie")):
             return answer
         with self._uploaded(source) as remote:  # also in check mode: only the host finds the libraries of a dynamic one
-            answer = self._execute("release", {**arguments, "uploaded": remote}, task_vars)
+            sealed = with_upload(arguments["sealed"], remote)
+            answer = self._execute("release", {**arguments, "sealed": sealed}, task_vars)
             answer.pop("host_profile", None)
             return answer
 

@@ -227,31 +227,8 @@ options:
     default: true
   sealed:
     description:
-      - O(environment), O(health), and what the host needs to take the artefact in, as JSON. Set by the controller's
-        half of this module.
+      - Not for playbooks. What the controller's half of this module tells the host, as JSON.
     type: str
-  tool:
-    description:
-      - SHA-256 of the tool that must be on the host before a release waits to be confirmed. Set by the controller's
-        half of this module, which puts that tool there when it is not.
-    type: str
-  digest:
-    description:
-      - SHA-256 of the artefact, or SHA-512 of that of a URL, as far as it is known there. Set by the controller's half
-        of this module.
-    type: str
-  size:
-    description:
-      - Size of the artefact in bytes. Set by the controller's half of this module.
-    type: int
-  goarch:
-    description:
-      - The architecture the artefact is built for, as C(GOARCH). Set by the controller's half of this module.
-    type: str
-  uploaded:
-    description:
-      - Path of the artefact on the host. Set by the controller's half of this module once it has uploaded it.
-    type: path
 seealso:
   - module: slipway.go.rollback
   - module: slipway.go.release_info
@@ -419,11 +396,6 @@ problems:
     - code: port_in_use
       message: port 8080 of service_listen is in use by nginx (pid 812).
       fix: stop that process, or choose another port in service_listen
-host_profile:
-  description: What this host offers to programs, for the controller's half of this module, which takes it away.
-  returned: never to a playbook
-  type: dict
-  sample: {"machine": "x86_64", "goarch": "amd64"}
 code:
   description: A stable name of the failure.
   returned: failure
@@ -462,6 +434,8 @@ POLICY = {
     "denylist": {"type": "path"},
     "version_binding": {"type": "str", "choices": list(binding.LEVELS), "default": "match"},
 }
+# What the controller's half of this module tells the host beside its options, where it has nothing to say.
+UNSEALED = {"intake": {}, "tool": "", "digest": "", "size": 0, "goarch": None, "uploaded": None}
 
 
 def request(values: dict[str, Any]) -> intake.Request:
@@ -475,8 +449,8 @@ def request(values: dict[str, Any]) -> intake.Request:
         label=values["src"],
         source=told.get("source", ""),
         uploaded=values["uploaded"],
-        digest=values["digest"] or "",
-        size=values["size"] or 0,
+        digest=values["digest"],
+        size=values["size"],
         goarch=values["goarch"],
         binary=values["binary"],
         checksums=intake.Text(**told.get("checksums", {})),
@@ -502,8 +476,7 @@ def request(values: dict[str, Any]) -> intake.Request:
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    sealed = {"intake": {}, **json.loads(module.params["sealed"] or "{}")}
-    values = {**module.params, **sealed}
+    values = {**module.params, **UNSEALED, **json.loads(module.params["sealed"] or "{}")}
     settings = options.settings(values)
     spec = Spec(
         version=values["version"],
@@ -517,7 +490,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         configured=values["configured"],
         smoke=values["smoke"],
         smoke_timeout=values["smoke_timeout"],
-        tool=values["tool"] or "",
+        tool=values["tool"],
         run=values["run"],
     )
     act = intake.predict if module.check_mode else intake.release
@@ -563,12 +536,7 @@ def main() -> None:
             "smoke_timeout": {"type": "float", "default": 30},
             "force": {"type": "bool", "default": False},
             "configured": {"type": "bool", "default": True},
-            "tool": {"type": "str"},
             "run": {"type": "str", "default": ""},
-            "digest": {"type": "str"},
-            "size": {"type": "int"},
-            "goarch": {"type": "str"},
-            "uploaded": {"type": "path"},
             **options.argument_spec(),
         },
         supports_check_mode=True,

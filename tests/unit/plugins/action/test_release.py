@@ -105,15 +105,29 @@ def act(binary, monkeypatch):
     return make
 
 
+def unsealed(action, number=0):
+    """What only the controller's half tells the host, of the run with this number."""
+    return json.loads(action.executed[number][1]["sealed"])
+
+
+@pytest.mark.parametrize("name", ["uploaded", "digest", "sealed"])
+def test_what_only_the_controller_tells_the_host_is_no_option(act, name):
+    action = act(**{name: "/tmp/x"})
+    failed = action.run(task_vars={})
+    assert (failed["failed"], failed["code"], action.executed) == (True, "unsupported_option", [])
+    assert name in failed["msg"]
+
+
 def test_the_host_is_told_what_the_controller_saw(act, binary):
     action = act([{"changed": True, "action": "release"}], strategy="restart")
     result = action.run(task_vars={})
     assert result == {"from": "base", "changed": True, "action": "release"}
     ((module, told),) = action.executed
     assert module == "slipway.go.release"
-    assert told["digest"] == digest_of(binary)
-    assert (told["size"], told["goarch"], told["strategy"]) == (os.path.getsize(binary), "amd64", "restart")
-    assert "uploaded" not in told
+    sealed = unsealed(action)
+    assert sealed["digest"] == digest_of(binary)
+    assert (sealed["size"], sealed["goarch"], told["strategy"]) == (os.path.getsize(binary), "amd64", "restart")
+    assert "uploaded" not in sealed
     assert action.steps == ["execute"], "what the host has is not uploaded"
 
 
@@ -144,7 +158,7 @@ def test_only_what_the_host_misses_is_uploaded(act, binary):
         "execute",
         "remove /tmp/ansible-1",
     ]
-    assert action.executed[1][1]["uploaded"] == "/tmp/ansible-1/artefact"
+    assert unsealed(action, 1)["uploaded"] == "/tmp/ansible-1/artefact"
 
 
 def test_the_tool_of_another_engine_is_replaced_first(act, monkeypatch):
@@ -152,7 +166,9 @@ def test_the_tool_of_another_engine_is_replaced_first(act, monkeypatch):
         action = act([{"action": "tool"}, {"action": "none"}], confirm=60)
         monkeypatch.setattr(action, "_bring_tool", lambda _task_vars, brought=brought: brought)
         answer = action.run()
-        assert [arguments["tool"] for _name, arguments in action.executed] == [zipapp.digest()] * wanted
+        assert [unsealed(action, number)["tool"] for number in range(len(action.executed))] == [
+            zipapp.digest()
+        ] * wanted
         assert answer["action" if wanted == 2 else "msg"] == ("none" if wanted == 2 else "disk full")
 
 
@@ -246,7 +262,7 @@ def test_a_relative_path_is_looked_for_beside_the_inventory_and_then_here(places
         (folder / "shop").write_bytes(content)
         result, action = run()
         assert result["action"] == "none", result
-        assert action.executed[0][1]["digest"] == hashlib.sha256(content).hexdigest()
+        assert unsealed(action)["digest"] == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize("inventory", [None, "None"])
@@ -294,7 +310,7 @@ def test_dates_in_the_environment_are_text(act):
     values = {"SINCE": datetime.date(2024, 1, 1), "AT": datetime.datetime(2024, 1, 1, 12)}
     action = act([{"action": "none"}], environment=values)
     assert action.run(task_vars={})["action"] == "none"
-    sealed = json.loads(action.executed[0][1]["sealed"])["environment"]
+    sealed = unsealed(action)["environment"]
     assert sealed == {"SINCE": "2024-01-01", "AT": "2024-01-01 12:00:00"}
     assert model.render_environment(sealed) == model.render_environment(values)
 
@@ -317,7 +333,7 @@ def test_check_mode_tells_the_host_which_tool_the_release_would_bring(act):
     action = act([{"action": "none"}], confirm=60)
     action._task.check_mode = True
     assert action.run(task_vars={})["action"] == "none"
-    assert action.executed[0][1]["tool"] == zipapp.digest()
+    assert unsealed(action)["tool"] == zipapp.digest()
 
 
 URL = "https://me:hunter2@host/dist/shop?token=hunter2"
@@ -326,7 +342,7 @@ URL = "https://me:hunter2@host/dist/shop?token=hunter2"
 def told(action):
     """What the host was told in the sealed part, and the other arguments."""
     ((_module, arguments),) = action.executed
-    return json.loads(arguments["sealed"])["intake"], {k: v for k, v in arguments.items() if k != "sealed"}
+    return unsealed(action)["intake"], {k: v for k, v in arguments.items() if k != "sealed"}
 
 
 def test_a_url_is_for_the_host_and_its_secrets_are_sealed(act):
@@ -335,7 +351,7 @@ def test_a_url_is_for_the_host_and_its_secrets_are_sealed(act):
     sealed, shown = told(action)
     assert sealed["source"] == URL
     assert shown["src"] == "https://host/dist/shop"
-    assert shown["digest"] == "ab" * 32
+    assert unsealed(action)["digest"] == "ab" * 32
     assert "hunter2" not in json.dumps(shown)
     assert action.steps == ["execute"]
 
@@ -363,11 +379,11 @@ def test_files_of_the_controller_are_read_here(act, tmp_path):
     more = {"allowed_signers": str(tmp_path / "signers"), "policy": {"denylist": str(tmp_path / "denied")}}
     action = act([{"action": "none"}], src=URL, **files, **more)
     assert action.run(task_vars={})["action"] == "none"
-    sealed, shown = told(action)
+    sealed, _shown = told(action)
     assert sealed["checksums"]["content"] == f"{'ab' * 32}  shop\n"
     assert (sealed["signature"]["content"], sealed["allowed_signers"]) == ("sig", "a b c")
     assert sealed["denylist"] == "x # y\n"
-    assert shown["digest"] == "ab" * 32
+    assert unsealed(action)["digest"] == "ab" * 32
 
 
 def test_what_is_on_the_host_is_left_there(act):
@@ -447,7 +463,7 @@ def test_an_archive_is_judged_here_and_uploaded_whole(act, binary, tmp_path):
     source = packed(tmp_path / "shop.tgz", ("x/shop", program, 0o755), ("x/page.html", b"page", 0o644))
     action = act([{"action": "upload"}, {"action": "release"}], src=source)
     assert action.run(task_vars={})["action"] == "release"
-    first = action.executed[0][1]
+    first = unsealed(action)
     assert first["digest"] == digest_of(source)
     assert (first["size"], first["goarch"]) == (len(program) + 4, "amd64")
     assert f"upload {source} to /tmp/ansible-1/artefact" in action.steps
@@ -480,7 +496,7 @@ def test_in_check_mode_too_the_host_says_what_its_loader_finds(act, tmp_path):
     action = act(answers, src=source)
     assert action.run(task_vars={})["problems"] == ["one"]
     assert [module for module, _told in action.executed] == ["slipway.go.release"] * 2
-    assert action.executed[1][1]["uploaded"] == "/tmp/ansible-1/artefact"
+    assert unsealed(action, 1)["uploaded"] == "/tmp/ansible-1/artefact"
 
 
 ANSWER = {"changed": True, "action": "release", "current": "2.0-a", "previous": "1.0-b", "unconfirmed": "ab" * 16}

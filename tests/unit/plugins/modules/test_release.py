@@ -16,7 +16,8 @@ from ansible_collections.slipway.go.plugins.modules import release
 from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
 
 HEX = "ab" * 32
-SENT = {"name": "shop", "version": "2.0", "src": "/x/shop", "digest": HEX, "size": 7, "goarch": "amd64"}
+TOLD = {"digest": HEX, "size": 7, "goarch": "amd64"}
+SENT = {"name": "shop", "version": "2.0", "src": "/x/shop", "sealed": json.dumps(TOLD)}
 DONE = Outcome(True, "2.0-0123456789", "1.0-0123456789", "release", {"SOAK": 1.23456}, 0.5, None, ["0.9-0123456789"])
 JUDGED = {"max_latency_ratio": 2.0, "min_requests": 50, "inconclusive": "accept"}
 PROXY = {"ports": [18080, 18081], "weights": [], "step_time": 30.0, "max_errors": 1.0, **JUDGED}
@@ -74,7 +75,7 @@ def test_what_is_given_arrives(engine, capsys):
         "listen": ["80"],
         "rehearsal": "18080",
         "force": True,
-        "uploaded": "/tmp/x",
+        "sealed": json.dumps({**TOLD, "uploaded": "/tmp/x"}),
         "root": "/srv/shop",
         "health": {"url": "http://127.0.0.1/"},
         "start_timeout": 1,
@@ -87,7 +88,7 @@ def test_what_is_given_arrives(engine, capsys):
         "environment": {"A": True},
         "proxy": {"ports": [1, 2], "weights": [5]},
     }
-    run_module(release, capsys, **SENT, **given)
+    run_module(release, capsys, **{**SENT, **given})
     settings, (_ignored, spec) = engine.told
     assert settings == Settings(
         "shop",
@@ -114,8 +115,8 @@ def test_what_is_given_arrives(engine, capsys):
 
 
 def test_secrets_travel_sealed_and_do_not_come_back(engine, capsys):
-    sealed = json.dumps({"environment": {"TOKEN": "hunter2"}, "health": {"headers": {"X": "hunter2"}}})
-    result = run_module(release, capsys, **SENT, sealed=sealed)
+    sealed = json.dumps({**TOLD, "environment": {"TOKEN": "hunter2"}, "health": {"headers": {"X": "hunter2"}}})
+    result = run_module(release, capsys, **{**SENT, "sealed": sealed})
     settings, (_ignored, spec) = engine.told
     assert spec.environment == {"TOKEN": "hunter2"}
     assert settings.health == {"headers": {"X": "hunter2"}}
