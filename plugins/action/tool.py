@@ -11,10 +11,9 @@ import tempfile
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.slipway.go.plugins.module_utils._core.paths import TOOL
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
-
-DEFAULT_PATH = "/usr/local/sbin/slipway"
 
 
 class ActionModule(ActionBase):
@@ -24,10 +23,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        validated, arguments = self.validate_argument_spec(
-            {"path": {"type": "path", "default": "/usr/local/sbin/slipway"}}
-        )
-        del validated
+        _validated, arguments = self.validate_argument_spec({"path": {"type": "path", "default": TOOL}})
         descriptor, built = tempfile.mkstemp(prefix="slipway-")
         try:
             with os.fdopen(descriptor, "wb") as stream:

@@ -423,7 +423,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact impor
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
-from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import STRATEGIES, Artefact, Spec
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
 
 POLICY = {
@@ -525,7 +525,7 @@ def main() -> None:
             "signature_namespace": {"type": "str", "default": "file"},
             "max_size": {"type": "int", "default": 1024},
             "fetch_timeout": {"type": "float", "default": 300},
-            "strategy": {"type": "str", "choices": ["socket", "proxy", "reload", "restart"], "default": "socket"},
+            "strategy": {"type": "str", "choices": list(STRATEGIES), "default": STRATEGIES[0]},
             "group": {"type": "str"},
             "environment": {"type": "dict", "default": {}},
             "sealed": {"type": "str", "no_log": True},

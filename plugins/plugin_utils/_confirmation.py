@@ -14,7 +14,7 @@ import time
 from typing import Any, Callable
 
 from ansible.errors import AnsibleError
-from ansible_collections.slipway.go.plugins.module_utils._release.confirm_timer import TOOL
+from ansible_collections.slipway.go.plugins.module_utils._core.paths import TOOL
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import SERVING
 
 PAUSE = 0.5

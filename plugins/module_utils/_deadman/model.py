@@ -14,10 +14,10 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .._core import command
 from .._core.errors import SlipwayError
+from .._core.paths import STATE_ROOT, UNIT_ROOT
 from . import account_entries
 
-ROOT = "/var/lib/slipway/deadman"
-UNITS = "/etc/systemd/system"
+ROOT = f"{STATE_ROOT}/deadman"
 RUNTIME = "/run"
 RUNNER = "revert.pyz"
 PLAN, BEGUN = "plan.json", "reverting.json"
@@ -72,7 +72,7 @@ class System:
     """This host: where the state of armed changes is, and how commands are run."""
 
     root: str = ROOT
-    units: str = UNITS
+    units: str = UNIT_ROOT
     runtime: str = RUNTIME
     run: Run = field(default=run)
     accounts: str = account_entries.FOLDER

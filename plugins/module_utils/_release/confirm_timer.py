@@ -17,11 +17,10 @@ from typing import Optional
 
 from .._core import files
 from .._core.errors import SlipwayError
+from .._core.paths import TOOL
 from .._deadman import change as deadman
 from .._deadman import ending
 from .._deadman.model import RevertPlan
-
-TOOL = "/usr/local/sbin/slipway"
 
 
 def _name(service: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from .state.model import Settings
+from .state.model import ACCEPT, REFUSE, Proxy, Settings
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:
@@ -18,23 +18,23 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "root": {"type": "path"},
         "health": {"type": "dict", "default": {}},
         "probe": {"type": "dict", "default": {}},
-        "start_timeout": {"type": "float", "default": 60},
-        "drain_timeout": {"type": "float", "default": 30},
-        "soak_time": {"type": "float", "default": 5},
-        "lock_timeout": {"type": "float", "default": 30},
-        "keep": {"type": "int", "default": 5},
+        "start_timeout": {"type": "float", "default": Settings.start_timeout},
+        "drain_timeout": {"type": "float", "default": Settings.drain_timeout},
+        "soak_time": {"type": "float", "default": Settings.soak_time},
+        "lock_timeout": {"type": "float", "default": Settings.lock_timeout},
+        "keep": {"type": "int", "default": Settings.keep},
         "confirm": {"type": "float", "default": 60},
         "proxy": {
             "type": "dict",
             "default": {},
             "options": {
-                "ports": {"type": "list", "elements": "int", "default": [18080, 18081]},
-                "weights": {"type": "list", "elements": "int", "default": []},
-                "step_time": {"type": "float", "default": 30},
-                "max_errors": {"type": "float", "default": 1},
-                "max_latency_ratio": {"type": "float", "default": 2},
-                "min_requests": {"type": "int", "default": 50},
-                "inconclusive": {"type": "str", "choices": ["accept", "refuse"], "default": "accept"},
+                "ports": {"type": "list", "elements": "int", "default": list(Proxy.ports)},
+                "weights": {"type": "list", "elements": "int", "default": list(Proxy.weights)},
+                "step_time": {"type": "float", "default": Proxy.step_time},
+                "max_errors": {"type": "float", "default": Proxy.max_errors},
+                "max_latency_ratio": {"type": "float", "default": Proxy.max_latency_ratio},
+                "min_requests": {"type": "int", "default": Proxy.min_requests},
+                "inconclusive": {"type": "str", "choices": [ACCEPT, REFUSE], "default": Proxy.inconclusive},
             },
         },
     }

@@ -20,13 +20,12 @@ from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from .._core import files
 from .._core.errors import SlipwayError
+from .._core.paths import STATE_ROOT, TOOL, UNIT_ROOT
 from .._host.systemd import Systemd
 from .parser import UNIT_PATH
 
-UNIT_ROOT = "/etc/systemd/system"
-STATE_ROOT = "/var/lib/slipway"
 RECORD = "units.json"
-_MARK = re.compile(r"/var/lib/slipway/|/usr/local/sbin/slipway |\bSLIPWAY_(RELEASE|SERVICE|DIRECTORY)=")
+_MARK = re.compile(rf"{re.escape(STATE_ROOT)}/|{re.escape(TOOL)} |\bSLIPWAY_(RELEASE|SERVICE|DIRECTORY)=")
 _RUNS = ("active", "activating", "reloading", "deactivating")
 
 

@@ -14,9 +14,9 @@ from typing import Optional, Sequence
 
 from .._core import command, files
 from .._core.errors import SlipwayError
+from .._core.paths import UNIT_ROOT
 from .._host.systemd import Systemd
 
-UNIT_ROOT = "/etc/systemd/system"
 PACKAGED = ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 VERIFY_TIMEOUT = 60.0
 _NAME = re.compile(r"[A-Za-z0-9:_.\\-]+@?\.(service|socket|timer|target|path|slice)")

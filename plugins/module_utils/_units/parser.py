@@ -15,13 +15,14 @@ import stat
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from .._core.errors import SlipwayError
+from .._core.paths import UNIT_ROOT
 
 UNIT_PATH = (
     "/etc/systemd/system.control",
     "/run/systemd/system.control",
     "/run/systemd/transient",
     "/run/systemd/generator.early",
-    "/etc/systemd/system",
+    UNIT_ROOT,
     "/etc/systemd/system.attached",
     "/run/systemd/system",
     "/run/systemd/system.attached",

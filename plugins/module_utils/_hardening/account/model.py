@@ -10,15 +10,17 @@ import time
 from dataclasses import dataclass
 from typing import Any, Optional, Sequence
 
+from ..._core.paths import TOOL
+
 # Exact commands only: a wildcard in sudoers also matches spaces, and with them further arguments.
 SERVICE_COMMANDS = (
     "/usr/bin/systemctl start",
     "/usr/bin/systemctl stop",
     "/usr/bin/systemctl restart",
     "/usr/bin/systemctl reload",
-    "/usr/local/sbin/slipway status",
-    "/usr/local/sbin/slipway history",
-    "/usr/local/sbin/slipway rollback",
+    f"{TOOL} status",
+    f"{TOOL} history",
+    f"{TOOL} rollback",
 )
 DAY = 86400
 NEVER = 99999

@@ -15,10 +15,11 @@ import shutil
 
 from ..._core import files
 from ..._core.errors import SlipwayError
+from ..._core.paths import STATE_ROOT
 from .entries import has_group
 from .model import Account
 
-REMOVED = "/var/lib/slipway/removed-accounts"
+REMOVED = f"{STATE_ROOT}/removed-accounts"
 MAIL = "/var/mail"
 
 

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import AbstractSet, Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from ..._core.errors import SlipwayError
+from ..._core.paths import UNIT_ROOT
 from ..connection import Connection
 from . import overlap
 from .backend import Argv, Backend, Request, Survey, Words, is_kept
 from .rule import FIREWALLD, Rule, contains, is_network, parse_source
 
 UNIT = "firewalld.service"
-_LINKS = "/etc/systemd/system"
 _KINDS = ("interfaces", "sources")
 Zones = Dict[str, Dict[str, List[str]]]
 _RICH_WORD = re.compile(r"""[\w-]+="[^"]*"|\S+""")
@@ -145,9 +145,9 @@ class Firewalld(Backend):
     # The links are what enables it, or masks it.
     paths = (
         "/etc/firewalld",
-        f"{_LINKS}/{UNIT}",
-        f"{_LINKS}/multi-user.target.wants/{UNIT}",
-        f"{_LINKS}/dbus-org.fedoraproject.FirewallD1.service",
+        f"{UNIT_ROOT}/{UNIT}",
+        f"{UNIT_ROOT}/multi-user.target.wants/{UNIT}",
+        f"{UNIT_ROOT}/dbus-org.fedoraproject.FirewallD1.service",
     )
 
     def is_active(self) -> bool:

@@ -11,12 +11,13 @@ import os
 import re
 from typing import Sequence
 
+from ..._core.paths import UNIT_ROOT
 from ..._deadman.managed_files import File, Guard
 from ..._deadman.model import Argv
 from .server import CONFIG, SshServer
 
 DROP_IN = "/etc/ssh/sshd_config.d/00-slipway.conf"
-SOCKET_DROP_IN = "/etc/systemd/system/{}.d/00-slipway.conf"
+SOCKET_DROP_IN = UNIT_ROOT + "/{}.d/00-slipway.conf"
 BEGIN, END = "# BEGIN slipway.go", "# END slipway.go"
 
 

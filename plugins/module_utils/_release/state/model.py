@@ -15,7 +15,8 @@ from typing import Any, Mapping, Optional, Sequence
 
 from ..._core.errors import SlipwayError
 
-STRATEGIES = ("socket", "proxy", "reload", "restart")
+STRATEGIES = ("socket", "proxy", "reload", "restart")  # the first is the default
+PROXY_PORTS = (18080, 18081)
 RESERVED_NAMES = frozenset(("systemd", "ssh", "sshd", "dbus", "slipway"))
 RESERVED_SUFFIXES = ("-guard", "-rehearsal", "-watch", "-alert")  # units of a service beside its releases
 MAX_NAME = 31
@@ -146,7 +147,7 @@ class Proxy:
     what inconclusive says.
     """
 
-    ports: tuple[int, ...] = (18080, 18081)
+    ports: tuple[int, ...] = PROXY_PORTS
     weights: tuple[int, ...] = ()
     step_time: float = 30.0
     max_errors: float = 1.0
@@ -160,7 +161,7 @@ class Proxy:
             raise SlipwayError(
                 "invalid_ports",
                 f"service_proxy_ports is {list(ports)}.",
-                "give two different ports of this host that nobody else uses, for example [18080, 18081]",
+                f"give two different ports of this host that nobody else uses, for example {list(PROXY_PORTS)}",
             )
         if list(weights) != sorted(set(weights)) or not all(1 <= weight <= 100 for weight in weights):
             raise SlipwayError(

@@ -19,12 +19,11 @@ from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from ..._core import files, json_lines
 from ..._core.errors import SlipwayError
+from ..._core.paths import STATE_ROOT, UNIT_ROOT
 from ..phases import Phase
 from .model import Settings, is_release_id, validate_name
 
-STATE_ROOT = "/var/lib/slipway"
 CONFIG_ROOT = "/etc"
-UNIT_ROOT = "/etc/systemd/system"
 PROXY_ROOT = "/etc/haproxy/slipway.live"
 # The events that end a transaction.
 OUTCOMES = ("committed", "rolled_back", "refused", "given_up")

@@ -1,0 +1,11 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where things are on a host that more than one package knows. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+TOOL = "/usr/local/sbin/slipway"
+STATE_ROOT = "/var/lib/slipway"
+UNIT_ROOT = "/etc/systemd/system"
