@@ -39,6 +39,9 @@ lint: collections $(WORK)/venv-docs/.done ## ansible-lint (production), yamllint
 	ansible-lint
 	$(WORK)/venv-docs/bin/antsibull-docs lint-collection-docs --plugin-docs .
 
+reference: collections ## the generated pages of docs/reference
+	$(BIN)/python tests/reference
+
 sanity: collections ## ansible-test sanity on a copy, with empty ignore files
 	tests/lab/sanity.sh $(WORK)/sanity
 

@@ -13,16 +13,6 @@ from .._core.errors import SlipwayError
 from .._core.problems import Problem
 from .versions import Key, go_key, module_key
 
-# As stable as those of problems.
-CODES: dict[str, str] = {
-    "policy_static": "It is not static, and must be.",
-    "policy_not_go": "A policy asks for Go build info, and there is none.",
-    "policy_vcs_unknown": "Nothing says from which revision it was built.",
-    "policy_vcs_modified": "Built from a modified tree.",
-    "policy_go_version": "Built with too old a Go release.",
-    "policy_main_module": "Another service's program.",
-    "policy_denied_module": "It contains a denied module.",
-}
 STDLIB = "stdlib"
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 _OLDEST = (1, 13)  # the first Go with build info that is read here

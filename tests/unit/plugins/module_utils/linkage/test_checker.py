@@ -7,16 +7,12 @@ from __future__ import annotations
 import json
 import os
 import struct
-from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._binary import policy
 from ansible_collections.slipway.go.plugins.module_utils._binary.facts import read_binary
 from ansible_collections.slipway.go.plugins.module_utils._binary.go_build_info import BuildInfo
-from ansible_collections.slipway.go.plugins.module_utils._core.problems import CODES
 from ansible_collections.slipway.go.plugins.module_utils._host import kernel as _host
 from ansible_collections.slipway.go.plugins.module_utils._host.cpu import parse_cpuinfo
-from ansible_collections.slipway.go.plugins.module_utils._linkage import checker
 from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import (
     HostProfile,
     Libc,
@@ -415,21 +411,3 @@ def _linkage_view(root):
     from ansible_collections.slipway.go.plugins.module_utils._core.root_view import View
 
     return View(str(root.path))
-
-
-def test_every_code_is_described():
-    folder = Path(checker.__file__).parents[1]
-    sources = [path for path in folder.rglob("*.py") if path.name != "problems.py"]
-    text = "".join(path.read_text(encoding="utf-8") for path in sources)
-    for code in CODES:
-        assert f'"{code}"' in text, f"{code} is described but never used"
-
-
-def test_the_guide_says_what_every_code_means():
-    guide = os.path.join(os.path.dirname(__file__), "../../../../../docs/guide/will-it-run-there.md")
-    with open(guide, encoding="utf-8") as file:
-        text = file.read()
-    for code in CODES:
-        assert f"| `{code}` | " in text
-    for code in [*policy.CODES, "unit_not_found", "unit_unreadable", "unit_masked", "denylist_syntax"]:
-        assert f"`{code}`" in text

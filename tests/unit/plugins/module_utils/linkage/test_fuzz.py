@@ -20,11 +20,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._binary import elf, facts, symbols
 from ansible_collections.slipway.go.plugins.module_utils._binary.sbom import cyclonedx
-from ansible_collections.slipway.go.plugins.module_utils._core.problems import CODES
 from ansible_collections.slipway.go.plugins.module_utils._core.root_view import View
 from ansible_collections.slipway.go.plugins.module_utils._linkage import ldcache as _ldcache
 from ansible_collections.slipway.go.plugins.module_utils._linkage.checker import Checker
 from ansible_collections.slipway.go.plugins.module_utils._units import context as _unit_context
+from ansible_collections.slipway.go.tests.reference.error_codes import PROGRAM
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder, Symbol
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_go_build_info import TEXT, inline
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_program import upx_stub
@@ -38,6 +38,8 @@ from ansible_collections.slipway.go.tests.unit.plugins.module_utils.linkage.fake
 )
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
+
+CODES = PROGRAM.codes
 
 EXAMPLES = int(os.environ.get("SLIPWAY_FUZZ_EXAMPLES", "5000"))
 ROUND = 2000

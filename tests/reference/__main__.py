@@ -1,0 +1,25 @@
+"""The generated pages of docs/reference: `make reference` writes them, and a unit test compares them with the code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ansible_collections.slipway.go.tests.reference import pages
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--page", type=Path, default=FOLDER, help="the folder that the pages are written to")
+    folder: Path = parser.parse_args().page
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, render in pages.PAGES.items():
+        (folder / name).write_text(render(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

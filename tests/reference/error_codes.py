@@ -1,0 +1,1260 @@
+"""What every error code means, why it comes, and what to do. The page docs/reference/error-codes.md is made from this.
+
+A code with OPTION in it stands for one code for each option.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class ErrorCode(NamedTuple):
+    """meaning: what was measured, and against what. Each part is one or two sentences."""
+
+    meaning: str
+    cause: str
+    fix: str
+
+
+class Section(NamedTuple):
+    title: str
+    intro: str
+    codes: dict[str, ErrorCode]
+
+
+GENERAL = Section(
+    "Any module and the tool",
+    "These can come from every module, from the tool `slipway`, or from the controller.",
+    {
+        "changed_meanwhile": ErrorCode(
+            "What the run had read of the host was different when it came to change it. Nothing was changed, or "
+            "the change was reverted.",
+            "Another run, a package or an administrator changed the same files or the same firewall in between.",
+            "Run again when nobody else changes the host.",
+        ),
+        "command_failed": ErrorCode(
+            "A program on the host ended with another status than 0. The message quotes the command, the status "
+            "and what the program wrote.",
+            "A variable has a value that the program refuses, or the program cannot work on this host.",
+            "Correct what the program complains of, then run again.",
+        ),
+        "command_timeout": ErrorCode(
+            "A program on the host did not end within its time limit and was killed.",
+            "The program waits for a lock, a disk or a service that does not answer.",
+            "Find out on the host why it hangs, then run again.",
+        ),
+        "defect": ErrorCode(
+            "The collection met an error that it does not expect.",
+            "The collection has a defect.",
+            "Run again with `-vvv` and report the output.",
+        ),
+        "no_answer": ErrorCode(
+            "The host did not answer while it made a change of access, for twice the time to confirm and a "
+            "little more.",
+            "The network between controller and host is cut, or the host hangs. The host reverts the change by itself.",
+            "Restore the connection to the host, then run again.",
+        ),
+        "no_program": ErrorCode(
+            "A program that the task needs is not on the host. The message names it and, where that is known, "
+            "its package.",
+            "The image of the host is smaller than a usual server.",
+            "Install the package that the message names.",
+        ),
+        "no_systemd": ErrorCode(
+            "The host has no `systemctl`, `systemd-run` or another program of systemd.",
+            "The host is a container or a distribution without systemd.",
+            "Use a host that runs systemd.",
+        ),
+        "os_error": ErrorCode(
+            "The operating system refused to read or write a file. The message has its reason and the path.",
+            "A disk is full or read-only, a permission is missing, or a path is not what the task expects.",
+            "Remove the cause that the message names, then run again.",
+        ),
+        "unreachable": ErrorCode(
+            "The connection to the host was lost during a release or a rollback.",
+            "The host is down, or the network is. What the host had begun and nobody confirms, it reverts at its "
+            "deadline.",
+            "Wait until the host can be reached, then look at `slipway status` on it.",
+        ),
+    },
+)
+
+ACCESS = Section(
+    "Changes that are confirmed",
+    "Roles `ssh`, `firewall` and `deploy_user` arm a revert before they change access, and confirm over a fresh login.",
+    {
+        "already_armed": ErrorCode(
+            "A change of the same name waits to be confirmed, or is being reverted.",
+            "Another run works on the host, or a run was cut short and its deadline has not passed.",
+            "Wait until the other change is confirmed or reverted, then run again.",
+        ),
+        "bent_path": ErrorCode(
+            "A path that root is about to write leads through a link or a directory that another user can change.",
+            "A directory on the path belongs to a user, or a symbolic link stands where a directory or a file is "
+            "expected.",
+            "Replace the link by a directory or a file that only root can write.",
+        ),
+        "invalid_account": ErrorCode(
+            "The account of an armed change is not one plain account name.",
+            "A caller of the module passes several names or a name with other characters.",
+            "Name one account.",
+        ),
+        "invalid_argument": ErrorCode(
+            "An argument of `slipway.go.confirm_login` has the wrong type or name.",
+            "A task of your own calls the action with other arguments than it documents.",
+            "Read `ansible-doc slipway.go.confirm_login` and correct the task.",
+        ),
+        "invalid_argv": ErrorCode(
+            "A command of an armed change is not a list of non-empty texts.",
+            "A command was written as one text, as for a shell.",
+            "Write the command as a list of its words.",
+        ),
+        "invalid_file": ErrorCode(
+            "The program that reads a file refuses the new content in a trial. Nothing was changed.",
+            "A variable puts a line into the file that `sshd`, `visudo` or another checker does not accept.",
+            "Correct the variable that the quoted line comes from.",
+        ),
+        "invalid_mode": ErrorCode(
+            "A file's mode is not an octal number of a text.",
+            "YAML reads `0644` without quotes as another number.",
+            "Write the mode in quotes, for example `'0644'`.",
+        ),
+        "invalid_path": ErrorCode(
+            "A path is not absolute, or has `.`, `..` or double slashes in it.",
+            "A relative path was given for a file on the host.",
+            "Write the whole path, from `/`.",
+        ),
+        "invalid_seconds": ErrorCode(
+            "The time to confirm is not between 1 second and the longest time that the message names.",
+            "A `confirm_timeout` variable is 0, negative or far too long.",
+            "Set the variable to seconds in the range of the message.",
+        ),
+        "invalid_stage": ErrorCode(
+            "The stage at which an armed change is reverted after a boot is neither `early` nor `late`.",
+            "A caller of the module passes another word.",
+            "Use `early` or `late`.",
+        ),
+        "login_failed": ErrorCode(
+            "A fresh login to the host over SSH did not work, so that the change is not confirmed and gets reverted.",
+            "The key is not authorised, `AllowUsers` leaves the user out, or the firewall drops the connection. "
+            "Passwords are not used.",
+            "Correct the key, `AllowUsers` or the firewall for the user that the message names.",
+        ),
+        "no_administrator": ErrorCode(
+            "None of the logins that were tried can run commands as root.",
+            "No account of the host has full sudo, so nobody could confirm or correct a change.",
+            "Give one login full sudo.",
+        ),
+        "no_content": ErrorCode(
+            "A file of `slipway.go.config_files` has neither content nor `state: absent`.",
+            "The entry lacks `content`, and `secrets` does not have it either.",
+            "Set `content` or `secrets`, or `state` to `absent`.",
+        ),
+        "no_source": ErrorCode(
+            "The source of a Python module of the collection cannot be read.",
+            "The collection was installed as byte code only, so that the program for the host cannot be packed.",
+            "Install the collection with its source files.",
+        ),
+        "no_such_file": ErrorCode(
+            "`secrets` has a path that is not among `files`.",
+            "The path was written differently in the two options.",
+            "Name the path in `files`, too.",
+        ),
+        "no_such_owner": ErrorCode(
+            "The user or the group that a file is to belong to is not on the host.",
+            "The account is created by a later task, or its name is misspelt.",
+            "Create the account first, or correct the owner.",
+        ),
+        "no_sudo": ErrorCode(
+            "The user can log in, but a command with `sudo` failed over the fresh login.",
+            "The user needs a password for `sudo`; a password for become is not used for this proof.",
+            "Give the user sudo without a password (`deploy_user_sudo`, or a rule in `/etc/sudoers.d`).",
+        ),
+        "no_timer": ErrorCode(
+            "`systemd-run` did not set the timer that reverts the change. Nothing was changed.",
+            "Systemd refuses transient units, or is not running on the host.",
+            "Repair systemd on the host, as its message says.",
+        ),
+        "not_a_file": ErrorCode(
+            "Something other than a regular file stands where a file is to be written or saved.",
+            "A directory, a socket or a device has that path.",
+            "Move it away.",
+        ),
+        "not_armed": ErrorCode(
+            "No change with this name and token waits to be confirmed.",
+            "The change was confirmed or reverted before, or it was armed by another run.",
+            "Run again.",
+        ),
+        "not_confirmed": ErrorCode(
+            "The fresh login worked, but the command that confirms the change failed on the host.",
+            "The command was cut off, or the host could not answer it.",
+            "Run again.",
+        ),
+        "not_reverted": ErrorCode(
+            "An earlier change was never confirmed, and the host did not revert all of it, or nothing is going to.",
+            "A command of the revert failed, or the timer was removed.",
+            "Repair what the message names, then run without check mode: the run reverts the earlier change first.",
+        ),
+        "not_ssh": ErrorCode(
+            "The connection of the host is not SSH, and only over SSH can a fresh login be proven.",
+            "`ansible_connection` is `local`, `docker` or another kind.",
+            "Set `ansible_connection` to `ssh` for this host.",
+        ),
+        "reverted": ErrorCode(
+            "The host reverted the change before it was confirmed.",
+            "The fresh login failed or came after the deadline, or the run did not finish in time.",
+            "Remove what kept the confirmation from coming, or raise the `confirm_timeout` of the role, then run "
+            "again.",
+        ),
+        "two_contents": ErrorCode(
+            "One file is given two contents.",
+            "A path stands in `secrets` and has content of its own, or two entries of `service_config_files` "
+            "have the same destination.",
+            "Leave one of the two out, or give it another destination.",
+        ),
+        "unknown_host": ErrorCode(
+            "`ssh` does not tell under which name it knows the key of this host.",
+            "The SSH client of the controller is very old, or its configuration cannot be read.",
+            "Run `ssh -G HOST` on the controller and correct what it reports.",
+        ),
+    },
+)
+
+SSHD = Section(
+    "SSH and logins",
+    "",
+    {
+        "broken_sshd_config": ErrorCode(
+            "The host's `sshd` refuses its own configuration before anything is changed.",
+            "Somebody edited a file of the configuration, and `sshd` was not restarted since.",
+            "Correct the line that `sshd -t` names on the host.",
+        ),
+        "damaged_record": ErrorCode(
+            "The record of what a service listens on, or of what its firewall lets in, cannot be read.",
+            "Somebody edited the file below `/etc/slipway`, or a disk error damaged it.",
+            "Remove the file that the message names, and run the role `service` or `firewall` for that service again.",
+        ),
+        "invalid_directive": ErrorCode(
+            "A name is no directive of `sshd`, or is not one that lists algorithms.",
+            "The name is misspelt, or is in the wrong option.",
+            "Use a name of sshd_config(5), and `settings` for directives that list no algorithms.",
+        ),
+        "invalid_value": ErrorCode(
+            "The value of a directive of `sshd` is empty or has a line break.",
+            "A variable is empty or was written as a block of text.",
+            "Give the directive one line of text.",
+        ),
+        "no_openssh": ErrorCode(
+            "The SSH server of the host does not answer as OpenSSH does.",
+            "The host runs Dropbear or another SSH server.",
+            "Install OpenSSH, or leave `harden_ssh` out for this host.",
+        ),
+        "no_sshd": ErrorCode(
+            "The host has no `sshd`, or no `ssh.service` and no `sshd.service`.",
+            "OpenSSH's server is not installed, or was installed without its unit.",
+            "Install the package `openssh-server`.",
+        ),
+        "overridden": ErrorCode(
+            "After the change, `sshd -T` shows other values than those that were set. The change was reverted.",
+            "Another file or a `Match` block of the configuration comes first and wins.",
+            "Remove that setting from the other file.",
+        ),
+        "unsupported_algorithms": ErrorCode(
+            "The host's OpenSSH knows none of the algorithms that a directive would allow, so that nobody could "
+            "log in.",
+            "The list is made for a newer or an older OpenSSH.",
+            "Add an algorithm that `ssh -Q` lists on the host.",
+        ),
+        "would_lock_out": ErrorCode(
+            "The connection in use could not be made again after the change. Nothing was changed.",
+            "`ssh_allow_users` leaves the user of this run out, or `firewall_ssh_sources` leaves out the address "
+            "it comes from.",
+            "Add that user or that address to the variable.",
+        ),
+        "would_shut_out": ErrorCode(
+            "Accounts that can log in now could not do so after the change. The message lists them. Nothing was "
+            "changed.",
+            "The hardened settings refuse their passwords, their keys or their names, and no variable says what "
+            "is meant to happen.",
+            "List those who stay in `ssh_keep_users` (with a key), and those who go in `ssh_shut_out_users`.",
+        ),
+    },
+)
+
+ACCOUNTS = Section(
+    "Accounts",
+    "Role `deploy_user` and the accounts of services. Nothing is changed when one of these is reported, but for "
+    "`command_failed`.",
+    {
+        "account_expires": ErrorCode(
+            "The account has a date on which it expires, and lets nobody in from then on.",
+            "The account was made with `chage -E` or `useradd --expiredate`.",
+            "Run `chage -E -1 NAME` on the host, or choose another `deploy_user_name`.",
+        ),
+        "group_in_use": ErrorCode(
+            "The group that goes with the account is the primary group of other accounts.",
+            "Somebody made other accounts with this group.",
+            "Give these accounts another primary group first.",
+        ),
+        "no_such_group": ErrorCode(
+            "`deploy_user_groups` names groups that the host does not have.",
+            "The package that brings the group is not installed, or its name is misspelt.",
+            "Create the group, or take it out of `deploy_user_groups`.",
+        ),
+        "not_a_service_user": ErrorCode(
+            "`service_user` is root or an account that can log in.",
+            "The name belongs to a person or to another service.",
+            "Choose a name in `service_user` that belongs to the service alone.",
+        ),
+        "not_local": ErrorCode(
+            "The account comes from a directory service, and its shell, home or group differs from what the "
+            "variables ask for.",
+            "LDAP, SSSD or another directory defines the account, so that the host cannot change it.",
+            "Change the account in the directory, or choose another `deploy_user_name`.",
+        ),
+        "not_removable": ErrorCode(
+            "The account to be removed has the user ID 0 or comes from a directory service.",
+            "The name belongs to an account that the role must not remove.",
+            "Remove the account by hand.",
+        ),
+        "not_root": ErrorCode(
+            "The account for deployment has the user ID 0.",
+            "`deploy_user_name` is root or an alias of root.",
+            "Choose another `deploy_user_name`.",
+        ),
+        "password_expired": ErrorCode(
+            "The account's password has expired, and PAM refuses the account's keys until it is changed.",
+            "A policy of passwords is in force on the host.",
+            "Change the password on the host, or lock it with `usermod --lock NAME`.",
+        ),
+        "password_expires": ErrorCode(
+            "The account's password has a date on which it expires, and PAM refuses the account's keys from then on.",
+            "A policy of passwords is in force on the host.",
+            "Run `chage -M 99999 NAME` or `usermod --lock NAME` on the host, or choose another `deploy_user_name`.",
+        ),
+        "unusable_home": ErrorCode(
+            "The directory cannot be the account's home. The message says why.",
+            "The path is not absolute, belongs to another account, or is not there.",
+            "Make or correct the directory as the fix says, or set `deploy_user_home` to another.",
+        ),
+        "unusable_shell": ErrorCode(
+            "The account's shell does not run a command, or others than root could change it.",
+            "The shell is not installed, is `nologin` or the like, or has wrong permissions.",
+            "Install the shell, or set `deploy_user_shell` to one that is on the host, for example `/bin/bash`.",
+        ),
+    },
+)
+
+FIREWALL = Section(
+    "Firewall",
+    "",
+    {
+        "invalid_port": ErrorCode(
+            "A port of a rule is neither a number from 1 to 65535 nor a range of such numbers.",
+            "The port is misspelt, or is the name of a service.",
+            "Write `8080` or `8000:8010`.",
+        ),
+        "invalid_proto": ErrorCode(
+            "The protocol of a rule has no ports.",
+            "Another protocol than tcp or udp was given.",
+            "Use `tcp` or `udp`.",
+        ),
+        "invalid_rule": ErrorCode(
+            "A rule has neither a port nor a service, or has both.",
+            "An entry of `firewall_allow` is incomplete.",
+            "Give the entry a `port` or a `service`.",
+        ),
+        "invalid_service": ErrorCode(
+            "`firewall_service` is not the name of a service.",
+            "It has capital letters, spaces or other characters that a service's name cannot have.",
+            "Set `firewall_service` to a name such as `shop`, or leave it empty.",
+        ),
+        "invalid_source": ErrorCode(
+            "A source of a rule is neither an IP address nor a network.",
+            "A host name was given, or the bits behind the slash are wrong.",
+            "Write an address or a network such as `192.0.2.0/24`.",
+        ),
+        "not_asked": ErrorCode(
+            "`firewall-cmd` failed when it was asked for the rules in force.",
+            "firewalld is stopped, or its configuration is damaged.",
+            "Repair firewalld on the host (`systemctl status firewalld` says more).",
+        ),
+        "not_in_force": ErrorCode(
+            "The firewall accepted every command, and still lacks rules that were asked for.",
+            "Another program writes the rules of this firewall at the same time.",
+            "Find and stop the other program, then run again.",
+        ),
+        "other_firewall": ErrorCode(
+            "The host filters packets with its own rules of nftables or iptables, and neither ufw nor firewalld "
+            "is in force.",
+            "Rules were loaded by `nftables.service`, `netfilter-persistent` or the like. ufw and firewalld "
+            "could remove them.",
+            "Set `firewall_backend` to replace these rules, or `harden_firewall: false` to keep them.",
+        ),
+        "unknown_zone": ErrorCode(
+            "A zone in `firewall_zone`, `firewall_zones` or `firewall_allow` is not one that firewalld has.",
+            "The zone's name is misspelt, or is created elsewhere.",
+            "Use zones that `firewall-cmd --get-zones` lists.",
+        ),
+        "wider_rule": ErrorCode(
+            "A rule of the host's firewall lets in more on a port than the variables ask for, and would stay in force.",
+            "Somebody added the rule by hand, or an earlier configuration did.",
+            "Remove that rule, ask for it in the variables, or set `firewall_remove_unmanaged: true`.",
+        ),
+    },
+)
+
+PROGRAM = Section(
+    "Programs",
+    "Why a program will not start on a host. They come as `problems` of `slipway.go.linkage` and of a release, "
+    "with the "
+    "kernel's or the loader's own words. The [guide](../guide/will-it-run-there.md) shows each.",
+    {
+        "capabilities": ErrorCode(
+            "The file carries capabilities that the unit's bounding set does not hold, so that the kernel "
+            "refuses to run it.",
+            "`setcap` was used on the file, and `CapabilityBoundingSet=` of the unit is narrower.",
+            "Remove the capabilities with `setcap -r`, or widen `CapabilityBoundingSet=`.",
+        ),
+        "cpu_level": ErrorCode(
+            "The program needs instructions that the host's processor lacks.",
+            "It was built with a higher `GOAMD64`, `GOARM`, `GOARM64` or `GO386` than the processor has.",
+            "Build it with a lower level, as the fix of the message says.",
+        ),
+        "empty": ErrorCode(
+            "The file has no bytes.",
+            "A build or an upload was cut short.",
+            "Build or upload the file again.",
+        ),
+        "interpreter_invalid": ErrorCode(
+            "The dynamic loader that the program names is on the host, but is not executable or is for another "
+            "processor.",
+            "The C library on the host is damaged or foreign.",
+            "Install the C library for this processor again, or build with `CGO_ENABLED=0`.",
+        ),
+        "interpreter_missing": ErrorCode(
+            "The dynamic loader that the program names does not exist on the host, or the unit's sandbox hides it.",
+            "The program was linked against glibc and the host has musl, or the other way round.",
+            "Build with `CGO_ENABLED=0`, or on the distribution that the host runs.",
+        ),
+        "kernel_too_old": ErrorCode(
+            "The program's note or its version of Go asks for a newer kernel than the host runs.",
+            "The host runs an old distribution.",
+            "Upgrade the kernel, or build with an older Go.",
+        ),
+        "library_invalid": ErrorCode(
+            "A library was found, and the loader refuses it.",
+            "The library is damaged, is for another processor, or needs another kind of loader.",
+            "Install the library's package again.",
+        ),
+        "library_missing": ErrorCode(
+            "A library that the program needs, or that one of its libraries needs, is not found on the host.",
+            "The library's package is not installed, or the search path of the unit does not lead to it.",
+            "Install the package that the fix names, or build with `CGO_ENABLED=0`.",
+        ),
+        "library_unreadable": ErrorCode(
+            "A library was found, and the user who starts the program may not read it.",
+            "The permissions of the library or of a directory above it are too narrow.",
+            "Let the service's user read the library.",
+        ),
+        "loader_unknown": ErrorCode(
+            "The program's dynamic loader is neither glibc's nor musl's, so that nothing can be said of its libraries.",
+            "The program was linked with another C library.",
+            "Build with `CGO_ENABLED=0`.",
+        ),
+        "malformed": ErrorCode(
+            "The headers of the file contradict each other; the kernel or the loader would refuse it.",
+            "The file is damaged.",
+            "Build or upload the file again.",
+        ),
+        "noexec_mount": ErrorCode(
+            "The program, its loader or a library is on a file system that is mounted `noexec`.",
+            "A hardened mount table covers the directory.",
+            "Install it on another file system, or mount this one without `noexec`.",
+        ),
+        "not_a_program": ErrorCode(
+            "The file is a shared library, an object file or a core dump.",
+            "It was built with another `-buildmode`, or another file was named.",
+            "Give the program itself, built with `-buildmode=exe` or `pie`.",
+        ),
+        "not_elf": ErrorCode(
+            "The file does not begin as a Linux program does. The fix says what it seems to be.",
+            "A script, an archive, or a program for Windows or macOS was named.",
+            "Give a program that was built with `GOOS=linux`.",
+        ),
+        "not_executable": ErrorCode(
+            "The user who starts the program may not execute it, or `release_src` is no executable at all.",
+            "The mode of the file or of a directory above it is too narrow, or another kind of file was named.",
+            "Set the mode to 0755, or build with `GOOS=linux` and `-buildmode=exe` or `pie`.",
+        ),
+        "not_found": ErrorCode(
+            "There is no file with that path.",
+            "The path is misspelt, or the file was not uploaded.",
+            "Correct the path, or upload the file first.",
+        ),
+        "not_regular": ErrorCode(
+            "The path leads to a directory, a fifo or a device.",
+            "Another path than that of the program was named.",
+            "Give the path of the program itself.",
+        ),
+        "packed": ErrorCode(
+            "The program is packed by UPX, and what it needs cannot be read.",
+            "The build runs `upx` over the program.",
+            "Release the program without UPX, or unpack it with `upx -d`.",
+        ),
+        "page_size": ErrorCode(
+            "The program's segments do not fit the page size of the host's kernel.",
+            "The kernel uses larger pages than the program was linked for, for example 64 KiB instead of 4 KiB.",
+            "Link with the page size that the fix names, for example `-Wl,-z,max-page-size=65536`.",
+        ),
+        "symbol_missing": ErrorCode(
+            "None of the libraries found defines a symbol that the loader binds at the start.",
+            "A library on the host is older or newer than the one that the program was linked against.",
+            "Install the version of the library that has the symbol, or build on the host's distribution.",
+        ),
+        "too_large_table": ErrorCode(
+            "A table in the file has more entries than the kernel or the loader accepts.",
+            "The file is damaged.",
+            "Build or upload the file again.",
+        ),
+        "truncated": ErrorCode(
+            "The file ends before its segments or tables do.",
+            "A build or an upload was cut short.",
+            "Build or upload the file again.",
+        ),
+        "unit_architecture": ErrorCode(
+            "The unit's `SystemCallArchitectures=` does not hold the architecture of the program.",
+            "The program was built for another architecture than the host's own.",
+            "Build for the host's architecture.",
+        ),
+        "unit_hidden": ErrorCode(
+            "The sandbox of the unit hides the program.",
+            "`ProtectHome=`, `PrivateTmp=`, `InaccessiblePaths=` or the like covers its path.",
+            "Install the program elsewhere, for instance below `/opt`, or expose it with `BindReadOnlyPaths=`.",
+        ),
+        "unit_masked": ErrorCode(
+            "The unit that was named is masked.",
+            "Somebody ran `systemctl mask`, or a link to `/dev/null` stands in its place.",
+            "Run `systemctl unmask UNIT`.",
+        ),
+        "unit_missing": ErrorCode(
+            "A file, a directory, a user or a group that the unit names does not exist on the host.",
+            "`WorkingDirectory=`, `EnvironmentFile=`, `User=` or `Group=` names what has not been created yet.",
+            "Create it, or remove the setting from the unit.",
+        ),
+        "unit_noexec": ErrorCode(
+            "`NoExecPaths=` of the unit covers the program.",
+            "The unit's sandbox forbids to execute anything there.",
+            "Add the program to `ExecPaths=`, or install it elsewhere.",
+        ),
+        "unit_not_found": ErrorCode(
+            "The unit that was named is in none of systemd's directories.",
+            "The unit is not installed yet, or its name is misspelt.",
+            "Install the unit first, or correct its name.",
+        ),
+        "unit_root_image": ErrorCode(
+            "The unit runs in an image (`RootImage=`), and the files in it cannot be looked into.",
+            "The image is not unpacked.",
+            "Unpack the image and name its directory with `RootDirectory=`.",
+        ),
+        "unit_unreadable": ErrorCode(
+            "The unit's file is not a regular file, or cannot be read.",
+            "Its permissions are too narrow, or a directory stands in its place.",
+            "Let the user that Ansible becomes read it, or name a unit file.",
+        ),
+        "unreadable": ErrorCode(
+            "The program's file cannot be read.",
+            "The user that Ansible becomes has no permission on the file or on a directory above it.",
+            "Let that user read the file.",
+        ),
+        "version_missing": ErrorCode(
+            "The library found on the host does not provide a symbol version that the program asks for, such as "
+            "`GLIBC_2.34`.",
+            "The program was built on a newer distribution than the host runs.",
+            "Build on the host's distribution or an older one, or with `CGO_ENABLED=0`.",
+        ),
+        "wrong_machine": ErrorCode(
+            "The program was built for another family of processors, and the kernel has no emulator for it.",
+            "`GOARCH` of the build is not that of the host.",
+            "Build with the `GOARCH` that the fix names.",
+        ),
+        "wrong_os": ErrorCode(
+            "The program was built for another operating system.",
+            "`GOOS` of the build is not `linux`.",
+            "Build with `GOOS=linux`.",
+        ),
+    },
+)
+
+POLICY = Section(
+    "Policies on programs",
+    "What `slipway.go.binary_info` and the policies of a release ask of a build.",
+    {
+        "denylist_syntax": ErrorCode(
+            "A line of the list of denied modules has a constraint that cannot be read.",
+            "The operator or the version behind the module's path is misspelt.",
+            "Write `<v1.2.3`, `<=v1.2.3`, `>v1.2.3`, `>=v1.2.3` or `=v1.2.3`.",
+        ),
+        "policy_denied_module": ErrorCode(
+            "The program contains a module in a version that the list of denied modules names.",
+            "A dependency has not been upgraded.",
+            "Upgrade the module to the version that the fix names, and build again.",
+        ),
+        "policy_go_version": ErrorCode(
+            "The program was built with an older Go than `min_go_version`.",
+            "The builder has an old toolchain.",
+            "Build with that version of Go or a newer one.",
+        ),
+        "policy_main_module": ErrorCode(
+            "The program's main module is another than `main_module`.",
+            "The artefact of another service was named.",
+            "Release the artefact of this service.",
+        ),
+        "policy_not_go": ErrorCode(
+            "A policy asks for Go's build information, and the file has none.",
+            "The program was not built by `go build`, or was packed or stripped of it.",
+            "Build with `go build` and do not pack the program.",
+        ),
+        "policy_static": ErrorCode(
+            "The program needs a dynamic loader, and the policy wants a static one; or a packed program hides "
+            "what it needs.",
+            "cgo is on, or the program is built as a position-independent executable.",
+            "Build with `CGO_ENABLED=0`, without `-buildmode=pie` and without UPX.",
+        ),
+        "policy_syntax": ErrorCode(
+            "`min_go_version` is no version of Go, or is older than any whose build information can be read.",
+            "YAML reads `1.20` without quotes as `1.2`.",
+            'Write the version in quotes, for example `"1.20"`.',
+        ),
+        "policy_vcs_modified": ErrorCode(
+            "The program was built from a tree with uncommitted changes.",
+            "Somebody built on a workstation, or the pipeline changes files before it builds.",
+            "Commit or drop the changes, then build.",
+        ),
+        "policy_vcs_unknown": ErrorCode(
+            "The program does not say from which revision it was built.",
+            "It was built outside the repository or with `-buildvcs=false`.",
+            "Build inside the repository with `-buildvcs=true`.",
+        ),
+    },
+)
+
+INTAKE = Section(
+    "Artefacts",
+    "The file that a release brings, its checksums and its signatures.",
+    {
+        "ambiguous_checksum": ErrorCode(
+            "The checksums file has more than one checksum for the artefact.",
+            "Lines of several builds were put into one file.",
+            "Leave one of these lines.",
+        ),
+        "archive_too_large": ErrorCode(
+            "The archive has more files, more headers or more bytes than `release_max_size` and the limits of "
+            "the reader allow.",
+            "It holds something that does not belong into a release, or its headers are malformed.",
+            "Take out what the release does not need, or raise `release_max_size` if it is right.",
+        ),
+        "artefact_too_large": ErrorCode(
+            "The artefact has more bytes than `release_max_size` allows.",
+            "The wrong file was named, or the limit is too low for this service.",
+            "Correct the path or URL, or raise `release_max_size`.",
+        ),
+        "bad_signature": ErrorCode(
+            "The signature does not belong to this content, or its trusted comment was changed.",
+            "The artefact or the signature was changed after signing, or belongs to another version.",
+            "Sign exactly what is released, or find out who changed it.",
+        ),
+        "damaged_archive": ErrorCode(
+            "The archive cannot be read to its end: it is cut short, cannot be decompressed, or has malformed headers.",
+            "The download or the build was cut short.",
+            "Build or fetch the archive again, as `.tar`, `.tar.gz` or `.tar.xz`.",
+        ),
+        "foreign_archive": ErrorCode(
+            "The file is an archive of a kind that is not read, such as zip, zstd or bzip2.",
+            "The pipeline packs releases differently.",
+            "Make a `.tar.gz`, `.tar.xz` or `.tar`.",
+        ),
+        "insecure_checksums": ErrorCode(
+            "The checksums file is fetched without TLS and has no signature, so that it proves nothing.",
+            "`release_checksum` is an `http` URL.",
+            "Use its https URL, sign it (`release_signature_of: checksums`), or give the SHA-256 itself.",
+        ),
+        "insecure_redirect": ErrorCode(
+            "A server redirects from https to a URL without TLS.",
+            "A mirror or a proxy answers in place of the server.",
+            "Use the https URL of the file itself.",
+        ),
+        "invalid_checksum": ErrorCode(
+            "`release_checksum` is neither a SHA-256 or SHA-512 nor the place of a checksums file.",
+            "The digest is too short, has other characters, or is of another algorithm.",
+            "Write `sha256:` and 64 hexadecimal digits, `sha512:` and 128 of them, or the path or URL of a "
+            "checksums file.",
+        ),
+        "invalid_checksums": ErrorCode(
+            "A line of the checksums file is no checksum, or lacks the name of its file.",
+            "The file holds something else, for instance an error page.",
+            "Write the file with `sha256sum` or `sha512sum`.",
+        ),
+        "invalid_key": ErrorCode(
+            "An entry of `release_minisign_keys` is no public key of minisign.",
+            "The comment or the path of the key was given in place of the key.",
+            "Give the line of `minisign.pub` that starts with RW.",
+        ),
+        "invalid_limit": ErrorCode(
+            "`release_max_size` or `release_fetch_timeout` is not a number above 0.",
+            "It has a unit, is 0, or is negative.",
+            "Give a number above 0, without a unit.",
+        ),
+        "invalid_signature": ErrorCode(
+            "`release_signature` is neither a signature of minisign nor one of `ssh-keygen -Y sign`.",
+            "Another file was named, or the signature was damaged.",
+            "Give the file that `minisign -S` or `ssh-keygen -Y sign -n file` wrote.",
+        ),
+        "invalid_url": ErrorCode(
+            "A URL cannot be fetched: it is not http or https, or is not a URL at all.",
+            "The URL is misspelt, or has characters that a URL cannot have.",
+            "Write an http or https URL with a host and a path.",
+        ),
+        "missing_artefact": ErrorCode(
+            "`release_src` is not a file on the controller.",
+            "The artefact has not been built, or is looked for in other places. The message lists them.",
+            "Build the artefact, or correct the path.",
+        ),
+        "missing_checksum": ErrorCode(
+            "`release_src` is a URL, and `release_checksum` is empty.",
+            "What a host fetches from a network is released only when it can be verified.",
+            "Set `release_checksum` to its SHA-256, or to the path or URL of a checksums file.",
+        ),
+        "missing_checksums": ErrorCode(
+            "`release_signature_of` is `checksums`, and `release_checksum` is no checksums file.",
+            "The digest itself was given, which nobody has signed.",
+            "Set `release_checksum` to the path or URL of the signed checksums file.",
+        ),
+        "missing_file": ErrorCode(
+            "A file that the release reads on the host is not there or cannot be read.",
+            "`release_remote_src` is set, and the path is one of the controller, or is misspelt.",
+            "Correct the path, or leave `release_remote_src` out for a file on the controller.",
+        ),
+        "missing_signature": ErrorCode(
+            "Keys are set, and `release_signature` is empty.",
+            "The service wants signed releases, and this run names no signature.",
+            "Set `release_signature` to the signature file, or leave the keys empty.",
+        ),
+        "no_binary": ErrorCode(
+            "The archive has no file, or more than one, that could be the program.",
+            "No file has the service's name, and several are executable.",
+            "Set `release_binary` to the path of the program in the archive.",
+        ),
+        "no_checksum": ErrorCode(
+            "The checksums file has no SHA-256 or SHA-512 for the artefact's name.",
+            "The file is of another version, or names the artefact differently.",
+            "Add the line that `sha256sum` prints for it, or correct `release_src`.",
+        ),
+        "no_signer": ErrorCode(
+            "There is a signature, and no key says whose signature counts.",
+            "`release_minisign_keys` or `release_allowed_signers` is empty for this kind of signature.",
+            "Set the one that fits the signature.",
+        ),
+        "no_ssh_keygen": ErrorCode(
+            "The host has no `ssh-keygen` that can verify signatures.",
+            "OpenSSH is older than 8.1, or its client is not installed.",
+            "Install the client of OpenSSH 8.1 or newer, or sign with minisign.",
+        ),
+        "not_fetched": ErrorCode(
+            "The host could not fetch a URL. The message has the reason and, where there is one, the status of "
+            "the answer.",
+            "The server refuses the request, its name or certificate is wrong, or the network does not let the "
+            "host through.",
+            "Correct the URL, the headers or the network of the host, as the fix says.",
+        ),
+        "too_large": ErrorCode(
+            "A checksums file, a signature or a list of signers is larger than such a file can be.",
+            "Another file was named.",
+            "Correct the path or URL.",
+        ),
+        "unknown_signer": ErrorCode(
+            "The signature was made with a key that is not in `release_minisign_keys`.",
+            "Somebody else signed, or the key was changed.",
+            "Sign with one of the keys, or add that public key if you trust its owner.",
+        ),
+        "unreadable_OPTION": ErrorCode(
+            "A file that `release_checksum`, `release_signature` or `release_allowed_signers` names cannot be "
+            "found or read on the controller.",
+            "The path is misspelt, or the user of the controller may not read it.",
+            "Correct the path, or leave the variable empty.",
+        ),
+        "unreadable_artefact": ErrorCode(
+            "`release_src` is a file that the controller may not read.",
+            "The permissions of the file are too narrow.",
+            "Let the user who runs Ansible read it.",
+        ),
+        "unsafe_archive": ErrorCode(
+            "A member of the archive has a path, a kind or a mode that a release cannot have.",
+            "It is absolute or leads out with `..`, is a link or a device, is there twice, or is setuid.",
+            "Make the archive anew, as the fix says.",
+        ),
+        "version_mismatch": ErrorCode(
+            "The artefact says another version than `release_version`.",
+            "The artefact of another version was named.",
+            "Release the artefact of that version, or correct `release_version`.",
+        ),
+        "version_not_named": ErrorCode(
+            "`release_version_binding` is `required`, and nothing that was signed or built names the version.",
+            "The trusted comment of the signature, the signed file names and Go's build information do not hold it.",
+            "Sign with the trusted comment `version:VERSION`, or build with that version.",
+        ),
+        "wrong_checksum": ErrorCode(
+            "The artefact has another digest than `release_checksum` says, or than the controller computed "
+            "before the upload.",
+            "The artefact was built again, changed, or damaged on the way.",
+            "Build or fetch the artefact again, or correct `release_checksum`.",
+        ),
+    },
+)
+
+VARIABLES = Section(
+    "Variables of services and releases",
+    "What is refused before a host is changed.",
+    {
+        "empty_of": ErrorCode(
+            "A variable that says what a rollback takes back is empty.",
+            "A survey or a job template gives an empty answer.",
+            "Give the variable a value, or leave it undefined.",
+        ),
+        "foreign_files": ErrorCode(
+            "Files of the service are on the host, and the collection has never configured a service of that "
+            "name there.",
+            "Another service, or one that was set up by hand, has the same name.",
+            "Move them away, or choose another `service_name`.",
+        ),
+        "foreign_unit": ErrorCode(
+            "A unit of the service's name is on the host, or a drop-in changes one, and it is not the collection's.",
+            "A service was set up by hand or by a package.",
+            "Remove it with the commands of the fix, or choose another `service_name`.",
+        ),
+        "health_option": ErrorCode(
+            "An option of a health check has a wrong value, is missing, or has no meaning for this kind. The "
+            "message names it.",
+            "The option is misspelt, or belongs to another kind of check.",
+            "Correct the option as the fix says.",
+        ),
+        "invalid_OPTION": ErrorCode(
+            "The value of a variable is not of its type. The code has the variable's name without its prefix.",
+            "A survey, `-e` or an inventory gives a text that cannot be read as a number, a list or a dictionary.",
+            "Write the value as the fix says.",
+        ),
+        "invalid_config_files": ErrorCode(
+            "`service_config_files` is not a list.",
+            "One entry was written without the dash, or a dictionary was given.",
+            "Write it as a list of entries with `src`.",
+        ),
+        "invalid_duration": ErrorCode(
+            "A time, or another limit of a release, is negative or not a number.",
+            "It has a unit, or is empty.",
+            "Give a number, 0 or more; times are in seconds.",
+        ),
+        "invalid_environment": ErrorCode(
+            "A name or a value cannot stand in systemd's environment file.",
+            "The name has other characters than letters, digits and `_`, or the value has a line break or a NUL.",
+            "Correct the name, or put the value into a configuration file (`service_config_files`).",
+        ),
+        "invalid_health": ErrorCode(
+            "A number of `release_health` is out of its range.",
+            "The interval, the deadline or a count is 0, negative or not a number.",
+            "Give the number that the fix names.",
+        ),
+        "invalid_inconclusive": ErrorCode(
+            "`release_inconclusive` is neither `accept` nor `refuse`.",
+            "The word is misspelt.",
+            "Use `accept` or `refuse`.",
+        ),
+        "invalid_keep": ErrorCode(
+            "`release_keep` is below 2.",
+            "At least the release that serves and the last good one have to stay.",
+            "Set it to 2 or more.",
+        ),
+        "invalid_listen": ErrorCode(
+            "An entry of `service_listen` is neither a port, an address with a port, nor the path of a socket.",
+            "A host name or a URL was given.",
+            "Write for example `8080`, `127.0.0.1:8080`, `[::1]:8080` or `/run/shop.sock`.",
+        ),
+        "invalid_name": ErrorCode(
+            "A name is too long, has other characters than allowed, or belongs to the system.",
+            "`service_name` has capital letters or spaces, or is the name of a unit of the distribution.",
+            "Use lower-case letters, digits, `-` and `_`, a letter first.",
+        ),
+        "invalid_ports": ErrorCode(
+            "`service_proxy_ports` is not two different ports.",
+            "One port was given, the same twice, or a number that is no port.",
+            "Give two free ports of the host, for example `[18080, 18081]`.",
+        ),
+        "invalid_probe": ErrorCode(
+            "`release_probe` has an option with a wrong value, or nothing to ask.",
+            "An option is misspelt or out of its range, or neither it nor `release_health` has a URL.",
+            "Correct the option, give `release_probe.url`, or leave `release_probe` empty.",
+        ),
+        "invalid_ratio": ErrorCode(
+            "`release_max_latency_ratio` is between 0 and 1.",
+            "A percentage was given in place of a ratio.",
+            "Give 1 or more, or 0 to switch it off.",
+        ),
+        "invalid_release": ErrorCode(
+            "A text is not the id of a release.",
+            "A version was given where an id is wanted, or the id was cut.",
+            "Use an id that `slipway.go.release_info` lists.",
+        ),
+        "invalid_root": ErrorCode(
+            "`service_root` is not the absolute path of a directory.",
+            "The path is relative, is `/`, or has `..` in it.",
+            "Use a path such as `/opt/NAME`.",
+        ),
+        "invalid_smoke": ErrorCode(
+            "A command of `release_smoke` is not a list of texts, or its time is not above 0.",
+            "A command was written as one text, or a number in it has no quotes.",
+            "Write each command as a list of texts in quotes.",
+        ),
+        "invalid_strategy": ErrorCode(
+            "`service_swap` is none of the strategies.",
+            "The word is misspelt.",
+            "Use one of the strategies that the fix lists.",
+        ),
+        "invalid_template": ErrorCode(
+            "A template of `service_config_files` cannot be rendered.",
+            "It uses a variable that is undefined for this host, or has an error of syntax.",
+            "Correct the template, or define what it uses for every host.",
+        ),
+        "invalid_unit": ErrorCode(
+            "`systemd-analyze verify` refuses a unit that was rendered from the variables.",
+            "A directive in `service_directives` or another variable is misspelt or has a wrong value.",
+            "Correct the variable that the quoted line comes from.",
+        ),
+        "invalid_unit_name": ErrorCode(
+            "A text is not the name of a unit file.",
+            "The suffix is missing, or the name has other characters than systemd allows.",
+            "Use a name such as `shop.service` or `shop@.service`.",
+        ),
+        "invalid_version": ErrorCode(
+            "`release_version` is empty, or has characters that cannot be in a release's name.",
+            "It has a slash or spaces, or is too long.",
+            "Set it to the artefact's version: letters, digits and `. _ + ~ -`.",
+        ),
+        "invalid_weights": ErrorCode(
+            "`release_weights` are not rising percentages from 1 to 100.",
+            "The shares are not in order, or one is 0.",
+            "Give for example `[5, 25, 100]`.",
+        ),
+        "missing_OPTION": ErrorCode(
+            "A variable that a release cannot do without is empty.",
+            "`service_name`, `release_version` or `release_src` is not set for this run.",
+            "Set the variable that the message names.",
+        ),
+        "missing_src": ErrorCode(
+            "An entry of `service_config_files` has no `src`.",
+            "The key is missing or misspelt.",
+            "Name the template in `src`.",
+        ),
+        "missing_template": ErrorCode(
+            "A template of `service_config_files` is in none of the places where it is looked for, or is not a file.",
+            "The path is misspelt, or the file was not checked in.",
+            "Correct the path, or put the template there.",
+        ),
+        "no_group": ErrorCode(
+            "The group in `service_group` is not on the host.",
+            "The role `service` has not run on the host, or the group's name is misspelt.",
+            "Apply the role `slipway.go.service` first, or correct `service_group`.",
+        ),
+        "no_tool": ErrorCode(
+            "The tool `slipway` is not on the host, so that nothing could revert a release that nobody confirms.",
+            "The role `service` has not run on the host, or somebody removed the tool.",
+            "Apply the role `slipway.go.service`, or set `release_confirm` to 0.",
+        ),
+        "no_units": ErrorCode(
+            "The host has no unit for the releases of this service.",
+            "The role `service` has not run on the host.",
+            "Apply the role `slipway.go.service` first, or run `site.yml`.",
+        ),
+        "no_verify": ErrorCode(
+            "The units could not be verified, because `systemd-analyze` did not run.",
+            "The program is missing, or did not end in time.",
+            "Repair what the message names, then run again.",
+        ),
+        "not_filled_in": ErrorCode(
+            "A variable of a rollback still has the text of a template, such as `{{ run }}`.",
+            "AWX passes on what a launch, a survey or a workflow gives, without evaluating it.",
+            "Set it in the variables of the job template, or give the value itself.",
+        ),
+        "not_rendered": ErrorCode(
+            "The part of `slipway.go.service_files` that runs on the controller did not run.",
+            "The module was called by other means than a task.",
+            "Use it in a task.",
+        ),
+        "relative_path": ErrorCode(
+            "A path is relative, and `release_remote_src` says that it is on the host.",
+            "The path was meant for the controller.",
+            "Give the absolute path on the host, or leave `release_remote_src` out.",
+        ),
+        "smoke_without_rehearsal": ErrorCode(
+            "`release_smoke` is set, and releases of this service are not rehearsed.",
+            "Smoke commands run against the rehearsal, and `service_rehearsal` is empty.",
+            "Set `service_rehearsal`, or leave `release_smoke` empty.",
+        ),
+        "unit_taken": ErrorCode(
+            "A unit with this name belongs to a package of the host.",
+            "The service has the name of a service of the distribution.",
+            "Choose another `service_name`.",
+        ),
+    },
+)
+
+RELEASE = Section(
+    "Releases and rollbacks",
+    "",
+    {
+        "canary_failed": ErrorCode(
+            "With its share of the users' requests, the new release failed more of them, or was slower, than the "
+            "limits allow.",
+            "The release does worse than the one before, or the limit is too narrow for the traffic.",
+            "Look at what the release logged, or correct the limit.",
+        ),
+        "config_changed": ErrorCode(
+            "A file below the service's directory in `/etc` changed while it was copied into the release.",
+            "Another run or a program writes there at the same time.",
+            "Run again when nobody else writes there.",
+        ),
+        "crashed": ErrorCode(
+            "The process of the release ended, or was started again, while it had to stay up.",
+            "The program exits by itself, is killed, or cannot read its configuration.",
+            "Read `journalctl -u UNIT` on the host and correct the release.",
+        ),
+        "damaged_journal": ErrorCode(
+            "The journal of the service cannot be read.",
+            "Its permissions or its disk are damaged.",
+            "Move the file away: the history begins anew, and marks of bad releases are lost.",
+        ),
+        "damaged_release": ErrorCode(
+            "Files of a release on the disk are not as they were staged. The message lists the differences.",
+            "Somebody edited a file of the release, or a disk error damaged it.",
+            "Roll back to the release that the fix names, or release this one again.",
+        ),
+        "damaged_settings": ErrorCode(
+            "What the host knows of a service's settings cannot be read.",
+            "The file was edited or damaged.",
+            "Release the service again.",
+        ),
+        "damaged_state": ErrorCode(
+            "The state of the transaction in flight cannot be read.",
+            "The file was edited or damaged.",
+            "Run `slipway recover NAME` on the host, which rebuilds it from the journal.",
+        ),
+        "disk_full": ErrorCode(
+            "The file system has less space than the release or the download needs. The message has both numbers.",
+            "The disk is full, or too many releases are kept.",
+            "Free space on that file system, or lower `release_keep`.",
+        ),
+        "foreign_owner": ErrorCode(
+            "A directory above the releases belongs to another user than root, so that nothing in it would be started.",
+            "Somebody changed its owner.",
+            "Give the directory back to root, with the command of the fix.",
+        ),
+        "front_failed": ErrorCode(
+            "HAProxy ended while a release took over. The failure is not held against the release.",
+            "HAProxy crashed or was restarted.",
+            "Read `journalctl -u haproxy`, then release again.",
+        ),
+        "inconclusive": ErrorCode(
+            "Users sent too few requests to judge the release, and `release_inconclusive` is `refuse`.",
+            "The service has little traffic at this time.",
+            "Raise `release_step_time` or `release_soak_time`, or set `release_inconclusive: accept`.",
+        ),
+        "interrupted": ErrorCode(
+            "A run was cut short in the phase that the message names, and what it began is not settled.",
+            "The run was cancelled, its process was killed, or the host went down.",
+            "Run `slipway recover NAME` on the host, or release again.",
+        ),
+        "known_bad": ErrorCode(
+            "The release is marked bad on this host: it failed there before. The message has the date and the reason.",
+            "The same version with the same configuration is released again.",
+            "Release another version or configuration, or set `release_force: true` when the cause is gone.",
+        ),
+        "locked": ErrorCode(
+            "Another run releases the same service on the host, and held the lock for `release_lock_timeout` seconds.",
+            "Two runs were started, or a timer of the host is at work.",
+            "Wait for that run to end, or raise `release_lock_timeout`.",
+        ),
+        "no_last_good": ErrorCode(
+            "The host has no earlier good release of the service.",
+            "This is the first release, or the others were pruned or failed.",
+            "Name an id that `slipway.go.release_info` lists, or release another version.",
+        ),
+        "no_release": ErrorCode(
+            "The host has no release of the service.",
+            "The service was configured and never released.",
+            "Release it.",
+        ),
+        "no_slot": ErrorCode(
+            "The file that holds a release's local port is missing or damaged.",
+            "Somebody removed it from `/var/lib/slipway`.",
+            "Release that version again.",
+        ),
+        "not_committed": ErrorCode(
+            "The release passed its checks and serves, but the last step of writing that down failed.",
+            "A disk is full or read-only.",
+            "Run the same release again.",
+        ),
+        "not_handed_over": ErrorCode(
+            "With the strategy `reload`, the process did not hand over to the new release.",
+            "The service starts its next process from another path than the one it was started with, or the next "
+            "one ended at once.",
+            "Start the next process from the path that this one was started with; see [Your "
+            "service](../guide/your-service.md).",
+        ),
+        "not_proven": ErrorCode(
+            "The first release of the service failed its checks and was left as it is, because there is no "
+            "earlier one.",
+            "The release is not healthy; the message names the phase and the reason.",
+            "Correct what the reason says, then release again.",
+        ),
+        "not_proxied": ErrorCode(
+            "HAProxy does not listen on the service's port, or has no backend for it.",
+            "The role `proxy` has not run on the host, or HAProxy did not load its configuration.",
+            "Apply the role `slipway.go.proxy`, then look at `systemctl status haproxy`.",
+        ),
+        "not_purged": ErrorCode(
+            "A release could not be removed as a whole.",
+            "A file in it is immutable or on another file system.",
+            "Remove what is left of it by hand.",
+        ),
+        "not_started": ErrorCode(
+            "Systemd did not start the release's unit. The message has its state and result.",
+            "The program exits at once, or a directive of the unit forbids its start.",
+            "Read `journalctl -u UNIT` on the host and correct the release or the unit.",
+        ),
+        "not_utf8": ErrorCode(
+            "The name of a file, or a line of an environment file, is not UTF-8.",
+            "It was written in another encoding.",
+            "Rename the file or write it in UTF-8, then release again.",
+        ),
+        "not_waiting": ErrorCode(
+            "No release of that transaction waits to be confirmed.",
+            "It was confirmed or taken back before.",
+            "Release again.",
+        ),
+        "other_front": ErrorCode(
+            "The release that a rollback would go to was released with another strategy, whose socket and "
+            "HAProxy exclude each other.",
+            "`service_swap` was changed between `socket` and `proxy` since then.",
+            "Set `service_swap` back, apply the roles `service` and `proxy`, and release that version.",
+        ),
+        "port_in_use": ErrorCode(
+            "A port that the service needs is in use by another process. The message names it.",
+            "Another service listens there, or HAProxy still has the port.",
+            "Stop that process, set `proxy_state: absent`, or choose another port.",
+        ),
+        "probe_failed": ErrorCode(
+            "More requests of the probe failed, or were slower, than `release_probe` allows.",
+            "Users would have seen these failures while the releases took turns.",
+            "Look at what the release logged, or correct the limit of `release_probe`.",
+        ),
+        "proxy_unexpected": ErrorCode(
+            "HAProxy answers to a command of its master socket otherwise than expected.",
+            "HAProxy is older than 2.4, or does not run in master-worker mode.",
+            "Set HAProxy up with the role `slipway.go.proxy`.",
+        ),
+        "proxy_unreachable": ErrorCode(
+            "HAProxy does not answer at its socket, or did not do what it was told.",
+            "HAProxy is stopped, restarts, or hangs.",
+            "Look at `systemctl status haproxy` and `journalctl -u haproxy`.",
+        ),
+        "refused": ErrorCode(
+            "The release failed its rehearsal, before a request could reach it. The release before it serves as "
+            "before.",
+            "The release is not healthy, or a smoke command failed; the message has the reason.",
+            "Correct what the reason says, then release again.",
+        ),
+        "release_needed": ErrorCode(
+            "A release that is to be purged is needed: it serves, or a rollback would go to it. Nothing was purged.",
+            "`release_purge` names it, or no other good release is there.",
+            "Release or confirm another one first, or name the ids that are to go.",
+        ),
+        "rollback_failed": ErrorCode(
+            "The new release failed, and the one before could not be brought back.",
+            "The earlier release is damaged or does not start any more.",
+            "Look at `systemctl status 'NAME@*'` on the host, and release a version that works.",
+        ),
+        "rolled_back": ErrorCode(
+            "The new release failed in the phase that the message names, and the one before serves again.",
+            "The new release did not pass a check; the message has the reason.",
+            "Correct what the reason says, then release again.",
+        ),
+        "smoke_failed": ErrorCode(
+            "A command of `release_smoke` ended with another status than 0, or not in time.",
+            "The release does not do what the command checks, or the command is wrong.",
+            "Correct the release or `release_smoke`, or raise `release_smoke_timeout`.",
+        ),
+        "socket_not_inherited": ErrorCode(
+            "The release runs, but does not listen on the socket that systemd passes to it.",
+            "The program opens its own port and ignores `LISTEN_FDS`.",
+            "Accept on the descriptors of `LISTEN_FDS`, or set `service_swap` to `restart`.",
+        ),
+        "start_timeout": ErrorCode(
+            "The release was not ready within `release_start_timeout` seconds.",
+            "The program does not report that it is ready, or needs more time.",
+            "Read `journalctl -u UNIT`, or raise `release_start_timeout`.",
+        ),
+        "taken_back": ErrorCode(
+            "The journal says so of a release that an operator rolled back before it was confirmed.",
+            "Somebody ran a rollback while the release waited.",
+            "Ask who took it back and why, then release again.",
+        ),
+        "too_late": ErrorCode(
+            "A confirmation came after the host had taken the release back.",
+            "The controller could not reach the host within `release_confirm` seconds.",
+            "Remove what kept the confirmation from coming in time, then release again.",
+        ),
+        "unconfirmed": ErrorCode(
+            "The release passed its soak, but the controller could not confirm it over a new connection.",
+            "The host cannot be reached over a new connection, for instance because the release or a firewall "
+            "blocks it.",
+            "Restore the connection, then release again.",
+        ),
+        "unhealthy": ErrorCode(
+            "The release did not become healthy within the deadline of `release_health`.",
+            "It answers wrongly or not at all; the message has the last result.",
+            "Read `journalctl -u UNIT`, or raise `release_health.deadline`.",
+        ),
+        "unhealthy_in_soak": ErrorCode(
+            "The release was healthy and then failed several checks in a row during the soak.",
+            "It fails under load or after some time; the message has the last result.",
+            "Read `journalctl -u UNIT` and correct the release.",
+        ),
+        "units_missing": ErrorCode(
+            "The release that a rollback would go to needs units of the strategy `socket`, which are no longer "
+            "on the host.",
+            "`service_swap` was changed since then.",
+            "Set `service_swap` back to `socket` and release that version.",
+        ),
+        "units_not_restored": ErrorCode(
+            "A rollback brought the release back, but not its units.",
+            "A unit file could not be written, or systemd refused to load it.",
+            "Remove the cause that the message names, then run the rollback again.",
+        ),
+        "unknown_release": ErrorCode(
+            "The release that was named is not on the host.",
+            "Its id is misspelt, or it was pruned.",
+            "Choose one of those that the fix lists.",
+        ),
+        "unknown_service": ErrorCode(
+            "The service has never been released on the host.",
+            "Its name is misspelt, or it is on another host.",
+            "Run `slipway status`, which lists the services of the host.",
+        ),
+        "wrong_architecture": ErrorCode(
+            "`release_src` is built for another architecture than the host's.",
+            "`GOARCH` of the build is not that of the host.",
+            "Build with the `GOARCH` that the fix names.",
+        ),
+    },
+)
+
+SECTIONS = (GENERAL, ACCESS, SSHD, ACCOUNTS, FIREWALL, PROGRAM, POLICY, INTAKE, VARIABLES, RELEASE)
+CODES: dict[str, ErrorCode] = {code: entry for section in SECTIONS for code, entry in section.codes.items()}
