@@ -592,9 +592,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _module
+from ..module_utils._health.kinds.assertions import PRESETS
+from ..module_utils._health.kinds.fetch import METHODS
+from ..module_utils._health.kinds.registry import KINDS
+from ..module_utils._health.parsing import parse_checks
 from ..module_utils._health.result import cause, overall
 from ..module_utils._health.runner import run_all
-from ..module_utils._health.spec.check import FAMILIES, KINDS, METHODS, PHASES, PRESETS, TLS_VERSIONS, parse_checks
+from ..module_utils._health.spec.check import PHASES
+from ..module_utils._health.spec.connection import FAMILIES, TLS_VERSIONS
 
 FAILING = {"fail": ("fail",), "warn": ("fail", "warn"), "never": ()}
 

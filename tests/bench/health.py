@@ -21,8 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.go.plugins.module_utils._health import runner
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
+from ansible_collections.slipway.go.plugins.module_utils._health import parsing, runner
 
 COUNTS = (1, 20)
 PURE_ROUNDS = 2000
@@ -100,7 +99,7 @@ def measure(paths: dict[str, Path], rounds: int) -> dict[str, tuple[float, float
 
 def pure(port: int, **options: Any) -> tuple[float, float]:
     """Attempts a second and processor seconds of one, without Ansible."""
-    wanted = check.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/", **options})
+    wanted = parsing.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/", **options})
     began, spent = time.monotonic(), time.process_time()
     for _number in range(PURE_ROUNDS):
         made = runner.attempt(wanted)

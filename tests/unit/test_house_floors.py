@@ -46,7 +46,7 @@ FLOORS = {
         "identity",
         "session",
         "kinds",
-        "stability",
+        "parsing stability",
         "runner",
     ],
     "_release": [

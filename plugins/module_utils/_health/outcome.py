@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Optional, TypeVar
+from typing import Any, Optional
 
 PASS = "pass"  # noqa: S105 - a state, not a password
 WARN = "warn"
@@ -42,16 +42,6 @@ REASONS: dict[str, str] = {
 
 MESSAGE_LIMIT = 600
 PHASES = ("dns", "connect", "tls", "first_byte", "total")
-
-
-Part = TypeVar("Part")
-
-
-def need(part: Optional[Part]) -> Part:
-    """A part that is there by construction: parse_check() gives every kind what it needs."""
-    if part is None:
-        raise RuntimeError("a check without a part its kind needs: make checks with parse_check()")
-    return part
 
 
 def printable(text: str) -> str:

@@ -67,12 +67,12 @@ def percentile(values: Collection[float], rank: int) -> Optional[float]:
 
 def latencies(attempts: Sequence[Attempt]) -> dict[str, Optional[float]]:
     """Phases of the last attempt, percentiles over the attempts that had an answer."""
-    found = dict(attempts[-1].latency) if attempts else no_latency()
+    last = attempts[-1].latency if attempts else no_latency()
     totals = [made.latency["total"] for made in attempts if made.state != FAIL]
-    known = [total for total in totals if total is not None]
-    for name, rank in PERCENTILES:
-        found[name] = percentile(known, rank)
-    return {name: found[name] for name in (*PHASES, *(name for name, _rank in PERCENTILES))}
+    measured = [total for total in totals if total is not None]
+    figures = {name: last[name] for name in PHASES}
+    figures.update((name, percentile(measured, rank)) for name, rank in PERCENTILES)
+    return figures
 
 
 def summarise(check: Check, attempts: Sequence[Attempt], verdict: Verdict, elapsed: float) -> CheckResult:
@@ -82,7 +82,7 @@ def summarise(check: Check, attempts: Sequence[Attempt], verdict: Verdict, elaps
         name=check.name,
         kind=check.kind,
         phase=check.phase,
-        target=check.target,
+        target=str(check.target),
         state=verdict.state,
         reason=verdict.reason,
         message=verdict.message,

@@ -13,29 +13,30 @@ from typing import Callable, Optional, Sequence
 
 from .._core.errors import SlipwayError
 from .deadline import Deadline, Stopwatch
-from .outcome import FAIL, WARN, Attempt, CheckFailed, need
+from .kinds.kind import Kind
+from .kinds.registry import KINDS
+from .outcome import FAIL, WARN, Attempt, CheckFailed
 from .result import CheckResult, summarise
-from .session import Probe, Session, failing
+from .session import RunningAttempt, Session, failing
 from .spec.check import Check
 from .stability import Stability
 from .verdict import Judge, Verdict
 
 PARALLEL = 64
 
-Try = Callable[[Session, Optional[float]], Attempt]
-Kind = Callable[[Probe], Attempt]
+MakeAttempt = Callable[[Session, Optional[float]], Attempt]
 
 
 def attempt(check: Check, deadline: Optional[float] = None, session: Optional[Session] = None) -> Attempt:
     """One attempt, over after check.timeout and no later than deadline, a time.monotonic() value. Never raises."""
     limit = Deadline.after(check.timeout, deadline)
     clipped = limit.seconds < check.timeout * 0.999
-    kind = _kind(check)
-    probe = Probe(session or Session(check), limit, Stopwatch())
+    kind = KINDS[check.kind]()
+    running = RunningAttempt(session or Session(check), limit, Stopwatch())
     try:
-        made = _persist(kind, probe)
+        made = _persist(kind, running)
     except CheckFailed as failed:
-        made = failing(probe, failed)
+        made = failing(running, failed)
     except SlipwayError as error:
         made = Attempt(FAIL, "error", str(error))
     except OSError as error:
@@ -43,73 +44,49 @@ def attempt(check: Check, deadline: Optional[float] = None, session: Optional[Se
         made = Attempt(FAIL, "error", f"{error.strerror or error}{where}")
     except Exception as error:  # a defect here must fail the check, not the caller's release
         made = Attempt(FAIL, "error", f"the check could not be made: {type(error).__name__}: {error}")
-    return replace(made, latency=probe.watch.finish(), clipped=clipped and made.reason == "timeout")
+    return replace(made, latency=running.watch.finish(), clipped=clipped and made.reason == "timeout")
 
 
-def _kind(check: Check) -> Kind:
-    """How this check is made. What a kind needs is imported here, only when it is used and before time is taken."""
-    if check.kind == "metrics":
-        from .kinds.metrics import attempt as metrics
-
-        return metrics
-    if check.http is not None:
-        from .kinds.http import attempt as page
-
-        return page
-    if check.grpc is not None:
-        from .kinds.grpc import attempt as grpc
-
-        return grpc
-    if check.endpoint is not None:
-        from .kinds.tcp import attempt as talk
-
-        return talk
-    if check.command:
-        from .kinds.exec import attempt as command
-
-        return command
-    from .kinds.systemd import attempt as unit
-
-    return unit
-
-
-def _persist(kind: Kind, probe: Probe) -> Attempt:
+def _persist(kind: Kind, running: RunningAttempt) -> Attempt:
     """On a socket shared with another process, knock again until the wanted one answers."""
     pause = 0.001
     met: list[CheckFailed] = []
     while True:
         try:
-            return _every_family(kind, probe)
+            return _every_family(kind, running)
         except CheckFailed as failed:
             # Time that ran out in the middle of yet another connection is no silence of the wanted process.
-            if met and failed.reason == "timeout" and probe.process is None:
+            if met and failed.reason == "timeout" and running.process is None:
                 raise met[0] from failed
-            if failed.counts or failed.reason != "identity" or probe.deadline.left() <= pause:
+            if failed.counts or failed.reason != "identity" or running.deadline.left() <= pause:
                 raise
             met = [failed]
-        probe.deadline.pause(pause)
+        running.deadline.pause(pause)
         pause = min(pause * 2, 0.05)
-        probe.watch.reset()
+        running.watch.reset()
 
 
-def _every_family(kind: Kind, probe: Probe) -> Attempt:
-    if probe.check.family != "both":
-        return kind(probe)
-    made = None
-    for family in ("4", "6"):
-        probe.family = family
-        probe.watch.restart()
-        try:
-            answer = kind(probe)
-        except CheckFailed as failed:
-            over = CheckFailed(failed.reason, f"over IPv{family}: {failed}", failed.state, failed.counts)
-            over.process = failed.process
-            raise over from failed
-        made = answer if made is None or answer.state == WARN else made
-    return need(made)
+def _every_family(kind: Kind, running: RunningAttempt) -> Attempt:
+    connection = running.check.connection
+    if connection is None or connection.family != "both":
+        return kind.attempt(running, running.check.target)
+    answers = [_over(family, kind, running) for family in ("4", "6")]
+    warned = [answer for answer in answers if answer.state == WARN]
+    return warned[-1] if warned else answers[0]
 
 
-def run(check: Check, tries: Try = lambda session, end: attempt(session.check, end, session)) -> CheckResult:
+def _over(family: str, kind: Kind, running: RunningAttempt) -> Attempt:
+    running.family = family
+    running.watch.restart()
+    try:
+        return kind.attempt(running, running.check.target)
+    except CheckFailed as failed:
+        over = CheckFailed(failed.reason, f"over IPv{family}: {failed}", failed.state, failed.counts)
+        over.process = failed.process
+        raise over from failed
+
+
+def run(check: Check, make: MakeAttempt = lambda session, end: attempt(session.check, end, session)) -> CheckResult:
     """Attempts until there is a verdict: rise, fall, deadline and min_healthy_time decide when."""
     session = Session(check)
     began = time.monotonic()
@@ -119,7 +96,7 @@ def run(check: Check, tries: Try = lambda session, end: attempt(session.check, e
     time.sleep(check.initial_delay)
     while True:
         started = time.monotonic()
-        made = replace(tries(session, end), at=started - began)
+        made = replace(make(session, end), at=started - began)
         attempts.append(made)
         verdict = judge.add(made, time.monotonic())
         broken = stability.broken(made, end)

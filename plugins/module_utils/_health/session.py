@@ -15,7 +15,8 @@ from .outcome import FAIL, PASS, WARN, Attempt, CheckFailed, Process
 
 if TYPE_CHECKING:
     from .deadline import Deadline, Stopwatch
-    from .spec.check import Check, Tls
+    from .spec.check import Check
+    from .spec.connection import Tls
     from .spec.endpoint import Endpoint
 
 
@@ -37,7 +38,7 @@ class Session:
         return self._contexts[key]
 
 
-class Probe:
+class RunningAttempt:
     """One attempt under way: its time, its connection, and what is known of the other end so far."""
 
     def __init__(self, session: Session, deadline: Deadline, watch: Stopwatch) -> None:
@@ -45,7 +46,7 @@ class Probe:
         self.check = session.check
         self.deadline = deadline
         self.watch = watch
-        self.family = session.check.family
+        self.family = "any" if self.check.connection is None else self.check.connection.family
         self.process: Optional[Process] = None
         self.status: Optional[int] = None
         self.certificate_days: Optional[float] = None
@@ -92,36 +93,36 @@ class Probe:
         self.watch.restart()
         secured = stream.start_tls(context, server_name)
         self.certificate_days = certificate_days(secured)
-        verdict = judge_certificate(self.certificate_days, options, stream.where)
-        if verdict is not None and verdict.state == FAIL:
-            raise verdict
-        self.warning = verdict or self.warning
+        complaint = judge_certificate(self.certificate_days, options, stream.where)
+        if complaint is not None and complaint.state == FAIL:
+            raise complaint
+        self.warning = complaint or self.warning
         return secured.selected_alpn_protocol()
 
 
-def failing(probe: Probe, failed: CheckFailed) -> Attempt:
+def failing(running: RunningAttempt, failed: CheckFailed) -> Attempt:
     """The attempt as it ended, with what was known by then."""
     return Attempt(
         state=failed.state,
         reason=failed.reason,
         message=failed.message,
-        status=probe.status,
-        process=failed.process or probe.process,
-        certificate_days=probe.certificate_days,
-        details=probe.details,
+        status=running.status,
+        process=failed.process or running.process,
+        certificate_days=running.certificate_days,
+        details=running.details,
         counts=failed.counts,
     )
 
 
-def healthy(probe: Probe, message: str) -> Attempt:
+def healthy(running: RunningAttempt, message: str) -> Attempt:
     """The attempt as it ended well, or with a warning."""
-    warning = probe.warning
+    warning = running.warning
     return Attempt(
         state=PASS if warning is None else WARN,
         reason="ok" if warning is None else warning.reason,
         message=message if warning is None else warning.message,
-        status=probe.status,
-        process=probe.process,
-        certificate_days=probe.certificate_days,
-        details=probe.details,
+        status=running.status,
+        process=running.process,
+        certificate_days=running.certificate_days,
+        details=running.details,
     )

@@ -24,7 +24,7 @@ class Stability:
 
     def __init__(self, check: Check) -> None:
         lasting = check.min_healthy_time > 0 or check.rise > 1
-        self.unit = (check.unit or (check.identity.unit if check.identity else None)) if lasting else None
+        self.unit = check.target.watched_unit if lasting else None
         self.processes: list[Process] = []
         self.restarts: Optional[int] = None
 
@@ -46,9 +46,9 @@ class Stability:
         return f"systemd restarted {self.unit} meanwhile (NRestarts {self.restarts} → {count})"
 
     def _count(self, attempt: Attempt, until: Optional[float]) -> Optional[int]:
-        known = attempt.details.get("restarts")
-        if isinstance(known, int):
-            return known
+        counted = attempt.details.get("restarts")
+        if isinstance(counted, int):
+            return counted
         from .kinds.systemd import restarts, show
 
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from .outcome import FAIL, WARN, Attempt, need
+from .outcome import FAIL, WARN, Attempt
 from .spec.check import Check
 
 
@@ -96,8 +96,9 @@ class Judge:
 
     def out_of_time(self, now: float) -> Verdict:
         """The deadline came before a verdict."""
-        last = need(self.last)
-        within = f"not healthy within {self.check.deadline:g} s"
+        last, within = self.last, f"not healthy within {self.check.deadline:g} s"
+        if last is None:
+            return Verdict(FAIL, "timeout", within)
         if not last.counts and last.state == WARN:
             return Verdict(WARN, last.reason, last.message)
         if self.was_up:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping, Optional
 
 from .._core.errors import SlipwayError
-from .._health.outcome import Attempt, need
+from .._health.outcome import Attempt
+from .._health.parsing import parse_check
 from .._health.result import CheckResult
 from .._health.runner import attempt
 from .._health.runner import run as judge
-from .._health.spec.check import Check, parse_check
+from .._health.spec.check import Check
 from .._host import processes, sockets
 from .._host.systemd import Systemd, UnitState
 from .state.store import Layout
@@ -100,7 +101,7 @@ class Gate:
         address = f"127.0.0.1:{address}" if address.isdigit() else address
         check, port = self._check(release_id, unit, {"address": address}, False), None
         if check is not None and check.kind not in _ADDRESSED:
-            check = replace(check, variables=(("SLIPWAY_ADDRESS", address),))
+            check = replace(check, target=check.target.with_variables([("SLIPWAY_ADDRESS", address)]))
             if not _is_path(address):  # PID 1 has that one open, whatever the release does
                 identity = {"executable": self._layout.binary(release_id)}
                 port = parse_check({"name": "release", "kind": "tcp", "address": address, "identity": identity})
@@ -134,14 +135,7 @@ class Gate:
         check = replace(subject.check, rise=answers, fall=1, interval=0.0, deadline=answers * subject.check.timeout)
         if subject.port is None:
             return judge(check)
-        return judge(check, lambda _session, end: self._ask(subject, end))
-
-    def _ask(self, subject: Subject, deadline: Optional[float] = None) -> Attempt:
-        if subject.port is not None:
-            answer = attempt(subject.port, deadline)
-            if answer.state == "fail":
-                return answer
-        return attempt(need(subject.check), deadline)
+        return judge(check, lambda session, end: _ask(session.check, subject.port, end))
 
     def wait_healthy(self, subject: Subject, started: UnitState) -> None:
         """Return once the instance has passed `rise` checks in a row; raise when it dies or the deadline passes."""
@@ -152,7 +146,7 @@ class Gate:
         answered = False
         while passes < self.pace.rise:
             self._stable(subject, started)
-            answer = self._ask(subject, deadline)
+            answer = _ask(subject.check, subject.port, deadline)
             # Where no user asks, counters say nothing yet; the page is there, and the soak judges what it says.
             if answer.counts or (subject.own and subject.check.kind == "metrics"):
                 passes = passes + 1 if answer.state != "fail" else 0
@@ -180,7 +174,7 @@ class Gate:
             now = time.monotonic()
             if subject.check is not None and (now >= due or now >= deadline):
                 due = now + self.pace.interval
-                answer = self._ask(subject)
+                answer = _ask(subject.check, subject.port)
                 failures = failures + 1 if answer.state == "fail" and answer.counts else 0
                 if failures >= self.pace.fall:
                     raise SlipwayError(
@@ -203,6 +197,14 @@ class Gate:
             )
 
 
+def _ask(check: Check, port: Optional[Check], deadline: Optional[float] = None) -> Attempt:
+    if port is not None:
+        answer = attempt(port, deadline)
+        if answer.state == "fail":
+            return answer
+    return attempt(check, deadline)
+
+
 def _is_path(address: str) -> bool:
     return address.startswith(("/", "@"))
 
@@ -210,7 +212,7 @@ def _is_path(address: str) -> bool:
 def _by_unit(check: Optional[Check], unit: str) -> Optional[Check]:
     if check is None or check.identity is None or check.identity.executable is None:
         return check
-    return replace(check, identity=replace(check.identity, executable=None, unit=unit))
+    return check.with_identity(replace(check.identity, executable=None, unit=unit))
 
 
 def shares_socket(main_pid: int) -> bool:

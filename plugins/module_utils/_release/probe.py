@@ -20,10 +20,11 @@ from typing import Any, Callable, Mapping, Optional
 
 from .._core.errors import SlipwayError
 from .._health.outcome import FAIL, Attempt
+from .._health.parsing import parse_check
 from .._health.result import percentile
 from .._health.runner import attempt
 from .._health.session import Session
-from .._health.spec.check import Check, parse_check
+from .._health.spec.check import Check
 from .gate import BOUND_KINDS, PACE
 
 BEFORE, DURING, AFTER, ROLLBACK = "before", "during", "after", "rollback"
@@ -199,7 +200,7 @@ class Probe:
         with self._lock:
             found = {name: period.figures() for name, period in self._periods.items()}
             blind = self._blind()
-        return {"target": self._plan.check.target, "rate": self._plan.rate, "blind": blind, **found}
+        return {"target": str(self._plan.check.target), "rate": self._plan.rate, "blind": blind, **found}
 
     def _blind(self) -> Optional[str]:
         """Why the figures say nothing of the release: not one request was answered as it should be, at no time."""

@@ -17,9 +17,9 @@ ADDRESS = "127.9.9.9"
 ASK = """
 import json, sys, time
 from ansible_collections.slipway.go.plugins.module_utils._health import runner
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
+from ansible_collections.slipway.go.plugins.module_utils._health import parsing
 began = time.monotonic()
-found = runner.run(check.parse_check(json.loads(sys.argv[1]))).as_dict()
+found = runner.run(parsing.parse_check(json.loads(sys.argv[1]))).as_dict()
 print(json.dumps([found["reason"], time.monotonic() - began]))
 """
 

@@ -12,8 +12,7 @@ from typing import Any, Callable
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._binary.elf import read_notes
-from ansible_collections.slipway.go.plugins.module_utils._health import runner
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
+from ansible_collections.slipway.go.plugins.module_utils._health import parsing, runner
 from ansible_collections.slipway.go.tests.integration.health.asking import Start, checked, once
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
 
@@ -223,6 +222,6 @@ def test_a_service_that_crashes_after_its_first_answer(start: Start, program: Pr
         return runner.attempt(session.check, end, session)
 
     spec = {"kind": "http", "url": url, "min_healthy_time": 10, "interval": 0.05, "identity": {"executable": binary}}
-    result = runner.run(check.parse_check(spec), crashing)
+    result = runner.run(parsing.parse_check(spec), crashing)
     assert (result.state, result.reason) == ("fail", "unstable")
     assert all(one.state == "pass" for one in result.attempts)

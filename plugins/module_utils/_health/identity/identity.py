@@ -20,7 +20,7 @@ from .process import describe, has_build_id
 if TYPE_CHECKING:
     from ..deadline import Deadline
     from ..net.stream import Stream
-    from ..spec.check import Identity
+    from ..spec.connection import Identity
 
 PATIENCE = 0.05  # how long a connection may wait for its accept before something is sent on it
 _SHORTEST_PAUSE = 0.0005

@@ -7,17 +7,24 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Optional
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional, Pattern, Union
 
 from ..outcome import FAIL, WARN, CheckFailed
 from ..spec import jsonpath
+from ..spec.options import Options
 from .matching import search
 
 if TYPE_CHECKING:
     from ..deadline import Deadline
     from ..net.http1 import Response
-    from ..session import Probe
-    from ..spec.check import Comparison, Http
+    from ..session import RunningAttempt
+    from .fetch import HttpTarget
+
+PRESET_PATHS = {"healthz": "/healthz", "spring": "/actuator/health", "health_json": "/health"}
+PRESETS = tuple(PRESET_PATHS)
+EXPECTED_OPTIONS = frozenset({"status", "body_contains", "body_regex", "assert_headers", "assert_json", "preset"})
+_STATUS = ("200-299",)
 
 _SPRING = {"UP": "pass", "UNKNOWN": "warn", "DOWN": "fail", "OUT_OF_SERVICE": "fail"}
 _HEALTH_JSON = {
@@ -33,42 +40,127 @@ _DIGITS = 300
 _NAMES_SHOWN = 5
 
 
-def judge(probe: Probe, http: Http, response: Response) -> None:
+@dataclass(frozen=True)
+class Comparison:
+    """What a header or JSON value has to be; unset parts ask nothing."""
+
+    equals: Any = None
+    pattern: Optional[Pattern[str]] = None
+    least: Optional[float] = None
+    most: Optional[float] = None
+    exists: bool = True
+
+
+@dataclass(frozen=True)
+class HeaderAssertion:
+    name: str
+    wanted: Comparison
+
+
+@dataclass(frozen=True)
+class JsonAssertion:
+    path: str
+    steps: tuple[Union[str, int, None], ...]
+    wanted: Comparison
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a response has to be."""
+
+    status: tuple[tuple[int, int], ...]
+    contains: Optional[str] = None
+    pattern: Optional[Pattern[str]] = None
+    header_assertions: tuple[HeaderAssertion, ...] = ()
+    json_assertions: tuple[JsonAssertion, ...] = ()
+    preset: Optional[str] = None
+
+
+def parse_expected(options: Options) -> Expected:
+    return Expected(
+        status=tuple(_parse_status(options, entry) for entry in options.texts("status") or _STATUS),
+        contains=options.text("body_contains"),
+        pattern=options.pattern("body_regex"),
+        header_assertions=tuple(_parse_header(entry) for entry in options.list_of("assert_headers")),
+        json_assertions=tuple(_parse_json(entry) for entry in options.list_of("assert_json")),
+        preset=options.text("preset", PRESETS),
+    )
+
+
+def _parse_status(options: Options, text: str) -> tuple[int, int]:
+    low, _dash, high = text.partition("-")
+    parts = [part.strip() for part in (low, high or low)]
+    if not all(part.isascii() and part.isdigit() and 100 <= int(part) <= 599 for part in parts):
+        raise options.error("status", f"holds {text!r}", "write a status or a range such as 200-299")
+    if int(parts[0]) > int(parts[1]):
+        raise options.error("status", f"holds {text!r}", "write the lower number first")
+    return int(parts[0]), int(parts[1])
+
+
+def _parse_header(entry: Options) -> HeaderAssertion:
+    entry.only(("name", "equals", "matches", "exists"))
+    name = entry.text("name")
+    if not name:
+        raise entry.error("name", "is missing", "name the header")
+    wanted = Comparison(
+        equals=entry.text("equals"), pattern=entry.pattern("matches"), exists=entry.flag("exists", True)
+    )
+    return HeaderAssertion(name.lower(), wanted)
+
+
+def _parse_json(entry: Options) -> JsonAssertion:
+    entry.only(("path", "equals", "matches", "min", "max", "exists"))
+    path = entry.text("path")
+    if path is None:
+        raise entry.error("path", "is missing", "write a path such as $.components.db.status")
+    wanted = Comparison(
+        equals=entry.raw.get("equals"),
+        pattern=entry.pattern("matches"),
+        least=entry.number("min", None, float("-inf")),
+        most=entry.number("max", None, float("-inf")),
+        exists=entry.flag("exists", True),
+    )
+    return JsonAssertion(path, jsonpath.parse(path, entry.where), wanted)
+
+
+def judge(running: RunningAttempt, target: HttpTarget, expected: Expected, response: Response) -> None:
     """Raise what is wrong with the response, the most telling first."""
-    where, deadline = probe.check.target, probe.deadline
-    page = _page(http.preset, response, probe.details, where)
-    _require_status(http, response, page, where)
+    where, deadline = str(target), running.deadline
+    page = _judge_page(expected.preset, response, running.details, where)
+    _require_status(expected, response, page, target)
     if page is not None and page.state == FAIL:
         raise page
-    probe.warning = page or probe.warning
-    _require_body(http, response, deadline, where)
-    _require_headers(http, response, deadline, where)
-    if http.json_assertions:
-        _require_json(http, document(response, where), deadline, where)
+    running.warning = page or running.warning
+    _require_body(expected, response, deadline, where)
+    _require_headers(expected, response, deadline, where)
+    if expected.json_assertions:
+        _require_json(expected, document(response, where), deadline, where)
     deadline.require("judging the answer")
 
 
-def _require_status(http: Http, response: Response, page: Optional[CheckFailed], where: str) -> None:
-    if any(low <= response.status <= high for low, high in http.status):
+def _require_status(expected: Expected, response: Response, page: Optional[CheckFailed], target: HttpTarget) -> None:
+    if any(low <= response.status <= high for low, high in expected.status):
         return
     if page is not None:
         raise CheckFailed("status", f"{page.message} (HTTP {response.status})")
-    wanted = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in http.status)
-    message = f"{where} answers {response.status}, wanted {wanted}"
+    wanted = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in expected.status)
+    message = f"{target} answers {response.status}, wanted {wanted}"
     location = response.header("location")
     if location is not None and 300 <= response.status < 400:
-        message += f"; it redirects to {location[:200]} (follow_redirects is {http.follow_redirects})"
+        message += f"; it redirects to {location[:200]} (follow_redirects is {target.request.follow_redirects})"
     raise CheckFailed("status", message)
 
 
-def _require_body(http: Http, response: Response, deadline: Deadline, where: str) -> None:
-    if http.contains is not None and http.contains.encode() not in response.body:
-        raise CheckFailed("body", f"the body from {where} does not contain {http.contains!r}: {_start(response.body)}")
-    if http.pattern is not None:
+def _require_body(expected: Expected, response: Response, deadline: Deadline, where: str) -> None:
+    if expected.contains is not None and expected.contains.encode() not in response.body:
+        raise CheckFailed(
+            "body", f"the body from {where} does not contain {expected.contains!r}: {_start(response.body)}"
+        )
+    if expected.pattern is not None:
         text = response.body.decode("utf-8", "replace")
-        if not search(http.pattern, text, deadline, "the body"):
+        if not search(expected.pattern, text, deadline, "the body"):
             raise CheckFailed(
-                "body", f"the body from {where} does not match {http.pattern.pattern!r}: {_start(response.body)}"
+                "body", f"the body from {where} does not match {expected.pattern.pattern!r}: {_start(response.body)}"
             )
 
 
@@ -76,16 +168,16 @@ def _start(body: bytes) -> str:
     return f"it begins {body[:80].decode('utf-8', 'replace')!r}" if body else "it is empty"
 
 
-def _require_headers(http: Http, response: Response, deadline: Deadline, where: str) -> None:
-    for assertion in http.header_assertions:
+def _require_headers(expected: Expected, response: Response, deadline: Deadline, where: str) -> None:
+    for assertion in expected.header_assertions:
         value = response.header(assertion.name)
         problem = compare([] if value is None else [value], assertion.wanted, deadline, f"header {assertion.name}")
         if problem:
             raise CheckFailed("assertion", f"{where}: {problem}")
 
 
-def _require_json(http: Http, page: Any, deadline: Deadline, where: str) -> None:
-    for assertion in http.json_assertions:
+def _require_json(expected: Expected, page: Any, deadline: Deadline, where: str) -> None:
+    for assertion in expected.json_assertions:
         values = jsonpath.find(page, assertion.steps)
         problem = compare(values, assertion.wanted, deadline, assertion.path)
         if problem:
@@ -146,32 +238,34 @@ def document(response: Response, where: str) -> Any:
         raise CheckFailed("body", f"the body from {where} is not JSON: {_start(response.body)}") from error
 
 
-def _page(preset: Optional[str], response: Response, details: dict[str, Any], where: str) -> Optional[CheckFailed]:
+def _judge_page(
+    preset: Optional[str], response: Response, details: dict[str, Any], where: str
+) -> Optional[CheckFailed]:
     """What a health page says of itself; None for healthy, or where the preset knows no page."""
     if preset not in ("spring", "health_json"):
         return None
     try:
-        shown = document(response, where)
+        content = document(response, where)
     except CheckFailed:
-        shown = None
-    page = shown if isinstance(shown, dict) else {}
+        content = None
+    page = content if isinstance(content, dict) else {}
     status = page.get("status")
-    known, key = (_SPRING, "components") if preset == "spring" else (_HEALTH_JSON, "checks")
-    state = known.get(status if preset == "spring" else status.lower()) if isinstance(status, str) else None
+    states, key = (_SPRING, "components") if preset == "spring" else (_HEALTH_JSON, "checks")
+    state = states.get(status if preset == "spring" else status.lower()) if isinstance(status, str) else None
     if state is None:
         return CheckFailed("body", f"{where} does not answer with a {preset} health page: {_start(response.body)}")
-    unwell = _unwell(page.get(key), known)
+    unwell = _unwell(page.get(key), states)
     details.update(status=status, unhealthy=unwell)
     if state == "pass":
         return None
     because = f" because of {', '.join(unwell[:_NAMES_SHOWN])}" if unwell else ""
-    reason, kept = ("degraded", WARN) if state == WARN else ("status", FAIL)
-    return CheckFailed(reason, f"{where} calls itself {status}{because}", kept)
+    reason, severity = ("degraded", WARN) if state == WARN else ("status", FAIL)
+    return CheckFailed(reason, f"{where} calls itself {status}{because}", severity)
 
 
-def _unwell(parts: Any, known: dict[str, str]) -> list[str]:
+def _unwell(parts: Any, states: dict[str, str]) -> list[str]:
     """Names of the components that are not well; components may hold components, checks lists of results."""
-    found: list[str] = []
+    unwell: list[str] = []
     waiting: list[tuple[str, Any]] = [("", parts)]
     while waiting:
         prefix, level = waiting.pop(0)
@@ -180,7 +274,7 @@ def _unwell(parts: Any, known: dict[str, str]) -> list[str]:
                 if not isinstance(entry, dict):
                     continue
                 status = entry.get("status")
-                if isinstance(status, str) and known.get(status, known.get(status.lower(), FAIL)) != "pass":
-                    found.append(f"{prefix}{name} ({status})")
+                if isinstance(status, str) and states.get(status, states.get(status.lower(), FAIL)) != "pass":
+                    unwell.append(f"{prefix}{name} ({status})")
                 waiting.append((f"{prefix}{name}.", entry.get("components")))
-    return found
+    return unwell

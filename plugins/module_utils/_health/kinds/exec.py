@@ -6,27 +6,66 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Sequence
 
 from ..._core import command
 from ..deadline import Deadline
 from ..outcome import WARN, Attempt, CheckFailed
-from ..session import Probe, healthy
-from .tcp import answered, wanted_words
+from ..session import RunningAttempt, healthy
+from ..spec.check import Target
+from ..spec.options import Options
+from .kind import Kind
+from .matching import ExpectedText, parse_expected_text
+
+_OPTIONS = frozenset({"command", "warn_rc", "expect", "expect_regex"})
 
 
-def attempt(probe: Probe) -> Attempt:
-    check = probe.check
-    finished = _execute(check.command, probe.deadline, check.variables)
-    probe.status = finished.code
-    said = _said(finished.output)
-    if finished.code in check.warn_rc:
-        probe.warning = CheckFailed("degraded", f"{check.command[0]} exits with {finished.code}{said}", WARN)
+@dataclass(frozen=True)
+class ExecTarget(Target):
+    command: tuple[str, ...]
+    expected: ExpectedText
+    warn_rc: tuple[int, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join(self.command)
+
+    def with_variables(self, variables: Sequence[tuple[str, str]]) -> ExecTarget:
+        return replace(self, variables=tuple(variables))
+
+
+def _parse(options: Options) -> ExecTarget:
+    given = options.raw.get("command")
+    if not isinstance(given, (list, tuple)) or not given:
+        raise options.error(
+            "command", "is not a list", "give the program and its arguments as a list; no shell is used"
+        )
+    return ExecTarget(
+        command=options.texts("command") or (),
+        expected=parse_expected_text(options),
+        warn_rc=tuple(_parse_code(options, text) for text in options.texts("warn_rc") or ()),
+    )
+
+
+def _parse_code(options: Options, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 255):
+        raise options.error("warn_rc", f"holds {text!r}", "give exit statuses from 1 to 255")
+    return int(text)
+
+
+def _attempt(running: RunningAttempt, target: ExecTarget) -> Attempt:
+    program = target.command[0]
+    finished = _execute(target.command, running.deadline, target.variables)
+    running.status = finished.code
+    last = _last_line(finished.output)
+    if finished.code in target.warn_rc:
+        running.warning = CheckFailed("degraded", f"{program} exits with {finished.code}{last}", WARN)
     elif finished.code != 0:
-        raise CheckFailed("exec", f"{check.command[0]} {_ended(finished.code)}{said}")
-    if check.talk is not None and _expects(probe) and not answered(finished.output, check.talk, probe.deadline):
-        raise CheckFailed("body", f"{check.command[0]} does not print {wanted_words(check.talk)}{said}")
-    return healthy(probe, f"{check.command[0]} exits with 0")
+        raise CheckFailed("exec", f"{program} {_ended(finished.code)}{last}")
+    if target.expected.is_given and not target.expected.is_in(finished.output, running.deadline):
+        raise CheckFailed("body", f"{program} does not print {target.expected}{last}")
+    return healthy(running, f"{program} exits with 0")
 
 
 def _execute(argv: Sequence[str], deadline: Deadline, variables: Sequence[tuple[str, str]]) -> command.Finished:
@@ -43,16 +82,14 @@ def _execute(argv: Sequence[str], deadline: Deadline, variables: Sequence[tuple[
         raise CheckFailed("exec", f"{argv[0]} cannot be run: {words}") from error
 
 
-def _expects(probe: Probe) -> bool:
-    talk = probe.check.talk
-    return talk is not None and (talk.expect is not None or talk.pattern is not None)
+def _ended(code: int) -> str:
+    return f"exits with {code}" if code > 0 else f"was ended by signal {-code}"
 
 
-def _ended(rc: int) -> str:
-    return f"exits with {rc}" if rc > 0 else f"was ended by signal {-rc}"
-
-
-def _said(output: bytes) -> str:
-    """The last line, which is where programs put what matters."""
+def _last_line(output: bytes) -> str:
+    """Where programs put what matters."""
     lines = output.decode("utf-8", "replace").strip().splitlines()
     return f": {lines[-1].strip()[:200]}" if lines else ""
+
+
+KIND = Kind(_OPTIONS, _parse, _attempt)

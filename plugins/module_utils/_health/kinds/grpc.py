@@ -7,13 +7,18 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import Optional
 from urllib.parse import unquote
 
 from ..net.http2 import exchange, question
-from ..outcome import Attempt, CheckFailed, need
-from ..session import Probe, healthy
-from .fetch import read_secret
+from ..outcome import Attempt, CheckFailed
+from ..session import RunningAttempt, healthy
+from ..spec.check import ConnectedTarget
+from ..spec.connection import CONNECTION_OPTIONS, parse_stream
+from ..spec.options import Options
+from .headers import parse_headers, read_secret
+from .kind import Kind
 
 _PATH = "/grpc.health.v1.Health/Check"
 _SERVING = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
@@ -40,29 +45,42 @@ _CODES = (
 _MOST_MILLISECONDS = 99999999  # the header has room for eight digits
 
 
-def attempt(probe: Probe) -> Attempt:
-    check = probe.check
-    endpoint = need(check.endpoint)
-    with probe.open(endpoint) as stream:
-        if check.tls is not None:
-            agreed = probe.secure(stream, check.tls, check.tls.server_name or endpoint.host or None, ("h2",))
+@dataclass(frozen=True)
+class GrpcTarget(ConnectedTarget):
+    service: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    authorization_file: Optional[str] = None
+
+
+def _parse(options: Options) -> GrpcTarget:
+    connection = parse_stream(options)
+    service = options.text("service") or ""
+    return GrpcTarget(connection, service, parse_headers(options), options.text("authorization_file"))
+
+
+def _attempt(running: RunningAttempt, target: GrpcTarget) -> Attempt:
+    connection = target.connection
+    with running.open(connection.endpoint) as stream:
+        if connection.tls is not None:
+            agreed = running.secure(stream, connection.tls, connection.server_name, ("h2",))
             if agreed not in (None, "h2"):
                 raise CheckFailed("protocol", f"{stream.where} agreed on {agreed}, gRPC needs h2")
-        probe.say(stream, question(_headers(probe), _request(need(check.grpc).service)))
-        headers, trailers, message = exchange(stream)
-    _require_grpc(headers, check.target)
-    _require_ok(probe, trailers)
-    return _judge(probe, message)
+        headers = _headers(target, running.deadline.left())
+        running.say(stream, question(headers, _request(target.service)))
+        answered, trailers, message = exchange(stream)
+    _require_grpc(answered, target)
+    running.status = _grpc_status(target, trailers)
+    _require_ok(target, running.status, trailers)
+    return _judge(running, target, message)
 
 
-def _headers(probe: Probe) -> list[tuple[str, str]]:
-    check = probe.check
-    endpoint, grpc = need(check.endpoint), need(check.grpc)
+def _headers(target: GrpcTarget, seconds: float) -> list[tuple[str, str]]:
+    endpoint = target.connection.endpoint
     authority = "localhost" if endpoint.path is not None else str(endpoint)
-    milliseconds = min(_MOST_MILLISECONDS, max(1, int(probe.deadline.left() * 1000)))
+    milliseconds = min(_MOST_MILLISECONDS, max(1, int(seconds * 1000)))
     headers = [
         (":method", "POST"),
-        (":scheme", "http" if check.tls is None else "https"),
+        (":scheme", "http" if target.connection.tls is None else "https"),
         (":path", _PATH),
         (":authority", authority),
         ("te", "trailers"),
@@ -70,9 +88,9 @@ def _headers(probe: Probe) -> list[tuple[str, str]]:
         ("user-agent", "slipway-health"),
         ("grpc-timeout", f"{milliseconds}m"),
     ]
-    headers += [(name.lower(), value) for name, value in grpc.headers]
-    if grpc.authorization_file:
-        headers.append(("authorization", read_secret(grpc.authorization_file)))
+    headers += [(name.lower(), value) for name, value in target.headers]
+    if target.authorization_file:
+        headers.append(("authorization", read_secret(target.authorization_file)))
     return headers
 
 
@@ -92,46 +110,47 @@ def _varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-def _require_grpc(headers: dict[str, str], where: str) -> None:
+def _require_grpc(headers: dict[str, str], target: GrpcTarget) -> None:
     if headers.get(":status") != "200":
-        raise CheckFailed("status", f"{where} answers HTTP {headers.get(':status', 'nothing')} instead of gRPC")
-    kind = headers.get("content-type", "")
-    if not kind.startswith("application/grpc"):
-        raise CheckFailed("protocol", f"{where} answers with {kind or 'no content type'}, not with gRPC")
+        raise CheckFailed("status", f"{target} answers HTTP {headers.get(':status', 'nothing')} instead of gRPC")
+    content_type = headers.get("content-type", "")
+    if not content_type.startswith("application/grpc"):
+        raise CheckFailed("protocol", f"{target} answers with {content_type or 'no content type'}, not with gRPC")
 
 
-def _require_ok(probe: Probe, trailers: dict[str, str]) -> None:
+def _grpc_status(target: GrpcTarget, trailers: dict[str, str]) -> int:
     text = trailers.get("grpc-status", "")
     if not (text.isascii() and text.isdigit()):
-        raise CheckFailed("protocol", f"{probe.check.target} ends its answer without a gRPC status")
-    code = int(text[:9])
-    probe.status = code
+        raise CheckFailed("protocol", f"{target} ends its answer without a gRPC status")
+    return int(text[:9])
+
+
+def _require_ok(target: GrpcTarget, code: int, trailers: dict[str, str]) -> None:
     if code == _OK:
         return
-    said = unquote(trailers.get("grpc-message", ""))[:200]
-    name = _CODES[code] if code < len(_CODES) else text[:9]
-    message = f"{probe.check.target} answers {name}{': ' + said if said else ''}{_hint(probe, code)}"
+    words = unquote(trailers.get("grpc-message", ""))[:200]
+    name = _CODES[code] if code < len(_CODES) else str(code)
+    message = f"{target} answers {name}{': ' + words if words else ''}{_hint(target, code)}"
     raise CheckFailed("timeout" if code == _DEADLINE else "status", message)
 
 
-def _hint(probe: Probe, code: int) -> str:
+def _hint(target: GrpcTarget, code: int) -> str:
     if code == _UNIMPLEMENTED:
         return "; it does not offer grpc.health.v1"
     if code == _NOT_FOUND:
-        return f"; it reports no health for service {need(probe.check.grpc).service!r}"
+        return f"; it reports no health for service {target.service!r}"
     return ""
 
 
-def _judge(probe: Probe, message: bytes) -> Attempt:
+def _judge(running: RunningAttempt, target: GrpcTarget, message: bytes) -> Attempt:
     number = _serving(message)
     if number is None:
-        raise CheckFailed("protocol", f"{probe.check.target} answers with something else than a HealthCheckResponse")
+        raise CheckFailed("protocol", f"{target} answers with something else than a HealthCheckResponse")
     word = _SERVING.get(number, str(number))
-    probe.details["serving"] = word
+    running.details["serving"] = word
     if word != "SERVING":
-        service = need(probe.check.grpc).service
-        raise CheckFailed("status", f"{probe.check.target} says {word}{f' for {service!r}' if service else ''}")
-    return healthy(probe, f"{probe.check.target} says SERVING")
+        raise CheckFailed("status", f"{target} says {word}{f' for {target.service!r}' if target.service else ''}")
+    return healthy(running, f"{target} says SERVING")
 
 
 def _serving(data: bytes) -> Optional[int]:
@@ -176,3 +195,10 @@ def _skip(data: bytes, wire: int, position: int) -> int:
     else:
         return -1
     return position if position <= len(data) else -1
+
+
+KIND = Kind(
+    CONNECTION_OPTIONS | {"address", "tls", "service", "headers", "authorization_file"},
+    _parse,
+    _attempt,
+)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Optional
 
 from ..._core import command
@@ -14,8 +15,11 @@ from ..._host.systemd import Systemd
 from ..deadline import Deadline
 from ..identity.identity import unit_name
 from ..identity.process import describe
-from ..outcome import Attempt, CheckFailed, need
-from ..session import Probe, healthy
+from ..outcome import Attempt, CheckFailed
+from ..session import RunningAttempt, healthy
+from ..spec.check import Target
+from ..spec.options import Options
+from .kind import Kind
 
 _PROPERTIES = (
     "LoadState",
@@ -28,6 +32,26 @@ _PROPERTIES = (
     "WatchdogTimestampMonotonic",
 )
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+@dataclass(frozen=True)
+class SystemdTarget(Target):
+    unit: str
+    max_restarts: Optional[int] = None
+
+    def __str__(self) -> str:
+        return self.unit
+
+    @property
+    def watched_unit(self) -> Optional[str]:
+        return self.unit
+
+
+def _parse(options: Options) -> SystemdTarget:
+    unit = options.text("unit")
+    if not unit or unit.startswith("-") or any(ord(c) <= 32 for c in unit):
+        raise options.error("unit", f"is {unit!r}", "name the unit, for example shop.service")
+    return SystemdTarget(unit, options.whole("max_restarts", None, 0))
 
 
 def show(unit: str, deadline: Deadline) -> dict[str, str]:
@@ -49,32 +73,31 @@ def restarts(properties: dict[str, str]) -> Optional[int]:
     return int(text) if text.isdigit() else None
 
 
-def attempt(probe: Probe) -> Attempt:
-    check = probe.check
-    unit = need(check.unit)
-    found = show(unit, probe.deadline)
-    probe.details.update(
-        active=found.get("ActiveState"),
-        sub=found.get("SubState"),
-        result=found.get("Result"),
-        restarts=restarts(found),
+def _attempt(running: RunningAttempt, target: SystemdTarget) -> Attempt:
+    unit = target.unit
+    properties = show(unit, running.deadline)
+    running.details.update(
+        active=properties.get("ActiveState"),
+        sub=properties.get("SubState"),
+        result=properties.get("Result"),
+        restarts=restarts(properties),
     )
-    pid = found.get("MainPID", "0")
+    pid = properties.get("MainPID", "0")
     if pid.isdigit() and pid != "0":
-        probe.process = describe(int(pid))
-    _require_active(unit, found)
-    _require_few_restarts(unit, restarts(found), check.max_restarts)
-    _require_watchdog(unit, found)
-    return healthy(probe, f"{unit} is {found.get('ActiveState')} ({found.get('SubState')})")
+        running.process = describe(int(pid))
+    _require_active(unit, properties)
+    _require_few_restarts(unit, restarts(properties), target.max_restarts)
+    _require_watchdog(unit, properties)
+    return healthy(running, f"{unit} is {properties.get('ActiveState')} ({properties.get('SubState')})")
 
 
-def _require_active(unit: str, found: dict[str, str]) -> None:
-    if found.get("LoadState") == "not-found":
+def _require_active(unit: str, properties: dict[str, str]) -> None:
+    if properties.get("LoadState") == "not-found":
         raise CheckFailed("unit", f"{unit} does not exist on this host")
-    if found.get("ActiveState") != "active":
-        result = found.get("Result", "")
+    if properties.get("ActiveState") != "active":
+        result = properties.get("Result", "")
         because = f", result {result}" if result not in ("", "success") else ""
-        raise CheckFailed("unit", f"{unit} is {found.get('ActiveState')} ({found.get('SubState')}{because})")
+        raise CheckFailed("unit", f"{unit} is {properties.get('ActiveState')} ({properties.get('SubState')}{because})")
 
 
 def _require_few_restarts(unit: str, count: Optional[int], most: Optional[int]) -> None:
@@ -82,10 +105,10 @@ def _require_few_restarts(unit: str, count: Optional[int], most: Optional[int]) 
         raise CheckFailed("unit", f"{unit} was restarted {count} times by systemd, wanted {most} or fewer")
 
 
-def _require_watchdog(unit: str, found: dict[str, str]) -> None:
+def _require_watchdog(unit: str, properties: dict[str, str]) -> None:
     """A watchdog that is late is not waited for: systemd is about to kill the service."""
-    limit = span(found.get("WatchdogUSec", "0"))
-    last = found.get("WatchdogTimestampMonotonic", "0")
+    limit = span(properties.get("WatchdogUSec", "0"))
+    last = properties.get("WatchdogTimestampMonotonic", "0")
     if not limit or not last.isdigit() or last == "0":
         return
     age = time.clock_gettime(time.CLOCK_MONOTONIC) - int(last) / 1e6
@@ -103,3 +126,6 @@ def span(text: str) -> float:
         except ValueError:
             return 0.0
     return total
+
+
+KIND = Kind(frozenset({"unit", "max_restarts"}), _parse, _attempt)

@@ -6,34 +6,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from dataclasses import dataclass
+from typing import Optional
 
 from ..net.stream import Stream
-from ..outcome import Attempt, CheckFailed, need
-from ..session import Probe, healthy
-from .matching import search
-
-if TYPE_CHECKING:
-    from ..deadline import Deadline
-    from ..spec.check import Talk
+from ..outcome import Attempt, CheckFailed
+from ..session import RunningAttempt, healthy
+from ..spec.check import ConnectedTarget
+from ..spec.connection import CONNECTION_OPTIONS, parse_stream
+from ..spec.options import Options
+from .kind import Kind
+from .matching import ExpectedText, parse_expected_text
 
 ANSWER_LIMIT = 65536
+OPTIONS = CONNECTION_OPTIONS | {"address", "tls", "send", "expect", "expect_regex", "hold"}
+_HOLD = 0.1
 
 
-def attempt(probe: Probe) -> Attempt:
-    check = probe.check
-    endpoint, talk = need(check.endpoint), need(check.talk)
-    with probe.open(endpoint) as stream:
-        if check.tls is not None:
-            probe.secure(stream, check.tls, check.tls.server_name or endpoint.host or None, ())
-        if talk.send:
-            probe.say(stream, talk.send)
-        probe.settle_identity(stream)
-        if talk.expect is None and talk.pattern is None:
-            _hold(stream, talk.hold)
-            return healthy(probe, f"{stream.where} accepts connections")
-        _expect(stream, talk)
-        return healthy(probe, f"{stream.where} answers with {wanted_words(talk)}")
+@dataclass(frozen=True)
+class StreamTarget(ConnectedTarget):
+    """What is sent over a plain connection, and what has to come back."""
+
+    expected: ExpectedText
+    send: Optional[bytes] = None
+    hold: float = _HOLD
+
+
+def parse(options: Options) -> StreamTarget:
+    connection = parse_stream(options)
+    send = options.text("send")
+    return StreamTarget(
+        connection,
+        expected=parse_expected_text(options),
+        send=None if send is None else send.encode(),
+        hold=options.seconds("hold", _HOLD),
+    )
+
+
+def attempt(running: RunningAttempt, target: StreamTarget) -> Attempt:
+    connection = target.connection
+    with running.open(connection.endpoint) as stream:
+        if connection.tls is not None:
+            running.secure(stream, connection.tls, connection.server_name, ())
+        if target.send:
+            running.say(stream, target.send)
+        running.settle_identity(stream)
+        if not target.expected.is_given:
+            _hold(stream, target.hold)
+            return healthy(running, f"{stream.where} accepts connections")
+        _expect(stream, target.expected)
+        return healthy(running, f"{stream.where} answers with {target.expected}")
 
 
 def _hold(stream: Stream, seconds: float) -> None:
@@ -42,40 +64,25 @@ def _hold(stream: Stream, seconds: float) -> None:
         raise CheckFailed("closed", f"{stream.where} accepted the connection and closed it at once")
 
 
-def _expect(stream: Stream, wanted: Talk) -> None:
+def _expect(stream: Stream, expected: ExpectedText) -> None:
     stream.doing = f"waiting for an answer from {stream.where}"
     answer = b""
-    while not answered(answer, wanted, stream.deadline):
+    while not expected.is_in(answer, stream.deadline):
         if len(answer) >= ANSWER_LIMIT:
-            raise CheckFailed("body", f"{stream.where} sent {ANSWER_LIMIT} bytes without {wanted_words(wanted)}")
+            raise CheckFailed("body", f"{stream.where} sent {ANSWER_LIMIT} bytes without {expected}")
         data = stream.receive(ANSWER_LIMIT)
         if not answer:
             stream.watch.stop("first_byte")
         if not data:
-            raise _ended(answer, wanted, stream.where)
+            raise _ended(answer, expected, stream.where)
         answer += data
-        stream.doing = f"waiting for {wanted_words(wanted)} from {stream.where}, which sent {answer[:60]!r}"
+        stream.doing = f"waiting for {expected} from {stream.where}, which sent {answer[:60]!r}"
 
 
-def _ended(answer: bytes, wanted: Talk, where: str) -> CheckFailed:
+def _ended(answer: bytes, expected: ExpectedText, where: str) -> CheckFailed:
     if not answer:
         return CheckFailed("closed", f"{where} closed the connection without a word")
-    return CheckFailed("body", f"{where} answered {answer[:60]!r} and closed, wanted {wanted_words(wanted)}")
+    return CheckFailed("body", f"{where} answered {answer[:60]!r} and closed, wanted {expected}")
 
 
-def answered(answer: bytes, wanted: Talk, deadline: Deadline) -> bool:
-    """Whether the answer so far is the wanted one."""
-    if not answer:
-        return False
-    if wanted.expect is not None and wanted.expect not in answer:
-        return False
-    return wanted.pattern is None or search(wanted.pattern, answer.decode("utf-8", "replace"), deadline, "the answer")
-
-
-def wanted_words(wanted: Talk) -> str:
-    """What has to come back, for people."""
-    parts: list[Optional[str]] = [
-        None if wanted.expect is None else repr(wanted.expect.decode("utf-8", "replace")),
-        None if wanted.pattern is None else f"a match of {wanted.pattern.pattern!r}",
-    ]
-    return " and ".join(part for part in parts if part)
+KIND = Kind(OPTIONS, parse, attempt)

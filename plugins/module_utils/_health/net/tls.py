@@ -18,7 +18,7 @@ from .errors import failure
 
 if TYPE_CHECKING:
     from ..deadline import Deadline
-    from ..spec.check import Tls
+    from ..spec.connection import Tls
 
 _VERSIONS = {
     "1.0": ssl.TLSVersion.TLSv1,

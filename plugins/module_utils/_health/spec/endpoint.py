@@ -43,6 +43,11 @@ class Url:
         return Endpoint(self.host, self.port)
 
     @property
+    def origin(self) -> tuple[str, str, int]:
+        """What two URLs have in common that are served by the same."""
+        return self.scheme, self.host, self.port
+
+    @property
     def authority(self) -> str:
         """The Host header: without the port where it is the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._health import outcome, runner
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
+from ansible_collections.slipway.go.plugins.module_utils._health import outcome, parsing, runner
+from ansible_collections.slipway.go.plugins.module_utils._health.spec.check import COMMON_OPTIONS
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
 from ansible_collections.slipway.go.plugins.modules import health_check
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
@@ -48,11 +48,11 @@ WARNS = {"name": "so so", "kind": "exec", "command": ["/bin/false"], "warn_rc": 
 
 def test_every_option_of_a_check_is_an_option_of_the_module() -> None:
     spec = health_check._argument_spec()["checks"]["options"]
-    assert set(spec) == check._COMMON.union(*check._KIND_OPTIONS.values())
+    assert set(spec) == parsing.every_option()
 
 
 def test_defaults_are_those_of_a_check() -> None:
-    made = check.parse_check({"kind": "http", "url": "http://h/"})
+    made = parsing.parse_check({"kind": "http", "url": "http://h/"})
     for name, option in health_check._argument_spec()["checks"]["options"].items():
         if "default" in option:
             assert getattr(made, name) == option["default"], name
@@ -61,7 +61,7 @@ def test_defaults_are_those_of_a_check() -> None:
 def test_every_kind_s_own_options_are_unset_by_default() -> None:
     # A default would look as if it had been given, and belong to another kind.
     for name, option in health_check._argument_spec()["checks"]["options"].items():
-        assert "default" not in option or name in check._COMMON
+        assert "default" not in option or name in COMMON_OPTIONS
 
 
 def test_the_documented_results_are_the_real_ones() -> None:
@@ -115,7 +115,7 @@ def test_a_mistake_is_refused_before_anything_is_tried(monkeypatch: Any) -> None
 
 def test_examples_are_valid() -> None:
     for task in yaml.safe_load(health_check.EXAMPLES):
-        check.parse_checks(task["slipway.go.health_check"]["checks"])
+        parsing.parse_checks(task["slipway.go.health_check"]["checks"])
 
 
 def test_the_guide_knows_every_reason_metric_and_case() -> None:

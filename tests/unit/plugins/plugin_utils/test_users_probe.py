@@ -21,8 +21,10 @@ def test_what_the_health_check_asks_is_asked_by_tls() -> None:
     assert found == {"url": "https://shop.test/-/ready?deep=1", "address": "127.0.0.1:443", "ca_file": CA, "timeout": 3}
     check = parse_plan(HEALTH, found).check
     assert check is not None
-    assert check.tls is not None
-    assert (str(check.endpoint), check.tls.verify, check.tls.ca_file) == ("127.0.0.1:443", True, CA)
+    assert check.connection is not None
+    assert check.connection.tls is not None
+    assert str(check.connection.endpoint) == "127.0.0.1:443"
+    assert (check.connection.tls.verify, check.connection.tls.ca_file) == (True, CA)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._health import outcome, runner
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
+from ansible_collections.slipway.go.plugins.module_utils._health import outcome, parsing, runner
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
 
 # Waking up from the last wait, closing the connection and, for a pattern, ending a process: 50 ms is what that takes
@@ -43,7 +42,7 @@ def test_answered_right_and_in_time(case: hostile.Case, stage: hostile.Stage, se
     if (case.transport == "tcp6" or case.spec.get("family") == "both") and not has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
     with hostile.played(case, stage, hostile.TIMEOUT) as spec:
-        wanted = check.parse_check(spec)
+        wanted = parsing.parse_check(spec)
         began = time.monotonic()
         result = runner.run(wanted)
         elapsed = time.monotonic() - began
@@ -79,7 +78,7 @@ def test_results_always_have_the_same_keys(stage: hostile.Stage) -> None:
     for case in hostile.CASES:
         if not case.slow and case.transport != "tcp6" and case.spec.get("family") != "both":
             with hostile.played(case, stage, hostile.TIMEOUT) as spec:
-                found = runner.run(check.parse_check(spec)).as_dict()
+                found = runner.run(parsing.parse_check(spec)).as_dict()
             shapes.add((tuple(found), tuple(found["latency"]), tuple(found["process"])))
     assert len(shapes) == 1
 
@@ -93,7 +92,7 @@ def test_nothing_is_left_open(stage: hostile.Stage) -> None:
     for _round in range(3):
         for case in wanted:
             with hostile.played(case, stage, hostile.TIMEOUT) as spec:
-                runner.run(check.parse_check(spec))
+                runner.run(parsing.parse_check(spec))
         time.sleep(0.05)
         counts.append(descriptors())
     assert counts[-1] <= counts[0] + 1
@@ -102,7 +101,7 @@ def test_nothing_is_left_open(stage: hostile.Stage) -> None:
 def test_nothing_a_program_started_lives_on(stage: hostile.Stage, tmp_path: Path) -> None:
     mark = tmp_path / "pids"
     script = f"trap '' TERM HUP; sleep 60 & echo $$ $! > {mark}; wait"
-    wanted = check.parse_check({"kind": "exec", "command": ["/bin/sh", "-c", script], "timeout": 0.5})
+    wanted = parsing.parse_check({"kind": "exec", "command": ["/bin/sh", "-c", script], "timeout": 0.5})
     assert runner.run(wanted).reason == "timeout"
     time.sleep(0.1)
     for pid in mark.read_text().split():

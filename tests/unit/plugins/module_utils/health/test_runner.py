@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._health import outcome, result, runner
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
+from ansible_collections.slipway.go.plugins.module_utils._health import outcome, parsing, result, runner
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
 
 
@@ -29,7 +28,7 @@ def program(name: str, script: str, **options: Any) -> dict[str, Any]:
 
 def test_results_come_in_the_order_asked_for() -> None:
     specs = [program("slow", "sleep 0.3"), program("gate", "true", phase="startup"), program("fast", "true")]
-    found = runner.run_all(check.parse_checks(specs))
+    found = runner.run_all(parsing.parse_checks(specs))
     assert [one.name for one in found] == ["slow", "gate", "fast"]
     assert result.overall(found) == "pass"
 
@@ -37,7 +36,7 @@ def test_results_come_in_the_order_asked_for() -> None:
 def test_checks_run_side_by_side() -> None:
     specs = [program(f"c{number}", "sleep 0.3") for number in range(8)]
     began = time.monotonic()
-    runner.run_all(check.parse_checks(specs))
+    runner.run_all(parsing.parse_checks(specs))
     assert time.monotonic() - began < 8 * 0.3
 
 
@@ -47,7 +46,7 @@ def test_no_check_begins_before_startup_is_over(tmp_path: Path) -> None:
         program("after", f"test -e {mark}"),
         program("gate", f"sleep 0.2; touch {mark}", phase="startup"),
     ]
-    assert result.overall(runner.run_all(check.parse_checks(specs))) == "pass"
+    assert result.overall(runner.run_all(parsing.parse_checks(specs))) == "pass"
 
 
 def test_a_failed_startup_skips_the_rest() -> None:
@@ -56,7 +55,7 @@ def test_a_failed_startup_skips_the_rest() -> None:
         program("after", "true"),
         program("alive", "true", phase="liveness"),
     ]
-    gate, *others = runner.run_all(check.parse_checks(specs))
+    gate, *others = runner.run_all(parsing.parse_checks(specs))
     assert gate.reason == "exec"
     assert {(one.state, one.reason, one.message) for one in others} == {
         ("fail", "skipped", "not attempted: startup check gate failed")
@@ -68,7 +67,7 @@ def test_a_failed_startup_skips_the_rest() -> None:
 def test_the_overall_state_is_the_worst(states: str, worst: str) -> None:
     scripts = {"p": "true", "w": "exit 3", "f": "false"}
     specs = [program(f"c{n}", scripts[one], warn_rc=[3]) for n, one in enumerate(states)]
-    assert result.overall(runner.run_all(check.parse_checks(specs))) == worst
+    assert result.overall(runner.run_all(parsing.parse_checks(specs))) == worst
 
 
 def test_a_service_that_comes_up_late_is_waited_for() -> None:
@@ -83,7 +82,7 @@ def test_a_service_that_comes_up_late_is_waited_for() -> None:
     timer = threading.Timer(0.4, late)
     timer.start()
     wanted = {"kind": "tcp", "address": f"127.0.0.1:{port}", "deadline": 20, "interval": 0.05, "hold": 0}
-    found = runner.run(check.parse_check(wanted)).as_dict()
+    found = runner.run(parsing.parse_check(wanted)).as_dict()
     timer.join()
     listener.close()
     assert found["state"] == "pass"
@@ -94,7 +93,7 @@ def test_a_service_that_comes_up_late_is_waited_for() -> None:
 def test_the_deadline_ends_the_check_and_the_last_attempts_are_kept() -> None:
     wanted = {"kind": "tcp", "address": f"127.0.0.1:{hostile.free_port()}", "deadline": 0.5, "interval": 0.02}
     began = time.monotonic()
-    found = runner.run(check.parse_check(wanted)).as_dict()
+    found = runner.run(parsing.parse_check(wanted)).as_dict()
     assert time.monotonic() - began < 5
     assert (found["state"], found["reason"]) == ("fail", "refused")
     assert found["attempts"] > 5
@@ -105,7 +104,9 @@ def test_the_deadline_ends_the_check_and_the_last_attempts_are_kept() -> None:
 
 def test_an_attempt_never_outlives_the_deadline_of_its_check() -> None:
     with serving(hostile.silent) as port:
-        wanted = check.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/", "timeout": 30, "deadline": 0.4})
+        wanted = parsing.parse_check(
+            {"kind": "http", "url": f"http://127.0.0.1:{port}/", "timeout": 30, "deadline": 0.4}
+        )
         began = time.monotonic()
         found = runner.run(wanted)
         assert time.monotonic() - began < 5
@@ -114,7 +115,7 @@ def test_an_attempt_never_outlives_the_deadline_of_its_check() -> None:
 
 def test_the_caller_s_deadline_is_a_monotonic_time() -> None:
     with serving(hostile.silent) as port:
-        wanted = check.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/", "timeout": 30})
+        wanted = parsing.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/", "timeout": 30})
         began = time.monotonic()
         found = runner.attempt(wanted, began + 0.3)
         assert time.monotonic() - began < 5
@@ -126,7 +127,7 @@ def test_healthy_and_then_gone_is_unstable() -> None:
         port = stack.enter_context(serving(hostile.answer(hostile.OK)))
         threading.Timer(0.3, stack.pop_all().close).start()
         options = {"min_healthy_time": 10, "interval": 0.05}
-        found = runner.run(check.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/", **options}))
+        found = runner.run(parsing.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/", **options}))
     assert (found.state, found.reason) == ("fail", "unstable")
     assert "healthy for" in found.message
 
@@ -134,25 +135,27 @@ def test_healthy_and_then_gone_is_unstable() -> None:
 def test_rise_takes_that_many_answers() -> None:
     with serving(hostile.answer(hostile.OK)) as port:
         options = {"rise": 4, "interval": 0.01}
-        found = runner.run(check.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/", **options})).as_dict()
+        found = runner.run(
+            parsing.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/", **options})
+        ).as_dict()
     assert found["attempts"] == 4
     assert 0 < found["latency"]["p50"] <= found["latency"]["p99"]
 
 
 def test_the_initial_delay_comes_first() -> None:
     began = time.monotonic()
-    runner.run(check.parse_check(program("c", "true", initial_delay=0.3)))
+    runner.run(parsing.parse_check(program("c", "true", initial_delay=0.3)))
     assert time.monotonic() - began >= 0.3
 
 
 def test_a_defect_fails_the_check_and_not_its_caller(monkeypatch: Any) -> None:
     from ansible_collections.slipway.go.plugins.module_utils._health.kinds import http as pages
 
-    def broken(_probe: Any) -> Any:
+    def broken(_running: Any, _target: Any) -> Any:
         raise KeyError("oops")
 
-    monkeypatch.setattr(pages, "attempt", broken)
-    found = runner.attempt(check.parse_check({"kind": "http", "url": "http://127.0.0.1/"}))
+    monkeypatch.setattr(pages, "KIND", pages.KIND._replace(attempt=broken))
+    found = runner.attempt(parsing.parse_check({"kind": "http", "url": "http://127.0.0.1/"}))
     assert (found.state, found.reason) == ("fail", "error")
     assert "KeyError" in found.message
 
@@ -162,14 +165,14 @@ def test_out_of_descriptors_is_an_error_and_no_traceback(monkeypatch: Any) -> No
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(socket, "socket", none_left)
-    found = runner.attempt(check.parse_check({"kind": "tcp", "address": "127.0.0.1:1"}))
+    found = runner.attempt(parsing.parse_check({"kind": "tcp", "address": "127.0.0.1:1"}))
     assert (found.reason, "Too many open files" in found.message) == ("error", True)
 
 
 @pytest.mark.parametrize("family", ["4", "6"])
 def test_an_address_of_the_other_family_is_unreachable(family: str) -> None:
     address = "[::1]:1" if family == "4" else "127.0.0.1:1"
-    found = runner.attempt(check.parse_check({"kind": "tcp", "address": address, "family": family}))
+    found = runner.attempt(parsing.parse_check({"kind": "tcp", "address": address, "family": family}))
     assert found.reason == "unreachable"
 
 
@@ -208,7 +211,7 @@ def test_a_secret_reaches_the_server_and_nothing_else(tmp_path: Path) -> None:
 
     with serving(remember) as port:
         spec = {"kind": "http", "url": f"http://127.0.0.1:{port}/", "authorization_file": str(secret)}
-        found = runner.run(check.parse_check(spec))
+        found = runner.run(parsing.parse_check(spec))
     assert b"Authorization: Bearer hunter2\r\n" in seen[0]
     assert "hunter2" not in str(found.as_dict())
 
@@ -220,7 +223,7 @@ def test_a_secret_that_cannot_be_used_is_an_error(tmp_path: Path, content: Any) 
         secret.write_text(content)
     with serving(hostile.answer(hostile.OK)) as port:
         spec = {"kind": "http", "url": f"http://127.0.0.1:{port}/", "authorization_file": str(secret)}
-        found = runner.run(check.parse_check(spec))
+        found = runner.run(parsing.parse_check(spec))
     assert (found.state, found.reason) == ("fail", "error")
 
 
@@ -241,7 +244,7 @@ def test_credentials_do_not_follow_a_redirect_to_another_host(tmp_path: Path) ->
             "headers": {"X-Token": "hunter2"},
             "follow_redirects": 2,
         }
-        assert runner.run(check.parse_check(spec)).state == "pass"
+        assert runner.run(parsing.parse_check(spec)).state == "pass"
     assert b"hunter2" not in seen[0]
 
 
@@ -254,7 +257,7 @@ def test_a_proxy_is_used_where_one_is_asked_for() -> None:
 
     with serving(proxy) as port:
         spec = {"kind": "http", "url": "http://shop.invalid/x", "proxy": f"http://127.0.0.1:{port}"}
-        assert runner.run(check.parse_check(spec)).state == "pass"
+        assert runner.run(parsing.parse_check(spec)).state == "pass"
     assert seen[0].startswith(b"GET http://shop.invalid/x HTTP/1.1\r\n")
 
 
@@ -270,9 +273,9 @@ def test_tls_through_a_proxy(tmp_path: Path) -> None:
 
     with serving(proxy) as port, serving(hostile.answer(hostile.http(b"", "403 Forbidden"))) as forbidden:
         spec = {"kind": "https", "url": "https://other.example/", "ca_file": certificates.ca}
-        found = runner.run(check.parse_check({**spec, "proxy": f"http://127.0.0.1:{port}"}))
+        found = runner.run(parsing.parse_check({**spec, "proxy": f"http://127.0.0.1:{port}"}))
         assert found.state == "pass", found.message
-        found = runner.run(check.parse_check({**spec, "proxy": f"http://127.0.0.1:{forbidden}"}))
+        found = runner.run(parsing.parse_check({**spec, "proxy": f"http://127.0.0.1:{forbidden}"}))
         assert (found.reason, "answered 403 to CONNECT" in found.message) == ("status", True)
 
 
@@ -283,7 +286,7 @@ def test_days_left_are_told_also_of_a_certificate_that_is_not_verified(tmp_path:
     with hostile.Server(listener, hostile.answer(hostile.OK), hostile.server_context(certificates, leaf)):
         port = listener.getsockname()[1]
         spec = {"kind": "https", "url": f"https://127.0.0.1:{port}/", "validate_certs": False}
-        found = runner.run(check.parse_check(spec)).as_dict()
+        found = runner.run(parsing.parse_check(spec)).as_dict()
     assert found["state"] == "pass"
     assert found["certificate_days"] == pytest.approx(days, abs=0.1)
 
@@ -301,14 +304,14 @@ def test_tls_over_a_unix_socket_with_a_name(tmp_path: Path) -> None:
             "send": "PING\r\n",
             "expect_regex": r"^\+PO.G",
         }
-        assert runner.run(check.parse_check(spec)).state == "pass"
+        assert runner.run(parsing.parse_check(spec)).state == "pass"
 
 
 @pytest.mark.parametrize("name", ["ca_file", "client_cert"])
 def test_a_missing_certificate_file_is_named(name: str) -> None:
     with serving(hostile.silent) as port:
         spec = {"kind": "tcp", "address": f"127.0.0.1:{port}", "tls": True, name: "/nonexistent/file.pem"}
-        found = runner.run(check.parse_check(spec))
+        found = runner.run(parsing.parse_check(spec))
     assert found.reason == "tls"
     assert f"{name} /nonexistent/file.pem" in found.message
 
@@ -323,7 +326,7 @@ def test_metrics_wait_for_traffic_with_a_growing_window() -> None:
             "interval": 0.01,
             "metrics": {"window": 0.02, "requests": "requests_total", "max_error_ratio": 0, "min_requests": 10},
         }
-        found = runner.run(check.parse_check(spec)).as_dict()
+        found = runner.run(parsing.parse_check(spec)).as_dict()
     assert found["state"] == "pass"
     assert found["attempts"] > 1
     assert found["details"]["requests"] >= 10
@@ -333,5 +336,5 @@ def test_no_environment_of_the_operator_changes_an_answer(monkeypatch: Any) -> N
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with serving(hostile.answer(hostile.OK)) as port:
-        assert runner.run(check.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/"})).state == "pass"
+        assert runner.run(parsing.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/"})).state == "pass"
     assert "NO_PROXY" not in os.environ

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._health import result
+from ansible_collections.slipway.go.plugins.module_utils._health import parsing, result
 from ansible_collections.slipway.go.plugins.module_utils._health.outcome import Attempt, no_latency
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
 from ansible_collections.slipway.go.plugins.module_utils._health.verdict import Judge, Verdict
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +20,7 @@ FEW = Attempt("warn", "inconclusive", "3 requests", counts=False)
 
 def judged(attempts: list[Attempt], **options: Any) -> tuple[int, Verdict | None, Judge]:
     """How many attempts it took, one a second, and what came of it."""
-    judge = Judge(check.parse_check({"kind": "tcp", "address": "h:1", **options}))
+    judge = Judge(parsing.parse_check({"kind": "tcp", "address": "h:1", **options}))
     for number, attempt in enumerate(attempts):
         verdict = judge.add(attempt, float(number))
         if verdict is not None:
@@ -149,7 +148,7 @@ def test_latency_counts_good_answers_only() -> None:
     ],
 )
 def test_thresholds(options: dict[str, Any], outcome: tuple[str, str]) -> None:
-    wanted = check.parse_check({"kind": "tcp", "address": "h:1", **options})
+    wanted = parsing.parse_check({"kind": "tcp", "address": "h:1", **options})
     attempt = Attempt("pass", "ok", "", latency={**no_latency(), "total": 1.0})
     found = result.summarise(wanted, [attempt], Verdict("pass", "ok", ""), 1.0)
     assert (found.state, found.reason) == outcome

@@ -532,7 +532,9 @@ class Moved:
         attempt = gate.attempt
 
         def recorded(check, deadline=None):
-            self.asked.append((check.identity.executable.split("/")[-3].partition("-")[0], check.endpoint.port))
+            self.asked.append(
+                (check.identity.executable.split("/")[-3].partition("-")[0], check.connection.endpoint.port)
+            )
             return attempt(check, deadline)
 
         monkeypatch.setattr(gate, "attempt", recorded)

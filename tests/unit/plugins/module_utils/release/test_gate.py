@@ -174,9 +174,9 @@ def test_only_the_release_itself_may_answer(monkeypatch):
         assert identity.shared is shared
     rehearsed = answers.gate().rehearsing(ID, "/run/shop-rehearsal.sock")
     assert rehearsed.unit == f"shop-rehearsal@{ID}.service"
-    assert rehearsed.check.endpoint.path == "/run/shop-rehearsal.sock"
+    assert rehearsed.check.connection.endpoint.path == "/run/shop-rehearsal.sock"
     assert not rehearsed.check.identity.shared
-    assert answers.gate().rehearsing(ID, "18080").check.endpoint.port == 18080
+    assert answers.gate().rehearsing(ID, "18080").check.connection.endpoint.port == 18080
 
 
 def test_every_kind_of_check_asks_the_release_itself(monkeypatch):
@@ -186,13 +186,16 @@ def test_every_kind_of_check_asks_the_release_itself(monkeypatch):
         return Gate(Layout("shop", "/opt/shop"), answers, health, False).at(ID, UNIT, "18081")
 
     metrics = at(kind="metrics", url=URL, metrics={"requests": "n", "max_error_ratio": 1}).check
-    assert (metrics.endpoint.port, metrics.identity.executable) == (18081, f"/opt/shop/releases/{ID}/bin/shop")
+    assert (metrics.connection.endpoint.port, metrics.identity.executable) == (
+        18081,
+        f"/opt/shop/releases/{ID}/bin/shop",
+    )
     command = at(kind="exec", command=["/bin/sh", "-c", 'test "$SLIPWAY_ADDRESS" = 127.0.0.1:18081 -a -n "$PATH"'])
-    assert (command.port.endpoint.port, command.port.identity) == (18081, metrics.identity)
+    assert (command.port.connection.endpoint.port, command.port.identity) == (18081, metrics.identity)
     assert runner.attempt(command.check).state == "pass"
     for unit, asked in (("shop", UNIT), ("shop.service", UNIT), ("shop@x.service", UNIT), ("redis.service",) * 2):
         subject = at(kind="systemd", unit=unit)
-        assert (subject.check.unit, subject.port.endpoint.port) == (asked, 18081)
+        assert (subject.check.target.unit, subject.port.connection.endpoint.port) == (asked, 18081)
 
 
 def test_counters_that_say_nothing_yet_are_no_reason_to_wait_where_no_user_asks(monkeypatch):

@@ -76,13 +76,14 @@ def wait_for(probe, period, sent):
 
 def test_it_asks_what_the_health_check_asks_unless_told_otherwise():
     plan = parse_plan({**HEALTH, "headers": {"X": "y"}}, {})
-    assert (str(plan.check.http.url), plan.check.identity) == (HEALTH["url"], None)
-    assert plan.check.http.headers == (("X", "y"), ("X-Slipway-Probe", "1"))
+    assert (str(plan.check.target.request.url), plan.check.identity) == (HEALTH["url"], None)
+    assert plan.check.target.request.headers == (("X", "y"), ("X-Slipway-Probe", "1"))
     assert (plan.rate, plan.max_failed_percent, plan.max_failed) == (20, 5, None)
     other = parse_plan({**HEALTH, "body_contains": "ready"}, {"url": "https://shop.example/", "rate": 3})
-    assert (str(other.check.http.url), other.check.http.contains, other.rate) == ("https://shop.example/", None, 3)
+    page = other.check.target
+    assert (str(page.request.url), page.expected.contains, other.rate) == ("https://shop.example/", None, 3)
     through = parse_plan(HEALTH, {"address": "127.0.0.1:81"})
-    assert str(through.check.endpoint) == "127.0.0.1:81"
+    assert str(through.check.connection.endpoint) == "127.0.0.1:81"
 
 
 @pytest.mark.parametrize(

@@ -945,10 +945,12 @@ class Host:
         release_id = check.identity.executable.split("/")[-3]
         found = self.systemd.instance(release_id)
         if found.address is not None or self.layout.manifest(release_id).get("strategy") == "proxy":
-            found = self._at_port(release_id, check.endpoint.port)
-        elif check.endpoint.path == REHEARSAL_SOCKET or str(check.endpoint.port) == REHEARSAL_PORT:
+            found = self._at_port(release_id, check.connection.endpoint.port)
+        elif (
+            check.connection.endpoint.path == REHEARSAL_SOCKET or str(check.connection.endpoint.port) == REHEARSAL_PORT
+        ):
             found = self.systemd.instances.get(f"{NAME}-rehearsal@{release_id}.service", Instance("", Behaviour()))
-        if found.state != "active" or (found.behaviour.elsewhere and check.endpoint.port != 8080):
+        if found.state != "active" or (found.behaviour.elsewhere and check.connection.endpoint.port != 8080):
             return SimpleNamespace(
                 state="fail", reason="refused", message="nothing listens there", counts=True, clipped=False
             )

@@ -13,9 +13,8 @@ from typing import Any, Iterator
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._binary.elf import read_notes
-from ansible_collections.slipway.go.plugins.module_utils._health import runner
+from ansible_collections.slipway.go.plugins.module_utils._health import parsing, runner
 from ansible_collections.slipway.go.plugins.module_utils._health.identity import diagnosis
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
 from ansible_collections.slipway.go.plugins.module_utils._host import processes
 
 # Serves HTTP on the listening socket it was started with, as a socket-activated service does.
@@ -105,7 +104,7 @@ def spec(listener: socket.socket, executable: str, **options: Any) -> dict[str, 
 
 
 def tried(listener: socket.socket, executable: str, **options: Any) -> Any:
-    return runner.attempt(check.parse_check(spec(listener, executable, **options)))
+    return runner.attempt(parsing.parse_check(spec(listener, executable, **options)))
 
 
 def test_the_wanted_process_passes_and_is_named(services: tuple[Service, Service], listener: socket.socket) -> None:
@@ -141,7 +140,7 @@ def test_on_a_shared_socket_the_other_one_counts_neither_for_nor_against(
     found = tried(listener, new.executable, identity={"shared": True}, timeout=0.3)
     assert (found.state, found.reason, found.counts) == ("fail", "identity", False)
     result = runner.run(
-        check.parse_check(
+        parsing.parse_check(
             spec(listener, new.executable, identity={"shared": True}, timeout=0.2, deadline=1, interval=0.1, fall=1)
         )
     )
@@ -185,7 +184,7 @@ def test_a_shared_socket_whose_wanted_process_comes_late(
 ) -> None:
     old, new = services
     old.start(listener)
-    wanted = check.parse_check(
+    wanted = parsing.parse_check(
         spec(listener, new.executable, identity={"shared": True}, timeout=0.2, deadline=10, interval=0.05)
     )
     tried_before = []
@@ -310,7 +309,7 @@ def test_without_socket_diagnostics_a_unix_socket_still_tells_who_listens(tmp_pa
         listener.bind(str(path))
         listener.listen()
         wanted = {"executable": os.path.realpath(sys.executable)}
-        found = runner.attempt(check.parse_check({"kind": "unix", "address": str(path), "identity": wanted}))
+        found = runner.attempt(parsing.parse_check({"kind": "unix", "address": str(path), "identity": wanted}))
     assert (found.state, found.pid) == ("pass", os.getpid())
 
 
@@ -334,7 +333,7 @@ def test_a_process_that_is_replaced_is_unstable_though_every_answer_is_good(
         return runner.attempt(session.check, end, session)
 
     began = time.monotonic()
-    result = runner.run(check.parse_check(options), replaced)
+    result = runner.run(parsing.parse_check(options), replaced)
     assert (result.state, result.reason) == ("fail", "unstable")
     assert all(one.state == "pass" for one in result.attempts)
     assert str(old.process.pid) in result.message
@@ -347,7 +346,7 @@ def test_several_workers_may_answer_in_turn(services: tuple[Service, Service], l
     new.start(listener)
     options = spec(listener, "/", min_healthy_time=0.5, interval=0.02)
     del options["identity"]
-    result = runner.run(check.parse_check(options))
+    result = runner.run(parsing.parse_check(options))
     assert result.state == "pass", result.message
 
 
@@ -362,6 +361,6 @@ def test_a_restart_counted_by_systemd_is_unstable(
     monkeypatch.setattr(systemd, "show", lambda unit, deadline: {"NRestarts": next(counts)})
     monkeypatch.setattr(processes, "units", lambda pid: ("shop.service",))
     options = spec(listener, new.executable, identity={"unit": "shop"}, min_healthy_time=5, interval=0.02)
-    result = runner.run(check.parse_check(options))
+    result = runner.run(parsing.parse_check(options))
     assert (result.reason, len(result.attempts)) == ("unstable", 3)
     assert "NRestarts 0 → 1" in result.message

@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from ansible_collections.slipway.go.plugins.module_utils._health import session
+from ansible_collections.slipway.go.plugins.module_utils._health import parsing, session
 from ansible_collections.slipway.go.plugins.module_utils._health.deadline import Deadline, Stopwatch
 from ansible_collections.slipway.go.plugins.module_utils._health.kinds import metrics
 from ansible_collections.slipway.go.plugins.module_utils._health.net.http1 import Response
 from ansible_collections.slipway.go.plugins.module_utils._health.outcome import CheckFailed
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
 from prometheus_client.parser import text_string_to_metric_families
 
 NAME = "http_requests_total"
@@ -33,7 +32,7 @@ SEPARATORS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000 and le
 BLANKS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000 and chr(c).isspace()]
 ODD = sorted({*SEPARATORS, *BLANKS, *map(chr, (0, 0x180E, 0x200B, 0x200E, 0x2060, 0xFEFF, 0xFFFD, 0xFFFF, 0x1F600))})
 WANTED = {"window": 1e-9, "requests": NAME, "max_error_ratio": ALLOWED, "min_requests": LEAST}
-CHECK = check.parse_check({"kind": "metrics", "url": "http://127.0.0.1/metrics", "metrics": WANTED})
+CHECK = parsing.parse_check({"kind": "metrics", "url": "http://127.0.0.1/metrics", "metrics": WANTED})
 STATUSES = ("200", "201", "204", "301", "404", "429", "500", "502", "503", "599")
 
 Series = tuple[tuple[str, str], ...]
@@ -132,10 +131,10 @@ def damaged(rng: random.Random, page: str) -> str:
 def verdict(pages: tuple[str, str]) -> tuple[str, str]:
     """What the check says of these two scrapes: its reason, ok for a pass, and its message."""
     answers = [Response(200, (("content-type", "text/plain; version=0.0.4"),), page.encode()) for page in pages]
-    probe = session.Probe(session.Session(CHECK), Deadline.after(60.0), Stopwatch())
+    running = session.RunningAttempt(session.Session(CHECK), Deadline.after(60.0), Stopwatch())
     with mock.patch.object(metrics, "fetch", side_effect=answers):
         try:
-            return metrics.attempt(probe).reason, ""
+            return metrics.KIND.attempt(running, CHECK.target).reason, ""
         except CheckFailed as failed:
             return failed.reason, failed.message
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._health import runner
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
+from ansible_collections.slipway.go.plugins.module_utils._health import parsing, runner
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health.kinds import metrics_fuzz
 
@@ -22,7 +21,7 @@ def judged(*pages: bytes, **wanted: Any) -> dict[str, Any]:
         }
         if "deadline" in wanted:
             spec["deadline"], spec["interval"] = spec["metrics"].pop("deadline"), 0.01
-        return runner.run(check.parse_check(spec)).as_dict()
+        return runner.run(parsing.parse_check(spec)).as_dict()
 
 
 def twice(line: str) -> tuple[bytes, bytes]:

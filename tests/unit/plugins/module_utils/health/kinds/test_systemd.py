@@ -9,9 +9,8 @@ from typing import Any, Callable
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core import command
-from ansible_collections.slipway.go.plugins.module_utils._health import runner
+from ansible_collections.slipway.go.plugins.module_utils._health import parsing, runner
 from ansible_collections.slipway.go.plugins.module_utils._health.kinds import systemd
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
 
 Systemctl = Callable[..., None]
 
@@ -40,7 +39,7 @@ def systemctl(tmp_path: Path, monkeypatch: Any) -> Systemctl:
 
 
 def tried(**options: Any) -> Any:
-    return runner.attempt(check.parse_check({"kind": "systemd", "unit": "shop", **options}))
+    return runner.attempt(parsing.parse_check({"kind": "systemd", "unit": "shop", **options}))
 
 
 def test_an_active_unit_passes_with_its_main_process(systemctl: Systemctl, tmp_path: Path) -> None:
@@ -112,6 +111,6 @@ def test_a_restart_by_systemd_in_the_window_is_unstable(systemctl: Systemctl, mo
         return runner.attempt(session.check, end, session)
 
     spec = {"kind": "systemd", "unit": "shop", "min_healthy_time": 5, "interval": 0.02}
-    result = runner.run(check.parse_check(spec), restarted)
+    result = runner.run(parsing.parse_check(spec), restarted)
     assert (result.reason, len(result.attempts)) == ("unstable", 3)
     assert "NRestarts 0 → 1" in result.message

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._health import runner
+from ansible_collections.slipway.go.plugins.module_utils._health import parsing, runner
 from ansible_collections.slipway.go.plugins.module_utils._health.kinds import exposition
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics, watch
 from hypothesis import given
 from hypothesis import strategies as st
 
 
 def test_the_page_of_a_service() -> None:
-    result = runner.run(check.parse_check({"name": "live", "kind": "exec", "command": ["/bin/true"]})).as_dict()
+    result = runner.run(parsing.parse_check({"name": "live", "kind": "exec", "command": ["/bin/true"]})).as_dict()
     result["latency"]["total"] = 0.25
     page = metrics.render(
         metrics.release("shop", {"release": "1.4.2-0123456789", "version": "1.4.2", "commit": None}, 1700000000.5)

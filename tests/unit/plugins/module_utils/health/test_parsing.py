@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._health.spec import check
+from ansible_collections.slipway.go.plugins.module_utils._health import parsing
+from ansible_collections.slipway.go.plugins.module_utils._health.kinds.fetch import HttpTarget
+from ansible_collections.slipway.go.plugins.module_utils._health.kinds.registry import KINDS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,36 +97,36 @@ METRICS = {"kind": "metrics", "url": "http://127.0.0.1/metrics"}
 )
 def test_a_mistake_is_named_with_its_fix(spec: Any, words: str) -> None:
     with pytest.raises(SlipwayError) as caught:
-        check.parse_check(spec)
+        parsing.parse_check(spec)
     assert words in str(caught.value)
     assert caught.value.code == "health_option"
     assert caught.value.fix
 
 
 def test_defaults() -> None:
-    made = check.parse_check(HTTP)
+    made = parsing.parse_check(HTTP)
     assert (made.name, made.phase, made.timeout, made.rise, made.fall) == ("http", "readiness", 5.0, 1, None)
-    assert made.http is not None
-    assert made.http.follow_redirects == 0
-    assert made.http.proxy is None
+    assert isinstance(made.target, HttpTarget)
+    assert made.target.request.follow_redirects == 0
+    assert made.target.request.proxy is None
 
 
 def test_unset_is_the_same_as_absent() -> None:
-    assert check.parse_check({**HTTP, "fall": None, "identity": None}) == check.parse_check(HTTP)
+    assert parsing.parse_check({**HTTP, "fall": None, "identity": None}) == parsing.parse_check(HTTP)
 
 
 def test_numbers_may_come_as_text() -> None:
-    made = check.parse_check({**HTTP, "timeout": "2.5", "rise": "3"})
+    made = parsing.parse_check({**HTTP, "timeout": "2.5", "rise": "3"})
     assert (made.timeout, made.rise) == (2.5, 3)
 
 
 def test_liveness_forgives_two_failures() -> None:
-    assert check.parse_check({**HTTP, "phase": "liveness"}).fall == 3
+    assert parsing.parse_check({**HTTP, "phase": "liveness"}).fall == 3
 
 
 def test_the_timeout_of_metrics_follows_its_window() -> None:
     spec = {**METRICS, "metrics": {"requests": "r", "max_error_ratio": 0, "window": 30}}
-    assert check.parse_check(spec).timeout == 35
+    assert parsing.parse_check(spec).timeout == 35
 
 
 @pytest.mark.parametrize(
@@ -139,9 +141,9 @@ def test_the_timeout_of_metrics_follows_its_window() -> None:
     ],
 )
 def test_addresses(address: str, shown: str, path: Any) -> None:
-    endpoint = check.parse_check({"kind": "tcp", "address": address}).endpoint
-    assert endpoint is not None
-    assert (str(endpoint), endpoint.path) == (shown, path)
+    connection = parsing.parse_check({"kind": "tcp", "address": address}).connection
+    assert connection is not None
+    assert (str(connection.endpoint), connection.endpoint.path) == (shown, path)
 
 
 @pytest.mark.parametrize(
@@ -155,9 +157,9 @@ def test_addresses(address: str, shown: str, path: Any) -> None:
     ],
 )
 def test_urls(url: str, shown: str, target: str) -> None:
-    http = check.parse_check({"kind": "http", "url": url}).http
-    assert http is not None
-    assert (str(http.url), http.url.target) == (shown, target)
+    page = parsing.parse_check({"kind": "http", "url": url}).target
+    assert isinstance(page, HttpTarget)
+    assert (str(page.request.url), page.request.url.target) == (shown, target)
 
 
 @pytest.mark.parametrize(
@@ -170,36 +172,36 @@ def test_urls(url: str, shown: str, target: str) -> None:
     ],
 )
 def test_a_preset_brings_a_path_where_there_is_none(preset: str, url: str, target: str) -> None:
-    http = check.parse_check({"kind": "http", "url": url, "preset": preset}).http
-    assert http is not None
-    assert http.url.target == target
+    page = parsing.parse_check({"kind": "http", "url": url, "preset": preset}).target
+    assert isinstance(page, HttpTarget)
+    assert page.request.url.target == target
 
 
 def test_http_over_a_unix_socket_in_three_ways() -> None:
     url = "http://shop.example/"
     made = [
-        check.parse_check({"kind": "http", "url": url, "unix_socket": "/run/x"}),
-        check.parse_check({"kind": "http", "url": url, "address": "/run/x"}),
-        check.parse_check({"kind": "unix", "url": url, "address": "/run/x"}),
+        parsing.parse_check({"kind": "http", "url": url, "unix_socket": "/run/x"}),
+        parsing.parse_check({"kind": "http", "url": url, "address": "/run/x"}),
+        parsing.parse_check({"kind": "unix", "url": url, "address": "/run/x"}),
     ]
-    assert {one.endpoint for one in made} == {made[0].endpoint}
-    assert {one.target for one in made} == {"http://shop.example/ over unix:/run/x"}
+    assert {one.connection for one in made} == {made[0].connection}
+    assert {str(one.target) for one in made} == {"http://shop.example/ over unix:/run/x"}
 
 
 @pytest.mark.parametrize("specs", [None, [], {}, "x", 3])
 def test_there_has_to_be_a_list_of_checks(specs: Any) -> None:
     with pytest.raises(SlipwayError, match="not a list of checks"):
-        check.parse_checks(specs)
+        parsing.parse_checks(specs)
 
 
 def test_names_are_unique() -> None:
     with pytest.raises(SlipwayError, match="used twice"):
-        check.parse_checks([HTTP, HTTP])
+        parsing.parse_checks([HTTP, HTTP])
 
 
 def test_a_mistake_names_the_place_of_a_check_without_kind() -> None:
     with pytest.raises(SlipwayError, match=r"checks\[1\]: kind is missing"):
-        check.parse_checks([HTTP, {}])
+        parsing.parse_checks([HTTP, {}])
 
 
 anything = st.recursive(
@@ -207,10 +209,10 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=5,
 )
-OPTIONS = sorted(check._COMMON.union(*check._KIND_OPTIONS.values()))
+OPTIONS = sorted(parsing.every_option())
 
 
-@given(st.sampled_from(check.KINDS), st.dictionaries(st.sampled_from(OPTIONS), anything, max_size=6))
+@given(st.sampled_from(tuple(KINDS)), st.dictionaries(st.sampled_from(OPTIONS), anything, max_size=6))
 def test_no_options_at_all_cause_anything_but_a_check_or_a_named_mistake(kind: str, options: dict[str, Any]) -> None:
     with contextlib.suppress(SlipwayError):
-        check.parse_check({"url": "http://h/", **options, "kind": kind})
+        parsing.parse_check({"url": "http://h/", **options, "kind": kind})
