@@ -30,13 +30,15 @@ Files = dict[str, dict[str, Any]]
 @pytest.fixture
 def files(tmp_path: Path) -> Callable[..., Files]:
     (tmp_path / "templates").symlink_to(ROLE / "templates")
+    (task,) = yaml.safe_load((ROLE / "tasks" / "files.yml").read_text())
+    (tmp_path / "task.yml").write_text(yaml.safe_dump(task["vars"]))
     told = tmp_path / "files.json"
     write = {"ansible.builtin.copy": {"content": "{{ __base_files | to_json }}", "dest": str(told)}}
     play = {
         "hosts": "localhost",
         "connection": "local",
         "gather_facts": False,
-        "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml")],
+        "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml"), "task.yml"],
         "tasks": [write],
     }
     playbook = tmp_path / "play.yml"

@@ -1,4 +1,4 @@
-"""Which machine, by which port: the look for the door that an earlier run has left open, behind a port forward."""
+"""Which machine, by which port: the connection that an earlier run has left open, behind a port forward."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import lab
 import play
 import pytest
 
-LAB = "door"
+LAB = "connection"
 NEW_KEYS = (
     "rm /etc/ssh/ssh_host_*; ssh-keygen -A >/dev/null; systemctl reload ssh; cat /etc/ssh/ssh_host_ed25519_key.pub"
 )
@@ -84,8 +84,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     for name in inventory["hosts"]:
         argv = ["docker", "exec", f"slipway-{LAB}-{name}", "sh", "-ec", NEW_KEYS]
         keys.append(subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip())
-    folder = tmp_path_factory.mktemp("door")
-    door = {"ansible.builtin.import_role": {"name": "slipway.go.ssh", "tasks_from": "door"}}
+    folder = tmp_path_factory.mktemp("connection")
+    choose = {"ansible.builtin.import_role": {"name": "slipway.go.ssh", "tasks_from": "connection"}}
     said = {"ansible.builtin.command": "hostname", "register": "said"}
     tasks = [door, said, {"ansible.builtin.debug": {"msg": "I am {{ said.stdout }}"}}]
     file = folder / "door.yml"
