@@ -87,8 +87,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("connection")
     choose = {"ansible.builtin.import_role": {"name": "slipway.go.ssh", "tasks_from": "connection"}}
     said = {"ansible.builtin.command": "hostname", "register": "said"}
-    tasks = [door, said, {"ansible.builtin.debug": {"msg": "I am {{ said.stdout }}"}}]
-    file = folder / "door.yml"
+    tasks = [choose, said, {"ansible.builtin.debug": {"msg": "I am {{ said.stdout }}"}}]
+    file = folder / "connection.yml"
     file.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
     yield Site(folder, inventory["vars"], addresses, keys, file)
     lab.down(LAB)
@@ -102,7 +102,7 @@ def forwards(site: Site) -> Iterator[list[Forward]]:
         forward.close()
 
 
-def test_another_machine_s_port_is_not_a_door(site: Site, forwards: list[Forward]) -> None:
+def test_another_machine_s_port_is_not_used(site: Site, forwards: list[Forward]) -> None:
     """The same user and key are let in there: secrets and releases would go to the wrong machine."""
     (first, second), known = forwards, dict(zip((f.port for f in forwards), site.keys))
     done = site.run(second.port, first.port, known)

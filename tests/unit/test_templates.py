@@ -65,7 +65,7 @@ TLS = {
 
 
 def served(folder: Path, server: str, **given: Any) -> str:
-    name = {"haproxy": "haproxy.cfg.j2", "nginx": "nginx.conf.j2"}[server]
+    name = {"haproxy": "etc/haproxy/slipway.d/SERVICE.cfg.j2", "nginx": "etc/nginx/conf.d/slipway-SERVICE.conf.j2"}[server]
     expression = f"lookup('ansible.builtin.template', '{name}')"
     return str(render(folder, "proxy", expression, proxy_server=server, **{**TLS, **given}))
 

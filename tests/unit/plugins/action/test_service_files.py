@@ -77,9 +77,9 @@ def test_what_cannot_be_rendered_is_told_with_its_fix(tmp_path: Path) -> None:
         ([{"src": "/nosuch.j2"}], "missing_template", "/nosuch.j2 of service_config_files is not a file"),
         ([{"src": "templates"}], "missing_template", "templates of service_config_files is"),
         (
-            [{"src": "instance.service.j2"}],
+            [{"src": "directives.j2"}],
             "missing_template",
-            "instance.service.j2 of service_config_files is in none",
+            "directives.j2 of service_config_files is in none",
         ),
         ([{"src": ""}], "missing_src", "has no src"),
         ([{"dest": "x"}], "missing_src", "has no src"),
