@@ -65,8 +65,8 @@ TLS = {
 
 
 def served(folder: Path, server: str, **given: Any) -> str:
-    name = {"haproxy": "etc/haproxy/slipway.d/SERVICE.cfg.j2", "nginx": "etc/nginx/conf.d/slipway-SERVICE.conf.j2"}[server]
-    expression = f"lookup('ansible.builtin.template', '{name}')"
+    names = {"haproxy": "haproxy/slipway.d/SERVICE.cfg.j2", "nginx": "nginx/conf.d/slipway-SERVICE.conf.j2"}
+    expression = f"lookup('ansible.builtin.template', 'etc/{names[server]}')"
     return str(render(folder, "proxy", expression, proxy_server=server, **{**TLS, **given}))
 
 
