@@ -210,7 +210,7 @@ LOGROTATE = "/etc/logrotate.d"
 _METRICS = re.compile(r"--metrics (\S+)")
 
 
-def files(values: dict[str, Any], coming: list[installer.Unit]) -> list[File]:
+def files(values: dict[str, Any], coming: list[installer.UnitFile]) -> list[File]:
     """The whole set below /etc/NAME."""
     sealed, group = json.loads(values["sealed"]), values["group"] or values["name"]
     shared = values["credentials_shared"]
@@ -236,7 +236,7 @@ def record(name: str, told: dict[str, Any], check_mode: bool) -> bool:
     return True
 
 
-def plan(layout: Layout, wanted: list[installer.Unit], absent: list[str]) -> installer.Plan:
+def plan(layout: Layout, wanted: list[installer.UnitFile], absent: list[str]) -> installer.UnitPlan:
     installer.validate(wanted, absent, layout.unit_root)
     now, gone = staged_units.in_force(wanted, absent, layout, installer.is_active)
     return installer.plan(now, gone, layout.unit_root)
@@ -248,7 +248,7 @@ def foreign_rotation(name: str) -> list[str]:
     return [path] if os.path.lexists(path) and f"/var/log/{name}/own/" not in _files.text(path) else []
 
 
-def drop_metrics(name: str, changes: Sequence[installer.Change]) -> None:
+def drop_metrics(name: str, changes: Sequence[installer.UnitChange]) -> None:
     """Remove what a watch has exported that exports there no more: nobody would correct its last verdict."""
     for change in changes:
         if change.name == f"{name}-watch.service":
@@ -267,7 +267,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         return {"changed": False, "paths": [], "units": [], "drop_ins": drop_ins}
     if not values["sealed"]:
         raise SlipwayError("not_rendered", "the controller's half of this module did not run.", "use it in a task")
-    wanted, absent = [installer.Unit(**unit) for unit in values["units"]], values["absent"]
+    wanted, absent = [installer.UnitFile(**unit) for unit in values["units"]], values["absent"]
     members = files(values, staged_units.next_release(wanted, layout))
     planned, changes = plan(layout, wanted, absent), configuration.changes(layout, members)
     if wanted and (planned.changes or any(f"{layout.units}/" in change.path for change in changes)):

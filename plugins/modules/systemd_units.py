@@ -134,7 +134,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.state.store im
 from ansible_collections.slipway.go.plugins.module_utils._units import foreign, installer
 
 
-def plan(wanted: list[installer.Unit], absent: list[str], service: Optional[dict[str, str]]) -> installer.Plan:
+def plan(wanted: list[installer.UnitFile], absent: list[str], service: Optional[dict[str, str]]) -> installer.UnitPlan:
     """What differs, of what is in force and of what waits for the next release."""
     if service is None:
         return installer.plan(wanted, absent)
@@ -147,7 +147,7 @@ def plan(wanted: list[installer.Unit], absent: list[str], service: Optional[dict
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    wanted, service = [installer.Unit(**unit) for unit in module.params["units"]], module.params["service"]
+    wanted, service = [installer.UnitFile(**unit) for unit in module.params["units"]], module.params["service"]
     place = staged_units.place(Layout(service["name"], service["root"])) if service else None
     drop_ins = foreign.check(place) if place else []
     if service and not module.check_mode:

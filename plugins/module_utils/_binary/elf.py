@@ -502,10 +502,10 @@ class _Strings:
 
 def _read_dynamic(reader: Reader, segments: tuple[Segment, ...], layout: _Layout) -> Dynamic:
     # The last one counts, for the kernel and the loader alike.
-    found = [segment for segment in segments if segment.type == PT_DYNAMIC and segment.filesz]
-    if not found:
+    dynamic_segments = [segment for segment in segments if segment.type == PT_DYNAMIC and segment.filesz]
+    if not dynamic_segments:
         return Dynamic()
-    values, names = _dynamic_entries(reader, segments, found[-1], layout)
+    values, names = _dynamic_entries(reader, segments, dynamic_segments[-1], layout)
     offset = offset_of(segments, values.get(DT_STRTAB, -1))
     if offset is None:
         if any(names.values()):
@@ -616,7 +616,7 @@ def _read_verdef(
 
 def _read_notes(reader: Reader, segments: tuple[Segment, ...], layout: _Layout) -> Notes:
     """Notes inform; a damaged one is skipped, as the kernel and the loader do."""
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     owners: list[str] = []
     budget = MAX_NOTES
     for segment in segments:
@@ -628,10 +628,10 @@ def _read_notes(reader: Reader, segments: tuple[Segment, ...], layout: _Layout) 
         for owner, kind, desc in _iter_notes(data, 8 if segment.align == 8 else 4, layout):
             budget -= 1
             if budget < 0:
-                return Notes(**found, owners=tuple(owners))
+                return Notes(**fields, owners=tuple(owners))
             owners.append(owner)
-            _take_note(found, owner, kind, desc, layout)
-    return Notes(**found, owners=tuple(sorted(set(owners))))
+            _take_note(fields, owner, kind, desc, layout)
+    return Notes(**fields, owners=tuple(sorted(set(owners))))
 
 
 def _iter_notes(data: bytes, align: int, layout: _Layout) -> Iterator[tuple[str, int, bytes]]:
@@ -651,17 +651,17 @@ def _round_up(value: int, align: int) -> int:
     return (value + align - 1) // align * align
 
 
-def _take_note(found: dict[str, Any], owner: str, kind: int, desc: bytes, layout: _Layout) -> None:
+def _take_note(fields: dict[str, Any], owner: str, kind: int, desc: bytes, layout: _Layout) -> None:
     if owner == "Go" and kind == GO_BUILD_ID:
-        found.setdefault("go_build_id", desc.rstrip(b"\0").decode("utf-8", "replace"))
+        fields.setdefault("go_build_id", desc.rstrip(b"\0").decode("utf-8", "replace"))
     elif owner == "GNU" and kind == GNU_BUILD_ID:
-        found.setdefault("gnu_build_id", desc.hex())
+        fields.setdefault("gnu_build_id", desc.hex())
     elif owner == "GNU" and kind == GNU_ABI_TAG and len(desc) >= 16:
         system = layout.word.unpack_from(desc)[0]
         if system == 0:
-            found.setdefault("min_kernel", layout.words.unpack_from(desc, 4))
+            fields.setdefault("min_kernel", layout.words.unpack_from(desc, 4))
     elif owner == "GNU" and kind == GNU_PROPERTY:
-        found["x86_isa_needed"] = found.get("x86_isa_needed", 0) | _isa_needed(desc, layout)
+        fields["x86_isa_needed"] = fields.get("x86_isa_needed", 0) | _isa_needed(desc, layout)
 
 
 def _isa_needed(desc: bytes, layout: _Layout) -> int:

@@ -96,8 +96,8 @@ def _libc(elf: Elf) -> Optional[str]:
 
 def _min_kernel(elf: Elf, info: Optional[BuildInfo]) -> Optional[str]:
     floors = [elf.notes.min_kernel, go_kernel(info.version) if info is not None else None]
-    known = [floor for floor in floors if floor is not None]
-    return ".".join(map(str, max(known))) if known else None
+    demands = [floor for floor in floors if floor is not None]
+    return ".".join(map(str, max(demands))) if demands else None
 
 
 def _go_facts(info: Optional[BuildInfo]) -> Optional[dict[str, Any]]:

@@ -113,25 +113,25 @@ def _scan(reader: Reader, start: int, size: int) -> Optional[int]:
     position = 0
     while position < size:
         chunk = reader.read(start + position, min(CHUNK, size - position))
-        found = chunk.find(MAGIC)
-        while found >= 0:
-            if found % 16 == 0:
-                return start + position + found if position + found + HEADER_SIZE <= size else None
-            found = chunk.find(MAGIC, found + 1)
+        at = chunk.find(MAGIC)
+        while at >= 0:
+            if at % 16 == 0:
+                return start + position + at if position + at + HEADER_SIZE <= size else None
+            at = chunk.find(MAGIC, at + 1)
         position += CHUNK
     return None
 
 
 def _inline(reader: Reader, at: int) -> Optional[tuple[bytes, bytes]]:
     """Go 1.18 and newer: two strings, each after its length."""
-    found: list[bytes] = []
+    strings: list[bytes] = []
     for _ignored in range(2):
         length, at = _uvarint(reader, at)
         if length > MAX_TEXT:
             return None
-        found.append(reader.read(at, length))
+        strings.append(reader.read(at, length))
         at += length
-    return found[0], found[1]
+    return strings[0], strings[1]
 
 
 def _uvarint(reader: Reader, at: int) -> tuple[int, int]:

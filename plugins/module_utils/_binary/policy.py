@@ -54,13 +54,13 @@ def _key(module: str, version: str) -> Optional[Key]:
 
 def parse_denylist(text: str, name: str = "denylist") -> tuple[Denial, ...]:
     """Lines of `module [<v1.2.3] [>=v1.0.0] [# reason]`; `module/...` covers what is below, `stdlib` is Go itself."""
-    found: list[Denial] = []
+    denials: list[Denial] = []
     for number, line in enumerate(text.splitlines(), 1):
         rule, _ignored, reason = line.partition("#")
         words = rule.split()
         if words:
-            found.append(_denial(words, reason.strip(), number, name))
-    return tuple(found)
+            denials.append(_denial(words, reason.strip(), number, name))
+    return tuple(denials)
 
 
 def _denial(words: list[str], reason: str, number: int, name: str) -> Denial:
@@ -81,19 +81,19 @@ def _denial(words: list[str], reason: str, number: int, name: str) -> Denial:
 def check_policy(info: Mapping[str, Any], policy: Mapping[str, Any]) -> list[Problem]:
     """info: what binary_info returns. policy: require_static, require_vcs_clean, min_go_version, main_module,
     denied_modules (denials as parse_denylist returns them); what is missing or empty is not asked for."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     if policy.get("require_static"):
-        found += _static(info)
+        problems += _static(info)
     go = info.get("go")
     asks_go = any(policy.get(key) for key in ("require_vcs_clean", "min_go_version", "main_module", "denied_modules"))
     if not asks_go:
-        return found
+        return problems
     if not go:
         text = f"{info['path']}: no Go build info: not built by Go, packed, or stripped of it"
-        return [*found, Problem("policy_not_go", text, "Build with go build and do not pack it.")]
+        return [*problems, Problem("policy_not_go", text, "Build with go build and do not pack it.")]
     for check in (_clean, _release, _main, _denied):
-        found += check(str(info["path"]), go, policy)
-    return found
+        problems += check(str(info["path"]), go, policy)
+    return problems
 
 
 def _static(info: Mapping[str, Any]) -> list[Problem]:
@@ -139,9 +139,9 @@ def _release(path: str, go: Mapping[str, Any], policy: Mapping[str, Any]) -> Ite
 
 def _main(path: str, go: Mapping[str, Any], policy: Mapping[str, Any]) -> Iterator[Problem]:
     wanted = policy.get("main_module")
-    found = (go.get("main") or {}).get("path") or go.get("path")
-    if wanted and found != wanted:
-        text = f"{path}: its main module is {found or 'unknown'}, not {wanted}"
+    main_module = (go.get("main") or {}).get("path") or go.get("path")
+    if wanted and main_module != wanted:
+        text = f"{path}: its main module is {main_module or 'unknown'}, not {wanted}"
         yield Problem("policy_main_module", text, "Release the artefact of this service.")
 
 

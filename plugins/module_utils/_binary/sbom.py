@@ -88,10 +88,10 @@ def _component(module: Module) -> dict[str, Any]:
 
 
 def _with_version(component: dict[str, Any], path: str, version: str) -> dict[str, Any]:
-    known = version if version and not version.startswith("(") else None
-    if known:
-        component["version"] = known
-    purl = package_url(path, known)
+    released = version if version and not version.startswith("(") else None
+    if released:
+        component["version"] = released
+    purl = package_url(path, released)
     if purl:
         component["purl"] = purl
     return component

@@ -148,18 +148,18 @@ def _count_gnu(reader: Reader, at: int, order: str, word: int) -> int:
 
 
 def read_relocated(reader: Reader, elf: Elf) -> Relocated:
-    found = Relocated(set(), set())
+    relocated = Relocated(set(), set())
     copy = COPY.get(elf.machine)
     try:
         for symbol, kind in _relocations(reader, elf):
             if symbol > MAX_SYMBOLS:
                 continue
-            found.at_once.add(symbol)
+            relocated.at_once.add(symbol)
             if kind == copy:
-                found.copied.add(symbol)
+                relocated.copied.add(symbol)
     except (ElfError, struct.error):
         pass
-    return found
+    return relocated
 
 
 def _relocations(reader: Reader, elf: Elf) -> Iterator[tuple[int, int]]:

@@ -18,7 +18,7 @@ from typing import Mapping, NamedTuple, Optional
 MAX_SYMLINKS = 40
 
 
-class Place(NamedTuple):
+class ResolvedPath(NamedTuple):
     """path: canonical, in the view. host: where this process opens it."""
 
     path: str
@@ -40,13 +40,13 @@ class View:
         path = self.absolute(path)
         return path if self.plain else self.resolve(path).host
 
-    def resolve(self, path: str) -> Place:
+    def resolve(self, path: str) -> ResolvedPath:
         """Follow every symlink as the kernel would inside the view. OSError where there is nothing."""
         path = self.absolute(path)
         if self.plain:
             real = os.path.realpath(path)
             os.lstat(real)
-            return Place(real, real)
+            return ResolvedPath(real, real)
         return self._walk(path)
 
     def way(self, path: str) -> list[str]:
@@ -56,10 +56,10 @@ class View:
             seen.append(self._walk(self.absolute(path), seen).path)
         return seen or [posixpath.normpath(self.absolute(path))]
 
-    def _walk(self, path: str, seen: Optional[list[str]] = None) -> Place:
+    def _walk(self, path: str, seen: Optional[list[str]] = None) -> ResolvedPath:
         links = 0
         todo = path.split("/")[::-1]
-        done = [Place("/", self.binds.get("/", self.root))]
+        done = [ResolvedPath("/", self.binds.get("/", self.root))]
         while todo:
             part = todo.pop()
             if part in ("", "."):
@@ -67,14 +67,14 @@ class View:
             if part == "..":
                 done = done[:-1] or done
                 continue
-            place = self._step(done[-1], part)
-            target = _link(place.host)
+            step = self._step(done[-1], part)
+            target = _link(step.host)
             if target is None:
-                done.append(place)
+                done.append(step)
                 continue
             links += 1
             if seen is not None:
-                seen.append(place.path)
+                seen.append(step.path)
             if links > MAX_SYMLINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             if target.startswith("/"):
@@ -82,9 +82,9 @@ class View:
             todo.extend(target.split("/")[::-1])
         return done[-1]
 
-    def _step(self, parent: Place, part: str) -> Place:
+    def _step(self, parent: ResolvedPath, part: str) -> ResolvedPath:
         path = posixpath.join(parent.path, part)
-        return Place(path, self.binds.get(path) or os.path.join(parent.host, part))
+        return ResolvedPath(path, self.binds.get(path) or os.path.join(parent.host, part))
 
     def inside(self, path: str) -> str:
         """The view's name for a path that may be given as the host's: /srv/jail/app is /app in /srv/jail."""

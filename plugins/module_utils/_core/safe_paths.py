@@ -91,7 +91,7 @@ def _replace(descriptor: int, by: int) -> int:
 
 
 @contextlib.contextmanager
-def held_folder(path: str) -> Iterator[int]:
+def opened_folder(path: str) -> Iterator[int]:
     """The directory at path, which must be one and no link to one."""
     descriptor = os.open(path, _FOLDER)
     try:

@@ -59,7 +59,7 @@ def _describe(path: str, safe_path: str) -> list[Entry]:
     if stat.S_ISREG(status.st_mode):
         return [{**entry, "kind": "file", "content": base64.b64encode(_content(safe_path, status)).decode()}]
     if stat.S_ISDIR(status.st_mode):
-        with safe_paths.held_folder(safe_path) as folder:
+        with safe_paths.opened_folder(safe_path) as folder:
             inside = safe_paths.within(folder)
             below = [_describe(os.path.join(path, n), os.path.join(inside, n)) for n in sorted(os.listdir(inside))]
         return [{**entry, "kind": "directory"}, *(e for entries in below for e in entries)]
@@ -100,7 +100,7 @@ def _restore_directory(entry: Entry, safe_path: str, expected: set[str]) -> bool
     if missing:
         _remove(safe_path)
         os.mkdir(safe_path, 0o700)
-    with safe_paths.held_folder(safe_path) as folder:
+    with safe_paths.opened_folder(safe_path) as folder:
         surplus = [n for n in os.listdir(safe_paths.within(folder)) if os.path.join(entry["path"], n) not in expected]
         for name in surplus:
             _remove(safe_paths.within(folder, name))

@@ -80,11 +80,11 @@ def version_fix(version: str, provider: str, provided: Iterable[str]) -> str:
             "or with CGO_ENABLED=0."
         )
     newest = newest_version(provided, family)
-    known = f"provides up to {newest}" if newest else f"provides no {family} version"
-    return f"needs {version}, {provider} {known}: install a newer library, or build against this one."
+    offer = f"provides up to {newest}" if newest else f"provides no {family} version"
+    return f"needs {version}, {provider} {offer}: install a newer library, or build against this one."
 
 
 def newest_version(provided: Iterable[str], family: str) -> str:
     """Only to inform: names are never compared to decide."""
-    found = [name for name in provided if re.fullmatch(re.escape(family) + r"_\d+(\.\d+)*", name)]
-    return max(found, key=lambda name: [int(part) for part in name.split("_")[1].split(".")], default="")
+    versions = [name for name in provided if re.fullmatch(re.escape(family) + r"_\d+(\.\d+)*", name)]
+    return max(versions, key=lambda name: [int(part) for part in name.split("_")[1].split(".")], default="")

@@ -17,12 +17,12 @@ from .._binary.go_build_info import BuildInfo
 from .._binary.machines import systemd_architecture
 from .._binary.program import open_program
 from .._core.problems import Problem
-from .._core.root_view import Place
+from .._core.root_view import ResolvedPath
 from .._host.kernel import Host
 from .._units.context import Context
 from .glibc import GlibcLinker
 from .host_profile import find_interpreters
-from .loader import Files, Interpreter, Library, Linker, Surroundings, Tables, identify, read_tables
+from .loader import Files, Interpreter, Library, Linker, LoaderEnvironment, Tables, identify, read_tables
 from .musl import MuslLinker
 from .requirements import has_musl, interpreter_fix, machine_problem, needs, packed_problem
 
@@ -46,10 +46,10 @@ class Verdict(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A program that could be read. label: as asked for, in messages. place: where it is."""
+    """A program that could be read. label: as asked for, in messages. resolved: where it is."""
 
     label: str
-    place: Place
+    resolved: ResolvedPath
     elf: Elf
     info: Optional[BuildInfo]
     packed: bool
@@ -95,7 +95,7 @@ class Checker:
                 "unpack the image and name its directory with RootDirectory=.",
             )
         try:
-            place = view.resolve(view.inside(path))
+            resolved = view.resolve(view.inside(path))
         except ValueError as error:
             raise ElfError("not_found", f"{path!r}: {error}.", "give the path of a file.") from error
         except OSError as error:
@@ -104,23 +104,23 @@ class Checker:
             raise ElfError(
                 code, f"{path}: {error.strerror}{where}", "check the path; upload the file first."
             ) from error
-        with open_program(place.host) as opened:
+        with open_program(resolved.host) as opened:
             elf = opened.elf._replace(path=path)
             start = opened.reader.read(0, min(opened.reader.size, 256))
             tables = read_tables(opened.reader, elf) if elf.interpreter is not None else None
-            return Program(path, place, elf, opened.build_info(), opened.packed, start, opened.reader.status, tables)
+            return Program(path, resolved, elf, opened.build_info(), opened.packed, start, opened.reader.status, tables)
 
     # What the kernel and the unit say before anything is loaded
 
     def _start_problems(self, program: Program) -> list[Problem]:
-        found = [
+        problems = [
             self._hidden(program),
             self._executable(program),
             self._noexec(program),
             self._capabilities(program),
             self._architecture(program),
         ]
-        return [problem for problem in found if problem is not None]
+        return [problem for problem in problems if problem is not None]
 
     def _hidden(self, program: Program) -> Optional[Problem]:
         why = self._hides(self.context.view.inside(program.label))
@@ -135,7 +135,7 @@ class Checker:
         allowed = bool(program.status.st_mode & 0o111)
         who = self.context.who
         if allowed and who is not None:
-            allowed = who.may(program.place.host, 1)
+            allowed = who.may(program.resolved.host, 1)
         if allowed:
             return None
         name = f"user of {self.context.unit}" if self.context.unit else "user"
@@ -147,18 +147,18 @@ class Checker:
 
     def _noexec(self, program: Program) -> Optional[Problem]:
         text = f"{program.label}: {os.strerror(errno.EACCES)}: "
-        if not self.context.may_execute(program.place.path):
+        if not self.context.may_execute(program.resolved.path):
             fix = f"add its directory to ExecPaths= of {self.context.unit}."
             return Problem("unit_noexec", text + f"NoExecPaths= of {self.context.unit}", fix)
-        if on_noexec_mount(program.place.host):
+        if on_noexec_mount(program.resolved.host):
             fix = "on a noexec mount: install it on another file system, or mount this one without noexec."
             return Problem("noexec_mount", text + "on a noexec mount", fix)
         return None
 
     def _capabilities(self, program: Program) -> Optional[Problem]:
-        effective, permitted = file_capabilities(program.place.host)
+        effective, permitted = file_capabilities(program.resolved.host)
         lacking = permitted & ~(self.context.bounding & self.host.bounding)
-        if not effective or not lacking or _has_flag(program.place.host, "ST_NOSUID"):
+        if not effective or not lacking or _has_flag(program.resolved.host, "ST_NOSUID"):
             return None
         text = f"{program.label}: {os.strerror(errno.EPERM)}: its file capabilities exceed the bounding set"
         return Problem("capabilities", text, f"setcap -r {program.label}, or widen CapabilityBoundingSet=.")
@@ -191,7 +191,7 @@ class Checker:
                 return _Linked([], [])
             text = f"{program.label}: {name} is neither glibc's nor musl's loader"
             return _Linked(unresolved, [Problem("loader_unknown", text, "rebuild with CGO_ENABLED=0.")])
-        linked = linker.link(program.label, program.place.path, elf, program.tables)
+        linked = linker.link(program.label, program.resolved.path, elf, program.tables)
         return _Linked(linked.libraries, linked.problems)
 
     def _loader_of_library(self, elf: Elf) -> Optional[str]:
@@ -207,22 +207,22 @@ class Checker:
         return None
 
     def _linker(self, program: Program, interpreter: Interpreter) -> Optional[Linker]:
-        around = self._surroundings(program)
+        environment = self._loader_environment(program)
         view = self.context.view
         if interpreter.kind == "glibc":
             host = self.host
-            return GlibcLinker(view, self.files, interpreter, program.elf, around, host.cpu, host.machine)
+            return GlibcLinker(view, self.files, interpreter, program.elf, environment, host.cpu, host.machine)
         if interpreter.kind == "musl":
-            return MuslLinker(view, self.files, interpreter, program.elf, around)
+            return MuslLinker(view, self.files, interpreter, program.elf, environment)
         return None
 
-    def _surroundings(self, program: Program) -> Surroundings:
-        environment = self.context.environment
+    def _loader_environment(self, program: Program) -> LoaderEnvironment:
+        variables = self.context.environment
         who = self.context.who
-        return Surroundings(
-            library_path=environment.get("LD_LIBRARY_PATH", ""),
-            preload=environment.get("LD_PRELOAD", ""),
-            bind_now=bool(environment.get("LD_BIND_NOW")),
+        return LoaderEnvironment(
+            library_path=variables.get("LD_LIBRARY_PATH", ""),
+            preload=variables.get("LD_PRELOAD", ""),
+            bind_now=bool(variables.get("LD_BIND_NOW")),
             secure=self._is_secure(program),
             may_read=(lambda host: who.may(host, 4)) if who is not None else (lambda _host: True),
             hidden_by=self._hides,
@@ -245,7 +245,7 @@ class Checker:
 
         Without a unit nobody says who will start a setuid program: judge it for those for whom the bit is there.
         """
-        status, host = program.status, program.place.host
+        status, host = program.status, program.resolved.host
         if _has_flag(host, "ST_NOSUID"):
             return False
         who = self.context.who if self.context.unit else None

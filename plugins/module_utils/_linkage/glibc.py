@@ -20,7 +20,7 @@ from .._core.root_view import View
 from .._host.cpu import Cpu
 from .advice import library_fix, other_class_fix, symbol_fix, version_fix
 from .ldcache import FLAGS, LdCache, Rules, read_cache
-from .loader import File, Files, Interpreter, Library, Linker, LinkMap, Refused, Surroundings
+from .loader import File, Files, Interpreter, Library, Linker, LinkMap, LoaderEnvironment, Refused
 
 MAX_ABI_VERSION = 3
 RELR_MARK = "GLIBC_ABI_DT_RELR"
@@ -85,12 +85,12 @@ def _lib_token(blob: bytes, system: tuple[str, ...]) -> str:
 def legacy_subdirectories(names: list[str]) -> list[str]:
     """Every combination, the fullest first; the last name counts most."""
     names = names[::-1]
-    found: list[str] = []
+    paths: list[str] = []
     for chosen in product((True, False), repeat=len(names)):
         path = "".join(name + "/" for name, wanted in zip(names, chosen) if wanted)
-        if path and path not in found:
-            found.append(path)
-    return found
+        if path and path not in paths:
+            paths.append(path)
+    return paths
 
 
 class GlibcLinker(Linker):
@@ -100,11 +100,11 @@ class GlibcLinker(Linker):
         files: Files,
         interpreter: Interpreter,
         want: Elf,
-        around: Surroundings,
+        environment: LoaderEnvironment,
         cpu: Cpu,
         machine: str,
     ) -> None:
-        super().__init__(view, files, interpreter, want, around)
+        super().__init__(view, files, interpreter, want, environment)
         self.cpu = cpu
         self.machine = machine
         identity = interpreter.file.identity
@@ -131,13 +131,13 @@ class GlibcLinker(Linker):
         return [name for name in self.traits.hwcaps if name.startswith("x86-64-v") and int(name[8:]) <= level]
 
     def _subdirectories(self) -> list[str]:
-        found = [f"glibc-hwcaps/{name}/" for name in self._active_hwcaps()]
+        paths = [f"glibc-hwcaps/{name}/" for name in self._active_hwcaps()]
         if self.traits.legacy and self.want.machine == EM_X86_64:
             names = ["x86_64"]
             if self.cpu.avx512_1:
                 names.append("avx512_1")
-            found += legacy_subdirectories([*names, self.platform, "tls"])
-        return [*found, ""]
+            paths += legacy_subdirectories([*names, self.platform, "tls"])
+        return [*paths, ""]
 
     @property
     def platform(self) -> str:
@@ -169,7 +169,7 @@ class GlibcLinker(Linker):
 
     def expand(self, text: str, owner: LinkMap, is_main: bool) -> Optional[str]:
         """Replace $ORIGIN and its kin; None where the loader drops the path."""
-        secure = self.around.secure
+        secure = self.environment.secure
         dropped = False
 
         def value(match: re.Match[str]) -> str:
@@ -195,19 +195,19 @@ class GlibcLinker(Linker):
     def _directories(self, text: str, owner: LinkMap, separators: str = ":") -> list[str]:
         """A search path as the loader splits it. An empty element is the working directory."""
         key = (text, owner.path)
-        known = self._searched.get(key)
-        if known is not None:
-            return known
-        found: list[str] = []
+        searched = self._searched.get(key)
+        if searched is not None:
+            return searched
+        directories: list[str] = []
         for part in re.split(f"[{separators}]", text) if text else ():
             directory = self.expand(part, owner, owner is self.maps[0]) if part else ""
             if directory is None or (part and not directory):
                 continue
             directory = directory.rstrip("/") + "/" if directory else ""
-            if directory not in found:
-                found.append(directory)
-        self._searched[key] = found
-        return found
+            if directory not in directories:
+                directories.append(directory)
+        self._searched[key] = directories
+        return directories
 
     def _try_directories(self, directories: Iterable[str], name: str) -> Optional[tuple[str, File]]:
         for directory in directories:
@@ -238,16 +238,16 @@ class GlibcLinker(Linker):
                 if dynamic.rpath is not None and dynamic.runpath is None:
                     yield self._directories(dynamic.rpath, ancestor)
                 ancestor = ancestor.loader
-        if self.around.library_path and not self.around.secure:
-            yield self._directories(self.around.library_path, main, ":;")
+        if self.environment.library_path and not self.environment.secure:
+            yield self._directories(self.environment.library_path, main, ":;")
         if current.elf.dynamic.runpath is not None:
             yield self._directories(current.elf.dynamic.runpath, current)
 
     def _search(self, current: LinkMap, name: str) -> Optional[tuple[str, File]]:
         for directories in self._stages(current):
-            found = self._try_directories(directories, name)
-            if found:
-                return found
+            library = self._try_directories(directories, name)
+            if library:
+                return library
         no_default = bool(current.elf.dynamic.flags_1 & DF_1_NODEFLIB)
         cached = self._from_cache(name)
         if cached and not (no_default and cached.startswith(self.traits.system)):
@@ -261,10 +261,10 @@ class GlibcLinker(Linker):
         main = LinkMap("", "/", elf, None, None)
         self.maps = [main]
         try:
-            found = self._search(main, name)
+            library = self._search(main, name)
         except Refused:
             return None
-        return found[1].elf if found is not None else None
+        return library[1].elf if library is not None else None
 
     def _verify_quietly(self, path: str) -> Optional[File]:
         try:
@@ -313,7 +313,7 @@ class GlibcLinker(Linker):
     def _note_denied(self, path: str) -> None:
         try:
             host = self.view.host(path)
-            if os.path.exists(host) and not self.around.may_read(host):
+            if os.path.exists(host) and not self.environment.may_read(host):
                 self._denied = path
         except (OSError, ValueError):
             pass
@@ -344,7 +344,7 @@ class GlibcLinker(Linker):
             raise Refused("cannot dynamically load executable")
         if not any(segment.type == PT_DYNAMIC and segment.filesz for segment in elf.segments):
             raise Refused("object file has no dynamic section")
-        if not self.around.may_map(file.host):
+        if not self.environment.may_map(file.host):
             raise Refused("failed to map segment from shared object", "noexec_mount")
         if elf.dynamic.flags_1 & DF_1_PIE:
             raise Refused("cannot dynamically load position-independent executable")
@@ -354,9 +354,9 @@ class GlibcLinker(Linker):
     def start(self, main: LinkMap) -> None:
         if main.elf.soname:
             main.names.add(main.elf.soname)
-        if self.around.secure:
+        if self.environment.secure:
             return
-        for name in re.split(r"[ :]+", self.around.preload) + self._preload_file():
+        for name in re.split(r"[ :]+", self.environment.preload) + self._preload_file():
             if name:
                 self.need(main, name, optional=True)
 
@@ -386,9 +386,9 @@ class GlibcLinker(Linker):
             return
         self._other_class, self._denied, self.hidden = False, "", ""
         try:
-            found = self._find(current, expanded)
-            if found is not None:
-                self._take(current, expanded, *found)
+            library = self._find(current, expanded)
+            if library is not None:
+                self._take(current, expanded, *library)
                 return
         except Refused as refused:
             if not optional:
@@ -563,9 +563,9 @@ class GlibcLinker(Linker):
 
 
 def _release_of(file: File, blob: bytes) -> str:
-    said = re.search(rb"(?:stable|development) release version (\d+(?:\.\d+)+)", blob)
-    if said is not None:
-        return said.group(1).decode()
+    banner = re.search(rb"(?:stable|development) release version (\d+(?:\.\d+)+)", blob)
+    if banner is not None:
+        return banner.group(1).decode()
     named = re.search(r"-(\d+\.\d+)\.so\Z", os.path.realpath(file.host))
     return named.group(1) if named is not None else ""
 

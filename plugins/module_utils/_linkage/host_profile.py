@@ -22,7 +22,7 @@ from .._host.cpu import X86_LEVELS, Cpu
 from .._host.kernel import Binfmt, Host, read_host
 from .advice import version_fix
 from .glibc import GlibcLinker
-from .loader import Files, Interpreter, Surroundings, identify
+from .loader import Files, Interpreter, LoaderEnvironment, identify
 from .requirements import interpreter_fix, machine_problem, needs, packed_problem
 
 # Where ABIs put their loaders; the globs find what the list has not heard of.
@@ -61,7 +61,7 @@ class HostProfile(NamedTuple):
         """For JSON."""
         plain = dict(self._asdict(), cpu_features=list(self.cpu_features), also=list(self.also))
         plain["libcs"] = [
-            dict(libc._asdict(), provides={name: list(found) for name, found in libc.provides.items()})
+            dict(libc._asdict(), provides={name: list(versions) for name, versions in libc.provides.items()})
             for libc in self.libcs
         ]
         return dict(plain, interpreters=list(self.interpreters))
@@ -99,20 +99,20 @@ def collect_host_profile(view: Optional[View] = None) -> HostProfile:
 
 def _emulated(binfmts: tuple[Binfmt, ...]) -> list[str]:
     """Architectures whose programs binfmt_misc hands to an emulator."""
-    found: list[str] = []
+    architectures: list[str] = []
     for goarch, (machine, bits, endian) in machines().items():
         order = "<" if endian == "little" else ">"
         ident = bytes([0x7F, 69, 76, 70, bits // 32, 1 if order == "<" else 2, 1]) + bytes(9)
         start = ident + struct.pack(order + "HHI", 2, machine, 1) + bytes(40)
         if any(entry.matches(start) for entry in binfmts):
-            found.append(goarch)
-    return found
+            architectures.append(goarch)
+    return architectures
 
 
 def _libcs(view: View, host: Host) -> list[Libc]:
     files = Files()
-    found = [_libc(view, host, files, name) for name in find_interpreters(view)]
-    return [libc for libc in found if libc is not None]
+    libcs = [_libc(view, host, files, name) for name in find_interpreters(view)]
+    return [libc for libc in libcs if libc is not None]
 
 
 def find_interpreters(view: View) -> list[str]:
@@ -135,13 +135,13 @@ def _libc(view: View, host: Host, files: Files, name: str) -> Optional[Libc]:
 
 
 def _provides(view: View, host: Host, files: Files, interpreter: Interpreter, elf: Elf) -> dict[str, tuple[str, ...]]:
-    linker = GlibcLinker(view, files, interpreter, elf, Surroundings(), host.cpu, host.machine)
-    found: dict[str, tuple[str, ...]] = {}
+    linker = GlibcLinker(view, files, interpreter, elf, LoaderEnvironment(), host.cpu, host.machine)
+    versions: dict[str, tuple[str, ...]] = {}
     for name in GLIBC_FAMILY:
         library = linker.locate(name, elf)
         if library is not None and library.dynamic.verdef is not None:
-            found[name] = library.dynamic.verdef
-    return found
+            versions[name] = library.dynamic.verdef
+    return versions
 
 
 def judge_artifact(binary: Binary, profile: HostProfile) -> list[Problem]:
@@ -172,11 +172,11 @@ def _only_musl(profile: HostProfile) -> bool:
 
 
 def _versions(elf: Elf, libc: Libc) -> list[Problem]:
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for need in elf.dynamic.verneed:
         provided = libc.provides.get(need.library)
         for version, weak in need.names if provided is not None else ():
             if not weak and version not in (provided or ()):
                 text = f"{elf.path}: {need.library}: version `{version}' not found (required by {elf.path})"
-                found.append(Problem("version_missing", text, version_fix(version, need.library, provided or ())))
-    return found
+                problems.append(Problem("version_missing", text, version_fix(version, need.library, provided or ())))
+    return problems

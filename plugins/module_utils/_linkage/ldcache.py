@@ -123,10 +123,10 @@ class LdCache:
         return Entry(flags, key, value, hwcap)
 
     def _key(self, index: int) -> list[tuple[int, int]]:
-        known = self._keys.get(index)
-        if known is None:
-            known = self._keys[index] = name_key(self._string(self._at(index).key, self._base))
-        return known
+        key = self._keys.get(index)
+        if key is None:
+            key = self._keys[index] = name_key(self._string(self._at(index).key, self._base))
+        return key
 
     def lookup(self, name: str, rules: Rules) -> Optional[str]:
         """The path the loader would try for name, if any."""

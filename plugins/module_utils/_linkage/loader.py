@@ -40,8 +40,8 @@ class Library(NamedTuple):
     path: Optional[str]
 
 
-class Surroundings(NamedTuple):
-    """What else decides how a loader searches.
+class LoaderEnvironment(NamedTuple):
+    """What decides how a loader searches, beside the files.
 
     secure: started with AT_SECURE (setuid, setgid or file capabilities).
     may_read: whether who starts the program may read a host path.
@@ -86,40 +86,40 @@ class Files:
         """OSError where the loader's open(2) would fail."""
         status = os.stat(host)
         key = (status.st_dev, status.st_ino, want.bits, want.machine)
-        found = self._files.get(key)
-        if found is None:
+        file = self._files.get(key)
+        if file is None:
             if len(self._files) >= MAX_FILES:
                 self._files.clear()
-            found = self._files[key] = _read_file(host, key[:2], status.st_size, want)
-        return found
+            file = self._files[key] = _read_file(host, key[:2], status.st_size, want)
+        return file
 
     def is_directory(self, host: str) -> bool:
-        known = self._directories.get(host)
-        if known is None:
-            known = self._directories[host] = os.path.isdir(host)
-        return known
+        answer = self._directories.get(host)
+        if answer is None:
+            answer = self._directories[host] = os.path.isdir(host)
+        return answer
 
     def once(self, key: tuple[object, ...], make: Callable[[], Made]) -> Made:
         """What make returns, made once per key."""
         if key not in self._known:
             self._known[key] = make()
-        found: Made = self._known[key]
-        return found
+        made: Made = self._known[key]
+        return made
 
     def symbols(self, link_map: LinkMap) -> Symbols:
         if link_map.tables is not None:
             return link_map.tables.symbols
         if link_map.file is None:
             return UNKNOWN_SYMBOLS
-        known = self._symbols.get(link_map.file.identity)
-        if known is None:
-            known = _read_symbols(link_map.file.host, link_map.elf)
-            self._names += len(known)
+        symbols = self._symbols.get(link_map.file.identity)
+        if symbols is None:
+            symbols = _read_symbols(link_map.file.host, link_map.elf)
+            self._names += len(symbols)
             if self._names > MAX_NAMES:
                 self._symbols.clear()
-                self._names = len(known)
-            self._symbols[link_map.file.identity] = known
-        return known
+                self._names = len(symbols)
+            self._symbols[link_map.file.identity] = symbols
+        return symbols
 
     def tables(self, link_map: LinkMap) -> Tables:
         if link_map.tables is None and link_map.file is not None:
@@ -256,12 +256,14 @@ def _kind(file: File, blob: bytes) -> str:
 class Linker:
     """The walk over what is needed, breadth first. Subclasses know where to look and what to say."""
 
-    def __init__(self, view: View, files: Files, interpreter: Interpreter, want: Elf, around: Surroundings) -> None:
+    def __init__(
+        self, view: View, files: Files, interpreter: Interpreter, want: Elf, environment: LoaderEnvironment
+    ) -> None:
         self.view = view
         self.files = files
         self.interpreter = interpreter
         self.want = want.header
-        self.around = around
+        self.environment = environment
         self.missing: set[str] = set()
         self.problems: list[Problem] = []
         self.libraries: list[Library] = []
@@ -312,11 +314,11 @@ class Linker:
             if error.errno in ABSENT:
                 return None
             raise
-        why = self.around.hidden_by(path)
+        why = self.environment.hidden_by(path)
         if why:
             self.hidden = f"{path} is hidden by {why}: expose it with BindReadOnlyPaths=."
             return None
-        return file if self.around.may_read(file.host) else None
+        return file if self.environment.may_read(file.host) else None
 
     def unresolved(self, also: Sequence[LinkMap] = ()) -> list[Unresolved]:
         """What is bound at start and defined nowhere, by object."""
@@ -332,18 +334,18 @@ class Linker:
             if not every:
                 break
             every = every - table.defined
-        found: list[Unresolved] = []
+        unresolved: list[Unresolved] = []
         for link_map, table in zip(scope, tables) if every else ():
             missing = {table.wanted[name]: name for name in table.wanted if name in every}
             names = self.bound_now(link_map, missing)
             if names:
-                found.append(Unresolved(link_map, names))
-        return found + self._copies(scope[0], tables[1:])
+                unresolved.append(Unresolved(link_map, names))
+        return unresolved + self._copies(scope[0], tables[1:])
 
     def bound_now(self, link_map: LinkMap, candidates: Mapping[int, bytes]) -> list[str]:
         """Of symbols by index, those that must be there before the program starts, in the order of the table."""
         indexes = sorted(candidates)
-        if indexes and not (self.eager or self.around.bind_now or link_map.elf.dynamic.bind_now):
+        if indexes and not (self.eager or self.environment.bind_now or link_map.elf.dynamic.bind_now):
             at_once = self.files.tables(link_map).relocated.at_once
             indexes = [index for index in indexes if index in at_once]
         return [os.fsdecode(candidates[index]) for index in indexes]

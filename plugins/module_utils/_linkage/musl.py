@@ -15,7 +15,7 @@ from typing import Iterator, Optional
 from .._binary.elf import PT_DYNAMIC, Elf, ElfError, Reader
 from .._core.root_view import View
 from .advice import library_fix, symbol_fix
-from .loader import File, Files, Interpreter, Library, Linker, LinkMap, Refused, Surroundings
+from .loader import File, Files, Interpreter, Library, Linker, LinkMap, LoaderEnvironment, Refused
 
 DEFAULT_PATH = "/lib:/usr/local/lib:/usr/lib"
 CARRY_ON = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG)
@@ -26,16 +26,18 @@ _TOKEN = re.compile(r"\$(?:ORIGIN|\{ORIGIN\})")
 class MuslLinker(Linker):
     """Unlike glibc it takes the first file that opens, whatever it is, and hands every run path down."""
 
-    def __init__(self, view: View, files: Files, interpreter: Interpreter, want: Elf, around: Surroundings) -> None:
-        super().__init__(view, files, interpreter, want, around)
+    def __init__(
+        self, view: View, files: Files, interpreter: Interpreter, want: Elf, environment: LoaderEnvironment
+    ) -> None:
+        super().__init__(view, files, interpreter, want, environment)
         self._system: Optional[str] = None
         self._self_listed = False
 
     eager = True
 
     def start(self, main: LinkMap) -> None:
-        if not self.around.secure:
-            for name in re.split(r"[\s:]+", self.around.preload):
+        if not self.environment.secure:
+            for name in re.split(r"[\s:]+", self.environment.preload):
                 if name:
                     self.need(main, name, optional=True)
 
@@ -47,10 +49,10 @@ class MuslLinker(Linker):
             return
         self.hidden = ""
         try:
-            found = self._find(current, name)
-            if found is None:
+            library = self._find(current, name)
+            if library is None:
                 raise Refused(os.strerror(errno.ENOENT), "library_missing")
-            self._take(current, name, *found)
+            self._take(current, name, *library)
         except Refused as refused:
             if not optional:
                 self._refuse(current, name, refused)
@@ -80,8 +82,8 @@ class MuslLinker(Linker):
         return None
 
     def _paths(self, current: LinkMap) -> Iterator[str]:
-        if self.around.library_path and not self.around.secure:
-            yield self.around.library_path
+        if self.environment.library_path and not self.environment.secure:
+            yield self.environment.library_path
         ancestor: Optional[LinkMap] = current
         while ancestor is not None:
             run_path = self._run_path(ancestor)
@@ -97,7 +99,7 @@ class MuslLinker(Linker):
             return text
         if len(_TOKEN.findall(text)) != text.count("$"):
             return None
-        if self.around.secure and (owner is self.maps[0] or not owner.origin.startswith("/")):
+        if self.environment.secure and (owner is self.maps[0] or not owner.origin.startswith("/")):
             return None
         return _TOKEN.sub(lambda _match: owner.origin, text)
 
@@ -134,7 +136,7 @@ class MuslLinker(Linker):
             raise Refused(_exec_error(file))
         if file.elf.header.type not in (2, 3) or not any(s.type == PT_DYNAMIC for s in file.elf.segments):
             raise Refused(os.strerror(errno.ENOEXEC))
-        if not self.around.may_map(file.host):
+        if not self.environment.may_map(file.host):
             raise Refused(os.strerror(errno.EPERM), "noexec_mount")
         added = self.add(name, path, file, current)
         added.names = {posixpath.basename(path)} if "/" not in name else set()

@@ -38,8 +38,8 @@ def machine_problem(elf: Elf, host: Host, start: bytes) -> Optional[Problem]:
         return None
     built = elf.goarch or f"{elf.machine_name}, {elf.bits} bits, {elf.endian} endian"
     text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: built for {built}"
-    here = host.goarch or host.machine
-    return Problem("wrong_machine", text, f"built for {built}, this host is {here}: rebuild with GOARCH={here}.")
+    own = host.goarch or host.machine
+    return Problem("wrong_machine", text, f"built for {built}, this host is {own}: rebuild with GOARCH={own}.")
 
 
 def packed_problem(elf: Elf) -> Problem:
@@ -48,10 +48,10 @@ def packed_problem(elf: Elf) -> Problem:
 
 
 def needs(elf: Elf, info: Optional[BuildInfo], host: Host) -> list[Problem]:
-    found = [_page_size(elf, host), _kernel(elf, info, host)]
+    problems = [_page_size(elf, host), _kernel(elf, info, host)]
     if info is not None:
-        found.append(_processor(elf, info, host))
-    return [problem for problem in found if problem is not None]
+        problems.append(_processor(elf, info, host))
+    return [problem for problem in problems if problem is not None]
 
 
 def _page_size(elf: Elf, host: Host) -> Optional[Problem]:
@@ -64,13 +64,13 @@ def _page_size(elf: Elf, host: Host) -> Optional[Problem]:
 
 
 def _kernel(elf: Elf, info: Optional[BuildInfo], host: Host) -> Optional[Problem]:
-    here = kernel_version(host.kernel)
+    running = kernel_version(host.kernel)
     wanted = elf.notes.min_kernel
-    if wanted is not None and wanted > here:
+    if wanted is not None and wanted > running:
         fix = f"needs kernel {_dotted(wanted)}, this host runs {host.kernel}."
         return Problem("kernel_too_old", f"{elf.path}: FATAL: kernel too old", fix)
     floor = go_kernel(info.version) if info is not None else None
-    if info is not None and floor is not None and floor > here:
+    if info is not None and floor is not None and floor > running:
         release = " ".join(info.version.split()[:1])
         text = f"{elf.path}: built with {release}, which needs kernel {_dotted(floor)}"
         fix = f"{release.replace('go', 'Go ', 1)} needs kernel {_dotted(floor)}, this host runs {host.kernel}."

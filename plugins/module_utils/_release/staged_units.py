@@ -17,16 +17,16 @@ from typing import Callable, Sequence
 from .._core import files
 from .._core.errors import SlipwayError
 from .._units import foreign
-from .._units.installer import Unit
+from .._units.installer import UnitFile
 from . import configuration, integrity, stage
 from .state.model import is_release_id
 from .state.store import Layout, Store
 
 
-def place(layout: Layout) -> foreign.Place:
+def place(layout: Layout) -> foreign.ServiceUnits:
     """Where the units of this service are, to tell them from somebody else's."""
     copies = [layout.units, *(layout.release_units(release_id) for release_id in layout.staged())]
-    return foreign.Place(layout.name, layout.state, layout.unit_root, copies)
+    return foreign.ServiceUnits(layout.name, layout.state, layout.unit_root, copies)
 
 
 def refuse_foreign(layout: Layout, also: Sequence[str] = ()) -> list[str]:
@@ -37,7 +37,7 @@ def refuse_foreign(layout: Layout, also: Sequence[str] = ()) -> list[str]:
     """
     where = place(layout)
     own = foreign.check(where)
-    found = [] if foreign.known(where) else [*configuration.members(layout), *_foreign_links(layout), *also]
+    found = [] if foreign.is_managed(where) else [*configuration.members(layout), *_foreign_links(layout), *also]
     if found:
         raise SlipwayError(
             "foreign_files",
@@ -55,15 +55,15 @@ def _foreign_links(layout: Layout) -> list[str]:
     return [path for path in links if os.path.lexists(path) and not is_release_id(files.link_name(path) or "")]
 
 
-def next_release(wanted: Sequence[Unit], layout: Layout) -> list[Unit]:
+def next_release(wanted: Sequence[UnitFile], layout: Layout) -> list[UnitFile]:
     """Those of the wanted units that a release takes along, for the folder in which it finds them."""
     own = set(map(os.path.basename, layout.own_units))
-    return [Unit(unit.name, unit.content) for unit in wanted if unit.name in own]
+    return [UnitFile(unit.name, unit.content) for unit in wanted if unit.name in own]
 
 
 def in_force(
-    wanted: Sequence[Unit], absent: Sequence[str], layout: Layout, active: Callable[[str], bool]
-) -> tuple[list[Unit], list[str]]:
+    wanted: Sequence[UnitFile], absent: Sequence[str], layout: Layout, active: Callable[[str], bool]
+) -> tuple[list[UnitFile], list[str]]:
     """The units that PID 1 is to have now, and those that it must not have; active says whether it has started one.
 
     That is what is wanted until there is a release, and then what the release that serves came with. While a swap is
@@ -81,5 +81,5 @@ def in_force(
     if Store(layout).load() is not None or not copies or integrity.differences(layout, current):
         return others, gone
     named = {unit.name: unit for unit in wanted}
-    kept = [replace(named.get(name, Unit(name, "")), content=text) for name, text in copies.items()]
+    kept = [replace(named.get(name, UnitFile(name, "")), content=text) for name, text in copies.items()]
     return [*others, *kept], [*gone, *sorted(own - set(copies))]

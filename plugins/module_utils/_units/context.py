@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""In what surroundings a program is started: this process's, or a unit's. This file is PRIVATE to the collection."""
+"""The context in which a program is started: this process's, or a unit's. This file is PRIVATE to the collection."""
 
 from __future__ import annotations
 
@@ -195,13 +195,13 @@ def _capability_set(unit: Unit) -> int:
     values = unit.every("CapabilityBoundingSet")
     if not values and not any(key == "CapabilityBoundingSet" for key, _ignored in unit.service):
         return ALL_CAPABILITIES
-    found = ALL_CAPABILITIES if values and values[0].startswith("~") else 0
+    allowed = ALL_CAPABILITIES if values and values[0].startswith("~") else 0
     for value in values:
         bits = 0
         for name in value.lstrip("~").split():
             bits |= _BITS.get(name.upper(), 0)
-        found = found & ~bits if value.startswith("~") else found | bits
-    return found
+        allowed = allowed & ~bits if value.startswith("~") else allowed | bits
+    return allowed
 
 
 def _no_new_privileges(unit: Unit, uid: int, bounding: int) -> bool:
@@ -213,23 +213,23 @@ def _no_new_privileges(unit: Unit, uid: int, bounding: int) -> bool:
 
 
 def _environment(unit: Unit, values: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for word in unit.words("Environment"):
         key, equals, value = expand(word, values).partition("=")
         if equals:
-            found[key] = value
+            variables[key] = value
     for name in unit.every("EnvironmentFile"):
         for path in _environment_files(name, values):
             try:
                 with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                    found.update(parse_environment_file(file.read(1 << 20)))
+                    variables.update(parse_environment_file(file.read(1 << 20)))
             except OSError:
                 continue
     for word in unit.words("UnsetEnvironment"):
         key, equals, value = word.partition("=")
-        if not equals or found.get(key) == value:
-            found.pop(key, None)
-    return found
+        if not equals or variables.get(key) == value:
+            variables.pop(key, None)
+    return variables
 
 
 def _environment_files(name: str, values: Mapping[str, str]) -> list[str]:
@@ -291,26 +291,26 @@ def _clean(path: str, values: Mapping[str, str]) -> str:
 
 
 def _binds(unit: Unit, values: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    binds: dict[str, str] = {}
     for word in unit.words("BindPaths", "BindReadOnlyPaths"):
         source, _ignored, rest = word.partition(":")
         inside = rest.partition(":")[0] or source
         host = _clean(source, values)
         if os.path.exists(host):
-            found[_clean(inside, values)] = host
-    return found
+            binds[_clean(inside, values)] = host
+    return binds
 
 
 def _hidden(unit: Unit, values: Mapping[str, str]) -> list[tuple[str, str]]:
-    found = [(_clean(word, values), "InaccessiblePaths=") for word in unit.words("InaccessiblePaths")]
+    prefixes = [(_clean(word, values), "InaccessiblePaths=") for word in unit.words("InaccessiblePaths")]
     for word in unit.words("TemporaryFileSystem"):
-        found.append((_clean(word.partition(":")[0], values), "TemporaryFileSystem="))
+        prefixes.append((_clean(word.partition(":")[0], values), "TemporaryFileSystem="))
     home = unit.last("ProtectHome").lower()
     if home == "tmpfs" or unit.yes("ProtectHome"):
-        found += [(path, f"ProtectHome={home}") for path in ("/home", "/root", "/run/user")]
+        prefixes += [(path, f"ProtectHome={home}") for path in ("/home", "/root", "/run/user")]
     if unit.yes("PrivateTmp") or unit.yes("DynamicUser") or unit.last("PrivateTmp") == "disconnected":
-        found += [(path, "PrivateTmp=") for path in ("/tmp", "/var/tmp")]  # noqa: S108
-    return found
+        prefixes += [(path, "PrivateTmp=") for path in ("/tmp", "/var/tmp")]  # noqa: S108
+    return prefixes
 
 
 def _exec_rules(unit: Unit, values: Mapping[str, str]) -> tuple[tuple[str, bool], ...]:

@@ -44,7 +44,7 @@ def _companions(service: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Place:
+class ServiceUnits:
     """Where a service's units, its record and the copies of its units are."""
 
     service: str
@@ -62,57 +62,57 @@ class Place:
         return os.path.join(self.state, RECORD)
 
 
-def _read_record(place: Place) -> dict[str, Any]:
+def _read_record(units: ServiceUnits) -> dict[str, Any]:
     try:
-        found = json.loads(files.text(place.record) or "{}")
+        digests = json.loads(files.text(units.record) or "{}")
     except ValueError:
-        found = {}
-    return found if isinstance(found, dict) else {}
+        digests = {}
+    return digests if isinstance(digests, dict) else {}
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
-def note(place: Place, contents: Mapping[str, str]) -> None:
+def note(units: ServiceUnits, contents: Mapping[str, str]) -> None:
     """Write down, before they are written, that units of this content are slipway's, as those are that they replace.
 
     So are those that are about to go: a run that is cut short must find them again.
     """
-    present = {name: found for name in names_of(place.service) if (found := _present(place, name))}
+    present = {name: of_unit for name in names_of(units.service) if (of_unit := _present(units, name))}
     coming = {name: sorted({_digest(text), *present.get(name, [])}) for name, text in contents.items()}
     digests = {**present, **coming}
-    if _read_record(place) != digests:
-        files.make_directory(place.state, 0o700)
-        files.write_atomic(place.record, json.dumps(digests, sort_keys=True) + "\n", 0o644)
+    if _read_record(units) != digests:
+        files.make_directory(units.state, 0o700)
+        files.write_atomic(units.record, json.dumps(digests, sort_keys=True) + "\n", 0o644)
 
 
-def _present(place: Place, name: str) -> list[str]:
-    return [_digest(files.text(os.path.join(place.unit_root, name)))] if is_ours(place, name) else []
+def _present(units: ServiceUnits, name: str) -> list[str]:
+    return [_digest(files.text(os.path.join(units.unit_root, name)))] if is_ours(units, name) else []
 
 
-def is_ours(place: Place, name: str) -> bool:
+def is_ours(units: ServiceUnits, name: str) -> bool:
     """Whether the unit in /etc is slipway's; not where there is none."""
-    path = os.path.join(place.unit_root, name)
+    path = os.path.join(units.unit_root, name)
     if os.path.islink(path) or not os.path.isfile(path):
         return False
-    text, digests = files.text(path), _read_record(place).get(name)
+    text, digests = files.text(path), _read_record(units).get(name)
     if isinstance(digests, list) and _digest(text) in digests:
         return True
-    if _MARK.search(text) or any(files.text(os.path.join(folder, name)) == text for folder in place.copies):
+    if _MARK.search(text) or any(files.text(os.path.join(folder, name)) == text for folder in units.copies):
         return True
-    companion = _companions(place.service).get(name)
-    return companion is not None and bool(_MARK.search(files.text(os.path.join(place.unit_root, companion))))
+    companion = _companions(units.service).get(name)
+    return companion is not None and bool(_MARK.search(files.text(os.path.join(units.unit_root, companion))))
 
 
-def known(place: Place) -> bool:
+def is_managed(units: ServiceUnits) -> bool:
     """Whether slipway has had a unit of this service on the host, or was about to."""
-    return bool(_read_record(place)) or any(is_ours(place, name) for name in names_of(place.service))
+    return bool(_read_record(units)) or any(is_ours(units, name) for name in names_of(units.service))
 
 
-def drop_ins(place: Place) -> list[str]:
+def drop_ins(units: ServiceUnits) -> list[str]:
     """The drop-ins that change this service's units, wherever they are."""
-    folders = [f"{glob.escape(os.path.join(root, name))}.d" for root in place.roots for name in names_of(place.service)]
+    folders = [f"{glob.escape(os.path.join(root, name))}.d" for root in units.roots for name in names_of(units.service)]
     return _distinct(path for folder in folders for path in glob.glob(f"{folder}/*.conf"))
 
 
@@ -121,42 +121,42 @@ def _distinct(paths: Iterable[str]) -> list[str]:
     return sorted({os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)) for path in paths})
 
 
-def check(place: Place, systemd: Optional[Systemd] = None) -> list[str]:
+def check(units: ServiceUnits, systemd: Optional[Systemd] = None) -> list[str]:
     """Raise where a unit, drop-in or process of this service's names is somebody else's.
 
     Return the drop-ins of a service that is slipway's: they are the operator's own.
     """
-    names = names_of(place.service)
-    ours = [name for name in names if is_ours(place, name)]
-    roots = (place.unit_root,) if ours else place.roots
-    there = [
-        os.path.join(root, name) for root in roots for name in names if root != place.unit_root or name not in ours
+    names = names_of(units.service)
+    ours = [name for name in names if is_ours(units, name)]
+    roots = (units.unit_root,) if ours else units.roots
+    candidates = [
+        os.path.join(root, name) for root in roots for name in names if root != units.unit_root or name not in ours
     ]
-    found = _distinct(path for path in there if os.path.lexists(path))
-    own = drop_ins(place)
-    if ours and not found:
+    foreign_files = _distinct(path for path in candidates if os.path.lexists(path))
+    own = drop_ins(units)
+    if ours and not foreign_files:
         return own
-    running = _running(place.service, systemd or Systemd())
+    running = _running(units.service, systemd or Systemd())
     if not ours:
-        found += own
-    if found or running:
-        raise _foreign(found, running)
+        foreign_files += own
+    if foreign_files or running:
+        raise _foreign(foreign_files, running)
     return []
 
 
-def _foreign(found: Sequence[str], running: Sequence[str]) -> SlipwayError:
-    what = [f"{path} -> {os.readlink(path)}" if os.path.islink(path) else path for path in found]
-    told = [f"{', '.join(what)} {'is' if len(what) == 1 else 'are'} not slipway's."] if what else []
-    told += (
+def _foreign(paths: Sequence[str], running: Sequence[str]) -> SlipwayError:
+    what = [f"{path} -> {os.readlink(path)}" if os.path.islink(path) else path for path in paths]
+    sentences = [f"{', '.join(what)} {'is' if len(what) == 1 else 'are'} not slipway's."] if what else []
+    sentences += (
         [f"{', '.join(running)} {'runs' if what else 'runs, and is not from a unit of slipway'}."] if running else []
     )
     steps = [f"stop it with systemctl disable --now {running[0].split(' ', 1)[0]}"] if running else []
     steps += [f"move {'it' if len(what) == 1 else 'them'} away and run systemctl daemon-reload"] if what else []
     return SlipwayError(
         "foreign_unit",
-        f"{' '.join(told)} Nothing was changed.",
+        f"{' '.join(sentences)} Nothing was changed.",
         f"{', then '.join(steps)}, or choose another service_name",
-        files=list(found),
+        files=list(paths),
     )
 
 

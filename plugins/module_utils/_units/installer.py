@@ -26,7 +26,7 @@ _STAND_IN = "/bin/true"
 
 
 @dataclass(frozen=True)
-class Unit:
+class UnitFile:
     """A unit as it should be. enabled None leaves its state alone; started only ever starts it."""
 
     name: str
@@ -36,7 +36,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Change:
+class UnitChange:
     """One file in a folder: None stands for a file that is not there."""
 
     name: str
@@ -50,19 +50,19 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Plan:
+class UnitPlan:
     """What differs from what is wanted. stale: what PID 1 has not read since its file changed.
 
     aside: files that PID 1 does not read.
     """
 
-    wanted: Sequence[Unit]
-    changes: Sequence[Change]
+    wanted: Sequence[UnitFile]
+    changes: Sequence[UnitChange]
     enable: Sequence[str]
     disable: Sequence[str]
     start: Sequence[str]
     stale: Sequence[str] = ()
-    aside: Sequence[Change] = ()
+    aside: Sequence[UnitChange] = ()
 
     @property
     def changed(self) -> bool:
@@ -108,7 +108,7 @@ def is_active(name: str) -> bool:
     return Systemd(VERIFY_TIMEOUT).is_active(name)
 
 
-def validate(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -> None:
+def validate(wanted: Sequence[UnitFile], absent: Sequence[str], root: str = UNIT_ROOT) -> None:
     """Raise where a name is none, or not ours."""
     for name in [*(unit.name for unit in wanted), *absent]:
         validate_unit_name(name)
@@ -117,10 +117,10 @@ def validate(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROO
             refuse_taken(unit.name)
 
 
-def plan(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -> Plan:
+def plan(wanted: Sequence[UnitFile], absent: Sequence[str], root: str = UNIT_ROOT) -> UnitPlan:
     validate(wanted, absent, root)
     switched = [(u, is_enabled(u.name)) for u in wanted if u.enabled is not None]
-    return Plan(
+    return UnitPlan(
         wanted,
         compare(wanted, absent, root),
         enable=[u.name for u, now in switched if u.enabled and not now],
@@ -130,11 +130,11 @@ def plan(wanted: Sequence[Unit], absent: Sequence[str], root: str = UNIT_ROOT) -
     )
 
 
-def compare(wanted: Sequence[Unit], absent: Sequence[str], folder: str) -> list[Change]:
+def compare(wanted: Sequence[UnitFile], absent: Sequence[str], folder: str) -> list[UnitChange]:
     """The files of the folder that differ."""
     contents = {**{unit.name: unit.content for unit in wanted}, **dict.fromkeys(absent)}
-    found = {name: read(name, folder) for name in contents}
-    return [Change(name, found[name], text, folder) for name, text in contents.items() if found[name] != text]
+    present = {name: read(name, folder) for name in contents}
+    return [UnitChange(name, present[name], text, folder) for name, text in contents.items() if present[name] != text]
 
 
 def stand_in(content: str) -> str:
@@ -142,7 +142,7 @@ def stand_in(content: str) -> str:
     return _EXEC.sub(lambda m: m.group(0) if os.path.exists(m.group(2)) else m.group(1) + _STAND_IN, content)
 
 
-def verify(wanted: Sequence[Unit]) -> list[str]:
+def verify(wanted: Sequence[UnitFile]) -> list[str]:
     """Raise what systemd would refuse or ignore; return what this systemd is too old to know."""
     with tempfile.TemporaryDirectory(prefix="slipway-verify-") as folder:
         paths = []
@@ -151,20 +151,21 @@ def verify(wanted: Sequence[Unit]) -> list[str]:
             with open(path, "w", encoding="utf-8") as stream:
                 stream.write(stand_in(unit.content))
             paths.append(path)
-        said, failed = _analyze(paths, folder)
-    relevant = [line for line in said if any(_names(unit.name, line) for unit in wanted)]
+        complaints, failed = _analyze(paths, folder)
+    relevant = [line for line in complaints if any(_names(unit.name, line) for unit in wanted)]
     too_new = [line for line in relevant if _TOO_NEW.search(line)]
     wrong = [line for line in relevant if line not in too_new]
     if failed or wrong:
+        reason = _quoted(wrong or complaints, wanted) or "no reason given"
         raise SlipwayError(
             "invalid_unit",
-            f"systemd would not take these units as they are: {_quoted(wrong or said, wanted) or 'no reason given'}",
+            f"systemd would not take these units as they are: {reason}",
             "correct the variable that this line comes from",
         )
     return too_new
 
 
-def _quoted(said: Sequence[str], wanted: Sequence[Unit]) -> str:
+def _quoted(complaints: Sequence[str], wanted: Sequence[UnitFile]) -> str:
     """What systemd said, once each, with the line of the unit that it means."""
     texts = {unit.name: unit.content.splitlines() for unit in wanted}
 
@@ -174,7 +175,7 @@ def _quoted(said: Sequence[str], wanted: Sequence[Unit]) -> str:
         number = int(where.group(2)) if where else 0
         return f"{line} ({lines[number - 1]})" if 0 < number <= len(lines) else line
 
-    return "; ".join(dict.fromkeys(quote(line) for line in said))
+    return "; ".join(dict.fromkeys(quote(line) for line in complaints))
 
 
 def _names(unit: str, line: str) -> bool:
@@ -192,7 +193,7 @@ def _analyze(paths: Sequence[str], folder: str) -> tuple[list[str], bool]:
     return [line for line in text.splitlines() if line.strip()], done.code != 0
 
 
-def apply(planned: Plan, systemd: Optional[Systemd] = None) -> None:
+def apply(planned: UnitPlan, systemd: Optional[Systemd] = None) -> None:
     """Write all, reload once, then enable, disable and start."""
     if not planned.changed:
         return
@@ -212,7 +213,7 @@ def apply(planned: Plan, systemd: Optional[Systemd] = None) -> None:
         systemd.call("start", *planned.start)
 
 
-def _write(changes: Sequence[Change]) -> None:
+def _write(changes: Sequence[UnitChange]) -> None:
     for change in changes:
         if change.after is None:
             os.unlink(change.path)

@@ -61,19 +61,19 @@ class Unit(NamedTuple):
     service: tuple[tuple[str, str], ...]
 
     def last(self, key: str, default: str = "") -> str:
-        found = default
+        last = default
         for name, value in self.service:
             if name == key:
-                found = value or default
-        return found
+                last = value or default
+        return last
 
     def every(self, *keys: str) -> list[str]:
         """All values in order; an empty one forgets those before it."""
-        found: list[str] = []
+        values: list[str] = []
         for name, value in self.service:
             if name in keys:
-                found = [*found, value] if value else []
-        return found
+                values = [*values, value] if value else []
+        return values
 
     def words(self, *keys: str) -> list[str]:
         return [word for value in self.every(*keys) for word in split_words(value)]
@@ -127,14 +127,14 @@ def _drop_ins(name: UnitName, path: str, unit_path: Sequence[str]) -> list[str]:
     kinds += [name.template, name.full]
     directories = [f"{base}/{kind}.d" for kind in kinds if kind for base in reversed(unit_path)]
     directories.append(path + ".d")
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for directory in directories:
         try:
             entries = os.listdir(directory)
         except OSError:
             continue
-        found.update({entry: f"{directory}/{entry}" for entry in entries if entry.endswith(".conf")})
-    return [found[entry] for entry in sorted(found) if os.path.realpath(found[entry]) != "/dev/null"]
+        paths.update({entry: f"{directory}/{entry}" for entry in entries if entry.endswith(".conf")})
+    return [paths[entry] for entry in sorted(paths) if os.path.realpath(paths[entry]) != "/dev/null"]
 
 
 def _read(path: str) -> str:
@@ -237,15 +237,15 @@ def unescape_name(text: str) -> str:
 
 def parse_environment_file(text: str) -> dict[str, str]:
     """EnvironmentFile=: like a shell's assignments, without expansion."""
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     text = re.sub(r"^[ \t]*[#;].*$", "", text, flags=re.MULTILINE)
     pattern = re.compile(
         r"""^[ \t]*([A-Za-z_][A-Za-z0-9_]*)=((?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\n"'\\])*)""", re.MULTILINE | re.DOTALL
     )
     for key, raw in pattern.findall(text):
         pieces = re.findall(r"""("(?:[^"\\]|\\.)*"|'[^']*'|(?:\\.|[^"'\\])+)""", raw.strip(), re.DOTALL)
-        found[key] = "".join(_environment_piece(piece) for piece in pieces)
-    return found
+        variables[key] = "".join(_environment_piece(piece) for piece in pieces)
+    return variables
 
 
 def _environment_piece(piece: str) -> str:

@@ -110,8 +110,8 @@ class _Plain:
         self._start, self._raw = start, raw
 
     def read(self, size: int) -> bytes:
-        found, self._start = self._start[:size], self._start[size:]
-        return found or self._raw.read(size)
+        data, self._start = self._start[:size], self._start[size:]
+        return data or self._raw.read(size)
 
 
 class _Gunzip:
@@ -153,9 +153,9 @@ class _Inflated:
             data = b""
             if self._engine.needs_input:
                 data, self._input = self._input or self._raw.read(CHUNK), b""
-            found: bytes = self._engine.decompress(data, size)
-            if found:
-                return found
+            piece: bytes = self._engine.decompress(data, size)
+            if piece:
+                return piece
             if not data and not self._engine.eof:
                 raise EOFError
 
@@ -205,19 +205,19 @@ class _Tape:
     def some(self, size: int) -> bytes:
         """Between 1 and size bytes."""
         with _honest():
-            found: bytes = self._stream.read(min(size, CHUNK))
-        if not found:
+            data: bytes = self._stream.read(min(size, CHUNK))
+        if not data:
             _damaged("ends too early")
-        return found
+        return data
 
     def exactly(self, size: int) -> bytes:
-        found = b""
-        while len(found) < size:
-            found += self.some(size - len(found))
-        return found
+        data = b""
+        while len(data) < size:
+            data += self.some(size - len(data))
+        return data
 
 
-class Content:
+class MemberContent:
     """The bytes of one file; read it to its end, or leave it to the archive to skip."""
 
     def __init__(self, tape: _Tape, size: int) -> None:
@@ -259,7 +259,7 @@ def _text(raw: bytes) -> str:
 def _pax(raw: bytes) -> dict[str, str]:
     """The records `LENGTH KEY=VALUE\\n` of a pax header (POSIX.1-2001) that matter here."""
     raw = raw.rstrip(b"\0")
-    found: dict[str, str] = {}
+    records: dict[str, str] = {}
     at = 0
     while at < len(raw):
         space = raw.find(b" ", at, at + 8)
@@ -272,9 +272,9 @@ def _pax(raw: bytes) -> dict[str, str]:
         if key in (b"path", b"size") or key.startswith(b"GNU.sparse."):
             if b"\0" in value:
                 _damaged("has a malformed pax header")
-            found[key.decode("ascii", "replace")] = _text(value)
+            records[key.decode("ascii", "replace")] = _text(value)
         at += length
-    return found
+    return records
 
 
 def clean_name(name: str) -> str:
@@ -343,7 +343,7 @@ class _Tree:
             _refuse("archive_too_large", f"has more than {MAX_MEMBERS} files and folders", "pack the assets together")
 
 
-def members(raw: Source, most: int) -> Iterator[tuple[Member, Content]]:
+def members(raw: Source, most: int) -> Iterator[tuple[Member, MemberContent]]:
     """Every file of the archive, in its order, each with its content; raise SlipwayError at the first that is unsafe.
 
     most: how many bytes all files together may have.
@@ -357,10 +357,10 @@ def members(raw: Source, most: int) -> Iterator[tuple[Member, Content]]:
         if header.kind == _FOLDER:
             if name:
                 tree.add(name, header)
-            Content(tape, header.size).skip()
+            MemberContent(tape, header.size).skip()
             continue
         tree.add(name, header)
-        content = Content(tape, header.size)
+        content = MemberContent(tape, header.size)
         yield Member(name, header.size, bool(header.mode & 0o111)), content
         content.skip()
 
@@ -409,21 +409,22 @@ def _headers(tape: _Tape) -> Iterator[_Header]:
 
 def _extension(tape: _Tape, header: _Header) -> dict[str, str]:
     """What a pax or GNU header says of the member behind it: path and size."""
-    content = Content(tape, header.size)
+    content = MemberContent(tape, header.size)
     raw = b"".join(content)
     content.skip()
     if header.kind == b"L":
         return {"path": _text(raw)}
     if header.kind == b"K":
         return {}
-    found = _pax(raw)
-    if any(key.startswith("GNU.sparse.") for key in found):
+    records = _pax(raw)
+    if any(key.startswith("GNU.sparse.") for key in records):
         _unsafe("has a sparse file", "pack it without tar --sparse")
-    if header.kind == b"g" and found:
+    if header.kind == b"g" and records:
         _unsafe("has a name or a size for all members", "make it anew with another tar")
-    if "size" in found and (not found["size"].isascii() or not found["size"].isdigit() or len(found["size"]) > 15):
+    size = records.get("size", "0")
+    if not (size.isascii() and size.isdigit() and len(size) <= 15):
         _damaged("has a malformed pax header")
-    return found
+    return records
 
 
 def survey(path: str, most: int) -> Survey:
@@ -435,26 +436,26 @@ def survey(path: str, most: int) -> Survey:
     return Survey(files, first.pop() if wrapped else "", sum(member.size for member in files))
 
 
-def choose_binary(found: Survey, wanted: str, service: str) -> Member:
+def choose_binary(survey: Survey, wanted: str, service: str) -> Member:
     """The one file that is to run: the one asked for, else the one named as the service, else the only executable."""
     if wanted:
-        asked = [m for m in found.files if wanted in (m.name, found.inside(m.name))]
-        asked = asked or [m for m in found.files if posixpath.basename(m.name) == wanted]
-        return _only(asked, found, f"release_binary {wanted!r}", "correct release_binary")
-    named = [m for m in found.files if posixpath.basename(m.name) == service]
+        asked = [m for m in survey.files if wanted in (m.name, survey.inside(m.name))]
+        asked = asked or [m for m in survey.files if posixpath.basename(m.name) == wanted]
+        return _only(asked, survey, f"release_binary {wanted!r}", "correct release_binary")
+    named = [m for m in survey.files if posixpath.basename(m.name) == service]
     if len(named) > 1:
         named = [m for m in named if m.executable]
     if named:
-        return _only(named, found, f"a file named {service!r}", "set release_binary to the path of the right one")
-    programs = [m for m in found.files if m.executable]
-    return _only(programs, found, "an executable", "set release_binary to the path of the program in the archive")
+        return _only(named, survey, f"a file named {service!r}", "set release_binary to the path of the right one")
+    programs = [m for m in survey.files if m.executable]
+    return _only(programs, survey, "an executable", "set release_binary to the path of the program in the archive")
 
 
-def _only(candidates: Sequence[Member], found: Survey, what: str, fix: str) -> Member:
+def _only(candidates: Sequence[Member], survey: Survey, what: str, fix: str) -> Member:
     if len(candidates) == 1:
         return candidates[0]
-    shown = candidates or found.files
-    names = ", ".join(repr(found.inside(member.name)) for member in shown[:5])
+    shown = candidates or survey.files
+    names = ", ".join(repr(survey.inside(member.name)) for member in shown[:5])
     more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
     where = f"it has {names}{more}" if shown else "it is empty"
     _refuse("no_binary", f"has {what} {len(candidates)} times; {where}", fix)

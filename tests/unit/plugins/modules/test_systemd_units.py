@@ -26,10 +26,10 @@ def steps(monkeypatch):
 
     def plan(wanted, absent):
         changes = [
-            installer.Change("shop.socket", "old\n", "[Socket]\n"),
-            installer.Change("gone.service", "x\n", None),
+            installer.UnitChange("shop.socket", "old\n", "[Socket]\n"),
+            installer.UnitChange("gone.service", "x\n", None),
         ]
-        return installer.Plan(wanted, changes if wanted[0].content != "same" else [], [], [], [])
+        return installer.UnitPlan(wanted, changes if wanted[0].content != "same" else [], [], [], [])
 
     def verify(wanted):
         steps.append("verify")

@@ -13,12 +13,12 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core import files
 from ansible_collections.slipway.go.plugins.module_utils._release import integrity, staged_units
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
-from ansible_collections.slipway.go.plugins.module_utils._units.installer import Unit
+from ansible_collections.slipway.go.plugins.module_utils._units.installer import UnitFile
 
-UMBRELLA = Unit("shop.service", "umbrella", enabled=True)
-SOCKET = Unit("shop.socket", "new socket", enabled=True)
-GUARD = Unit("shop-guard.service", "new guard")
-TEMPLATE = Unit("shop@.service", "new template")
+UMBRELLA = UnitFile("shop.service", "umbrella", enabled=True)
+SOCKET = UnitFile("shop.socket", "new socket", enabled=True)
+GUARD = UnitFile("shop-guard.service", "new guard")
+TEMPLATE = UnitFile("shop@.service", "new template")
 WANTED = [UMBRELLA, SOCKET, GUARD, TEMPLATE]
 
 
@@ -48,7 +48,7 @@ def serve(layout, **copies):
 
 
 def test_only_what_comes_with_a_release_waits_for_the_next(layout):
-    assert staged_units.next_release(WANTED, layout) == [Unit(u.name, u.content) for u in (SOCKET, GUARD, TEMPLATE)]
+    assert staged_units.next_release(WANTED, layout) == [UnitFile(u.name, u.content) for u in (SOCKET, GUARD, TEMPLATE)]
 
 
 def test_until_there_is_a_release_all_is_in_force(layout):
@@ -80,7 +80,7 @@ def test_a_unit_that_only_the_next_release_goes_without_stays(layout):
     """Without its socket, what serves would be out of reach before anything takes its place."""
     serve(layout, socket="old socket", template="old template")
     wanted, absent = staged_units.in_force([UMBRELLA, TEMPLATE], [SOCKET.name, GUARD.name], layout, bool)
-    assert Unit("shop.socket", "old socket") in wanted
+    assert UnitFile("shop.socket", "old socket") in wanted
     assert absent == ["shop-guard.service"]
 
 

@@ -40,7 +40,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.state import s
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings, Spec
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout, Store
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies import handover, haproxy, proxy, traffic
-from ansible_collections.slipway.go.plugins.module_utils._units.installer import Unit
+from ansible_collections.slipway.go.plugins.module_utils._units.installer import UnitFile
 
 NAME = "shop"
 REHEARSAL_SOCKET = "/run/shop-rehearsal.sock"
@@ -854,9 +854,9 @@ class Host:
             elif name == unit or not os.path.exists(path) or wanted[name] not in read(path):
                 with open(path, "w", encoding="utf-8") as stream:
                     stream.write(f"# {text}\n{wanted[name]}\n# /var/lib/slipway/{NAME}\n")
-        self._put_in_force([Unit(name, read(os.path.join(self.layout.units, name))) for name in wanted])
+        self._put_in_force([UnitFile(name, read(os.path.join(self.layout.units, name))) for name in wanted])
 
-    def _put_in_force(self, wanted: list[Unit]) -> None:
+    def _put_in_force(self, wanted: list[UnitFile]) -> None:
         names = {unit.name for unit in wanted}
         absent = [name for name in map(os.path.basename, self.layout.own_units) if name not in names]
         now, gone = staged_units.in_force(wanted, absent, self.layout, lambda _socket: self.systemd.socket is not None)

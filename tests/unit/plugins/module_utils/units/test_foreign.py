@@ -31,21 +31,23 @@ class Pid1(Systemd):
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> foreign.Place:
+def place(tmp_path: Path) -> foreign.ServiceUnits:
     for name in ("etc", "run", "lib", "copies"):
         (tmp_path / name).mkdir()
     others = [str(tmp_path / "run"), str(tmp_path / "lib")]
-    return foreign.Place("shop", str(tmp_path / "state"), str(tmp_path / "etc"), [str(tmp_path / "copies")], others)
+    return foreign.ServiceUnits(
+        "shop", str(tmp_path / "state"), str(tmp_path / "etc"), [str(tmp_path / "copies")], others
+    )
 
 
-def write(place: foreign.Place, path: str, text: str = HAND_MADE) -> str:
+def write(place: foreign.ServiceUnits, path: str, text: str = HAND_MADE) -> str:
     target = Path(place.unit_root).parent / path
     target.parent.mkdir(exist_ok=True)
     target.write_text(text)
     return str(target)
 
 
-def refused(place: foreign.Place, **running: int) -> SlipwayError:
+def refused(place: foreign.ServiceUnits, **running: int) -> SlipwayError:
     with pytest.raises(SlipwayError) as caught:
         foreign.check(place, Pid1(**running))
     assert caught.value.code == "foreign_unit"
@@ -54,11 +56,11 @@ def refused(place: foreign.Place, **running: int) -> SlipwayError:
     return caught.value
 
 
-def accepted(place: foreign.Place, **running: int) -> list[str]:
+def accepted(place: foreign.ServiceUnits, **running: int) -> list[str]:
     return foreign.check(place, Pid1(**running))
 
 
-def test_a_bare_host_is_accepted(place: foreign.Place) -> None:
+def test_a_bare_host_is_accepted(place: foreign.ServiceUnits) -> None:
     write(place, "etc/other.service")
     write(place, "etc/shopping.service")
     assert accepted(place) == []
@@ -66,44 +68,44 @@ def test_a_bare_host_is_accepted(place: foreign.Place) -> None:
 
 @pytest.mark.parametrize("name", foreign.names_of("shop"))
 @pytest.mark.parametrize("folder", ["etc", "run", "lib"])
-def test_a_hand_made_unit_is_refused_wherever_it_is(place: foreign.Place, folder: str, name: str) -> None:
+def test_a_hand_made_unit_is_refused_wherever_it_is(place: foreign.ServiceUnits, folder: str, name: str) -> None:
     path = write(place, f"{folder}/{name}")
     assert path in refused(place).message
     assert "move it away" in refused(place).fix
 
 
-def test_one_that_runs_is_named_with_its_process(place: foreign.Place) -> None:
+def test_one_that_runs_is_named_with_its_process(place: foreign.ServiceUnits) -> None:
     write(place, "etc/shop.service")
     error = refused(place, shop=812)
     assert "shop.service (pid 812) runs" in error.message
     assert "systemctl disable --now shop.service" in error.fix
 
 
-def test_a_process_whose_unit_is_gone_is_refused(place: foreign.Place) -> None:
+def test_a_process_whose_unit_is_gone_is_refused(place: foreign.ServiceUnits) -> None:
     error = refused(place, shop=812)
     assert "is not from a unit of slipway" in error.message
     assert "move" not in error.fix
 
 
 @pytest.mark.parametrize("name", ["shop.service.d", "shop@.service.d", "shop.socket.d"])
-def test_drop_ins_of_a_service_that_is_not_ours_are_refused(place: foreign.Place, name: str) -> None:
+def test_drop_ins_of_a_service_that_is_not_ours_are_refused(place: foreign.ServiceUnits, name: str) -> None:
     path = write(place, f"etc/{name}/override.conf")
     assert path in refused(place).message
 
 
-def test_drop_ins_of_a_service_that_is_ours_are_told(place: foreign.Place) -> None:
+def test_drop_ins_of_a_service_that_is_ours_are_told(place: foreign.ServiceUnits) -> None:
     write(place, "etc/shop.service", OURS)
     path = write(place, "etc/shop@.service.d/override.conf")
     assert accepted(place, shop=812) == [path]
 
 
 @pytest.mark.parametrize("target", ["/dev/null", "/srv/shop/shop.service"])
-def test_a_link_is_never_ours(place: foreign.Place, target: str) -> None:
+def test_a_link_is_never_ours(place: foreign.ServiceUnits, target: str) -> None:
     os.symlink(target, os.path.join(place.unit_root, "shop.service"))
     assert f"shop.service -> {target}" in refused(place).message
 
 
-def test_a_unit_beside_ours_is_refused(place: foreign.Place) -> None:
+def test_a_unit_beside_ours_is_refused(place: foreign.ServiceUnits) -> None:
     write(place, "etc/shop.service", OURS)
     path = write(place, "etc/shop.socket")
     error = refused(place)
@@ -111,7 +113,7 @@ def test_a_unit_beside_ours_is_refused(place: foreign.Place) -> None:
     assert "shop.service" not in error.message
 
 
-def test_units_of_earlier_versions_need_no_record(place: foreign.Place) -> None:
+def test_units_of_earlier_versions_need_no_record(place: foreign.ServiceUnits) -> None:
     write(place, "etc/shop.service", OURS)
     write(place, "etc/shop-watch.service", "[Service]\nExecStart=/usr/local/sbin/slipway watch shop\n")
     write(place, "etc/shop-watch.timer", "[Timer]\nOnActiveSec=10\n")
@@ -122,7 +124,7 @@ def test_units_of_earlier_versions_need_no_record(place: foreign.Place) -> None:
     assert accepted(place) == []
 
 
-def test_what_was_noted_before_it_was_written_is_ours(place: foreign.Place) -> None:
+def test_what_was_noted_before_it_was_written_is_ours(place: foreign.ServiceUnits) -> None:
     """A run that is killed between the two must not take its own unit for somebody else's."""
     foreign.note(place, {"shop.service": "first"})
     write(place, "etc/shop.service", "first")
@@ -135,7 +137,7 @@ def test_what_was_noted_before_it_was_written_is_ours(place: foreign.Place) -> N
     refused(place)
 
 
-def test_a_removal_that_is_cut_short_is_finished_by_the_next_run(place: foreign.Place) -> None:
+def test_a_removal_that_is_cut_short_is_finished_by_the_next_run(place: foreign.ServiceUnits) -> None:
     units = {"shop-watch.service": OURS, "shop-watch.timer": "[Timer]\nOnBootSec=30\n"}
     foreign.note(place, units)
     paths = [write(place, f"etc/{name}", text) for name, text in units.items()]
@@ -149,7 +151,7 @@ def test_a_removal_that_is_cut_short_is_finished_by_the_next_run(place: foreign.
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"shop.service": 1}'])
-def test_a_damaged_record_is_none(place: foreign.Place, text: str) -> None:
+def test_a_damaged_record_is_none(place: foreign.ServiceUnits, text: str) -> None:
     write(place, "state/units.json", text)
     write(place, "etc/shop.service", OURS)
     assert accepted(place) == []
@@ -171,7 +173,7 @@ def test_every_template_of_the_role_is_recognised(tmp_path: Path) -> None:
     from ansible_collections.slipway.go.tests.unit.test_templates import units
 
     more: dict[str, Any] = {"service_watch_alert": ["/bin/true"]}
-    place = foreign.Place("shop", str(tmp_path / "state"), str(tmp_path), (), ())
+    place = foreign.ServiceUnits("shop", str(tmp_path / "state"), str(tmp_path), (), ())
     found = units(tmp_path, **more)
     for name, text in found.items():
         (tmp_path / name).write_text(text)

@@ -16,10 +16,10 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core import command
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._units import installer
-from ansible_collections.slipway.go.plugins.module_utils._units.installer import Change, Unit
+from ansible_collections.slipway.go.plugins.module_utils._units.installer import UnitChange, UnitFile
 
-SOCKET = Unit("shop.socket", "[Socket]\nListenStream=8080\n", enabled=True)
-INSTANCE = Unit("shop@.service", "[Service]\nExecStart=/opt/shop/releases/%i/bin/shop\n")
+SOCKET = UnitFile("shop.socket", "[Socket]\nListenStream=8080\n", enabled=True)
+INSTANCE = UnitFile("shop@.service", "[Service]\nExecStart=/opt/shop/releases/%i/bin/shop\n")
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_on_a_bare_host_everything_is_new(tools, root):
     plan = installer.plan([SOCKET, INSTANCE], ["old.service"], str(root))
     assert plan.changed
     assert plan.changes == [
-        Change(SOCKET.name, None, SOCKET.content, str(root)),
-        Change(INSTANCE.name, None, INSTANCE.content, str(root)),
+        UnitChange(SOCKET.name, None, SOCKET.content, str(root)),
+        UnitChange(INSTANCE.name, None, INSTANCE.content, str(root)),
     ]
     assert (plan.enable, plan.disable) == ([SOCKET.name], [])
     assert plan.changed_names == ["shop.socket", "shop@.service"]
@@ -75,12 +75,12 @@ def test_each_difference_is_found(tools, root):
     (root / SOCKET.name).write_text("[Socket]\n")
     (root / "old.service").write_text("old")
     enabled(tools, INSTANCE.name)
-    never = Unit(INSTANCE.name, INSTANCE.content, enabled=False)
+    never = UnitFile(INSTANCE.name, INSTANCE.content, enabled=False)
     plan = installer.plan([SOCKET, never], ["old.service"], str(root))
     assert plan.changes == [
-        Change(SOCKET.name, "[Socket]\n", SOCKET.content, str(root)),
-        Change(INSTANCE.name, None, INSTANCE.content, str(root)),
-        Change("old.service", "old", None, str(root)),
+        UnitChange(SOCKET.name, "[Socket]\n", SOCKET.content, str(root)),
+        UnitChange(INSTANCE.name, None, INSTANCE.content, str(root)),
+        UnitChange("old.service", "old", None, str(root)),
     ]
     assert (plan.enable, plan.disable) == ([SOCKET.name], [INSTANCE.name])
 
@@ -89,7 +89,7 @@ def test_each_difference_is_found(tools, root):
     "name", ["", "shop", "../x.service", "a/b.service", "shop.service\n", "shop.exe", "sh op.service"]
 )
 def test_names_that_are_no_units(tools, root, name):
-    for arguments in (([Unit(name, "x")], []), ([], [name])):
+    for arguments in (([UnitFile(name, "x")], []), ([], [name])):
         with pytest.raises(SlipwayError) as caught:
             installer.plan(*arguments, str(root))
         assert caught.value.code == "invalid_unit_name"
@@ -162,7 +162,7 @@ def test_disabling(tools, root):
     (root / SOCKET.name).write_text(SOCKET.content)
     enabled(tools, SOCKET.name)
     systemd = Recorder(root)
-    installer.apply(installer.plan([Unit(SOCKET.name, SOCKET.content, False)], [], str(root)), systemd)
+    installer.apply(installer.plan([UnitFile(SOCKET.name, SOCKET.content, False)], [], str(root)), systemd)
     assert [arguments for arguments, _ignored in systemd.calls] == [("disable", "--quiet", "shop.socket")]
 
 
@@ -315,7 +315,7 @@ def real_verify_works():
     ],
 )
 def test_with_the_real_tool(directive, outcome):
-    unit = Unit("slipway-test-a.service", f"[Service]\nExecStart=/nowhere/at/all\n{directive}\n")
+    unit = UnitFile("slipway-test-a.service", f"[Service]\nExecStart=/nowhere/at/all\n{directive}\n")
     if outcome == "refused":
         with pytest.raises(SlipwayError) as caught:
             installer.verify([unit])
