@@ -29,31 +29,31 @@ class Deadline:
             end = min(end, no_later_than)
         return cls(end, max(0.0, end - now))
 
-    def left(self) -> float:
+    def remaining(self) -> float:
         return self.end - time.monotonic()
 
     def passed(self) -> bool:
-        return self.left() <= 0
+        return self.remaining() <= 0
 
     def require(self, doing: str, reason: str = "timeout") -> float:
         """Seconds left, more than none; otherwise the attempt ends here."""
-        left = self.left()
-        if left <= 0:
+        remaining = self.remaining()
+        if remaining <= 0:
             raise CheckFailed(reason, f"no complete answer within {self.seconds:g} s: still {doing}")
-        return left
+        return remaining
 
     def share(self, parts: int) -> Deadline:
         """An equal part of what is left, so that one address that swallows packets does not cost the others."""
-        left = max(0.0, self.left()) / max(1, parts)
-        return Deadline(time.monotonic() + left, left)
+        remaining = max(0.0, self.remaining()) / max(1, parts)
+        return Deadline(time.monotonic() + remaining, remaining)
 
     def at_most(self, seconds: float) -> Deadline:
         return Deadline.after(seconds, self.end)
 
     def pause(self, seconds: float) -> None:
-        left = self.left()
-        if left > 0:
-            time.sleep(min(seconds, left))
+        remaining = self.remaining()
+        if remaining > 0:
+            time.sleep(min(seconds, remaining))
 
 
 class Stopwatch:

@@ -58,7 +58,7 @@ def _persist(kind: Kind, running: RunningAttempt) -> Attempt:
             # Time that ran out in the middle of yet another connection is no silence of the wanted process.
             if met and failed.reason == "timeout" and running.process is None:
                 raise met[0] from failed
-            if failed.counts or failed.reason != "identity" or running.deadline.left() <= pause:
+            if failed.counts or failed.reason != "identity" or running.deadline.remaining() <= pause:
                 raise
             met = [failed]
         running.deadline.pause(pause)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping, Optional
 
 from .._core.errors import SlipwayError
+from .._health.kinds.registry import has_address
 from .._health.outcome import Attempt
 from .._health.parsing import parse_check
 from .._health.result import CheckResult
@@ -22,10 +23,6 @@ from .._host import processes, sockets
 from .._host.systemd import Systemd, UnitState
 from .state.store import Layout
 
-# The kinds of check that are one request.
-BOUND_KINDS = ("http", "https", "tcp", "unix", "grpc")
-# The kinds of check that are sent to an address, so that the answer can be traced to a process.
-_ADDRESSED = (*BOUND_KINDS, "metrics")
 # The gate's own pace; everything else in release_health is an option of slipway.go.health_check.
 LOOK = 1.0
 PACE: dict[str, float] = {"interval": 0.2, "rise": 2, "fall": 3, "deadline": 30.0}
@@ -100,7 +97,7 @@ class Gate:
         """The release in that unit, asked at an address of its own."""
         address = f"127.0.0.1:{address}" if address.isdigit() else address
         check, port = self._check(release_id, unit, {"address": address}, False), None
-        if check is not None and check.kind not in _ADDRESSED:
+        if check is not None and not has_address(check.kind):
             check = replace(check, target=check.target.with_variables([("SLIPWAY_ADDRESS", address)]))
             if not _is_path(address):  # PID 1 has that one open, whatever the release does
                 identity = {"executable": self._layout.binary(release_id)}
@@ -114,7 +111,7 @@ class Gate:
         spec = {"name": "release", "kind": "https" if url.startswith("https:") else "http", **self._health}
         if spec["kind"] == "systemd" and unit and self._is_own(str(spec.get("unit", ""))):
             spec["unit"] = unit
-        if spec["kind"] in _ADDRESSED:
+        if has_address(spec["kind"]):
             if where:
                 spec.pop("unix_socket", None)
                 if spec["kind"] == "unix" and not _is_path(where["address"]):

@@ -25,7 +25,7 @@ from .._health.result import percentile
 from .._health.runner import attempt
 from .._health.session import Session
 from .._health.spec.check import Check
-from .gate import BOUND_KINDS, PACE
+from .gate import PACE
 
 BEFORE, DURING, AFTER, ROLLBACK = "before", "during", "after", "rollback"
 RATE = 20.0
@@ -44,6 +44,8 @@ NOTICEABLE = 0.01
 KEPT = 100_000
 # By this header, HAProxy and the logs of a service tell these requests from those of users.
 OWN = "X-Slipway-Probe"
+# The kinds of check that are one request.
+_REQUEST_KINDS = ("http", "https", "tcp", "unix", "grpc")
 _LIMITS = ("max_failed", "max_failed_percent", "max_p99", "max_p99_ratio")
 ABOUT_THE_RELEASE = ("name", "identity", "phase", "initial_delay", "min_healthy_time", "max_latency", "warn_latency")
 
@@ -98,7 +100,7 @@ def _parse_check(health: Mapping[str, Any], own: Mapping[str, Any], wanted: bool
     spec.setdefault("kind", "https" if url.startswith("https:") else "http")
     if spec["kind"] in ("http", "https") and not url:
         spec["kind"] = ""
-    if spec["kind"] not in (BOUND_KINDS if wanted else ("http", "https")):
+    if spec["kind"] not in (_REQUEST_KINDS if wanted else ("http", "https")):
         if wanted:
             raise SlipwayError(
                 "invalid_probe",

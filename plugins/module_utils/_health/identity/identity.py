@@ -38,21 +38,21 @@ class Identifier:
 
     def required(self, stream: Stream) -> Process:
         """The process, which is the wanted one; otherwise the attempt ends here."""
-        found = self._wait(stream, stream.deadline)
-        if found is None:
+        process = self._wait(stream, stream.deadline)
+        if process is None:
             raise CheckFailed(
                 "timeout", f"no process accepted the connection to {stream.where} within {stream.deadline.seconds:g} s"
             )
         if self.wanted is not None:
-            require_wanted(found, self.wanted)
-        return found
+            require_wanted(process, self.wanted)
+        return process
 
     def early(self, stream: Stream) -> Optional[Process]:
         """The same before a word is said, or None when nobody accepts that soon."""
-        found = self._wait(stream, stream.deadline.at_most(PATIENCE))
-        if found is not None and self.wanted is not None:
-            require_wanted(found, self.wanted)
-        return found
+        process = self._wait(stream, stream.deadline.at_most(PATIENCE))
+        if process is not None and self.wanted is not None:
+            require_wanted(process, self.wanted)
+        return process
 
     def glimpse(self, stream: Stream) -> Optional[Process]:
         """The process if it can be told; never a reason to fail."""
@@ -68,9 +68,9 @@ class Identifier:
             if inode == GONE:
                 raise _gone(stream)
             if inode != NOT_ACCEPTED:
-                found = self._owner(inode, stream.raw)
-                if found is not None:
-                    return found
+                process = self._owner(inode, stream.raw)
+                if process is not None:
+                    return process
                 # Between accept() and the descriptor's entry in the table there is a moment without an owner;
                 # where descriptors may not be read, waiting shows nothing.
                 scans += 1
@@ -162,32 +162,32 @@ def candidates(pids: Iterable[int], wanted: Identity) -> list[int]:
 
 
 def unit_name(name: str) -> str:
-    known = (".service", ".scope", ".slice", ".socket", ".target", ".mount", ".timer")
-    return name if name.endswith(known) else name + ".service"
+    suffixes = (".service", ".scope", ".slice", ".socket", ".target", ".mount", ".timer")
+    return name if name.endswith(suffixes) else name + ".service"
 
 
-def require_wanted(found: Process, wanted: Identity) -> None:
+def require_wanted(process: Process, wanted: Identity) -> None:
     """Raise unless the process is the wanted one. What a shared socket's other process says does not count."""
-    difference = _difference(found, wanted)
+    difference = _difference(process, wanted)
     if difference:
-        who = f"pid {found.pid} ({found.exe or 'executable not visible'}) answers"
+        who = f"pid {process.pid} ({process.exe or 'executable not visible'}) answers"
         failed = CheckFailed("identity", f"{who}: {difference}", counts=not wanted.shared)
-        failed.process = found
+        failed.process = process
         raise failed
 
 
-def _difference(found: Process, wanted: Identity) -> Optional[str]:
+def _difference(process: Process, wanted: Identity) -> Optional[str]:
     if wanted.executable is not None:
-        file = processes.file_id(wanted.executable)
-        if file is None:
+        deployed = processes.file_id(wanted.executable)
+        if deployed is None:
             return f"the wanted executable {wanted.executable} is not there"
-        running = processes.file_id(processes.executable(found.pid))
+        running = processes.file_id(processes.executable(process.pid))
         if running is None:
             return "what it runs cannot be seen, which takes root (become: true)"
-        if running != file:
+        if running != deployed:
             return f"it does not run the file {wanted.executable}"
-    if wanted.unit is not None and unit_name(wanted.unit) not in processes.units(found.pid):
-        return f"it belongs to {found.unit or 'no unit'}, not to {unit_name(wanted.unit)}"
-    if wanted.build_id is not None and not has_build_id(found.pid, wanted.build_id):
-        return f"its build id is {found.build_id or 'missing'}, not {wanted.build_id}"
+    if wanted.unit is not None and unit_name(wanted.unit) not in processes.units(process.pid):
+        return f"it belongs to {process.unit or 'no unit'}, not to {unit_name(wanted.unit)}"
+    if wanted.build_id is not None and not has_build_id(process.pid, wanted.build_id):
+        return f"its build id is {process.build_id or 'missing'}, not {wanted.build_id}"
     return None

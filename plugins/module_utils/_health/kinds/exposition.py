@@ -51,17 +51,17 @@ class FormatError(ValueError):
 
 def samples(page: bytes, names: Iterable[str], openmetrics: bool = False) -> dict[str, list[Sample]]:
     """The samples of the named metrics. Every line has to be in the format: of a damaged page nothing is believed."""
-    found: dict[str, dict[Labels, Sample]] = {name: {} for name in names}
+    series_of: dict[str, dict[Labels, Sample]] = {name: {} for name in names}
     lines = page.split(b"\n")
     end = _end(lines) if openmetrics else len(lines)
     for number, line in enumerate(lines[:end], 1):
         try:
-            _add(found, line.decode("utf-8"))
+            _add(series_of, line.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise FormatError(f"line {number} is not UTF-8: {line[:_SHOWN]!r}") from error
         except FormatError as error:
             raise FormatError(f"line {number}: {error}") from error
-    return {name: list(rows.values()) for name, rows in found.items()}
+    return {name: list(rows.values()) for name, rows in series_of.items()}
 
 
 def _end(lines: list[bytes]) -> int:
@@ -72,14 +72,14 @@ def _end(lines: list[bytes]) -> int:
     return last - 1
 
 
-def _add(found: dict[str, dict[Labels, Sample]], line: str) -> None:
+def _add(series_of: dict[str, dict[Labels, Sample]], line: str) -> None:
     line = line.strip(" \t")
     if not line or line.startswith("#"):
         if _ABOUT.match(line) and _HELP_OR_TYPE.fullmatch(line) is None:
             raise FormatError(f"neither the help nor the type of a metric: {_shown(line)}")
         return
     name, row = _sample(line)
-    rows = found.get(name)
+    rows = series_of.get(name)
     if rows is None:
         return
     if row.labels in rows:

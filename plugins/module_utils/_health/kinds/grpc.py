@@ -65,7 +65,7 @@ def _attempt(running: RunningAttempt, target: GrpcTarget) -> Attempt:
             agreed = running.secure(stream, connection.tls, connection.server_name, ("h2",))
             if agreed not in (None, "h2"):
                 raise CheckFailed("protocol", f"{stream.where} agreed on {agreed}, gRPC needs h2")
-        headers = _headers(target, running.deadline.left())
+        headers = _headers(target, running.deadline.remaining())
         running.say(stream, question(headers, _request(target.service)))
         answered, trailers, message = exchange(stream)
     _require_grpc(answered, target)

@@ -70,7 +70,7 @@ def _search_apart(pattern: Pattern[str], text: str, deadline: Deadline, what: st
     argv = [sys.executable or "python3", "-I", "-S", "-c", _CHILD, str(len(source))]
     try:
         both = source + text.encode("utf-8", "surrogatepass")
-        code = command.run(argv, max(0.001, deadline.left()), source=both).code
+        code = command.run(argv, max(0.001, deadline.remaining()), source=both).code
     except command.TimeLimitPassed as error:
         raise CheckFailed("timeout", f"matching {pattern.pattern!r} against {what} did not end in time") from error
     if code not in (0, 1):

@@ -10,7 +10,7 @@ import math
 import re
 import time
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Pattern
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional
 
 from ..outcome import FAIL, WARN, Attempt, CheckFailed
 from ..session import RunningAttempt, healthy
@@ -30,29 +30,13 @@ from .exposition import (
 )
 from .fetch import REQUEST_OPTIONS, HttpTarget, fetch, parse_http_connection, parse_request, parse_request_url
 from .kind import Kind
+from .thresholds import ERRORS, Thresholds, parse_thresholds
 
-ERRORS = "5.."
-_WINDOW = 2.0
 _MEMORY = "metrics"
 _HTTP_STATUS = re.compile("[1-5](?:[0-9]{2}|xx|XX)")
 _SHOWN = 3
 _STARTED = "process_start_time_seconds"
 _SAME = 1.0  # seconds: some compute when they started from how long they run
-
-_THRESHOLDS = (
-    "window",
-    "min_requests",
-    "labels",
-    "requests",
-    "status_label",
-    "errors",
-    "max_error_ratio",
-    "warn_error_ratio",
-    "histogram",
-    "quantile",
-    "max_quantile",
-    "warn_quantile",
-)
 
 Scrape = Dict[str, List[Sample]]
 
@@ -64,24 +48,6 @@ class Window(NamedTuple):
     before: list[Sample]
     after: list[Sample]
     growth: Growth
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Which counters are compared, over how long, and what is too much."""
-
-    window: float = _WINDOW
-    min_requests: float = 20
-    labels: tuple[tuple[str, str], ...] = ()
-    requests: Optional[str] = None
-    status_label: str = "code"
-    errors: Pattern[str] = re.compile(ERRORS)
-    max_error_ratio: Optional[float] = None
-    warn_error_ratio: Optional[float] = None
-    histogram: Optional[str] = None
-    quantile: float = 0.99
-    max_quantile: Optional[float] = None
-    warn_quantile: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -99,12 +65,7 @@ def _parse(options: Options) -> MetricsTarget:
     url = parse_request_url(options)
     connection = parse_http_connection(options, url)
     request = parse_request(options, url, connection)
-    nested = options.nested("metrics")
-    if nested is None:
-        raise options.error("metrics", "is missing", "say what to compare: requests or histogram, and a threshold")
-    nested.only(_THRESHOLDS)
-    thresholds = _parse_thresholds(nested)
-    _refuse_aimless(nested, thresholds)
+    thresholds = parse_thresholds(options)
     timeout = parse_timeout(options, thresholds.window)
     if thresholds.window >= timeout:
         raise options.error(
@@ -113,36 +74,6 @@ def _parse(options: Options) -> MetricsTarget:
             "raise timeout or shorten metrics.window",
         )
     return MetricsTarget(connection, request, thresholds)
-
-
-def _parse_thresholds(nested: Options) -> Thresholds:
-    return Thresholds(
-        window=nested.seconds("window", _WINDOW, above=True),
-        min_requests=nested.seconds("min_requests", 20.0, 1.0),
-        labels=nested.pairs("labels"),
-        requests=nested.text("requests"),
-        status_label=nested.text("status_label") or "code",
-        errors=nested.pattern("errors") or re.compile(ERRORS),
-        max_error_ratio=nested.number("max_error_ratio", None, 0),
-        warn_error_ratio=nested.number("warn_error_ratio", None, 0),
-        histogram=nested.text("histogram"),
-        quantile=nested.seconds("quantile", 0.99, 0.0, above=True),
-        max_quantile=nested.number("max_quantile", None, 0, above=True),
-        warn_quantile=nested.number("warn_quantile", None, 0, above=True),
-    )
-
-
-def _refuse_aimless(nested: Options, made: Thresholds) -> None:
-    ratio = made.max_error_ratio is not None or made.warn_error_ratio is not None
-    quantile = made.max_quantile is not None or made.warn_quantile is not None
-    if not ratio and not quantile:
-        raise nested.error("max_error_ratio", "and max_quantile are both missing", "give a threshold to judge by")
-    if ratio and made.requests is None:
-        raise nested.error("requests", "is missing", "name the counter of requests, such as http_requests_total")
-    if quantile and made.histogram is None:
-        raise nested.error("histogram", "is missing", "name the histogram, such as http_request_duration_seconds")
-    if made.quantile >= 1:
-        raise nested.error("quantile", f"is {made.quantile:g}", "give a number between 0 and 1, such as 0.99")
 
 
 def _attempt(running: RunningAttempt, target: MetricsTarget) -> Attempt:

@@ -9,7 +9,7 @@ A kind is imported when a check is of that kind: a host that asks every few seco
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable
 
 from .kind import Kind
 
@@ -66,3 +66,8 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "systemd": _systemd,
     "metrics": _metrics,
 }
+
+
+def has_address(kind: Any) -> bool:
+    """Whether such checks are sent to an address, so that the answer can be traced to a process."""
+    return isinstance(kind, str) and kind in KINDS and "address" in KINDS[kind]().options

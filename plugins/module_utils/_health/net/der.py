@@ -34,7 +34,7 @@ def not_after(certificate: bytes) -> Optional[int]:
 
 
 def _elements(data: bytes) -> list[Element]:
-    found: list[Element] = []
+    elements: list[Element] = []
     position = 0
     while position < len(data):
         tag, length = data[position], data[position + 1]
@@ -47,8 +47,8 @@ def _elements(data: bytes) -> list[Element]:
         position = start + length
         if position > len(data):
             raise ValueError("cut short")
-        found.append(Element(tag, data[start:position]))
-    return found
+        elements.append(Element(tag, data[start:position]))
+    return elements
 
 
 def _seconds(tag: int, text: str) -> Optional[int]:

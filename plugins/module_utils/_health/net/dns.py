@@ -50,26 +50,26 @@ def _literal(host: str, port: int) -> Any:
 
 
 def _lookup(host: str, port: int, family: str, deadline: Deadline) -> list[Address]:
-    found: list[Any] = []
+    answers: list[Any] = []
     failed: list[Exception] = []
 
     def ask() -> None:
         try:
-            found.extend(socket.getaddrinfo(host, port, FAMILIES[family], socket.SOCK_STREAM))
+            answers.extend(socket.getaddrinfo(host, port, FAMILIES[family], socket.SOCK_STREAM))
         except (OSError, UnicodeError) as error:
             failed.append(error)
 
     # getaddrinfo has no timeout of its own and cannot be interrupted: leave it behind in a daemon thread.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(max(0.0, deadline.left()))
+    thread.join(max(0.0, deadline.remaining()))
     if thread.is_alive():
         raise CheckFailed("dns", f"resolving {host} did not end within {deadline.seconds:g} s")
     if failed:
         raise CheckFailed("dns", f"{host} does not resolve: {_words(failed[0])}")
-    if not found:
+    if not answers:
         raise CheckFailed("dns", f"{host} has no address")
-    return list(dict.fromkeys(Address(entry[0], entry[4]) for entry in found))
+    return list(dict.fromkeys(Address(entry[0], entry[4]) for entry in answers))
 
 
 def _words(error: Exception) -> str:

@@ -111,7 +111,7 @@ _CODES = _codes()
 
 
 def unhuffman(data: bytes) -> bytes:
-    found = bytearray()
+    decoded = bytearray()
     code = length = 0
     for byte in data:
         for shift in range(7, -1, -1):
@@ -124,12 +124,12 @@ def unhuffman(data: bytes) -> bytes:
                 continue
             if symbol == _END_OF_STRING:
                 raise HpackError("end of string inside a string")
-            found.append(symbol)
+            decoded.append(symbol)
             code = length = 0
     # What is left over is padding: fewer than eight bits, all of them ones.
     if length > 7 or code != (1 << length) - 1:
         raise HpackError("bad padding")
-    return bytes(found)
+    return bytes(decoded)
 
 
 def _integer(data: bytes, position: int, prefix: int) -> tuple[int, int]:
@@ -213,17 +213,17 @@ class Decoder:
 
     def _entry(self, index: int) -> Header:
         table = _STATIC if 0 < index <= len(_STATIC) else self._dynamic
-        place = index - 1 if table is _STATIC else index - 1 - len(_STATIC)
-        if not 0 <= place < len(table):
+        position = index - 1 if table is _STATIC else index - 1 - len(_STATIC)
+        if not 0 <= position < len(table):
             raise HpackError("no such entry")
-        return table[place]
+        return table[position]
 
     def _evict(self) -> None:
         total = 0
-        for place, header in enumerate(self._dynamic):
+        for position, header in enumerate(self._dynamic):
             total += _size(header)
             if total > self._limit:
-                del self._dynamic[place:]
+                del self._dynamic[position:]
                 return
 
 

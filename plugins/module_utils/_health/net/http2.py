@@ -147,15 +147,15 @@ class Answer:
             if len(block) > hpack.LIST_LIMIT:
                 raise self._broken("sent endless headers")
         try:
-            found = dict(self.decoder.decode(block))
+            headers = dict(self.decoder.decode(block))
         except hpack.HpackError as error:
             raise self._broken(f"sent headers that cannot be read: {error}") from error
-        if found.get(":status", "").startswith("1"):
+        if headers.get(":status", "").startswith("1"):
             return
         if not self.headers:
             self.stream.watch.stop("first_byte")
-            self.headers = found
-        self.trailers = found
+            self.headers = headers
+        self.trailers = headers
 
     def _unpadded(self, frame: Frame) -> bytes:
         if not frame.flags & _PADDED:
@@ -183,8 +183,8 @@ class Answer:
             raise self._broken("sent a GOAWAY that is cut short")
         last, code = struct.unpack_from("!I4s", frame.payload)
         if last & 0x7FFFFFFF < OUR_STREAM or any(code):
-            said = frame.payload[8:].decode("utf-8", "replace")[:100]
-            more = f" ({said})" if said else ""
+            words = frame.payload[8:].decode("utf-8", "replace")[:100]
+            more = f" ({words})" if words else ""
             raise CheckFailed("reset", f"{self.stream.where} sent GOAWAY: {_error(code)}{more}")
 
 

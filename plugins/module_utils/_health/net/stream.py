@@ -88,7 +88,7 @@ class Stream:
             data: Any = self._once()
             if data is not None or until.passed():
                 return data
-            poller.poll(int(max(0.0, until.left()) * 1000) + 1)
+            poller.poll(int(max(0.0, until.remaining()) * 1000) + 1)
 
     def _once(self) -> Optional[bytes]:
         try:

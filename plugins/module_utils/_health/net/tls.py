@@ -87,14 +87,14 @@ def handshake(
     poller = select.poll()
     poller.register(secured)
     while True:
-        left = deadline.require(f"in the TLS handshake with {where}")
+        remaining = deadline.require(f"in the TLS handshake with {where}")
         try:
             secured.do_handshake()
             return secured
         except OSError as error:
             events = _handshake_wants(error, where, secured)
         poller.modify(secured, events)
-        poller.poll(int(left * 1000) + 1)
+        poller.poll(int(remaining * 1000) + 1)
 
 
 def _handshake_wants(error: OSError, where: str, secured: ssl.SSLSocket) -> int:

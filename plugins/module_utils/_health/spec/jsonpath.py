@@ -57,10 +57,10 @@ def _step(match: Any) -> Step:
 
 def find(document: Any, steps: tuple[Step, ...]) -> list[Any]:
     """Every value the path leads to; none where it leads nowhere."""
-    found = [document]
+    values = [document]
     for step in steps:
-        found = [inner for value in found for inner in _inner(value, step)]
-    return found
+        values = [inner for value in values for inner in _inner(value, step)]
+    return values
 
 
 def _inner(value: Any, step: Step) -> list[Any]:

@@ -33,9 +33,9 @@ class Options:
     def error(self, name: str, what: str, fix: str) -> SlipwayError:
         return bad(self.where, f"{name} {what}", fix)
 
-    def only(self, known: Iterable[str]) -> None:
+    def only(self, allowed: Iterable[str]) -> None:
         """Refuse options nobody would read."""
-        names = sorted(known)
+        names = sorted(allowed)
         for name in self.raw:
             if name not in names:
                 close = difflib.get_close_matches(name, names, 1)

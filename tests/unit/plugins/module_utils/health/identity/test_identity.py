@@ -160,7 +160,7 @@ def test_time_that_runs_out_while_connecting_again_does_not_count_against_the_wa
     def slower(endpoint: Any, family: str, deadline: Any, watch: Any) -> Any:
         turns.append(1)
         if len(turns) > 1:
-            time.sleep(max(0.0, deadline.left()))
+            time.sleep(max(0.0, deadline.remaining()))
             deadline.require("connecting")
         return connect(endpoint, family, deadline, watch)
 
