@@ -76,9 +76,7 @@ class Segment(NamedTuple):
 class Section(NamedTuple):
     name: str
     type: int
-    flags: int
     addr: int
-    offset: int
     size: int
 
 
@@ -127,10 +125,10 @@ class Reader:
             raise truncated(self.path, "it shrank while it was read")
         return data
 
-    def string(self, offset: int, limit: int = MAX_STRING) -> bytes:
+    def string(self, offset: int) -> bytes:
         """The bytes before the next NUL."""
         data = b""
-        while len(data) < limit:
+        while len(data) < MAX_STRING:
             step = min(BLOCK - offset % BLOCK, self.size - offset)
             if step <= 0:
                 raise truncated(self.path, "a string runs past its end")
@@ -141,8 +139,8 @@ class Reader:
                 break
             data += chunk
             offset += step
-        if len(data) > limit:
-            raise malformed(self.path, f"a string is longer than {limit} bytes")
+        if len(data) > MAX_STRING:
+            raise malformed(self.path, f"a string is longer than {MAX_STRING} bytes")
         return data
 
     def unpack(self, layout: struct.Struct, offset: int) -> tuple[Any, ...]:
@@ -276,7 +274,6 @@ class Dynamic(NamedTuple):
     soname: Optional[str] = None
     rpath: Optional[str] = None
     runpath: Optional[str] = None
-    flags: int = 0
     flags_1: int = 0
     bind_now: bool = False
     verneed: tuple[VersionNeed, ...] = ()
@@ -288,7 +285,6 @@ class Elf(NamedTuple):
     """One ELF file as the kernel and the loader see it."""
 
     path: str
-    size: int
     header: Header
     segments: tuple[Segment, ...]
     interpreter: Optional[str]
@@ -405,7 +401,7 @@ def parse_elf(reader: Reader, header: Optional[Header] = None) -> Elf:
     interpreter = _read_interpreter(reader, segments)
     dynamic = _read_dynamic(reader, segments, layout)
     notes = _read_notes(reader, segments, layout)
-    return Elf(reader.path, reader.size, header, segments, interpreter, dynamic, notes)
+    return Elf(reader.path, header, segments, interpreter, dynamic, notes)
 
 
 def read_header(reader: Reader) -> Header:
@@ -525,7 +521,6 @@ def _read_dynamic(reader: Reader, segments: tuple[Segment, ...], layout: _Layout
         soname=text(DT_SONAME),
         rpath=text(DT_RPATH),
         runpath=text(DT_RUNPATH),
-        flags=flags,
         flags_1=flags_1,
         bind_now=bool(DT_BIND_NOW in values or flags & DF_BIND_NOW or flags_1 & DF_1_NOW),
         verneed=_read_verneed(reader, segments, values, strings, layout),
@@ -692,7 +687,7 @@ def read_sections(reader: Reader, header: Header) -> tuple[Section, ...]:
         names = reader.read(offset, min(size, reader.size - offset, MAX_SECTION_NAMES))
     except ElfError:
         return ()
-    return tuple(Section(_name_in(names, row[0]), *row[1:6]) for row in rows)
+    return tuple(Section(_name_in(names, row[0]), row[1], row[3], row[5]) for row in rows)
 
 
 def _name_in(names: bytes, start: int) -> str:

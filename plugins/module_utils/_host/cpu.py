@@ -61,5 +61,5 @@ def parse_cpuinfo(text: str) -> Cpu:
     return Cpu(vendor.group(1) if vendor else "", common)
 
 
-def read_cpu(path: str = "/proc/cpuinfo") -> Cpu:
-    return parse_cpuinfo(files.text(path))
+def read_cpu() -> Cpu:
+    return parse_cpuinfo(files.text("/proc/cpuinfo"))

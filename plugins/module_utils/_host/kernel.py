@@ -21,8 +21,6 @@ ALL_CAPABILITIES = (1 << 64) - 1
 class Binfmt(NamedTuple):
     """An interpreter registered with binfmt_misc, such as qemu-user."""
 
-    name: str
-    interpreter: str
     offset: int
     magic: bytes
     mask: bytes
@@ -90,11 +88,11 @@ def _read_binfmts() -> tuple[Binfmt, ...]:
         return ()
     if not names or files.text(f"{BINFMT}/status").strip() != "enabled":
         return ()
-    found = [parse_binfmt(name, files.text(f"{BINFMT}/{name}")) for name in names]
+    found = [parse_binfmt(files.text(f"{BINFMT}/{name}")) for name in names]
     return tuple(entry for entry in found if entry is not None)
 
 
-def parse_binfmt(name: str, text: str) -> Optional[Binfmt]:
+def parse_binfmt(text: str) -> Optional[Binfmt]:
     """One file of /proc/sys/fs/binfmt_misc; None where it is disabled or goes by the file's extension."""
     lines = text.splitlines()
     if "enabled" not in lines[:1]:
@@ -103,8 +101,6 @@ def parse_binfmt(name: str, text: str) -> Optional[Binfmt]:
     if not re.fullmatch(r"[0-9a-f]+", fields.get("magic", "")):
         return None
     return Binfmt(
-        name=name,
-        interpreter=fields.get("interpreter", ""),
         offset=int(fields.get("offset", "0")),
         magic=bytes.fromhex(fields["magic"]),
         mask=bytes.fromhex(fields.get("mask", "")),

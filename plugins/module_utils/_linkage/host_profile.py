@@ -49,7 +49,6 @@ class HostProfile(NamedTuple):
     page_size: int
     cpu_vendor: str
     cpu_features: tuple[str, ...]
-    cpu_level: int
     also: tuple[str, ...]
     libcs: tuple[Libc, ...]
 
@@ -91,7 +90,6 @@ def collect_host_profile(view: Optional[View] = None) -> HostProfile:
         page_size=host.page_size,
         cpu_vendor=host.cpu.vendor,
         cpu_features=tuple(sorted(host.cpu.features & _FEATURES)),
-        cpu_level=host.cpu.x86_level,
         also=host.also + emulated,
         libcs=tuple(_libcs(view or View(), host)),
     )

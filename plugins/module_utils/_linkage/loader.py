@@ -217,11 +217,11 @@ class Unresolved(NamedTuple):
 class Refused(Exception):
     """The loader finds a file and gives up on the program because of it."""
 
-    def __init__(self, why: str, code: str = "library_invalid", subject: str = "") -> None:
+    def __init__(self, why: str, code: str = "library_invalid") -> None:
         super().__init__(why)
         self.why = why
         self.code = code
-        self.subject = subject  # what the message is about, where that is not the name that is needed
+        self.subject = ""  # what the message is about, where that is not the name that is needed
 
 
 class Linked(NamedTuple):
