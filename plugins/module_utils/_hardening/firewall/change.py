@@ -17,7 +17,7 @@ from ..._deadman import change as deadman
 from ..._deadman import ending, model
 from ..._deadman.model import Reason, RevertPlan, System
 from ..connection import connection
-from . import asked
+from . import service_rules
 from .backend import Run
 from .survey import Look, Options, choose, look, remembered
 
@@ -98,7 +98,7 @@ def bring_in_order(
 
 def plan(options: Options, current: Look, root: str = "/") -> RevertPlan:
     backend, active = current.backend, current.survey.active
-    records = [asked.path(options.service, root)] if options.service else []
+    records = [service_rules.path(options.service, root)] if options.service else []
     return RevertPlan([*backend.paths, *records], backend.undo(active), backend.undo_at_boot(active), held=True)
 
 
@@ -179,7 +179,7 @@ def _write_record(options: Options, current: Look, root: str) -> None:
     """For the runs of the host's other services, which must not close what this one has asked for."""
     if not current.record:
         return
-    file = asked.path(options.service, root)
+    file = service_rules.path(options.service, root)
     files.make_directory(os.path.dirname(file), 0o755)
     files.write_atomic(file, current.record, 0o644)
 

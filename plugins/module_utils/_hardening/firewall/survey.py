@@ -13,7 +13,7 @@ from typing import Any, Mapping, Optional, Sequence
 from ..._core.errors import SlipwayError
 from ..connection import Connection
 from ..services import NAME
-from . import asked
+from . import service_rules
 from .backend import Backend, Request, Run, Survey
 from .firewalld import Firewalld
 from .rule import FIREWALLD, UFW, Rule, parse_rule, ssh_rules
@@ -106,7 +106,7 @@ def _refuse_another(run: Run) -> None:
 
 def look(options: Options, backend: Backend, connected: Optional[Connection], root: str = "/") -> Look:
     wanted = options.own_rules(options.zone)
-    others, ports = asked.by_others(options.service, options.zone, root)
+    others, ports = service_rules.by_others(options.service, options.zone, root)
     # The rule of the own service is the one that counts on a port: another service cannot have the same.
     ports -= {rule.port for rule in wanted}
     wanted += others
@@ -136,5 +136,5 @@ def _record(options: Options, root: str) -> str:
             f"{options.service!r} is no name of a service. Nothing was changed.",
             "set firewall_service to a name such as shop, or to nothing",
         )
-    record = asked.render(options.own_rules())
-    return "" if asked.text(options.service, root) == record else record
+    record = service_rules.render(options.own_rules())
+    return "" if service_rules.text(options.service, root) == record else record

@@ -33,7 +33,7 @@ from ansible_collections.slipway.go.plugins.modules import release as module
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_go_build_info import inline
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
-from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
 
 DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "guide" / "artefacts.md"
 MINISIGN = Path(__file__).resolve().parents[1] / "module_utils" / "release" / "artefact" / "minisign"

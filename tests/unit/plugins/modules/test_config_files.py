@@ -18,7 +18,7 @@ from ansible_collections.slipway.go.plugins.module_utils._deadman import change 
 from ansible_collections.slipway.go.plugins.module_utils._deadman import ending, managed_files
 from ansible_collections.slipway.go.plugins.module_utils._deadman.model import Reason, RevertPlan, System
 from ansible_collections.slipway.go.plugins.modules import config_files
-from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
 
 ME = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
 KEY = "-----BEGIN PRIVATE KEY-----\nhunter2hunter2\n-----END PRIVATE KEY-----\n"

@@ -10,7 +10,7 @@ import socket
 
 import pytest
 from ansible_collections.slipway.go.plugins.modules import port_info
-from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
 
 
 def test_a_port_of_this_process_and_one_of_nobody(capsys):

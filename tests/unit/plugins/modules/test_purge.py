@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Settings
 from ansible_collections.slipway.go.plugins.modules import purge
-from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
 
 
 @pytest.fixture

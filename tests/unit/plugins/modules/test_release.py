@@ -13,7 +13,7 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings
 from ansible_collections.slipway.go.plugins.modules import release
-from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
 
 HEX = "ab" * 32
 TOLD = {"digest": HEX, "size": 7, "goarch": "amd64"}

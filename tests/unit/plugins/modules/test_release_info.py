@@ -12,7 +12,7 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator
 from ansible_collections.slipway.go.plugins.modules import release_info
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
-from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
 
 
 @pytest.fixture

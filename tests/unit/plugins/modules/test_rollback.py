@@ -12,7 +12,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.engine import 
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Settings
 from ansible_collections.slipway.go.plugins.modules import rollback
-from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
 
 LAST = Settings("shop", "/srv/shop", {"url": "http://127.0.0.1/"})
 

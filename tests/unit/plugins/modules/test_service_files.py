@@ -17,7 +17,7 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
 from ansible_collections.slipway.go.plugins.module_utils._units import installer
 from ansible_collections.slipway.go.plugins.modules import service_files
-from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
 
 SEALED = {
     "environment": 'KEY="hunter2"\n',

@@ -14,7 +14,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release import staged_
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
 from ansible_collections.slipway.go.plugins.module_utils._units import installer
 from ansible_collections.slipway.go.plugins.modules import systemd_units
-from ansible_collections.slipway.go.tests.unit.plugins.modules.door import run_module
+from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
 
 UNIT = {"name": "shop.socket", "content": "[Socket]\n", "enabled": True}
 

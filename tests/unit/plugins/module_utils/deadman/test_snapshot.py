@@ -84,7 +84,7 @@ def test_a_file_that_a_user_puts_in_the_way_of_a_folder_keeps_nothing_armed(syst
     assert deadman.armed("access", system) is None
 
 
-def test_the_other_paths_are_restored_where_one_is_bent(system, home, etc):
+def test_the_other_paths_are_restored_where_one_is_unsafe(system, home, etc):
     config = etc / "sudoers"
     config.write_text("old")
     deadman.arm("access", 30, plan(home / ".ssh" / "authorized_keys", config), system)

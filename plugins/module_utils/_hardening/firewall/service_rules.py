@@ -45,15 +45,15 @@ def by_others(own: str, zone: str, root: str = "/") -> tuple[list[Rule], set[str
     for service in services(root):
         if service.name == own:
             continue
-        asked = _asked(service.name, root)
-        if asked is None:
+        recorded = _recorded(service.name, root)
+        if recorded is None:
             ports.update(public_ports(service.listen))
         else:
-            rules += [replace(rule, zone=rule.zone or zone) for rule in asked]
+            rules += [replace(rule, zone=rule.zone or zone) for rule in recorded]
     return rules, ports - {rule.port for rule in rules}
 
 
-def _asked(service: str, root: str) -> Optional[list[Rule]]:
+def _recorded(service: str, root: str) -> Optional[list[Rule]]:
     content = text(service, root)
     if not content:
         return None

@@ -36,7 +36,7 @@ def names(option: str) -> list[str]:
 
 
 @pytest.mark.parametrize("option", ["remote_user", "port"])
-def test_another_door_is_named_by_every_name(option: str) -> None:
+def test_another_user_or_port_is_named_by_every_variable(option: str) -> None:
     known = names(option)
     assert len(known) > 1
     found = [one for path in TASKS for one in facts(yaml.safe_load(path.read_text())) if set(known) & set(one)]
