@@ -423,8 +423,8 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact impor
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
+from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import STRATEGIES, Artefact, Spec
-from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
 
 POLICY = {
     "require_static": {"type": "bool", "default": False},

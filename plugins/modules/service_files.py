@@ -201,8 +201,8 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._release import configuration, staged_units
 from ansible_collections.slipway.go.plugins.module_utils._release.configuration import File
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
+from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_name
-from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
 from ansible_collections.slipway.go.plugins.module_utils._units import foreign, installer
 
 RECORDS = "/etc/slipway/services"

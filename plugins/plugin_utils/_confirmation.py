@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleError
 from ansible_collections.slipway.go.plugins.module_utils._core.paths import TOOL
-from ansible_collections.slipway.go.plugins.module_utils._release.engine import SERVING
+from ansible_collections.slipway.go.plugins.module_utils._release.verbs.recover import SERVING
 
 PAUSE = 0.5
 WITHIN = 20.0

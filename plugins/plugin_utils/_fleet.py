@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Iterable, Mapping, Optional
 
-from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant, brought_by, run_of, version_of
+from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant, version_of
+from ansible_collections.slipway.go.plugins.module_utils._release.state.journal import brought_by, run_of
 
 Key = Callable[[str], str]
 

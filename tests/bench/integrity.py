@@ -29,7 +29,7 @@ PROGRAM = """\
 import sys, time
 sys.path.insert(0, "/usr/local/sbin/slipway")
 from slipway_go._release import integrity
-from slipway_go._release.state.store import Layout
+from slipway_go._release.state.layout import Layout
 from slipway_go._tool import cli
 """
 UNVERIFIED = f"{PROGRAM}integrity.differences = lambda *_: []\nsys.exit(cli.main(sys.argv[1:]))\n"

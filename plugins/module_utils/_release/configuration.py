@@ -22,7 +22,8 @@ from typing import Iterator, Optional, Sequence
 
 from .._core import files as _files
 from .._core.errors import SlipwayError
-from .state.store import Layout, remove
+from .state.layout import Layout
+from .state.store import remove
 
 # Folders of /etc/SHOP that have no other files than those of the set; what is below their subfolders stays.
 FOLDERS = {"config": 0o750, "credentials": 0o750, "units": 0o755}

@@ -21,7 +21,7 @@ from .._health.runner import run as judge
 from .._health.spec.check import Check
 from .._host import processes, sockets
 from .._host.systemd import Systemd, UnitState
-from .state.store import Layout
+from .state.layout import Layout
 
 # The gate's own pace; everything else in release_health is an option of slipway.go.health_check.
 LOOK = 1.0

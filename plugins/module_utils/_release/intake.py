@@ -32,9 +32,11 @@ from .artefact.binding import Claim
 from .artefact.fetch import Limits, shown
 from .artefact.inspect import Rules
 from .artefact.signature import Trust
-from .engine import Engine, Outcome
+from .engine import Engine
+from .outcome import Outcome
+from .state.layout import Layout
 from .state.model import MAX_ARTEFACT, Artefact, Spec
-from .state.store import Layout, Store
+from .state.store import Store
 
 WORK = "/var/tmp"  # noqa: S108 (a private folder in it; large files have no place in memory)
 _PREFIX = "slipway-intake-"

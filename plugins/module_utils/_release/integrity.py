@@ -23,8 +23,9 @@ from typing import Any, Iterator, Mapping, Optional
 from .._core import files as _files
 from .._core.errors import SlipwayError
 from .._core.problems import Problem
+from .state.layout import Layout
 from .state.model import Content
-from .state.store import Layout, Store
+from .state.store import Store
 
 MANIFEST = "release.json"
 # What the template unit has before a start, in the words of the role `service`.
@@ -313,9 +314,8 @@ def fingerprint(layout: Layout, release_id: str) -> str:
 
 def usable(layout: Layout, store: Store, *other_than: Optional[str]) -> Optional[str]:
     """The release that was good most recently, of those that are here as they were staged."""
-    staged = set(layout.staged())
     try:
-        good = [i for i in reversed(store.good()) if i in staged and i not in other_than]
+        good = store.journal.earlier_good(layout.staged(), *other_than)
     except SlipwayError:  # its journal is damaged, too: then nothing is known to have been good
         return None
     return next((i for i in good if not differences(layout, i)), None)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional, Sequence
+from typing import Optional
 
 from .._core.errors import SlipwayError
 
@@ -53,16 +53,3 @@ def _said(given: Optional[str], variable: str, wanted: str) -> Optional[str]:
             f"give {wanted}, or leave {variable} undefined",
         )
     return given.strip()
-
-
-def run_of(current: Optional[str], outcomes: Sequence[Mapping[str, Any]]) -> str:
-    """The run that has brought what serves; empty where it did not say, or where something was rolled back since."""
-    committed = [event for event in outcomes if event.get("event") == "committed"]
-    last = committed[-1] if committed else {}
-    return str(last.get("run") or "") if last.get("kind") == "release" and last.get("release") == current else ""
-
-
-def brought_by(release_id: str, outcomes: Sequence[Mapping[str, Any]]) -> str:
-    """The run that has brought this release last; empty where it did not say."""
-    kinds = [e for e in outcomes if e.get("event") == "committed" and e.get("kind") == "release"]
-    return next((str(e.get("run") or "") for e in reversed(kinds) if e.get("release") == release_id), "")

@@ -19,8 +19,8 @@ from .._linkage.checker import Checker
 from .._units.context import unit_context
 from .._units.parser import UNIT_PATH
 from . import staged_units
+from .state.layout import Layout
 from .state.model import Artefact, Spec
-from .state.store import Layout
 
 # The release itself, and as much again for its journal, its logs and a neighbour's growth while it is written.
 DISK_FACTOR = 2

@@ -22,8 +22,9 @@ from .._core.errors import SlipwayError
 from .._units.parser import parse_environment_file
 from . import configuration, integrity
 from .artefact import archive
+from .state.layout import Layout
 from .state.model import Content, Spec, render_environment
-from .state.store import Layout, remove
+from .state.store import remove
 
 _RESTORECON = ("/usr/sbin/restorecon", "/sbin/restorecon")
 # What is kept of a release beside the state of its service.

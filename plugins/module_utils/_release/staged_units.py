@@ -19,8 +19,9 @@ from .._core.errors import SlipwayError
 from .._units import foreign
 from .._units.installer import UnitFile
 from . import configuration, integrity, stage
+from .state.layout import Layout
 from .state.model import is_release_id
-from .state.store import Layout, Store
+from .state.store import Store
 
 
 def place(layout: Layout) -> foreign.ServiceUnits:

@@ -17,18 +17,20 @@ from typing import Any, Callable, Optional, Sequence
 from .._core.errors import SlipwayError
 from .._host.systemd import POLL, Systemd
 from .._release import integrity
-from .._release.engine import OTHERS, SERVING, Engine
+from .._release.engine import Engine
 from .._release.meant import parse_meant
 from .._release.operator import metrics
 from .._release.operator import watch as watching
 from .._release.operator.operator import Operator, WatchOptions, operator, unreadable
 from .._release.phases import Phase
 from .._release.probe import describe
+from .._release.state.layout import Layout
 from .._release.state.model import validate_release_id
-from .._release.state.store import Layout, Store, services
+from .._release.state.store import Store, services
 from .._release.strategies import verdict
 from .._release.strategies.base import CURRENT
-from .._release.swap import booted
+from .._release.verbs.purge import OTHERS
+from .._release.verbs.recover import SERVING
 
 OK, FAILED, USAGE = 0, 1, 2
 SERVES = ("pass", "warn")
@@ -199,7 +201,7 @@ def _told(name: str, only: bool) -> dict[str, Any]:
 
 
 def _history(options: argparse.Namespace) -> int:
-    found = operator(options.service).store.outcomes()[::-1][: max(options.count, 0)]
+    found = operator(options.service).store.journal.outcomes()[::-1][: max(options.count, 0)]
     if options.json:
         _say(json.dumps(found, indent=2))
         return OK
@@ -292,7 +294,7 @@ def _system_error(error: OSError) -> str:
 
 def _verify(options: argparse.Namespace) -> int:
     layout = Layout(options.service, options.root) if options.root else operator(options.service).layout
-    release = options.release or booted(layout)
+    release = options.release or Store(layout).boot_instance()
     if release in (None, CURRENT):
         release = layout.current_id()
     if release is None:
@@ -336,7 +338,7 @@ def _purge(options: argparse.Namespace) -> int:
 
 
 def _was_purged(one: Operator, release: str) -> bool:
-    return any(event["event"] == "purged" and event.get("release") == release for event in one.store.journal())
+    return any(event["event"] == "purged" and event.get("release") == release for event in one.store.journal.events())
 
 
 def _watch(options: argparse.Namespace) -> int:

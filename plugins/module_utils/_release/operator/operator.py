@@ -19,10 +19,11 @@ from ..._host import processes
 from ..._host.systemd import Systemd, UnitState
 from .. import integrity
 from ..engine import Engine
-from ..meant import run_of
+from ..state.journal import OUTCOMES, run_of
+from ..state.layout import Layout
 from ..state.model import Settings
 from ..state.service import Service
-from ..state.store import OUTCOMES, Layout, Store, Transaction, load_settings
+from ..state.store import Store, Transaction, load_settings
 from ..strategies.registry import strategy_of
 from . import metrics as textfile
 from . import watch as watching
@@ -54,7 +55,7 @@ class Operator:
         """What runs, since when, how healthy; answers is how often its health check is asked, 0 for not at all."""
         damaged: list[str] = []
         in_flight = _whole(self.store.load, None, damaged)
-        outcomes = _whole(self.store.outcomes, [], damaged)
+        outcomes = _whole(self.store.journal.outcomes, [], damaged)
         if damaged and not outcomes:
             return unreadable(self.settings.name, damaged, self.layout.current_id())
         current = self.layout.current_id()
@@ -83,13 +84,13 @@ class Operator:
             "in_flight": asdict(in_flight) if in_flight else None,
             "unsettled": _unsettled(in_flight) if in_flight else None,
             "releases": self.layout.staged(),
-            "good": [i for i in self.store.good() if i in self.layout.staged()],
+            "good": [i for i in self.store.journal.good() if i in self.layout.staged()],
             "run": run_of(current, outcomes),
-            "bad": sorted(self.store.bad()),
+            "bad": sorted(self.store.journal.bad()),
             "watched": _changed(os.path.join(self.layout.state, WATCH)),
             "damaged": damaged + self._damaged_releases(current),
             "differences": differences,
-            "skipped_lines": self.store.unreadable_lines(),
+            "skipped_lines": self.store.journal.unreadable_lines(),
             **judged,
         }
 
@@ -121,7 +122,7 @@ class Operator:
                 raise
             return watching.Decision(watching.NOTHING, "a release is under way", {})
         if decision.action == watching.ROLLBACK:
-            outcome = self._engine.fall_back(str(current), decision.message)
+            outcome = self._engine.roll_back_automatically(str(current), decision.message)
             served = f"{outcome.current} serves" if outcome else "another run was faster"
             decision = replace(decision, message=f"{current} was taken back, {served}: {decision.message}")
         return decision
@@ -162,15 +163,15 @@ class Operator:
         decision = decide(policy)
         if decision.action == watching.RESTART:  # what is started is read, whatever a look at it has said
             decision = decide(policy, self._damage(current, read=True))
-        if decision.action == watching.ROLLBACK and not self._engine.can_fall_back(current):
+        if decision.action == watching.ROLLBACK and not self._engine.can_roll_back(current):
             decision = decide(replace(policy, rollback=0))
         # Before the act, so that one that fails or is killed is not taken for the first one next time.
         files.write_atomic(path, json.dumps(decision.state) + "\n", 0o644)
         if decision.action == watching.RESTART:
-            self.store.record("watch_restart", release=current, reason=found["message"])
+            self.store.journal.record("watch_restart", release=current, reason=found["message"])
             self._systemd.restart(self._unit(current))
         if decision.action == watching.ALERT and keep:
-            self.store.record("kept", release=current, reason=keep)
+            self.store.journal.record("kept", release=current, reason=keep)
         self._export(options.metrics, current, look, unit.up, decision)
         return decision
 
@@ -218,7 +219,7 @@ class Operator:
         if not folder or not os.path.isdir(folder):
             return
         name, now = self.settings.name, time.time()
-        outcomes = self.store.outcomes()
+        outcomes = self.store.journal.outcomes()
         counts = dict.fromkeys(OUTCOMES, 0)
         for event in outcomes:
             counts[str(event["event"])] += 1

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..._host.systemd import Systemd
+from .layout import Layout
 from .model import Settings
-from .store import Layout, Store
+from .store import Store
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 
 """How one release takes over from another. This file is PRIVATE to the collection.
 
-A strategy knows how its releases listen, start, and hand over; the swap (swap.py) knows in which order, and what is
+A strategy knows how its releases listen, start, and hand over; transaction.py knows in which order, and what is
 undone when something fails. A strategy holds no state between calls: another process may finish what this one began.
 """
 
@@ -21,9 +21,9 @@ from ..._units.parser import parse
 from .. import integrity, stage
 from ..gate import Gate, Subject, has_slot, shares_socket, verify_shared_socket
 from ..phases import IN_TURN, OVERLAPPING, Phase
+from ..state.layout import Layout
 from ..state.model import Spec
 from ..state.service import Service
-from ..state.store import Layout
 from .traffic import Totals, Traffic
 
 STOP_MARGIN = 15.0

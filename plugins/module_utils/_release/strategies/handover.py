@@ -20,7 +20,7 @@ from typing import Optional
 from ..._core.errors import SlipwayError
 from ..._host import processes
 from ..._host.systemd import POLL, Systemd, UnitState
-from ..state.store import Layout
+from ..state.layout import Layout
 
 REPEAT = 5.0  # seconds of quiet before another attempt; libraries refuse one while the handover before it is not over
 PATIENCE = 15.0  # seconds for what should end or settle at once

@@ -304,7 +304,7 @@ class ProxyStrategy(Strategy):
     def remember(self, release_id: str) -> None:
         totals = self.totals()
         with contextlib.suppress(OSError):  # then the next release has less to be compared with
-            self.store.record(
+            self.store.journal.record(
                 "counted",
                 release=release_id,
                 slot=self.slot(release_id),
@@ -314,11 +314,11 @@ class ProxyStrategy(Strategy):
     def _since_committed(self, slot: str, until: Optional[Mapping[tuple[int, str], Totals]]) -> Optional[Counts]:
         """What the release in this slot did since it proved itself; others may have been there before it."""
         current, now = self.layout.current_id(), until if until is not None else self.totals()
-        told = [e for e in self.store.journal() if e.get("event") == "counted" and e.get("release") == current]
-        if not told or now is None or not slot == self.slot(current) == told[-1].get("slot"):
+        counted = self.store.journal.last_count_of(current)
+        if counted is None or now is None or not slot == self.slot(current) == counted.get("slot"):
             return None
         try:
-            then = {(int(p), str(s)): Totals(int(r), int(f), {}) for p, s, r, f in told[-1]["totals"]}
+            then = {(int(p), str(s)): Totals(int(r), int(f), {}) for p, s, r, f in counted["totals"]}
         except (KeyError, TypeError, ValueError):
             return None
         if not then or any(now[key].requests < then[key].requests for key in then if key in now):

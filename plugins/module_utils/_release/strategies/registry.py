@@ -26,7 +26,7 @@ def strategy(name: str, service: Service) -> Strategy:
 
 def strategy_of(release_id: str, service: Service, otherwise: str = "restart") -> Strategy:
     """How this release was swapped in, as it says itself, else the journal; `otherwise` where neither does."""
-    told = service.layout.manifest(release_id).get("strategy") or service.store.strategy_of(release_id)
+    told = service.layout.manifest(release_id).get("strategy") or service.store.journal.strategy_of(release_id)
     return strategy(str(told or otherwise), service)
 
 

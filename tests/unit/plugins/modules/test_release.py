@@ -10,7 +10,7 @@ import json
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
+from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings
 from ansible_collections.slipway.go.plugins.modules import release
 from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module

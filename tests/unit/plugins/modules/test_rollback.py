@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
+from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Settings
 from ansible_collections.slipway.go.plugins.modules import rollback
 from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module

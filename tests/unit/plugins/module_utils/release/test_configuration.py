@@ -13,8 +13,8 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import configuration, stage
 from ansible_collections.slipway.go.plugins.module_utils._release.configuration import File
+from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Spec
-from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
 
 OLD = [
     File("environment", "A=1\n", secret=True),

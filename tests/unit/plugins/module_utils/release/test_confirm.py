@@ -46,12 +46,12 @@ def test_a_release_serves_and_does_not_count_until_it_is_confirmed(host):
     assert host.boot_id() == ("current" if host.strategy == "reload" else old)
     assert left.deadline > host.clock.now + 60
     assert settings(host)["soak_time"] == 1
-    assert host.store.outcomes()[-1]["release"] == old
+    assert host.store.journal.outcomes()[-1]["release"] == old
     confirmed = host.engine().confirm(left.txn)
     assert (confirmed.changed, confirmed.action, confirmed.current, confirmed.previous) == (True, "confirm", new, old)
     assert host.settled() == new
     assert (host.timer, host.leftovers(), settings(host)["soak_time"]) == (None, [], 2.5)
-    assert host.store.outcomes()[-1]["swap_seconds"] > 0
+    assert host.store.journal.outcomes()[-1]["swap_seconds"] > 0
 
 
 def test_what_nobody_confirms_goes_back_and_is_not_bad(host):
@@ -59,9 +59,9 @@ def test_what_nobody_confirms_goes_back_and_is_not_bad(host):
     txn = host.swap("v2").unconfirmed
     host.expire()
     assert host.settled() == host.id_of("v1")
-    last = host.store.outcomes()[-1]
+    last = host.store.journal.outcomes()[-1]
     assert (last["event"], last["code"], last["interrupted"], last["txn"]) == ("rolled_back", "unconfirmed", False, txn)
-    assert (host.store.bad(), host.leftovers(), settings(host)["soak_time"]) == ({}, [], 1)
+    assert (host.store.journal.bad(), host.leftovers(), settings(host)["soak_time"]) == ({}, [], 1)
     error = fails(lambda: host.engine().confirm(txn), "too_late")
     assert "was taken back at" in error.message
     assert error.details["current"] == host.id_of("v1")
@@ -101,16 +101,16 @@ def test_another_release_settles_the_one_that_waits(host):
     host.swap("v2")
     host.release("v3")
     assert host.settled() == host.id_of("v3")
-    events = [(e["event"], e["release"]) for e in host.store.outcomes()[-2:]]
+    events = [(e["event"], e["release"]) for e in host.store.journal.outcomes()[-2:]]
     assert events == [("rolled_back", host.id_of("v2")), ("committed", host.id_of("v3"))]
-    assert host.store.outcomes()[-1]["previous"] == host.id_of("v1")
+    assert host.store.journal.outcomes()[-1]["previous"] == host.id_of("v1")
 
 
 def test_a_reboot_takes_it_back(host):
     host.swap("v2")
     host.reboot()
     assert host.settled() == host.id_of("v1")
-    assert host.store.outcomes()[-1]["code"] == "unconfirmed"
+    assert host.store.journal.outcomes()[-1]["code"] == "unconfirmed"
 
 
 def test_an_operator_who_recovers_does_not_touch_what_waits(host):
@@ -128,7 +128,7 @@ def test_an_operator_takes_it_back_and_that_makes_it_bad(host):
     done = host.rollback()
     assert (done.changed, done.current, done.previous) == (True, host.id_of("v1"), host.id_of("v2"))
     assert host.settled() == host.id_of("v1")
-    assert list(host.store.bad()) == [host.id_of("v2")]
+    assert list(host.store.journal.bad()) == [host.id_of("v2")]
     assert not host.rollback().changed
 
 
@@ -154,7 +154,7 @@ def test_one_that_has_died_meanwhile_cannot_be_confirmed(host):
     error = fails(lambda: host.engine().confirm(txn), "rolled_back")
     assert error.details["rolled_back"]
     assert host.settled() == host.id_of("v1")
-    assert list(host.store.bad()) == [host.id_of("v2")]
+    assert list(host.store.journal.bad()) == [host.id_of("v2")]
 
 
 def test_a_swap_cut_short_cannot_be_confirmed(host):
@@ -185,7 +185,7 @@ def test_without_a_timer_there_is_no_swap(host, monkeypatch):
     monkeypatch.setattr(confirm_timer, "arm", refuse)
     fails(lambda: host.swap("v2"), "rolled_back")
     assert host.settled() == host.id_of("v1")
-    assert host.store.bad() == {}
+    assert host.store.journal.bad() == {}
 
 
 def test_without_the_tool_there_is_no_release(host, monkeypatch):
@@ -256,7 +256,7 @@ def test_the_timer_of_a_release_runs_the_tool_and_nothing_after_a_reboot(tmp_pat
 
 def test_one_that_crashes_again_and_again_while_it_waits_is_taken_back_by_the_watch(host):
     host.swap("v2")
-    done = host.engine().fall_back(host.id_of("v2"), "it crashed 3 times")
+    done = host.engine().roll_back_automatically(host.id_of("v2"), "it crashed 3 times")
     assert (done.changed, done.current, done.previous) == (True, host.id_of("v1"), host.id_of("v2"))
     assert host.settled() == host.id_of("v1")
-    assert host.store.bad()[host.id_of("v2")]["reason"] == "it crashed 3 times"
+    assert host.store.journal.bad()[host.id_of("v2")]["reason"] == "it crashed 3 times"

@@ -16,7 +16,9 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem
 from ansible_collections.slipway.go.plugins.module_utils._release import gate, preflight, stage
+from ansible_collections.slipway.go.plugins.module_utils._release.context import Context
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Store, load_settings
+from ansible_collections.slipway.go.plugins.module_utils._release.verbs.rollback import automatic_target
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
     NAME,
     Behaviour,
@@ -106,11 +108,11 @@ def test_phases_are_those_of_the_strategy(host):
 def test_unchanged_release_does_nothing(host):
     current = host.release("v1").current
     host.systemd.commands.clear()
-    before = host.store.journal()
+    before = host.store.journal.events()
     outcome = host.release("v1")
     assert (outcome.changed, outcome.action, outcome.current) == (False, "none", current)
     assert [c for c in host.systemd.commands if not c.startswith("show ")] == []
-    assert host.store.journal() == before
+    assert host.store.journal.events() == before
     assert outcome.diff() == {"before": f"{current}\n", "after": f"{current}\n"}
 
 
@@ -174,7 +176,7 @@ def test_bad_release_leaves_the_good_one(host, what):
     assert error.details["failed_release"] == host.id_of("v2")
     assert host.settled() == good
     assert host.id_of("v2") in host.layout.staged(), "its files stay as evidence"
-    assert host.store.outcomes()[-1]["event"] == "rolled_back"
+    assert host.store.journal.outcomes()[-1]["event"] == "rolled_back"
 
 
 @pytest.mark.parametrize("what", BAD)
@@ -337,8 +339,8 @@ def test_what_is_given_up_is_in_the_history(host):
     host.behaviours["v2"] = Behaviour(healthy=False)
     fails(lambda: host.release("v2"), "rollback_failed")
     host.release("v3")
-    assert [e["event"] for e in host.store.outcomes()] == ["committed", "given_up", "committed"]
-    assert "did not start" in host.store.outcomes()[1]["reason"]
+    assert [e["event"] for e in host.store.journal.outcomes()] == ["committed", "given_up", "committed"]
+    assert "did not start" in host.store.journal.outcomes()[1]["reason"]
 
 
 def test_a_dead_only_release_that_fails_again_is_still_what_the_next_boot_starts(host):
@@ -656,7 +658,7 @@ def test_refused_releases_never_take_the_way_back_along(host, keep):
     last = host.id_of(f"bad{keep}")
     assert {first, second, last} <= set(host.layout.staged())
     assert len(host.layout.staged()) == max(keep, 3)
-    assert host.engine().way_back(second) == first
+    assert automatic_target(Context(host.settings(), host.layout, host.systemd), second) == first
     assert host.rollback(first).current == first
 
 
@@ -914,7 +916,11 @@ def test_a_rollback_to_what_the_host_cannot_start_any_more_touches_nothing(host,
         preflight, "linkage_problems", lambda _unit, _binary: [Problem("missing_library", "no libx.", "install it")]
     )
     before = len(host.systemd.commands)
-    ways = (host.rollback, host.engine().predict_rollback, lambda: host.engine().fall_back(second, "it falls"))
+    ways = (
+        host.rollback,
+        host.engine().predict_rollback,
+        lambda: host.engine().roll_back_automatically(second, "it falls"),
+    )
     for act in ways:
         assert fails(act, "missing_library").details["current"] == second
     assert all(c.startswith("show ") for c in host.systemd.commands[before:])
@@ -987,7 +993,7 @@ def test_a_rehearsal_that_was_cut_short_does_not_stand_in_the_way_of_the_next(ho
 
 def test_every_phase_is_in_the_journal(host):
     host.release("v1")
-    events = host.store.journal()
+    events = host.store.journal.events()
     staged = events.pop(0)
     assert (staged["event"], staged["release"]) == ("staged", host.id_of("v1"))
     assert len({e["txn"] for e in events}) == 1
@@ -1005,9 +1011,9 @@ def test_a_release_that_loses_requests_is_rolled_back(sockets, period):
     assert f"requests failed {period}" in error.message
     assert list(error.details["probe"])[-1] == "rollback"
     assert sockets.settled() == good
-    last = sockets.store.outcomes()[-1]
+    last = sockets.store.journal.outcomes()[-1]
     assert (last["code"], list(last["probe"])[-1]) == ("probe_failed", "rollback")
-    assert sockets.id_of("v2") in sockets.store.bad()
+    assert sockets.id_of("v2") in sockets.store.journal.bad()
 
 
 def test_what_is_lost_while_nothing_serves_is_only_told(restarts):
@@ -1029,7 +1035,7 @@ def test_the_probe_begins_before_the_swap_where_something_serves(host):
     assert list(host.release("v1").probe) == ["after"]
     done = host.release("v2")
     assert list(done.probe) == ["before", "during", "after"]
-    assert host.store.outcomes()[-1]["probe"] == done.probe
+    assert host.store.journal.outcomes()[-1]["probe"] == done.probe
 
 
 def template(host):
@@ -1167,10 +1173,10 @@ def test_a_purged_release_is_gone_with_all_that_it_came_with(host):
     assert host.layout.staged() == ids[1:]
     assert not os.path.exists(slot)
     assert sorted(os.listdir(host.layout.releases)) == sorted(ids[1:])
-    last = host.store.journal()[-1]
+    last = host.store.journal.events()[-1]
     assert (last["event"], last["release"]) == ("purged", ids[0])
     assert host.engine().purge([ids[0]]) == []
-    assert host.store.journal()[-1] == last, "a second time changes nothing"
+    assert host.store.journal.events()[-1] == last, "a second time changes nothing"
     assert host.rollback().current == ids[1]
 
 
@@ -1223,6 +1229,6 @@ def test_a_purge_that_was_killed_is_finished_by_the_next_run(host, monkeypatch):
         host.engine().purge([first])
     monkeypatch.undo()
     assert host.layout.staged() == [second]
-    assert host.store.journal()[-1]["event"] == "purged"
+    assert host.store.journal.events()[-1]["event"] == "purged"
     stage.collect_leftovers(host.layout)
     assert os.listdir(host.layout.releases) == [second]

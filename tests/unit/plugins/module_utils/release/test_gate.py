@@ -16,7 +16,7 @@ from ansible_collections.slipway.go.plugins.module_utils._host import sockets as
 from ansible_collections.slipway.go.plugins.module_utils._host.systemd import UnitState
 from ansible_collections.slipway.go.plugins.module_utils._release import gate as module
 from ansible_collections.slipway.go.plugins.module_utils._release.gate import Gate, parse_pace, verify_shared_socket
-from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Clock
 from hypothesis import given
 from hypothesis import strategies as st

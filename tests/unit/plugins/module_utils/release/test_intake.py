@@ -24,8 +24,8 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact impor
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspect import Rules
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
-from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import Request, Text
+from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
 

@@ -167,7 +167,7 @@ class Months(RuleBasedStateMachine):
             if self.clean:
                 now = self.host.layout.current_id()
                 assert not self.host.rollback().changed, "a second rollback goes further"
-                last = self.host.store.outcomes()[-1]
+                last = self.host.store.journal.outcomes()[-1]
                 assert now != before or (last["event"], last["kind"]) != ("rolled_back", "rollback")
 
     @precondition(lambda self: self.host.layout.staged())

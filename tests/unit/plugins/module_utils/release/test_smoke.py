@@ -105,5 +105,5 @@ def test_a_failed_command_refuses_the_release_and_does_not_mark_it(memory, monke
     assert {"yes", "v2"} <= set(asked[-1].secrets)
     assert asked[-1].place.variables["SLIPWAY_SOCKET"] == host.rehearsal
     assert host.settled() == host.id_of("v1")
-    assert host.store.bad() == {}
+    assert host.store.journal.bad() == {}
     host.release("v2")

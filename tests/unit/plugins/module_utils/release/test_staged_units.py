@@ -12,7 +12,7 @@ import os
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core import files
 from ansible_collections.slipway.go.plugins.module_utils._release import integrity, staged_units
-from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._units.installer import UnitFile
 
 UMBRELLA = UnitFile("shop.service", "umbrella", enabled=True)

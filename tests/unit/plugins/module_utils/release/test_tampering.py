@@ -171,7 +171,7 @@ def an_upgrade_from(host, damage):
 def an_automatic_rollback(host, damage):
     first, second, third = (host.release(v).current for v in ("v1", "v2", "v3"))
     damage(second)
-    assert host.engine().fall_back(third, "it crashes").current == first
+    assert host.engine().roll_back_automatically(third, "it crashes").current == first
     assert host.settled() == first
 
 

@@ -26,20 +26,25 @@ from ansible_collections.slipway.go.plugins.module_utils._core.files import sha2
 from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets, systemd
 from ansible_collections.slipway.go.plugins.module_utils._release import (
     confirm_timer,
-    engine,
+    context,
     gate,
     integrity,
+    outcome,
     preflight,
+    rehearsal,
     stage,
     staged_units,
-    swap,
+    transaction,
 )
-from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine, Outcome
+from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
+from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Plan, Probe
-from ansible_collections.slipway.go.plugins.module_utils._release.state import store
+from ansible_collections.slipway.go.plugins.module_utils._release.state import journal, store
+from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings, Spec
-from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout, Store
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Store
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies import handover, haproxy, proxy, traffic
+from ansible_collections.slipway.go.plugins.module_utils._release.verbs import confirm, release
 from ansible_collections.slipway.go.plugins.module_utils._units.installer import UnitFile
 
 NAME = "shop"
@@ -884,19 +889,33 @@ class Host:
     def install(self, monkeypatch: Any) -> Host:
         """Let the engine work on this host, in this clock's time."""
         played = FakeOs(self)
-        for module in (files, json_lines, store, stage, proxy):
+        for module in (files, json_lines, store, journal, stage, proxy):
             monkeypatch.setattr(module, "os", played)
         monkeypatch.setattr(files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
         monkeypatch.setattr(handover, "running", self.systemd.processes)
         monkeypatch.setattr(handover, "kill", self.systemd.kill)
-        for module in (systemd, store, gate, engine, handover, stage, swap, proxy, traffic):
+        for module in (
+            systemd,
+            store,
+            journal,
+            gate,
+            outcome,
+            rehearsal,
+            confirm,
+            release,
+            handover,
+            stage,
+            transaction,
+            proxy,
+            traffic,
+        ):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
         monkeypatch.setattr(confirm_timer, "TOOL", "/bin/true")
         monkeypatch.setattr(confirm_timer, "arm", self._arm)
         monkeypatch.setattr(confirm_timer, "disarm", self._disarm)
         monkeypatch.setattr(confirm_timer, "deadline", lambda _name, txn: self.clock.now if self.timer == txn else None)
-        monkeypatch.setattr(engine, "Probe", lambda plan: FakeProbe(self, plan))
+        monkeypatch.setattr(context, "Probe", lambda plan: FakeProbe(self, plan))
         monkeypatch.setattr(proxy, "Haproxy", lambda: self.haproxy)
         monkeypatch.setattr(processes, "socket_inodes", self._socket_inodes)
         monkeypatch.setattr(processes, "environment", self._environment)

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._release.engine import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
+from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._tool import cli
 
 STATUS: dict[str, Any] = {
@@ -170,13 +170,14 @@ def test_services_are_found_by_their_settings(tmp_path: Path) -> None:
 
 
 def test_history_tells_every_way_a_swap_can_end(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from ansible_collections.slipway.go.plugins.module_utils._release.state.store import OUTCOMES
+    from ansible_collections.slipway.go.plugins.module_utils._release.state.journal import OUTCOMES
 
     class Told:
         class store:
-            @staticmethod
-            def outcomes() -> list[dict[str, Any]]:
-                return [{"event": event, "time": 1.0, "release": event, "reason": "because"} for event in OUTCOMES]
+            class journal:
+                @staticmethod
+                def outcomes() -> list[dict[str, Any]]:
+                    return [{"event": event, "time": 1.0, "release": event, "reason": "because"} for event in OUTCOMES]
 
     monkeypatch.setattr(cli, "operator", lambda _name: Told)
     assert cli.main(["history", "shop"]) == cli.OK
@@ -311,6 +312,7 @@ def three(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Three services, of which each test damages the one in the middle."""
     from ansible_collections.slipway.go.plugins.module_utils._release.operator import operator
     from ansible_collections.slipway.go.plugins.module_utils._release.state import store
+    from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 
     for name in ("blog", "shop", "wiki"):
         (tmp_path / name).mkdir()
@@ -319,7 +321,7 @@ def three(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     def one(name: str) -> operator.Operator:
         settings = store.load_settings(name, str(tmp_path))
-        return operator.Operator(settings, store.Layout(name, settings.root, str(tmp_path)))
+        return operator.Operator(settings, Layout(name, settings.root, str(tmp_path)))
 
     monkeypatch.setattr(cli, "services", lambda: store.services(str(tmp_path)))
     monkeypatch.setattr(cli, "operator", one)
@@ -387,7 +389,7 @@ def test_a_defect_in_one_service_hides_no_other(monkeypatch: pytest.MonkeyPatch,
 
 def test_a_purge_says_what_is_gone(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     journal = [{"event": "purged", "release": "1.0-0123456789"}]
-    one = SimpleNamespace(store=SimpleNamespace(journal=lambda: journal))
+    one = SimpleNamespace(store=SimpleNamespace(journal=SimpleNamespace(events=lambda: journal)))
     purged: list[str] = []
     monkeypatch.setattr(cli, "operator", lambda _name: one)
     monkeypatch.setattr(cli, "_engine", lambda _one: SimpleNamespace(purge=lambda _names: purged))

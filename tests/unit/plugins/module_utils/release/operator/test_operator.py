@@ -58,7 +58,7 @@ def test_status_of_a_service_that_serves(host):
     told = operator(host).status()
     assert (told["current"], told["last_good"], told["running"]) == (current, current, [f"shop@{current}.service"])
     assert (told["health"], told["p99"], told["message"]) == ("pass", 0.01, "it says pass")
-    assert told["since"] == host.store.outcomes()[-1]["time"]
+    assert told["since"] == host.store.journal.outcomes()[-1]["time"]
     host.answer = "fail"
     assert operator(host).status()["health"] == "fail"
     assert operator(host).status(answers=0)["health"] == "pass", "nobody was asked, systemd calls it active"
@@ -91,7 +91,7 @@ def test_the_watch_restarts_what_has_failed_often_enough(host):
     assert restarts(host) == []
     assert operator(host).watch(OPTIONS).action == watch.RESTART
     assert restarts(host) == [f"restart --no-block shop@{current}.service"], "it holds the lock that a rollback needs"
-    event = host.store.journal()[-1]
+    event = host.store.journal.events()[-1]
     assert (event["event"], event["release"], event["reason"]) == ("watch_restart", current, "it says fail")
 
 
@@ -140,7 +140,7 @@ def test_metrics_count_how_swaps_ended_whatever_has_happened(host, tmp_path):
     with pytest.raises(SlipwayError):
         host.release("v2")
     host.release("v3")
-    assert [e["event"] for e in host.store.outcomes()] == ["committed", "given_up", "committed"]
+    assert [e["event"] for e in host.store.journal.outcomes()] == ["committed", "given_up", "committed"]
     host.health = {}
     operator(host).watch(WatchOptions(watch.Policy(), str(tmp_path)))
     text = (tmp_path / "slipway-shop.prom").read_text()
@@ -170,7 +170,7 @@ def test_a_release_that_crashes_again_and_again_is_taken_back_once(host):
     assert f"{second} was taken back, {first} serves" in told.message
     assert host.settled() == first
     assert operator(host).status()["bad"] == [second]
-    assert "crashed or restarted 3 times" in host.store.outcomes()[-1]["reason"]
+    assert "crashed or restarted 3 times" in host.store.journal.outcomes()[-1]["reason"]
     with pytest.raises(SlipwayError, match="crashed or restarted 3 times"):
         host.release("v2")
     for _look in range(2):
@@ -206,7 +206,7 @@ def test_somebody_who_has_acted_already_is_left_alone(host):
     host.release("v1")
     second = host.release("v2").current
     host.release("v3")
-    assert host.engine().fall_back(second, "it crashed") is None
+    assert host.engine().roll_back_automatically(second, "it crashed") is None
     assert host.settled() == host.id_of("v3")
 
 
@@ -226,7 +226,7 @@ def test_a_release_that_no_restart_helps_is_taken_back(host):
     assert actions.index(watch.ROLLBACK) > 6, "the restarts come less and less often"
     assert len(restarts(host)) == 2
     assert host.settled() == first
-    assert host.store.bad()[second]["reason"].startswith("crashed or restarted 3 times: systemd says failed")
+    assert host.store.journal.bad()[second]["reason"].startswith("crashed or restarted 3 times: systemd says failed")
 
 
 def test_restarts_that_come_less_and_less_often_lead_to_the_way_back_all_the_same(host):

@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
-from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 

@@ -16,14 +16,16 @@ import threading
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout, Store, load_settings
+from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Store, load_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
 A, B = "1.0-0123456789", "2.0-abcdef0123"
 HOLDER = """
 import sys
-from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Layout, Store
+from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Store
 with Store(Layout("shop", sys.argv[1] + "/opt", sys.argv[1] + "/var")).locked(0):
     print("held", flush=True)
     sys.stdin.readline()
@@ -181,10 +183,10 @@ def append(layout, data):
 
 
 def test_the_journal_keeps_order_and_details(store):
-    assert store.journal() == []
-    store.record("phase", phase="INTENT", to="a\u2028b\n")
-    store.record("committed", release=A, previous=None)
-    first, second = store.journal()
+    assert store.journal.events() == []
+    store.journal.record("phase", phase="INTENT", to="a\u2028b\n")
+    store.journal.record("committed", release=A, previous=None)
+    first, second = store.journal.events()
     assert (first["event"], first["to"]) == ("phase", "a\u2028b\n")
     assert (second["event"], second["release"], second["previous"]) == ("committed", A, None)
     assert first["time"] <= second["time"]
@@ -192,11 +194,11 @@ def test_the_journal_keeps_order_and_details(store):
 
 @pytest.mark.parametrize("torn", [b'{"time": 1, "eve', b'{"time": 1}garbage', b"\xff\xfe", b"\0\0\0", b"[1]", b"1"])
 def test_a_torn_line_takes_no_event_with_it(layout, store, torn):
-    store.record("committed", release=A)
+    store.journal.record("committed", release=A)
     append(layout, torn)
-    assert [e["release"] for e in store.journal()] == [A]
-    store.record("committed", release=B)
-    assert [e["release"] for e in store.journal()] == [A, B]
+    assert [e["release"] for e in store.journal.events()] == [A]
+    store.journal.record("committed", release=B)
+    assert [e["release"] for e in store.journal.events()] == [A, B]
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60))
@@ -206,49 +208,49 @@ def test_whatever_is_in_the_journal_the_events_are_read(tmp_path_factory, before
     os.makedirs(layout.state)
     store = Store(layout)
     append(layout, before)
-    store.record("committed", release=A)
+    store.journal.record("committed", release=A)
     append(layout, after)
-    store.record("committed", release=B)
-    found = [e.get("release") for e in store.outcomes() if e.get("release") in (A, B)]
+    store.journal.record("committed", release=B)
+    found = [e.get("release") for e in store.journal.outcomes() if e.get("release") in (A, B)]
     assert found == [A, B]
 
 
 def test_a_write_that_stops_half_way_is_continued(store, monkeypatch):
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data)[:7]))
-    store.record("committed", release=A)
+    store.journal.record("committed", release=A)
     monkeypatch.undo()
-    assert [e["release"] for e in store.journal()] == [A]
+    assert [e["release"] for e in store.journal.events()] == [A]
 
 
 def test_outcomes_are_what_has_ended(store):
     for event in ("phase", "committed", "rolling_back", "rolled_back", "refused", "given_up"):
-        store.record(event, release=A)
-    assert [e["event"] for e in store.outcomes()] == ["committed", "rolled_back", "refused", "given_up"]
+        store.journal.record(event, release=A)
+    assert [e["event"] for e in store.journal.outcomes()] == ["committed", "rolled_back", "refused", "given_up"]
 
 
 def test_what_is_bad(store):
-    store.record("committed", kind="release", release=A, previous=None)
-    assert store.bad() == {}
-    store.record("rolled_back", kind="release", release=B, code="unhealthy", reason="HTTP 503")
-    assert store.bad()[B]["reason"] == "HTTP 503"
-    store.record("committed", kind="release", release=B, previous=A)
-    assert store.bad() == {}, "good at last"
-    store.record("committed", kind="rollback", release=A, previous=B)
-    assert set(store.bad()) == {B}, "somebody rolled back from it"
-    store.record("committed", kind="release", release=B, previous=A)
-    assert store.bad() == {}
-    store.record("refused", kind="release", release="3.0-0000000000", code="crashed", phase="REHEARSE")
-    assert set(store.bad()) == {"3.0-0000000000"}
-    store.record("refused", kind="release", release="4.0-0000000000", code="command_failed", phase="REHEARSE")
-    assert "4.0-0000000000" not in store.bad(), "a missing unit says nothing about the release"
+    store.journal.record("committed", kind="release", release=A, previous=None)
+    assert store.journal.bad() == {}
+    store.journal.record("rolled_back", kind="release", release=B, code="unhealthy", reason="HTTP 503")
+    assert store.journal.bad()[B]["reason"] == "HTTP 503"
+    store.journal.record("committed", kind="release", release=B, previous=A)
+    assert store.journal.bad() == {}, "good at last"
+    store.journal.record("committed", kind="rollback", release=A, previous=B)
+    assert set(store.journal.bad()) == {B}, "somebody rolled back from it"
+    store.journal.record("committed", kind="release", release=B, previous=A)
+    assert store.journal.bad() == {}
+    store.journal.record("refused", kind="release", release="3.0-0000000000", code="crashed", phase="REHEARSE")
+    assert set(store.journal.bad()) == {"3.0-0000000000"}
+    store.journal.record("refused", kind="release", release="4.0-0000000000", code="command_failed", phase="REHEARSE")
+    assert "4.0-0000000000" not in store.journal.bad(), "a missing unit says nothing about the release"
 
 
 def test_what_was_cut_short_or_only_could_not_be_gone_back_to_is_not_bad(store):
-    store.record("rolled_back", kind="release", release=B, interrupted=True)
-    store.record("rolled_back", kind="rollback", release=A)
-    store.record("committed", kind="rollback", release=A, previous=None)
-    assert store.bad() == {}
+    store.journal.record("rolled_back", kind="release", release=B, interrupted=True)
+    store.journal.record("rolled_back", kind="rollback", release=A)
+    store.journal.record("committed", kind="rollback", release=A, previous=None)
+    assert store.journal.bad() == {}
 
 
 def make(layout, name, age):
@@ -339,7 +341,7 @@ def test_a_state_file_of_wrong_types_is_damaged(layout, store, wrong):
 def test_a_folder_in_the_place_of_a_file_is_damage(layout, store):
     for name in ("state.json", "journal.jsonl", "settings.json"):
         os.mkdir(os.path.join(layout.state, name))
-    for ask, code in ((store.load, "damaged_state"), (store.journal, "damaged_journal")):
+    for ask, code in ((store.load, "damaged_state"), (store.journal.events, "damaged_journal")):
         with pytest.raises(SlipwayError) as caught:
             ask()
         assert caught.value.code == code
@@ -363,12 +365,12 @@ def test_a_folder_in_the_place_of_a_file_is_damage(layout, store):
     ],
 )
 def test_a_damaged_line_costs_that_line_only(layout, store, line):
-    store.record("committed", release=A)
+    store.journal.record("committed", release=A)
     with open(os.path.join(layout.state, "journal.jsonl"), "a", encoding="utf-8") as stream:
         stream.write(line + "\n")
-    store.record("committed", release=B)
-    assert [event["release"] for event in store.outcomes()] == [A, B]
-    assert store.unreadable_lines() == 1
+    store.journal.record("committed", release=B)
+    assert [event["release"] for event in store.journal.outcomes()] == [A, B]
+    assert store.journal.unreadable_lines() == 1
 
 
 NAMED = '{"name": "shop", "root": '

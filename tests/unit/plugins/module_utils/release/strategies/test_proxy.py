@@ -219,7 +219,7 @@ def test_what_is_lost_while_haproxy_is_down_is_not_held_against_the_release(host
     assert caught.value.code == "rolled_back"
     assert "HAProxy ended in the meantime" in caught.value.message
     assert host.settled() == good
-    assert host.store.outcomes()[-1]["code"] == "front_failed"
+    assert host.store.journal.outcomes()[-1]["code"] == "front_failed"
     monkeypatch.setattr(host.systemd, "start", start)
     host.behave("v2").loses = ""
     assert host.release("v2").action == "release", "it is not marked bad"
@@ -237,7 +237,7 @@ def test_a_canary_is_given_its_shares_and_then_all(host):
         "haproxy set slipway-shop/b 25 %",
     ]
     assert "CANARY" in outcome.phases
-    (told,) = [event for event in host.store.journal() if event["event"] == "canary"]
+    (told,) = [event for event in host.store.journal.events() if event["event"] == "canary"]
     assert [step["percent"] for step in told["steps"]] == [5, 25]
     assert host.settled() == host.id_of("v2")
 
@@ -332,7 +332,7 @@ def test_in_an_incident_what_the_old_release_did_in_quiet_days_is_no_measure(hos
     load.change("a", requests=100_000)
     host.soak_time = 30
     assert host.release("v2").traffic["verdict"] in ("pass", "inconclusive")
-    assert host.id_of("v2") not in host.store.bad()
+    assert host.id_of("v2") not in host.store.journal.bad()
 
 
 @pytest.mark.parametrize(("failing", "refused"), [(0.3, False), (1.0, True)])
@@ -424,10 +424,10 @@ def test_a_canary_whose_requests_fail_is_taken_back(host):
     assert "with 5 % of the requests" in str(error)
     told = error.details["traffic"]
     assert (told["verdict"], told["steps"][0]["percent"], len(told["steps"])) == ("fail", 5, 1)
-    assert host.store.outcomes()[-1]["traffic"] == told
+    assert host.store.journal.outcomes()[-1]["traffic"] == told
     del host.haproxy.servers
     assert host.settled() == host.id_of("v1")
-    assert host.id_of("v2") in host.store.bad()
+    assert host.id_of("v2") in host.store.journal.bad()
 
 
 def test_a_canary_that_is_no_worse_than_the_old_release_goes_on(host):
@@ -444,7 +444,7 @@ def test_errors_in_the_soak_alone_are_noticed(host):
     requests(host, "a", 0)
     requests(host, "b", 30)
     assert "with 100 % of the requests" in str(fails(lambda: host.release("v2"), "rolled_back"))
-    assert host.store.outcomes()[-1]["code"] == "canary_failed"
+    assert host.store.journal.outcomes()[-1]["code"] == "canary_failed"
 
 
 @pytest.mark.parametrize("weights", [[], [5, 100]])
@@ -454,11 +454,11 @@ def test_no_traffic_is_inconclusive_and_follows_the_setting(host, weights):
     outcome = host.release("v2")
     assert outcome.traffic["verdict"] == "inconclusive"
     assert "0 requests of users" in outcome.traffic["reason"]
-    assert host.store.outcomes()[-1]["traffic"]["verdict"] == "inconclusive"
+    assert host.store.journal.outcomes()[-1]["traffic"]["verdict"] == "inconclusive"
     host.proxy = {**host.proxy, "inconclusive": "refuse"}
     assert "release_inconclusive is refuse" in str(fails(lambda: host.release("v3"), "rolled_back"))
     assert host.settled() == host.id_of("v2")
-    assert host.id_of("v3") not in host.store.bad()
+    assert host.id_of("v3") not in host.store.journal.bad()
 
 
 def test_where_own_requests_cannot_be_told_apart_nothing_is_a_pass(host):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One transaction of the release engine: from one release to another, or back. This file is PRIVATE to the collection.
+"""One transaction: from one release to another, or back. This file is PRIVATE to the collection.
 
 The phase is saved before it begins, so that a later run, or a recovery at boot, knows how far the one before it came.
 Everything from INTENT to SOAK is undone when a phase fails.
@@ -12,18 +12,23 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Callable, Mapping, Optional
+from dataclasses import dataclass
+from typing import Any, Callable, Mapping, Optional, Sequence
 
-from .._core import files
 from .._core.errors import SlipwayError
 from .._host.systemd import UnitState
-from . import confirm_timer, integrity, stage
+from . import confirm_timer
 from . import probe as probing
+from .context import Context
+from .outcome import Outcome, timed
 from .phases import Phase
+from .prune import prune
+from .recovery import commit, restore
+from .state.journal import RELEASE_FAULTS
 from .state.service import Service, as_released
-from .state.store import RELEASE_FAULTS, Layout, Transaction
-from .strategies.base import STOP_MARGIN, cause, install_units
-from .strategies.registry import may_replace, strategy, strategy_of
+from .state.store import Transaction
+from .strategies.base import cause
+from .strategies.registry import may_return, strategy, strategy_of
 from .strategies.traffic import WHOLE, Totals, Traffic
 
 NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
@@ -65,7 +70,7 @@ class Swap:
             Phase.FLIP: self._flip,
             Phase.DRAIN: self._drain,
             Phase.SOAK: self._soak,
-            Phase.PROBATION: self._wait,
+            Phase.PROBATION: self._await_confirmation,
             Phase.COMMIT: self._commit,
         }
 
@@ -108,7 +113,7 @@ class Swap:
         """A first release has nothing to fall back to: the guard of its socket may start only the release itself."""
         self._service.store.save_health(self._txn.to, self._service.settings.health)
         if self._txn.source is None:
-            point_boot(self._service.layout, self._strategy.instance(self._txn.to))
+            self._service.store.point_boot(self._strategy.instance(self._txn.to))
         if self.unconfirmed:
             seconds = self._strategy.time_limit() + self._service.settings.soak_time + self._service.settings.confirm
             self._txn.deadline = time.time() + seconds
@@ -137,7 +142,7 @@ class Swap:
 
         if self._traffic is not None:
             self._strategy.canary(self._txn.to, self._traffic, hold)
-            self._service.store.record(
+            self._service.store.journal.record(
                 "canary", txn=self._txn.txn, release=self._txn.to, steps=self._traffic.figures()["steps"]
             )
 
@@ -199,8 +204,8 @@ class Swap:
         wanted = self._service.settings.confirm and self._txn.source is not None and self._txn.kind == "release"
         return self._txn.txn if wanted else None
 
-    def _wait(self) -> None:
-        """Its word comes from outside: Engine.confirm(), or the timer's."""
+    def _await_confirmation(self) -> None:
+        """Its word comes from outside: the verb confirm, or the timer."""
 
     def _commit(self) -> None:
         commit(self._service, self._txn)
@@ -215,7 +220,7 @@ class Swap:
             )
         self._probe.mark(probing.ROLLBACK)
         with contextlib.suppress(OSError):  # a full disk must not keep the old release from coming back
-            self._service.store.record(
+            self._service.store.journal.record(
                 "rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason
             )
         try:
@@ -280,172 +285,71 @@ class Swap:
         return self._traffic.figures() if self._traffic is not None else None
 
 
-def point_boot(layout: Layout, instance: str) -> None:
-    """What PID 1 starts at boot and when the service's socket has nobody to answer."""
-    files.write_atomic(layout.boot_file, f"SLIPWAY_RELEASE={instance}\n", 0o644)
+@dataclass(frozen=True)
+class SwapRequest:
+    """What is to serve, and how it gets there.
+
+    kind is "release" or "rollback", reason that of a rollback nobody has asked for. listen is where users ask, run the
+    name of the run that asks for it, and totals the requests of users that had been counted when that run began.
+    """
+
+    target: str
+    strategy: str
+    kind: str
+    reason: str = ""
+    listen: Sequence[str] = ()
+    run: str = ""
+    totals: Optional[Mapping[tuple[int, str], Totals]] = None
 
 
-def booted(layout: Layout) -> Optional[str]:
-    """What point_boot has written."""
+def swap(
+    context: Context, request: SwapRequest, probe: probing.Probe, before: Optional[Mapping[Phase, float]] = None
+) -> Outcome:
+    """Carry out the transaction; before are the seconds of the phases that came before it."""
+    source = _source(context, request)
+    is_rollback = request.kind == "rollback"
+    service = as_released(context.service, request.target) if is_rollback else context.service
+    transaction = context.store.begin(
+        request.target, source, request.strategy, request.kind, request.reason, request.run
+    )
+    running = Swap(service, transaction, probe, request.totals)
     try:
-        with open(layout.boot_file, encoding="utf-8") as stream:
-            return stream.read().strip().partition("=")[2] or None
-    except (FileNotFoundError, ValueError):
+        running.run()
+    except SlipwayError as error:
+        if error.details.get("rolled_back"):
+            prune(context, request.target, source)
+        raise
+    phases, pruned = {**(before or {}), **running.phases}, []
+    if not running.unconfirmed:
+        with timed(phases, Phase.PRUNE):
+            pruned = prune(context, request.target, source)
+    return Outcome(
+        changed=True,
+        current=request.target,
+        previous=source,
+        action=request.kind,
+        phases=phases,
+        swap_seconds=swap_seconds(phases),
+        downtime_seconds=running.downtime,
+        restarted_because=running.in_turn_because,
+        pruned=pruned,
+        probe=probe.figures(),
+        traffic=running.traffic,
+        unconfirmed=running.unconfirmed,
+    )
+
+
+def _source(context: Context, request: SwapRequest) -> Optional[str]:
+    """What serves until then, and again when the swap fails."""
+    source = context.current_id()
+    if source == request.target or source not in context.layout.staged():
+        source = context.earlier_good(request.target)
+    if source is None:
         return None
+    before, after = context.strategy_of(source, request.strategy), context.strategy(request.strategy)
+    return source if may_return(source, before, after, request.listen) else None
 
 
 def swap_seconds(phases: dict[Phase, float]) -> float:
     """From the first act to the end of the drain: what the users of the service might notice."""
     return sum(phases.get(name, 0.0) for name in (Phase.INTENT, Phase.OVERLAP, Phase.START, Phase.FLIP, Phase.DRAIN))
-
-
-def commit(service: Service, transaction: Transaction) -> None:
-    """Make the transaction's `to` the last good release, and what systemctl(1) means by the service. Safe to repeat."""
-    layout = service.layout
-    if not service.store.accept_settings():
-        service.store.save_settings(as_released(service, transaction.to).settings)
-    point_boot(layout, strategy(transaction.strategy, service).instance(transaction.to))
-    files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
-    service.systemd.start_and_wait(f"{layout.name}.service")
-    service.store.record(
-        "committed",
-        txn=transaction.txn,
-        kind=transaction.kind,
-        release=transaction.to,
-        previous=transaction.source,
-        strategy=transaction.strategy,
-        started=round(transaction.started, 3),
-        **({"reason": transaction.reason} if transaction.reason else {}),
-        **({"run": transaction.run} if transaction.run else {}),
-        **transaction.measured,
-    )
-    _close(service, transaction)
-
-
-def _close(service: Service, transaction: Transaction) -> None:
-    service.store.clear()
-    confirm_timer.disarm(service.layout.name, transaction.txn)
-
-
-def restore(
-    service: Service,
-    transaction: Transaction,
-    error: Exception,
-    interrupted: bool = False,
-    measured: Callable[[], Mapping[str, Any]] = dict,
-) -> Optional[SlipwayError]:
-    """Make the transaction's `source` the one that serves and stop the rest. Safe to repeat.
-
-    Where that would start what is not as it was released, another good release takes its place.
-    Return what speaks against the health of `source`: it is back all the same, for nothing else was ever good.
-    """
-    source = _intact_source(service, transaction)
-    unhealthy = None
-    if source is not None:
-        unhealthy = _return_to(as_released(service, source), transaction, source)
-    elif service.layout.last_good_id() != transaction.to:
-        _forget_first(service, transaction)
-    service.store.drop_settings()
-    service.store.record(
-        "rolled_back" if source or service.layout.last_good_id() != transaction.to else "left_as_is",
-        txn=transaction.txn,
-        kind=transaction.kind,
-        release=transaction.to,
-        serving=source,
-        strategy=transaction.strategy,
-        started=round(transaction.started, 3),
-        interrupted=interrupted,
-        code=getattr(error, "code", "error"),
-        reason=cause(error)[0],
-        **{**transaction.measured, **measured()},
-    )
-    _close(service, transaction)
-    return unhealthy
-
-
-def _intact_source(service: Service, transaction: Transaction) -> Optional[str]:
-    """What to go back to, and raise while nothing has been stopped where there is nothing that may be started."""
-    source, layout, store = transaction.source, service.layout, service.store
-    if source is None:
-        return None
-    damage = integrity.damage(layout, store, source)
-    if damage is None or strategy_of(source, service, transaction.strategy).runs(source):
-        return source
-    other = integrity.usable(layout, store, source, transaction.to)
-    if other is None or not may_replace(other, source, service, transaction.strategy):
-        raise damage
-    transaction.source = other
-    store.save(transaction)
-    store.record("damaged", txn=transaction.txn, release=source, reason=damage.message, instead=other)
-    return other
-
-
-def _return_to(service: Service, transaction: Transaction, source: str) -> Optional[SlipwayError]:
-    after = strategy(transaction.strategy, service)
-    before = strategy_of(source, service, transaction.strategy)
-    unit, candidate = before.unit(source), after.unit(transaction.to)
-    overlapping = Phase.OVERLAP in after.plan(before, source, transaction.to)
-    if candidate != unit and (not overlapping or transaction.phase in (Phase.INTENT, Phase.OVERLAP)):
-        with contextlib.suppress(SlipwayError):  # a candidate that does not end must not keep `source` from coming
-            after.end(candidate)
-    unhealthy = before.bring_back(transaction.to, source)
-    for other in (candidate, *service.systemd.active_instances(service.layout.name)):
-        if other != unit:
-            before.end(other)
-    _point_back(service.layout, source, before.instance(source))
-    return unhealthy
-
-
-def _forget_first(service: Service, transaction: Transaction) -> None:
-    """Leave the host as if nothing had been."""
-    after = strategy(transaction.strategy, service)
-    after.end(after.unit(transaction.to))
-    after.close()
-    for path in (service.layout.current, service.layout.boot_file):
-        files.remove_link(path)
-
-
-def _point_back(layout: Layout, source: str, instance: str) -> None:
-    """Undo what a commit had begun, and what stood there of a release that died after it had been good."""
-    for link in (layout.current, layout.last_good):
-        if files.link_name(link) != source:
-            files.flip_symlink(link, f"releases/{source}")
-    if booted(layout) != instance:
-        point_boot(layout, instance)
-
-
-def adopt_or_give_up(service: Service, left: Transaction, source: str, error: Exception) -> None:
-    """What was good does not run any more. A service like that must not lock out the release that may mend it."""
-    try:
-        _adopt(as_released(service, left.to), left)
-    except Exception as failure:
-        after, before = strategy(left.strategy, service), strategy_of(source, service, left.strategy)
-        with contextlib.suppress(SlipwayError, OSError):  # what ails it may pass, and systemd goes on trying
-            integrity.verify(service.layout, service.store, source)
-            service.systemd.end(after.unit(left.to), service.settings.drain_timeout, STOP_MARGIN)
-            install_units(service.layout, service.systemd, stage.unit_copies(service.layout, source))
-            with contextlib.suppress(SlipwayError, OSError):
-                before.flip(source)
-            service.systemd.start(before.unit(source))
-        _point_back(service.layout, source, before.instance(source))
-        service.store.drop_settings()
-        service.store.record(
-            "given_up",
-            txn=left.txn,
-            kind=left.kind,
-            release=left.to,
-            serving=None,
-            interrupted=True,
-            reason=f"{cause(error)[0]} {cause(failure)[0]}",
-        )
-        _close(service, left)
-
-
-def _adopt(service: Service, left: Transaction) -> None:
-    """Keep the transaction's `to` where `source` could not be brought back; it must prove itself like any other."""
-    after = strategy(left.strategy, service)
-    after.drain(left.to)  # one that is tried again and again would be in the way for ever
-    started = after.start(None, left.to)
-    after.gate.wait_healthy(after.subject(left.to), started)
-    after.flip(left.to)
-    commit(service, left)

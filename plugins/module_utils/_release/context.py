@@ -1,0 +1,93 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What every verb of the engine works with. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Iterator, Optional
+
+from .._core.problems import ProblemsError
+from .._host.systemd import Systemd
+from . import preflight
+from .gate import Gate
+from .meant import Meant
+from .probe import Probe, parse_plan
+from .state.journal import brought_by
+from .state.layout import Layout
+from .state.model import Settings
+from .state.service import Service
+from .state.store import Store
+from .strategies.base import Strategy
+from .strategies.registry import strategy, strategy_of
+
+
+class Context:
+    """One service on this host: how it is treated, where it is, what is remembered of it, and the PID 1 that runs it.
+
+    And what more than one verb asks of it.
+    """
+
+    def __init__(self, settings: Settings, layout: Optional[Layout] = None, systemd: Optional[Systemd] = None) -> None:
+        self.settings = settings
+        self.layout = layout or Layout(settings.name, settings.root)
+        self.store = Store(self.layout)
+        self.journal = self.store.journal
+        self.systemd = systemd or Systemd()
+        self.service = Service(settings, self.layout, self.store, self.systemd)
+        Gate(self.layout, self.systemd, settings.health, shared=False)  # refuses bad options before anything happens
+        self._probe_plan = parse_plan(settings.health, settings.probe)
+
+    @contextlib.contextmanager
+    def locked(self, timeout: Optional[float] = None) -> Iterator[None]:
+        """The service's lock, and what is remembered of it readable."""
+        with self.store.locked(self.settings.lock_timeout if timeout is None else timeout):
+            self.store.repair()
+            yield
+
+    @contextlib.contextmanager
+    def probed(self) -> Iterator[Probe]:
+        """A probe that asks nothing yet, and nothing any more when the run ends, however it ends."""
+        probe = Probe(self._probe_plan)
+        try:
+            yield probe
+        finally:
+            probe.finish()
+
+    def strategy(self, name: str) -> Strategy:
+        return strategy(name, self.service)
+
+    def strategy_of(self, release_id: str, otherwise: str = "restart") -> Strategy:
+        return strategy_of(release_id, self.service, otherwise)
+
+    def current_id(self) -> Optional[str]:
+        return self.layout.current_id()
+
+    def is_committed(self, release_id: str) -> bool:
+        """Whether it serves, counts as good, and nothing is in flight."""
+        layout = self.layout
+        return (
+            layout.current_id() == release_id
+            and layout.last_good_id() == release_id
+            and self.store.load() is None
+            and self.strategy_of(release_id).serves(release_id)
+        )
+
+    def earlier_good(self, other_than: Optional[str], meant: Optional[Meant] = None) -> Optional[str]:
+        """The one that was good most recently, of those that are still here and that are not to be taken back, too."""
+        staged = {release_id for release_id in self.layout.staged() if self.layout.manifest(release_id)}
+        good = self.journal.earlier_good(staged, other_than)
+        if meant is not None:
+            outcomes = self.journal.outcomes()
+            good = [
+                release_id for release_id in good if not meant.matches(release_id, brought_by(release_id, outcomes))
+            ]
+        return next(iter(good), None)
+
+    def check_linkage(self, release_id: str) -> None:
+        """Raise unless the kernel and the loader of this host would start the release in its own unit."""
+        problems = preflight.linkage_problems(self.layout, release_id)
+        if problems:
+            raise ProblemsError(problems, current=self.layout.current_id())

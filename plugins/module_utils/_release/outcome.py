@@ -1,0 +1,76 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a run of the engine did, or would do. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import Any, Iterator, Optional
+
+from .phases import Phase
+
+
+@dataclass
+class Outcome:
+    """What a run did. Durations are in seconds; downtime is None where the strategy has none by design."""
+
+    changed: bool
+    current: Optional[str]
+    previous: Optional[str]
+    action: str
+    phases: dict[Phase, float] = field(default_factory=dict)
+    swap_seconds: float = 0.0
+    downtime_seconds: Optional[float] = None
+    pruned: list[str] = field(default_factory=list)
+    restarted_because: Optional[str] = None
+    probe: Optional[dict[str, Any]] = None
+    traffic: Optional[dict[str, Any]] = None
+    unconfirmed: Optional[str] = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What nobody may overlook although all went well."""
+        blind = (self.probe or {}).get("blind")
+        return [str(blind)] if blind else []
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "changed": self.changed,
+            "current": self.current,
+            "previous": self.previous,
+            "action": self.action,
+            "phases": {str(phase): round(seconds, 3) for phase, seconds in self.phases.items()},
+            "swap_seconds": round(self.swap_seconds, 3),
+            "downtime_seconds": None if self.downtime_seconds is None else round(self.downtime_seconds, 3),
+            "restarted_because": self.restarted_because,
+            "pruned": self.pruned,
+            "probe": self.probe,
+            "traffic": self.traffic,
+            "unconfirmed": self.unconfirmed,
+        }
+
+    def needs_judgement(self, predicted: bool) -> bool:
+        """Whether the controller still has to judge the artefact against this host."""
+        return self.action == "upload" or (predicted and self.action == "release")
+
+    def diff(self) -> dict[str, str]:
+        """What Ansible's diff mode shows."""
+        before = self.previous if self.changed and self.action != "settings" else self.current
+        return {"before": f"{before or 'none'}\n", "after": f"{self.current or 'none'}\n"}
+
+
+def unchanged(current: Optional[str], action: str = "none") -> Outcome:
+    """Nothing has happened; the action says what the host needs first, if anything."""
+    return Outcome(False, current, None, action)
+
+
+@contextlib.contextmanager
+def timed(phases: dict[Phase, float], phase: Phase) -> Iterator[None]:
+    """Note how long a phase takes that comes to its end."""
+    begun = time.monotonic()
+    yield
+    phases[phase] = time.monotonic() - begun

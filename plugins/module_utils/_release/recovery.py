@@ -1,0 +1,217 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a transaction ends: committed, or undone; also one that a run before has left. PRIVATE to the collection.
+
+Each step is safe to repeat, for whoever does this may be killed, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Mapping, Optional
+
+from .._core import files
+from .._core.errors import SlipwayError
+from . import confirm_timer, integrity, stage
+from .context import Context
+from .outcome import Outcome
+from .phases import Phase
+from .state.service import Service, as_released
+from .state.store import Transaction
+from .strategies.base import STOP_MARGIN, cause, install_units
+from .strategies.registry import may_replace, strategy, strategy_of
+
+UNCONFIRMED = SlipwayError("unconfirmed", "nobody confirmed it in time.")
+TAKEN_BACK = SlipwayError("taken_back", "somebody took it back before it was confirmed.")
+
+
+def settle_in_flight(context: Context, unconfirmed: SlipwayError = UNCONFIRMED) -> None:
+    """Finish or undo what a run that was cut short, or that nobody has confirmed, has left in flight."""
+    stage.collect_leftovers(context.layout)
+    in_flight = context.store.load()
+    if in_flight is None:
+        return
+    after = context.strategy(in_flight.strategy)
+    if in_flight.phase == Phase.COMMIT and after.serves(in_flight.to):
+        after.flip(in_flight.to)  # a boot has turned `current` back to what was last good then
+        commit(context.service, in_flight)
+        return
+    awaited = in_flight.phase == Phase.PROBATION
+    reason = unconfirmed if awaited else SlipwayError("interrupted", "the run was cut short")
+    try:
+        restore(context.service, in_flight, reason, interrupted=not awaited)
+    except Exception as error:
+        source = in_flight.source
+        if source is None or context.strategy_of(source, in_flight.strategy).serves(source):
+            raise
+        _adopt_or_give_up(context.service, in_flight, source, error)
+
+
+def is_awaiting_confirmation(context: Context, in_flight: Transaction) -> bool:
+    """Whether it waits to be confirmed, and the host will settle it by itself when it is not."""
+    return (
+        in_flight.phase == Phase.PROBATION
+        and confirm_timer.deadline(context.layout.name, in_flight.txn) is not None
+        and context.strategy(in_flight.strategy).serves(in_flight.to)
+    )
+
+
+def rollback_of_recovery(context: Context, in_flight: Optional[Transaction]) -> Optional[Outcome]:
+    """The rollback that a recovery has been, where the release it was about waited to be confirmed."""
+    if in_flight is None or in_flight.phase != Phase.PROBATION or not context.is_committed(str(in_flight.source)):
+        return None
+    return Outcome(True, in_flight.source, in_flight.to, "rollback")
+
+
+def commit(service: Service, transaction: Transaction) -> None:
+    """Make the transaction's `to` the last good release, and what systemctl(1) means by the service. Safe to repeat."""
+    layout = service.layout
+    if not service.store.accept_settings():
+        service.store.save_settings(as_released(service, transaction.to).settings)
+    service.store.point_boot(strategy(transaction.strategy, service).instance(transaction.to))
+    files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
+    service.systemd.start_and_wait(f"{layout.name}.service")
+    service.store.journal.record(
+        "committed",
+        txn=transaction.txn,
+        kind=transaction.kind,
+        release=transaction.to,
+        previous=transaction.source,
+        strategy=transaction.strategy,
+        started=round(transaction.started, 3),
+        **({"reason": transaction.reason} if transaction.reason else {}),
+        **({"run": transaction.run} if transaction.run else {}),
+        **transaction.measured,
+    )
+    _end(service, transaction)
+
+
+def _end(service: Service, transaction: Transaction) -> None:
+    service.store.clear()
+    confirm_timer.disarm(service.layout.name, transaction.txn)
+
+
+def restore(
+    service: Service,
+    transaction: Transaction,
+    error: Exception,
+    interrupted: bool = False,
+    measured: Callable[[], Mapping[str, Any]] = dict,
+) -> Optional[SlipwayError]:
+    """Make the transaction's `source` the one that serves and stop the rest. Safe to repeat.
+
+    Where that would start what is not as it was released, another good release takes its place.
+    Return what speaks against the health of `source`: it is back all the same, for nothing else was ever good.
+    """
+    source = _intact_source(service, transaction)
+    unhealthy = None
+    if source is not None:
+        unhealthy = _return_to(as_released(service, source), transaction, source)
+    elif service.layout.last_good_id() != transaction.to:
+        _forget_first(service, transaction)
+    service.store.drop_settings()
+    service.store.journal.record(
+        "rolled_back" if source or service.layout.last_good_id() != transaction.to else "left_as_is",
+        txn=transaction.txn,
+        kind=transaction.kind,
+        release=transaction.to,
+        serving=source,
+        strategy=transaction.strategy,
+        started=round(transaction.started, 3),
+        interrupted=interrupted,
+        code=getattr(error, "code", "error"),
+        reason=cause(error)[0],
+        **{**transaction.measured, **measured()},
+    )
+    _end(service, transaction)
+    return unhealthy
+
+
+def _intact_source(service: Service, transaction: Transaction) -> Optional[str]:
+    """What to go back to, and raise while nothing has been stopped where there is nothing that may be started."""
+    source, layout, store = transaction.source, service.layout, service.store
+    if source is None:
+        return None
+    damage = integrity.damage(layout, store, source)
+    if damage is None or strategy_of(source, service, transaction.strategy).runs(source):
+        return source
+    other = integrity.usable(layout, store, source, transaction.to)
+    if other is None or not may_replace(other, source, service, transaction.strategy):
+        raise damage
+    transaction.source = other
+    store.save(transaction)
+    store.journal.record("damaged", txn=transaction.txn, release=source, reason=damage.message, instead=other)
+    return other
+
+
+def _return_to(service: Service, transaction: Transaction, source: str) -> Optional[SlipwayError]:
+    after = strategy(transaction.strategy, service)
+    before = strategy_of(source, service, transaction.strategy)
+    unit, candidate = before.unit(source), after.unit(transaction.to)
+    overlapping = Phase.OVERLAP in after.plan(before, source, transaction.to)
+    if candidate != unit and (not overlapping or transaction.phase in (Phase.INTENT, Phase.OVERLAP)):
+        with contextlib.suppress(SlipwayError):  # a candidate that does not end must not keep `source` from coming
+            after.end(candidate)
+    unhealthy = before.bring_back(transaction.to, source)
+    for other in (candidate, *service.systemd.active_instances(service.layout.name)):
+        if other != unit:
+            before.end(other)
+    _point_back(service, source, before.instance(source))
+    return unhealthy
+
+
+def _forget_first(service: Service, transaction: Transaction) -> None:
+    """Leave the host as if nothing had been."""
+    after = strategy(transaction.strategy, service)
+    after.end(after.unit(transaction.to))
+    after.close()
+    for path in (service.layout.current, service.layout.boot_file):
+        files.remove_link(path)
+
+
+def _point_back(service: Service, source: str, instance: str) -> None:
+    """Undo what a commit had begun, and what stood there of a release that died after it had been good."""
+    for link in (service.layout.current, service.layout.last_good):
+        if files.link_name(link) != source:
+            files.flip_symlink(link, f"releases/{source}")
+    if service.store.boot_instance() != instance:
+        service.store.point_boot(instance)
+
+
+def _adopt_or_give_up(service: Service, in_flight: Transaction, source: str, error: Exception) -> None:
+    """What was good does not run any more. A service like that must not lock out the release that may mend it."""
+    try:
+        _adopt(as_released(service, in_flight.to), in_flight)
+    except Exception as failure:
+        after, before = strategy(in_flight.strategy, service), strategy_of(source, service, in_flight.strategy)
+        with contextlib.suppress(SlipwayError, OSError):  # what ails it may pass, and systemd goes on trying
+            integrity.verify(service.layout, service.store, source)
+            service.systemd.end(after.unit(in_flight.to), service.settings.drain_timeout, STOP_MARGIN)
+            install_units(service.layout, service.systemd, stage.unit_copies(service.layout, source))
+            with contextlib.suppress(SlipwayError, OSError):
+                before.flip(source)
+            service.systemd.start(before.unit(source))
+        _point_back(service, source, before.instance(source))
+        service.store.drop_settings()
+        service.store.journal.record(
+            "given_up",
+            txn=in_flight.txn,
+            kind=in_flight.kind,
+            release=in_flight.to,
+            serving=None,
+            interrupted=True,
+            reason=f"{cause(error)[0]} {cause(failure)[0]}",
+        )
+        _end(service, in_flight)
+
+
+def _adopt(service: Service, in_flight: Transaction) -> None:
+    """Keep the transaction's `to` where `source` could not be brought back; it must prove itself like any other."""
+    after = strategy(in_flight.strategy, service)
+    after.drain(in_flight.to)  # one that is tried again and again would be in the way for ever
+    started = after.start(None, in_flight.to)
+    after.gate.wait_healthy(after.subject(in_flight.to), started)
+    after.flip(in_flight.to)
+    commit(service, in_flight)

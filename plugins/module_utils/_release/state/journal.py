@@ -1,0 +1,181 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What has happened to a service, and what follows from that. This file is PRIVATE to the collection.
+
+journal.jsonl has one event a line and is only ever appended to. An outcome is an event that ends a transaction.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from typing import Any, Container, Mapping, Optional, Sequence
+
+from ..._core import json_lines
+from ..._core.errors import SlipwayError
+
+# The events that end a transaction.
+OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
+ENDS = (*OUTCOMES, "left_as_is")
+# Failures that are the release's own; others, such as a missing unit, say nothing about it.
+RELEASE_FAULTS = frozenset(
+    (
+        "not_started",
+        "start_timeout",
+        "unhealthy",
+        "unhealthy_in_soak",
+        "crashed",
+        "socket_not_inherited",
+        "probe_failed",
+        "taken_back",
+        "not_handed_over",
+        "canary_failed",
+    )
+)
+
+Event = Mapping[str, Any]
+
+
+class Journal:
+    """The history of one service."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def record(self, event: str, **details: Any) -> None:
+        """Append one event and make it durable."""
+        entry = {"time": round(time.time(), 3), "event": event, **details}
+        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            json_lines.append(descriptor, entry)
+        finally:
+            os.close(descriptor)
+
+    def events(self) -> list[dict[str, Any]]:
+        """All readable events, oldest first; a line that a power cut has torn is skipped."""
+        return [event for event in map(_event, self._lines()) if event is not None]
+
+    def unreadable_lines(self) -> int:
+        """How many lines of the journal are skipped."""
+        return sum(_event(line) is None for line in self._lines())
+
+    def _lines(self) -> list[str]:
+        try:
+            with open(self._path, encoding="utf-8", errors="replace") as stream:
+                return [line for line in stream.read().split("\n") if line.strip()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise SlipwayError(
+                "damaged_journal",
+                f"{self._path} cannot be read: {why(error)}.",
+                "move it away; the history begins anew, and releases marked bad are forgotten",
+            ) from error
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """One entry per finished transaction: the history an operator reads."""
+        return [e for e in self.events() if e.get("event") in OUTCOMES]
+
+    def good(self) -> list[str]:
+        """The releases that were committed and that nobody has rolled back from, the most recent last."""
+        good: list[str] = []
+        for entry in self.outcomes():
+            if entry.get("event") != "committed":
+                continue
+            left = entry.get("previous") if entry.get("kind") == "rollback" else None
+            good = [i for i in good if i not in (left, entry.get("release"))] + [str(entry.get("release"))]
+        return good
+
+    def bad(self) -> dict[str, dict[str, Any]]:
+        """The releases that failed or that somebody rolled back from, each with the event that says so."""
+        found: dict[str, dict[str, Any]] = {}
+        for event in self.outcomes():
+            release = str(event.get("release"))
+            if event["event"] == "committed":
+                found.pop(release, None)
+                if event.get("kind") == "rollback" and event.get("previous"):
+                    found[str(event["previous"])] = event
+            elif event.get("kind") == "release" and event.get("code") in RELEASE_FAULTS:
+                found[release] = event
+        return found
+
+    def strategy_of(self, release_id: str) -> Optional[str]:
+        """How a release was swapped in, by the journal."""
+        strategies = [
+            e.get("strategy") for e in self.outcomes() if e["event"] == "committed" and e["release"] == release_id
+        ]
+        return str(strategies[-1]) if strategies and strategies[-1] else None
+
+    def last_outcome(self) -> Event:
+        """How the last transaction ended; empty where none ever did."""
+        return next(reversed(self.outcomes()), {})
+
+    def outcome_of(self, txn: Optional[str]) -> Event:
+        """How this transaction ended, or the last one; empty where none has."""
+        return next((event for event in reversed(self.outcomes()) if txn in (None, event.get("txn"))), {})
+
+    def has_gone_back(self) -> bool:
+        """Whether the last transaction led back to where the service had been before.
+
+        A release that was refused counts as gone back from: whoever takes back what has just failed, on this host or on
+        many at once, does not mean the one that has served all along.
+        """
+        last = self.last_outcome()
+        return bool((last.get("event") == "committed") == (last.get("kind") == "rollback"))
+
+    def rolled_back_since_release(self) -> bool:
+        """Whether there was a rollback, or an attempt at one, since somebody released something last."""
+        for event in reversed(self.outcomes()):
+            if event.get("kind") == "rollback":
+                return True
+            if event.get("event") == "committed":
+                break
+        return False
+
+    def earlier_good(self, staged: Container[str], *other_than: Optional[str]) -> list[str]:
+        """Those of these releases that were good, without the excepted, the most recent first."""
+        return [name for name in reversed(self.good()) if name in staged and name not in other_than]
+
+    def last_tried(self) -> list[str]:
+        """What the last transaction was about: the releases that it has brought, left or refused."""
+        last = self.last_outcome()
+        return [name for name in (last.get("release"), last.get("previous")) if isinstance(name, str)]
+
+    def last_count_of(self, release_id: Optional[str]) -> Optional[Event]:
+        """The requests of users that had been counted when this release had proven itself last."""
+        return next(
+            (e for e in reversed(self.events()) if e.get("event") == "counted" and e.get("release") == release_id), None
+        )
+
+
+def run_of(current: Optional[str], outcomes: Sequence[Event]) -> str:
+    """The run that has brought what serves; empty where it did not say, or where something was rolled back since."""
+    committed = [event for event in outcomes if event.get("event") == "committed"]
+    last = committed[-1] if committed else {}
+    return str(last.get("run") or "") if last.get("kind") == "release" and last.get("release") == current else ""
+
+
+def brought_by(release_id: str, outcomes: Sequence[Event]) -> str:
+    """The run that has brought this release last; empty where it did not say."""
+    kinds = [e for e in outcomes if e.get("event") == "committed" and e.get("kind") == "release"]
+    return next((str(e.get("run") or "") for e in reversed(kinds) if e.get("release") == release_id), "")
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def why(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _event(line: str) -> Optional[dict[str, Any]]:
+    """The event of one line of a journal; None where it is none that can be used."""
+    event = json_lines.parse(line)
+    if event is None or not isinstance(event.get("event"), str) or not is_number(event.get("time")):
+        return None
+    usable = event["event"] not in OUTCOMES or isinstance(event.get("release"), str)
+    return event if usable and isinstance(event.get("probe") or {}, dict) else None
