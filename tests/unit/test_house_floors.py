@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from graphlib import TopologicalSorter
 
 UTILS = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
 
@@ -116,8 +117,11 @@ def test_nothing_reaches_up() -> None:
     assert {arrow for arrow in ARROWS if not is_allowed(*arrow)} == set()
 
 
-def test_no_two_files_import_each_other() -> None:
-    assert {(name, other) for name, other in ARROWS if (other, name) in ARROWS and name < other} == set()
+def test_no_files_import_each_other_in_a_circle() -> None:
+    below: dict[str, set[str]] = {}
+    for name, other in ARROWS:
+        below.setdefault(name, set()).add(other)
+    TopologicalSorter(below).prepare()  # raises CycleError, which names the files
 
 
 @pytest.mark.parametrize("package", sorted(FLOORS))
