@@ -84,8 +84,8 @@ binaries:
         - code: version_missing
           message: "/opt/shop/shop: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by
             /opt/shop/shop)"
-          fix: "needs GLIBC_2.38, this host's libc provides up to GLIBC_2.36: rebuild on a host as old as this one, or
-            with CGO_ENABLED=0."
+          fix: "rebuild on a host as old as this one, or with CGO_ENABLED=0: it needs GLIBC_2.38, and the libc here
+            provides up to GLIBC_2.36"
   contains:
     path:
       description: The path as asked.
@@ -143,7 +143,7 @@ binaries:
           description: One line that says what to do.
           returned: always
           type: str
-          sample: "install libfoo.so.1: dnf install 'libfoo.so.1()(64bit)', or rebuild with CGO_ENABLED=0."
+          sample: "install libfoo.so.1: dnf install 'libfoo.so.1()(64bit)', or rebuild with CGO_ENABLED=0"
 """
 
 from typing import Any

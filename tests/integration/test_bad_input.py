@@ -40,7 +40,7 @@ BAD = {
     ),
     "root": ({"service_root": "/opt"}, 'service_root "/opt" is not a plain absolute path below another directory'),
     "not static": ({"release_src": "/bin/ls", "release_require_static": True}, "release_require_static is set"),
-    "old Go": ({"release_min_go_version": "99.1"}, "Build with Go 99.1 or newer"),
+    "old Go": ({"release_min_go_version": "99.1"}, "build with Go 99.1 or newer"),
     "another main module": ({"release_main_module": "example.com/other"}, "its main module is"),
     "no denylist": ({"release_denylist": "/nowhere"}, "release_denylist /nowhere is not readable"),
     "listen as text": ({"service_listen": "7070"}, "is not a list of ports, addresses with a port, or socket paths"),

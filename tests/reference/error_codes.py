@@ -998,6 +998,11 @@ VARIABLES = Section(
             "Smoke commands run against the rehearsal, and `service_rehearsal` is empty.",
             "Set `service_rehearsal`, or leave `release_smoke` empty.",
         ),
+        "unsupported_option": ErrorCode(
+            "A task passes `slipway.go.release` an option that the module does not document.",
+            "The option is one that only the controller's part of the module hands to the host, or is misspelt.",
+            "Remove it from the task.",
+        ),
         "unit_taken": ErrorCode(
             "A unit with this name belongs to a package of the host.",
             "The service has the name of a service of the distribution.",

@@ -169,7 +169,7 @@ def _open_regular(path: str) -> int:
             raise _not_regular(path)
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except ValueError as error:
-        raise ElfError("not_found", f"{path!r}: {error}.", "give the path of a file.") from error
+        raise ElfError("not_found", f"{path!r}: {error}.", "give the path of a file") from error
     except OSError as error:
         raise _unreadable(path, error) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -179,28 +179,30 @@ def _open_regular(path: str) -> int:
 
 
 def _not_regular(path: str) -> ElfError:
-    return ElfError("not_regular", f"{path}: not a regular file.", "give the path of the program itself.")
+    return ElfError("not_regular", f"{path}: not a regular file.", "give the path of the program itself")
 
 
 def _unreadable(path: str, error: OSError) -> ElfError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return ElfError("not_found", f"{path}: {error.strerror}", "check the path; upload the file first.")
-    return ElfError("unreadable", f"{path}: {error.strerror}", "let the user Ansible becomes read this file.")
+        return ElfError("not_found", f"{path}: {error.strerror}", "correct the path, or upload the file first")
+    return ElfError("unreadable", f"{path}: {error.strerror}", "let the user that Ansible becomes read this file")
 
 
 def truncated(path: str, what: str) -> ElfError:
     return ElfError(
-        "truncated", f"{path}: file is truncated: {what}.", "empty or truncated file: build or upload it again."
+        "truncated", f"{path}: file is truncated: {what}.", "build or upload the file again: it is empty or truncated"
     )
 
 
 def malformed(path: str, what: str) -> ElfError:
-    return ElfError("malformed", f"{path}: malformed ELF: {what}.", "damaged file: build or upload it again.")
+    return ElfError("malformed", f"{path}: malformed ELF: {what}.", "build or upload the file again: it is damaged")
 
 
 def too_large(path: str, what: str, count: int, limit: int) -> ElfError:
     return ElfError(
-        "too_large_table", f"{path}: {count} {what}, more than {limit}.", "damaged file: build or upload it again."
+        "too_large_table",
+        f"{path}: {count} {what}, more than {limit}.",
+        "build or upload the file again: it is damaged",
     )
 
 
@@ -407,7 +409,7 @@ def parse_elf(reader: Reader, header: Optional[Header] = None) -> Elf:
 def read_header(reader: Reader) -> Header:
     if reader.size == 0:
         raise ElfError(
-            "empty", f"{reader.path}: the file is empty.", "empty or truncated file: build or upload it again."
+            "empty", f"{reader.path}: the file is empty.", "build or upload the file again: it is empty or truncated"
         )
     start = reader.read(0, min(reader.size, 64))
     if not start.startswith(b"\x7fELF"):
@@ -427,16 +429,16 @@ def read_header(reader: Reader) -> Header:
 
 def _what_else(start: bytes) -> str:
     if start.startswith(b"#!"):
-        return "this is a script: give the program it starts."
+        return "give the program that this script starts"
     if start.startswith(b"MZ"):
-        return "this is a Windows program: build with GOOS=linux."
+        return "build with GOOS=linux: this is a Windows program"
     if start[:4] in (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xfe\xed\xfa\xcf"):
-        return "this is a macOS program: build with GOOS=linux."
+        return "build with GOOS=linux: this is a macOS program"
     if start.startswith(b"!<arch>\n"):
-        return "this is an archive: build a main package (go build -buildmode=exe)."
+        return "build a main package with go build -buildmode=exe: this is an archive"
     if start.startswith((b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")):
-        return "this is compressed: unpack it first."
-    return "give the path of a Linux program."
+        return "unpack the file first: it is compressed"
+    return "give the path of a Linux program"
 
 
 def _read_segments(reader: Reader, header: Header, layout: _Layout) -> tuple[Segment, ...]:

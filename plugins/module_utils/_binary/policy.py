@@ -71,7 +71,7 @@ def _denial(words: list[str], reason: str, number: int, name: str) -> Denial:
             raise SlipwayError(
                 "denylist_syntax",
                 f"{name}: line {number}: {word!r} is no version constraint.",
-                "Write <v1.2.3, <=v1.2.3, >v1.2.3, >=v1.2.3 or =v1.2.3.",
+                "write <v1.2.3, <=v1.2.3, >v1.2.3, >=v1.2.3 or =v1.2.3",
             )
         constraints.append((match.group(1), match.group(2)))
     below = words[0].endswith("/...")
@@ -90,7 +90,7 @@ def check_policy(info: Mapping[str, Any], policy: Mapping[str, Any]) -> list[Pro
         return problems
     if not go:
         text = f"{info['path']}: no Go build info: not built by Go, packed, or stripped of it"
-        return [*problems, Problem("policy_not_go", text, "Build with go build and do not pack it.")]
+        return [*problems, Problem("policy_not_go", text, "build with go build, and do not pack the program")]
     for check in (_clean, _release, _main, _denied):
         problems += check(str(info["path"]), go, policy)
     return problems
@@ -99,11 +99,11 @@ def check_policy(info: Mapping[str, Any], policy: Mapping[str, Any]) -> list[Pro
 def _static(info: Mapping[str, Any]) -> list[Problem]:
     if info.get("packed"):
         text = f"{info['path']}: packed by UPX, so that nothing tells whether it is static"
-        return [Problem("policy_static", text, "Release the program without UPX, or unpack it with upx -d.")]
+        return [Problem("policy_static", text, "release the program without UPX, or unpack it with upx -d")]
     if info["class"] in ("static", "static-pie"):
         return []
     text = f"{info['path']}: {info['class']}, and release_require_static is set"
-    return [Problem("policy_static", text, "Build with CGO_ENABLED=0 and without -buildmode=pie.")]
+    return [Problem("policy_static", text, "build with CGO_ENABLED=0 and without -buildmode=pie")]
 
 
 def _clean(path: str, go: Mapping[str, Any], policy: Mapping[str, Any]) -> Iterator[Problem]:
@@ -112,10 +112,10 @@ def _clean(path: str, go: Mapping[str, Any], policy: Mapping[str, Any]) -> Itera
     vcs = go.get("vcs") or {}
     if not vcs.get("revision"):
         text = f"{path}: no vcs.revision in the build info"
-        yield Problem("policy_vcs_unknown", text, "Build inside the repository with -buildvcs=true.")
+        yield Problem("policy_vcs_unknown", text, "build inside the repository with -buildvcs=true")
     elif vcs.get("modified") is not False:
         text = f"{path}: built from a modified tree at {vcs['revision']}"
-        yield Problem("policy_vcs_modified", text, "Commit or drop the changes, then build.")
+        yield Problem("policy_vcs_modified", text, "commit or drop the changes, then build")
 
 
 def _release(path: str, go: Mapping[str, Any], policy: Mapping[str, Any]) -> Iterator[Problem]:
@@ -125,16 +125,16 @@ def _release(path: str, go: Mapping[str, Any], policy: Mapping[str, Any]) -> Ite
     floor, built = go_key(wanted), go_key(go["version"])
     if floor is None:
         raise SlipwayError(
-            "policy_syntax", f"min_go_version: {wanted!r} is no Go version.", "Write it like 1.22 or 1.22.3."
+            "policy_syntax", f"min_go_version: {wanted!r} is no Go version.", "write it like 1.22 or 1.22.3"
         )
     if _NUMBER.fullmatch(wanted) and floor[:2] < _OLDEST:
         raise SlipwayError(
             "policy_syntax",
             f"min_go_version: {wanted} is older than any Go whose build info can be read; YAML reads 1.20 as 1.2.",
-            'Put it in quotes: "1.20".',
+            'put it in quotes: "1.20"',
         )
     if built is None or built < floor:
-        yield Problem("policy_go_version", f"{path}: built with {go['version']}", f"Build with Go {wanted} or newer.")
+        yield Problem("policy_go_version", f"{path}: built with {go['version']}", f"build with Go {wanted} or newer")
 
 
 def _main(path: str, go: Mapping[str, Any], policy: Mapping[str, Any]) -> Iterator[Problem]:
@@ -142,7 +142,7 @@ def _main(path: str, go: Mapping[str, Any], policy: Mapping[str, Any]) -> Iterat
     main_module = (go.get("main") or {}).get("path") or go.get("path")
     if wanted and main_module != wanted:
         text = f"{path}: its main module is {main_module or 'unknown'}, not {wanted}"
-        yield Problem("policy_main_module", text, "Release the artefact of this service.")
+        yield Problem("policy_main_module", text, "release the artefact of this service")
 
 
 def _denied(path: str, go: Mapping[str, Any], policy: Mapping[str, Any]) -> Iterator[Problem]:
@@ -167,7 +167,7 @@ def _modules(go: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _way_out(module: str, denial: Denial) -> str:
     newer = [version for operator, version in denial.constraints if operator in ("<", "<=")]
     if module == STDLIB:
-        return f"Build with Go {newer[0].lstrip('v')} or newer." if newer else "Build with another Go release."
+        return f"build with Go {newer[0].lstrip('v')} or newer" if newer else "build with another Go release"
     if newer:
-        return f"go get {module}@{newer[0]} or newer, then build."
-    return f"Remove {module} or take another version, then build."
+        return f"run go get {module}@{newer[0]} or newer, then build"
+    return f"remove {module} or take another version, then build"

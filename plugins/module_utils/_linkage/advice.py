@@ -27,11 +27,11 @@ def library_fix(view: View, name: str, bits: int) -> str:
     base = os.path.basename(name)
     for directory in STRAY:
         if _exists(view, f"{directory}/{base}"):
-            return f"{directory}/{base} exists but is not used: check its architecture, then run ldconfig."
+            return f"check the architecture of {directory}/{base}, then run ldconfig: it is there and not used"
     for path, manager in _MANAGERS:
         if _exists(view, path):
-            return f"install {base}: {_package(manager, base, bits)}, or rebuild with CGO_ENABLED=0."
-    return f"install {base}, or rebuild with CGO_ENABLED=0."
+            return f"install {base}: {_package(manager, base, bits)}, or rebuild with CGO_ENABLED=0"
+    return f"install {base}, or rebuild with CGO_ENABLED=0"
 
 
 def _exists(view: View, path: str) -> bool:
@@ -63,12 +63,12 @@ def debian_name(soname: str) -> str:
 
 def other_class_fix(name: str, bits: int) -> str:
     other = 32 if bits == 64 else 64
-    return f"the {name} found is for {other}-bit programs, this one has {bits} bits: install the {bits}-bit library."
+    return f"install the {bits}-bit library: the {name} found is for {other}-bit programs"
 
 
 def symbol_fix(names: Sequence[str], wanting: str) -> str:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{wanting} needs {names[0]}{more} of a library that is older here: install that, or build on this system."
+    return f"install a newer library, or build on this host: the one here lacks {names[0]}{more}, which {wanting} needs"
 
 
 def version_fix(version: str, provider: str, provided: Iterable[str]) -> str:
@@ -76,12 +76,12 @@ def version_fix(version: str, provider: str, provided: Iterable[str]) -> str:
     if family == "GLIBC":
         newest = newest_version(provided, family)
         return (
-            f"needs {version}, this host's libc provides up to {newest}: rebuild on a host as old as this one, "
-            "or with CGO_ENABLED=0."
+            f"rebuild on a host as old as this one, or with CGO_ENABLED=0: it needs {version}, and the libc here "
+            f"provides up to {newest}"
         )
     newest = newest_version(provided, family)
     offer = f"provides up to {newest}" if newest else f"provides no {family} version"
-    return f"needs {version}, {provider} {offer}: install a newer library, or build against this one."
+    return f"install a newer library, or build against this one: it needs {version}, and {provider} {offer}"
 
 
 def newest_version(provided: Iterable[str], family: str) -> str:

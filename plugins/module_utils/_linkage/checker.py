@@ -92,17 +92,17 @@ class Checker:
             raise ElfError(
                 "unit_root_image",
                 f"{path}: RootImage={self.context.root_image} of {self.context.unit} cannot be looked into.",
-                "unpack the image and name its directory with RootDirectory=.",
+                "unpack the image and name its directory with RootDirectory=",
             )
         try:
             resolved = view.resolve(view.inside(path))
         except ValueError as error:
-            raise ElfError("not_found", f"{path!r}: {error}.", "give the path of a file.") from error
+            raise ElfError("not_found", f"{path!r}: {error}.", "give the path of a file") from error
         except OSError as error:
             code = "not_found" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "unreadable"
             where = f" in {view.root}" if view.root != "/" else ""
             raise ElfError(
-                code, f"{path}: {error.strerror}{where}", "check the path; upload the file first."
+                code, f"{path}: {error.strerror}{where}", "correct the path, or upload the file first"
             ) from error
         with open_program(resolved.host) as opened:
             elf = opened.elf._replace(path=path)
@@ -128,7 +128,7 @@ class Checker:
             return None
         text = f"{program.label}: {os.strerror(errno.ENOENT)}: {why} hides it"
         return Problem(
-            "unit_hidden", text, "install it elsewhere, /opt for instance, or expose it with BindReadOnlyPaths=."
+            "unit_hidden", text, "install it elsewhere, for instance below /opt, or expose it with BindReadOnlyPaths="
         )
 
     def _executable(self, program: Program) -> Optional[Problem]:
@@ -142,16 +142,16 @@ class Checker:
         mode = stat.filemode(program.status.st_mode)
         text = f"{program.label}: {os.strerror(errno.EACCES)}: not executable ({mode})"
         return Problem(
-            "not_executable", text, f"not executable: chmod 0755, and let the {name} enter the directories above it."
+            "not_executable", text, f"set its mode to 0755, and let the {name} enter the directories above it"
         )
 
     def _noexec(self, program: Program) -> Optional[Problem]:
         text = f"{program.label}: {os.strerror(errno.EACCES)}: "
         if not self.context.may_execute(program.resolved.path):
-            fix = f"add its directory to ExecPaths= of {self.context.unit}."
+            fix = f"add its directory to ExecPaths= of {self.context.unit}"
             return Problem("unit_noexec", text + f"NoExecPaths= of {self.context.unit}", fix)
         if on_noexec_mount(program.resolved.host):
-            fix = "on a noexec mount: install it on another file system, or mount this one without noexec."
+            fix = "install it on another file system, or mount this one without noexec"
             return Problem("noexec_mount", text + "on a noexec mount", fix)
         return None
 
@@ -161,7 +161,9 @@ class Checker:
         if not effective or not lacking or _has_flag(program.resolved.host, "ST_NOSUID"):
             return None
         text = f"{program.label}: {os.strerror(errno.EPERM)}: its file capabilities exceed the bounding set"
-        return Problem("capabilities", text, f"setcap -r {program.label}, or widen CapabilityBoundingSet=.")
+        return Problem(
+            "capabilities", text, f"remove them with setcap -r {program.label}, or widen CapabilityBoundingSet="
+        )
 
     def _architecture(self, program: Program) -> Optional[Problem]:
         goarch = program.elf.goarch
@@ -170,7 +172,7 @@ class Checker:
             return None
         text = f"{program.label}: Bad system call: SystemCallArchitectures={' '.join(allowed)} of {self.context.unit}"
         return Problem(
-            "unit_architecture", text, f"built for {goarch}, this host is {self.host.goarch}: build for that."
+            "unit_architecture", text, f"build it for {self.host.goarch}, which this host is: it is built for {goarch}"
         )
 
     # Loading
@@ -190,7 +192,7 @@ class Checker:
             if not elf.needed:
                 return _Linked([], [])
             text = f"{program.label}: {name} is neither glibc's nor musl's loader"
-            return _Linked(unresolved, [Problem("loader_unknown", text, "rebuild with CGO_ENABLED=0.")])
+            return _Linked(unresolved, [Problem("loader_unknown", text, "rebuild with CGO_ENABLED=0")])
         linked = linker.link(program.label, program.resolved.path, elf, program.tables)
         return _Linked(linked.libraries, linked.problems)
 
@@ -264,7 +266,7 @@ class Checker:
         why = self._hides(name)
         if why:
             text = f"{program.label}: {os.strerror(errno.ENOENT)}: the interpreter {name} is missing"
-            raise ElfError("interpreter_missing", text, f"{name} is hidden by {why}.")
+            raise ElfError("interpreter_missing", text, f"let the unit see {name}, which {why} hides")
         try:
             file = self.files.get(view.host(name), program.elf.header)
         except (OSError, ValueError) as error:
@@ -275,7 +277,7 @@ class Checker:
             raise ElfError("interpreter_missing", text, interpreter_fix(program.elf, has_musl(view))) from error
         if file.elf is None or file.elf.header.type not in (2, 3):
             text = f"{program.label}: {os.strerror(errno.ELIBBAD)}: the interpreter {name}"
-            raise ElfError("interpreter_invalid", text, f"install {name} for {program.elf.goarch} again.")
+            raise ElfError("interpreter_invalid", text, f"install {name} for {program.elf.goarch} again")
         self._check_interpreter_rights(program, name, file.host)
         return identify(name, file, self.files)
 
@@ -283,14 +285,16 @@ class Checker:
         text = f"{program.label}: {os.strerror(errno.EACCES)}: the interpreter {name} "
         if on_noexec_mount(host) or not self._rules_allow(host):
             raise ElfError(
-                "noexec_mount", text + "is on a noexec mount", f"on a noexec mount: make {name} executable there."
+                "noexec_mount",
+                text + "is on a noexec mount",
+                f"move {name} to a file system without noexec, or mount this one without it",
             )
         who = self.context.who
         if not os.stat(host).st_mode & 0o111 or (who is not None and not who.may(host, 1)):
             raise ElfError(
                 "interpreter_invalid",
                 text + "is not executable",
-                f"not executable: chmod 0755 {os.path.realpath(host)}",
+                f"make it executable with chmod 0755 {os.path.realpath(host)}",
             )
 
 

@@ -418,7 +418,7 @@ class GlibcLinker(Linker):
         message = f"{self._program}: error while loading shared libraries: {subject}: {refused.why}"
         fix = library_fix(self.view, name, self.want.bits)
         if refused.code == "noexec_mount":
-            fix = f"on a noexec mount: mount what holds {name} without noexec, or install the library elsewhere."
+            fix = f"mount what holds {name} without noexec, or install the library elsewhere"
         self.complain(refused.code, message, fix)
 
     def _miss(self, current: LinkMap, name: str) -> None:
@@ -429,7 +429,7 @@ class GlibcLinker(Linker):
             # A search goes on, so that the last thing it meets is that there is no such file.
             reason = errno.EACCES if "/" in name else errno.ENOENT
             text = start + f"cannot open shared object file: {os.strerror(reason)}"
-            self.complain("library_unreadable", text, f"let the user of the service read {self._denied}.")
+            self.complain("library_unreadable", text, f"let the user of the service read {self._denied}")
         elif self._other_class:
             other = 32 if self.want.bits == 64 else 64
             self.complain(
@@ -448,8 +448,8 @@ class GlibcLinker(Linker):
             for directory in self._directories(main.elf.dynamic.runpath, main):
                 if self._verify_or_none(directory + name):
                     return (
-                        f"{name} is in {directory}, which is in the RUNPATH of {main.label} and not handed down to "
-                        f"{current.label}: link that with its own, or the program with -Wl,--disable-new-dtags."
+                        f"link {current.label} with its own RUNPATH, or the program with -Wl,--disable-new-dtags: "
+                        f"{name} is in {directory}, which is in the RUNPATH of {main.label} and not handed down"
                     )
         return library_fix(self.view, name, self.want.bits)
 
@@ -488,7 +488,7 @@ class GlibcLinker(Linker):
                     f"{self._program}: {link_map.path} is of glibc {libc or 'of an unknown release'}, and the loader "
                     f"{self.interpreter.name} of {loader or 'an unknown release'}: they only work with their own"
                 )
-                fix = f"leave {link_map.path} out of what is bundled, or bundle its loader and link to that."
+                fix = f"leave {link_map.path} out of what is bundled, or bundle its loader and link to that"
                 self.complain("library_invalid", text, fix)
 
     def bound_now(self, link_map: LinkMap, candidates: Mapping[int, bytes]) -> list[str]:
@@ -512,8 +512,8 @@ class GlibcLinker(Linker):
                 names = self._versioned_symbols(link_map, provider, need.indexes)
                 if names:
                     text = f"{self._program}: symbol lookup error: {names[0]}: {ASSERTION}"
-                    fix = f"{provider.path} has no symbol versions, {link_map.label} was linked to one that has: "
-                    self.complain("version_missing", text, fix + "install that, or link to this one.")
+                    fix = f"install the library that {link_map.label} was linked to, or link to {provider.path}: "
+                    self.complain("version_missing", text, fix + "that one has no symbol versions")
 
     def _versioned_symbols(self, link_map: LinkMap, provider: LinkMap, versions: Sequence[int]) -> list[str]:
         wanted = self.files.symbols(link_map).wanted
@@ -533,7 +533,7 @@ class GlibcLinker(Linker):
             if provider is None:
                 if need.library not in self.missing and need.library not in VDSO:
                     text = f"{link_map.label}: needs versions of {need.library}, which nothing loads"
-                    self.complain("library_invalid", text, "link it again.")
+                    self.complain("library_invalid", text, "link it again with what it needs")
                 continue
             defined = provider.elf.dynamic.verdef
             for version, weak in need.names if defined is not None else ():
@@ -549,7 +549,7 @@ class GlibcLinker(Linker):
             return
         if any(name.startswith("libc.so.") for name in dynamic.needed):
             text = f"{link_map.label}: DT_RELR without GLIBC_ABI_DT_RELR dependency"
-            self.complain("version_missing", text, "link it with -Wl,-z,nopack-relative-relocs or a newer linker.")
+            self.complain("version_missing", text, "link it with -Wl,-z,nopack-relative-relocs or a newer linker")
 
     def _check_isa(self, link_map: LinkMap) -> None:
         needed = link_map.elf.notes.x86_isa_needed
@@ -558,7 +558,7 @@ class GlibcLinker(Linker):
         level = needed.bit_length()
         if needed and self.cpu.features and level > max(self.cpu.x86_level, 1):
             text = f"{link_map.label}: CPU ISA level is lower than required"
-            fix = f"needs x86-64-v{level}, this processor is x86-64-v{self.cpu.x86_level}: rebuild for that."
+            fix = f"rebuild it for x86-64-v{self.cpu.x86_level}, which this processor is: it needs x86-64-v{level}"
             self.complain("cpu_level", text, fix)
 
 

@@ -285,7 +285,9 @@ class Linker:
             for name in current.elf.dynamic.auxiliaries:
                 self.need(current, name, optional=True)
             if len(self.maps) > MAX_LIBRARIES:
-                self.complain("library_invalid", f"{label}: more than {MAX_LIBRARIES} libraries", "")
+                self.complain(
+                    "library_invalid", f"{label}: more than {MAX_LIBRARIES} libraries", "link it with fewer libraries"
+                )
                 break
         self.finish()
         return Linked(self.maps, self.libraries, self.problems)
@@ -316,7 +318,7 @@ class Linker:
             raise
         why = self.environment.hidden_by(path)
         if why:
-            self.hidden = f"{path} is hidden by {why}: expose it with BindReadOnlyPaths=."
+            self.hidden = f"expose {path} with BindReadOnlyPaths=: {why} hides it"
             return None
         return file if self.environment.may_read(file.host) else None
 

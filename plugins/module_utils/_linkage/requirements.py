@@ -26,25 +26,25 @@ def machine_problem(elf: Elf, host: Host, start: bytes) -> Optional[Problem]:
     if elf.goos != "linux":
         name = elf.goos or f"OS ABI {elf.header.ident[7]}"
         text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: built for {name}"
-        return Problem("wrong_os", text, f"built for {name}, this host is linux: rebuild with GOOS=linux.")
+        return Problem("wrong_os", text, f"rebuild with GOOS=linux: it is built for {name}")
     if elf.header.type not in (2, 3) or elf.is_library:
         kind = "a shared library" if elf.is_library else f"of ELF type {elf.type}"
         text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: {kind}"
-        return Problem("not_a_program", text, "give the program itself; a Go program is built with -buildmode=exe.")
+        return Problem("not_a_program", text, "give the program itself, built with -buildmode=exe")
     if not any(segment.type == PT_LOAD for segment in elf.segments):
         text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: no loadable segments"
-        return Problem("malformed", text, "damaged file: build or upload it again.")
+        return Problem("malformed", text, "build or upload the file again: it is damaged")
     if host.starts(elf.goarch) or any(entry.matches(start) for entry in host.binfmts):
         return None
     built = elf.goarch or f"{elf.machine_name}, {elf.bits} bits, {elf.endian} endian"
     text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: built for {built}"
     own = host.goarch or host.machine
-    return Problem("wrong_machine", text, f"built for {built}, this host is {own}: rebuild with GOARCH={own}.")
+    return Problem("wrong_machine", text, f"rebuild with GOARCH={own}: it is built for {built}")
 
 
 def packed_problem(elf: Elf) -> Problem:
     text = f"{elf.path}: packed by UPX: its interpreter and its libraries cannot be read"
-    return Problem("packed", text, "release the program without UPX, or unpack it with upx -d.")
+    return Problem("packed", text, "release the program without UPX, or unpack it with upx -d")
 
 
 def needs(elf: Elf, info: Optional[BuildInfo], host: Host) -> list[Problem]:
@@ -59,7 +59,7 @@ def _page_size(elf: Elf, host: Host) -> Optional[Problem]:
     if all((segment.vaddr - segment.offset) % host.page_size == 0 for segment in loads):
         return None
     text = f"{elf.path}: {os.strerror(errno.EINVAL)}: segments are not aligned to pages of {host.page_size} bytes"
-    fix = f"link it with -Wl,-z,max-page-size={max(host.page_size, 65536)}."
+    fix = f"link it with -Wl,-z,max-page-size={max(host.page_size, 65536)}"
     return Problem("page_size", text, fix)
 
 
@@ -67,13 +67,15 @@ def _kernel(elf: Elf, info: Optional[BuildInfo], host: Host) -> Optional[Problem
     running = kernel_version(host.kernel)
     wanted = elf.notes.min_kernel
     if wanted is not None and wanted > running:
-        fix = f"needs kernel {_dotted(wanted)}, this host runs {host.kernel}."
+        fix = f"upgrade the kernel to {_dotted(wanted)} or newer: this host runs {host.kernel}"
         return Problem("kernel_too_old", f"{elf.path}: FATAL: kernel too old", fix)
     floor = go_kernel(info.version) if info is not None else None
     if info is not None and floor is not None and floor > running:
         release = " ".join(info.version.split()[:1])
         text = f"{elf.path}: built with {release}, which needs kernel {_dotted(floor)}"
-        fix = f"{release.replace('go', 'Go ', 1)} needs kernel {_dotted(floor)}, this host runs {host.kernel}."
+        fix = (
+            f"upgrade the kernel to {_dotted(floor)} or newer, or build with an older Go: this host runs {host.kernel}"
+        )
         return Problem("kernel_too_old", text, fix)
     return None
 
@@ -91,7 +93,7 @@ def _processor(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
         return _arm(elf, info, host)
     wants_sse2 = elf.goarch == "386" and (info.setting("GO386") or "").startswith("sse2")
     if wants_sse2 and host.cpu.features and "sse2" not in host.cpu.features:
-        return Problem("cpu_level", f"{elf.path}: needs SSE2", "rebuild with GO386=softfloat.")
+        return Problem("cpu_level", f"{elf.path}: needs SSE2", "rebuild with GO386=softfloat")
     return None
 
 
@@ -101,7 +103,7 @@ def _amd64(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
     if wanted is None or host.goarch != "amd64" or not host.cpu.features or int(wanted.group(1)) <= max(level, 1):
         return None
     number = wanted.group(1)
-    fix = f"needs x86-64-v{number}, this processor is x86-64-v{level}: rebuild with GOAMD64=v{max(level, 1)}."
+    fix = f"rebuild with GOAMD64=v{max(level, 1)}: this processor is x86-64-v{level}, the program needs v{number}"
     return Problem("cpu_level", f"{elf.path}: {GO_MESSAGE.format(level=number)}", fix)
 
 
@@ -110,7 +112,7 @@ def _arm64(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
     wanted = info.setting("GOARM64") or ""
     if wanted in ("", "v8.0") or not host.cpu.features or "atomics" in host.cpu.features:
         return None
-    fix = f"built with GOARM64={wanted}, this processor has no LSE: rebuild with GOARM64=v8.0."
+    fix = f"rebuild with GOARM64=v8.0: it is built with GOARM64={wanted}, and this processor has no LSE"
     return Problem("cpu_level", f"{elf.path}: This program can only be run on ARM64 processors with LSE support.", fix)
 
 
@@ -119,10 +121,10 @@ def _arm(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
     if not host.machine.startswith("armv") or not wanted[0].isdigit() or wanted[2] == "softfloat":
         return None
     if int(wanted[0]) > 5 and host.cpu.features and "vfp" not in host.cpu.features:
-        fix = "this processor has no floating point unit: rebuild with GOARM=5."
+        fix = "rebuild with GOARM=5: this processor has no floating point unit"
         return Problem("cpu_level", f"{elf.path}: this CPU has no floating point hardware", fix)
     if int(wanted[0]) > 6 and host.cpu.features and "vfpv3" not in host.cpu.features:
-        fix = "built with GOARM=7, this processor has no VFPv3: rebuild with GOARM=6."
+        fix = "rebuild with GOARM=6: it is built with GOARM=7, and this processor has no VFPv3"
         return Problem("cpu_level", f"{elf.path}: this CPU has no VFPv3 floating point hardware", fix)
     return None
 
@@ -132,18 +134,18 @@ def interpreter_fix(elf: Elf, musl_here: bool) -> str:
     name = elf.interpreter or ""
     base = os.path.basename(name)
     if elf.elf_class == "interpreter-only":
-        advice = f"the interpreter {name} is missing, and no library is needed"
-        return f"{advice}: rebuild without -buildmode=pie, or on a system like this."
+        return f"rebuild without -buildmode=pie, or on a system like this: only the interpreter {name} is missing"
     if base.startswith("ld-musl-"):
-        return f"the interpreter {name} is missing: built on Alpine? Rebuild with CGO_ENABLED=0, or install musl."
+        return f"rebuild with CGO_ENABLED=0, or install musl: the interpreter {name} is that of Alpine"
     if base.startswith(("ld-linux", "ld64.so", "ld.so")):
-        advice = f"the interpreter {name} is missing: built for glibc"
         if musl_here:
-            return f"{advice}, this host has musl: rebuild with CGO_ENABLED=0, or on Alpine."
+            return (
+                f"rebuild with CGO_ENABLED=0, or on Alpine: the interpreter {name} is glibc's, and this host has musl"
+            )
         if elf.bits == 32:
-            return f"{advice} and 32 bits: install the 32-bit C library (Debian: libc6:i386), or rebuild for 64."
-        return f"{advice}: rebuild with CGO_ENABLED=0, or install the C library."
-    return f"the interpreter {name} is missing: rebuild with CGO_ENABLED=0, or with the interpreter of this host."
+            return f"install the 32-bit C library (Debian: libc6:i386), or rebuild for 64 bits: {name} is missing"
+        return f"rebuild with CGO_ENABLED=0, or install the C library: the interpreter {name} is missing"
+    return f"rebuild with CGO_ENABLED=0, or with the interpreter of this host: {name} is missing"
 
 
 def has_musl(view: View) -> bool:

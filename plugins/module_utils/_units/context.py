@@ -241,20 +241,20 @@ def _missing(unit: Unit, values: Mapping[str, str], view: View, user: str) -> It
     """What systemd needs before it starts the program, and does not find."""
     for name in unit.every("EnvironmentFile"):
         if not name.startswith("-") and not _environment_files(name, values):
-            yield _absent(unit, f"EnvironmentFile={name}", f"create {name}, or write -{name} where it may be absent.")
+            yield _absent(unit, f"EnvironmentFile={name}", f"create {name}, or write -{name} where it may be absent")
     directory = expand(unit.last("WorkingDirectory"), values)
     made = _made_at_start(unit, values)
     wanted = (
         directory and directory != "~" and not directory.startswith("-") and posixpath.normpath(directory) not in made
     )
     if wanted and not _is_directory(view, directory):
-        yield _absent(unit, f"WorkingDirectory={directory}", f"create {directory}, or remove WorkingDirectory=.")
+        yield _absent(unit, f"WorkingDirectory={directory}", f"create {directory}, or remove WorkingDirectory=")
     if not unit.yes("DynamicUser"):
         if unit.last("User") and not _known(pwd.getpwnam, unit.last("User")):
-            yield _absent(unit, f"User={user}", f"create the user {user}.")
+            yield _absent(unit, f"User={user}", f"create the user {user}")
         group = unit.last("Group")
         if group and not _known(grp.getgrnam, group):
-            yield _absent(unit, f"Group={group}", f"create the group {group}.")
+            yield _absent(unit, f"Group={group}", f"create the group {group}")
 
 
 def _made_at_start(unit: Unit, values: Mapping[str, str]) -> set[str]:

@@ -100,10 +100,12 @@ def read_unit(text: str, unit_path: Sequence[str] = UNIT_PATH) -> Unit:
     path = text if text.startswith("/") else _find(name, unit_path)
     if path is None or not os.path.exists(path):
         raise SlipwayError(
-            "unit_not_found", f"unit: {text}: no such unit in {', '.join(unit_path)}.", "Install the unit first."
+            "unit_not_found", f"unit: {text}: no such unit in {', '.join(unit_path)}.", "install the unit first"
         )
     if os.path.realpath(path) == "/dev/null":
-        raise SlipwayError("unit_masked", f"unit: {name.full} is masked ({path}).", f"systemctl unmask {name.full}")
+        raise SlipwayError(
+            "unit_masked", f"unit: {name.full} is masked ({path}).", f"unmask it with systemctl unmask {name.full}"
+        )
     service: list[tuple[str, str]] = []
     for file in [path, *_drop_ins(name, path, unit_path)]:
         service.extend((key, value) for section, key, value in parse(_read(file)) if section == "Service")
@@ -140,12 +142,12 @@ def _drop_ins(name: UnitName, path: str, unit_path: Sequence[str]) -> list[str]:
 def _read(path: str) -> str:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise SlipwayError("unit_unreadable", f"unit: {path} is not a regular file.", "Give a unit file.")
+            raise SlipwayError("unit_unreadable", f"unit: {path} is not a regular file.", "give a unit file")
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read(MAX_UNIT)
     except OSError as error:
         raise SlipwayError(
-            "unit_unreadable", f"unit: {path}: {error.strerror}.", "Let the user Ansible becomes read it."
+            "unit_unreadable", f"unit: {path}: {error.strerror}.", "let the user that Ansible becomes read it"
         ) from error
 
 

@@ -131,7 +131,7 @@ def test_denied_modules(line, denied):
 def test_reasons_reach_the_operator():
     (problem,) = check_policy(info(), {"denied_modules": parse_denylist("\ngolang.org/x/crypto <v0.17.0 # CVE-1")})
     assert problem.message == "/app: contains golang.org/x/crypto v0.16.0, denied by line 2: CVE-1"
-    assert problem.fix == "go get golang.org/x/crypto@v0.17.0 or newer, then build."
+    assert problem.fix == "run go get golang.org/x/crypto@v0.17.0 or newer, then build"
 
 
 @pytest.mark.parametrize("line", ["a.com/b v1.0.0", "a.com/b <latest", "a.com/b < v1.0.0", "stdlib <vNext"])

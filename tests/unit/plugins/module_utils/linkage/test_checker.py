@@ -64,7 +64,7 @@ def test_contract(root):
             {
                 "code": "not_found",
                 "message": f"/absent: No such file or directory in {root.path}",
-                "fix": "check the path; upload the file first.",
+                "fix": "correct the path, or upload the file first",
             }
         ],
     }
@@ -74,11 +74,11 @@ def test_contract(root):
 @pytest.mark.parametrize(
     ("spec", "code", "fix"),
     [
-        ({"machine": 183}, "wrong_machine", "built for arm64, this host is amd64: rebuild with GOARCH=amd64."),
-        ({"endian": "big", "machine": 8}, "wrong_machine", "built for mips64, this host is amd64"),
+        ({"machine": 183}, "wrong_machine", "rebuild with GOARCH=amd64: it is built for arm64"),
+        ({"endian": "big", "machine": 8}, "wrong_machine", "rebuild with GOARCH=amd64: it is built for mips64"),
         ({"bits": 32}, "wrong_machine", "built for amd64p32"),
         ({"machine": 999}, "wrong_machine", "built for machine 999"),
-        ({"osabi": 9}, "wrong_os", "built for freebsd, this host is linux: rebuild with GOOS=linux."),
+        ({"osabi": 9}, "wrong_os", "rebuild with GOOS=linux: it is built for freebsd"),
         ({"type": REL}, "not_a_program", "-buildmode=exe"),
         ({"type": CORE}, "not_a_program", ""),
         ({"type": 3, "soname": "libx.so"}, "not_a_program", ""),
@@ -130,14 +130,14 @@ def test_the_kernel_a_go_release_needs(root, version, kernel, fine):
 def test_go_says_which_kernel(root):
     static(root, "go1.24.4")
     (problem,) = root.check(host=host(kernel="3.1.9"))["problems"]
-    assert problem["fix"] == "Go 1.24.4 needs kernel 3.2, this host runs 3.1.9."
+    assert problem["fix"] == "upgrade the kernel to 3.2 or newer, or build with an older Go: this host runs 3.1.9"
 
 
 def test_the_kernel_a_note_asks_for(root):
     static(root, "go1.20", notes=[("GNU", 1, struct.pack("<IIII", 0, 99, 0, 0))])
     (problem,) = root.check()["problems"]
     assert problem["message"] == "/app: FATAL: kernel too old"
-    assert problem["fix"] == "needs kernel 99.0, this host runs 6.1.0-30-amd64."
+    assert problem["fix"] == "upgrade the kernel to 99.0 or newer: this host runs 6.1.0-30-amd64"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_the_processor_level(root, setting, level, fine):
 def test_the_processor_level_in_words(root):
     static(root, settings="build\tGOAMD64=v3\n")
     (problem,) = root.check(host=host(cpu=cpu(2)))["problems"]
-    assert problem["fix"] == "needs x86-64-v3, this processor is x86-64-v2: rebuild with GOAMD64=v2."
+    assert problem["fix"] == "rebuild with GOAMD64=v2: this processor is x86-64-v2, the program needs v3"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_page_size(root):
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"interpreter": MUSL, "needed": ["libc.so"]}, "built on Alpine? Rebuild with CGO_ENABLED=0, or install musl."),
+        ({"interpreter": MUSL, "needed": ["libc.so"]}, "rebuild with CGO_ENABLED=0, or install musl: the interpreter"),
         ({"interpreter": "/lib/ld-linux.so.2", "bits": 32, "machine": 3, "needed": ["libc.so.6"]}, "32-bit C library"),
         ({"interpreter": "/lib/ld-linux-foo.so.1", "needed": ["libc.so.6"]}, "or install the C library"),
         ({"interpreter": "/lib/ld-linux-foo.so.1"}, "rebuild without -buildmode=pie"),
@@ -289,7 +289,7 @@ def test_a_library_that_the_unit_hides(root):
     hidden = (("/home", "ProtectHome=yes"),)
     (problem,) = root.check(hidden=hidden, unit="x.service")["problems"]
     assert problem["code"] == "library_missing"
-    assert problem["fix"].startswith("/home/me/libx.so is hidden by ProtectHome=yes of x.service")
+    assert problem["fix"] == "expose /home/me/libx.so with BindReadOnlyPaths=: ProtectHome=yes of x.service hides it"
     root.lib("/lib/x86_64-linux-gnu/libx.so")
     assert root.codes(hidden=hidden, unit="x.service") == []
     assert root.codes(hidden=(("/lib64", "InaccessiblePaths="),), unit="x.service") == ["interpreter_missing"]
@@ -304,7 +304,7 @@ def test_a_library_behind_a_symlink_into_what_the_unit_hides(root):
     hidden = (("/home", "ProtectHome=yes"),)
     (problem,) = root.check(hidden=hidden, unit="x.service")["problems"]
     assert problem["code"] == "library_missing"
-    assert "hidden by ProtectHome=yes of x.service" in problem["fix"]
+    assert "ProtectHome=yes of x.service hides it" in problem["fix"]
     assert root.codes() == []
     # Through the hidden place and out again is as hidden.
     (root.path / "home/me/libx.so").unlink()

@@ -218,7 +218,7 @@ def test_versions_of_the_library_found(root):
     problems = root.check()["problems"]
     assert [problem["code"] for problem in problems] == ["version_missing"] * 2
     assert problems[0]["message"] == f"/app: {LIBC}: version `GLIBC_2.38' not found (required by /app)"
-    assert problems[0]["fix"].startswith("needs GLIBC_2.38, this host's libc provides up to GLIBC_2.36")
+    assert problems[0]["fix"].endswith("it needs GLIBC_2.38, and the libc here provides up to GLIBC_2.36")
     assert "GLIBC_ABI_DT_RELR" in problems[1]["message"]
 
 
@@ -307,7 +307,7 @@ def test_processor_levels_in_notes(root):
     root.app("libc.so.6", notes=note)
     problem = root.check(host=host(cpu=cpu(2)))["problems"][0]
     assert (problem["code"], problem["message"]) == ("cpu_level", "/app: CPU ISA level is lower than required")
-    assert problem["fix"] == "needs x86-64-v3, this processor is x86-64-v2: rebuild for that."
+    assert problem["fix"] == "rebuild it for x86-64-v2, which this processor is: it needs x86-64-v3"
     assert root.codes(host=host(cpu=cpu(3))) == []
     assert root.codes(host=host(cpu=Cpu())) == []  # /proc is not mounted: nothing is known
 
