@@ -72,7 +72,7 @@ class Login:
 
 
 @dataclass(frozen=True)
-class Way:
+class Route:
     """How a host is reached: the port if not its own, options for ssh, and how long one attempt may take."""
 
     port: int | None = None
@@ -89,7 +89,7 @@ def parse_logins(values: list[dict[str, Any]], own: str, policy: str) -> list[Lo
     return sorted(dict.fromkeys(logins), key=lambda login: login.administers)
 
 
-def said_by(output: bytes) -> str:
+def last_lines(output: bytes) -> str:
     """The last lines of what ssh or sudo said, without banners and debug output."""
     lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
     return "; ".join([line for line in lines if line and not line.startswith("debug")][-2:]) or "nothing"
@@ -101,7 +101,7 @@ def confirm_command(name: str, token: str, python: str, user: str) -> str:
     return shlex.join(argv if user == "root" else ["sudo", "-n", "--", *argv])
 
 
-def what_became_of_it(answer: dict[str, Any] | None, code: str) -> str:
+def describe_revert(answer: dict[str, Any] | None, code: str) -> str:
     """What the host has answered to the request to take the change back; None where it was not asked."""
     if answer is None:
         return ""
@@ -130,7 +130,7 @@ def parse_configuration(text: str) -> dict[str, str]:
     return {key: value for key, _space, value in reversed(pairs)}
 
 
-def known_as(configuration: dict[str, str]) -> str:
+def host_key_name(configuration: dict[str, str]) -> str:
     """The name under which known_hosts has the key of the host."""
     host, port = configuration.get("hostname", "").lower(), configuration.get("port", "22")
     return configuration.get("hostkeyalias") or (host if port == "22" else f"[{host}]:{port}")
@@ -154,7 +154,7 @@ class ActionModule(BoundedAction):
             return {
                 **result,
                 "failed": True,
-                "msg": f"{error}{what_became_of_it(answer, error.code)}",
+                "msg": f"{error}{describe_revert(answer, error.code)}",
                 "code": error.code,
                 "fix": error.fix,
                 "reverted": error.code == REVERTED or bool((answer or {}).get("reverted")),
@@ -185,23 +185,23 @@ class ActionModule(BoundedAction):
             )
         within = arguments["timeout"]
         deadline = time.monotonic() + within
-        way = Way(arguments["port"], self._only_same_key() if arguments["same_key"] else "", within)
+        route = Route(arguments["port"], self._only_same_key() if arguments["same_key"] else "", within)
         proven = []
         for number, login in enumerate(logins):
             begun = time.monotonic()
             commands = [login.proof()]
             if token and number == len(logins) - 1:
                 commands.append(confirm_command(str(name), str(token), self._python(variables), login.user))
-            self._log_in(login, way, commands, deadline, variables)
+            self._log_in(login, route, commands, deadline, variables)
             proven.append({"user": login.user, "sudo": login.sudo, "seconds": round(time.monotonic() - begun, 2)})
         return proven
 
     def _own(self) -> str:
         """The user of the host's own connection; ssh takes the controller's where none is set."""
         named = self._connection.get_option("remote_user") or self._play_context.remote_user
-        return str(named or self._as_ssh_sees_it().get("user") or getpass.getuser())
+        return str(named or self._ssh_configuration().get("user") or getpass.getuser())
 
-    def _as_ssh_sees_it(self) -> dict[str, str]:
+    def _ssh_configuration(self) -> dict[str, str]:
         """What ssh makes of its configuration and of the host's variables, by keyword; empty if it cannot say."""
         options = self._connection
         if options.transport not in SSH_PLUGINS:
@@ -229,20 +229,22 @@ class ActionModule(BoundedAction):
         )
         return interpreter if interpreter.startswith("/") else "/usr/bin/python3"
 
-    def _log_in(self, login: Login, way: Way, commands: list[str], deadline: float, variables: dict[str, Any]) -> None:
+    def _log_in(
+        self, login: Login, route: Route, commands: list[str], deadline: float, variables: dict[str, Any]
+    ) -> None:
         """Try until the deadline; the commands after the first run at most once each."""
         refused, asked = 0, False
         while True:
             try:
-                connection = self._connect(login.user, way, variables)
+                connection = self._connect(login.user, route, variables)
                 self._execute(connection, login, commands)
                 return
             except SlipwayError as error:
                 # The connection may have been cut between the confirmation and its answer.
-                if asked and error.code in (REVERTED, "not_armed") and self._has_ended(variables):
+                if asked and error.code in (REVERTED, "not_armed") and self._is_confirmed(variables):
                     return
                 raise
-            except _Again as failed:
+            except _TryAgain as failed:
                 asked = asked or failed.asked
                 # sshd penalises an address that fails again and again, and this one is the operator's.
                 refused += "Permission denied" in str(failed) or failed.error.code == "no_sudo"
@@ -252,16 +254,16 @@ class ActionModule(BoundedAction):
 
     def _only_same_key(self) -> str:
         """Options with which ssh refuses any machine but the one that is known at the host's own port."""
-        name = known_as(self._as_ssh_sees_it())
+        name = host_key_name(self._ssh_configuration())
         if not name:
             raise SlipwayError("unknown_host", "ssh does not say under which name it knows this host.", "")
         return f"-o {shlex.quote(f'HostKeyAlias={name}')} -o StrictHostKeyChecking=yes"
 
-    def _connect(self, user: str, way: Way, variables: dict[str, Any]) -> Any:
+    def _connect(self, user: str, route: Route, variables: dict[str, Any]) -> Any:
         """A connection of the host's own plugin and variables, but for the user, the port, and what is shared."""
         context = self._play_context.copy()
         context.remote_user, context.password, context.become = user, None, False
-        context.port = way.port or context.port
+        context.port = route.port or context.port
         connection = connection_loader.get("ansible.builtin.ssh", context)
         own = {
             name: self._templar.template(variables[name])
@@ -270,13 +272,13 @@ class ActionModule(BoundedAction):
         }
         for key in _USERS:
             own[key] = user
-        if way.port:
-            own.update(dict.fromkeys(_PORTS, way.port))
+        if route.port:
+            own.update(dict.fromkeys(_PORTS, route.port))
         connection.set_options(var_options=own)
         with contextlib.suppress(KeyError):
             connection.set_option("password", None)
-        connection.set_option("ssh_args", f"{way.options} {self._connection.get_option('ssh_args') or ''}")
-        longest = max(SLOWEST, math.ceil(way.seconds))
+        connection.set_option("ssh_args", f"{route.options} {self._connection.get_option('ssh_args') or ''}")
+        longest = max(SLOWEST, math.ceil(route.seconds))
         connection.set_option("timeout", min(int(connection.get_option("timeout") or longest), longest))
         separate(connection)
         return connection
@@ -288,19 +290,19 @@ class ActionModule(BoundedAction):
             try:
                 code, output, errors = connection.exec_command(f"/bin/sh -c {shlex.quote(command)}", sudoable=False)
             except AnsibleError as error:
-                raise _Again(
+                raise _TryAgain(
                     SlipwayError(
                         "login_failed",
-                        f"a fresh login as {login.user} did not work: {said_by(str(error).encode())}.",
+                        f"a fresh login as {login.user} did not work: {last_lines(str(error).encode())}.",
                         f"check the key (passwords are not used), AllowUsers and the firewall for {login.user}",
                     ),
                     asked=not proof,
                 ) from None
             if code != 0 and proof:
-                raise _Again(
+                raise _TryAgain(
                     SlipwayError(
                         "no_sudo",
-                        f"{login.user} can log in, but `{command}` failed: {said_by(errors or output)}.",
+                        f"{login.user} can log in, but `{command}` failed: {last_lines(errors or output)}.",
                         f"give {login.user} sudo without a password (deploy_user_sudo, or a rule in /etc/sudoers.d); "
                         "a password for become is not used",
                     )
@@ -318,7 +320,7 @@ class ActionModule(BoundedAction):
         except AnsibleError as error:
             return {"failed": True, "msg": str(error)}
 
-    def _has_ended(self, variables: dict[str, Any]) -> bool:
+    def _is_confirmed(self, variables: dict[str, Any]) -> bool:
         """Whether nothing is armed any more, and the host has not taken the change back."""
         try:
             with limit(PATIENCE, "the open connection gave no answer"):
@@ -332,7 +334,7 @@ class ActionModule(BoundedAction):
         return answer
 
 
-class _Again(Exception):
+class _TryAgain(Exception):
     """A failure that time may heal. asked: the host may have heard the confirmation."""
 
     def __init__(self, error: SlipwayError, asked: bool = False) -> None:
@@ -352,5 +354,5 @@ def _not_confirmed(output: bytes, errors: bytes) -> SlipwayError:
             "give a slow host more time (the confirm_timeout of the role that says this) and run again",
         )
     return SlipwayError(
-        "not_confirmed", f"the login works, but the confirmation did not: {said_by(errors or output)}.", "run again"
+        "not_confirmed", f"the login works, but the confirmation did not: {last_lines(errors or output)}.", "run again"
     )

@@ -32,7 +32,7 @@ from .model import (
     RevertPlan,
     State,
     System,
-    this,
+    or_this_host,
     validate_name,
 )
 
@@ -42,7 +42,7 @@ CHANGED_MEANWHILE = "changed_meanwhile"
 def armed(name: str, system: Optional[System] = None) -> Optional[ArmedChange]:
     """What is armed under this name, if anything is."""
     validate_name(name)
-    return store.load(this(system).folder(name))
+    return store.load(or_this_host(system).folder(name))
 
 
 def pending(name: str, token: str, system: Optional[System] = None) -> Optional[float]:
@@ -50,7 +50,7 @@ def pending(name: str, token: str, system: Optional[System] = None) -> Optional[
 
     After a reboot, a soft reboot or the isolation of a target none does: that is for the boot unit then.
     """
-    system = this(system)
+    system = or_this_host(system)
     change = armed(name, system)
     if not change or change.token != token or change.state is State.REVERTING or not timer.is_in_charge(system, name):
         return None
@@ -65,7 +65,7 @@ def arm(
     plan.validate()
     if not 1 <= seconds <= LONGEST:
         raise SlipwayError("invalid_seconds", f"{seconds:g} s is no usable time to confirm.", f"use 1 to {LONGEST}")
-    system = this(system)
+    system = or_this_host(system)
     token = token or secrets.token_hex(16)
     files.make_directory(system.root, 0o700)
     with store.alone(system, name):
@@ -125,7 +125,7 @@ def _write(path: str, content: bytes) -> None:
 
 def arm_when_free(name: str, seconds: float, plan: RevertPlan, system: Optional[System] = None) -> str:
     """Arm as soon as no other change of this name is armed: of several that have waited for one, one comes first."""
-    system = this(system)
+    system = or_this_host(system)
     end = time.monotonic() + timer.PATIENCE
     while True:
         wait_until_free(name, system)
@@ -146,7 +146,7 @@ def wait_until_free(name: str, system: Optional[System] = None, act: bool = True
     One that was cut short before its timer was set has changed nothing, and is disarmed. Raise when one stays
     armed, as after a revert that could not restore a path.
     """
-    system = this(system)
+    system = or_this_host(system)
     while (change := armed(name, system)) is not None:
         if not timer.ends_by_itself(system, name):
             line = ending.revert_abandoned(name, change.token, system) if act else None
@@ -185,7 +185,7 @@ def hold(name: str, token: str, system: Optional[System] = None) -> Iterator[Non
     after a revert stays for good. Each command inside should have a time limit, for the revert waits that long.
     """
     validate_name(name)
-    system = this(system)
+    system = or_this_host(system)
     with store.locked(system, name) as change:
         own = change is not None and secrets.compare_digest(change.token, token)
         if not own or change is None or change.state is State.REVERTING or not timer.is_ticking(system, name):
@@ -195,7 +195,7 @@ def hold(name: str, token: str, system: Optional[System] = None) -> Iterator[Non
 
 def renew(name: str, token: str, system: Optional[System] = None) -> None:
     """Inside hold(), start the clock anew: the time to confirm counts from now. Raise as hold() does."""
-    system = this(system)
+    system = or_this_host(system)
     change = _restart_clock(name, token, system)
     store.save_deadline(system, change, time.time() + change.seconds)
 
@@ -205,7 +205,7 @@ def shorten(name: str, token: str, seconds: float, system: Optional[System] = No
 
     A second timer does so: while the first one was exchanged for another, nothing would tick.
     """
-    system = this(system)
+    system = or_this_host(system)
     change = _restart_clock(name, token, system)
     store.save_deadline(system, change, time.time() + change.seconds)
     if seconds < change.seconds:
@@ -248,7 +248,7 @@ def transaction(name: str, seconds: float, plan: RevertPlan, system: Optional[Sy
     It stays armed afterwards. Where the caller fails, or came too late, it is taken back at once. A caller that raises
     changed_meanwhile has changed nothing yet, and it is only disarmed.
     """
-    system = this(system)
+    system = or_this_host(system)
     token = arm_when_free(name, seconds, replace(plan, held=True), system)
     try:
         with hold(name, token, system):

@@ -21,7 +21,7 @@ from typing import Optional
 
 from .._core.errors import SlipwayError
 from . import account_entries, journal, snapshot, store, timer
-from .model import KEPT, Argv, ArmedChange, Line, Reason, State, System, this, validate_name
+from .model import KEPT, Argv, ArmedChange, Line, Reason, State, System, or_this_host, validate_name
 from .snapshot import Restored
 
 # A firewall's or a package manager's lock is held for a moment by others.
@@ -31,7 +31,7 @@ TRIES, PAUSE = 3, 2.0
 def confirm(name: str, token: str, system: Optional[System] = None) -> None:
     """Let the change stand; raise if it was taken back, or if somebody else's change is armed by now."""
     validate_name(name)
-    system = this(system)
+    system = or_this_host(system)
     with store.locked(system, name) as change:
         own = change is not None and secrets.compare_digest(change.token, token)
         if own and change and change.state is not State.REVERTING:
@@ -59,7 +59,7 @@ def revert(
     One that was taken back before, whose token is given, is taken back once more: the run that asks may have gone on.
     """
     validate_name(name)
-    system = this(system)
+    system = or_this_host(system)
     with store.locked(system, name) as change:
         if change is not None and (token is None or change.token == token):
             return _take_back(system, change, reason)
@@ -68,7 +68,7 @@ def revert(
 
 def revert_at_boot(name: str, token: str, system: Optional[System] = None) -> Optional[Line]:
     """Unless its timer is in charge: one target that isolates another stops timers, and a soft reboot keeps /run."""
-    system = this(system)
+    system = or_this_host(system)
     with store.locked(system, name) as change:
         if change is None or change.token != token or timer.is_in_charge(system, name):
             return None
@@ -77,7 +77,7 @@ def revert_at_boot(name: str, token: str, system: Optional[System] = None) -> Op
 
 def revert_abandoned(name: str, token: str, system: Optional[System] = None) -> Optional[Line]:
     """Unless a timer or a unit of the boot is going to do so."""
-    system = this(system)
+    system = or_this_host(system)
     with store.locked(system, name) as change:
         # Whoever arms holds the lock until the timer is set.
         if change is None or change.token != token or timer.ends_by_itself(system, name):
@@ -88,7 +88,7 @@ def revert_abandoned(name: str, token: str, system: Optional[System] = None) -> 
 def disarm(name: str, token: Optional[str] = None, system: Optional[System] = None) -> bool:
     """Let the change stand, whoever armed it; return whether one was armed, with this token if one is given."""
     validate_name(name)
-    system = this(system)
+    system = or_this_host(system)
     with store.locked(system, name) as change:
         if change is None or change.state is State.REVERTING or (token is not None and change.token != token):
             return False
@@ -98,12 +98,12 @@ def disarm(name: str, token: Optional[str] = None, system: Optional[System] = No
 
 def last_revert(name: str, system: Optional[System] = None) -> Optional[Line]:
     """The newest line of the journal about this name."""
-    return journal.newest(this(system), lambda line: line.get("name") == name)
+    return journal.newest(or_this_host(system), lambda line: line.get("name") == name)
 
 
 def taken_back(name: str, token: str, system: Optional[System] = None) -> Optional[Line]:
     """What is known of the revert of the change with this token; None if it was not taken back."""
-    system = this(system)
+    system = or_this_host(system)
     line = journal.newest(system, lambda line: line.get("name") == name and line.get("token") == token)
     kept = None if line else store.load(system.kept(name))
     if kept is not None and secrets.compare_digest(kept.token, token):

@@ -22,7 +22,7 @@ from .._core import files as _files
 from .._core.errors import SlipwayError
 from . import change as deadman
 from . import snapshot
-from .model import Argv, RevertPlan, System, this
+from .model import Argv, RevertPlan, System, or_this_host
 
 Made = TypeVar("Made")
 _ATTEMPTS = 3
@@ -161,7 +161,7 @@ def plan(
     files: Sequence[File], folders: Sequence[str] = (), system: Optional[System] = None, again: bool = False
 ) -> list[FileChange]:
     """What differs, or is owed; folders: where no other file may be; again: the commands of every file are owed."""
-    system = this(system)
+    system = or_this_host(system)
     changes = []
     for file in files:
         change = compare(file)
@@ -236,7 +236,7 @@ def apply(
     A check, verify or command that fails takes everything back at once, guard or not. Where this is cut short, a guard
     takes everything back; without one, the next plan finds what is owed.
     """
-    system = this(system)
+    system = or_this_host(system)
     if not changes:
         return Applied(())
     validate(changes, system)

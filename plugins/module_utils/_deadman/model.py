@@ -101,7 +101,7 @@ class System:
         return os.path.join(self.root, "journal.jsonl")
 
 
-def this(system: Optional[System]) -> System:
+def or_this_host(system: Optional[System]) -> System:
     """The given one, else the host that this runs on."""
     return system or System()
 

@@ -52,10 +52,10 @@ def test_root_confirms_without_sudo():
 
 
 def test_what_ssh_said_is_short():
-    assert confirm_login.said_by(b"debug1: x\nWelcome\n\nhost: Permission denied (publickey).\n").endswith(
+    assert confirm_login.last_lines(b"debug1: x\nWelcome\n\nhost: Permission denied (publickey).\n").endswith(
         "(publickey)."
     )
-    assert confirm_login.said_by(b"") == "nothing"
+    assert confirm_login.last_lines(b"") == "nothing"
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,11 @@ def test_a_confirmation_that_came_too_late_says_so(output, errors, code):
     ],
 )
 def test_the_name_by_which_a_host_s_key_is_known(configuration, name):
-    assert confirm_login.known_as(confirm_login.parse_configuration(configuration)) == name
+    assert confirm_login.host_key_name(confirm_login.parse_configuration(configuration)) == name
 
 
 def test_where_ssh_says_nothing_no_key_is_known():
-    assert confirm_login.known_as({}) == ""
+    assert confirm_login.host_key_name({}) == ""
 
 
 class Cut(confirm_login.ActionModule):
@@ -94,7 +94,7 @@ class Cut(confirm_login.ActionModule):
         self._task = SimpleNamespace(args={"name": "ssh", "token": "t"}, check_mode=False)
         self.outcome, self.sent = outcome, []
 
-    def _connect(self, user, way, variables):
+    def _connect(self, user, route, variables):
         return self
 
     def exec_command(self, command, sudoable):
@@ -118,7 +118,7 @@ def test_a_confirmation_whose_answer_was_lost(outcome, monkeypatch):
     commands = ["true", confirm_login.confirm_command("ssh", "t", "/usr/bin/python3", "root")]
 
     def log_in():
-        action._log_in(Login("root"), confirm_login.Way(), commands, time.monotonic() + 20, {})
+        action._log_in(Login("root"), confirm_login.Route(), commands, time.monotonic() + 20, {})
 
     if outcome == "not_armed":
         log_in()
@@ -183,6 +183,6 @@ LINE = {"reason": "asked", "restored": ["/etc/x"], "problems": []}
     ],
 )
 def test_what_is_said_of_the_change_is_what_the_host_has_answered(answer, code, says):
-    said = confirm_login.what_became_of_it(answer, code)
+    said = confirm_login.describe_revert(answer, code)
     assert said.endswith(says) if says != "could not be asked" else says in said
     assert bool(said) == bool(says)
