@@ -21,8 +21,17 @@ from .._core.root_view import ResolvedPath
 from .._host.kernel import Host
 from .._units.context import Context
 from .glibc import GlibcLinker
-from .host_profile import find_interpreters
-from .loader import Files, Interpreter, Library, Linker, LoaderEnvironment, Tables, identify, read_tables
+from .loader import (
+    Files,
+    Interpreter,
+    Library,
+    Linker,
+    LoaderEnvironment,
+    Tables,
+    find_interpreters,
+    identify,
+    read_tables,
+)
 from .musl import MuslLinker
 from .requirements import has_musl, interpreter_fix, machine_problem, needs, packed_problem
 

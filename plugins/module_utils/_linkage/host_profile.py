@@ -9,7 +9,6 @@ This file is PRIVATE to the collection.
 from __future__ import annotations
 
 import fnmatch
-import glob
 import struct
 from typing import Any, Mapping, NamedTuple, Optional
 
@@ -22,11 +21,9 @@ from .._host.cpu import X86_LEVELS, Cpu
 from .._host.kernel import Binfmt, Host, read_host
 from .advice import version_fix
 from .glibc import GlibcLinker
-from .loader import Files, Interpreter, LoaderEnvironment, identify
+from .loader import INTERPRETERS, Files, Interpreter, LoaderEnvironment, find_interpreters, identify
 from .requirements import interpreter_fix, machine_problem, needs, packed_problem
 
-# Where ABIs put their loaders; the globs find what the list has not heard of.
-INTERPRETERS = ("/lib/ld-*.so*", "/lib/ld64.so*", "/lib64/ld-*.so*", "/lib64/ld64.so*", "/libx32/ld-*.so*")
 GLIBC_FAMILY = (
     "libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libresolv.so.2", "libutil.so.1",
 )  # fmt: skip
@@ -111,12 +108,6 @@ def _libcs(view: View, host: Host) -> list[Libc]:
     files = Files()
     libcs = [_libc(view, host, files, name) for name in find_interpreters(view)]
     return [libc for libc in libcs if libc is not None]
-
-
-def find_interpreters(view: View) -> list[str]:
-    """The loaders where ABIs put them, by the names that programs use."""
-    root = view.root.rstrip("/")
-    return [view.inside(path) for pattern in INTERPRETERS for path in sorted(glob.glob(root + pattern))]
 
 
 def _libc(view: View, host: Host, files: Files, name: str) -> Optional[Libc]:

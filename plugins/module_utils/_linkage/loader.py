@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import posixpath
 import re
@@ -25,6 +26,8 @@ from .._binary.symbols import (
 from .._core.problems import Problem
 from .._core.root_view import View
 
+# Where ABIs put their loaders; the globs find what the list has not heard of.
+INTERPRETERS = ("/lib/ld-*.so*", "/lib/ld64.so*", "/lib64/ld-*.so*", "/lib64/ld64.so*", "/libx32/ld-*.so*")
 MAX_LIBRARIES = 2000
 MAX_FILES = 4096
 MAX_BLOB = 8 << 20
@@ -237,6 +240,12 @@ class Interpreter(NamedTuple):
     name: str
     file: File
     constants: bytes
+
+
+def find_interpreters(view: View) -> list[str]:
+    """The loaders where ABIs put them, by the names that programs use."""
+    root = view.root.rstrip("/")
+    return [view.inside(path) for pattern in INTERPRETERS for path in sorted(glob.glob(root + pattern))]
 
 
 def identify(name: str, file: File, files: Files) -> Interpreter:
