@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Optional
 from urllib.parse import urljoin
 
 from ..._core.errors import SlipwayError
-from ..net.http1 import Reader, Response, read_head, read_response
+from ..net.http1 import Response, read_response, tunnel
 from ..outcome import CheckFailed
 from ..session import RunningAttempt
 from ..spec.check import ConnectedTarget
@@ -139,7 +139,8 @@ def _exchange(running: RunningAttempt, target: HttpTarget, url: Url, method: str
     with running.open(request.proxy.endpoint if request.proxy else direct) as stream:
         if url.scheme == "https":
             if request.proxy:
-                _tunnel(stream, url)
+                host = f"[{url.host}]" if ":" in url.host else url.host
+                tunnel(stream, f"{host}:{url.port}")
             tls = connection.tls or Tls()
             running.secure(stream, tls, (tls.server_name if own else None) or url.host, ("http/1.1",))
         refused = _ask(running, stream, _head(request, url, method, own))
@@ -162,17 +163,6 @@ def _ask(running: RunningAttempt, stream: Stream, head: bytes) -> Optional[Check
             raise
         return failed
     return None
-
-
-def _tunnel(stream: Stream, url: Url) -> None:
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    authority = f"{host}:{url.port}"
-    stream.doing = f"waiting for the proxy {stream.where} to connect"
-    stream.send(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode("latin-1"))
-    reader = Reader(stream)
-    status, _headers = read_head(reader)
-    if status != 200:
-        raise CheckFailed("status", f"the proxy {stream.where} answered {status} to CONNECT {authority}")
 
 
 def _head(request: HttpRequest, url: Url, method: str, own: bool) -> bytes:

@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""HTTP/1.1 as a check needs it, inside the deadline and within limits. This file is PRIVATE to the collection."""
+"""HTTP/1.1 as a client, inside the deadline and within limits. This file is PRIVATE to the collection."""
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 from ..outcome import CheckFailed
 from .stream import Stream
@@ -63,13 +63,24 @@ class Reader:
                 raise CheckFailed("closed", f"{self.stream.where} closed the connection in the middle of {doing}")
 
     def exactly(self, size: int, whole: str) -> bytes:
-        while len(self.buffer) < size:
-            if not self.fill():
-                missing = size - len(self.buffer)
+        return b"".join(self.pieces(size, whole))
+
+    def pieces(self, size: int, whole: str) -> Iterator[bytes]:
+        """So many bytes, as they come."""
+        missing = size
+        while missing:
+            if not self.buffer and not self.fill():
                 raise CheckFailed(
                     "body", f"{self.stream.where} closed the connection {missing} bytes before the end of {whole}"
                 )
-        return self._take(size)
+            piece = self._take(min(missing, len(self.buffer)))
+            missing -= len(piece)
+            yield piece
+
+    def rest(self) -> Iterator[bytes]:
+        """All until the end of the stream, as it comes."""
+        while self.buffer or self.fill():
+            yield self._take(len(self.buffer))
 
     def _take(self, size: int) -> bytes:
         data = bytes(self.buffer[:size])
@@ -77,19 +88,35 @@ class Reader:
         return data
 
 
+def tunnel(stream: Stream, authority: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+    """Have a proxy connect this stream with HOST:PORT."""
+    lines = [f"{name}: {value}" for name, value in (("Host", authority), *headers)]
+    stream.doing = f"waiting for the proxy {stream.where} to connect"
+    stream.send("\r\n".join([f"CONNECT {authority} HTTP/1.1", *lines, "", ""]).encode("latin-1"))
+    status, _headers = read_head(Reader(stream))
+    if status != 200:
+        raise CheckFailed("status", f"the proxy {stream.where} answered {status} to CONNECT {authority}")
+
+
 def read_response(stream: Stream, method: str, max_body: int) -> Response:
     reader = Reader(stream)
+    response = read_final_head(reader)
+    if method == "HEAD" or response.status in _NO_BODY:
+        return response
+    body = b"".join(body_pieces(reader, response, max_body))
+    return Response(response.status, response.headers, _decoded(body, response, max_body))
+
+
+def read_final_head(reader: Reader) -> Response:
+    """The answer as far as its body, which is still to be read."""
+    stream = reader.stream
     if not reader.fill():
         raise CheckFailed("closed", f"{stream.where} closed the connection without an answer")
     stream.watch.stop("first_byte")
     stream.doing = f"reading the headers from {stream.where}"
     status, headers = _final_head(reader)
-    response = Response(status, tuple(headers), b"")
-    if method == "HEAD" or status in _NO_BODY:
-        return response
     stream.doing = f"reading the body from {stream.where}"
-    body = _body(reader, response, max_body)
-    return Response(status, response.headers, _decoded(body, response, max_body))
+    return Response(status, tuple(headers), b"")
 
 
 def _final_head(reader: Reader) -> tuple[int, Headers]:
@@ -134,7 +161,8 @@ def _headers(reader: Reader) -> Headers:
         headers.append((name.decode("latin-1").lower(), value.strip().decode("latin-1")))
 
 
-def _body(reader: Reader, response: Response, max_body: int) -> bytes:
+def body_pieces(reader: Reader, response: Response, max_body: int) -> Iterator[bytes]:
+    """The body as it comes; the attempt ends where it is more than max_body, or cut short."""
     encoding, length = response.header("transfer-encoding"), response.header("content-length")
     if encoding is not None:
         if encoding.lower() != "chunked" or length is not None:
@@ -142,11 +170,16 @@ def _body(reader: Reader, response: Response, max_body: int) -> bytes:
         return _chunked(reader, max_body)
     if length is not None:
         return _sized(reader, _length(reader, length), max_body)
-    while len(reader.buffer) <= max_body and reader.fill():
-        pass
-    if len(reader.buffer) > max_body:
-        raise _too_large(reader, max_body)
-    return bytes(reader.buffer)
+    return _until_end(reader, max_body)
+
+
+def _until_end(reader: Reader, max_body: int) -> Iterator[bytes]:
+    received = 0
+    for piece in reader.rest():
+        received += len(piece)
+        if received > max_body:
+            raise _too_large(reader, max_body)
+        yield piece
 
 
 def _length(reader: Reader, text: str) -> int:
@@ -157,28 +190,28 @@ def _length(reader: Reader, text: str) -> int:
     return int(value)
 
 
-def _sized(reader: Reader, length: int, max_body: int) -> bytes:
+def _sized(reader: Reader, length: int, max_body: int) -> Iterator[bytes]:
     if length > max_body:
         raise _too_large(reader, max_body)
-    body = reader.exactly(length, f"the {length} bytes its Content-Length announces")
+    yield from reader.pieces(length, f"the {length} bytes its Content-Length announces")
     if reader.buffer:
         raise CheckFailed("body", f"{reader.stream.where} sent more than the {length} bytes of its Content-Length")
-    return body
 
 
-def _chunked(reader: Reader, max_body: int) -> bytes:
-    body = bytearray()
+def _chunked(reader: Reader, max_body: int) -> Iterator[bytes]:
+    received = 0
     while True:
         line = reader.line(LINE_LIMIT, "a chunk size").partition(b";")[0].strip()
         if not line or len(line) > 16 or not _HEX.issuperset(line):
             raise CheckFailed("protocol", f"{reader.stream.where} sent a chunk size of {_excerpt(line)}")
         size = int(line, 16)
-        if len(body) + size > max_body:
+        received += size
+        if received > max_body:
             raise _too_large(reader, max_body)
         if size == 0:
             _headers(reader)
-            return bytes(body)
-        body += reader.exactly(size, "a chunk")
+            return
+        yield from reader.pieces(size, "a chunk")
         if reader.line(LINE_LIMIT, "the end of a chunk"):
             raise CheckFailed("protocol", f"{reader.stream.where} sent a chunk that does not end where it said")
 

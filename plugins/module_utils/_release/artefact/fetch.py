@@ -7,26 +7,28 @@
 from __future__ import annotations
 
 import base64
-import errno
 import http.client
 import os
-import signal
 import ssl
-import threading
 import time
-import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Iterator, NamedTuple, Optional
+from typing import BinaryIO, Iterator, NamedTuple, Optional
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from ..._core.errors import SlipwayError
+from ..._health.deadline import Deadline, Stopwatch
+from ..._health.net import http1
+from ..._health.net.stream import Stream, connect
+from ..._health.outcome import CheckFailed
+from ..._health.spec.endpoint import Endpoint
 
-CHUNK = 1 << 18
 MAX_REDIRECTS = 5
 SILENCE = 30.0  # seconds without a byte
 RESERVE = 64 << 20  # bytes that stay free on the file system
 _REDIRECTS = (301, 302, 303, 307, 308)
+_PORTS = {"http": 80, "https": 443}
+_NO_LIMIT = 1 << 62
 
 
 class Limits(NamedTuple):
@@ -34,10 +36,6 @@ class Limits(NamedTuple):
 
     size: int
     seconds: float
-
-
-class _OutOfTimeError(Exception):
-    """The time is over. No OSError: socket.create_connection() takes one for an address and tries the next."""
 
 
 def is_url(text: str) -> bool:
@@ -80,44 +78,24 @@ def _without_user(parts: SplitResult) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path or "/", parts.query, ""))
 
 
-def _authorization(parts: SplitResult) -> Optional[str]:
+def _authorization(header: str, parts: SplitResult) -> list[tuple[str, str]]:
     if parts.username is None:
-        return None
+        return []
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return "Basic " + base64.b64encode(pair.encode()).decode()
+    return [(header, "Basic " + base64.b64encode(pair.encode()).decode())]
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    """http and https by the environment's proxies; no files, no FTP, no redirects. Certificates are always checked."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    return opener
+def _endpoint(parts: SplitResult) -> Endpoint:
+    return Endpoint(parts.hostname or "", parts.port or _PORTS[parts.scheme])
 
 
-@contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
-    """_OutOfTimeError after so many seconds, whatever the other side does: trickles a header, or one byte a minute."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def expire(_number: int, _frame: Any) -> None:
-        raise _OutOfTimeError
-
-    before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+def _proxy(parts: SplitResult) -> Optional[SplitResult]:
+    """The proxy that the environment names for this URL."""
+    host = parts.netloc.rpartition("@")[2]
+    told = urllib.request.getproxies().get(parts.scheme)
+    if not told or urllib.request.proxy_bypass(host):
+        return None
+    return parse_url(told if is_url(told) else f"http://{told}", f"{parts.scheme}_proxy of the environment")
 
 
 def _failed(url: str, variable: str, why: str, fix: str) -> SlipwayError:
@@ -153,23 +131,72 @@ def _redirected(parts: SplitResult, location: str, variable: str) -> SplitResult
     return target
 
 
-def _open(url: str, variable: str) -> Any:
+class _Answer:
+    """An answer, of which only the body is still to be read."""
+
+    def __init__(self, stream: Stream, deadline: Deadline) -> None:
+        self._reader, self._stream, self._deadline = http1.Reader(stream), stream, deadline
+        self._head = http1.read_final_head(self._reader)
+        self.status = self._head.status
+
+    def header(self, name: str) -> Optional[str]:
+        return self._head.header(name)
+
+    @property
+    def length(self) -> Optional[int]:
+        """How long the body is by the server's word."""
+        told = self.header("content-length") or ""
+        return int(told) if told.isascii() and told.isdigit() and len(told) < 16 else None
+
+    def pieces(self) -> Iterator[bytes]:
+        pieces = http1.body_pieces(self._reader, self._head, _NO_LIMIT)
+        while True:
+            self._stream.deadline = self._deadline.at_most(SILENCE)
+            piece = next(pieces, b"")
+            if not piece:
+                return
+            yield piece
+
+
+@contextmanager
+def _asked(parts: SplitResult, deadline: Deadline) -> Iterator[_Answer]:
+    """Ask for it, through the proxy where there is one. Certificates are always checked."""
+    proxy = _proxy(parts)
+    patience = deadline.at_most(SILENCE)
+    with connect(_endpoint(proxy or parts), "any", patience, Stopwatch()) as stream:
+        host = parts.netloc.rpartition("@")[2]
+        headers = [("Host", host), ("User-Agent", "slipway"), ("Accept-Encoding", "identity"), ("Connection", "close")]
+        headers += _authorization("Authorization", parts)
+        to_proxy = _authorization("Proxy-Authorization", proxy) if proxy else []
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if proxy and parts.scheme == "https":
+            http1.tunnel(stream, str(_endpoint(parts)), to_proxy)
+        elif proxy:
+            target = _without_user(parts)
+            headers += to_proxy
+            if proxy.scheme == "https":
+                stream.start_tls(ssl.create_default_context(), proxy.hostname)
+        if parts.scheme == "https":
+            stream.start_tls(ssl.create_default_context(), parts.hostname)
+        lines = [f"{name}: {value}" for name, value in headers]
+        stream.send("\r\n".join([f"GET {target} HTTP/1.1", *lines, "", ""]).encode("latin-1"))
+        stream.deadline = deadline.at_most(SILENCE)
+        yield _Answer(stream, deadline)
+
+
+@contextmanager
+def _open(url: str, variable: str, deadline: Deadline) -> Iterator[_Answer]:
+    """The answer that has the file, wherever redirects lead."""
     parts = parse_url(url, variable)
-    opener = _opener()
     for _count in range(MAX_REDIRECTS + 1):
-        headers = {"User-Agent": "slipway", "Accept-Encoding": "identity"}
-        request = urllib.request.Request(_without_user(parts), headers=headers)  # noqa: S310 (the scheme was checked)
-        authorization = _authorization(parts)
-        if authorization:
-            request.add_unredirected_header("Authorization", authorization)
-        try:
-            return opener.open(request, timeout=SILENCE)
-        except urllib.error.HTTPError as error:
-            location = error.headers.get("Location")
-            error.close()
-            if error.code not in _REDIRECTS or not location:
-                raise _http_error(urlunsplit(parts), variable, error.code) from None
-            parts = _redirected(parts, location, variable)
+        with _asked(parts, deadline) as answer:
+            location = answer.header("location")
+            if answer.status not in _REDIRECTS or not location:
+                if not 200 <= answer.status < 300:
+                    raise _http_error(urlunsplit(parts), variable, answer.status)
+                yield answer
+                return
+        parts = _redirected(parts, location, variable)
     raise _failed(url, variable, f"it redirects more than {MAX_REDIRECTS} times", "use the URL of the file itself")
 
 
@@ -197,55 +224,52 @@ def _room(target: BinaryIO) -> Optional[int]:
     return found.f_bavail * found.f_frsize - RESERVE
 
 
-def _receive(url: str, variable: str, target: BinaryIO, limit: int) -> None:
-    with _open(url, variable) as answer:
-        told = answer.headers.get("Content-Length") or ""
-        length = int(told) if told.isascii() and told.isdigit() and len(told) < 16 else None
-        room = _room(target)
+def _receive(url: str, variable: str, target: BinaryIO, limit: int, deadline: Deadline) -> None:
+    with _open(url, variable, deadline) as answer:
+        length, room, received = answer.length, _room(target), 0
         _check_size(length or 0, limit, url, variable, room)
-        received = 0
-        while True:
-            piece = answer.read1(CHUNK)
-            if not piece:
-                break
-            received += len(piece)
-            _check_size(received, limit, url, variable, room)
-            target.write(piece)
-        if length is not None and received != length:
-            why = f"the connection ended after {received} of {length} bytes"
-            raise _failed(url, variable, why, "run again; if it stays, look at that server")
+        try:
+            for piece in answer.pieces():
+                received += len(piece)
+                _check_size(received, limit, url, variable, room)
+                target.write(piece)
+        except CheckFailed as error:
+            if error.reason not in ("body", "closed", "reset"):
+                raise
+            if received != length:
+                of = f" of {length}" if length is not None else ""
+                why = f"the connection ended after {received}{of} bytes"
+                raise _failed(url, variable, why, "run again; if it stays, look at that server") from None
 
 
 def fetch(url: str, variable: str, target: BinaryIO, limits: Limits) -> None:
     """Write what the URL gives to target; raise SlipwayError, with nothing secret in it, where that fails."""
-    begun = time.monotonic()
+    begun, deadline = time.monotonic(), Deadline.after(limits.seconds)
     try:
-        with _deadline(limits.seconds):
-            _receive(url, variable, target, limits.size)
-    except SlipwayError:
-        raise
-    except (_OutOfTimeError, OSError, http.client.HTTPException, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        if isinstance(reason, OSError) and reason.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise reason from None
-        spent = time.monotonic() - begun
-        raise _failed(url, variable, *_reason(reason, spent, limits.seconds)) from None
+        _receive(url, variable, target, limits.size, deadline)
+    except CheckFailed as error:
+        is_late = error.reason == "timeout" or deadline.passed()
+        spent = min(time.monotonic() - begun, limits.seconds)
+        raise _failed(url, variable, *(_too_slow(spent) if is_late else _reason(error))) from None
 
 
-def _reason(reason: Any, spent: float, seconds: float) -> tuple[str, str]:
+def _too_slow(seconds: float) -> tuple[str, str]:
+    fix = "look at the network and at that server, or raise release_fetch_timeout"
+    return f"it took more than {seconds:.3g} s", fix
+
+
+def _reason(error: CheckFailed) -> tuple[str, str]:
     """What went wrong and what to do. Words of the other side are left out: they may repeat what we sent."""
-    if isinstance(reason, (_OutOfTimeError, TimeoutError)) or "timed out" in str(reason):
-        fix = "look at the network and at that server, or raise release_fetch_timeout"
-        return f"it took more than {min(spent, seconds):.3g} s", fix
-    if isinstance(reason, ssl.SSLCertVerificationError):
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
         return (
-            f"its certificate is not valid: {reason.verify_message}",
+            f"its certificate is not valid: {cause.verify_message}",
             "have the host trust the authority that signed it",
         )
-    if isinstance(reason, ssl.SSLError):
-        return f"TLS failed ({reason.reason or 'unknown'})", "look at that server's TLS, or at the URL's port"
-    if isinstance(reason, OSError) and reason.strerror:
-        return reason.strerror.lower(), "correct the URL, or let the host reach that server"
-    if isinstance(reason, OSError) and "Tunnel connection failed" in str(reason):
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS failed ({cause.reason or 'unknown'})", "look at that server's TLS, or at the URL's port"
+    if error.reason == "status":
         return "the proxy refused the connection", "look at https_proxy and no_proxy in the environment of the play"
-    return f"the answer is no HTTP ({type(reason).__name__})", "correct the URL"
+    if error.reason == "protocol":
+        return "the answer is no HTTP", "correct the URL"
+    return error.message, "correct the URL, or let the host reach that server"

@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
-import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -197,19 +196,61 @@ def test_the_time_is_over_while_one_of_several_addresses_is_silent(server, monke
     assert time.monotonic() - begun < 5
 
 
-def test_no_alarm_is_left_behind(server):
-    before = signal.getsignal(signal.SIGALRM)
-    server.paths.update({"/late": trickle, "/shop": web.body(b"x")})
-    for path, seconds in (("/shop", 20.0), ("/late", 0.1), ("/none", 20.0)):
-        with contextlib.suppress(SlipwayError):
-            get(server.url(path), Limits(1 << 20, seconds))
-        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-        assert signal.getsignal(signal.SIGALRM) is before
+@pytest.mark.parametrize("answer", [trickle, with_silence], ids=["body", "header"])
+def test_the_time_is_over_in_a_thread_too(server, answer):
+    """Where no signal could end what waits."""
+    server.paths["/shop"] = answer
+    errors = []
+
+    def run():
+        try:
+            get(server.url("/shop"), Limits(1 << 20, 0.3))
+        except SlipwayError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert "took more than 0.3 s" in "".join(errors)
+
+
+def test_the_time_is_over_while_a_name_is_looked_up(monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments: time.sleep(10) or [])
+    begun = time.monotonic()
+    refused("not_fetched", "http://slow.example/shop", "took more than 0.3 s", limits=Limits(1 << 20, 0.3))
+    assert time.monotonic() - begun < 5
+
+
+def test_in_chunks(server):
+    def answer(request):
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        request.wfile.write(b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n")
+
+    server.paths["/shop"] = answer
+    assert get(server.url("/shop")) == b"abcde"
+
+
+def test_chunks_that_end_early(server):
+    server.paths["/shop"] = lambda request: request.wfile.write(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"
+    )
+    refused("not_fetched", server.url("/shop"), "ended after 2 bytes")
+
+
+def test_what_comes_behind_the_announced_bytes_is_left_out(server):
+    server.paths["/shop"] = web.body(b"abcde and more", Content_Length="5")
+    assert get(server.url("/shop")) == b"abcde"
+
+
+def test_a_compressed_file_stays_as_it_is(server):
+    """Some servers call an archive's own compression an encoding."""
+    server.paths["/shop.tgz"] = web.body(b"\x1f\x8b...", Content_Encoding="gzip")
+    assert get(server.url("/shop.tgz")) == b"\x1f\x8b..."
 
 
 def test_nobody_there(server):
     port = server.port
-    refused("not_fetched", f"http://127.0.0.1:{port - 1 if port > 1025 else port + 1}/shop", "connection refused")
+    refused("not_fetched", f"http://127.0.0.1:{port - 1 if port > 1025 else port + 1}/shop", "refused the connection")
 
 
 def test_what_is_no_http(server):
