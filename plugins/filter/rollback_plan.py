@@ -81,8 +81,8 @@ def rollback_plan(
     try:
         meant = parse_meant(None if of is None else str(of), None if run is None else str(run))
     except SlipwayError as error:
-        return asdict(_fleet.Plan(reasons=dict.fromkeys(map(str, results), str(error))))
-    return asdict(_fleet.plan(service, {str(host): told for host, told in results.items()}, str(to), meant))
+        return asdict(_fleet.RollbackPlan(reasons=dict.fromkeys(map(str, results), str(error))))
+    return asdict(_fleet.plan(service, {str(host): answer for host, answer in results.items()}, str(to), meant))
 
 
 class FilterModule:
