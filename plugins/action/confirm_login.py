@@ -256,7 +256,11 @@ class ActionModule(BoundedAction):
         """Options with which ssh refuses any machine but the one that is known at the host's own port."""
         name = host_key_name(self._ssh_configuration())
         if not name:
-            raise SlipwayError("unknown_host", "ssh does not say under which name it knows this host.", "")
+            raise SlipwayError(
+                "unknown_host",
+                "ssh does not say under which name it knows this host.",
+                "correct what ssh -G reports for it",
+            )
         return f"-o {shlex.quote(f'HostKeyAlias={name}')} -o StrictHostKeyChecking=yes"
 
     def _connect(self, user: str, route: Route, variables: dict[str, Any]) -> Any:

@@ -51,7 +51,9 @@ class File:
             return pwd.getpwnam(self.owner).pw_uid, grp.getgrnam(self.group).gr_gid
         except KeyError as error:
             raise SlipwayError(
-                "no_such_owner", f"{self.path} cannot belong to {self.owner}:{self.group}: {error.args[0]}.", ""
+                "no_such_owner",
+                f"{self.path} cannot belong to {self.owner}:{self.group}: {error.args[0]}.",
+                "create it first, or name another",
             ) from None
 
 

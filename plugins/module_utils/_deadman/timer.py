@@ -62,9 +62,7 @@ def start(system: System, unit_name: str, name: str, seconds: float, token: str)
         time.sleep(0.1)
         code, output = system.run(argv)
     if code != 0:
-        raise SlipwayError(
-            "no_timer", f"systemd-run did not set the timer: {output}", "slipway needs a host that runs systemd"
-        )
+        raise SlipwayError("no_timer", f"systemd-run did not set the timer: {output}", "use a host that runs systemd")
 
 
 def restart(system: System, name: str) -> bool:

@@ -157,7 +157,7 @@ class Systemd:
                 return state
             if state.settled_down or state.restarts > 0:
                 raise SlipwayError(
-                    "not_started", f"{unit} did not start: {state.describe()}.", f"journalctl -u '{unit}'"
+                    "not_started", f"{unit} did not start: {state.describe()}.", f"see journalctl -u '{unit}'"
                 )
             if time.monotonic() >= deadline:
                 raise SlipwayError(

@@ -168,14 +168,14 @@ def _above(layout: Layout) -> Iterator[tuple[str, str, str]]:
         with contextlib.suppress(FileNotFoundError):
             status = os.stat(path)
             if status.st_uid not in (0, os.geteuid()):
-                yield path, f"belongs to the user {status.st_uid} and not to root", f"chown root {path}"
+                yield path, f"belongs to the user {status.st_uid} and not to root", f"run chown root {path}"
             if status.st_mode & 0o022:
-                yield path, _writable(status), f"chmod go-w {path}"
+                yield path, _writable(status), f"run chmod go-w {path}"
 
 
 def remedy(layout: Layout) -> str:
     """What makes the folders above all releases root's alone; empty where they are."""
-    return "; ".join(mend for _path, _said, mend in _above(layout))
+    return ", then ".join(mend for _path, _said, mend in _above(layout))
 
 
 def foreign(layout: Layout) -> list[Problem]:
@@ -186,7 +186,7 @@ def foreign(layout: Layout) -> list[Problem]:
     return [
         Problem("foreign_owner", f"{path} {said}, so that nothing in it would be started.", mend)
         for path, said, mend in _above(layout)
-        if mend.startswith("chown")
+        if mend.startswith("run chown")
     ]
 
 
@@ -331,13 +331,13 @@ def told(layout: Layout, store: Store, release_id: str, found: list[str]) -> Sli
     other = usable(layout, store, release_id, layout.current_id())
     mend = remedy(layout)
     if mend:  # nothing else is of any use before
-        again = f"{mend}; slipway verify {layout.name} {release_id} says whether that was all"
+        again = f"{mend}, then slipway verify {layout.name} {release_id}, which says whether that was all"
         return SlipwayError("damaged_release", _message(release_id, found), again, differences=found, usable=None)
     again = "release another version, or this one with release_force: true once another serves"
     return SlipwayError(
         "damaged_release",
         _message(release_id, found),
-        f"slipway rollback {layout.name} {other}, or {again}" if other else again,
+        f"run slipway rollback {layout.name} {other}, or {again}" if other else again,
         differences=found,
         usable=other,
     )

@@ -43,8 +43,8 @@ def _said(given: Optional[str], variable: str, wanted: str) -> Optional[str]:
         raise SlipwayError(
             "not_filled_in",
             f"{variable} is the text {given.strip()}, and nobody has filled in what that stands for.",
-            f"set it in the variables of the job template; AWX takes what a launch, a survey or a node of a workflow "
-            f"gives literally. Or give {wanted}",
+            f"set it in the variables of the job template (AWX takes what a launch, a survey or a node of a workflow "
+            f"gives literally), or give {wanted}",
         )
     if not given.strip():
         raise SlipwayError(

@@ -372,7 +372,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 def main(argv: Optional[Sequence[str]] = None) -> int:
     options = parser().parse_args(argv)
     if os.geteuid() != 0:
-        _complain("slipway: only root may do this. Fix: sudo slipway …")
+        _complain("slipway: only root may do this. Fix: run sudo slipway …")
         return USAGE
     try:
         return _COMMANDS[options.command](options)
@@ -381,7 +381,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except OSError as error:
         return _fail(options, _system_error(error), code="os_error", fix="")
     except KeyboardInterrupt:
-        fix = "slipway recover settles what had begun"
+        fix = "run slipway recover, which settles what had begun"
         return _fail(options, f"interrupted. Fix: {fix}", code="interrupted", fix=fix)
 
 

@@ -58,7 +58,9 @@ def parse_rule(values: Mapping[str, Any], default_zone: str = "") -> Rule:
     port = str(values.get("port") or "").replace("-", ":")
     service = str(values.get("service") or "")
     if bool(port) == bool(service):
-        raise SlipwayError("invalid_rule", f"the rule {dict(values)} needs a port or a service, one of them.", "")
+        raise SlipwayError(
+            "invalid_rule", f"the rule {dict(values)} needs a port or a service, one of them.", "give it one"
+        )
     if port:
         numbers = port.split(":")
         if len(numbers) > 2 or not all(n.isdigit() and 0 < int(n) < 65536 for n in numbers):

@@ -39,7 +39,9 @@ class SshServer:
 def parse_version(text: str) -> tuple[int, int]:
     version = re.search(r"OpenSSH_(\d+)\.(\d+)", text)
     if not version:
-        raise SlipwayError("no_openssh", f"this host's SSH server is not OpenSSH: {text.strip() or 'no answer'}.", "")
+        raise SlipwayError(
+            "no_openssh", f"this host's SSH server is not OpenSSH: {text.strip() or 'no answer'}.", "install OpenSSH"
+        )
     return int(version.group(1)), int(version.group(2))
 
 

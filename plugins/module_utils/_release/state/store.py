@@ -262,7 +262,9 @@ def load_settings(name: str, state_root: str = STATE_ROOT) -> Settings:
         return settings
     except (FileNotFoundError, NotADirectoryError):
         raise SlipwayError(
-            "unknown_service", f"{name} has never been released on this host.", "slipway status lists the services"
+            "unknown_service",
+            f"{name} has never been released on this host.",
+            "choose a service that slipway status lists",
         ) from None
     except (ValueError, TypeError, AttributeError, RecursionError, OSError, SlipwayError) as error:
         raise SlipwayError(

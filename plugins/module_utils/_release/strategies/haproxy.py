@@ -101,7 +101,7 @@ class Haproxy:
             raise SlipwayError(
                 "proxy_unreachable",
                 f"HAProxy does not answer at {self._path}: {error.strerror or error}.",
-                "systemctl status haproxy; the role slipway.go.proxy sets it up",
+                "see systemctl status haproxy, or set it up with the role slipway.go.proxy",
             ) from error
 
 
@@ -117,7 +117,7 @@ def _read(connection: socket.socket, command: str) -> str:
 
 def _found(answer: str) -> str:
     if answer.startswith("Can't find the target"):  # a former worker ended since it was listed
-        raise SlipwayError("proxy_unreachable", "a worker of HAProxy has just ended.", "journalctl -u haproxy")
+        raise SlipwayError("proxy_unreachable", "a worker of HAProxy has just ended.", "see journalctl -u haproxy")
     return answer
 
 
@@ -126,7 +126,7 @@ def _unexpected(command: str, said: str) -> SlipwayError:
     return SlipwayError(
         "proxy_unexpected",
         f"HAProxy answers to `{command}`: {words[:200] or 'nothing'}",
-        "slipway needs HAProxy 2.4 or newer in master-worker mode, as the role slipway.go.proxy sets it up",
+        "use HAProxy 2.4 or newer in master-worker mode, as the role slipway.go.proxy sets it up",
     )
 
 
@@ -140,7 +140,9 @@ def parse_workers(text: str) -> list[Worker]:
             found.append(Worker(int(words[0]), former))
     if not any(not worker.former for worker in found):
         # As long as a reload loads its configuration, there is a master and nobody behind it.
-        raise SlipwayError("proxy_unreachable", "HAProxy has no worker that takes requests.", "journalctl -u haproxy")
+        raise SlipwayError(
+            "proxy_unreachable", "HAProxy has no worker that takes requests.", "see journalctl -u haproxy"
+        )
     return found
 
 
@@ -151,7 +153,7 @@ def parse_servers(text: str) -> dict[str, Server]:
         if text.startswith(("No such proxy", "Unknown proxy", "Invalid proxy")) or "such proxy" in text:
             return {}
         if not text:  # a worker that ends in this moment
-            raise SlipwayError("proxy_unreachable", "a worker of HAProxy did not answer.", "journalctl -u haproxy")
+            raise SlipwayError("proxy_unreachable", "a worker of HAProxy did not answer.", "see journalctl -u haproxy")
         raise _unexpected("show stat", text)
     rows = list(csv.DictReader(io.StringIO(text[2:])))
     try:

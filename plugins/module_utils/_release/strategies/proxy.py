@@ -442,7 +442,7 @@ class ProxyStrategy(Strategy):
             seen = self._servers(worker, backend)
             if seen and not all(wanted[slot].is_so(seen[slot]) for slot in SLOTS):
                 raise SlipwayError(
-                    "proxy_unreachable", f"HAProxy did not do what it was told: {seen}.", "journalctl -u haproxy"
+                    "proxy_unreachable", f"HAProxy did not do what it was told: {seen}.", "see journalctl -u haproxy"
                 )
 
     def _change(self, worker: Worker, server: str, now: Server, wanted: Wanted) -> None:

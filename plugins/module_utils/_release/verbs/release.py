@@ -143,12 +143,12 @@ def _require_whole(context: Context, serving: str) -> None:
     if damage is None:
         return
     usable = damage.details["usable"]
-    first = f"slipway rollback {context.layout.name} {usable}" if usable else ""
+    first = f"run slipway rollback {context.layout.name} {usable}" if usable else ""
     other = "release another version or configuration"
     raise SlipwayError(
         damage.code,
         f"{serving} serves, and {damage.message[len(serving) + 1 :]} Nothing was changed.",
-        f"{first}, then release this one again with release_force: true; or release another version"
+        f"{first}, then release this one again with release_force: true, or release another version"
         if first
         else integrity.remedy(context.layout) or other,
         **damage.details,

@@ -150,7 +150,7 @@ def rollback_to_a_name(host, damage):
     first, second, third = (host.release(v).current for v in ("v1", "v2", "v3"))
     damage(second)
     error = refused(lambda: host.rollback(second))
-    assert error.fix.startswith(f"slipway rollback shop {first}")
+    assert error.fix.startswith(f"run slipway rollback shop {first}")
     assert host.settled() == third
     assert host.rollback(first).current == first
 
@@ -418,7 +418,7 @@ def test_a_folder_that_belongs_to_another_user_stops_nothing(make, strategy, pla
         lambda: host.engine().predict(host.spec("v2")),
         lambda: integrity.verify(host.layout, host.store, second),
     ):
-        assert refused(act).fix.startswith(f"chown root {path}")
+        assert refused(act).fix.startswith(f"run chown root {path}")
     assert watched(host)[0] == watch.ALERT
     assert runs_as_before(host, pid, second)
     assert host.settled() == second
