@@ -26,6 +26,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.state import m
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _fresh
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_program import upx_stub
 
 
 @pytest.fixture
@@ -485,6 +486,16 @@ def test_a_bad_archive_meets_no_host(act, tmp_path, files, arguments, code):
     failed = action.run(task_vars={})
     assert (failed["code"], action.executed) == (code, [])
     assert failed["fix"]
+
+
+def test_a_packed_artefact_is_refused_before_it_is_uploaded(act, tmp_path):
+    source = tmp_path / "packed"
+    source.write_bytes(upx_stub())
+    answer = {"action": "release", "changed": True, "host_profile": collect_host_profile().as_dict()}
+    action = act([answer], src=str(source))
+    result = action.run(task_vars={})
+    assert (result["failed"], [problem["code"] for problem in result["problems"]]) == (True, ["packed"])
+    assert [module for module, _arguments in action.executed] == ["slipway.go.release"]
 
 
 def test_in_check_mode_too_the_host_says_what_its_loader_finds(act, tmp_path):
