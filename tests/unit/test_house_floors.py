@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,3 +160,17 @@ def test_every_folder_is_a_package() -> None:
     for name in SOURCES:
         for folder in list(Path(name).parents)[:-1]:
             assert (UTILS / folder / "__init__.py").read_text() == ""
+
+
+PAGE = UTILS.parents[1] / "docs" / "design" / "architecture.md"
+
+
+def test_the_page_on_the_architecture_has_the_same_table() -> None:
+    rows = re.findall(r"^\| `(_\w+)(?:/|\.py)` \| [^|]+ \| ([^|]+) \|$", PAGE.read_text(), re.MULTILINE)
+    assert [(package, " ".join(re.findall(r"`(\w+)`", below))) for package, below in rows] == list(MAY_IMPORT.items())
+
+
+def test_the_page_on_the_architecture_names_the_rooms_of_release() -> None:
+    table = PAGE.read_text().partition("| in `_release/` |")[2].partition("\n\n")[0]
+    rooms = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", table, re.MULTILINE)
+    assert rooms == [room for floor in FLOORS["_release"] for room in floor.split()]
