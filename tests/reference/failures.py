@@ -226,7 +226,7 @@ def _codes_of_results() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             pairs: list[tuple[ast.AST | None, ast.AST]] = []
             if isinstance(node, ast.Dict):
-                pairs = [(key, value) for key, value in zip(node.keys, node.values)]
+                pairs = list(zip(node.keys, node.values))
             elif isinstance(node, ast.Call) and _called(node) in ("fail_json", "_fail"):
                 pairs = [(ast.Constant(word.arg), word.value) for word in node.keywords]
             for key, value in pairs:

@@ -30,7 +30,7 @@ def anchors(page: Path) -> set[str]:
 
 def links(page: Path) -> Iterator[tuple[str, Path, str]]:
     for link in LINK.findall(prose(page)):
-        target, _, anchor = link.partition("#")
+        target, _sign, anchor = link.partition("#")
         if "://" not in link:
             yield link, Path(os.path.normpath(page.parent / target)) if target else page, anchor
 

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import IO, Any, Mapping, NoReturn, Optional, Sequence, Union
+from typing import IO, Any, Mapping, NoReturn, Optional, Sequence, Union, cast
 
 from .errors import SlipwayError
 
@@ -198,8 +198,7 @@ def run_in_group(
 
 
 def _finish(child: subprocess.Popen[bytes], argv: Sequence[str], end: float, seconds: float, limit: int) -> Finished:
-    assert child.stdout is not None
-    output = child.stdout.fileno()
+    output = cast(IO[bytes], child.stdout).fileno()
     os.set_blocking(output, False)
     kept = bytearray()
     quiet: Optional[float] = None
