@@ -68,6 +68,11 @@ def parse_properties(text: str) -> dict[str, str]:
     return {key: value for key, separator, value in pairs if separator}
 
 
+def parse_ports(text: str) -> set[int]:
+    """The TCP ports in what `systemctl show` says a socket unit listens on."""
+    return {int(port) for port in re.findall(r"^Listen=(?![/@])(?:\S*:)?(\d+) \(Stream\)$", text, re.MULTILINE)}
+
+
 def parse_show(text: str) -> UnitState:
     values = parse_properties(text)
 
@@ -182,7 +187,7 @@ class Systemd:
         shown = self.call("show", "--property=ActiveState,Listen", unit)
         if "ActiveState=active" not in shown:
             return set()
-        return {int(port) for port in re.findall(r"^Listen=(?![/@])(?:\S*:)?(\d+) \(Stream\)$", shown, re.MULTILINE)}
+        return parse_ports(shown)
 
     def _told_to_stop(self) -> list[str]:
         """The units that PID 1 has been told to stop and has not stopped yet; not those it restarts."""

@@ -14,6 +14,7 @@ from typing import Mapping, Optional
 
 from ..._core.errors import SlipwayError
 from ..._deadman.model import System
+from ..._host import systemd
 from ..connection import Connection
 from .directives import QUERIES, parse_effective
 
@@ -61,16 +62,20 @@ def _query(system: System, effective: Mapping[str, list[str]]) -> dict[str, froz
     return supported
 
 
+def _show(system: System, unit: str, *names: str) -> dict[str, str]:
+    return systemd.parse_properties(_ask(system, "systemctl", "show", f"--property={','.join(names)}", unit))
+
+
 def _units(system: System) -> tuple[str, str, bool]:
     """The service's name, the socket's name if it is the one that listens, and whether it accepts by itself."""
     service, socket, accepts = "", "", False
     for name in ("ssh", "sshd"):
-        shown = _ask(system, "systemctl", "show", "--property=Id,LoadState", f"{name}.service")
-        if "LoadState=loaded" in shown and not service:
-            service = next(line[3:] for line in shown.splitlines() if line.startswith("Id="))
-        shown = _ask(system, "systemctl", "show", "--property=Id,ActiveState,Accept", f"{name}.socket")
-        if "ActiveState=active" in shown and not socket:
-            socket, accepts = f"{name}.socket", "Accept=yes" in shown
+        unit = _show(system, f"{name}.service", "Id", "LoadState")
+        if unit.get("LoadState") == "loaded" and not service:
+            service = unit["Id"]
+        unit = _show(system, f"{name}.socket", "ActiveState", "Accept")
+        if unit.get("ActiveState") == "active" and not socket:
+            socket, accepts = f"{name}.socket", unit.get("Accept") == "yes"
     if not service:
         raise SlipwayError("no_sshd", "this host has no ssh.service and no sshd.service.", "install openssh-server")
     return service, socket, accepts
@@ -95,9 +100,7 @@ def look(system: System) -> SshServer:
 def listening_ports(server: SshServer, system: System) -> list[int]:
     """The ports of the socket unit where that is the one that listens, else those of sshd."""
     if server.socket:
-        shown = _ask(system, "systemctl", "show", "--property=Listen", server.socket)
-        words = [line.split(" ")[0] for line in shown.splitlines()]
-        return sorted({int(w.rpartition(":")[2].rpartition("=")[2]) for w in words if w[-1:].isdigit()})
+        return sorted(systemd.parse_ports(_ask(system, "systemctl", "show", "--property=Listen", server.socket)))
     return sorted(int(port) for port in server.effective.get("port", ["22"]))
 
 

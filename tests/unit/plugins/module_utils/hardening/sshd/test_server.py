@@ -29,3 +29,50 @@ def test_match_blocks_are_judged_from_where_the_connection_comes():
     assert server.login_from("deploy", here, 0) == "user=deploy,host=10.0.0.7,addr=10.0.0.7,laddr=10.0.0.1,lport=22"
     assert server.login_from("deploy", here, 2222).endswith("lport=2222")
     assert server.login_from("deploy", None, 0).startswith("user=deploy,host=localhost,addr=127.0.0.1,")
+
+
+class Systemctl:
+    """Says this of these units."""
+
+    def __init__(self, **units):
+        self.units = units
+
+    def run(self, argv):
+        assert list(argv[:2]) == ["systemctl", "show"]
+        return 0, self.units.get(argv[-1].replace(".", "_"), "LoadState=not-found\nActiveState=inactive\n")
+
+
+@pytest.mark.parametrize(
+    ("units", "expected"),
+    [
+        ({"ssh_service": "Id=ssh.service\nLoadState=loaded\n"}, ("ssh.service", "", False)),
+        (
+            {
+                "ssh_service": "Id=ssh.service\nLoadState=loaded\n",
+                "sshd_service": "Id=ssh.service\nLoadState=loaded\n",
+                "ssh_socket": "ActiveState=active\nAccept=no\n",
+            },
+            ("ssh.service", "ssh.socket", False),
+        ),
+        (
+            {
+                "sshd_service": "Id=sshd.service\nLoadState=loaded\n",
+                "sshd_socket": "ActiveState=active\nAccept=yes\n",
+            },
+            ("sshd.service", "sshd.socket", True),
+        ),
+    ],
+)
+def test_which_unit_listens(units, expected):
+    assert server._units(Systemctl(**units)) == expected
+
+
+def test_a_host_without_sshd():
+    with pytest.raises(SlipwayError, match=r"no ssh\.service"):
+        server._units(Systemctl())
+
+
+def test_the_ports_of_a_socket_unit():
+    listens = "Listen=0.0.0.0:22 (Stream)\nListen=[::]:2222 (Stream)\nListen=/run/sshd.9 (Stream)\n"
+    found = server.SshServer("/usr/sbin/sshd", (9, 2), "ssh.service", "ssh.socket", False, {}, "", {"port": ["22"]})
+    assert server.listening_ports(found, Systemctl(ssh_socket=listens)) == [22, 2222]
