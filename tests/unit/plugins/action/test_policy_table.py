@@ -27,7 +27,7 @@ from ansible_collections.slipway.go.plugins.action import release as plugin
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem
 from ansible_collections.slipway.go.plugins.module_utils._linkage import host_profile
-from ansible_collections.slipway.go.plugins.module_utils._release import engine, intake, preflight
+from ansible_collections.slipway.go.plugins.module_utils._release import context, intake, preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch, inspect
 from ansible_collections.slipway.go.plugins.modules import release as module
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
@@ -194,7 +194,7 @@ class Lab:
     def bring_into(self, state, arguments):
         if state == "staged":
             with self.monkeypatch.context() as patch:
-                patch.setattr(engine.Engine, "_check_linkage", throw)
+                patch.setattr(context.Context, "check_linkage", throw)
                 assert self.lenient(arguments)["code"] == "cut_short"
         elif state == "bad":
             self.host.behave(arguments["version"]).healthy = False
