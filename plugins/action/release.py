@@ -27,7 +27,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact impor
     inspect,
     signature,
 )
-from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspect import Rules, Seen
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspect import InspectedArtefact, Rules
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
@@ -242,7 +242,7 @@ class ActionModule(BoundedAction):
         return answer
 
     def _release(
-        self, source: str, seen: Seen, arguments: dict[str, Any], task_vars: dict[str, Any] | None
+        self, source: str, seen: InspectedArtefact, arguments: dict[str, Any], task_vars: dict[str, Any] | None
     ) -> dict[str, Any]:
         answer = self._execute("release", arguments, task_vars)
         profile = answer.pop("host_profile", None)
@@ -333,7 +333,7 @@ class ActionModule(BoundedAction):
             return {"place": _absolute(given, variable)}
         return {"content": read_here(self._find_source(given, variable), variable, limit), "place": given}
 
-    def _look_into(self, source: str, arguments: dict[str, Any], folder: str) -> Seen:
+    def _look_into(self, source: str, arguments: dict[str, Any], folder: str) -> InspectedArtefact:
         """The artefact of the controller, which must have the right checksum. Its digest goes into the arguments."""
         check_readable(source)
         service, wanted = str(arguments["name"]), str(arguments.get("binary") or "")

@@ -87,7 +87,7 @@ class Request:
     limits: Limits = field(default_factory=lambda: Limits(MAX_ARTEFACT, 300.0))
 
 
-class Taken(NamedTuple):
+class AcceptedArtefact(NamedTuple):
     """An artefact on this host, and what speaks against it here."""
 
     artefact: Artefact
@@ -159,7 +159,7 @@ class Intake:
             origin=self._origin(""),
         )
 
-    def find_staged(self, spec: Spec, layout: Layout) -> Optional[Taken]:
+    def find_staged(self, spec: Spec, layout: Layout) -> Optional[AcceptedArtefact]:
         """What lies on this host already, judged by today's rules; None where it has to be taken in to be judged."""
         wanted = stage.content(spec, layout)
         release_id = wanted.release_id()
@@ -170,7 +170,7 @@ class Intake:
         files = [os.path.join(release, name) for name in layout.manifest(release_id)["files"]]
         seen = artefact.look_at_staged(layout.binary(release_id), request.label, files, request.limits.size)
         known = replace(self.known(), size=seen.size, goarch=seen.binary.elf.goarch)
-        return Taken(known, artefact.judge(seen, request.rules, [*self._signed, *remembered]))
+        return AcceptedArtefact(known, artefact.judge(seen, request.rules, [*self._signed, *remembered]))
 
     def _remembered(self, layout: Layout, release_id: str) -> Optional[list[Claim]]:
         """What the artefact said that nothing staged says any more: its folder, and a signature that still counts."""
@@ -206,7 +206,7 @@ class Intake:
         said += [trust.allowed_signers, trust.signer, trust.namespace]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
-    def take(self) -> Taken:
+    def take(self) -> AcceptedArtefact:
         """Have the artefact on this host, as it should be and signed as it should be; raise SlipwayError otherwise."""
         request = self._request
         path = self._bring()
@@ -221,7 +221,7 @@ class Intake:
         claims = binding.record([*self._signed, *artefact.built_claims(seen)])
         origin = {**self._origin(seen.member), "claims": claims}
         known = replace(self.known(), size=seen.size, goarch=goarch, path=path, origin=origin)
-        return Taken(known, problems)
+        return AcceptedArtefact(known, problems)
 
     def _origin(self, member: str) -> dict[str, Any]:
         said = {

@@ -51,7 +51,7 @@ ABOUT_THE_RELEASE = ("name", "identity", "phase", "initial_delay", "min_healthy_
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProbePlan:
     """What is asked, how often a second, and which limits decide; no check, no probe. max_p99 is in seconds."""
 
     check: Optional[Check]
@@ -62,7 +62,7 @@ class Plan:
     max_p99_ratio: Optional[float] = None
 
 
-def parse_plan(health: Mapping[str, Any], options: Mapping[str, Any]) -> Plan:
+def parse_plan(health: Mapping[str, Any], options: Mapping[str, Any]) -> ProbePlan:
     """What release_probe says; what it leaves out is as in release_health."""
     if not isinstance(options, Mapping):
         raise SlipwayError("invalid_probe", f"release_probe is {options!r}.", "write its options as name: value pairs")
@@ -73,7 +73,7 @@ def parse_plan(health: Mapping[str, Any], options: Mapping[str, Any]) -> Plan:
     if rate is None or not rate <= MAX_RATE:
         raise _invalid("rate", options.get("rate"), f"give requests a second, 0 to {MAX_RATE:g}; 0 is no probe")
     own = {name: value for name, value in options.items() if name != "rate" and name not in _LIMITS}
-    return Plan(_parse_check(health, own, bool(options)) if rate else None, rate, **limits)
+    return ProbePlan(_parse_check(health, own, bool(options)) if rate else None, rate, **limits)
 
 
 def _number(options: Mapping[str, Any], name: str, default: Optional[float]) -> Optional[float]:
@@ -155,7 +155,7 @@ class _Period:
 class Probe:
     """The requests of one swap. Every method may be called at any time, and none raises."""
 
-    def __init__(self, plan: Plan, ask: Callable[[Session], Attempt] = _attempt) -> None:
+    def __init__(self, plan: ProbePlan, ask: Callable[[Session], Attempt] = _attempt) -> None:
         self._plan = plan
         self._ask = ask
         self._lock = threading.Lock()

@@ -48,10 +48,10 @@ def _run_smoke_commands(context: Context, spec: Spec, release_id: str, address: 
     https = str(context.settings.health.get("url", "")).startswith("https:")
     variables = smoke.variables(address, "https" if https else "http", release_id)
     folder = context.layout.release(release_id)
-    place = smoke.Place(account["User"] or "root", account["Group"] or "root", folder, variables)
+    run_as = smoke.RunAs(account["User"] or "root", account["Group"] or "root", folder, variables)
     secrets = stage.secrets(context.layout, release_id)
     for command in spec.smoke:
-        smoke.run(command, place, spec.smoke_timeout, secrets)
+        smoke.run(command, run_as, spec.smoke_timeout, secrets)
 
 
 def _refused(context: Context, release_id: str, begun: float, error: SlipwayError) -> SlipwayError:

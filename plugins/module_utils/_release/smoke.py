@@ -24,7 +24,7 @@ _LIMITS = ("TimeoutStopSec=5", "LimitFSIZE=16M", "NoNewPrivileges=yes", "Protect
 
 
 @dataclass(frozen=True)
-class Place:
+class RunAs:
     """As whom and where the commands run."""
 
     user: str
@@ -42,25 +42,25 @@ def variables(address: str, scheme: str, release_id: str) -> dict[str, str]:
     return {**found, "SLIPWAY_ADDRESS": where, "SLIPWAY_URL": f"{scheme}://{where}"}
 
 
-def argv(command: Sequence[str], place: Place, seconds: float) -> list[str]:
+def argv(command: Sequence[str], run_as: RunAs, seconds: float) -> list[str]:
     """systemd-run(1) around the command: nothing it leaves behind outlives it."""
-    properties = (*_LIMITS, f"RuntimeMaxSec={seconds:g}", f"WorkingDirectory={place.directory}")
+    properties = (*_LIMITS, f"RuntimeMaxSec={seconds:g}", f"WorkingDirectory={run_as.directory}")
     return [
         "systemd-run",
-        *("--quiet", "--collect", "--wait", "--pipe", f"--uid={place.user}", f"--gid={place.group}"),
+        *("--quiet", "--collect", "--wait", "--pipe", f"--uid={run_as.user}", f"--gid={run_as.group}"),
         *(f"--property={setting}" for setting in properties),
-        *(f"--setenv={name}={value}" for name, value in place.variables.items()),
+        *(f"--setenv={name}={value}" for name, value in run_as.variables.items()),
         "--",
         *command,
     ]
 
 
-def run(command: Sequence[str], place: Place, seconds: float, secrets: Sequence[str]) -> None:
+def run(command: Sequence[str], run_as: RunAs, seconds: float, secrets: Sequence[str]) -> None:
     """Raise unless the command ends well in time; secrets are what its output must not show."""
     begun = time.monotonic()
     with tempfile.TemporaryFile() as output:
         try:
-            code = programs.run(argv(command, place, seconds), seconds + MARGIN, output=output).code
+            code = programs.run(argv(command, run_as, seconds), seconds + MARGIN, output=output).code
         except programs.TimeLimitPassed:
             code = -1
         said = masked(_end_of(output), secrets)

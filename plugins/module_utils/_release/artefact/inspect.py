@@ -29,7 +29,7 @@ _ABOUT_THE_PLACE = ("noexec_mount", "not_executable")
 _ORIGIN = re.compile(r"\$(ORIGIN|\{ORIGIN\})")
 
 
-class Seen(NamedTuple):
+class InspectedArtefact(NamedTuple):
     """An artefact that has been looked into.
 
     program: the path of the binary, outside of its archive. label: what to call it. size: bytes it takes unpacked.
@@ -89,7 +89,7 @@ def wrong_checksum(label: str, found: str, wanted: str, where: str) -> SlipwayEr
     )
 
 
-def look_into(path: str, label: str, wanted: str, service: str, limit: int, folder: str) -> Seen:
+def look_into(path: str, label: str, wanted: str, service: str, limit: int, folder: str) -> InspectedArtefact:
     """Find the program in the artefact and read it; raise unless it is one for Linux. Nothing is executed.
 
     wanted: which file of an archive is to run. limit: the most bytes an archive may unpack to. folder: a private one,
@@ -98,7 +98,7 @@ def look_into(path: str, label: str, wanted: str, service: str, limit: int, fold
     check_size(os.path.getsize(path), limit, label)
     if not archive.is_archive(path):
         binary = _program(path, label)
-        return Seen(path, label, int(binary.facts["size"]), "", binary)
+        return InspectedArtefact(path, label, int(binary.facts["size"]), "", binary)
     found = archive.survey(path, limit)
     chosen = archive.choose_binary(found, wanted, service)
     program = os.path.join(folder, "program")
@@ -108,14 +108,16 @@ def look_into(path: str, label: str, wanted: str, service: str, limit: int, fold
                 _files.write_pieces(content, program, 0o600)
                 break
     inside = f"{label}:{found.inside(chosen.name)}"
-    return Seen(program, inside, found.total, found.inside(chosen.name), _program(program, inside), found.top)
+    return InspectedArtefact(
+        program, inside, found.total, found.inside(chosen.name), _program(program, inside), found.top
+    )
 
 
-def look_at_staged(program: str, label: str, files: Iterable[str], limit: int) -> Seen:
+def look_at_staged(program: str, label: str, files: Iterable[str], limit: int) -> InspectedArtefact:
     """A release that is on this host already. files: the paths of all that the artefact consisted of."""
     size = sum(map(os.path.getsize, files))
     check_size(size, limit, label)
-    return Seen(program, label, size, "", _program(program, label))
+    return InspectedArtefact(program, label, size, "", _program(program, label))
 
 
 def check_size(size: int, limit: int, label: str) -> None:
@@ -160,7 +162,7 @@ class Rules(NamedTuple):
     binding: str = "match"
 
 
-def judge(seen: Seen, rules: Rules, claims: Sequence[Claim]) -> list[Problem]:
+def judge(seen: InspectedArtefact, rules: Rules, claims: Sequence[Claim]) -> list[Problem]:
     """What the operator's own rules have against it, wherever it came from and wherever it is looked at.
 
     claims: what is said of it beside what stands in it.
@@ -170,19 +172,19 @@ def judge(seen: Seen, rules: Rules, claims: Sequence[Claim]) -> list[Problem]:
     return found + binding.problems(rules.version, rules.binding, [*claims, *built_claims(seen)])
 
 
-def built_claims(seen: Seen) -> list[Claim]:
+def built_claims(seen: InspectedArtefact) -> list[Claim]:
     """Which version was built, as far as the artefact says."""
     return [*binding.folder_claims(seen.folder), *binding.build_claims(seen.binary.facts["go"])]
 
 
-def against_host(seen: Seen) -> list[Problem]:
+def against_host(seen: InspectedArtefact) -> list[Problem]:
     """What keeps the kernel or the loader of this host from starting it, wherever it is."""
     found = Checker(read_host(), own_context()).check(seen.program).problems
     about_the_place = (*_ABOUT_THE_PLACE, "library_") if _brings_libraries(seen) else _ABOUT_THE_PLACE
     return seen.relabelled(problem for problem in found if not problem.code.startswith(about_the_place))
 
 
-def _brings_libraries(seen: Seen) -> bool:
+def _brings_libraries(seen: InspectedArtefact) -> bool:
     """Whether it looks for libraries beside itself, which are in the rest of its archive."""
     dynamic = seen.binary.elf.dynamic
     return bool(seen.member and _ORIGIN.search(f"{dynamic.rpath} {dynamic.runpath}"))

@@ -11,16 +11,16 @@ undone when something fails. A strategy holds no state between calls: another pr
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from typing import Callable, Iterable, Mapping, Optional
 
 from ..._core import files
 from ..._core.errors import SlipwayError
 from ..._host import sockets
 from ..._host.systemd import Systemd, UnitState
-from ..._units.parser import parse
 from .. import integrity, stage
-from ..gate import Gate, Subject, has_slot, shares_socket, verify_shared_socket
-from ..phases import IN_TURN, OVERLAPPING, Phase
+from ..gate import Gate, Subject, has_slot, shares_socket
+from ..phases import IN_TURN, Phase
 from ..state.layout import Layout
 from ..state.model import Spec
 from ..state.service import Service
@@ -31,14 +31,12 @@ FRONT = "haproxy"  # the program between the users and the releases, strategy `p
 CURRENT = "current"  # the one instance of a service that hands over; below releases/, a link to what is current
 
 
-class Strategy:
-    """One release ends before the next begins, for each has the port itself; the downtime is measured.
+class Strategy(ABC):
+    """What all strategies have in common: a release has units of its own, which start and stop it."""
 
-    This is `restart`, and what all strategies have in common; the others override what they do otherwise.
-    """
-
-    name = "restart"
-    phases: tuple[Phase, ...] = IN_TURN
+    name: str
+    # Of a swap between two releases of this strategy.
+    phases: tuple[Phase, ...]
     # Whether two releases may answer at the users' address at the same time.
     shared = False
 
@@ -204,9 +202,9 @@ class Strategy:
             self.end(unit)
         self.systemd.call("stop", f"{self.layout.name}.socket", check=False)
 
+    @abstractmethod
     def _in_own_units(self, main_pid: int) -> bool:
         """Whether it runs as it should: a reboot may have started it in the units of another strategy."""
-        return not shares_socket(main_pid) and not has_slot(main_pid)
 
     def _reopen(self, candidate: str, release_id: str) -> None:
         """Have the users' address open for the release that comes back."""
@@ -229,81 +227,6 @@ class Strategy:
         self.systemd.end(unit, self.settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
 
 
-class SocketStrategy(Strategy):
-    """Releases overlap on one listening socket that PID 1 holds (Sockets= in systemd.service(5))."""
-
-    name = "socket"
-    phases = OVERLAPPING
-    shared = True
-
-    @property
-    def _socket(self) -> str:
-        return f"{self.layout.name}.socket"
-
-    def check_units(self, release_id: str) -> None:
-        units = stage.unit_copies(self.layout, release_id)
-        missing = [u for u in (self.layout.socket_unit, self.layout.guard_unit) if u not in units]
-        if not all(map(os.path.exists, missing)):
-            raise SlipwayError(
-                "units_missing",
-                f"{release_id} was released with the strategy socket, whose units are no longer on this host.",
-                "set service_swap back to socket and release that version",
-            )
-        settings = parse(units.get(self.layout.socket_unit, ""))
-        listen = [value for _section, key, value in settings if key == "ListenStream" and value]
-        taken = fronted(listen)
-        if taken:  # PID 1 would share it (ReusePort=), and HAProxy answer some of the users with 503
-            raise SlipwayError(
-                "other_front",
-                f"HAProxy has port {', '.join(taken)}, which is that of {release_id}'s own socket.",
-                "take the service out of the proxy (proxy_state: absent), set service_swap back to socket, apply the "
-                "role service, and release that version",
-            )
-
-    def open_rehearsal(self, _release_id: str) -> None:
-        self.systemd.start_and_wait(self.layout.rehearsal_socket)
-
-    def prepare(self, before: Optional[str], release_id: str) -> None:
-        """Have PID 1 listen as this release wants it, anew where the one before wanted it otherwise."""
-        wanted = [self.layout.manifest(i).get("units", {}).get(self._socket) for i in (before, release_id) if i]
-        if len(wanted) == 2 and wanted[0] != wanted[1]:
-            self.systemd.restart_and_wait(self._socket)
-        else:
-            self.systemd.start_and_wait(self._socket)
-
-    def verify(self, release_id: str, started: UnitState) -> None:
-        verify_shared_socket(self.unit(release_id), started.main_pid)
-
-    def close(self) -> None:
-        self.systemd.call("stop", self._socket, check=False)
-
-    def _in_own_units(self, main_pid: int) -> bool:
-        return shares_socket(main_pid)
-
-    def _before_return(self, release_id: str) -> None:
-        """The socket stays open, so that connections wait for whoever answers next."""
-
-    def _reopen(self, candidate: str, release_id: str) -> None:
-        state = self.systemd.show(self.unit(release_id))
-        try:
-            self.prepare(candidate, release_id)
-        except SlipwayError:
-            if not (state.up and shares_socket(state.main_pid)):
-                self.end(self.unit(release_id))  # or it was started in the units of one that has the port itself
-                self.prepare(candidate, release_id)
-
-    def _runs_reachable(self, release_id: str) -> bool:
-        state = self.systemd.show(self.unit(release_id))
-        if state.up and self._cut_off(state):
-            self.end(self.unit(release_id))
-            return False
-        return state.up
-
-    def _cut_off(self, state: UnitState) -> bool:
-        """Whether users reach a socket that this process has not got, because it was opened anew for a candidate."""
-        return self.systemd.show(self._socket).up and not shares_socket(state.main_pid)
-
-
 def install_units(layout: Layout, systemd: Systemd, units: dict[str, str]) -> None:
     """Have these units in place and no others: the sandbox of a release comes back with it.
 
@@ -321,6 +244,11 @@ def install_units(layout: Layout, systemd: Systemd, units: dict[str, str]) -> No
         systemd.call("daemon-reload")
     if came_back:
         systemd.call("enable", "--quiet", os.path.basename(layout.socket_unit))
+
+
+def has_own_port(main_pid: int) -> bool:
+    """Whether a process has neither the service's socket from PID 1 nor a local port behind HAProxy."""
+    return not shares_socket(main_pid) and not has_slot(main_pid)
 
 
 def fronted(listen: Iterable[str]) -> list[str]:

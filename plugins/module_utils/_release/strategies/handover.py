@@ -102,7 +102,7 @@ class Handover:
     def _failed(self, code: str, message: str, also: str = "") -> SlipwayError:
         return SlipwayError(code, message, f"see journalctl -u '{self.unit}'{also}")
 
-    def see_off(self, release_id: str, patience: float) -> None:
+    def wait_gone(self, release_id: str, patience: float) -> None:
         """Wait until no other release runs beside the main process; kill what still does after that many seconds."""
         deadline, killed = time.monotonic() + patience, False
         while True:
@@ -115,10 +115,10 @@ class Handover:
                 deadline, killed = deadline + PATIENCE, True
             time.sleep(POLL)
 
-    def call_off(self, release_id: str) -> None:
+    def cancel(self, release_id: str) -> None:
         """Have no other release that was started take over once it is ready."""
         self._kill(self._others(release_id), signal.SIGTERM)
-        self.see_off(release_id, PATIENCE)
+        self.wait_gone(release_id, PATIENCE)
 
     def _others(self, release_id: str) -> list[int]:
         """The processes that run another release, except the main one."""

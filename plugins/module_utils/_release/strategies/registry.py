@@ -10,21 +10,23 @@ from typing import Sequence
 
 from ..._core.errors import SlipwayError
 from ..state.service import Service
-from .base import SocketStrategy, Strategy, fronted
+from .base import Strategy, fronted
 from .proxy import ProxyStrategy
 from .reload import ReloadStrategy
+from .restart import RestartStrategy
+from .socket import SocketStrategy
 
-_KNOWN: dict[str, type[Strategy]] = {
-    kind.name: kind for kind in (SocketStrategy, ProxyStrategy, ReloadStrategy, Strategy)
+BY_NAME: dict[str, type[Strategy]] = {
+    kind.name: kind for kind in (SocketStrategy, ProxyStrategy, ReloadStrategy, RestartStrategy)
 }
 
 
 def strategy(name: str, service: Service) -> Strategy:
     """The strategy of that name; one that only a newer engine knows is treated as restart."""
-    return _KNOWN.get(name, Strategy)(service)
+    return BY_NAME.get(name, RestartStrategy)(service)
 
 
-def strategy_of(release_id: str, service: Service, otherwise: str = "restart") -> Strategy:
+def strategy_of(release_id: str, service: Service, otherwise: str = RestartStrategy.name) -> Strategy:
     """How this release was swapped in, as it says itself, else the journal; `otherwise` where neither does."""
     told = service.layout.manifest(release_id).get("strategy") or service.store.journal.strategy_of(release_id)
     return strategy(str(told or otherwise), service)

@@ -14,7 +14,7 @@ from ..._core.errors import SlipwayError
 from ..._host.systemd import UnitState
 from .. import stage
 from ..phases import HANDING_OVER
-from .base import CURRENT, STOP_MARGIN, Strategy
+from .base import CURRENT, STOP_MARGIN, Strategy, has_own_port
 from .handover import Handover
 
 
@@ -86,12 +86,15 @@ class ReloadStrategy(Strategy):
         if not state.settled_down and self._handover.main(state) != release_id:
             self.end(self._handover.unit)
         else:
-            self._handover.see_off(release_id, self.settings.drain_timeout + STOP_MARGIN)
+            self._handover.wait_gone(release_id, self.settings.drain_timeout + STOP_MARGIN)
+
+    def _in_own_units(self, main_pid: int) -> bool:
+        return has_own_port(main_pid)
 
     def _before_return(self, release_id: str) -> None:
         super()._before_return(release_id)
         self.flip(release_id)
-        self._handover.call_off(release_id)
+        self._handover.cancel(release_id)
 
     def _runs_reachable(self, release_id: str) -> bool:
         state = self._handover.settled()
@@ -110,5 +113,5 @@ class ReloadStrategy(Strategy):
             self.gate.wait_healthy(self.subject(release_id), started)
         except SlipwayError:
             return False  # then it ends and is started
-        self._handover.see_off(release_id, self.settings.drain_timeout + STOP_MARGIN)
+        self._handover.wait_gone(release_id, self.settings.drain_timeout + STOP_MARGIN)
         return True

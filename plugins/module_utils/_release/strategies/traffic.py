@@ -48,6 +48,17 @@ def between(before: Mapping[tuple[int, str], Totals], now: Mapping[tuple[int, st
     return found
 
 
+def since_counted(counted: Mapping[str, Any], now: Mapping[tuple[int, str], Totals], slot: str) -> Optional[Counts]:
+    """What was counted at a slot since the journal's event `counted`; None where that cannot be known."""
+    try:
+        then = {(int(p), str(s)): Totals(int(r), int(f), {}) for p, s, r, f in counted["totals"]}
+    except (KeyError, TypeError, ValueError):
+        return None
+    if not then or any(now[key].requests < then[key].requests for key in then if key in now):
+        return None  # HAProxy has begun anew, with the number of another process
+    return between(then, now, slot)
+
+
 class Traffic:
     """The users' requests from the beginning of a swap to the end of its soak. No method waits for HAProxy."""
 

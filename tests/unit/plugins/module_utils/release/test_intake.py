@@ -354,7 +354,7 @@ SIGNED = sha(MESSAGE)
 @pytest.fixture
 def signed(world, monkeypatch):
     """minisign/message stands for a program here."""
-    seen = inspect.Seen(
+    seen = inspect.InspectedArtefact(
         "", "message", len(MESSAGE), "", type("Binary", (), {"elf": type("Elf", (), {"goarch": None}), "facts": {}})
     )
     monkeypatch.setattr(intake.artefact, "look_into", lambda *_arguments: seen)
@@ -575,7 +575,7 @@ def test_what_the_policy_refuses_changes_nothing_where_it_serves_already(memory,
     artefact_of = host.artefact("v2")
     data = Path(artefact_of.path).read_bytes()
     binary = type("Binary", (), {"elf": type("Elf", (), {"goarch": None}), "facts": {}})
-    seen = inspect.Seen("", "shop", len(data), "", binary)
+    seen = inspect.InspectedArtefact("", "shop", len(data), "", binary)
     refused = Problem("policy_static", "it is linked dynamically.", "build it with CGO_ENABLED=0")
     monkeypatch.setattr(intake, "WORK", memory)
     monkeypatch.setattr(fetch, "fetch", lambda _url, _variable, target, _limits: target.write(data))

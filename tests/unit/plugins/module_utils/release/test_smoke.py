@@ -13,13 +13,13 @@ from ansible_collections.slipway.go.plugins.module_utils._release import smoke
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_smoke
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
 
-PLACE = smoke.Place("shop", "shop", "/opt/shop/releases/1-0123456789", {"SLIPWAY_ADDRESS": "127.0.0.1:1"})
+RUN_AS = smoke.RunAs("shop", "shop", "/opt/shop/releases/1-0123456789", {"SLIPWAY_ADDRESS": "127.0.0.1:1"})
 
 
 @pytest.fixture
 def bare(monkeypatch):
     """Commands run as they are: what systemd-run adds needs a host."""
-    monkeypatch.setattr(smoke, "argv", lambda command, _place, _seconds: list(command))
+    monkeypatch.setattr(smoke, "argv", lambda command, _run_as, _seconds: list(command))
 
 
 def python(code):
@@ -27,7 +27,7 @@ def python(code):
 
 
 def test_the_command_is_the_last_word_and_its_environment_holds_the_address():
-    argv = smoke.argv(["curl", "--uid=root"], PLACE, 5)
+    argv = smoke.argv(["curl", "--uid=root"], RUN_AS, 5)
     assert argv[argv.index("--") + 1 :] == ["curl", "--uid=root"]
     assert {"--uid=shop", "--gid=shop", "--property=RuntimeMaxSec=5", "--setenv=SLIPWAY_ADDRESS=127.0.0.1:1"} < set(
         argv
@@ -51,14 +51,14 @@ def test_what_failed_is_told_without_secrets(bare):
     # Which of the two pipes is read first is up to the scheduler.
     either = r"exit status 3: (one \| password \*{8}|password \*{8} \| one)"
     with pytest.raises(SlipwayError, match=either) as caught:
-        smoke.run(python(code), PLACE, 20, ["hunter22", "hunter", "e"])
+        smoke.run(python(code), RUN_AS, 20, ["hunter22", "hunter", "e"])
     assert "hunter" not in str(caught.value)
     assert caught.value.code == "smoke_failed"
 
 
 def test_endless_output_is_cut_to_its_end(bare):
     with pytest.raises(SlipwayError) as caught:
-        smoke.run(python("print('x' * 10**6); print('the end'); raise SystemExit(1)"), PLACE, 20, [])
+        smoke.run(python("print('x' * 10**6); print('the end'); raise SystemExit(1)"), RUN_AS, 20, [])
     assert "the end" in str(caught.value)
     assert len(str(caught.value)) < 2 * smoke.LAST_BYTES
 
@@ -66,11 +66,11 @@ def test_endless_output_is_cut_to_its_end(bare):
 def test_a_command_that_hangs_is_late(bare, monkeypatch):
     monkeypatch.setattr(smoke, "MARGIN", 0.1)
     with pytest.raises(SlipwayError, match=r"did not end within 0\.2 s"):
-        smoke.run(python("import time; time.sleep(60)"), PLACE, 0.2, [])
+        smoke.run(python("import time; time.sleep(60)"), RUN_AS, 0.2, [])
 
 
 def test_a_good_command_says_nothing(bare):
-    smoke.run(python("print('fine')"), PLACE, 20, [])
+    smoke.run(python("print('fine')"), RUN_AS, 20, [])
 
 
 @pytest.mark.parametrize("commands", ["curl", ["curl"], [[]], [[1]], [[""]], [["a", 2]], [["a", "b\0"]]])

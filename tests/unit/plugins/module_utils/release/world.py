@@ -38,12 +38,19 @@ from ansible_collections.slipway.go.plugins.module_utils._release import (
 )
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
-from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Plan, Probe
+from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Probe, ProbePlan
 from ansible_collections.slipway.go.plugins.module_utils._release.state import journal, store
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings, Spec
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Store
-from ansible_collections.slipway.go.plugins.module_utils._release.strategies import handover, haproxy, proxy, traffic
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies import (
+    backend,
+    handover,
+    haproxy,
+    proxy,
+    slots,
+    traffic,
+)
 from ansible_collections.slipway.go.plugins.module_utils._release.verbs import confirm, release
 from ansible_collections.slipway.go.plugins.module_utils._units.installer import UnitFile
 
@@ -301,7 +308,7 @@ class Instance:
 class FakeProbe(Probe):
     """Asks nobody; a release that loses requests is found out at once."""
 
-    def __init__(self, host: Host, plan: Plan) -> None:
+    def __init__(self, host: Host, plan: ProbePlan) -> None:
         super().__init__(plan)
         self._host = host
         self._seen: list[str] = []
@@ -737,9 +744,9 @@ class FakeHaproxy:
         """What it does after any end: what its configuration says."""
         self.pid += 1
         path = self.host.layout.proxy_record
-        record = proxy.Record({"a": "127.0.0.1:18080", "b": "127.0.0.1:18081"}, "a")
+        record = slots.Record({"a": "127.0.0.1:18080", "b": "127.0.0.1:18081"}, "a")
         if os.path.exists(path):
-            record = proxy.parse_record(read(path))
+            record = slots.parse_record(read(path))
         self.servers_now = {
             slot: haproxy.Server("ready" if slot == record.live else "maint", address, 100, 0, 0, 0)
             for slot, address in record.addresses.items()
@@ -889,7 +896,7 @@ class Host:
     def install(self, monkeypatch: Any) -> Host:
         """Let the engine work on this host, in this clock's time."""
         played = FakeOs(self)
-        for module in (files, json_lines, store, journal, stage, proxy):
+        for module in (files, json_lines, store, journal, stage, slots):
             monkeypatch.setattr(module, "os", played)
         monkeypatch.setattr(files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
         monkeypatch.setattr(handover, "running", self.systemd.processes)
@@ -906,6 +913,7 @@ class Host:
             handover,
             stage,
             transaction,
+            backend,
             proxy,
             traffic,
         ):

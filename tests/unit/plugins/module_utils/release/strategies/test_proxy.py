@@ -13,9 +13,9 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import parse_proxy
-from ansible_collections.slipway.go.plugins.module_utils._release.strategies import proxy
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies import backend
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.haproxy import Server, Worker
-from ansible_collections.slipway.go.plugins.module_utils._release.strategies.proxy import Record, parse_record
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.slots import Record, parse_record
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
 from hypothesis import given
 from hypothesis import strategies as st
@@ -359,16 +359,16 @@ def test_counting_begins_with_the_first_answer_of_haproxy(host):
     load = Load(host, 10, {})
     load.change("b", requests=10_000, failures=9_000)
     away = []
-    totals = proxy.ProxyStrategy._totals
+    totals = backend.Backend.totals
 
-    def begins(strategy):
+    def begins(servers):
         if len(away) < 3:
             away.append(1)
             raise SlipwayError("proxy_unreachable", "HAProxy reloads", "wait")
-        return totals(strategy)
+        return totals(servers)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(proxy.ProxyStrategy, "_totals", begins)
+        patched.setattr(backend.Backend, "totals", begins)
         host.soak_time = 30
         told = host.release("v2").traffic
     assert len(away) == 3
