@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 
 import play
 import pytest
+from processes import kill_tree
 from waiting import wait
 
 SERVICE = "trial"
@@ -44,15 +42,6 @@ def phase(host: Any) -> str:
 def history(host: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(host.run("slipway", "history", SERVICE, "--json"))
     return found
-
-
-def kill_tree(pid: int) -> None:
-    """SIGKILL for a process and what it has started: Ansible's workers have sessions of their own."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    with contextlib.suppress(OSError):
-        for child in children.read_text().split():
-            kill_tree(int(child))
-        os.kill(pid, signal.SIGKILL)
 
 
 def begin(fleet: Any, values: dict[str, Any]) -> subprocess.Popen[bytes]:

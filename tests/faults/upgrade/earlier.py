@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -86,12 +84,3 @@ class Collection:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-
-
-def kill_tree(pid: int) -> None:
-    """SIGKILL for a process and what it has started: Ansible's workers have sessions of their own."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    with contextlib.suppress(OSError):
-        for child in children.read_text().split():
-            kill_tree(int(child))
-        os.kill(pid, signal.SIGKILL)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from earlier import Collection, Host, kill_tree
+from earlier import Collection, Host
+from processes import kill_tree
 from waiting import wait
 
 PLAYS = Path(__file__).parent / "plays"
