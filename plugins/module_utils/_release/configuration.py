@@ -117,12 +117,12 @@ def _change(path: str, file: File) -> Optional[Change]:
 
 def _surplus(folder: str, wanted: set[str]) -> list[str]:
     """The files of the set's folders that are none of it."""
-    found = []
+    surplus = []
     for name in FOLDERS:
         with contextlib.suppress(FileNotFoundError):
-            there = [e for e in os.scandir(os.path.join(folder, name)) if not e.is_dir(follow_symlinks=False)]
-            found += [os.path.join(name, entry.name) for entry in there]
-    return sorted(set(found) - wanted)
+            files_there = [e for e in os.scandir(os.path.join(folder, name)) if not e.is_dir(follow_symlinks=False)]
+            surplus += [os.path.join(name, entry.name) for entry in files_there]
+    return sorted(set(surplus) - wanted)
 
 
 @contextlib.contextmanager
@@ -143,15 +143,15 @@ def write(layout: Layout, files: Sequence[File], group: str) -> list[Change]:
     """Make /etc/SHOP this set, as one step; group may enter it. Return what changed."""
     with _alone(layout) as folder:
         _finish(layout, folder)
-        found = changes(layout, files)
-        if found:
+        changed = changes(layout, files)
+        if changed:
             draft = os.path.join(folder, f".{layout.name}.new")
             remove(draft)
             _draft(layout, draft, files, group)
             os.rename(draft, os.path.join(folder, layout.name))
             _files.fsync_directory(folder)
             _finish(layout, folder)
-        return found
+        return changed
 
 
 def finish(layout: Layout) -> None:
@@ -221,9 +221,9 @@ def _finish(layout: Layout, folder: str) -> None:
 def _admit(path: str, wanted: os.stat_result) -> None:
     """Make the directory; one that is there may be others', too, and keeps rights with which the service can use it."""
     with contextlib.suppress(FileNotFoundError):
-        there = os.stat(path, follow_symlinks=False)
-        enters = there.st_mode & 0o001 or (there.st_gid == wanted.st_gid and there.st_mode & 0o010)
-        if stat.S_ISDIR(there.st_mode) and enters and not there.st_mode & 0o022:
+        status = os.stat(path, follow_symlinks=False)
+        enters = status.st_mode & 0o001 or (status.st_gid == wanted.st_gid and status.st_mode & 0o010)
+        if stat.S_ISDIR(status.st_mode) and enters and not status.st_mode & 0o022:
             return
     _files.make_directory(path, stat.S_IMODE(wanted.st_mode), wanted.st_gid)
 
@@ -237,8 +237,8 @@ def _install(path: str, target: str) -> None:
     """Replace the target as a whole, where it differs."""
     status = os.stat(path)
     with contextlib.suppress(FileNotFoundError):
-        there = os.lstat(target)
-        same = (there.st_mode, there.st_uid, there.st_gid) == (status.st_mode, status.st_uid, status.st_gid)
+        present = os.lstat(target)
+        same = (present.st_mode, present.st_uid, present.st_gid) == (status.st_mode, status.st_uid, status.st_gid)
         if same and filecmp.cmp(path, target, shallow=False):
             return
     draft = f"{target}.tmp-{os.getpid()}"

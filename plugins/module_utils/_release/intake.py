@@ -169,16 +169,16 @@ class Intake:
         request, release = self._request, layout.release(release_id)
         files = [os.path.join(release, name) for name in layout.manifest(release_id)["files"]]
         seen = artefact.look_at_staged(layout.binary(release_id), request.label, files, request.limits.size)
-        known = replace(self.known(), size=seen.size, goarch=seen.binary.elf.goarch)
-        return AcceptedArtefact(known, artefact.judge(seen, request.rules, [*self._signed, *remembered]))
+        judged = replace(self.known(), size=seen.size, goarch=seen.binary.elf.goarch)
+        return AcceptedArtefact(judged, artefact.judge(seen, request.rules, [*self._signed, *remembered]))
 
     def _remembered(self, layout: Layout, release_id: str) -> Optional[list[Claim]]:
         """What the artefact said that nothing staged says any more: its folder, and a signature that still counts."""
         origin = layout.manifest(release_id).get("origin") or {}
-        said = binding.recorded(origin.get("claims"))
-        if said is None:
+        claims = binding.recorded(origin.get("claims"))
+        if claims is None:
             return None
-        return [c for c in said if c.where == binding.FOLDER or (self.proof and c.where == binding.COMMENT)]
+        return [c for c in claims if c.where == binding.FOLDER or (self.proof and c.where == binding.COMMENT)]
 
     def against_claims(self, spec: Spec, layout: Layout) -> list[Problem]:
         """What speaks against the controller's artefact beside what the controller has seen: who signed what."""
@@ -220,11 +220,11 @@ class Intake:
             problems += artefact.against_host(seen)
         claims = binding.record([*self._signed, *artefact.built_claims(seen)])
         origin = {**self._origin(seen.member), "claims": claims}
-        known = replace(self.known(), size=seen.size, goarch=goarch, path=path, origin=origin)
-        return AcceptedArtefact(known, problems)
+        accepted = replace(self.known(), size=seen.size, goarch=goarch, path=path, origin=origin)
+        return AcceptedArtefact(accepted, problems)
 
     def _origin(self, member: str) -> dict[str, Any]:
-        said = {
+        origin = {
             "source": self._request.label,
             "sha256": self.digest,
             "binary": member,
@@ -232,7 +232,7 @@ class Intake:
             "signer": self._signer,
             "proof": self.proof if self._signer else "",
         }
-        return {key: value for key, value in said.items() if value}
+        return {key: value for key, value in origin.items() if value}
 
     def _find_digest(self) -> str:
         """The artefact's SHA-256, from all that is known of it; raise where two sources of it differ."""
@@ -240,9 +240,9 @@ class Intake:
         wanted = request.digest
         if request.checksums:
             wanted = self._listed()
-            for known in filter(None, (request.digest, request.sha512)):
-                if len(known) == len(wanted) and known != wanted:
-                    raise artefact.wrong_checksum(request.label, known, wanted, self._checksum_from)
+            for digest in filter(None, (request.digest, request.sha512)):
+                if len(digest) == len(wanted) and digest != wanted:
+                    raise artefact.wrong_checksum(request.label, digest, wanted, self._checksum_from)
         elif request.digest and request.source:
             self._checksum_from = "release_checksum"
         if not request.source:
@@ -364,8 +364,8 @@ def release(request: Request, spec_of: Callable[[Artefact], Spec], engine: Engin
         if intake.is_proven(spec, layout):
             here = intake.find_staged(spec, layout)
             _refuse(here.problems if here else [], layout)
-            known = here.artefact if here else spec.artefact
-            outcome = engine.release(replace(spec, artefact=known, judged=here is not None))
+            artefact_here = here.artefact if here else spec.artefact
+            outcome = engine.release(replace(spec, artefact=artefact_here, judged=here is not None))
             if outcome.action == "tool" or (here and outcome.action != "upload"):
                 return outcome
         taken = intake.take()
@@ -450,7 +450,7 @@ def _intake(request: Request, collect: bool) -> Iterator[Intake]:
 
 def _remember(intake: Intake, taken: Artefact, release_id: str, layout: Layout) -> None:
     """A release that was here before its signature was asked for, or its version, has been proven now."""
-    said = layout.manifest(release_id).get("origin") or {}
-    if binding.recorded(said.get("claims")) is None or (intake.proof and said.get("proof") != intake.proof):
+    origin = layout.manifest(release_id).get("origin") or {}
+    if binding.recorded(origin.get("claims")) is None or (intake.proof and origin.get("proof") != intake.proof):
         with contextlib.suppress(SlipwayError, OSError), Store(layout).locked(0):  # else it is taken in again next time
             stage.note_origin(layout, release_id, taken.origin)

@@ -65,13 +65,13 @@ def kept(layout: Layout, release_id: str) -> Optional[dict[str, str]]:
             lines = stream.read().split("\n")
     except FileNotFoundError:
         return None
-    folder, found = f"/releases/{release_id}/", {}
+    folder, digests = f"/releases/{release_id}/", {}
     for line in filter(None, lines):
         digest, _blank, path = line.lstrip("\\").partition("  ")
         if line.startswith("\\"):
             path = re.sub(r"\\([\\nr])", lambda match: _PLAIN[match.group(1)], path)
-        found[path.partition(folder)[2]] = digest
-    return found
+        digests[path.partition(folder)[2]] = digest
+    return digests
 
 
 def program_digest(layout: Layout, release_id: str) -> Optional[str]:
@@ -87,22 +87,22 @@ def differences(layout: Layout, release_id: str) -> list[str]:
 
 def _inspect(layout: Layout, release_id: str) -> tuple[list[str], Optional[dict[str, str]]]:
     """The differences, and the digests of its files where they are lost and its id confirms the files."""
-    there = _entries(layout, release_id)
-    told = [*(f"{place} {said}" for place, said, _remedy in _above(layout)), *_exposed(layout, there)]
-    if not modes.S_ISDIR(there["."].st_mode if "." in there else 0):
-        return [*told, f"{layout.release(release_id)} is {'no directory' if there else 'missing'}"], None
+    entries = _entries(layout, release_id)
+    problems = [*(f"{path} {problem}" for path, problem, _remedy in _above(layout)), *_exposed(layout, entries)]
+    if not modes.S_ISDIR(entries["."].st_mode if "." in entries else 0):
+        return [*problems, f"{layout.release(release_id)} is {'no directory' if entries else 'missing'}"], None
     digests = kept(layout, release_id)
     if digests is not None or os.path.exists(layout.kept_manifest(release_id)):
-        said = _kind(there.get(MANIFEST))
-        if not said and _content(_read(layout, release_id)) != _content(layout.manifest(release_id)):
-            said = "has another content"
-        told += [f"{MANIFEST} {said}"] if said else []
+        problem = _kind(entries.get(MANIFEST))
+        if not problem and _content(_read(layout, release_id)) != _content(layout.manifest(release_id)):
+            problem = "has another content"
+        problems += [f"{MANIFEST} {problem}"] if problem else []
     if digests is not None:
-        return [*told, *_differs(layout, release_id, there, digests)], None
-    found, confirmed = _differs_from_id(layout, release_id, there)
-    if not found and confirmed is None and _is_verified_by_pid_1(layout, release_id):
-        found = ["its digests are missing"]
-    return [*told, *found], confirmed
+        return [*problems, *_differs(layout, release_id, entries, digests)], None
+    changes, confirmed = _differs_from_id(layout, release_id, entries)
+    if not changes and confirmed is None and _is_verified_by_pid_1(layout, release_id):
+        changes = ["its digests are missing"]
+    return [*problems, *changes], confirmed
 
 
 def renew(layout: Layout, release_id: str) -> None:
@@ -136,30 +136,30 @@ def _content(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(layout: Layout, release_id: str) -> dict[str, Any]:
     try:
-        found = json.loads(_files.text(os.path.join(layout.release(release_id), MANIFEST)))
+        manifest = json.loads(_files.text(os.path.join(layout.release(release_id), MANIFEST)))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def _entries(layout: Layout, release_id: str) -> dict[str, os.stat_result]:
     """All that is in a release by its name there, links not followed; its folder is '.'."""
     top = layout.release(release_id)
-    found: dict[str, os.stat_result] = {}
+    entries: dict[str, os.stat_result] = {}
 
     def walk(folder: str, prefix: str) -> None:
         for entry in os.scandir(folder):
-            found[prefix + entry.name] = entry.stat(follow_symlinks=False)
+            entries[prefix + entry.name] = entry.stat(follow_symlinks=False)
             if entry.is_dir(follow_symlinks=False):
                 walk(entry.path, f"{prefix}{entry.name}/")
 
     try:
-        found["."] = os.lstat(top)
-        if modes.S_ISDIR(found["."].st_mode):
+        entries["."] = os.lstat(top)
+        if modes.S_ISDIR(entries["."].st_mode):
             walk(top, "")
     except FileNotFoundError:
         pass
-    return found
+    return entries
 
 
 def _above(layout: Layout) -> Iterator[tuple[str, str, str]]:
@@ -175,7 +175,7 @@ def _above(layout: Layout) -> Iterator[tuple[str, str, str]]:
 
 def remedy(layout: Layout) -> str:
     """What makes the folders above all releases root's alone; empty where they are."""
-    return ", then ".join(mend for _path, _said, mend in _above(layout))
+    return ", then ".join(mend for _path, _problem, mend in _above(layout))
 
 
 def foreign(layout: Layout) -> list[Problem]:
@@ -184,8 +184,8 @@ def foreign(layout: Layout) -> list[Problem]:
     Their modes are corrected with each release. Whether an owner is a mistake, only its operator knows.
     """
     return [
-        Problem("foreign_owner", f"{path} {said}, so that nothing in it would be started.", mend)
-        for path, said, mend in _above(layout)
+        Problem("foreign_owner", f"{path} {problem}, so that nothing in it would be started.", mend)
+        for path, problem, mend in _above(layout)
         if mend.startswith("run chown")
     ]
 
@@ -194,9 +194,9 @@ def _writable(status: os.stat_result) -> str:
     return f"may be written by others than root (mode {modes.S_IMODE(status.st_mode):04o})"
 
 
-def _exposed(layout: Layout, there: Mapping[str, os.stat_result]) -> Iterator[str]:
+def _exposed(layout: Layout, entries: Mapping[str, os.stat_result]) -> Iterator[str]:
     """What somebody other than root may change, and which folders have another mode than they are staged with."""
-    for name, status in there.items():
+    for name, status in entries.items():
         if status.st_uid not in (0, os.geteuid()):
             yield f"{name} belongs to the user {status.st_uid} and not to root"
         elif not modes.S_ISLNK(status.st_mode) and status.st_mode & 0o022:
@@ -225,15 +225,15 @@ def _usual(layout: Layout, name: str, folder: bool) -> tuple[int, ...]:
 
 
 def _differs(
-    layout: Layout, release_id: str, there: Mapping[str, os.stat_result], digests: Mapping[str, str]
+    layout: Layout, release_id: str, entries: Mapping[str, os.stat_result], digests: Mapping[str, str]
 ) -> Iterator[str]:
     for name, digest in digests.items():
-        said = _judge(os.path.join(layout.release(release_id), name), there.get(name), digest)
-        if said:
-            yield f"{name} {said}"
+        difference = _judge(os.path.join(layout.release(release_id), name), entries.get(name), digest)
+        if difference:
+            yield f"{name} {difference}"
         else:
-            yield from _has_other_mode(layout, name, there[name])
-    for name, status in there.items():
+            yield from _has_other_mode(layout, name, entries[name])
+    for name, status in entries.items():
         beside = _is_beside(name) and modes.S_ISREG(status.st_mode)
         if name not in digests and not modes.S_ISDIR(status.st_mode) and not beside:
             yield f"{name} is not part of the release"
@@ -253,9 +253,9 @@ def _kind(status: Optional[os.stat_result]) -> str:
 
 
 def _judge(path: str, status: Optional[os.stat_result], digest: str) -> str:
-    said = _kind(status)
-    if said:
-        return said
+    difference = _kind(status)
+    if difference:
+        return difference
     try:
         return "" if _files.sha256_file(path) == digest else "has another content"
     except OSError as error:
@@ -263,7 +263,7 @@ def _judge(path: str, status: Optional[os.stat_result], digest: str) -> str:
 
 
 def _differs_from_id(
-    layout: Layout, release_id: str, there: Mapping[str, os.stat_result]
+    layout: Layout, release_id: str, entries: Mapping[str, os.stat_result]
 ) -> tuple[list[str], Optional[dict[str, str]]]:
     """The same for a release that a version before this one has staged: its manifest, and its id, say what it is.
 
@@ -276,18 +276,20 @@ def _differs_from_id(
     config, units = manifest.get("config") or {}, manifest.get("units") or {}
     if not manifest or not all(isinstance(part, dict) for part in (files, config, units)):
         return [f"{MANIFEST} is not readable"], None
-    told = {f"{part}/{name}": digest for part in ("config", "units") for name, digest in manifest.get(part, {}).items()}
+    listed = {
+        f"{part}/{name}": digest for part in ("config", "units") for name, digest in manifest.get(part, {}).items()
+    }
     unlisted = {
         name: _files.sha256_file(os.path.join(layout.release(release_id), name))
-        for name, status in there.items()
+        for name, status in entries.items()
         if modes.S_ISREG(status.st_mode) and (name == "environment" or name.startswith("credentials/"))
     }
-    digests = {"environment": "", **files, **told, **unlisted}
-    found = list(_differs(layout, release_id, there, digests))
-    if not found and "units" not in manifest:  # of a time when nothing was kept of any release, so nothing is lost
+    digests = {"environment": "", **files, **listed, **unlisted}
+    changes = list(_differs(layout, release_id, entries, digests))
+    if not changes and "units" not in manifest:  # of a time when nothing was kept of any release, so nothing is lost
         return [], digests
-    if found or files != {own: manifest.get("sha256")}:
-        return found, None
+    if changes or files != {own: manifest.get("sha256")}:
+        return changes, None
     prefix = len("credentials/")
     secret = {name[prefix:]: digest for name, digest in unlisted.items() if name != "environment"}
     environment = _files.text(os.path.join(layout.release(release_id), "environment"))
@@ -323,29 +325,29 @@ def usable(layout: Layout, store: Store, *other_than: Optional[str]) -> Optional
 
 def damage(layout: Layout, store: Store, release_id: str) -> Optional[SlipwayError]:
     """Why a release must not be started, and what to do instead; None where it is as it was staged."""
-    found = differences(layout, release_id)
-    return None if not found else told(layout, store, release_id, found)
+    changes = differences(layout, release_id)
+    return None if not changes else damaged_release(layout, store, release_id, changes)
 
 
-def told(layout: Layout, store: Store, release_id: str, found: list[str]) -> SlipwayError:
+def damaged_release(layout: Layout, store: Store, release_id: str, changes: list[str]) -> SlipwayError:
     other = usable(layout, store, release_id, layout.current_id())
     mend = remedy(layout)
     if mend:  # nothing else is of any use before
         again = f"{mend}, then slipway verify {layout.name} {release_id}, which says whether that was all"
-        return SlipwayError("damaged_release", _message(release_id, found), again, differences=found, usable=None)
+        return SlipwayError("damaged_release", _message(release_id, changes), again, differences=changes, usable=None)
     again = "release another version, or this one with release_force: true once another serves"
     return SlipwayError(
         "damaged_release",
-        _message(release_id, found),
+        _message(release_id, changes),
         f"run slipway rollback {layout.name} {other}, or {again}" if other else again,
-        differences=found,
+        differences=changes,
         usable=other,
     )
 
 
-def _message(release_id: str, found: list[str]) -> str:
-    more = f", and {len(found) - _MOST} more" if len(found) > _MOST else ""
-    return f"{release_id} is not on this host's disk as it was released: {', '.join(found[:_MOST])}{more}."
+def _message(release_id: str, changes: list[str]) -> str:
+    more = f", and {len(changes) - _MOST} more" if len(changes) > _MOST else ""
+    return f"{release_id} is not on this host's disk as it was released: {', '.join(changes[:_MOST])}{more}."
 
 
 def verify(layout: Layout, store: Store, release_id: str) -> None:
@@ -356,6 +358,6 @@ def verify(layout: Layout, store: Store, release_id: str) -> None:
 
 def require(layout: Layout, store: Store, release_id: str) -> None:
     """Raise unless it may be started."""
-    found = damage(layout, store, release_id)
-    if found is not None:
-        raise found
+    damaged = damage(layout, store, release_id)
+    if damaged is not None:
+        raise damaged

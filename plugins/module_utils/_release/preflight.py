@@ -110,7 +110,7 @@ def problems(
     check_front: Callable[[Spec], None],
 ) -> list[Problem]:
     """Every reason not to start, so that one run names them all; listen is what the release itself opens."""
-    found: list[Problem] = []
+    against: list[Problem] = []
     variable = "service_listen" if listen == spec.listen else "service_proxy_ports"
     for check in (
         lambda: check_architecture(spec.artefact.goarch, platform.machine()),
@@ -122,5 +122,5 @@ def problems(
         try:
             check()
         except SlipwayError as error:
-            found.append(Problem.of(error))
-    return found
+            against.append(Problem.of(error))
+    return against

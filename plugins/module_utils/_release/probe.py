@@ -145,11 +145,11 @@ class _Period:
         return 100 * self.failed / max(self.sent, least, 1)
 
     def figures(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"sent": self.sent, "failed": self.failed, "reasons": dict(self.reasons)}
+        figures: dict[str, Any] = {"sent": self.sent, "failed": self.failed, "reasons": dict(self.reasons)}
         for name, rank in (("p50_ms", 50), ("p99_ms", 99), ("max_ms", 100)):
             value = percentile(self.seconds, rank)
-            found[name] = None if value is None else round(value * 1000, 2)
-        return found
+            figures[name] = None if value is None else round(value * 1000, 2)
+        return figures
 
 
 class Probe:
@@ -200,9 +200,9 @@ class Probe:
         if self._plan.check is None or not self._workers:
             return None
         with self._lock:
-            found = {name: period.figures() for name, period in self._periods.items()}
+            periods = {name: period.figures() for name, period in self._periods.items()}
             blind = self._blind()
-        return {"target": str(self._plan.check.target), "rate": self._plan.rate, "blind": blind, **found}
+        return {"target": str(self._plan.check.target), "rate": self._plan.rate, "blind": blind, **periods}
 
     def _blind(self) -> Optional[str]:
         """Why the figures say nothing of the release: not one request was answered as it should be, at no time."""

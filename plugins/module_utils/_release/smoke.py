@@ -35,11 +35,11 @@ class RunAs:
 
 def variables(address: str, scheme: str, release_id: str) -> dict[str, str]:
     """What a command finds in its environment; address in the notation of systemd.socket(5)."""
-    found = {"SLIPWAY_RELEASE": release_id}
+    environment = {"SLIPWAY_RELEASE": release_id}
     if address.startswith(("/", "@")):
-        return {**found, "SLIPWAY_ADDRESS": address, "SLIPWAY_SOCKET": address}
+        return {**environment, "SLIPWAY_ADDRESS": address, "SLIPWAY_SOCKET": address}
     where = f"127.0.0.1:{address}" if address.isdigit() else address
-    return {**found, "SLIPWAY_ADDRESS": where, "SLIPWAY_URL": f"{scheme}://{where}"}
+    return {**environment, "SLIPWAY_ADDRESS": where, "SLIPWAY_URL": f"{scheme}://{where}"}
 
 
 def argv(command: Sequence[str], run_as: RunAs, seconds: float) -> list[str]:
@@ -63,14 +63,14 @@ def run(command: Sequence[str], run_as: RunAs, seconds: float, secrets: Sequence
             code = programs.run(argv(command, run_as, seconds), seconds + MARGIN, output=output).code
         except programs.TimeLimitPassed:
             code = -1
-        said = masked(_end_of(output), secrets)
+        last_lines = masked(_end_of(output), secrets)
     if code == 0:
         return
     late = code == -1 or time.monotonic() - begun >= seconds
     how = f"did not end within {seconds:g} s" if late else f"ended with exit status {code}"
     raise SlipwayError(
         "smoke_failed",
-        f"the smoke command {masked(shlex.join(command), secrets)} {how}{': ' if said else '.'}{said}",
+        f"the smoke command {masked(shlex.join(command), secrets)} {how}{': ' if last_lines else '.'}{last_lines}",
         "correct the release or release_smoke, or raise release_smoke_timeout",
     )
 

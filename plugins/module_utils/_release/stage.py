@@ -75,8 +75,8 @@ def _text(path: str, errors: str = "strict") -> str:
 def _next_units(layout: Layout) -> dict[str, str]:
     """{name: path} of the units that the next release takes along."""
     folder = configuration.source(layout).units
-    found = {os.path.basename(unit): os.path.join(folder, os.path.basename(unit)) for unit in layout.own_units}
-    return {name: path for name, path in found.items() if os.path.isfile(path)}
+    units = {os.path.basename(unit): os.path.join(folder, os.path.basename(unit)) for unit in layout.own_units}
+    return {name: path for name, path in units.items() if os.path.isfile(path)}
 
 
 def require_units(layout: Layout) -> None:
@@ -258,9 +258,9 @@ class _Hashed:
         self._stream, self._digest = stream, hashlib.sha256()
 
     def read(self, size: int) -> bytes:
-        found = self._stream.read(size)
-        self._digest.update(found)
-        return found
+        data = self._stream.read(size)
+        self._digest.update(data)
+        return data
 
     def finish(self) -> str:
         while self.read(_files.CHUNK):
@@ -282,15 +282,15 @@ def _unpack(spec: Spec, layout: Layout, folder: str, gid: int) -> tuple[str, dic
     Return the SHA-256 of the archive, and of each file by its name in the release.
     """
     path, limit = str(spec.artefact.path), spec.artefact.limit
-    found = archive.survey(path, limit)
-    chosen = archive.choose_binary(found, spec.artefact.binary, layout.name)
-    if len(found.files) > 1:
+    survey = archive.survey(path, limit)
+    chosen = archive.choose_binary(survey, spec.artefact.binary, layout.name)
+    if len(survey.files) > 1:
         _files.make_directory(os.path.join(folder, "assets"), 0o750, gid)
     written: dict[str, str] = {}
     with open(path, "rb") as stream:
         hashed = _Hashed(stream)
         for member, content in archive.members(hashed, limit):
-            name = f"bin/{layout.name}" if member.name == chosen.name else f"assets/{found.inside(member.name)}"
+            name = f"bin/{layout.name}" if member.name == chosen.name else f"assets/{survey.inside(member.name)}"
             mode = 0o750 if member.executable or member.name == chosen.name else 0o640
             written[name] = _files.write_pieces(content, _make_place(folder, name, gid), mode, gid)
         return hashed.finish(), written

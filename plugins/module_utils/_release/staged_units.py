@@ -38,14 +38,15 @@ def refuse_foreign(layout: Layout, also: Sequence[str] = ()) -> list[str]:
     """
     where = place(layout)
     own = foreign.check(where)
-    found = [] if foreign.is_managed(where) else [*configuration.members(layout), *_foreign_links(layout), *also]
-    if found:
+    unmanaged = [] if foreign.is_managed(where) else [*configuration.members(layout), *_foreign_links(layout), *also]
+    if unmanaged:
+        one = len(unmanaged) == 1
         raise SlipwayError(
             "foreign_files",
-            f"{', '.join(found)} {'is' if len(found) == 1 else 'are'} there, and slipway has configured no service"
+            f"{', '.join(unmanaged)} {'is' if one else 'are'} there, and slipway has configured no service"
             f" {layout.name} on this host. Nothing was changed.",
-            f"move {'it' if len(found) == 1 else 'them'} away, or choose another service_name",
-            files=found,
+            f"move {'it' if one else 'them'} away, or choose another service_name",
+            files=unmanaged,
         )
     return own
 

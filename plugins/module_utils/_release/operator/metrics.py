@@ -28,11 +28,11 @@ def render(families: Iterable[Family]) -> str:
     """The text format; samples without a value are left out, and families without samples."""
     lines: list[str] = []
     for family in families:
-        known = [(labels, value) for labels, value in family.samples if value is not None]
-        if known:
+        samples = [(labels, value) for labels, value in family.samples if value is not None]
+        if samples:
             lines.append(f"# HELP {family.name} {family.help}")
             lines.append(f"# TYPE {family.name} {family.kind}")
-            lines.extend(f"{family.name}{_labels(labels)} {_number(value)}" for labels, value in known)
+            lines.extend(f"{family.name}{_labels(labels)} {_number(value)}" for labels, value in samples)
     return "\n".join(lines) + "\n" if lines else ""
 
 

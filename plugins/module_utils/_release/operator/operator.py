@@ -96,13 +96,13 @@ class Operator:
 
     def _damaged_releases(self, current: Optional[str]) -> list[str]:
         """What is to be done about releases of which nothing is known."""
-        found = []
+        actions = []
         for release_id in self.layout.staged():
             if not self.layout.manifest(release_id):
                 first = "release another one, then " if release_id == current else ""
                 fix = f"{first}slipway purge {self.settings.name} {release_id}"
-                found.append(f"{self.layout.release(release_id)}/release.json is not readable. Fix: {fix}")
-        return found
+                actions.append(f"{self.layout.release(release_id)}/release.json is not readable. Fix: {fix}")
+        return actions
 
     def _look(self, release_id: str, answers: int) -> Optional[CheckResult]:
         way = strategy_of(release_id, self._service)
@@ -148,17 +148,17 @@ class Operator:
             return decision
         unit = self._systemd.show(self._unit(current))
         look, keep = self._look_twice(current, unit, damage) if unit.up else (None, damage)
-        found = _health(unit.up, f"systemd says {unit.describe()}", look)
+        judged = _health(unit.up, f"systemd says {unit.describe()}", look)
         epoch = f"{files.text(BOOT_ID).strip()} {current}"
         path = os.path.join(self.layout.state, WATCH)
-        known, healthy, now = _json(path), found["health"] != "fail", time.time()
+        state, healthy, now = _json(path), judged["health"] != "fail", time.time()
 
         # Another program in its place does not end because of another release.
         policy = options.policy if damage or not keep else replace(options.policy, rollback=0)
 
         def decide(policy: watching.Policy, keep: str = keep) -> watching.Decision:
-            why = str(found["message"])
-            return watching.step(known, healthy, now, policy, epoch, why, unit.restarts, unit.busy, keep)
+            why = str(judged["message"])
+            return watching.step(state, healthy, now, policy, epoch, why, unit.restarts, unit.busy, keep)
 
         decision = decide(policy)
         if decision.action == watching.RESTART:  # what is started is read, whatever a look at it has said
@@ -168,7 +168,7 @@ class Operator:
         # Before the act, so that one that fails or is killed is not taken for the first one next time.
         files.write_atomic(path, json.dumps(decision.state) + "\n", 0o644)
         if decision.action == watching.RESTART:
-            self.store.journal.record("watch_restart", release=current, reason=found["message"])
+            self.store.journal.record("watch_restart", release=current, reason=judged["message"])
             self._systemd.restart(self._unit(current))
         if decision.action == watching.ALERT and keep:
             self.store.journal.record("kept", release=current, reason=keep)
@@ -182,13 +182,13 @@ class Operator:
             seen = f"{release_id} {integrity.fingerprint(self.layout, release_id)}"
         except OSError as error:
             return f"{release_id} cannot be looked at: {error}"
-        known = _json(path)
-        if read or not isinstance(known, dict) or known.get("seen") != seen:
+        last = _json(path)
+        if read or not isinstance(last, dict) or last.get("seen") != seen:
             integrity.renew(self.layout, release_id)
-            known = {"seen": seen, "differences": integrity.differences(self.layout, release_id)}
-            files.write_atomic(path, json.dumps(known) + "\n", 0o600)
-        found = known["differences"]
-        return str(integrity.told(self.layout, self.store, release_id, found)) if found else ""
+            last = {"seen": seen, "differences": integrity.differences(self.layout, release_id)}
+            files.write_atomic(path, json.dumps(last) + "\n", 0o600)
+        changes = last["differences"]
+        return str(integrity.damaged_release(self.layout, self.store, release_id, changes)) if changes else ""
 
     def _look_twice(self, release_id: str, unit: UnitState, damage: str) -> tuple[Optional[CheckResult], str]:
         """Ask what serves, and once more whatever file it executes where that is no proof; and why to keep it."""
@@ -267,8 +267,8 @@ def unreadable(name: str, damaged: list[str], current: Optional[str] = None) -> 
         "origin": {},
         "skipped_lines": 0,
     }
-    told = {"service": name, "current": current, "state": "damaged", "health": "unknown", "message": damaged[0]}
-    return {**nothing, **lists, **told, "damaged": damaged}
+    status = {"service": name, "current": current, "state": "damaged", "health": "unknown", "message": damaged[0]}
+    return {**nothing, **lists, **status, "damaged": damaged}
 
 
 def _unsettled(swap: Transaction) -> str:

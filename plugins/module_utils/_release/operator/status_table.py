@@ -25,7 +25,7 @@ def render_status_table(rows: Sequence[Mapping[str, Any]], now: Optional[float] 
     """
     table = [[column.upper() for column in COLUMNS]]
     table += [[_cell(column, row.get(column), now) for column in COLUMNS] for row in rows]
-    widths = [max(len(line[place]) for line in table) for place in range(len(COLUMNS))]
+    widths = [max(len(line[index]) for line in table) for index in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table]
     return "\n".join(lines + _messages(rows))
 
@@ -40,12 +40,12 @@ def down(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _messages(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    found = [
+    messages = [
         f"{_text(row.get('host'))}/{_text(row.get('service'))}: {_text(row['message'])}"
         for row in rows
         if (row.get("health") != PASS or row.get("damaged")) and row.get("message")
     ]
-    return ["", *found] if found else []
+    return ["", *messages] if messages else []
 
 
 def _cell(column: str, value: Any, now: Optional[float]) -> str:
@@ -72,10 +72,10 @@ def _text(value: Any) -> str:
 
 def age(seconds: float) -> str:
     """The two largest units of a span of time, such as 3d 4h."""
-    left = max(0.0, seconds)
+    rest = max(0.0, seconds)
     parts: list[str] = []
     for size, name in _SPANS:
-        count, left = divmod(left, size)
+        count, rest = divmod(rest, size)
         if count or parts or name == "s":
             parts.append(f"{count:.0f}{name}")
     return " ".join(parts[:2])

@@ -76,23 +76,23 @@ def step(
     busy: PID 1 is starting or stopping it and gives up by itself in time; another restart would only begin that anew.
     keep: why it must not be started again, whether or not it is well.
     """
-    known = _usable(state, epoch, now, policy, crashes)
+    counts = _usable(state, epoch, now, policy, crashes)
     if healthy is None:
-        return Decision(NOTHING, "no verdict", known)
-    fallen = crashes - known["crashes"] if crashes >= known["crashes"] else crashes
-    known["crashes"] = crashes
-    if now - known["fell_at"] >= policy.steady:
-        known["falls"] = 0
+        return Decision(NOTHING, "no verdict", counts)
+    fallen = crashes - counts["crashes"] if crashes >= counts["crashes"] else crashes
+    counts["crashes"] = crashes
+    if now - counts["fell_at"] >= policy.steady:
+        counts["falls"] = 0
     if fallen:
-        known.update(falls=known["falls"] + fallen, fell_at=now)
+        counts.update(falls=counts["falls"] + fallen, fell_at=now)
     if keep:
-        return _kept(known, healthy, now, policy, keep)
-    known["kept"] = 0
+        return _kept(counts, healthy, now, policy, keep)
+    counts["kept"] = 0
     if healthy and not fallen:
-        return _good(known, policy)
-    decided = Decision(NOTHING, "up, but it has crashed", {**known, "good": 0})
+        return _good(counts, policy)
+    decided = Decision(NOTHING, "up, but it has crashed", {**counts, "good": 0})
     if not healthy:
-        decided = _bad(known, now, policy, why, busy)
+        decided = _bad(counts, now, policy, why, busy)
     falls = decided.state["falls"]
     if policy.rollback and falls >= policy.rollback:
         return Decision(ROLLBACK, f"crashed or restarted {falls} times{f': {why}' if why else ''}", decided.state)
@@ -106,12 +106,12 @@ def _usable(state: Any, epoch: str, now: float, policy: Policy, crashes: int) ->
     if state["epoch"] != epoch:
         begun["restarts_total"] = state["restarts_total"]
         return begun
-    known = {key: state[key] for key in begun}
+    counts = {key: state[key] for key in begun}
     # A clock that was set back must not make the watch wait for a time that is far away.
-    known["next_restart"] = min(known["next_restart"], now + policy.cap)
-    known["next_alert"] = min(known["next_alert"], now + policy.remind)
-    known["fell_at"] = min(known["fell_at"], now)
-    return known
+    counts["next_restart"] = min(counts["next_restart"], now + policy.cap)
+    counts["next_alert"] = min(counts["next_alert"], now + policy.remind)
+    counts["fell_at"] = min(counts["fell_at"], now)
+    return counts
 
 
 def _same_kind(value: Any, like: Any) -> bool:
@@ -120,37 +120,37 @@ def _same_kind(value: Any, like: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
-def _good(known: dict[str, Any], policy: Policy) -> Decision:
-    good = known["good"] + 1
-    state = {**known, "good": good, "failures": 0}
+def _good(counts: dict[str, Any], policy: Policy) -> Decision:
+    good = counts["good"] + 1
+    state = {**counts, "good": good, "failures": 0}
     if good >= policy.rise:
         state.update(restarts=0, next_restart=0.0, next_alert=0.0)
     return Decision(NOTHING, "healthy", state)
 
 
-def _kept(known: dict[str, Any], healthy: bool, now: float, policy: Policy, keep: str) -> Decision:
+def _kept(counts: dict[str, Any], healthy: bool, now: float, policy: Policy, keep: str) -> Decision:
     """What serves stays; only what does not serve any more, and cannot be started, is worth going back from."""
-    failures = 0 if healthy else known["failures"] + 1
-    state = {**known, "good": 0, "failures": failures, "kept": 1}
+    failures = 0 if healthy else counts["failures"] + 1
+    state = {**counts, "good": 0, "failures": failures, "kept": 1}
     if policy.rollback and failures >= policy.fall:
         return Decision(ROLLBACK, f"unhealthy {failures} times in a row: {keep}", state)
-    if known["kept"] and now < known["next_alert"]:
+    if counts["kept"] and now < counts["next_alert"]:
         return Decision(NOTHING, keep, state)
     return Decision(ALERT, keep, {**state, "next_alert": now + policy.remind})
 
 
-def _bad(known: dict[str, Any], now: float, policy: Policy, why: str, busy: bool) -> Decision:
-    failures = known["failures"] + 1
-    state = {**known, "good": 0, "failures": failures}
+def _bad(counts: dict[str, Any], now: float, policy: Policy, why: str, busy: bool) -> Decision:
+    failures = counts["failures"] + 1
+    state = {**counts, "good": 0, "failures": failures}
     cause = f": {why}" if why else ""
     if failures < policy.fall:
         return Decision(NOTHING, f"failure {failures} of {policy.fall}{cause}", state)
     state["fell_at"] = now  # it has not recovered, however long the next restart is away
-    if now >= known["next_restart"] and not busy:
+    if now >= counts["next_restart"] and not busy:
         return _restart(state, now, policy, cause)
-    left = max(0.0, known["next_restart"] - now)
-    wait = "systemd is at it" if busy else f"restarted {known['restarts']} times, next in {left:.0f} s"
-    if now >= known["next_alert"]:
+    seconds = max(0.0, counts["next_restart"] - now)
+    wait = "systemd is at it" if busy else f"restarted {counts['restarts']} times, next in {seconds:.0f} s"
+    if now >= counts["next_alert"]:
         state["next_alert"] = now + policy.remind
         return Decision(ALERT, f"still unhealthy, {wait}{cause}", state)
     return Decision(NOTHING, f"still unhealthy, {wait}{cause}", state)

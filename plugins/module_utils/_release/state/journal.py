@@ -85,22 +85,22 @@ class Journal:
         for entry in self.outcomes():
             if entry.get("event") != "committed":
                 continue
-            left = entry.get("previous") if entry.get("kind") == "rollback" else None
-            good = [i for i in good if i not in (left, entry.get("release"))] + [str(entry.get("release"))]
+            rolled_back_from = entry.get("previous") if entry.get("kind") == "rollback" else None
+            good = [i for i in good if i not in (rolled_back_from, entry.get("release"))] + [str(entry.get("release"))]
         return good
 
     def bad(self) -> dict[str, dict[str, Any]]:
         """The releases that failed or that somebody rolled back from, each with the event that says so."""
-        found: dict[str, dict[str, Any]] = {}
+        bad: dict[str, dict[str, Any]] = {}
         for event in self.outcomes():
             release = str(event.get("release"))
             if event["event"] == "committed":
-                found.pop(release, None)
+                bad.pop(release, None)
                 if event.get("kind") == "rollback" and event.get("previous"):
-                    found[str(event["previous"])] = event
+                    bad[str(event["previous"])] = event
             elif event.get("kind") == "release" and event.get("code") in RELEASE_FAULTS:
-                found[release] = event
-        return found
+                bad[release] = event
+        return bad
 
     def strategy_of(self, release_id: str) -> Optional[str]:
         """How a release was swapped in, by the journal."""

@@ -133,8 +133,8 @@ class Layout:
             entries = list(os.scandir(self.releases))
         except FileNotFoundError:
             return []
-        found = [e for e in entries if is_release_id(e.name) and e.is_dir(follow_symlinks=False)]
-        return [e.name for e in sorted(found, key=lambda e: e.stat().st_mtime)]
+        folders = [e for e in entries if is_release_id(e.name) and e.is_dir(follow_symlinks=False)]
+        return [e.name for e in sorted(folders, key=lambda e: e.stat().st_mtime)]
 
     def manifest(self, release_id: str) -> dict[str, Any]:
         """What release.json said when it was staged; empty where the release or its manifest is not readable."""

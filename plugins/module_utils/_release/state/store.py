@@ -48,16 +48,19 @@ class Transaction:
     @classmethod
     def parse(cls, loaded: Any) -> Transaction:
         """The transaction that a file says; ValueError or TypeError where it says none."""
-        found = cls(**loaded)
-        texts = (found.txn, found.phase, found.strategy, found.kind)
-        numbers = (found.started, found.started if found.deadline is None else found.deadline)
-        if not all(isinstance(text, str) and text for text in texts) or not isinstance(found.reason, str):
+        transaction = cls(**loaded)
+        texts = (transaction.txn, transaction.phase, transaction.strategy, transaction.kind)
+        numbers = (transaction.started, transaction.started if transaction.deadline is None else transaction.deadline)
+        if not all(isinstance(text, str) and text for text in texts) or not isinstance(transaction.reason, str):
             raise ValueError("one of its texts is none")
-        if not all(is_release_id(name) for name in (found.to, found.source) if name is not None) or found.to is None:
+        if (
+            not all(is_release_id(name) for name in (transaction.to, transaction.source) if name is not None)
+            or transaction.to is None
+        ):
             raise ValueError("it names no release")
-        if not all(map(is_number, numbers)) or not isinstance(found.measured, dict):
+        if not all(map(is_number, numbers)) or not isinstance(transaction.measured, dict):
             raise ValueError("one of its numbers is none")
-        return found
+        return transaction
 
 
 class Store:
@@ -135,14 +138,14 @@ class Store:
         try:
             self.load()
         except SlipwayError as damage:
-            left = self._from_journal(damage)
+            in_flight = self._from_journal(damage)
             aside = f"{self._state}.damaged"
             remove(aside)
             os.rename(self._state, aside)
             files.fsync_directory(self.layout.state)
-            if left is not None:
-                self.save(left)
-            self.journal.record("repaired", txn=left.txn if left else None, reason=damage.message)
+            if in_flight is not None:
+                self.save(in_flight)
+            self.journal.record("repaired", txn=in_flight.txn if in_flight else None, reason=damage.message)
 
     def _from_journal(self, damage: SlipwayError) -> Optional[Transaction]:
         """The transaction that is in flight by the journal; None where it says that none is."""
@@ -165,7 +168,7 @@ class Store:
         first, last = phases[0], phases[-1]
         to, served = str(last.get("to")), self._good_before(first)
         source = first.get("source", served if served != to else None)
-        told = {
+        fields = {
             "txn": last.get("txn"),
             "phase": last.get("phase"),
             "to": to,
@@ -175,7 +178,7 @@ class Store:
             "deadline": last.get("deadline"),
         }
         strategy = first.get("strategy") or self.layout.manifest(to).get("strategy")
-        return Transaction.parse({**told, "strategy": strategy, "kind": first.get("kind", "release")})
+        return Transaction.parse({**fields, "strategy": strategy, "kind": first.get("kind", "release")})
 
     def _good_before(self, event: Mapping[str, Any]) -> Optional[str]:
         """The release that served then, for a journal of a version that did not write it down."""

@@ -29,18 +29,18 @@ PATIENCE = 15.0  # seconds for what should end or settle at once
 def release_of(executable: str, layout: Layout) -> Optional[str]:
     """The id of the release that this file belongs to, as its process names it; None for any other program."""
     folder = re.escape(os.path.realpath(layout.releases))
-    found = re.fullmatch(rf"{folder}/([^/.][^/]*)/bin/{re.escape(layout.name)}( \(deleted\))?", executable)
-    return found.group(1) if found else None
+    match = re.fullmatch(rf"{folder}/([^/.][^/]*)/bin/{re.escape(layout.name)}( \(deleted\))?", executable)
+    return match.group(1) if match else None
 
 
 def running(layout: Layout, unit: str) -> dict[int, str]:
     """The processes of the unit that run a release, and which one each runs."""
-    found = {}
+    releases = {}
     for pid in processes.every_pid():
         release_id = release_of(processes.executable_name(pid) or "", layout)
         if release_id is not None and processes.in_unit(pid, unit):
-            found[pid] = release_id
-    return found
+            releases[pid] = release_id
+    return releases
 
 
 def kill(pid: int, number: int) -> None:
@@ -76,13 +76,13 @@ class Handover:
         begun, restarts = time.monotonic(), self.state().restarts
         before, seen, quiet_since = set(running(self._layout, self.unit)), False, begun - REPEAT
         while True:
-            there = running(self._layout, self.unit)
+            processes = running(self._layout, self.unit)
             state = self.state()
             if state.restarts != restarts or not (state.running or state.active == "activating"):
                 raise self._failed("crashed", f"{self.unit} ended in the handover: {state.describe()}.")
-            if state.up and there.get(state.main_pid) == release_id:
+            if state.up and processes.get(state.main_pid) == release_id:
                 return state
-            begins = any(found == release_id and pid not in before for pid, found in there.items())
+            begins = any(runs == release_id and pid not in before for pid, runs in processes.items())
             if seen and not begins:
                 raise self._failed("not_handed_over", f"{release_id} was started by {self.unit} and ended at once.")
             seen, now = begins, time.monotonic()
@@ -123,8 +123,8 @@ class Handover:
     def _others(self, release_id: str) -> list[int]:
         """The processes that run another release, except the main one."""
         main = self.state().main_pid
-        there = running(self._layout, self.unit)
-        return [pid for pid, found in there.items() if pid != main and found != release_id]
+        processes = running(self._layout, self.unit)
+        return [pid for pid, runs in processes.items() if pid != main and runs != release_id]
 
     @staticmethod
     def _kill(pids: list[int], number: int) -> None:

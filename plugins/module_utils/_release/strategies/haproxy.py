@@ -85,9 +85,9 @@ class Haproxy:
         self._order(worker, f"set server {server} weight {weight}")
 
     def _order(self, worker: Worker, command: str) -> None:
-        said = self.ask(f"@!{worker.pid} {command}").strip()
-        if said:
-            raise _unexpected(command, said)
+        answer = self.ask(f"@!{worker.pid} {command}").strip()
+        if answer:
+            raise _unexpected(command, answer)
 
     def ask(self, command: str) -> str:
         try:
@@ -110,19 +110,19 @@ def _read(connection: socket.socket, command: str) -> str:
     while len(answer) <= MAX_ANSWER:
         part = connection.recv(1 << 16)
         if not part:
-            return _found(answer.decode(errors="replace"))
+            return _require_target(answer.decode(errors="replace"))
         answer += part
     raise _unexpected(command, f"more than {MAX_ANSWER} bytes")
 
 
-def _found(answer: str) -> str:
+def _require_target(answer: str) -> str:
     if answer.startswith("Can't find the target"):  # a former worker ended since it was listed
         raise SlipwayError("proxy_unreachable", "a worker of HAProxy has just ended.", "see journalctl -u haproxy")
     return answer
 
 
-def _unexpected(command: str, said: str) -> SlipwayError:
-    words = " ".join(said.split())
+def _unexpected(command: str, answer: str) -> SlipwayError:
+    words = " ".join(answer.split())
     return SlipwayError(
         "proxy_unexpected",
         f"HAProxy answers to `{command}`: {words[:200] or 'nothing'}",
@@ -132,18 +132,18 @@ def _unexpected(command: str, said: str) -> SlipwayError:
 
 def parse_workers(text: str) -> list[Worker]:
     """`show proc`: a table with comments between the current workers and the former ones."""
-    found, former = [], False
+    workers, former = [], False
     for line in text.splitlines():
         former = former or line.startswith("# old workers")
         words = line.split()
         if len(words) > 1 and words[0].isdigit() and words[1] == "worker":
-            found.append(Worker(int(words[0]), former))
-    if not any(not worker.former for worker in found):
+            workers.append(Worker(int(words[0]), former))
+    if not any(not worker.former for worker in workers):
         # As long as a reload loads its configuration, there is a master and nobody behind it.
         raise SlipwayError(
             "proxy_unreachable", "HAProxy has no worker that takes requests.", "see journalctl -u haproxy"
         )
-    return found
+    return workers
 
 
 def parse_servers(text: str) -> dict[str, Server]:
@@ -191,7 +191,7 @@ def _state(status: str) -> str:
 
 def parse_times(text: str) -> dict[str, dict[int, int]]:
     """`show table`: one line for each key, which is SERVER/MILLISECONDS."""
-    found: dict[str, dict[int, int]] = {}
+    times: dict[str, dict[int, int]] = {}
     for server, milliseconds, count in _ENTRY.findall(text):
-        found.setdefault(server, {})[int(milliseconds)] = int(count)
-    return found
+        times.setdefault(server, {})[int(milliseconds)] = int(count)
+    return times

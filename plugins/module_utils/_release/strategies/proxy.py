@@ -143,8 +143,8 @@ class ProxyStrategy(Strategy):
 
     def _running(self) -> list[str]:
         """The releases that run behind HAProxy, or try to."""
-        found = [self._release_of(unit) for unit in self.systemd.active_instances(self.layout.name)]
-        return [i for i in found if self.layout.manifest(i).get("strategy", self.name) == self.name]
+        releases = [self._release_of(unit) for unit in self.systemd.active_instances(self.layout.name)]
+        return [i for i in releases if self.layout.manifest(i).get("strategy", self.name) == self.name]
 
     def _take_slot(self, release_id: str, rehearsal: bool = False) -> None:
         """Give the release the slot that nobody runs in, durably, and have HAProxy lead nobody there yet."""
@@ -202,8 +202,8 @@ class ProxyStrategy(Strategy):
         old = next(slot for slot in SLOTS if slot != new)
         rule = Rule(options.max_errors, options.max_latency_ratio, options.min_requests)
         inconclusive = options.inconclusive if record.live == old else ACCEPT
-        known = self._since_committed(old, begun) if record.live == old else None
-        return Traffic(Verdict(rule, known), self._backend.totals, (new, old), release_id, inconclusive, begun)
+        earlier = self._since_committed(old, begun) if record.live == old else None
+        return Traffic(Verdict(rule, earlier), self._backend.totals, (new, old), release_id, inconclusive, begun)
 
     def canary(self, release_id: str, traffic: Traffic, hold: Callable[[float, Callable[[], None]], None]) -> None:
         record, slot = self._slots.record(), str(self._slots.slot(release_id))

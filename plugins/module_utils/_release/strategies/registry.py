@@ -28,8 +28,8 @@ def strategy(name: str, service: Service) -> Strategy:
 
 def strategy_of(release_id: str, service: Service, otherwise: str = RestartStrategy.name) -> Strategy:
     """How this release was swapped in, as it says itself, else the journal; `otherwise` where neither does."""
-    told = service.layout.manifest(release_id).get("strategy") or service.store.journal.strategy_of(release_id)
-    return strategy(str(told or otherwise), service)
+    name = service.layout.manifest(release_id).get("strategy") or service.store.journal.strategy_of(release_id)
+    return strategy(str(name or otherwise), service)
 
 
 def _same_front(one: Strategy, other: Strategy) -> bool:

@@ -36,7 +36,7 @@ Reading = Tuple[bool, Mapping[Tuple[int, str], Totals]]
 
 def between(before: Mapping[tuple[int, str], Totals], now: Mapping[tuple[int, str], Totals], slot: str) -> Counts:
     """What was counted at a slot between two readings; what a worker saw that is gone since is lost."""
-    found = Counts()
+    counts = Counts()
     for key, totals in now.items():
         if key[1] != slot:
             continue
@@ -44,8 +44,8 @@ def between(before: Mapping[tuple[int, str], Totals], now: Mapping[tuple[int, st
         times = {ms: count - then.milliseconds.get(ms, 0) for ms, count in totals.milliseconds.items()}
         requests = max(totals.requests - then.requests, 0)
         failed = min(max(totals.failed - then.failed, 0), requests)
-        found.add(Counts(requests, failed, {ms: count for ms, count in times.items() if count > 0}))
-    return found
+        counts.add(Counts(requests, failed, {ms: count for ms, count in times.items() if count > 0}))
+    return counts
 
 
 def since_counted(counted: Mapping[str, Any], now: Mapping[tuple[int, str], Totals], slot: str) -> Optional[Counts]:
@@ -132,8 +132,8 @@ class Traffic:
 
     def figures(self) -> dict[str, Any]:
         """What is known by now."""
-        found = self._verdict.figures()
+        figures = self._verdict.figures()
         if not self._told_apart:
-            found["reason"] = found["reason"] or "the probe's own requests are among them: apply slipway.go.proxy"
-            found["verdict"] = FAIL if found["verdict"] == FAIL else INCONCLUSIVE
-        return found
+            figures["reason"] = figures["reason"] or "the probe's own requests are among them: apply slipway.go.proxy"
+            figures["verdict"] = FAIL if figures["verdict"] == FAIL else INCONCLUSIVE
+        return figures

@@ -63,10 +63,10 @@ class Counts:
 
     def p99(self) -> Optional[int]:
         """None without requests. Exact to the milliseconds that were counted together."""
-        left = math.ceil(self.timed * 0.99)
+        remaining = math.ceil(self.timed * 0.99)
         for key in sorted(self.milliseconds):
-            left -= self.milliseconds[key]
-            if left <= 0:
+            remaining -= self.milliseconds[key]
+            if remaining <= 0:
                 return key
         return None
 
@@ -117,8 +117,8 @@ def _log_beta(a: float, b: float) -> float:
 
 
 def _log_likelihood(rate: float, hits: int, total: int) -> float:
-    found = hits * math.log(rate) if hits else 0.0
-    return found + ((total - hits) * math.log1p(-rate) if total > hits else 0.0)
+    logarithm = hits * math.log(rate) if hits else 0.0
+    return logarithm + ((total - hits) * math.log1p(-rate) if total > hits else 0.0)
 
 
 def _best_allowed(trial: Trial, margin: float) -> float:
@@ -127,9 +127,9 @@ def _best_allowed(trial: Trial, margin: float) -> float:
         hits / total if total else 0.0 for hits, total in ((trial.new, trial.of_new), (trial.old, trial.of_old))
     )
     if trial.alone:
-        known = _best_allowed(Trial(trial.new, trial.of_new, trial.old, trial.of_old), margin)
+        best = _best_allowed(Trial(trial.new, trial.of_new, trial.old, trial.of_old), margin)
         unknown = _best_allowed(Trial(trial.new, trial.of_new, 0, 0), max(ALONE, margin))
-        return max(known, unknown + _log_likelihood(old, trial.old, trial.of_old))
+        return max(best, unknown + _log_likelihood(old, trial.old, trial.of_old))
     if new <= old + margin or margin >= 1:
         return _log_likelihood(new, trial.new, trial.of_new) + _log_likelihood(old, trial.old, trial.of_old)
     if not trial.of_old:
@@ -218,10 +218,10 @@ class Verdict:
         """What the old release did before it had any other beside it."""
         if self._known is None or self._enough(self.before):
             return self.before
-        found = Counts()
-        found.add(self._known)
-        found.add(self.before)
-        return found
+        counts = Counts()
+        counts.add(self._known)
+        counts.add(self.before)
+        return counts
 
     def _enough(self, counts: Counts) -> bool:
         return counts.requests >= max(self._rule.min_requests, 1)
@@ -229,20 +229,20 @@ class Verdict:
     @property
     def _compared(self) -> list[Pair]:
         """The counts of new and old that belong together."""
-        found: list[Pair] = []
+        pairs: list[Pair] = []
         for stage in self.stages:
             if stage.percent < 100:
-                found.append(Pair(stage.new, stage.old))
+                pairs.append(Pair(stage.new, stage.old))
                 continue
             together, old = Counts(), self._earlier
             alone = not self._enough(old)
-            if found and found[-1].old.requests >= min(self._rule.min_requests, old.requests):
-                earlier, old, _alone = found.pop()
+            if pairs and pairs[-1].old.requests >= min(self._rule.min_requests, old.requests):
+                earlier, old, _alone = pairs.pop()
                 together.add(earlier)
                 alone = not old.requests
             together.add(stage.new)
-            found.append(Pair(together, old, alone))
-        return found
+            pairs.append(Pair(together, old, alone))
+        return pairs
 
     @property
     def errors(self) -> float:
@@ -253,8 +253,8 @@ class Verdict:
     @property
     def latency(self) -> float:
         """The logarithm of the evidence that requests take longer than is allowed."""
-        found = self._slowness()
-        return _mean(list(found.values())) if found else 0.0
+        slowness = self._slowness()
+        return _mean(list(slowness.values())) if slowness else 0.0
 
     @property
     def _side_by_side(self) -> list[tuple[Counts, Counts]]:
@@ -346,9 +346,9 @@ class Verdict:
         slowness, ratio = self._slowness(), self._rule.max_latency_ratio
         bound = max(slowness, key=lambda b: slowness[b])
         new, old = (
-            sum(c.slower(at) for c in found) for found, at in zip(zip(*self._side_by_side), (ratio * bound, bound))
+            sum(c.slower(at) for c in side) for side, at in zip(zip(*self._side_by_side), (ratio * bound, bound))
         )
-        of_new, of_old = (sum(c.timed for c in found) for found in zip(*self._side_by_side))
+        of_new, of_old = (sum(c.timed for c in side) for side in zip(*self._side_by_side))
         return (
             f"{new} of {of_new} requests took {ratio * bound:g} ms or longer, and {old} of {of_old} at the old release "
             f"{bound} ms or longer"
@@ -356,14 +356,14 @@ class Verdict:
 
     def figures(self) -> dict[str, Any]:
         """What the records and the result have of it."""
-        found: dict[str, Any] = {
+        figures: dict[str, Any] = {
             "verdict": self.verdict,
             "reason": self.stopped or self.doubt(),
             "evidence": {"errors": _e_value(self.errors), "latency": _e_value(self.latency), "enough": 2 / ALPHA},
             "before": {"requests": self._earlier.requests, "failed": self._earlier.failed},
             "steps": [_step(stage) for stage in self.stages],
         }
-        return found
+        return figures
 
 
 def _e_value(logarithm: float) -> float:
@@ -371,12 +371,12 @@ def _e_value(logarithm: float) -> float:
 
 
 def _step(stage: Stage) -> Mapping[str, Any]:
-    found: dict[str, Any] = {"percent": stage.percent, "seconds": round(stage.seconds, 1)}
+    figures: dict[str, Any] = {"percent": stage.percent, "seconds": round(stage.seconds, 1)}
     for name, counts in (("", stage.new), ("old_", stage.old)):
-        found.update(
+        figures.update(
             {f"{name}requests": counts.requests, f"{name}failed": counts.failed, f"{name}p99_ms": counts.p99()}
         )
-    return found
+    return figures
 
 
 def describe(figures: Mapping[str, Any]) -> str:
