@@ -307,7 +307,7 @@ class ActionModule(BoundedAction):
                     SlipwayError(
                         "no_sudo",
                         f"{login.user} can log in, but `{command}` failed: {last_lines(errors or output)}.",
-                        f"give {login.user} sudo without a password (deploy_user_sudo, or a rule in /etc/sudoers.d); "
+                        f"give {login.user} sudo without a password (deploy_user_sudo, or a rule in /etc/sudoers.d): "
                         "a password for become is not used",
                     )
                 )

@@ -41,6 +41,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import with_fix
 
 HEADING = ("HOST", "PROBLEM", "WHAT AND HOW TO FIX IT")
 
@@ -48,7 +49,7 @@ HEADING = ("HOST", "PROBLEM", "WHAT AND HOW TO FIX IT")
 def rows(host: str, told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The problems of one host; a result that is neither a success nor a list of problems is one itself."""
     if told.get("problems"):
-        return [(host, str(p["code"]), f"{p['message']} Fix: {p['fix']}") for p in told["problems"]]
+        return [(host, str(p["code"]), with_fix(p["message"], p["fix"])) for p in told["problems"]]
     if "action" in told:
         return []
     code = "unreachable" if told.get("unreachable") else str(told.get("code") or "error")

@@ -215,7 +215,7 @@ fix:
   description: What to do about the failure.
   returned: failure
   type: str
-  sample: correct the variable it comes from; nothing was changed
+  sample: correct the variable it comes from
 """
 
 from typing import Any

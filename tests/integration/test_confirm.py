@@ -154,7 +154,7 @@ def test_a_release_that_answers_some_with_an_error_is_found_out_by_the_probe(rel
     values = variables(binaries, "3.0.0", release_environment={"APP_ERROR_RATIO": "0.3"})
     done = released.play("release", values, "--limit", host.name)
     assert done.code != 0
-    assert "release_probe.max_failed_percent is 5" in " ".join(done.output.split())
+    assert "release_probe.max_failed_percent allows 5 %" in " ".join(done.output.split())
     assert host.current(SERVICE).startswith("1.0.0-")
     last = history(host)[0]
     assert (last["code"], last["probe"]["before"]["failed"]) == ("probe_failed", 0)

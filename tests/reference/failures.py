@@ -84,26 +84,31 @@ def _calls(module: Module, makers: dict[str, tuple[str, ...]]) -> Iterator[tuple
 
 def _makers(module: Module) -> dict[str, tuple[str, ...]]:
     """Names that make a failure when called in this module, with the parameters they take."""
-    makers: dict[str, tuple[str, ...]] = dict(BASES)
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.FunctionDef) and node.name != "__init__":
-            names = tuple(argument.arg for argument in node.args.args if argument.arg != "self")
-            if "code" in names and any(_hands_on(call) for call in ast.walk(node)):
-                makers[node.name] = names
-    for name in ("ElfError", "Refused"):
-        makers.setdefault(name, PARTS if name == "ElfError" else ("message", "code"))
-    return makers
+    makers: dict[str, tuple[str, ...]] = {**BASES, "ElfError": PARTS, "Refused": ("message", "code")}
+    functions = [node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef)]
+    parameters = {
+        function.name: tuple(argument.arg for argument in function.args.args if argument.arg != "self")
+        for function in functions
+        if function.name != "__init__"
+    }
+    while True:  # a function may hand on to one that hands on
+        more = {
+            function.name: parameters[function.name]
+            for function in functions
+            if function.name in parameters and function.name not in makers
+            if any(_hands_on(call, makers, parameters[function.name]) for call in ast.walk(function))
+        }
+        if not more:
+            return makers
+        makers.update(more)
 
 
-def _hands_on(node: ast.AST) -> bool:
-    """Whether it is a call whose first argument is the name `code`."""
-    return (
-        isinstance(node, ast.Call)
-        and bool(node.args)
-        and isinstance(node.args[0], ast.Name)
-        and node.args[0].id == "code"
-        and _called(node) in ("SlipwayError", "Problem")
-    )
+def _hands_on(node: ast.AST, makers: dict[str, tuple[str, ...]], parameters: tuple[str, ...]) -> bool:
+    """Whether it is a call that makes a failure with the function's own `code` or `fix`."""
+    if not isinstance(node, ast.Call) or _called(node) not in makers:
+        return False
+    given = {argument.id for argument in node.args if isinstance(argument, ast.Name)}
+    return any(name in given and name in parameters for name in ("code", "fix"))
 
 
 def _called(call: ast.Call) -> str:

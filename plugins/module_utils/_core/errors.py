@@ -12,9 +12,9 @@ from typing import Any
 class SlipwayError(Exception):
     """Something an operator can act on.
 
-    code: stable, lower-case, snake_case; documented where it is raised for users.
-    message: what is wrong, naming the variable, file or unit.
-    fix: one line that says what to do; may be empty where there is nothing to do.
+    code: stable, lower-case, snake_case; tests/reference/error_codes.py says what each means.
+    message: what was measured and what was allowed, naming the variable, file or unit.
+    fix: one imperative clause, lower-case, without a full stop; empty where there is nothing to do.
     details: further keys of the module's result.
     """
 
@@ -26,4 +26,13 @@ class SlipwayError(Exception):
         self.details = details
 
     def __str__(self) -> str:
-        return f"{self.message} Fix: {self.fix}" if self.fix else self.message
+        return with_fix(self.message, self.fix)
+
+
+def with_fix(message: str, fix: str) -> str:
+    return f"{sentence(message)} Fix: {fix}" if fix else message
+
+
+def sentence(text: str) -> str:
+    """With its full stop, which what a program or the kernel says does not have."""
+    return text if text.endswith((".", "!", "…")) else f"{text}."

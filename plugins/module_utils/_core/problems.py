@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Sequence
 
-from .errors import SlipwayError
+from .errors import SlipwayError, sentence, with_fix
 
 
 class Problem(NamedTuple):
@@ -26,13 +26,14 @@ class Problem(NamedTuple):
         return cls(error.code, error.message, error.fix)
 
     def __str__(self) -> str:
-        return f"{self.message} Fix: {self.fix}" if self.fix else self.message
+        return with_fix(self.message, self.fix)
 
 
 class ProblemsError(SlipwayError):
     """One error that names every problem; the first one's code is the failure's."""
 
     def __init__(self, problems: Sequence[Problem], **details: Any) -> None:
-        message = " ".join(str(problem) for problem in problems)
+        *texts, last = map(str, problems)
+        message = " ".join([*map(sentence, texts), last])
         super().__init__(problems[0].code, message, problems=[problem._asdict() for problem in problems], **details)
         self.problems = list(problems)

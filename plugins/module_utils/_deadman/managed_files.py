@@ -188,8 +188,8 @@ def validate(changes: Sequence[FileChange], system: System) -> None:
             if code != 0:
                 raise SlipwayError(
                     "invalid_file",
-                    f"{file.path} would be invalid: {output.replace(candidate, file.path)}",
-                    "correct the variable it comes from; nothing was changed",
+                    f"{file.path} would be invalid, so nothing was changed: {output.replace(candidate, file.path)}",
+                    "correct the variable it comes from",
                 )
 
 

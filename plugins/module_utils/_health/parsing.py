@@ -45,7 +45,7 @@ def _refuse_foreign(options: Options, name: str, kind: Kind) -> None:
     options.only(every_option())
     owners = [other for other, load in KINDS.items() if foreign[0] in load().options]
     raise options.error(
-        foreign[0], f"has no meaning for kind {name}", f"remove it; it belongs to kind {', '.join(owners)}"
+        foreign[0], f"has no meaning for kind {name}", f"remove it, for it belongs to kind {', '.join(owners)}"
     )
 
 

@@ -231,5 +231,5 @@ def verify_shared_socket(unit: str, main_pid: int) -> None:
         raise SlipwayError(
             "socket_not_inherited",
             f"{unit} runs but does not listen on the service's socket.",
-            "the service must accept on the descriptors of LISTEN_FDS; otherwise set service_swap to restart",
+            "accept on the descriptors of LISTEN_FDS in the service, or set service_swap to restart",
         )

@@ -71,7 +71,7 @@ def parse_plan(health: Mapping[str, Any], options: Mapping[str, Any]) -> ProbePl
     if "max_failed_percent" not in options:
         limits["max_failed_percent"] = MAX_FAILED_PERCENT
     if rate is None or not rate <= MAX_RATE:
-        raise _invalid("rate", options.get("rate"), f"give requests a second, 0 to {MAX_RATE:g}; 0 is no probe")
+        raise _invalid("rate", options.get("rate"), f"give requests a second, 0 (no probe) to {MAX_RATE:g}")
     own = {name: value for name, value in options.items() if name != "rate" and name not in _LIMITS}
     return ProbePlan(_parse_check(health, own, bool(options)) if rate else None, rate, **limits)
 
@@ -229,32 +229,38 @@ class Probe:
         limit, least = self._plan.max_failed_percent, max(expected, FEWEST)
         if now.failed == 0 or before.percent(1) >= now.percent(1):
             return None
-        said = f"{now.failed} of {now.sent} requests failed (before: {before.failed} of {before.sent}); {now.last}"
+        said = (
+            f"{now.failed} of {now.sent} probe requests to {self._target} failed "
+            f"(before: {before.failed} of {before.sent}; the last: {now.last})"
+        )
         if self._plan.max_failed is not None and now.failed > self._plan.max_failed:
             return self._object("max_failed", f"{self._plan.max_failed:g}", said, now.failed == now.sent)
         if limit is not None and now.percent(least) > limit:
-            return self._object("max_failed_percent", f"{limit:g}", said, now.failed == now.sent)
+            return self._object("max_failed_percent", f"{limit:g} %", said, now.failed == now.sent)
         return None
 
     def _too_slow(self, now: _Period, before: _Period) -> Optional[SlipwayError]:
         known, former = now.p99, before.p99
         if known is None or len(now.seconds) < COMPARABLE or (former is not None and known <= former):
             return None
-        said = f"the p99 of {now.sent} requests is {known * 1000:.1f} ms"
+        said = f"the p99 of {now.sent} probe requests to {self._target} is {known * 1000:.1f} ms"
         said += "" if former is None else f", before {former * 1000:.1f} ms"
         if self._plan.max_p99 is not None and known > self._plan.max_p99:
             return self._object("max_p99", f"{self._plan.max_p99:g} s", said)
         ratio = self._plan.max_p99_ratio
         comparable = former is not None and len(before.seconds) >= COMPARABLE and known - former >= NOTICEABLE
         if ratio is not None and comparable and former is not None and known > ratio * former:
-            return self._object("max_p99_ratio", f"{ratio:g}", said)
+            return self._object("max_p99_ratio", f"{ratio:g} times that", said)
         return None
 
+    @property
+    def _target(self) -> str:
+        return str(self._plan.check.target) if self._plan.check else ""
+
     def _object(self, name: str, limit: str, said: str, all_failed: bool = False) -> SlipwayError:
-        target = self._plan.check.target if self._plan.check else ""
         return SlipwayError(
             "probe_failed",
-            f"release_probe.{name} is {limit}, and of those to {target}, {said}.",
+            f"{said}; release_probe.{name} allows {limit}.",
             "see what the release logged, or "
             + ("point release_probe.url at what users ask for" if all_failed else f"correct release_probe.{name}"),
         )

@@ -39,7 +39,7 @@ def settle_in_flight(context: Context, unconfirmed: SlipwayError = UNCONFIRMED) 
         commit(context.service, in_flight)
         return
     awaited = in_flight.phase == Phase.PROBATION
-    reason = unconfirmed if awaited else SlipwayError("interrupted", "the run was cut short")
+    reason = unconfirmed if awaited else SlipwayError("interrupted", "the run was cut short.")
     try:
         restore(context.service, in_flight, reason, interrupted=not awaited)
     except Exception as error:

@@ -68,7 +68,7 @@ def _text(path: str, errors: str = "strict") -> str:
         raise SlipwayError(
             "not_utf8",
             f"{path} is not UTF-8 in line {line}.",
-            "write that file in UTF-8; systemd takes no other values",
+            "write that file in UTF-8, for systemd takes no other values",
         ) from None
 
 
@@ -221,7 +221,7 @@ def _fill(spec: Spec, layout: Layout, folder: str, wanted: Content, gid: int) ->
         raise SlipwayError(
             "wrong_checksum",
             f"what arrived on this host has SHA-256 {written}, expected {wanted.artefact_sha256}.",
-            "run again; if it stays, check the artefact and the disk",
+            "run again, or check the artefact and the disk if it stays",
         )
     _files.write_new(os.path.join(folder, "environment"), wanted.environment, 0o640, gid)
     here = configuration.source(layout).config

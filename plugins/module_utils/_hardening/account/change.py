@@ -187,6 +187,6 @@ def _run_or_raise(commands: Iterable[Argv], system: System) -> None:
         if code != 0:
             raise SlipwayError(
                 "command_failed",
-                f"{' '.join(argv)} failed ({code}): {output}",
-                "see what it says; the change was taken back",
+                f"{' '.join(argv)} failed ({code}), and the change was taken back: {output}",
+                "remove what the command complains of, then run again",
             )

@@ -174,8 +174,9 @@ def verify(options: Options, wanted: SshPlan, connected: Optional[Connection], s
             whom = f" for {user}" + (f" from {connected.client}" if connected else "") if user else ""
             raise SlipwayError(
                 "overridden",
-                f"another file or Match block of sshd's configuration wins{whom}: {'; '.join(wrong)}.",
-                "remove that setting from the other file; the change was taken back",
+                f"another file or Match block of sshd's configuration wins{whom}: {'; '.join(wrong)}. "
+                "The change was taken back.",
+                "remove that setting from the other file",
             )
 
 

@@ -62,7 +62,7 @@ def choose(directive: str, wanted: Sequence[str], supported: frozenset[str]) -> 
         raise SlipwayError(
             "unsupported_algorithms",
             f"this host's OpenSSH knows none of {directive} {', '.join(wanted)}, so nobody could log in.",
-            f"add one it knows; `ssh -Q {QUERIES.get(directive, 'help')}` on the host lists them",
+            f"add one of those that `ssh -Q {QUERIES.get(directive, 'help')}` lists on the host",
         )
     return usable, [name for name in wanted if name not in supported]
 

@@ -126,7 +126,7 @@ def effective_settings(program: str, system: System, login: str = "", *options: 
     if code != 0:
         raise SlipwayError(
             "broken_sshd_config",
-            f"this host's sshd does not accept its own configuration as it is: {output}",
-            "correct it on the host; nothing was changed",
+            f"this host's sshd does not accept its own configuration, so nothing was changed: {output}",
+            "correct it on the host",
         )
     return parse_effective(output)

@@ -39,7 +39,7 @@ def _parse(options: Options) -> ExecTarget:
     given = options.raw.get("command")
     if not isinstance(given, (list, tuple)) or not given:
         raise options.error(
-            "command", "is not a list", "give the program and its arguments as a list; no shell is used"
+            "command", "is not a list", "give the program and its arguments as a list, for no shell is used"
         )
     return ExecTarget(
         command=options.texts("command") or (),

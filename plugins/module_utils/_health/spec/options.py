@@ -39,7 +39,7 @@ class Options:
         for name in self.raw:
             if name not in names:
                 close = difflib.get_close_matches(name, names, 1)
-                hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(names)}"
+                hint = f"use {close[0]}, or remove it" if close else f"use one of {', '.join(names)}"
                 raise self.error(name, "is not an option here", hint)
 
     def given(self) -> set[str]:

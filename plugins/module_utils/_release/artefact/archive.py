@@ -370,7 +370,7 @@ def _check(header: _Header, name: str) -> None:
         what = _KINDS.get(header.kind, f"an entry of the kind {header.kind!r}")
         _unsafe(
             f"has {what}, {name!r}",
-            "pack files and folders only; tar --dereference --hard-dereference packs what links point at",
+            "pack files and folders only (tar --dereference --hard-dereference packs what links point at)",
         )
     if header.kind == _FOLDER:
         if header.size:
@@ -379,7 +379,7 @@ def _check(header: _Header, name: str) -> None:
     if not name or header.name.endswith("/"):
         _damaged("has a file without a name")
     if header.mode & _SET_ID:
-        _unsafe(f"has {name!r} with the setuid or setgid bit", "chmod ug-s it before packing")
+        _unsafe(f"has {name!r} with the setuid or setgid bit", "remove that bit with chmod ug-s before packing")
 
 
 def _headers(tape: _Tape) -> Iterator[_Header]:

@@ -204,7 +204,7 @@ def _check_size(length: int, limit: int, url: str, variable: str, room: Optional
     if length > limit:
         raise SlipwayError(
             "artefact_too_large",
-            f"{variable} {shown(url)} is larger than {limit >> 20} MiB.",
+            f"{variable} {shown(url)} has more than the {limit >> 20} MiB that release_max_size allows.",
             "correct the URL, or raise release_max_size",
         )
     if room is not None and length > room:
@@ -239,7 +239,7 @@ def _receive(url: str, variable: str, target: BinaryIO, limit: int, deadline: De
             if received != length:
                 of = f" of {length}" if length is not None else ""
                 why = f"the connection ended after {received}{of} bytes"
-                raise _failed(url, variable, why, "run again; if it stays, look at that server") from None
+                raise _failed(url, variable, why, "run again, or look at that server if it stays") from None
 
 
 def fetch(url: str, variable: str, target: BinaryIO, limits: Limits) -> None:

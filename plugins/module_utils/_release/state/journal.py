@@ -72,7 +72,7 @@ class Journal:
             raise SlipwayError(
                 "damaged_journal",
                 f"{self._path} cannot be read: {why(error)}.",
-                "move it away; the history begins anew, and releases marked bad are forgotten",
+                "move it away: the history begins anew, and releases marked bad are forgotten",
             ) from error
 
     def outcomes(self) -> list[dict[str, Any]]:

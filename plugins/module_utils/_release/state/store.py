@@ -107,7 +107,7 @@ class Store:
             who = "another run"
         return SlipwayError(
             "locked",
-            f"{self.layout.name} is being released by {who}; waited {timeout:g} s.",
+            f"{self.layout.name} is being released by {who}; waited {timeout:g} s, as release_lock_timeout allows.",
             "wait for that run to end, or raise release_lock_timeout",
         )
 

@@ -11,6 +11,6 @@ from ansible_collections.slipway.go.plugins.module_utils._core.problems import P
 def test_one_error_names_every_problem() -> None:
     problems = [Problem.of(SlipwayError("one", "It is one.", "undo it")), Problem("two", "It is two.", "")]
     error = ProblemsError(problems, current="1.0")
-    assert (error.code, str(error)) == ("one", "It is one. Fix: undo it It is two.")
+    assert (error.code, str(error)) == ("one", "It is one. Fix: undo it. It is two.")
     assert error.problems == problems
     assert error.details == {"problems": [problem._asdict() for problem in problems], "current": "1.0"}
