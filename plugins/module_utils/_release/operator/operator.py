@@ -105,8 +105,8 @@ class Operator:
         return actions
 
     def _look(self, release_id: str, answers: int) -> Optional[CheckResult]:
-        way = strategy_of(release_id, self._service)
-        return way.gate.look(way.subject(release_id), answers)
+        strategy = strategy_of(release_id, self._service)
+        return strategy.gate.look(strategy.subject(release_id), answers)
 
     def _unit(self, release_id: str) -> str:
         return strategy_of(release_id, self._service).unit(release_id)
@@ -192,15 +192,15 @@ class Operator:
 
     def _look_twice(self, release_id: str, unit: UnitState, damage: str) -> tuple[Optional[CheckResult], str]:
         """Ask what serves, and once more whatever file it executes where that is no proof; and why to keep it."""
-        way = strategy_of(release_id, self._service)
-        subject = way.subject(release_id)
-        other = way.gate.by_unit(subject)
+        strategy = strategy_of(release_id, self._service)
+        subject = strategy.subject(release_id)
+        other = strategy.gate.by_unit(subject)
         if damage:
-            return way.gate.look(other or subject), damage
-        look = way.gate.look(subject)
+            return strategy.gate.look(other or subject), damage
+        look = strategy.gate.look(subject)
         if look is None or other is None or look.state != "fail" or look.reason != "identity":
             return look, ""
-        again = way.gate.look(other)
+        again = strategy.gate.look(other)
         if again is None or again.state == "fail":
             return look, f"something else answers in the place of {release_id}: {look.message}"
         wanted = integrity.program_digest(self.layout, release_id)

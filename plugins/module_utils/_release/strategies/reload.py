@@ -56,9 +56,9 @@ class ReloadStrategy(Strategy):
 
     def flip(self, release_id: str) -> None:
         """The unit starts what is current, and so does a process that hands over."""
-        way = self.layout.release(CURRENT)
-        if not os.path.islink(way):
-            files.flip_symlink(way, "../current")
+        link = self.layout.release(CURRENT)
+        if not os.path.islink(link):
+            files.flip_symlink(link, "../current")
         if self.layout.current_id() != release_id:
             super().flip(release_id)
 
