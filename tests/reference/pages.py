@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import yaml
+from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
 from ansible_collections.slipway.go.tests.reference import error_codes
 
+ROOT = Path(__file__).resolve().parents[2]
 NOTE = "<!-- Written by `make reference`. Change tests/reference or the code, not this page. -->"
 
 
@@ -26,4 +32,53 @@ def error_code_page() -> str:
     return "\n".join(lines)
 
 
-PAGES: dict[str, Callable[[], str]] = {"error-codes.md": error_code_page}
+def content_page() -> str:
+    """What `ansible-doc` says in one sentence, with a link to each role's README."""
+    lines = ["# Modules, filters and roles", NOTE, "", "`ansible-doc slipway.go.NAME` has the options of a module.", ""]
+    for title, folder in (("Modules", "modules"), ("Filters", "filter")):
+        plugins = sorted((ROOT / "plugins" / folder).glob("[!_]*.py"))
+        lines += [f"## {title}", "| name | what it does |", "|---|---|"]
+        lines += [f"| `slipway.go.{path.stem}` | {_documented(path)} |" for path in plugins]
+        lines += [""]
+    lines += ["## Roles", "| name | entry point | what it does |", "|---|---|---|"]
+    for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
+        role = path.parents[1].name
+        for name, spec in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].items():
+            lines += [
+                f"| [`slipway.go.{role}`](../../roles/{role}/README.md) | `{name}` | {spec['short_description']} |"
+            ]
+    return "\n".join([*lines, ""])
+
+
+def _documented(path: Path) -> str:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DOCUMENTATION":
+            said: dict[str, Any] = yaml.safe_load(ast.literal_eval(node.value))
+            return str(said["short_description"])
+    raise ValueError(f"{path} has no DOCUMENTATION")
+
+
+def metrics_page() -> str:
+    """Every family that the watch exports, with the labels that its samples have."""
+    told = {"state": "pass", "name": "live", "latency": {"total": 0.1}, "certificate_days": 30}
+    info = {"release": "1.0-0123456789", "version": "1.0", "commit": "abc"}
+    families = [
+        *metrics.release("shop", info, 1.0),
+        metrics.up("shop", True),
+        *metrics.health("shop", [told], 1.0),
+        *metrics.watch("shop", {}),
+        *metrics.swaps("shop", {"committed": 1}),
+    ]
+    lines = ["# Metrics", NOTE, "", "The watch writes them for node_exporter's textfile collector.", ""]
+    lines += ["| name | type | labels | meaning |", "|---|---|---|---|"]
+    for family in families:
+        labels = ", ".join(f"`{name}`" for name in dict(family.samples[0][0]))
+        lines += [f"| `{family.name}` | {family.kind} | {labels} | {family.help} |"]
+    return "\n".join([*lines, ""])
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "error-codes.md": error_code_page,
+    "content.md": content_page,
+    "metrics.md": metrics_page,
+}

@@ -47,3 +47,9 @@ def test_the_guide_names_every_code_of_a_program() -> None:
     guide = (ROOT / "docs" / "guide" / "will-it-run-there.md").read_text(encoding="utf-8")
     described = {**error_codes.PROGRAM.codes, **error_codes.POLICY.codes}
     assert [code for code in described if f"`{code}`" not in guide] == ["policy_syntax"]
+
+
+def test_every_metric_of_the_code_is_on_its_page() -> None:
+    source = (ROOT / "plugins/module_utils/_release/operator/metrics.py").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
+    assert set(re.findall(r'"(slipway_\w+)"', source)) == set(re.findall(r"^\| `(slipway_\w+)`", page, re.MULTILINE))
