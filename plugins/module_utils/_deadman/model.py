@@ -179,13 +179,13 @@ class ArmedChange:
 
 
 def from_json(saved: Mapping[str, Any], has_begun: bool, is_ticking: bool) -> ArmedChange:
-    """An earlier version did not write down who is held, nor when its timer was set."""
+    """Earlier versions did not write down who is held, when the timer was set, and the time to confirm."""
     marks = bool(saved.get("marks_ticking"))
     state = State.REVERTING if has_begun else State.ARMED if is_ticking or not marks else State.SAVED
     return ArmedChange(
         name=saved["name"],
         token=saved["token"],
-        seconds=saved["seconds"],
+        seconds=float(saved.get("seconds", 0.0)),
         deadline=saved["deadline"],
         paths=saved["paths"],
         entries=saved["entries"],

@@ -69,8 +69,9 @@ def parse_properties(text: str) -> dict[str, str]:
 
 
 def parse_ports(text: str) -> set[int]:
-    """The TCP ports in what `systemctl show` says a socket unit listens on."""
-    return {int(port) for port in re.findall(r"^Listen=(?![/@])(?:\S*:)?(\d+) \(Stream\)$", text, re.MULTILINE)}
+    """The TCP ports in what `systemctl show` says a socket unit listens on; old versions have another form."""
+    stream = r"^(?:Listen=(?![/@])(?:\S*:)?(\d+) \(Stream\)|ListenStream=(?![/@])(?:\S*:)?(\d+))$"
+    return {int(new or old) for new, old in re.findall(stream, text, re.MULTILINE)}
 
 
 def parse_show(text: str) -> UnitState:

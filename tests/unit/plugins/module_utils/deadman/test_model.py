@@ -14,14 +14,15 @@ from ansible_collections.slipway.go.plugins.module_utils._deadman.model import P
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.deadman.host import left_behind, plan, until
 
 
-def test_what_an_earlier_version_has_armed_is_taken_back(system, etc, commands):
-    """It wrote no mark that its timer ticks, and did not say who is held."""
+@pytest.mark.parametrize("later", [("held", "marks_ticking"), ("held", "marks_ticking", "account", "seconds")])
+def test_what_an_earlier_version_has_armed_is_taken_back(system, etc, commands, later):
+    """It wrote no mark that its timer ticks, and did not say who is held, nor how long there is to confirm."""
     (etc / "c").write_text("old")
     token = deadman.arm("ssh", 30, plan(etc / "c"), system)
     os.unlink(os.path.join(system.folder("ssh"), TICKING))
     armed = Path(system.folder("ssh"), PLAN)
     saved = json.loads(armed.read_text())
-    armed.write_text(json.dumps({k: v for k, v in saved.items() if k not in ("held", "marks_ticking")}))
+    armed.write_text(json.dumps({k: v for k, v in saved.items() if k not in later}))
     (etc / "c").write_text("new")
     commands.timers.clear()
     deadman.wait_until_free("ssh", system)
@@ -30,6 +31,7 @@ def test_what_an_earlier_version_has_armed_is_taken_back(system, etc, commands):
     with pytest.raises(SlipwayError, match="put back, too"):
         ending.confirm("ssh", token, system)
     assert (etc / "c").read_text() == "old"
+    deadman.arm("kernel", 30, plan(etc / "c"), system)  # beside what that version has kept
 
 
 @pytest.mark.parametrize("name", ["", "SSH", "a/b", "..", "1a", "a" * 49])

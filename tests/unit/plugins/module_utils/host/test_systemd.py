@@ -138,11 +138,14 @@ Listen=/run/shop1234 (Stream)
 Listen=/run/odd:77 (Stream)
 Listen=@abstract99 (Stream)
 Listen=443 (Stream)
+ListenStream=[::]:8022
+ListenStream=/run/old:22
+ListenDatagram=[::]:514
 """
 
 
 def test_ports_of_a_socket_unit():
-    assert Script(LISTENING).socket_ports("shop.socket") == {8080, 9090, 443}
+    assert Script(LISTENING).socket_ports("shop.socket") == {8080, 9090, 443, 8022}
 
 
 @pytest.mark.parametrize("text", [LISTENING.replace("=active", "=inactive"), "", "ActiveState=active\n"])
