@@ -66,6 +66,8 @@ def show(unit: str, deadline: Deadline) -> dict[str, str]:
     except command.CommandFailed as error:
         last = (error.finished.complaint.splitlines() or ["no output"])[-1]
         raise CheckFailed("unit", f"systemctl cannot tell about {unit}: {last[:200]}") from error
+    except OSError as error:
+        raise CheckFailed("exec", f"systemctl cannot be run: {error.strerror or error}") from error
 
 
 def restarts(properties: dict[str, str]) -> Optional[int]:

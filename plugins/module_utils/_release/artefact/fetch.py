@@ -115,7 +115,13 @@ def _http_error(url: str, variable: str, status: int) -> SlipwayError:
 
 def _redirected(parts: SplitResult, location: str, variable: str) -> SplitResult:
     """Where a redirect leads; raise where it must not."""
-    target = parse_url(urljoin(_without_user(parts), location), f"the redirect of {variable}")
+    try:
+        joined = urljoin(_without_user(parts), location)
+    except ValueError:
+        raise SlipwayError(
+            "invalid_url", f"the redirect of {variable} is not a URL.", "use the URL of the file itself"
+        ) from None
+    target = parse_url(joined, f"the redirect of {variable}")
     if parts.scheme == "https" and target.scheme != "https":
         raise SlipwayError(
             "insecure_redirect",

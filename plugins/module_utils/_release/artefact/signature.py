@@ -122,6 +122,10 @@ def _ssh_keygen(arguments: list[str], stream: BinaryIO, failure: str) -> str:
         raise SlipwayError(
             "no_ssh_keygen", "this host has no ssh-keygen to check release_signature.", _NO_TOOL
         ) from None
+    except command.TimeLimitPassed as error:
+        raise SlipwayError(
+            "bad_signature", f"release_signature was not checked: {error.message}", "run again"
+        ) from None
     if done.code == 0:
         return done.text
     said = done.complaint.splitlines()

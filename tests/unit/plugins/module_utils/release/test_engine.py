@@ -927,6 +927,22 @@ def test_a_rollback_to_what_the_host_cannot_start_any_more_touches_nothing(host,
     assert host.settled() == second
 
 
+def test_a_packed_release_that_was_good_can_be_gone_back_to(host, monkeypatch):
+    """A version before this one let it pass; a new one is refused."""
+    first = host.release("v1").current
+    second = host.release("v2").current
+    monkeypatch.setattr(
+        preflight,
+        "linkage_problems",
+        lambda _unit, _binary: [Problem("packed", "packed by UPX.", "release it unpacked")],
+    )
+    assert host.engine().can_roll_back(second)
+    assert host.engine().predict_rollback().current == first
+    fails(lambda: host.release("v3"), "packed")
+    assert host.rollback().current == first
+    assert host.settled() == first
+
+
 def test_a_rollback_to_a_socket_whose_units_are_gone_is_refused(sockets):
     """Releases that were staged before they carried their units can only go where those units still are."""
     first = sockets.release("v1").current

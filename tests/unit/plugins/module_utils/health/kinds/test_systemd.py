@@ -87,6 +87,18 @@ def test_systemctl_hangs(systemctl: Systemctl) -> None:
     assert time.monotonic() - began < 3
 
 
+def test_systemctl_cannot_be_started(monkeypatch: Any) -> None:
+    """A host without a process to spare is not a defect, and no verdict on the unit."""
+
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(command, "run", refuse)
+    found = tried()
+    assert (found.state, found.reason) == ("fail", "exec")
+    assert "Resource temporarily unavailable" in found.message
+
+
 def test_there_is_no_systemctl(monkeypatch: Any) -> None:
     monkeypatch.setattr(command, "PATH", "/nonexistent")
     assert tried().reason == "exec"

@@ -270,7 +270,9 @@ def test_redirects_without_end(server):
     assert len(server.requests) == 6
 
 
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "gopher://127.0.0.1/"])
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "gopher://127.0.0.1/", "http://[bad"]
+)
 def test_redirects_to_what_is_not_the_web(server, location):
     server.paths["/a"] = web.redirect(location)
     assert refused("invalid_url", server.url("/a"), "redirect")

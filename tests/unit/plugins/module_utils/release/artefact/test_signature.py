@@ -151,6 +151,19 @@ def test_a_host_without_what_it_takes(tmp_path, monkeypatch, tool, words):
     refused("no_ssh_keygen", lambda: signature.verify(text, trust, MESSAGE, str(tmp_path / "work")), words, "minisign")
 
 
+def test_a_tool_that_hangs(tmp_path, monkeypatch):
+    def hang(argv, **_options):
+        raise command.TimeLimitPassed(argv, 120)
+
+    monkeypatch.setattr(command, "run", hang)
+    trust = Trust(allowed_signers="a ssh-ed25519 AAAA")
+    refused(
+        "bad_signature",
+        lambda: signature.verify("-----BEGIN SSH SIGNATURE-----\n", trust, MESSAGE, str(tmp_path)),
+        "120",
+    )
+
+
 def test_minisign(tmp_path):
     assert signature.verify(MINISIG, Trust((OTHER, ONE)), MESSAGE, str(tmp_path)).signer == "minisign DC6C420BBA78D4E6"
     refused("unknown_signer", lambda: signature.verify(MINISIG, Trust((OTHER,)), MESSAGE, str(tmp_path)))
