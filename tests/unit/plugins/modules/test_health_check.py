@@ -131,7 +131,7 @@ def test_the_guide_knows_every_reason_metric_and_case() -> None:
         r"^\| ([^|]+) \| [^|]+ \| right, [^|]+ \|", (docs / "evidence" / "health-cases.md").read_text(), re.MULTILINE
     )
     assert shown == [case.name for case in hostile.CASES]
-    assert f"The tests play {len(hostile.CASES)} cases" in guide
+    assert f"The tests run {len(hostile.CASES)} cases" in guide
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
