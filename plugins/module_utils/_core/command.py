@@ -18,7 +18,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import IO, Any, Mapping, NoReturn, Optional, Sequence, Union, cast
+from typing import IO, Any, Callable, Iterable, Mapping, NoReturn, Optional, Sequence, Union, cast
 
 from .errors import SlipwayError
 
@@ -169,6 +169,19 @@ def _libc() -> Any:
         return ctypes.CDLL(None)
     except OSError:
         return None
+
+
+def run_each(
+    run_one: Callable[[Sequence[str]], tuple[int, str]], commands: Iterable[Sequence[str]], fix: str, undone: str = ""
+) -> None:
+    """Run commands one after the other; SlipwayError with this fix at the first that fails.
+
+    undone: what became of the change then, as the end of the message's first clause.
+    """
+    for argv in commands:
+        code, output = run_one(argv)
+        if code != 0:
+            raise SlipwayError("command_failed", f"{' '.join(argv)} failed ({code}){undone}: {output}", fix)
 
 
 def run_in_group(

@@ -18,6 +18,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence, TypeVar
 
+from .._core import command
 from .._core import files as _files
 from .._core.errors import SlipwayError
 from . import change as deadman
@@ -309,20 +310,10 @@ def _make(
         _write(change)
     _relabel(changes, system)
     undone = "; the change was taken back" if new else ", which an earlier run has written"
-    _run_all(check, undone, system)
+    fix = f"correct the variable this comes from{undone}"
+    command.run_each(system.run, check, fix)
     verify()
-    _run_all(commands, undone, system)
-
-
-def _run_all(commands: Sequence[Argv], undone: str, system: System) -> None:
-    for argv in commands:
-        code, output = system.run(argv)
-        if code != 0:
-            raise SlipwayError(
-                "command_failed",
-                f"{' '.join(argv)} failed ({code}): {output}",
-                f"correct the variable this comes from{undone}",
-            )
+    command.run_each(system.run, commands, fix)
 
 
 FILE_OPTIONS = {

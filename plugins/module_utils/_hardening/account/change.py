@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import Any, Iterable, Optional, Sequence
 
-from ..._core.errors import SlipwayError
+from ..._core import command
 from ..._deadman import change as deadman
 from ..._deadman import ending, managed_files
 from ..._deadman.model import Argv, RevertPlan, System
@@ -121,7 +121,7 @@ def compare(asked: WantedAccount, system: System) -> Difference:
 
 def _make(difference: Difference, system: System) -> None:
     """Keys first where there is a home directory: sudo comes last, when all else is as it should be."""
-    _run_or_raise(difference.commands, system)
+    _run(difference.commands, system)
     if difference.keys is not None:
         account = entries.look(difference.wanted.name)
         if account:
@@ -164,7 +164,7 @@ def _absent(name: str, seconds: float, stays_armed: bool, check: bool, system: S
             raise deadman.changed_meanwhile(f"somebody else has changed {name}")
         if now:
             removal.write_record(now)
-            _run_or_raise([["userdel", "--force", name]], system)
+            _run([["userdel", "--force", name]], system)
         managed_files.apply(rules, sudo.check(), system=system)
     return replace(done, token=_armed_or_stands(token, stays_armed, system))
 
@@ -181,12 +181,6 @@ def _restorecon(paths: Sequence[str], system: System) -> None:
         system.run(["restorecon", "-RF", *paths])
 
 
-def _run_or_raise(commands: Iterable[Argv], system: System) -> None:
-    for argv in commands:
-        code, output = system.run(argv)
-        if code != 0:
-            raise SlipwayError(
-                "command_failed",
-                f"{' '.join(argv)} failed ({code}), and the change was taken back: {output}",
-                "remove what the command complains of, then run again",
-            )
+def _run(commands: Iterable[Argv], system: System) -> None:
+    fix = "remove what the command complains of, then run again"
+    command.run_each(system.run, commands, fix, ", and the change was taken back")

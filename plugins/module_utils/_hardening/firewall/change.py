@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Sequence, Tuple
 
-from ..._core import files
+from ..._core import command, files
 from ..._core.errors import SlipwayError
 from ..._deadman import change as deadman
 from ..._deadman import ending, model
@@ -140,7 +140,8 @@ def _write(options: Options, now: Look, clock: Clock, root: str) -> None:
     _write_record(options, now, root)
     for file, content in now.backend.files(now.survey).items():
         files.write_atomic(file, content, 0o644)
-    execute(now.backend.commands(now.survey), clock)
+    fix = "correct the variable it comes from, or what the firewall complains of"
+    command.run_each(clock.run, now.backend.commands(now.survey), fix)
     after = survey(options, clock.run, clock.system, root)
     if not after.survey.in_order:
         raise SlipwayError(
@@ -148,17 +149,6 @@ def _write(options: Options, now: Look, clock: Clock, root: str) -> None:
             f"{now.backend.name} has taken every command, and still lacks {_lacking(after)}.",
             "see what else writes the rules of this host's firewall, then run again",
         )
-
-
-def execute(commands: Sequence[Sequence[str]], clock: Clock) -> None:
-    for argv in commands:
-        code, output = clock.run(argv)
-        if code != 0:
-            raise SlipwayError(
-                "command_failed",
-                f"{' '.join(argv)} failed ({code}): {output}",
-                "correct the variable it comes from, or what the firewall complains of",
-            )
 
 
 def _lacking(after: Look) -> str:
