@@ -22,7 +22,7 @@ sys.path.insert(0, str(CHECKOUT / "tests" / "lab"))
 
 import lab
 import play
-from build import build_app, build_load
+from build import build_app, build_load, build_releases
 from client import Load
 
 PORT = 8080
@@ -86,8 +86,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def binaries() -> Path:
     """shop-1.0.0 to shop-3.0.0, shop-arm64 and load, in the folder that the Molecule scenarios use too."""
-    for version in ("1.0.0", "2.0.0", "3.0.0"):
-        build_app(version, BINARIES / f"shop-{version}")
+    build_releases(BINARIES)
     build_app("1.0.0", BINARIES / "shop-arm64", goarch="arm64")
     build_load(BINARIES / "load")
     return BINARIES

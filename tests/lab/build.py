@@ -46,6 +46,13 @@ def build_app(
     return _build(APP, out, f"-s -w {stamps}", goarch)
 
 
+def build_releases(folder: Path) -> Path:
+    """shop-1.0.0 to shop-3.0.0 in the folder, which is returned."""
+    for version in ("1.0.0", "2.0.0", "3.0.0"):
+        build_app(version, folder / f"shop-{version}")
+    return folder
+
+
 def build_load(out: Path, *, goarch: str = "") -> Path:
     """The load client at out."""
     return _build(LOAD, out, "-s -w", goarch)

@@ -34,12 +34,13 @@ class Play:
         return found
 
 
-def environment() -> dict[str, str]:
-    collections = CHECKOUT / ".work" / "collections"
+def environment(root: Path = CHECKOUT, collections: Path | None = None) -> dict[str, str]:
+    """What ansible-playbook needs to run the collection at root, by default this checkout's."""
+    collections = collections or root / ".work" / "collections"
     return {
         **os.environ,
         "PATH": f"{BIN}:{os.environ['PATH']}",
-        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "ANSIBLE_CONFIG": str(root / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(collections),
         "ANSIBLE_NOCOLOR": "1",
     }

@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(CHECKOUT / "tests" / "lab"), str(Path(__file__).parent)]
 
 import lab
-from build import build_app
+from build import build_releases
 from earlier import Collection, Host
 
 LAB = os.environ.get("SLIPWAY_LAB", "upgrade")
@@ -45,10 +45,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 
 @pytest.fixture(scope="session")
 def binaries() -> Path:
-    folder = CHECKOUT / ".work" / "app"
-    for version in ("1.0.0", "2.0.0", "3.0.0"):
-        build_app(version, folder / f"shop-{version}")
-    return folder
+    return build_releases(CHECKOUT / ".work" / "app")
 
 
 @pytest.fixture(scope="session")

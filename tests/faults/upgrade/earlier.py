@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-BIN = Path(sys.executable).parent
+import play
 
 
 @dataclass(frozen=True)
@@ -48,20 +46,11 @@ class Collection:
     def _argv(self, playbook: Path, host: Host, variables: dict[str, Any]) -> list[str]:
         return ["ansible-playbook", str(playbook), "-i", str(host.inventory), "-e", json.dumps(variables)]
 
-    def _environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "PATH": f"{BIN}:{os.environ['PATH']}",
-            "ANSIBLE_CONFIG": str(self.root / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(self.path),
-            "ANSIBLE_NOCOLOR": "1",
-        }
-
     def attempt(self, name: str | Path, host: Host, variables: dict[str, Any]) -> subprocess.CompletedProcess[str]:
         playbook = name if isinstance(name, Path) else self.root / "playbooks" / f"{name}.yml"
         return subprocess.run(
             self._argv(playbook, host, variables),
-            env=self._environment(),
+            env=play.environment(self.root, self.path),
             cwd=self.root,
             capture_output=True,
             text=True,
@@ -78,7 +67,7 @@ class Collection:
         argv = self._argv(self.root / "playbooks" / f"{name}.yml", host, variables)
         return subprocess.Popen(
             argv,
-            env=self._environment(),
+            env=play.environment(self.root, self.path),
             cwd=self.root,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
