@@ -14,23 +14,13 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets
 from ansible_collections.slipway.go.plugins.module_utils._release import preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Spec
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
 MIB = 1 << 20
-
-
-def refused(act, code, *words):
-    with pytest.raises(SlipwayError) as caught:
-        act()
-    assert caught.value.code == code
-    assert caught.value.fix
-    for word in words:
-        assert word in str(caught.value)
-    return caught.value
 
 
 @pytest.mark.parametrize(

@@ -324,7 +324,8 @@ class FakeProbe(Probe):
 
     def objection(self, period: str, planned: float = 0.0) -> SlipwayError | None:
         running = [i.behaviour.loses for i in self._host.systemd.instances.values() if i.state == "active"]
-        return SlipwayError("probe_failed", f"requests failed {period}") if period in running else None
+        lost = SlipwayError("probe_failed", f"requests failed {period}.", "look at the release")
+        return lost if period in running else None
 
 
 def read(path: str) -> str:
@@ -1167,3 +1168,15 @@ class Host:
         assert found.inherited == inherited, "it runs in the units of another release"
         assert found.inode == self.systemd.socket, "PID 1 has another socket open"
         return running
+
+
+BAD = {
+    "cannot start": (Behaviour(boots=False), "not_started"),
+    "never ready": (Behaviour(ready=False), "was not ready within"),
+    "unhealthy": (Behaviour(healthy=False), "did not become healthy"),
+    "dies while it is asked": (Behaviour(dies_after=1), "did not stay up"),
+    "dies in the soak": (Behaviour(dies_after=4), "did not stay up"),
+    "is restarted in the soak": (Behaviour(restarts_after=4), "did not stay up"),
+    "sick in the soak": (Behaviour(sick_after=3), "failed 3 checks in a row"),
+    "hangs in the soak": (Behaviour(sick_after=2, check_takes=5.0), "failed 3 checks in a row"),
+}

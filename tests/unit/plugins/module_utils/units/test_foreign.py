@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._host.systemd import Systemd
 from ansible_collections.slipway.go.plugins.module_utils._units import foreign
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
 HAND_MADE = "[Service]\nExecStart=/srv/shop/shop\n"
 OURS = "[Service]\nEnvironmentFile=/var/lib/slipway/shop/boot.env\n"
@@ -47,13 +48,9 @@ def write(place: foreign.ServiceUnits, path: str, text: str = HAND_MADE) -> str:
     return str(target)
 
 
-def refused(place: foreign.ServiceUnits, **running: int) -> SlipwayError:
-    with pytest.raises(SlipwayError) as caught:
-        foreign.check(place, Pid1(**running))
-    assert caught.value.code == "foreign_unit"
-    assert "Nothing was changed." in caught.value.message
-    assert "or choose another service_name" in caught.value.fix
-    return caught.value
+def not_ours(place: foreign.ServiceUnits, **running: int) -> SlipwayError:
+    words = ("Nothing was changed.", "or choose another service_name")
+    return refused(lambda: foreign.check(place, Pid1(**running)), "foreign_unit", *words)
 
 
 def accepted(place: foreign.ServiceUnits, **running: int) -> list[str]:
@@ -70,19 +67,19 @@ def test_a_bare_host_is_accepted(place: foreign.ServiceUnits) -> None:
 @pytest.mark.parametrize("folder", ["etc", "run", "lib"])
 def test_a_hand_made_unit_is_refused_wherever_it_is(place: foreign.ServiceUnits, folder: str, name: str) -> None:
     path = write(place, f"{folder}/{name}")
-    assert path in refused(place).message
-    assert "move it away" in refused(place).fix
+    assert path in not_ours(place).message
+    assert "move it away" in not_ours(place).fix
 
 
 def test_one_that_runs_is_named_with_its_process(place: foreign.ServiceUnits) -> None:
     write(place, "etc/shop.service")
-    error = refused(place, shop=812)
+    error = not_ours(place, shop=812)
     assert "shop.service (pid 812) runs" in error.message
     assert "systemctl disable --now shop.service" in error.fix
 
 
 def test_a_process_whose_unit_is_gone_is_refused(place: foreign.ServiceUnits) -> None:
-    error = refused(place, shop=812)
+    error = not_ours(place, shop=812)
     assert "is not from a unit of slipway" in error.message
     assert "move" not in error.fix
 
@@ -90,7 +87,7 @@ def test_a_process_whose_unit_is_gone_is_refused(place: foreign.ServiceUnits) ->
 @pytest.mark.parametrize("name", ["shop.service.d", "shop@.service.d", "shop.socket.d"])
 def test_drop_ins_of_a_service_that_is_not_ours_are_refused(place: foreign.ServiceUnits, name: str) -> None:
     path = write(place, f"etc/{name}/override.conf")
-    assert path in refused(place).message
+    assert path in not_ours(place).message
 
 
 def test_drop_ins_of_a_service_that_is_ours_are_told(place: foreign.ServiceUnits) -> None:
@@ -102,13 +99,13 @@ def test_drop_ins_of_a_service_that_is_ours_are_told(place: foreign.ServiceUnits
 @pytest.mark.parametrize("target", ["/dev/null", "/srv/shop/shop.service"])
 def test_a_link_is_never_ours(place: foreign.ServiceUnits, target: str) -> None:
     os.symlink(target, os.path.join(place.unit_root, "shop.service"))
-    assert f"shop.service -> {target}" in refused(place).message
+    assert f"shop.service -> {target}" in not_ours(place).message
 
 
 def test_a_unit_beside_ours_is_refused(place: foreign.ServiceUnits) -> None:
     write(place, "etc/shop.service", OURS)
     path = write(place, "etc/shop.socket")
-    error = refused(place)
+    error = not_ours(place)
     assert path in error.message
     assert "shop.service" not in error.message
 
@@ -134,7 +131,7 @@ def test_what_was_noted_before_it_was_written_is_ours(place: foreign.ServiceUnit
     write(place, "etc/shop.service", "second")
     assert accepted(place) == []
     write(place, "etc/shop.service", HAND_MADE)
-    refused(place)
+    not_ours(place)
 
 
 def test_a_removal_that_is_cut_short_is_finished_by_the_next_run(place: foreign.ServiceUnits) -> None:
@@ -147,7 +144,7 @@ def test_a_removal_that_is_cut_short_is_finished_by_the_next_run(place: foreign.
     os.unlink(paths[1])
     foreign.note(place, {})
     write(place, "etc/shop-watch.timer", units["shop-watch.timer"])
-    refused(place)
+    not_ours(place)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"shop.service": 1}'])

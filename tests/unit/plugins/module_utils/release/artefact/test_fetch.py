@@ -17,6 +17,7 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits
 from ansible_collections.slipway.go.tests.lab import web
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,15 +53,10 @@ def get(url, limits=LIMITS):
     return found.getvalue()
 
 
-def refused(code, url, *words, limits=LIMITS):
-    with pytest.raises(SlipwayError) as caught:
-        get(url, limits)
-    assert caught.value.code == code
-    assert caught.value.fix
-    for word in ("release_src", *words):
-        assert word in str(caught.value)
-    assert "hunter2" not in str(caught.value)
-    return caught.value
+def not_fetched(code, url, *words, limits=LIMITS):
+    error = refused(lambda: get(url, limits), code, "release_src", *words)
+    assert "hunter2" not in str(error)
+    return error
 
 
 def test_what_is_there(server):
@@ -90,7 +86,7 @@ def test_a_user_and_a_password_are_used_and_not_shown(server):
     assert headers["Authorization"] == "Basic bWU6aHVudGVyMiE="
     assert "hunter2" not in headers["Host"]
     del server.paths["/shop"]
-    assert "me:" not in str(refused("not_fetched", url, "404 Not Found", "/shop"))
+    assert "me:" not in str(not_fetched("not_fetched", url, "404 Not Found", "/shop"))
 
 
 @pytest.mark.parametrize(
@@ -98,12 +94,12 @@ def test_a_user_and_a_password_are_used_and_not_shown(server):
 )
 def test_a_server_that_says_no(server, code, fix):
     server.paths["/shop"] = web.status(code)
-    assert fix in refused("not_fetched", server.url("/shop"), str(code)).fix
+    assert fix in not_fetched("not_fetched", server.url("/shop"), str(code)).fix
 
 
 def test_too_large_by_its_own_word(server):
     server.paths["/shop"] = web.body(b"x", Content_Length="1048577")
-    refused("artefact_too_large", server.url("/shop"), "1 MiB", "release_max_size")
+    not_fetched("artefact_too_large", server.url("/shop"), "1 MiB", "release_max_size")
 
 
 def test_too_large_without_a_word(server):
@@ -124,7 +120,7 @@ def test_too_large_without_a_word(server):
 def test_no_room_for_it(server, monkeypatch):
     server.paths["/shop"] = web.body(b"x" * 5000)
     monkeypatch.setattr(fetch, "_room", lambda target: 4000)
-    refused("disk_full", server.url("/shop"), "/var/tmp")
+    not_fetched("disk_full", server.url("/shop"), "/var/tmp")
 
 
 def test_a_disk_that_fills_up_is_no_fault_of_the_network(server):
@@ -145,7 +141,7 @@ def test_cut_short(server):
         request.wfile.write(b"x" * 100)
 
     server.paths["/shop"] = answer
-    refused("not_fetched", server.url("/shop"), "100 of 5000 bytes")
+    not_fetched("not_fetched", server.url("/shop"), "100 of 5000 bytes")
 
 
 def trickle(request):
@@ -168,7 +164,9 @@ def with_silence(request):
 @pytest.mark.parametrize("answer", [trickle, with_silence], ids=["body", "header"])
 def test_one_byte_now_and_then(server, answer):
     server.paths["/shop"] = answer
-    refused("not_fetched", server.url("/shop"), "took more than", "release_fetch_timeout", limits=Limits(1 << 20, 0.3))
+    not_fetched(
+        "not_fetched", server.url("/shop"), "took more than", "release_fetch_timeout", limits=Limits(1 << 20, 0.3)
+    )
 
 
 @pytest.mark.parametrize("answer", [trickle, with_silence], ids=["body", "header"])
@@ -192,7 +190,7 @@ def test_the_time_is_over_while_one_of_several_addresses_is_silent(server, monke
     server.paths["/shop"] = answer
     url = f"http://two.example:{server.port}/shop"
     begun = time.monotonic()
-    refused("not_fetched", url, "took more than 0.3 s", "release_fetch_timeout", limits=Limits(1 << 20, 0.3))
+    not_fetched("not_fetched", url, "took more than 0.3 s", "release_fetch_timeout", limits=Limits(1 << 20, 0.3))
     assert time.monotonic() - begun < 5
 
 
@@ -217,7 +215,7 @@ def test_the_time_is_over_in_a_thread_too(server, answer):
 def test_the_time_is_over_while_a_name_is_looked_up(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments: time.sleep(10) or [])
     begun = time.monotonic()
-    refused("not_fetched", "http://slow.example/shop", "took more than 0.3 s", limits=Limits(1 << 20, 0.3))
+    not_fetched("not_fetched", "http://slow.example/shop", "took more than 0.3 s", limits=Limits(1 << 20, 0.3))
     assert time.monotonic() - begun < 5
 
 
@@ -234,7 +232,7 @@ def test_chunks_that_end_early(server):
     server.paths["/shop"] = lambda request: request.wfile.write(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"
     )
-    refused("not_fetched", server.url("/shop"), "ended after 2 bytes")
+    not_fetched("not_fetched", server.url("/shop"), "ended after 2 bytes")
 
 
 def test_what_comes_behind_the_announced_bytes_is_left_out(server):
@@ -250,12 +248,14 @@ def test_a_compressed_file_stays_as_it_is(server):
 
 def test_nobody_there(server):
     port = server.port
-    refused("not_fetched", f"http://127.0.0.1:{port - 1 if port > 1025 else port + 1}/shop", "refused the connection")
+    not_fetched(
+        "not_fetched", f"http://127.0.0.1:{port - 1 if port > 1025 else port + 1}/shop", "refused the connection"
+    )
 
 
 def test_what_is_no_http(server):
     server.paths["/shop"] = lambda request: request.wfile.write(b"hello hunter2\r\n\r\n")
-    refused("not_fetched", server.url("/shop"), "no HTTP")
+    not_fetched("not_fetched", server.url("/shop"), "no HTTP")
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
@@ -266,7 +266,7 @@ def test_redirects(server, code):
 
 def test_redirects_without_end(server):
     server.paths["/a"] = web.redirect("/a")
-    refused("not_fetched", server.url("/a"), "redirects more than 5 times")
+    not_fetched("not_fetched", server.url("/a"), "redirects more than 5 times")
     assert len(server.requests) == 6
 
 
@@ -275,7 +275,7 @@ def test_redirects_without_end(server):
 )
 def test_redirects_to_what_is_not_the_web(server, location):
     server.paths["/a"] = web.redirect(location)
-    assert refused("invalid_url", server.url("/a"), "redirect")
+    assert not_fetched("invalid_url", server.url("/a"), "redirect")
 
 
 def test_a_password_stays_with_its_server(server):
@@ -298,14 +298,14 @@ def test_https_with_an_authority_that_is_trusted(secure):
 def test_https_with_one_that_is_not(secure, monkeypatch):
     monkeypatch.delenv("SSL_CERT_FILE")
     secure.paths["/shop"] = web.body(b"found")
-    refused("not_fetched", secure.url("/shop"), "certificate is not valid", "authority")
+    not_fetched("not_fetched", secure.url("/shop"), "certificate is not valid", "authority")
     assert secure.requests == []
 
 
 def test_https_does_not_lead_to_http(secure, server):
     server.paths["/shop"] = web.body(b"found")
     secure.paths["/shop"] = web.redirect(server.url("/shop?hunter2"))
-    refused("insecure_redirect", secure.url("/shop"), "from https to http://")
+    not_fetched("insecure_redirect", secure.url("/shop"), "from https to http://")
     assert server.requests == []
 
 
@@ -313,9 +313,9 @@ def test_a_proxy_of_the_environment_and_its_password(server, monkeypatch):
     monkeypatch.setenv("http_proxy", f"http://me:hunter2@127.0.0.1:{server.port}")
     server.paths["http://elsewhere.invalid/shop"] = web.body(b"through the proxy")
     assert get("http://elsewhere.invalid/shop") == b"through the proxy"
-    refused("not_fetched", "http://elsewhere.invalid/other", "404")
+    not_fetched("not_fetched", "http://elsewhere.invalid/other", "404")
     monkeypatch.setenv("https_proxy", f"http://me:hunter2@127.0.0.1:{server.port}")
-    refused("not_fetched", "https://elsewhere.invalid/shop", "the proxy refused")
+    not_fetched("not_fetched", "https://elsewhere.invalid/shop", "the proxy refused")
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_a_proxy_of_the_environment_and_its_password(server, monkeypatch):
     ],
 )
 def test_urls_that_nobody_can_fetch(url):
-    refused("invalid_url", url)
+    not_fetched("invalid_url", url)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import os
 import tarfile
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._core.root_view import View
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import inspect
 from ansible_collections.slipway.go.plugins.module_utils._units.context import Context
@@ -22,6 +21,7 @@ from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_b
     ElfBuilder,
 )
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.linkage import fake_root
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
 FREEBSD = 9
 HEX = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -40,15 +40,6 @@ def look(path, wanted="", service="shop", limit=MIB, folder="/nowhere"):
 def digest_of(path):
     with open(path, "rb") as stream:
         return hashlib.sha256(stream.read()).hexdigest()
-
-
-def refused(act, code, *words):
-    with pytest.raises(SlipwayError) as caught:
-        act()
-    assert caught.value.code == code
-    assert caught.value.fix
-    for word in words:
-        assert word in str(caught.value)
 
 
 @pytest.mark.parametrize(

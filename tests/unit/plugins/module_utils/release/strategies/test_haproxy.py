@@ -19,6 +19,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.strategies.hap
     parse_times,
     parse_workers,
 )
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,13 +39,6 @@ slipway-shop,a,1,2,999,3,4,no check,100,5,90,1,127.0.0.1:18080,
 slipway-shop,b,0,0,21,0,0,MAINT,100,0,0,0,127.0.0.1:18081,
 
 """
-
-
-def refused(act, code):
-    with pytest.raises(SlipwayError) as caught:
-        act()
-    assert caught.value.code == code
-    return caught.value
 
 
 def test_workers_and_those_that_a_reload_has_left():

@@ -17,6 +17,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.strategies imp
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.haproxy import Server, Worker
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.slots import Record, parse_record
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,13 +27,6 @@ A, B = "127.0.0.1:18080", "127.0.0.1:18081"
 @pytest.fixture
 def host(memory, monkeypatch):
     return Host(memory, "proxy").install(monkeypatch)
-
-
-def fails(act, code):
-    with pytest.raises(SlipwayError) as caught:
-        act()
-    assert caught.value.code == code, caught.value
-    return caught.value
 
 
 @given(st.from_regex(r"[a-z][a-z0-9_-]{0,30}", fullmatch=True), st.sampled_from(["a", "b", None]))
@@ -75,7 +69,7 @@ def test_users_reach_one_or_the_other_and_never_nobody(host):
 def test_a_bad_release_gets_no_user(host):
     host.release("v1")
     host.behaviours["v2"] = Behaviour(healthy=False)
-    fails(lambda: host.release("v2"), "rolled_back")
+    refused(lambda: host.release("v2"), "rolled_back")
     assert host.settled() == host.id_of("v1")
     assert "haproxy set slipway-shop/b ready" not in host.faults.seen
 
@@ -95,7 +89,7 @@ def test_a_service_that_ignores_its_port_is_found_out_without_a_health_check(hos
     host.health = {}
     host.release("v1")
     host.behaviours["v2"] = Behaviour(healthy=False)
-    assert "did not become healthy" in str(fails(lambda: host.release("v2"), "rolled_back"))
+    assert "did not become healthy" in str(refused(lambda: host.release("v2"), "rolled_back"))
 
 
 KINDS = {
@@ -122,7 +116,7 @@ def test_a_release_that_listens_elsewhere_fails_whatever_kind_of_check_it_has(ho
     if rehearsed:
         host.rehearse()
     host.behaviours["v2"] = Behaviour(elsewhere=True)
-    error = fails(lambda: host.release("v2"), "refused" if rehearsed else "rolled_back")
+    error = refused(lambda: host.release("v2"), "refused" if rehearsed else "rolled_back")
     assert error.details["failed_phase"] == ("REHEARSE" if rehearsed else "OVERLAP")
     assert host.settled() == good
     assert host.release("v3").action == "release"
@@ -184,7 +178,7 @@ def test_a_drain_waits_for_a_worker_that_a_reload_has_left(host):
 
 def test_haproxy_without_this_service_is_said_so(host):
     host.haproxy.servers = lambda _worker, _backend: {}
-    error = fails(lambda: host.release("v1"), "rolled_back")
+    error = refused(lambda: host.release("v1"), "rolled_back")
     assert "knows no backend slipway-shop" in str(error)
     assert "slipway.go.proxy" in error.fix
 
@@ -197,7 +191,7 @@ def test_haproxy_that_stays_away_leaves_the_old_release_serving(host):
         raise SlipwayError("proxy_unreachable", "HAProxy does not answer", "start it")
 
     host.haproxy.workers = away
-    fails(lambda: host.release("v2"), "rollback_failed")
+    refused(lambda: host.release("v2"), "rollback_failed")
     del host.haproxy.workers
     assert host.systemd.serving() == [host.id_of("v1")]
     host.release("v2")
@@ -302,7 +296,7 @@ def test_a_release_that_fails_all_is_found_out_while_the_old_one_drains(host):
     first = host.release("v1").current
     load = Load(host, 10, {"b": 1.0})
     load.change("a", sessions=1)
-    assert "with 100 % of the requests" in str(fails(lambda: host.release("v2"), "rolled_back"))
+    assert "with 100 % of the requests" in str(refused(lambda: host.release("v2"), "rolled_back"))
     assert 0 < load.failed["b"] < 50
     assert host.systemd.instance(first).state == "active"
     assert host.settled() == first
@@ -317,7 +311,7 @@ def test_what_others_did_in_the_slot_of_the_old_release_before_it_is_not_its_own
     at_commit = host.haproxy.servers_now["b"].requests
     host.clock.now += 200
     host.soak_time = 60
-    error = fails(lambda: host.release("v3"), "rolled_back")
+    error = refused(lambda: host.release("v3"), "rolled_back")
     assert "with 100 % of the requests" in str(error)
     assert error.details["traffic"]["before"]["requests"] > 500
     assert error.details["traffic"]["before"]["requests"] <= host.haproxy.servers_now["b"].requests - at_commit
@@ -335,8 +329,8 @@ def test_in_an_incident_what_the_old_release_did_in_quiet_days_is_no_measure(hos
     assert host.id_of("v2") not in host.store.journal.bad()
 
 
-@pytest.mark.parametrize(("failing", "refused"), [(0.3, False), (1.0, True)])
-def test_a_release_of_whose_predecessor_nothing_is_known(host, failing, refused):
+@pytest.mark.parametrize(("failing", "too_many"), [(0.3, False), (1.0, True)])
+def test_a_release_of_whose_predecessor_nothing_is_known(host, failing, too_many):
     """A version before this one has committed it, and nobody asked it anything in this run."""
     host.release("v1")
     load = Load(host, 3, {"b": failing})
@@ -347,8 +341,8 @@ def test_a_release_of_whose_predecessor_nothing_is_known(host, failing, refused)
     with open(journal, "w", encoding="utf-8") as stream:
         stream.writelines(kept)
     host.soak_time = 60
-    if refused:
-        assert "whatever the old release did" in str(fails(lambda: host.release("v2"), "rolled_back"))
+    if too_many:
+        assert "whatever the old release did" in str(refused(lambda: host.release("v2"), "rolled_back"))
     else:
         assert host.release("v2").traffic["verdict"] == "inconclusive"
 
@@ -420,7 +414,7 @@ def test_a_canary_whose_requests_fail_is_taken_back(host):
     host.proxy = {"weights": [5], "step_time": 1}
     requests(host, "b", 30)
     requests(host, "a", 0)
-    error = fails(lambda: host.release("v2"), "rolled_back")
+    error = refused(lambda: host.release("v2"), "rolled_back")
     assert "with 5 % of the requests" in str(error)
     told = error.details["traffic"]
     assert (told["verdict"], told["steps"][0]["percent"], len(told["steps"])) == ("fail", 5, 1)
@@ -443,7 +437,7 @@ def test_errors_in_the_soak_alone_are_noticed(host):
     host.release("v1")
     requests(host, "a", 0)
     requests(host, "b", 30)
-    assert "with 100 % of the requests" in str(fails(lambda: host.release("v2"), "rolled_back"))
+    assert "with 100 % of the requests" in str(refused(lambda: host.release("v2"), "rolled_back"))
     assert host.store.journal.outcomes()[-1]["code"] == "canary_failed"
 
 
@@ -456,7 +450,7 @@ def test_no_traffic_is_inconclusive_and_follows_the_setting(host, weights):
     assert "0 requests of users" in outcome.traffic["reason"]
     assert host.store.journal.outcomes()[-1]["traffic"]["verdict"] == "inconclusive"
     host.proxy = {**host.proxy, "inconclusive": "refuse"}
-    assert "release_inconclusive is refuse" in str(fails(lambda: host.release("v3"), "rolled_back"))
+    assert "release_inconclusive is refuse" in str(refused(lambda: host.release("v3"), "rolled_back"))
     assert host.settled() == host.id_of("v2")
     assert host.id_of("v3") not in host.store.journal.bad()
 
@@ -489,7 +483,7 @@ def test_a_rollback_to_or_from_the_proxy_is_refused(host, before, after):
     host.release("v2")
     for wanted in (None, first):
         for act in (host.engine().predict_rollback, host.rollback):
-            error = fails(lambda act=act, wanted=wanted: act(wanted), "other_front")
+            error = refused(lambda act=act, wanted=wanted: act(wanted), "other_front")
             assert before in error.fix
     assert host.settled() == host.id_of("v2")
 
@@ -517,7 +511,7 @@ def test_a_first_release_behind_haproxy_that_fails_opens_no_second_socket_at_its
     if rebooted:
         moved.reboot()
     moved.behaviours["v2"] = Behaviour(**behaviour)
-    error = fails(lambda: moved.release("v2", **LISTEN), "rolled_back")
+    error = refused(lambda: moved.release("v2", **LISTEN), "rolled_back")
     assert error.details["current"] is None
     assert "Now nothing serves" in error.message
     assert "or go back to socket: see 'From another strategy'" in error.message
@@ -529,7 +523,7 @@ def test_a_first_release_behind_haproxy_that_fails_opens_no_second_socket_at_its
 
 def test_then_its_status_does_not_say_that_it_was_never_released(moved):
     moved.behaviours["v2"] = Behaviour(healthy=False)
-    fails(lambda: moved.release("v2", **LISTEN), "rolled_back")
+    refused(lambda: moved.release("v2", **LISTEN), "rolled_back")
     told = Operator(moved.settings(), moved.layout, moved.systemd).status()
     assert (told["current"], told["state"], told["since"]) == (None, "no release serves", None)
     assert told["message"] == "no release serves"
@@ -543,7 +537,7 @@ def test_a_first_release_behind_haproxy_needs_nobodys_word(moved):
 
 def test_after_it_has_failed_the_service_can_leave_haproxy_again(moved):
     moved.behaviours["v2"] = Behaviour(healthy=False)
-    fails(lambda: moved.release("v2", **LISTEN), "rolled_back")
+    refused(lambda: moved.release("v2", **LISTEN), "rolled_back")
     moved.switch("socket")
     moved.release("v1")
     assert moved.settled() == moved.id_of("v1")
@@ -551,9 +545,9 @@ def test_after_it_has_failed_the_service_can_leave_haproxy_again(moved):
 
 def test_a_rollback_opens_no_socket_at_the_port_of_haproxy(moved):
     moved.behaviours["v2"] = Behaviour(healthy=False)
-    fails(lambda: moved.release("v2", **LISTEN), "rolled_back")
+    refused(lambda: moved.release("v2", **LISTEN), "rolled_back")
     for act in (moved.rollback, moved.engine().predict_rollback):
-        assert "HAProxy has port 8080" in fails(act, "other_front").message
+        assert "HAProxy has port 8080" in refused(act, "other_front").message
     assert moved.systemd.socket is None
 
 
@@ -562,7 +556,7 @@ def test_what_nobody_can_reach_behind_haproxy_any_more_does_not_come_back(host):
     host.switch("restart")
     host.haproxy.servers = lambda _worker, _backend: {}  # proxy_state: absent
     host.behaviours["v2"] = Behaviour(healthy=False)
-    fails(lambda: host.release("v2"), "rolled_back")
+    refused(lambda: host.release("v2"), "rolled_back")
     assert host.systemd.running() == []
     host.release("v3")
     assert host.settled() == host.id_of("v3")
@@ -573,17 +567,17 @@ def test_users_ports_that_others_have(host, monkeypatch):
     monkeypatch.setattr(sockets, "tcp_addresses", lambda: {"1": "0.0.0.0"})
     monkeypatch.setattr(sockets, "holders", lambda _inodes: [1])
     monkeypatch.setattr(processes, "name", lambda _pid: "systemd")
-    error = fails(lambda: host.release("v1", listen=["8080"]), "port_in_use")
+    error = refused(lambda: host.release("v1", listen=["8080"]), "port_in_use")
     assert "systemd" in str(error)
     assert "slipway.go.proxy" in str(error)
     monkeypatch.setattr(processes, "name", lambda _pid: "haproxy")
     host.release("v1", listen=["8080"])
     host.switch("restart")
-    assert "proxy_state: absent" in str(fails(lambda: host.release("v2", listen=["8080"]), "port_in_use"))
+    assert "proxy_state: absent" in str(refused(lambda: host.release("v2", listen=["8080"]), "port_in_use"))
 
 
 def test_a_port_that_nobody_has_opened_yet(host):
-    error = fails(lambda: host.release("v1", listen=["8080"]), "not_proxied")
+    error = refused(lambda: host.release("v1", listen=["8080"]), "not_proxied")
     assert "8080" in str(error)
     assert host.engine().predict(host.spec("v1", listen=["8080"])).changed
 
@@ -624,4 +618,4 @@ def test_a_local_port_of_a_stranger_is_refused_by_its_variable(host, monkeypatch
     monkeypatch.setattr(sockets, "tcp_addresses", lambda: {"1": "127.0.0.1"})
     monkeypatch.setattr(sockets, "holders", lambda _inodes: [1])
     monkeypatch.setattr(processes, "name", lambda _pid: "sshd")
-    assert "port 18081 of service_proxy_ports" in str(fails(lambda: host.release("v1"), "port_in_use"))
+    assert "port 18081 of service_proxy_ports" in str(refused(lambda: host.release("v1"), "port_in_use"))

@@ -15,6 +15,7 @@ from ansible_collections.slipway.go.plugins.module_utils._deadman import ending,
 from ansible_collections.slipway.go.plugins.module_utils._deadman.model import Reason, System
 from ansible_collections.slipway.go.plugins.module_utils._release import confirm_timer
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
 
 @pytest.fixture(params=["socket", "proxy", "reload", "restart"])
@@ -22,13 +23,6 @@ def host(request, memory, monkeypatch):
     host = Host(memory, request.param).install(monkeypatch)
     host.release("v1")
     return host
-
-
-def fails(act, code):
-    with pytest.raises(SlipwayError) as caught:
-        act()
-    assert caught.value.code == code, str(caught.value)
-    return caught.value
 
 
 def settings(host):
@@ -62,10 +56,10 @@ def test_what_nobody_confirms_goes_back_and_is_not_bad(host):
     last = host.store.journal.outcomes()[-1]
     assert (last["event"], last["code"], last["interrupted"], last["txn"]) == ("rolled_back", "unconfirmed", False, txn)
     assert (host.store.journal.bad(), host.leftovers(), settings(host)["soak_time"]) == ({}, [], 1)
-    error = fails(lambda: host.engine().confirm(txn), "too_late")
+    error = refused(lambda: host.engine().confirm(txn), "too_late")
     assert "was taken back at" in error.message
     assert error.details["current"] == host.id_of("v1")
-    fails(lambda: host.engine().confirm(), "too_late")
+    refused(lambda: host.engine().confirm(), "too_late")
     host.release("v2")
     assert host.settled() == host.id_of("v2")
 
@@ -83,7 +77,7 @@ def test_a_timer_of_another_swap_takes_nothing_back(host):
     host.swap("v2")
     assert host.engine().recover("0" * 32) is None
     assert host.store.load().phase == "PROBATION"
-    fails(lambda: host.engine().confirm("0" * 32), "not_waiting")
+    refused(lambda: host.engine().confirm("0" * 32), "not_waiting")
 
 
 def test_the_same_release_again_waits_as_before(host):
@@ -151,7 +145,7 @@ def test_a_restart_by_hand_does_not_turn_back_what_is_confirmed_later(host):
 def test_one_that_has_died_meanwhile_cannot_be_confirmed(host):
     txn = host.swap("v2").unconfirmed
     host.systemd.die(host.id_of("v2"))
-    error = fails(lambda: host.engine().confirm(txn), "rolled_back")
+    error = refused(lambda: host.engine().confirm(txn), "rolled_back")
     assert error.details["rolled_back"]
     assert host.settled() == host.id_of("v1")
     assert list(host.store.journal.bad()) == [host.id_of("v2")]
@@ -162,7 +156,7 @@ def test_a_swap_cut_short_cannot_be_confirmed(host):
     left = host.store.load()
     left.phase = "SOAK"
     host.store.save(left)
-    assert "slipway recover shop" in fails(lambda: host.engine().confirm(), "interrupted").fix
+    assert "slipway recover shop" in refused(lambda: host.engine().confirm(), "interrupted").fix
 
 
 def test_a_first_release_and_a_rollback_count_at_once(host):
@@ -174,23 +168,23 @@ def test_a_first_release_and_a_rollback_count_at_once(host):
 
 def test_a_release_that_fails_leaves_no_timer(host):
     host.behaviours["v2"] = Behaviour(healthy=False)
-    fails(lambda: host.swap("v2"), "rolled_back")
+    refused(lambda: host.swap("v2"), "rolled_back")
     assert host.timer is None
 
 
 def test_without_a_timer_there_is_no_swap(host, monkeypatch):
     def refuse(*_arguments):
-        raise SlipwayError("no_timer", "systemd-run did not set the timer")
+        raise SlipwayError("no_timer", "systemd-run did not set the timer.", "use a host that runs systemd")
 
     monkeypatch.setattr(confirm_timer, "arm", refuse)
-    fails(lambda: host.swap("v2"), "rolled_back")
+    refused(lambda: host.swap("v2"), "rolled_back")
     assert host.settled() == host.id_of("v1")
     assert host.store.journal.bad() == {}
 
 
 def test_without_the_tool_there_is_no_release(host, monkeypatch):
     monkeypatch.setattr(confirm_timer, "TOOL", "/nowhere/slipway")
-    fails(lambda: host.swap("v2"), "no_tool")
+    refused(lambda: host.swap("v2"), "no_tool")
     assert host.store.load() is None
     host.confirm = 0
     host.swap("v2")
@@ -200,7 +194,7 @@ def test_without_the_tool_there_is_no_release(host, monkeypatch):
 def test_a_host_without_the_tool_is_accepted_where_the_release_brings_it(host, monkeypatch):
     monkeypatch.setattr(confirm_timer, "TOOL", "/nowhere/slipway")
     assert host.engine().predict(host.spec("v1")).action == "none", "there is nothing to take back"
-    fails(lambda: host.engine().predict(host.spec("v2")), "no_tool")
+    refused(lambda: host.engine().predict(host.spec("v2")), "no_tool")
     wanted = sha256_file(__file__)
     assert host.engine().predict(host.spec("v2", tool=wanted)).action == "release"
     assert host.swap("v2", tool=wanted).action == "tool"
