@@ -19,15 +19,12 @@ help: ## this list
 venv: $(VENV)/.done ## the pinned tools, in .work/venv
 $(VENV)/.done: requirements-test.txt
 	@tests/lab/venv.sh $(PYTHON) $(VENV) requirements-test.txt
-	@touch $@
 
 $(WORK)/venv-oldest/.done: requirements-oldest.txt
 	@tests/lab/venv.sh $(PYTHON) $(WORK)/venv-oldest requirements-oldest.txt
-	@touch $@
 
 $(WORK)/venv-docs/.done: requirements-docs.txt
 	@tests/lab/venv.sh $(PYTHON) $(WORK)/venv-docs requirements-docs.txt
-	@touch $@
 
 collections: venv ## a collections path that holds this checkout and what it depends on
 	@$(BIN)/python tests/lab/collections_path.py $(WORK)/collections

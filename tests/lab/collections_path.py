@@ -10,6 +10,7 @@ Usage: collections_path.py DEST [--copy]
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -68,9 +69,11 @@ def main(argv: list[str]) -> int:
         return 2
     root = Path(argv[0])
     root.mkdir(parents=True, exist_ok=True)
-    unpack_dependencies(root)
     target = root / "ansible_collections" / "slipway" / "go"
-    (copy_checkout if "--copy" in argv[1:] else link_checkout)(target)
+    with (root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        unpack_dependencies(root)
+        (copy_checkout if "--copy" in argv[1:] else link_checkout)(target)
     return 0
 
 
