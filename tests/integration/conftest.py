@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / "tests" / "lab"))
 
+import inside
 import lab
 import play
 from build import build_app, build_load, build_releases
@@ -39,10 +39,7 @@ class Host:
     container: str
 
     def run(self, *argv: str, check: bool = True) -> str:
-        done = subprocess.run(["docker", "exec", self.container, *argv], capture_output=True, text=True, check=False)
-        if check and done.returncode != 0:
-            raise AssertionError(f"{argv} failed on {self.name}: {done.stdout}{done.stderr}")
-        return done.stdout.strip()
+        return inside.run(self.container, *argv, check=check)
 
     def exists(self, path: str) -> bool:
         return self.run("sh", "-c", f"test -e '{path}' && echo yes || echo no") == "yes"

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import inside
 import play
 import pytest
 from processes import kill_tree
@@ -93,12 +94,7 @@ def test_without_its_controller_the_host_goes_back_and_a_late_confirmation_is_re
     last = history(host)[0]
     assert (last["event"], last["code"], last["txn"]) == ("rolled_back", "unconfirmed", waiting["txn"])
     for more in ([], ["--txn", waiting["txn"]]):
-        late = subprocess.run(
-            ["docker", "exec", host.container, "slipway", "confirm", SERVICE, *more],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        late = inside.attempt(host.container, "slipway", "confirm", SERVICE, *more)
         assert late.returncode == 1
         assert "was taken back at" in late.stderr
     assert waiting["to"] not in json.loads(host.run("slipway", "status", SERVICE, "--json"))[0]["bad"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import inside
 import lab
 import play
 import pytest
@@ -82,8 +82,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     addresses = [told["ansible_host"] for told in inventory["hosts"].values()]
     keys = []
     for name in inventory["hosts"]:
-        argv = ["docker", "exec", f"slipway-{LAB}-{name}", "sh", "-ec", NEW_KEYS]
-        keys.append(subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip())
+        keys.append(inside.script(f"slipway-{LAB}-{name}", NEW_KEYS))
     folder = tmp_path_factory.mktemp("connection")
     choose = {"ansible.builtin.import_role": {"name": "slipway.go.ssh", "tasks_from": "connection"}}
     said = {"ansible.builtin.command": "hostname", "register": "said"}

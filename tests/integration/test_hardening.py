@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import inside
 import lab
 import play
 import pytest
@@ -51,10 +52,7 @@ class Host:
     play_file: Path
 
     def inside(self, script: str) -> str:
-        argv = ["docker", "exec", f"slipway-{LAB}-{self.name}", "sh", "-ec", script]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.strip()
+        return inside.script(f"slipway-{LAB}-{self.name}", script)
 
     def role(self, name: str, **variables: Any) -> play.Play:
         values = {"case_role": name, **variables}

@@ -10,6 +10,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
+import inside
 import pytest
 
 SERVICE, OTHER, MOVED = "kiosk", "booth", "wagon"
@@ -178,9 +179,7 @@ def test_a_bad_first_release_behind_haproxy_brings_no_second_socket_to_its_port(
     assert done.code != 0
     assert "Now nothing serves: 1.0.0-" in " ".join(done.output.split())
     assert answers(host, MOVED_PORT, 20) == {"503"}, "nobody else is at that port"
-    refused = subprocess.run(
-        ["docker", "exec", host.container, "slipway", "rollback", MOVED], capture_output=True, text=True, check=False
-    )
+    refused = inside.attempt(host.container, "slipway", "rollback", MOVED)
     assert refused.returncode == 1
     assert f"HAProxy has port {MOVED_PORT}" in refused.stderr
     play(released, "release", moved(binaries, "3.0.0"), *only)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import inside
 import lab
 import play
 import pytest
@@ -67,8 +68,7 @@ class Site:
     variables: dict[str, Any]
 
     def inside(self, script: str) -> str:
-        argv = ["docker", "exec", f"slipway-site{self.way.user}-{self.name}", "sh", "-ec", script]
-        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+        return inside.script(f"slipway-site{self.way.user}-{self.name}", script)
 
     def serves(self) -> str:
         return self.inside("readlink /opt/shop/current").rpartition("/")[2].partition("-")[0]

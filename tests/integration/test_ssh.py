@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import inside
 import lab
 import play
 import pytest
@@ -34,8 +34,7 @@ class Host:
     shared: dict[str, Any]
 
     def inside(self, script: str) -> str:
-        argv = ["docker", "exec", f"slipway-{LAB}-{self.name}", "sh", "-ec", script]
-        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+        return inside.script(f"slipway-{LAB}-{self.name}", script)
 
     def run(self, told: dict[str, Any], *flags: str) -> play.Play:
         """The role, with these variables of the host; one that is None is not said at all."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import inside
 import play
 from processes import kill_tree
 from waiting import wait
@@ -34,9 +35,7 @@ class Host:
     file: Path
 
     def run(self, *argv: str, check: bool = True) -> str:
-        done = subprocess.run(["docker", "exec", self.container, *argv], capture_output=True, text=True, check=False)
-        assert not check or done.returncode == 0, f"{argv} on {self.name}: {done.stdout}{done.stderr}"
-        return done.stdout.strip()
+        return inside.run(self.container, *argv, check=check)
 
     def serves(self) -> str:
         return self.run("readlink", f"/opt/{SERVICE}/current", check=False).rpartition("/")[2].partition("-")[0]

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import inside
 from waiting import wait
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -48,11 +49,7 @@ class Host:
         return subprocess.run([*argv, f"{user}@{self.address}", command], capture_output=True, text=True, check=False)
 
     def inside(self, script: str, check: bool = True) -> str:
-        done = subprocess.run(
-            ["docker", "exec", self.container, "/bin/sh", "-ec", script], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0 or not check, f"{script}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        return inside.run(self.container, "sh", "-ec", script, check=check)
 
     def restart(self) -> None:
         """A reboot; the engine may give the host another address, which the inventory then has to say."""

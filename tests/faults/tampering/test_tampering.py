@@ -18,6 +18,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(CHECKOUT / "tests" / "lab")]
 
+import inside
 import lab
 import play
 from build import build_app
@@ -43,8 +44,7 @@ class Host:
         self.strategy, self.port = SERVICES[service]
 
     def sh(self, script: str) -> tuple[int, str]:
-        argv = ["docker", "exec", self.container, "sh", "-c", script.replace("SERVICE", self.service)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        done = inside.attempt(self.container, "sh", "-c", script.replace("SERVICE", self.service))
         return done.returncode, (done.stdout + done.stderr).strip()
 
     def ok(self, script: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import inside
 import play
 
 
@@ -17,9 +18,7 @@ class Host:
     container: str
 
     def run(self, *argv: str, check: bool = True) -> str:
-        done = subprocess.run(["docker", "exec", self.container, *argv], capture_output=True, text=True, check=False)
-        assert not check or done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
-        return done.stdout.strip()
+        return inside.run(self.container, *argv, check=check)
 
     def phase(self, service: str) -> str:
         state = self.run("cat", f"/var/lib/slipway/{service}/state.json", check=False)
