@@ -42,11 +42,6 @@ class Deadline:
             raise CheckFailed(reason, f"no complete answer within {self.seconds:g} s: still {doing}")
         return remaining
 
-    def share(self, parts: int) -> Deadline:
-        """An equal part of what is left, so that one address that swallows packets does not cost the others."""
-        remaining = max(0.0, self.remaining()) / max(1, parts)
-        return Deadline(time.monotonic() + remaining, remaining)
-
     def at_most(self, seconds: float) -> Deadline:
         return Deadline.after(seconds, self.end)
 

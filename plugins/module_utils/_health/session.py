@@ -92,7 +92,7 @@ class RunningAttempt:
         context = self.session.tls_context(options, alpn)
         self.watch.restart()
         secured = stream.start_tls(context, server_name)
-        self.certificate_days = certificate_days(secured)
+        self.certificate_days = certificate_days(secured, options.verify)
         complaint = judge_certificate(self.certificate_days, options, stream.where)
         if complaint is not None and complaint.state == FAIL:
             raise complaint

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional, Pattern, Union
+from typing import TYPE_CHECKING, Any, Iterator, NamedTuple, Optional, Pattern, Sequence, Union
 
 from ..outcome import FAIL, WARN, CheckFailed
 from ..spec import jsonpath
@@ -36,6 +36,8 @@ _HEALTH_JSON = {
     "error": "fail",
     "down": "fail",
 }
+_PARTS = ("components", "checks")
+_OLD_PARTS = ("details",)  # Spring Boot before 2.2; since then it holds anything at all
 _DIGITS = 300
 _NAMES_SHOWN = 5
 
@@ -152,20 +154,20 @@ def _require_status(expected: Expected, response: Response, page: Optional[Check
 
 
 def _require_body(expected: Expected, response: Response, deadline: Deadline, where: str) -> None:
-    if expected.contains is not None and expected.contains.encode() not in response.body:
-        raise CheckFailed(
-            "body", f"the body from {where} does not contain {expected.contains!r}: {_start(response.body)}"
-        )
+    if expected.contains is not None and expected.contains.encode() not in response.content:
+        raise CheckFailed("body", f"the body from {where} does not contain {expected.contains!r}: {_start(response)}")
     if expected.pattern is not None:
-        text = response.body.decode("utf-8", "replace")
+        text = response.content.decode("utf-8", "replace")
         if not search(expected.pattern, text, deadline, "the body"):
             raise CheckFailed(
-                "body", f"the body from {where} does not match {expected.pattern.pattern!r}: {_start(response.body)}"
+                "body", f"the body from {where} does not match {expected.pattern.pattern!r}: {_start(response)}"
             )
 
 
-def _start(body: bytes) -> str:
-    return f"it begins {body[:80].decode('utf-8', 'replace')!r}" if body else "it is empty"
+def _start(response: Response) -> str:
+    if response.unread:
+        return f"it is encoded as {response.unread[:40]}"
+    return f"it begins {response.body[:80].decode('utf-8', 'replace')!r}" if response.body else "it is empty"
 
 
 def _require_headers(expected: Expected, response: Response, deadline: Deadline, where: str) -> None:
@@ -233,9 +235,9 @@ def _whole(digits: str) -> float:
 
 def document(response: Response, where: str) -> Any:
     try:
-        return json.loads(response.body.decode("utf-8-sig"), parse_int=_whole)
+        return json.loads(response.content.decode("utf-8-sig"), parse_int=_whole)
     except (ValueError, RecursionError) as error:
-        raise CheckFailed("body", f"the body from {where} is not JSON: {_start(response.body)}") from error
+        raise CheckFailed("body", f"the body from {where} is not JSON: {_start(response)}") from error
 
 
 def _judge_page(
@@ -250,31 +252,62 @@ def _judge_page(
         content = None
     page = content if isinstance(content, dict) else {}
     status = page.get("status")
-    states, key = (_SPRING, "components") if preset == "spring" else (_HEALTH_JSON, "checks")
+    states = _SPRING if preset == "spring" else _HEALTH_JSON
     state = states.get(status if preset == "spring" else status.lower()) if isinstance(status, str) else None
     if state is None:
-        return CheckFailed("body", f"{where} does not answer with a {preset} health page: {_start(response.body)}")
-    unwell = _unwell(page.get(key), states)
-    details.update(status=status, unhealthy=unwell)
+        return CheckFailed("body", f"{where} does not answer with a {preset} health page: {_start(response)}")
+    unwell = _unwell(page, states)
+    details.update(status=status, unhealthy=[one.label for one in unwell])
     if state == "pass":
-        return None
-    because = f" because of {', '.join(unwell[:_NAMES_SHOWN])}" if unwell else ""
+        # Spring calls what has no state of its own UNKNOWN, and does not mind it.
+        troubled = [one for one in unwell if one.state == FAIL or preset == "health_json"]
+        return _complaint(where, "degraded", WARN, f"calls itself {status} in spite of", troubled) if troubled else None
     reason, severity = ("degraded", WARN) if state == WARN else ("status", FAIL)
-    return CheckFailed(reason, f"{where} calls itself {status}{because}", severity)
+    return _complaint(where, reason, severity, f"calls itself {status}" + (" because of" if unwell else ""), unwell)
 
 
-def _unwell(parts: Any, states: dict[str, str]) -> list[str]:
-    """Names of the components that are not well; components may hold components, checks lists of results."""
-    unwell: list[str] = []
-    waiting: list[tuple[str, Any]] = [("", parts)]
+class _Part(NamedTuple):
+    """A component that is not well."""
+
+    label: str
+    state: str
+
+
+def _complaint(where: str, reason: str, severity: str, what: str, parts: list[_Part]) -> CheckFailed:
+    names = ", ".join(part.label for part in parts[:_NAMES_SHOWN])
+    return CheckFailed(reason, f"{where} {what} {names}".rstrip(), severity)
+
+
+def _unwell(page: dict[str, Any], states: dict[str, str]) -> list[_Part]:
+    """The components that are not well, also those of components."""
+    unwell: list[_Part] = []
+    keys = _PARTS if any(key in page for key in _PARTS) else _OLD_PARTS
+    waiting: list[tuple[str, Any]] = [("", _parts(page, keys))]
     while waiting:
         prefix, level = waiting.pop(0)
-        for name, part in level.items() if isinstance(level, dict) else ():
-            for entry in part if isinstance(part, list) else [part]:
-                if not isinstance(entry, dict):
-                    continue
-                status = entry.get("status")
-                if isinstance(status, str) and states.get(status, states.get(status.lower(), FAIL)) != "pass":
-                    unwell.append(f"{prefix}{name} ({status})")
-                waiting.append((f"{prefix}{name}.", entry.get("components")))
+        for name, part in _named(level):
+            if not isinstance(part, dict):
+                continue
+            status = part.get("status")
+            if isinstance(status, str):
+                state = states.get(status, states.get(status.lower(), FAIL))
+                if state != "pass":
+                    unwell.append(_Part(f"{prefix}{name} ({status})", state))
+            waiting.append((f"{prefix}{name}.", _parts(part, keys)))
     return unwell
+
+
+def _parts(level: dict[str, Any], keys: Sequence[str]) -> Any:
+    """The components of a page, or of a component."""
+    return next((level[key] for key in keys if isinstance(level.get(key), (dict, list))), None)
+
+
+def _named(level: Any) -> Iterator[tuple[str, Any]]:
+    """Each component with its name: under it, several under one, or in a list as MicroProfile has it."""
+    if isinstance(level, list):
+        for number, part in enumerate(level):
+            yield str(part.get("name", number)) if isinstance(part, dict) else str(number), part
+    elif isinstance(level, dict):
+        for name, part in level.items():
+            for entry in part if isinstance(part, list) else [part]:
+                yield name, entry

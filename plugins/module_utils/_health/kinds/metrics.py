@@ -110,7 +110,7 @@ def _scrape(running: RunningAttempt, target: MetricsTarget) -> Scrape:
     names = [*_counters(wanted), *_beginnings(wanted)]
     openmetrics = (response.header("content-type") or "").strip().lower().startswith("application/openmetrics-text")
     try:
-        page = samples(response.body, names, openmetrics)
+        page = samples(response.content, names, openmetrics)
     except FormatError as error:
         raise CheckFailed("metrics", f"{target} is not in the Prometheus text format: {error}") from error
     return {

@@ -31,6 +31,7 @@ _PROPERTIES = (
     "WatchdogUSec",
     "WatchdogTimestampMonotonic",
 )
+_UP = ("active", "reloading", "refreshing")  # a unit serves on while it reads its configuration again
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -96,7 +97,7 @@ def _attempt(running: RunningAttempt, target: SystemdTarget) -> Attempt:
 def _require_active(unit: str, properties: dict[str, str]) -> None:
     if properties.get("LoadState") == "not-found":
         raise CheckFailed("unit", f"{unit} does not exist on this host")
-    if properties.get("ActiveState") != "active":
+    if properties.get("ActiveState") not in _UP:
         result = properties.get("Result", "")
         because = f", result {result}" if result not in ("", "success") else ""
         raise CheckFailed("unit", f"{unit} is {properties.get('ActiveState')} ({properties.get('SubState')}{because})")

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 from ..outcome import CheckFailed
@@ -17,6 +17,12 @@ HEADERS_LIMIT = 65536
 LINE_LIMIT = 16384
 INTERIM_LIMIT = 10
 _NO_BODY = (204, 304)
+ENCODINGS_LIMIT = 3
+MEMBERS_LIMIT = 1000
+_GZIP = b"\x1f\x8b"
+_ANY_HEADER, _NO_HEADER = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
+# "deflate" is zlib by RFC 9110, and by many servers the bare stream inside of it.
+_UNPACKERS = {"gzip": (_ANY_HEADER,), "x-gzip": (_ANY_HEADER,), "deflate": (_ANY_HEADER, _NO_HEADER)}
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 Headers = List[Tuple[str, str]]
@@ -27,6 +33,14 @@ class Response:
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    unread: str = ""  # the encoding of a body that nobody here can decode
+
+    @property
+    def content(self) -> bytes:
+        """The body, for whoever has to read it; what it is encoded as is nothing to a check of the status alone."""
+        if self.unread:
+            raise CheckFailed("body", f"the body is encoded as {self.unread[:40]}, which was not asked for")
+        return self.body
 
     def header(self, name: str) -> Optional[str]:
         """The value, several of them joined as HTTP says; None where there is none."""
@@ -104,7 +118,7 @@ def read_response(stream: Stream, method: str, max_body: int) -> Response:
     if method == "HEAD" or response.status in _NO_BODY:
         return response
     body = b"".join(body_pieces(reader, response, max_body))
-    return Response(response.status, response.headers, _decoded(body, response, max_body))
+    return _decoded(Response(response.status, response.headers, body), max_body)
 
 
 def read_final_head(reader: Reader) -> Response:
@@ -155,6 +169,11 @@ def _headers(reader: Reader) -> Headers:
         size += len(line) + 2
         if size > HEADERS_LIMIT:
             raise CheckFailed("protocol", f"{reader.stream.where} sent headers of more than {HEADERS_LIMIT} bytes")
+        if line[:1] in b" \t" and headers:
+            # A value may go on in the next line (RFC 9112, 5.2); a reader replaces the line break with a blank.
+            last = headers[-1]
+            headers[-1] = last[0], f"{last[1]} {line.strip().decode('latin-1')}".strip()
+            continue
         name, colon, value = line.partition(b":")
         if not colon or not name or name.strip() != name:
             raise CheckFailed("protocol", f"{reader.stream.where} sent a malformed header: {_excerpt(line)}")
@@ -220,21 +239,42 @@ def _too_large(reader: Reader, max_body: int) -> CheckFailed:
     return CheckFailed("body", f"{reader.stream.where} sends a body of more than max_body ({max_body} bytes)")
 
 
-def _decoded(body: bytes, response: Response, max_body: int) -> bytes:
+def _decoded(response: Response, max_body: int) -> Response:
     """Some servers compress although identity was asked for."""
-    encoding = (response.header("content-encoding") or "identity").lower()
-    if encoding == "identity" or not body:
-        return body
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise CheckFailed("body", f"the body is encoded as {encoding[:40]}, which was not asked for")
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    try:
-        plain = unpacker.decompress(body, max_body + 1)
-    except zlib.error as error:
-        raise CheckFailed("body", f"the body says {encoding} and is not") from error
-    if len(plain) > max_body or not unpacker.eof:
-        raise CheckFailed("body", f"the {encoding} body is cut short or unpacks to more than {max_body} bytes")
-    return plain
+    given = (response.header("content-encoding") or "").lower().split(",")
+    encodings = [name for name in map(str.strip, given) if name not in ("", "identity")]
+    body = response.body
+    while encodings and body:
+        if encodings[-1] not in _UNPACKERS or len(encodings) > ENCODINGS_LIMIT:
+            return replace(response, body=body, unread=", ".join(encodings))
+        body = _unpacked(body, encodings.pop(), max_body)
+    return replace(response, body=body)
+
+
+def _unpacked(body: bytes, encoding: str, max_body: int) -> bytes:
+    """All members of a gzip stream, one behind the other; deflate with or without the header of zlib."""
+    plain, left = b"", body
+    for _member in range(MEMBERS_LIMIT):
+        piece, left = _unpacked_member(left, encoding, max_body - len(plain))
+        plain += piece
+        if not left.startswith(_GZIP):
+            return plain
+    raise CheckFailed("body", f"the {encoding} body consists of more than {MEMBERS_LIMIT} parts")
+
+
+def _unpacked_member(data: bytes, encoding: str, most: int) -> tuple[bytes, bytes]:
+    failed: Optional[zlib.error] = None
+    for window in _UNPACKERS[encoding]:
+        unpacker = zlib.decompressobj(window)
+        try:
+            plain = unpacker.decompress(data, most + 1)
+        except zlib.error as error:
+            failed = failed or error
+            continue
+        if len(plain) > most or not unpacker.eof:
+            raise CheckFailed("body", f"the {encoding} body is cut short or unpacks to more than max_body")
+        return plain, unpacker.unused_data
+    raise CheckFailed("body", f"the body says {encoding} and is not") from failed
 
 
 def _excerpt(data: bytes) -> str:

@@ -10,7 +10,7 @@ import select
 import socket
 import ssl
 import time
-from typing import TYPE_CHECKING, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from ..outcome import FAIL, WARN, CheckFailed
 from . import der
@@ -27,6 +27,7 @@ _VERSIONS = {
     "1.3": ssl.TLSVersion.TLSv1_3,
 }
 _PARTIAL_CHAIN = 0x80000  # OpenSSL: ca_file may name an intermediate authority; without a name before Python 3.10
+_DER = 2  # the encoding, as Python 3.10 to 3.12 number it
 _VERIFY_WORDS = {
     10: "its certificate has expired",
     9: "its certificate is not valid yet",
@@ -35,7 +36,7 @@ _VERIFY_WORDS = {
     20: "its certificate is from an unknown authority; name the authority in ca_file",
     21: "its certificate is from an unknown authority; name the authority in ca_file",
     23: "its certificate is revoked",
-    62: "its certificate is for another host name",
+    62: "its certificate is for another host name (a name in the subject alone, as its common name, does not count)",
     64: "its certificate is for another IP address",
 }
 
@@ -59,6 +60,8 @@ def _verifying(options: Tls) -> ssl.SSLContext:
     # Python 3.13 became stricter about the form of certificates and laxer about where a chain may end: the same check
     # says the same on every host.
     made.verify_flags = ssl.VerifyFlags((made.verify_flags & ~ssl.VERIFY_X509_STRICT) | _PARTIAL_CHAIN)
+    if ssl.HAS_NEVER_CHECK_COMMON_NAME:  # a Go client reads no host name from the common name of a certificate
+        made.hostname_checks_common_name = False
     return made
 
 
@@ -124,11 +127,26 @@ def wants(error: OSError, where: str) -> Optional[int]:
     raise failure(error, where) from error
 
 
-def certificate_days(secured: ssl.SSLSocket) -> Optional[float]:
-    """Days left on the server's certificate; read from the DER, as Python decodes no unverified certificate."""
-    certificate = secured.getpeercert(binary_form=True)
-    ends = der.not_after(certificate) if certificate else None
-    return None if ends is None else round((ends - time.time()) / 86400, 2)
+def certificate_days(secured: ssl.SSLSocket, verified: bool) -> Optional[float]:
+    """Days until the first certificate of the server's chain ends.
+
+    The verified chain has the authority of this host at its end. It leaves out what the server sends in vain, such as
+    an old cross-signed authority.
+    """
+    ends = [end for end in map(der.not_after, _chain(secured, verified)) if end is not None]
+    return round((min(ends) - time.time()) / 86400, 2) if ends else None
+
+
+def _chain(secured: ssl.SSLSocket, verified: bool) -> Sequence[bytes]:
+    """The certificates as DER, as Python decodes no unverified one. Before 3.10 it tells of the server's own only."""
+    name = "get_verified_chain" if verified else "get_unverified_chain"
+    if hasattr(secured, name):
+        return list(getattr(secured, name)() or ())
+    inner: Any = getattr(secured, "_sslobj", None)
+    if hasattr(inner, name):
+        return [one.public_bytes(_DER) for one in getattr(inner, name)() or ()]
+    own = secured.getpeercert(binary_form=True)
+    return [own] if own else []
 
 
 def judge_certificate(days: Optional[float], options: Tls, where: str) -> Optional[CheckFailed]:
@@ -142,7 +160,8 @@ def judge_certificate(days: Optional[float], options: Tls, where: str) -> Option
 
 
 def _left(days: float) -> str:
-    return f"its certificate has {days:.1f} days left" if days >= 0 else f"its certificate expired {-days:.1f} days ago"
+    what = "its certificate or one of its chain"
+    return f"{what} has {days:.1f} days left" if days >= 0 else f"{what} expired {-days:.1f} days ago"
 
 
 def _words(error: Exception) -> str:

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -327,7 +328,10 @@ class Certificates:
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """An authority, and leaves that are good, expired, not valid yet, for another host, nearly over and self-signed."""
+    """An authority, and leaves that are good, expired, not valid yet, for another host, nearly over and self-signed.
+
+    One has its name only in its subject; one is good itself, and the authority between it and the root nearly over.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -339,9 +343,11 @@ def make_certificates(folder: Path) -> Certificates:
     def day(number: float) -> datetime.datetime:
         return now + datetime.timedelta(days=number)
 
-    def make(name: str, names: list[str], begins: float, ends: float, issuer: Any = None) -> tuple[Any, Any]:
+    def make(
+        name: str, names: list[str], begins: float, ends: float, issuer: Any = None, common: str = ""
+    ) -> tuple[Any, Any]:
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common or name)])
         import ipaddress
 
         alternatives = [
@@ -356,7 +362,7 @@ def make_certificates(folder: Path) -> Certificates:
             .serial_number(x509.random_serial_number())
             .not_valid_before(day(begins))
             .not_valid_after(day(ends))
-            .add_extension(x509.BasicConstraints(ca=name == "ca", path_length=None), critical=True)
+            .add_extension(x509.BasicConstraints(ca=name in ("ca", "between"), path_length=None), critical=True)
         )
         if alternatives:
             builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
@@ -375,6 +381,10 @@ def make_certificates(folder: Path) -> Certificates:
     make("other", ["other.example"], -1, 365, ca)
     make("client", ["client.example"], -1, 365, ca)
     make("selfsigned", here, -1, 365)
+    make("common", [], -1, 365, ca, common="localhost")
+    make("chained", here, -1, 365, make("between", [], -30, 3, ca))
+    with open(folder / "chained.pem", "ab") as chain:
+        chain.write((folder / "between.pem").read_bytes())
     return Certificates(folder)
 
 
@@ -450,6 +460,7 @@ LATENCIES: dict[str, Any] = {
 PYTHON = sys.executable
 OK = http(b"hello")
 BOMB = gzip.compress(b"\0" * 8_000_000)
+RAW_DEFLATE = zlib.compress(b"hello")[2:-4]
 DEEP = b"[" * 200_000
 LONG_NUMBER = b'{"n": ' + b"9" * 900_000 + b"}"
 
@@ -580,6 +591,32 @@ CASES: tuple[Case, ...] = (
     a("switches protocols", HTTP, answer(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), reason="protocol"),
     a("HTTP/1.0 without a length", HTTP, answer(b"HTTP/1.0 200 OK\r\n\r\nhello"), spec={"body_contains": "hello"}),
     a("204 without a body", HTTP, answer(b"HTTP/1.1 204 No Content\r\n\r\n")),
+    a(
+        "a header over two lines",
+        HTTP,
+        answer(http(b"hello", headers="X-Release: one\r\n\t two\r\n")),
+        spec={"assert_headers": [{"name": "X-Release", "equals": "one two"}]},
+    ),
+    a(
+        "gzip in several members",
+        HTTP,
+        answer(http(gzip.compress(b"hel") + gzip.compress(b"lo"), headers="Content-Encoding: gzip\r\n")),
+        spec={"body_regex": "^hello$"},
+    ),
+    a(
+        "deflate without a header",
+        HTTP,
+        answer(http(RAW_DEFLATE, headers="Content-Encoding: deflate\r\n")),
+        spec={"body_regex": "^hello$"},
+    ),
+    a("an encoding nobody can read", HTTP, answer(http(b"\x0b\x02", headers="Content-Encoding: br\r\n"))),
+    a(
+        "an encoding nobody can read, and a body to read",
+        HTTP,
+        answer(http(b"\x0b\x02", headers="Content-Encoding: br\r\n")),
+        spec={"body_contains": "hello"},
+        reason="body",
+    ),
     a("interim answer first", HTTP, answer(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", OK)),
     a("refuses before it reads", HTTP, shouts_before_request, reason="status"),
     # HTTP, an answer that is not the wanted one
@@ -639,6 +676,14 @@ CASES: tuple[Case, ...] = (
         HTTP,
         answer(http(b'{"status": "warn", "checks": {"cpu": [{"status": "warn"}]}}')),
         spec={"preset": "health_json"},
+        reason="degraded",
+        state="warn",
+    ),
+    a(
+        "a health page that is up, and a component that is down",
+        HTTP,
+        answer(http(b'{"status": "UP", "components": {"db": {"status": "DOWN"}, "disk": {"status": "UP"}}}')),
+        spec={"preset": "spring"},
         reason="degraded",
         state="warn",
     ),
@@ -703,6 +748,23 @@ CASES: tuple[Case, ...] = (
     a("TLS: self-signed certificate", HTTPS, answer(OK), tls="selfsigned", reason="tls"),
     a("TLS: certificate nearly over", HTTPS, answer(OK), spec={"min_days": 7}, tls="ending", reason="tls"),
     a("TLS: certificate to renew", HTTPS, answer(OK), spec={"warn_days": 7}, tls="ending", reason="tls", state="warn"),
+    a("TLS: authority in between nearly over", HTTPS, answer(OK), spec={"min_days": 7}, tls="chained", reason="tls"),
+    a(
+        "TLS: authority in between to renew",
+        HTTPS,
+        answer(OK),
+        spec={"warn_days": 7, "validate_certs": False, "ca_file": None},
+        tls="chained",
+        reason="tls",
+        state="warn",
+    ),
+    a(
+        "TLS: the name stands in the subject alone",
+        {"kind": "https", "url": "https://localhost:{port}/", "ca_file": "{ca}"},
+        answer(OK),
+        tls="common",
+        reason="tls",
+    ),
     a(
         "TLS: too old a version",
         HTTPS,

@@ -194,7 +194,7 @@ def test_a_port_is_not_mistaken_for_a_listener_when_the_kernel_connects_it_to_it
     stream._new_socket = lambda family: made  # type: ignore[assignment]
     try:
         with pytest.raises(outcome.CheckFailed) as caught:
-            stream._connect_tcp(Address(socket.AF_INET, ("127.0.0.1", port)), Deadline.after(2))
+            stream._Race([Address(socket.AF_INET, ("127.0.0.1", port))], Deadline.after(2)).run()
     finally:
         stream._new_socket = original
     assert caught.value.reason == "refused"

@@ -51,6 +51,15 @@ def test_an_active_unit_passes_with_its_main_process(systemctl: Systemctl, tmp_p
 
 
 @pytest.mark.parametrize(
+    ("active", "sub"), [("reloading", "reload"), ("reloading", "reload-notify"), ("refreshing", "refresh-extensions")]
+)
+def test_a_unit_that_reads_its_configuration_again_is_up(systemctl: Systemctl, active: str, sub: str) -> None:
+    systemctl(ActiveState=active, SubState=sub)
+    found = tried()
+    assert (found.state, found.message) == ("pass", f"shop is {active} ({sub})")
+
+
+@pytest.mark.parametrize(
     ("properties", "options", "words"),
     [
         ({"ActiveState": "failed", "SubState": "failed", "Result": "exit-code"}, {}, "result exit-code"),
