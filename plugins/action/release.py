@@ -10,11 +10,11 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from ansible import constants
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.slipway.go.plugins.module_utils._binary.policy import parse_denylist
 from ansible_collections.slipway.go.plugins.module_utils._core import files
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
@@ -31,9 +31,9 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspe
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
-from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _lost, _survey
+from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _lost, _patience, _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
-from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction
+from ansible_collections.slipway.go.plugins.plugin_utils._bounded import CLEANUP, BoundedAction, limit
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
 from ansible_collections.slipway.go.plugins.plugin_utils._sources import find_source
 
@@ -188,6 +188,7 @@ class ActionModule(BoundedAction):
     TRANSFERS_FILES = True
     _connection: Any
     _inventory = ""  # the folder of the inventory that names this host; "None" where that is no file
+    _patience = _patience.of({})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -211,6 +212,7 @@ class ActionModule(BoundedAction):
             try:
                 refuse_private(arguments)
                 arguments = _survey.understand(arguments, OPTIONS)
+                self._patience = _patience.of(arguments)
                 self._validate(arguments)
                 if arguments.get("confirm"):
                     arguments["tool"] = zipapp.digest()
@@ -236,7 +238,8 @@ class ActionModule(BoundedAction):
         live = self._connection
         try:
             self._connection = fresh(live, self._play_context) if anew else live
-            answer: dict[str, Any] = self._low_level_execute_command(command)
+            with self._answered_within(self._patience.command):
+                answer: dict[str, Any] = self._low_level_execute_command(command)
         finally:
             self._connection = live
         return answer
@@ -373,11 +376,19 @@ class ActionModule(BoundedAction):
         return find_source(self, "files", path, self._inventory, lambda searched: missing(path, variable, searched))
 
     def _execute(self, name: str, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        answer: dict[str, Any] = self._execute_module(f"slipway.go.{name}", module_args=arguments, task_vars=task_vars)
+        with self._answered_within(self._patience.release):
+            answer: dict[str, Any] = self._execute_module(
+                f"slipway.go.{name}", module_args=arguments, task_vars=task_vars
+            )
         if answer.get("action") != "tool":
             return answer
         brought = self._bring_tool(task_vars)
         return brought if brought.get("failed") else self._execute(name, arguments, task_vars)
+
+    @staticmethod
+    def _answered_within(seconds: float) -> AbstractContextManager[None]:
+        """Without this, a host that vanishes is waited for until TCP gives up, which it may never do."""
+        return limit(seconds, f"it has not answered for {seconds:g} s.", AnsibleConnectionFailure)
 
     def _bring_tool(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         return delegate(self, "slipway.go.tool", {}, task_vars)
@@ -392,7 +403,8 @@ class ActionModule(BoundedAction):
             self._fixup_perms2((folder, remote))
             yield remote
         finally:
-            self._remove_tmp_path(folder)
+            with suppress(AnsibleError), limit(CLEANUP, "the temporary directory was not removed"):
+                self._remove_tmp_path(folder)
 
 
 def _mebibytes(given: Any) -> int:

@@ -30,8 +30,8 @@ class _Elapsed(BaseException):
 
 
 @contextlib.contextmanager
-def limit(seconds: float, says: str) -> Iterator[None]:
-    """Raise AnsibleError(says) when the block takes longer. A task that has a `timeout` of its own keeps that."""
+def limit(seconds: float, says: str, kind: type[AnsibleError] = AnsibleError) -> Iterator[None]:
+    """Raise kind(says) when the block takes longer. A task that has a `timeout` of its own keeps that."""
     if threading.current_thread() is not threading.main_thread() or signal.getitimer(signal.ITIMER_REAL)[0]:
         yield
         return
@@ -44,7 +44,7 @@ def limit(seconds: float, says: str) -> Iterator[None]:
     try:
         yield
     except _Elapsed:
-        raise AnsibleError(says) from None
+        raise kind(says) from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import tarfile
+import time
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -24,7 +25,8 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import collect_host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
-from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _fresh
+from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _fresh, _patience
+from ansible_collections.slipway.go.plugins.plugin_utils._patience import Patience
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_program import upx_stub
 
@@ -534,6 +536,18 @@ class Waiting(Action):
         return {"rc": 0, "stdout": answer if isinstance(answer, str) else json.dumps(answer), "stderr": "oops"}
 
 
+def test_a_host_that_vanishes_while_it_releases_is_not_waited_for(act, monkeypatch):
+    """Nothing is on its way to the host any more, so TCP would never notice."""
+    action = act([])
+    action._execute_module = lambda *_names, **_values: time.sleep(30)
+    monkeypatch.setattr(_patience, "of", lambda arguments: Patience(release=0.2, command=0.2))
+    begun = time.monotonic()
+    result = action.run(task_vars={})
+    assert time.monotonic() - begun < 10
+    assert (result["failed"], result["code"]) == (True, "unreachable")
+    assert "the host became unreachable: it has not answered for 0.2 s. What it had begun" in result["msg"]
+
+
 @pytest.fixture
 def waits(act, binary, monkeypatch):
     clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
@@ -592,6 +606,20 @@ def test_without_any_connection_the_host_is_on_its_own(waits):
     result = waits(gone, gone).run(task_vars={})
     assert (result["failed"], result["rolled_back"], result["current"]) == (True, False, "2.0-a")
     assert "by itself at its deadline" in result["msg"]
+
+
+def test_a_host_that_vanishes_before_it_answers_a_confirmation_is_on_its_own(waits, monkeypatch):
+    monkeypatch.setattr(_patience, "of", lambda arguments: Patience(release=5, command=0.1))
+    action = waits()
+    action._low_level_execute_command = lambda cmd: (
+        setattr(action.clock, "now", action.clock.now + 15),
+        time.sleep(30),
+    )
+    begun = time.monotonic()
+    result = action.run(task_vars={})
+    assert time.monotonic() - begun < 10
+    assert (result["failed"], result["code"], result["current"]) == (True, "unconfirmed", "2.0-a")
+    assert "it has not answered for 0.1 s. The host takes it back by itself" in result["msg"]
 
 
 def test_an_answer_that_got_lost_is_asked_for_again(waits):
