@@ -154,6 +154,11 @@ def refusal(problems: Sequence[Problem]) -> dict[str, Any]:
     }
 
 
+def reported(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer of a host that was only asked: what speaks against the release is no failure of the task."""
+    return {**{name: told for name, told in answer.items() if name not in ("failed", "exception")}, "changed": False}
+
+
 def seal(arguments: dict[str, Any]) -> str:
     """Take what may hold secrets, and what is private, out of the arguments: as one text that no result shows.
 
@@ -187,6 +192,7 @@ class ActionModule(BoundedAction):
 
     TRANSFERS_FILES = True
     _connection: Any
+    _reports = False  # whether a refusal is no failure
     _inventory = ""  # the folder of the inventory that names this host; "None" where that is no file
     _patience = _patience.of({})
 
@@ -197,6 +203,8 @@ class ActionModule(BoundedAction):
             answer = self._release_and_confirm(dict(self._task.args), task_vars)
         except AnsibleConnectionFailure as error:
             answer = _lost.unreachable(error)
+        if self._reports:
+            answer = reported(answer)
         if answer.get("failed") and self._task.any_errors_fatal and not self._task.check_mode:
             answer = _lost.stop(answer, task_vars or {})
         return {**result, **answer}
@@ -211,6 +219,7 @@ class ActionModule(BoundedAction):
         with tempfile.TemporaryDirectory(prefix="slipway-", dir=constants.DEFAULT_LOCAL_TMP) as folder:
             try:
                 refuse_private(arguments)
+                self._reports = self._may_report(arguments.pop("report", ""))
                 arguments = _survey.understand(arguments, OPTIONS)
                 self._patience = _patience.of(arguments)
                 self._validate(arguments)
@@ -264,6 +273,14 @@ class ActionModule(BoundedAction):
             answer = self._execute("release", {**arguments, "sealed": sealed}, task_vars)
             answer.pop("host_profile", None)
             return answer
+
+    def _may_report(self, given: Any) -> bool:
+        wanted = not _survey.is_empty(given) and _survey.switch(given, "report")
+        if wanted and not self._task.check_mode:
+            raise SlipwayError(
+                "unsupported_option", "option report is for check mode.", "remove it, or set check_mode: true"
+            )
+        return wanted
 
     @staticmethod
     def _validate(arguments: dict[str, Any]) -> None:

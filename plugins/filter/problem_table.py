@@ -21,20 +21,19 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Stop if one host says no
-  ansible.builtin.assert:
-    that: (results | slipway.go.problem_table) | length == 0
-    fail_msg: "{{ results | slipway.go.problem_table }}"
+- name: Show what speaks against the release
+  slipway.go.show:
+    text: "{{ results | slipway.go.problem_table }}"
+  run_once: true
 """
 
 RETURN = r"""
 _value:
   description: One line for each problem of each host under a heading; empty when there is none.
-  type: list
-  elements: str
-  sample:
-    - "HOST  PROBLEM       WHAT AND HOW TO FIX IT"
-    - "web1  port_in_use   port 8080 of service_listen is in use by nginx (pid 812). Fix: stop that process"
+  type: str
+  sample: |-
+    HOST  PROBLEM      WHAT AND HOW TO FIX IT
+    web1  port_in_use  port 8080 of service_listen is in use by nginx (pid 812). Fix: stop that process
 """
 
 from collections.abc import Mapping
@@ -56,16 +55,17 @@ def rows(host: str, told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [(host, code, str(told.get("msg") or "did not answer"))]
 
 
-def problem_table(results: Any) -> list[str]:
+def problem_table(results: Any) -> str:
     if not isinstance(results, Mapping):
         raise AnsibleFilterError(f"problem_table takes a dictionary of hosts, not {type(results).__name__}")
     found = [line for host, told in results.items() for line in rows(str(host), told)]
     if not found:
-        return []
+        return ""
     widths = [max(len(line[column]) for line in [HEADING, *found]) for column in (0, 1)]
-    return [f"{host:<{widths[0]}}  {code:<{widths[1]}}  {text}" for host, code, text in [HEADING, *found]]
+    lines = [f"{host:<{widths[0]}}  {code:<{widths[1]}}  {text}" for host, code, text in [HEADING, *found]]
+    return "\n".join(" ".join(line.splitlines()) for line in lines)
 
 
 class FilterModule:
-    def filters(self) -> dict[str, Callable[[Any], list[str]]]:
+    def filters(self) -> dict[str, Callable[[Any], str]]:
         return {"problem_table": problem_table}

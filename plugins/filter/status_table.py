@@ -45,9 +45,13 @@ _value:
       description: The hosts, as C(HOST/SERVICE).
       type: list
       elements: str
+    reasons:
+      description: What is wrong on each of these hosts, in one sentence.
+      type: dict
   sample:
     table: "HOST  SERVICE  RELEASE"
     down: [web2/shop]
+    reasons: {web2: "shop is not well on this host: readyz answers 503."}
 """
 
 import time
@@ -55,6 +59,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import sentence
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import status_table as status
 
 
@@ -73,7 +78,15 @@ def status_table(results: Any, service: str) -> dict[str, Any]:
     if not isinstance(results, Mapping):
         raise AnsibleFilterError(f"status_table takes a dictionary of hosts, not {type(results).__name__}")
     rows = [row(str(host), service, told) for host, told in results.items()]
-    return {"table": status.render_status_table(rows, time.time()), "down": status.down(rows)}
+    down = status.down(rows)
+    reasons = {one["host"]: reason(one) for one in rows if status.down([one])}
+    return {"table": status.render_status_table(rows, time.time()), "down": down, "reasons": reasons}
+
+
+def reason(one: Mapping[str, Any]) -> str:
+    """Why the service is not well on this host, in one line."""
+    why = " ".join(str(one.get("message") or f"its health is {one.get('health')}").split())
+    return sentence(f"{one.get('service')} is not well on this host: {why}")
 
 
 class FilterModule:

@@ -225,6 +225,13 @@ options:
         accepts what has failed on this host before, as another configuration makes it another release.
     type: bool
     default: true
+  report:
+    description:
+      - Whether a release that this host would refuse is reported and not a failure, so that the hosts of a play can be
+        asked first and judged together. What speaks against it is in RV(msg), RV(code) and RV(problems), and RV(action)
+        is missing. In check mode only.
+    type: bool
+    default: false
   sealed:
     description:
       - Not for playbooks. What the controller's half of this module tells the host, as JSON.
@@ -537,6 +544,7 @@ def main() -> None:
             "force": {"type": "bool", "default": False},
             "configured": {"type": "bool", "default": True},
             "run": {"type": "str", "default": ""},
+            "report": {"type": "bool", "default": False},
             **options.argument_spec(),
         },
         supports_check_mode=True,

@@ -134,6 +134,29 @@ def test_the_host_is_told_what_the_controller_saw(act, binary):
     assert action.steps == ["execute"], "what the host has is not uploaded"
 
 
+@pytest.mark.parametrize(
+    ("given", "answers", "told"),
+    [
+        ({}, [{"failed": True, "msg": "port 8080 is taken.", "code": "port_in_use"}], "port 8080 is taken."),
+        ({"keep": "many"}, [], "release_keep is 'many'"),
+        ({"src": "/nowhere/shop"}, [], "release_src /nowhere/shop"),
+    ],
+)
+def test_what_is_only_asked_is_answered_and_no_failure(act, given, answers, told):
+    """A condition of the task's own would put its text in the place of the reason."""
+    action = act(answers, report=True, strategy="restart", **given)
+    action._task.check_mode = action._task.any_errors_fatal = True
+    answer = action.run(task_vars={})
+    assert told in answer["msg"]
+    assert (answer["changed"], answer.get("failed"), "action" in answer) == (False, None, False)
+    assert all("report" not in arguments for _module, arguments in action.executed)
+
+
+def test_nothing_is_released_that_is_only_asked_about(act):
+    failed = act(report="true").run(task_vars={})
+    assert (failed["failed"], failed["code"]) == (True, "unsupported_option")
+
+
 def test_a_host_that_vanishes_has_failed_and_stops_the_run(act, monkeypatch):
     """Ansible would go on with the next batch after one that is unreachable."""
     action = act()

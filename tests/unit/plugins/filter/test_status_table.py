@@ -22,6 +22,10 @@ def test_hosts_that_serve_and_hosts_that_do_not() -> None:
     assert "2.0.0-aa00bb11cc" in lines[1]
     assert "web2/shop: readyz answers 503" in found["table"]
     assert "web3/shop: no route to host" in found["table"]
+    assert found["reasons"] == {
+        "web2": "shop is not well on this host: readyz answers 503.",
+        "web3": "shop is not well on this host: no route to host.",
+    }
 
 
 def test_a_host_whose_record_is_damaged_is_not_all_well() -> None:
