@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The tool on the host, /usr/local/sbin/slipway: the release engine without Ansible. PRIVATE to the collection."""
+"""The tool on the host, /usr/local/sbin/slipway: the release engine without Ansible. PRIVATE to the collection.
+
+Each command imports what it needs when it runs: most of what a short one costs is what it imports.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +15,13 @@ import json
 import os
 import sys
 import time
-from typing import Any, Callable, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from .._core.errors import SlipwayError
-from .._host.systemd import POLL, Systemd
-from .._release import integrity
-from .._release.engine import Engine
-from .._release.meant import parse_meant
-from .._release.operator import metrics
-from .._release.operator import watch as watching
-from .._release.operator.operator import Operator, WatchOptions, operator, unreadable
-from .._release.phases import Phase
-from .._release.probe import describe
-from .._release.state.layout import Layout
-from .._release.state.model import validate_release_id
-from .._release.state.store import Store, services
-from .._release.strategies import verdict
-from .._release.strategies.base import CURRENT
-from .._release.verbs.purge import OTHERS
-from .._release.verbs.recover import SERVING
+
+if TYPE_CHECKING:
+    from .._release.engine import Engine
+    from .._release.operator.operator import Operator
 
 OK, FAILED, USAGE = 0, 1, 2
 SERVES = ("pass", "warn")
@@ -115,6 +106,19 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def operator(name: str) -> Operator:
+    from .._release.operator import operator as operators
+
+    return operators.operator(name)
+
+
+def services() -> list[str]:
+    """Every service that has been released on this host."""
+    from .._release.state import store
+
+    return store.services()
+
+
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
@@ -166,6 +170,8 @@ def _status_text(found: dict[str, Any]) -> str:
 def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
     if not swap:
         return []
+    from .._release.phases import Phase
+
     if swap["phase"] != Phase.PROBATION:
         until = f"; unconfirmed until {_when(swap['deadline'])}" if swap.get("deadline") else ""
         fix = f"slipway recover {service}, unless a release is under way"
@@ -190,6 +196,8 @@ def _status(options: argparse.Namespace) -> int:
 
 def _told(name: str, only: bool) -> dict[str, Any]:
     """What is to be said of one service, whatever is damaged in it, so that the others are told as well."""
+    from .._release.operator.operator import unreadable
+
     try:
         return operator(name).status()
     except SlipwayError as error:
@@ -215,20 +223,36 @@ def _history(options: argparse.Namespace) -> int:
         reason = f": {event['reason']}" if event.get("reason") else ""
         by = " by a rollback" if event["event"] == "committed" and event.get("kind") == "rollback" else ""
         _say(f"{_when(event.get('time'))}  {event.get('release')} {words[str(event['event'])]}{by}{reason}")
-        probed = describe(event.get("probe") or {})
-        if probed:
-            _say(f"{'':21}probe: {probed}")
-        users = verdict.describe(event.get("traffic") or {})
-        if users:
-            _say(f"{'':21}users: {users}")
+        for line in _requests(event):
+            _say(f"{'':21}{line}")
     return OK
 
 
+def _requests(event: Mapping[str, Any]) -> Iterator[str]:
+    """What became of requests while this release took over, where that is known."""
+    if event.get("probe"):
+        from .._release.probe import describe as describe_probe
+
+        yield from _labelled("probe", describe_probe(event["probe"]))
+    if event.get("traffic"):
+        from .._release.strategies.verdict import describe as describe_traffic
+
+        yield from _labelled("users", describe_traffic(event["traffic"]))
+
+
+def _labelled(label: str, text: str) -> list[str]:
+    return [f"{label}: {text}"] if text else []
+
+
 def _engine(one: Operator) -> Engine:
+    from .._release.engine import Engine
+
     return Engine(one.settings, one.layout)
 
 
 def _rollback(options: argparse.Namespace) -> int:
+    from .._release.meant import parse_meant
+
     meant = parse_meant(options.of, options.run)
     outcome = _engine(operator(options.service)).rollback(options.release, meant)
     if options.json:
@@ -261,6 +285,8 @@ def _confirm(options: argparse.Namespace) -> int:
 
 
 def _recover(options: argparse.Namespace) -> int:
+    from .._release.verbs.recover import SERVING
+
     names = [options.service] if options.service else services()
     found: dict[str, Optional[str]] = {}
     serving: dict[str, Optional[str]] = {}
@@ -293,10 +319,18 @@ def _system_error(error: OSError) -> str:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from .._release import integrity
+    from .._release.state.layout import Layout
+    from .._release.state.model import is_release_id, validate_release_id
+    from .._release.state.store import Store
+
     layout = Layout(options.service, options.root) if options.root else operator(options.service).layout
     release = options.release or Store(layout).boot_instance()
-    if release in (None, CURRENT):
-        release = layout.current_id()
+    if release is not None and not is_release_id(release):
+        from .._release.strategies.base import CURRENT
+
+        release = None if release == CURRENT else release
+    release = release or layout.current_id()
     if release is None:
         raise SlipwayError("no_release", f"{options.service} has no release on this host.", "release one")
     validate_release_id(release)
@@ -309,6 +343,8 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _settle(options: argparse.Namespace) -> int:
+    from .._host.systemd import POLL, Systemd
+
     systemd, deadline = Systemd(), time.monotonic() + options.timeout
     systemd.close_with(options.service)
     while systemd.stopping(options.service) and time.monotonic() < deadline:
@@ -320,6 +356,8 @@ def _settle(options: argparse.Namespace) -> int:
 
 
 def _purge(options: argparse.Namespace) -> int:
+    from .._release.verbs.purge import OTHERS
+
     one = operator(options.service)
     purged = _engine(one).purge([options.release])
     if not purged and options.release != OTHERS and not _was_purged(one, options.release):
@@ -342,6 +380,10 @@ def _was_purged(one: Operator, release: str) -> bool:
 
 
 def _watch(options: argparse.Namespace) -> int:
+    from .._release.operator import metrics
+    from .._release.operator import watch as watching
+    from .._release.operator.operator import WatchOptions
+
     policy = watching.Policy(fall=options.fall, backoff=options.backoff, cap=options.cap, rollback=options.rollback)
     try:
         decision = operator(options.service).watch(WatchOptions(policy, options.metrics))

@@ -13,7 +13,8 @@ from .._core import zipped
 from . import bootstrap
 
 PACKAGE = "slipway_go"
-INTERPRETER = b"#!/usr/bin/python3\n"
+# The standard library is all that it imports; whatever else a host or a user has for Python is not read.
+INTERPRETER = b"#!/usr/bin/python3 -IS\n"
 # What talks to Ansible stays on the controller.
 LEFT_OUT = ("_module.py", "_release/options.py", "_tool/zipapp.py")
 # Runs before the package is imported, for it decides where that is read from.

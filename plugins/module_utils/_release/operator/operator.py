@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an operator, a timer or a playbook asks about a service that has been released. PRIVATE to the collection."""
+"""What an operator, the watch or a playbook asks about a service that has been released. PRIVATE to the collection.
+
+What only some of the answers need is imported with them: a command on the host is over before all of it is read.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,24 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ..._core import files
 from ..._core.errors import SlipwayError
-from ..._health.result import CheckResult
 from ..._host import processes
 from ..._host.systemd import Systemd, UnitState
 from .. import integrity
-from ..engine import Engine
 from ..state.journal import OUTCOMES, run_of
 from ..state.layout import Layout
 from ..state.model import Settings
 from ..state.service import Service
 from ..state.store import Store, Transaction, load_settings
-from ..strategies.registry import strategy_of
-from . import metrics as textfile
 from . import watch as watching
+
+if TYPE_CHECKING:
+    from ..._health.result import CheckResult
+    from ..engine import Engine
+    from ..strategies.base import Strategy
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 STATUS_ANSWERS = 5
@@ -105,11 +109,16 @@ class Operator:
         return actions
 
     def _look(self, release_id: str, answers: int) -> Optional[CheckResult]:
-        strategy = strategy_of(release_id, self._service)
+        strategy = self._strategy(release_id)
         return strategy.gate.look(strategy.subject(release_id), answers)
 
     def _unit(self, release_id: str) -> str:
-        return strategy_of(release_id, self._service).unit(release_id)
+        return self._strategy(release_id).unit(release_id)
+
+    def _strategy(self, release_id: str) -> Strategy:
+        from ..strategies.registry import strategy_of
+
+        return strategy_of(release_id, self._service)
 
     def watch(self, options: WatchOptions) -> watching.Decision:
         """One run of the service's own watch: ask, decide, act, tell. Keeps out while a release is under way."""
@@ -136,6 +145,8 @@ class Operator:
 
     @property
     def _engine(self) -> Engine:
+        from ..engine import Engine
+
         return Engine(self.settings, self.layout, self._systemd)
 
     def _watch(self, options: WatchOptions, current: Optional[str]) -> watching.Decision:
@@ -192,7 +203,7 @@ class Operator:
 
     def _look_twice(self, release_id: str, unit: UnitState, damage: str) -> tuple[Optional[CheckResult], str]:
         """Ask what serves, and once more whatever file it executes where that is no proof; and why to keep it."""
-        strategy = strategy_of(release_id, self._service)
+        strategy = self._strategy(release_id)
         subject = strategy.subject(release_id)
         other = strategy.gate.by_unit(subject)
         if damage:
@@ -218,6 +229,8 @@ class Operator:
         """Write the metrics, if there is a place for them; what does not run is not healthy."""
         if not folder or not os.path.isdir(folder):
             return
+        from . import metrics as textfile
+
         name, now = self.settings.name, time.time()
         outcomes = self.store.journal.outcomes()
         counts = dict.fromkeys(OUTCOMES, 0)

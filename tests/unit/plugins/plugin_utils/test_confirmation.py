@@ -12,6 +12,7 @@ import shlex
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._tool import cli
 from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
@@ -96,7 +97,7 @@ def test_a_take_back_that_fails_says_why(host, confirm, monkeypatch):
         raise SlipwayError("damaged_state", "state.json is not readable.", "look at it")
 
     def damage():
-        monkeypatch.setattr(cli.Engine, "recover", fail)
+        monkeypatch.setattr(Engine, "recover", fail)
 
     result = confirm(reachable=False, meanwhile=damage)
     assert (result["failed"], result["rolled_back"], result["current"]) == (True, False, host.id_of("v2"))

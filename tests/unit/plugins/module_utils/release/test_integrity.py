@@ -15,6 +15,7 @@ import subprocess
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import integrity, stage
+from ansible_collections.slipway.go.plugins.module_utils._release.state import layout
 from ansible_collections.slipway.go.plugins.module_utils._tool import cli
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release import world
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
@@ -260,7 +261,7 @@ def test_the_records_of_a_release_go_with_it(host):
 
 def test_the_tool_says_what_differs_and_what_to_do(host, monkeypatch, capsys):
     first, second, third = (host.release(v).current for v in ("v1", "v2", "v3"))
-    monkeypatch.setattr(cli, "Layout", lambda name, root: host.layout)
+    monkeypatch.setattr(layout, "Layout", lambda name, root: host.layout)
     monkeypatch.setattr(cli.os, "geteuid", lambda: 0, raising=False)
     assert cli.main(["verify", "shop", "--root", host.layout.root]) == cli.OK
     assert capsys.readouterr().out == f"shop: {third} is on this disk as it was released\n"
@@ -277,7 +278,7 @@ def test_the_tool_says_what_differs_and_what_to_do(host, monkeypatch, capsys):
 def test_the_tool_verifies_what_the_next_boot_starts(host, monkeypatch, capsys):
     """A power cut may leave another release current than the one that boots."""
     first, second = (host.release(v).current for v in ("v1", "v2"))
-    monkeypatch.setattr(cli, "Layout", lambda name, root: host.layout)
+    monkeypatch.setattr(layout, "Layout", lambda name, root: host.layout)
     os.unlink(host.layout.current)
     os.symlink(f"releases/{first}", host.layout.current)
     os.unlink(inside(host, second, "bin/shop"))

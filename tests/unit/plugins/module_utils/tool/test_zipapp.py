@@ -100,3 +100,32 @@ def test_of_two_first_runs_the_faster_one_is_kept(installed: Installed, tmp_path
     (target,) = installed.kept.iterdir()
     bootstrap._unpack(str(installed.path), str(installed.kept), str(target))
     assert list(installed.kept.iterdir()) == [target]
+
+
+HEAVY = ("_release.engine", "_release.strategies", "_linkage", "_health", "_deadman")
+
+
+def imported(installed: Installed, argv: str) -> set[str]:
+    """The tool's modules that this call has read by its end."""
+    code = (
+        f"import sys; sys.argv = ['slipway', *{argv.split()!r}]; sys.path.insert(0, {str(installed.path)!r})\n"
+        "import runpy\n"
+        f"try: runpy.run_path({str(installed.path)!r}, run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print(*(name for name in sys.modules if name.startswith('slipway_go')), sep='\\n', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-IS", "-c", code], capture_output=True, text=True, check=False)
+    return {line for line in done.stderr.splitlines() if line.startswith("slipway_go.")}
+
+
+@pytest.mark.parametrize("argv", ["--help", "status", "history nobody", "verify nobody --root /nowhere"])
+def test_a_call_imports_what_it_needs_only(installed: Installed, argv: str) -> None:
+    """Most of what a short call costs is what it imports."""
+    read = imported(installed, argv)
+    assert "slipway_go._tool.cli" in read
+    assert [name for name in sorted(read) if name.startswith(tuple(f"slipway_go.{one}" for one in HEAVY))] == []
+
+
+def test_nothing_but_the_standard_library_is_read_for_it(installed: Installed) -> None:
+    """Not the packages that a host has for Python, nor what the caller's environment names."""
+    assert installed.path.read_bytes().startswith(b"#!/usr/bin/python3 -IS\n")
