@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass
 from typing import IO, Any, Callable, Iterable, Mapping, NoReturn, Optional, Sequence, Union, cast
 
+from . import descendants
 from .errors import SlipwayError
 
 SECONDS = 120.0
@@ -157,18 +158,8 @@ def _refuse_missing(program: str, error: FileNotFoundError) -> NoReturn:
 
 def _ending_with_parent() -> Any:
     """A function that a child calls before it becomes the program; the library is loaded before there is a child."""
-    libc = _libc()
+    libc = descendants.libc()
     return libc and functools.partial(libc.prctl, _PR_SET_PDEATHSIG, int(signal.SIGKILL))
-
-
-@functools.lru_cache(maxsize=None)
-def _libc() -> Any:
-    import ctypes  # takes longer to import than this file, and most callers need no such thing
-
-    try:
-        return ctypes.CDLL(None)
-    except OSError:
-        return None
 
 
 def run_each(
@@ -187,13 +178,14 @@ def run_each(
 def run_in_group(
     argv: Sequence[str], seconds: float, variables: Optional[Mapping[str, str]] = None, limit: int = OUTPUT_LIMIT
 ) -> Finished:
-    """Run a program with all that it starts, and kill what is left of it at its end or when the time is over.
+    """Run a program with all that it starts, and kill what is left of that at its end or when the time is over.
 
     It has the environment of this process, with variables added. Its output is that of both streams, cut at limit.
     """
     end = time.monotonic() + seconds
-    try:
-        child = subprocess.Popen(
+
+    def popen(prepare: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             list(argv),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -201,13 +193,18 @@ def run_in_group(
             env={**os.environ, **(variables or {})},
             start_new_session=True,
             close_fds=True,
+            preexec_fn=prepare,
         )
+
+    try:
+        child = descendants.start(popen)
     except FileNotFoundError as error:
         _refuse_missing(argv[0], error)
     try:
         return _finish(child, argv, end, seconds, limit)
     finally:
         _kill_group(child)
+        descendants.end_orphans(child)
 
 
 def _finish(child: subprocess.Popen[bytes], argv: Sequence[str], end: float, seconds: float, limit: int) -> Finished:

@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._core import command
+from ansible_collections.slipway.go.plugins.module_utils._core import command, descendants
 
 
 def python(code: str) -> list[str]:
@@ -108,6 +111,100 @@ def test_a_group_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     with pytest.raises(command.TimeLimitPassed):
         command.run_in_group(["sh", "-c", f"sleep 60 & echo $! >{told}; wait"], 0.5)
     until_gone(int(told.read_text()))
+
+
+LEAVES_ITS_GROUP = """
+import os, subprocess, sys, time
+told = sys.argv[1]
+for depth in range(2):
+    if os.fork():
+        if sys.argv[2] == "stays" and depth == 0:
+            time.sleep(60)
+        os._exit(0) if depth else sys.exit(0)
+    os.setsid()
+child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+with open(told + ".new", "w") as stream:
+    stream.write(f"{os.getpid()} {child.pid}")
+os.rename(told + ".new", told)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", ["ends", "stays"])
+def test_what_leaves_its_group_and_its_parent_is_killed_too(how: str, tmp_path: Path) -> None:
+    """A daemon: two forks, a session of its own and no parent; and its child, in yet another session."""
+    told = tmp_path / "pids"
+    argv = python(LEAVES_ITS_GROUP)
+    if how == "ends":
+        script = f'{argv[0]} -c "$0" {told} ends; while [ ! -e {told} ]; do sleep 0.02; done'
+        assert command.run_in_group(["sh", "-c", script, argv[2]], 20).code == 0
+    else:
+        with pytest.raises(command.TimeLimitPassed):
+            command.run_in_group([*argv, str(told), how], 2)
+    for pid in told.read_text().split():
+        assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_groups_side_by_side_keep_their_own_until_they_end(tmp_path: Path) -> None:
+    """What one has left to itself lives on while another one ends; nothing of this process is touched."""
+    bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    script = (
+        f"setsid sh -c 'sleep 0.6; echo done >{tmp_path}/done' & while [ ! -e {tmp_path}/done ]; do sleep 0.05; done"
+    )
+    try:
+        with ThreadPoolExecutor(9) as pool:
+            first = pool.submit(command.run_in_group, ["sh", "-c", f"({script})"], 20)
+            time.sleep(0.2)
+            others = [
+                pool.submit(command.run_in_group, ["sh", "-c", "setsid sleep 60 & sleep 0.1"], 20) for _ in range(8)
+            ]
+            plain = command.run(["sh", "-c", "sleep 0.3; echo whole"])
+            assert [one.result().code for one in [first, *others]] == [0] * 9
+        assert plain.text == "whole\n"
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+    assert not descendants._is_subreaper()
+    assert children() == set()
+
+
+def children() -> set[str]:
+    found = set()
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1] == str(os.getpid()):
+                found.add(name)
+    return found
+
+
+def test_a_kernel_that_lists_no_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_path: str) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(descendants, "_text", refuse)
+    test_what_leaves_its_group_and_its_parent_is_killed_too("ends", tmp_path)
+
+
+def test_without_a_c_library_the_group_is_still_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(descendants, "libc", lambda: None)
+    test_a_group_is_killed_with_all_that_it_started(tmp_path)
+
+
+def test_what_has_become_somebody_else_is_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be killed without root; the check ends all the same, and says what the program said."""
+    asked = []
+
+    def refuse(pid: int, _signal: int) -> None:
+        asked.append(pid)
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(descendants.os, "kill", refuse)
+        done = command.run_in_group(["sh", "-c", "setsid sleep 5 & sleep 0.2; echo said"], 10)
+    assert (done.text, len(asked)) == ("said\n", 1)
+    os.kill(asked[0], signal.SIGKILL)
+    os.waitpid(asked[0], 0)
 
 
 def until_gone(pid: int) -> None:

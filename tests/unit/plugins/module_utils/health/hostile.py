@@ -858,6 +858,17 @@ CASES: tuple[Case, ...] = (
         {"kind": "exec", "command": ["/bin/sh", "-c", "sleep 60 & echo ready"], "expect": "ready"},
         transport="none",
     ),
+    a(
+        "exec: leaves a child with a session of its own",
+        {"kind": "exec", "command": ["/bin/sh", "-c", "setsid sleep 60 & echo ready"], "expect": "ready"},
+        transport="none",
+    ),
+    a(
+        "exec: waits for a child with a session of its own",
+        {"kind": "exec", "command": ["/bin/sh", "-c", "setsid -w sleep 60"]},
+        transport="none",
+        reason="timeout",
+    ),
     a("exec: fails", {"kind": "exec", "command": ["/bin/false"]}, transport="none", reason="exec"),
     a(
         "exec: warns",

@@ -98,9 +98,10 @@ def test_nothing_is_left_open(stage: hostile.Stage) -> None:
     assert counts[-1] <= counts[0] + 1
 
 
-def test_nothing_a_program_started_lives_on(stage: hostile.Stage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("child", ["sleep 60", "setsid sleep 60", "setsid sh -c 'setsid sleep 60; true'"])
+def test_nothing_a_program_started_lives_on(child: str, stage: hostile.Stage, tmp_path: Path) -> None:
     mark = tmp_path / "pids"
-    script = f"trap '' TERM HUP; sleep 60 & echo $$ $! > {mark}; wait"
+    script = f"trap '' TERM HUP; {child} & echo $$ $! > {mark}; wait"
     wanted = parsing.parse_check({"kind": "exec", "command": ["/bin/sh", "-c", script], "timeout": 0.5})
     assert runner.run(wanted).reason == "timeout"
     time.sleep(0.1)
