@@ -11,7 +11,7 @@ def test_the_archive_has_what_the_runner_imports_and_nothing_else():
     with zipfile.ZipFile(io.BytesIO(archive.runner_archive())) as stream:
         names = {name for name in stream.namelist() if not name.endswith("__init__.py")}
     own = {"account_entries", "ending", "journal", "model", "runner", "snapshot", "store", "timer"}
-    core = {"command", "errors", "files", "json_lines", "paths", "safe_paths"}
+    core = {"command", "descendants", "errors", "files", "json_lines", "paths", "safe_paths"}
     assert names == {
         "__main__.py",
         *(f"slipway_deadman/_deadman/{name}.py" for name in own),
