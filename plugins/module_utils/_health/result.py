@@ -34,7 +34,7 @@ class CheckResult:
 
     @property
     def last(self) -> Optional[Attempt]:
-        return self.attempts[-1] if self.attempts else None
+        return telling(self.attempts)
 
     def as_dict(self, kept: int = KEPT) -> dict[str, Any]:
         last = self.last
@@ -59,6 +59,12 @@ class CheckResult:
         }
 
 
+def telling(attempts: Sequence[Attempt]) -> Optional[Attempt]:
+    """The last attempt that had its whole time. What the deadline cut short says nothing, unless nothing else does."""
+    whole = [made for made in attempts if not made.clipped]
+    return (whole or list(attempts))[-1] if attempts else None
+
+
 def percentile(values: Collection[float], rank: int) -> Optional[float]:
     """Nearest rank: a value that was measured, never one in between."""
     ordered = sorted(values)
@@ -66,11 +72,12 @@ def percentile(values: Collection[float], rank: int) -> Optional[float]:
 
 
 def latencies(attempts: Sequence[Attempt]) -> dict[str, Optional[float]]:
-    """Phases of the last attempt, percentiles over the attempts that had an answer."""
-    last = attempts[-1].latency if attempts else no_latency()
+    """Phases of the last attempt that had its time, percentiles over the attempts that had an answer."""
+    last = telling(attempts)
+    phases = last.latency if last else no_latency()
     totals = [made.latency["total"] for made in attempts if made.state != FAIL]
     measured = [total for total in totals if total is not None]
-    figures = {name: last[name] for name in PHASES}
+    figures = {name: phases[name] for name in PHASES}
     figures.update((name, percentile(measured, rank)) for name, rank in PERCENTILES)
     return figures
 

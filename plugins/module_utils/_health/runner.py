@@ -30,7 +30,7 @@ MakeAttempt = Callable[[Session, Optional[float]], Attempt]
 def attempt(check: Check, deadline: Optional[float] = None, session: Optional[Session] = None) -> Attempt:
     """One attempt, over after check.timeout and no later than deadline, a time.monotonic() value. Never raises."""
     limit = Deadline.after(check.timeout, deadline)
-    clipped = limit.seconds < check.timeout * 0.999
+    shortened = limit.seconds < check.timeout * 0.999
     kind = KINDS[check.kind]()
     running = RunningAttempt(session or Session(check), limit, Stopwatch())
     try:
@@ -44,7 +44,8 @@ def attempt(check: Check, deadline: Optional[float] = None, session: Optional[Se
         made = Attempt(FAIL, "error", f"{error.strerror or error}{where}")
     except Exception as error:  # a defect here must fail the check, not the caller's release
         made = Attempt(FAIL, "error", f"the check could not be made: {type(error).__name__}: {error}")
-    return replace(made, latency=running.watch.finish(), clipped=clipped and made.reason == "timeout")
+    ran_out = made.reason == "timeout" or (made.reason == "dns" and limit.passed())
+    return replace(made, latency=running.watch.finish(), clipped=shortened and ran_out)
 
 
 def _persist(kind: Kind, running: RunningAttempt) -> Attempt:

@@ -188,7 +188,7 @@ class Gate:
 
     def _stable(self, subject: Subject, started: UnitState) -> None:
         now = self._systemd.show(subject.unit)
-        if not now.up or now.restarts != started.restarts or now.main_pid != started.main_pid:
+        if not now.running or now.restarts != started.restarts or now.main_pid != started.main_pid:
             raise SlipwayError(
                 "crashed", f"{subject.unit} did not stay up: {now.describe()}.", f"see journalctl -u '{subject.unit}'"
             )

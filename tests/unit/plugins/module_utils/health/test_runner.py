@@ -122,6 +122,31 @@ def test_the_caller_s_deadline_is_a_monotonic_time() -> None:
     assert (found.reason, found.clipped) == ("timeout", True)
 
 
+def test_a_name_server_that_is_cut_short_says_nothing_either() -> None:
+    with hostile.names_of_the_stage():
+        wanted = parsing.parse_check({"kind": "http", "url": "http://hanging.test/", "timeout": 30})
+        found = runner.attempt(wanted, time.monotonic() + 0.1)
+        assert (found.reason, found.clipped) == ("dns", True)
+        unknown = parsing.parse_check({"kind": "http", "url": "http://nowhere.invalid/", "timeout": 300})
+        found = runner.attempt(unknown, time.monotonic() + 100)
+        assert (found.reason, found.clipped) == ("dns", False)
+
+
+def test_what_the_deadline_cuts_short_does_not_hide_what_came_before() -> None:
+    def make(session: Any, _end: Any) -> outcome.Attempt:
+        time.sleep(0.05)
+        if time.monotonic() - began < 0.2:
+            return outcome.Attempt("fail", "status", "answers 503", status=503, details={"why": "db"})
+        return outcome.Attempt("fail", "timeout", "no complete answer within 0 s", clipped=True)
+
+    spec = {"kind": "http", "url": "http://127.0.0.1:9/", "deadline": 0.3, "interval": 0.01}
+    began = time.monotonic()
+    found = runner.run(parsing.parse_check(spec), make).as_dict()
+    assert (found["reason"], found["status"], found["details"]) == ("status", 503, {"why": "db"})
+    assert found["message"] == "not healthy within 0.3 s: answers 503"
+    assert found["last_attempts"][-1]["reason"] == "timeout"
+
+
 def test_healthy_and_then_gone_is_unstable() -> None:
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(serving(hostile.answer(hostile.OK)))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -68,6 +69,14 @@ def test_rise_passes_in_a_row_are_healthy(monkeypatch):
     gate = answers.gate(rise=3)
     gate.wait_healthy(gate.serving(ID, UNIT), UP)
     assert len(answers.asked) == 6
+
+
+@pytest.mark.parametrize("active", ["reloading", "active"])
+def test_an_instance_that_reads_its_configuration_again_stays_up(monkeypatch, active):
+    answers = Answers(monkeypatch, ["pass"], [UP, replace(UP, active=active), UP])
+    gate = answers.gate(rise=3)
+    gate.wait_healthy(gate.serving(ID, UNIT), UP)
+    assert len(answers.asked) == 3
 
 
 def test_an_attempt_cut_short_by_the_deadline_hides_no_reason(monkeypatch):
