@@ -753,7 +753,7 @@ CASES: tuple[Case, ...] = (
         "TLS: authority in between to renew",
         HTTPS,
         answer(OK),
-        spec={"warn_days": 7, "validate_certs": False, "ca_file": None},
+        spec={"warn_days": 7},
         tls="chained",
         reason="tls",
         state="warn",
