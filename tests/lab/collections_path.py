@@ -19,13 +19,20 @@ import zipfile
 from pathlib import Path
 
 WHEEL = "ansible==12.3.0"
-WANTED = ("ansible/posix", "community/general", "community/docker", "community/library_inventory_filtering_v1")
+WANTED = (
+    "ansible/posix",
+    "awx/awx",
+    "community/general",
+    "community/docker",
+    "community/library_inventory_filtering_v1",
+)
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def unpack_dependencies(root: Path) -> None:
     stamp = root / ".dependencies"
-    if stamp.exists() and stamp.read_text() == WHEEL:
+    holds = " ".join((WHEEL, *WANTED))
+    if stamp.exists() and stamp.read_text() == holds:
         return
     with tempfile.TemporaryDirectory() as tmp:
         subprocess.run(
@@ -35,7 +42,7 @@ def unpack_dependencies(root: Path) -> None:
         prefixes = tuple(f"ansible_collections/{name}/" for name in WANTED)
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(root, [n for n in archive.namelist() if n.startswith(prefixes)])
-    stamp.write_text(WHEEL)
+    stamp.write_text(holds)
 
 
 def link_checkout(target: Path) -> None:

@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted([*(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "playbooks").glob("*.yml")])
 IMPERATIVE = re.compile(
     "(Accept|Apply|Ask|Boot|Change|Check|Choose|Close|Collect|Combine|Compare|Configure|Continue|Create|Decide|Enforce"
-    "|Fail|Find|Install|Keep|Label|Lock|Mask|Mount|Name|Open|Prove|Purge|Put|Read|Reboot|Refuse|Reject|Release|Relabel|Remove"
-    r"|Report|Restrict|Roll|Set|Show|Skip|Start|Stop|Synchronise|Take|Tell|Try|Upgrade|Validate|Warn|Write)\b(.*[^?.!])?"
+    "|Fail|Fill|Find|Install|Keep|Label|Let|Lock|Mask|Mount|Name|Open|Prove|Purge|Put|Read|Reboot|Refuse|Reject|Release|Relabel|Remove"
+    r"|Report|Restrict|Roll|Schedule|Set|Show|Skip|Start|Stop|Synchronise|Take|Tell|Try|Upgrade|Validate|Warn|Write)\b(.*[^?.!])?"
 )
 
 
