@@ -48,6 +48,11 @@ GENERAL = Section(
             "The collection has a defect.",
             "Run again with `-vvv` and report the output.",
         ),
+        "invalid_variable": ErrorCode(
+            "A variable of a role is not what the role's specification says, or one that has to be set is not.",
+            "It has another type or is none of the words that are allowed, or a survey hands over an empty text.",
+            "Give the variable as the fix of the message says, or leave it out.",
+        ),
         "no_answer": ErrorCode(
             "The host did not answer while it made a change of access, for twice the time to confirm and a "
             "little more.",
@@ -69,6 +74,12 @@ GENERAL = Section(
             "The operating system refused to read or write a file. The message has its reason and the path.",
             "A disk is full or read-only, a permission is missing, or a path is not what the task expects.",
             "Remove the cause that the message names, then run again.",
+        ),
+        "unknown_variables": ErrorCode(
+            "A host has variables that begin like those of a role, and that no role reads. "
+            "`slipway_unknown_variables: refuse` makes that a failure.",
+            "A variable is misspelt, or belongs to something else.",
+            "Correct the name, or add it to `slipway_other_variables`.",
         ),
         "unreachable": ErrorCode(
             "The connection to the host was lost during a release or a rollback.",

@@ -1,0 +1,196 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which variables the collection reads, and what they may be. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import functools
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.plugin_utils import _survey
+
+ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "roles")
+# What only the playbooks read.
+OF_PLAYBOOKS = frozenset(
+    {
+        "harden_base",
+        "harden_deploy_user",
+        "harden_firewall",
+        "harden_selinux",
+        "harden_serial",
+        "harden_skip",
+        "harden_ssh",
+        "release_serial",
+        "site_harden",
+        "slipway_hosts",
+        "slipway_other_variables",
+        "slipway_unknown_variables",
+        "status_answers",
+    }
+)
+# What the roles and playbooks leave behind for those that come after them.
+RESULTS = frozenset({"release_asked", "release_plan", "release_result", "release_told", "status_found", "status_told"})
+ALIKE = 0.7
+# A name may begin with another role's prefix; what is compared then must be long enough to mean the same thing.
+ALIKE_ELSEWHERE, LONG = 0.85, 8
+MANY = 3
+
+Option = Mapping[str, Any]
+
+
+class Unknown(NamedTuple):
+    """A variable that no role reads. nearest: the one that may be meant, or nothing."""
+
+    name: str
+    nearest: str
+    hosts: tuple[str, ...]
+
+
+@functools.lru_cache(maxsize=None)
+def specification(role: str) -> dict[str, Option]:
+    """The options of all entry points of a role."""
+    with open(os.path.join(ROLES, role, "meta", "argument_specs.yml"), encoding="utf-8") as stream:
+        entry_points = yaml_load(stream)["argument_specs"].values()
+    return {name: option for one in entry_points for name, option in (one.get("options") or {}).items()}
+
+
+def roles() -> list[str]:
+    return sorted(name for name in os.listdir(ROLES) if os.path.isdir(os.path.join(ROLES, name, "meta")))
+
+
+@functools.lru_cache(maxsize=None)
+def known() -> frozenset[str]:
+    return frozenset(name for role in roles() for name in specification(role)) | OF_PLAYBOOKS
+
+
+@functools.lru_cache(maxsize=None)
+def prefixes() -> tuple[str, ...]:
+    """The longest first, as one may begin with another."""
+    of_playbooks = {name.partition("_")[0] for name in OF_PLAYBOOKS}
+    return tuple(sorted((f"{one}_" for one in {*roles(), *of_playbooks}), key=len, reverse=True))
+
+
+def find_unknown(names: Mapping[str, Iterable[str]], others: Sequence[str]) -> list[Unknown]:
+    """Of the names of each host's variables, those that look like the collection's and are not.
+
+    others: names, or patterns of names, that somebody else reads.
+    """
+    hosts: dict[str, list[str]] = {}
+    for host, of_host in names.items():
+        for name in of_host:
+            if name.startswith(prefixes()) and name not in known() and name not in RESULTS:
+                hosts.setdefault(name, []).append(host)
+    return [
+        Unknown(name, nearest(name), tuple(where))
+        for name, where in sorted(hosts.items())
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in others)
+    ]
+
+
+def nearest(name: str) -> str:
+    """The known variable that is most like it, by what follows the role's prefix; empty where none is like it."""
+    prefix, tail = _split(name)
+    best, likeness = "", 0.0
+    for candidate in sorted(known()):
+        own, other = _split(candidate)
+        alike = difflib.SequenceMatcher(None, tail, other).ratio()
+        if own != prefix and (alike < ALIKE_ELSEWHERE or len(tail) < LONG):
+            continue
+        alike += 0.05 * (own == prefix)
+        if alike > max(likeness, ALIKE):
+            best, likeness = candidate, alike
+    return best
+
+
+def _split(name: str) -> tuple[str, str]:
+    prefix = next((one for one in prefixes() if name.startswith(one)), "")
+    return prefix, name[len(prefix) :]
+
+
+def describe(unknown: Unknown) -> str:
+    """What is wrong with it, in one sentence."""
+    shown = ", ".join(unknown.hosts[:MANY])
+    more = f" and {len(unknown.hosts) - MANY} more" if len(unknown.hosts) > MANY else ""
+    return f"{unknown.name} is set for {shown}{more}, and no role of slipway.go reads it."
+
+
+def fix(unknown: Unknown) -> str:
+    other = "add the name to slipway_other_variables if somebody else reads it"
+    return f"write {unknown.nearest}, or {other}" if unknown.nearest else f"remove it, or {other}"
+
+
+def check(role: str, variables: Mapping[str, Any], value: Callable[[str], Any]) -> None:
+    """Raise for the first variable of a role that is not what the role's specification says, in one sentence.
+
+    value: what a variable is, without templates.
+    """
+    for name, option in specification(role).items():
+        if name not in variables:
+            if option.get("required"):
+                raise SlipwayError("invalid_variable", f"{name} is not set.", f"set {name}")
+        elif variables[name] != option.get("default"):
+            check_value(name, option, value(name))
+
+
+def check_value(name: str, option: Option, value: Any) -> None:
+    kind = str(option.get("type", "str"))
+    if value is None or kind == "raw" or value == option.get("default"):
+        return
+    if _survey.is_empty(value) and (kind != "str" or "choices" in option or option.get("required")):
+        raise SlipwayError("invalid_variable", f"{name} is empty.", f"leave {name} out, or give {_wanted(option)}")
+    try:
+        _read(name, option, kind, value)
+    except SlipwayError as error:
+        raise SlipwayError("invalid_variable", error.message, error.fix) from None
+
+
+def _read(name: str, option: Option, kind: str, value: Any) -> None:
+    if "choices" in option and kind == "str":
+        _survey.choice(*map(str, option["choices"]))(value, name)
+    elif kind in _READERS:
+        _READERS[kind](value, name)
+    else:
+        _by_specification(name, option, value)
+
+
+def _text(value: Any, variable: str) -> str:
+    return _survey.text(str(value) if isinstance(value, bool) else value, variable)
+
+
+_READERS: dict[str, _survey.Reader] = {
+    "bool": _survey.switch,
+    "int": _survey.whole,
+    "float": _survey.number,
+    "str": _text,
+}
+
+
+def _by_specification(name: str, option: Option, value: Any) -> None:
+    """Lists and dictionaries, with what they hold, as Ansible itself judges them."""
+    errors = ArgumentSpecValidator({name: dict(option)}).validate({name: value}).error_messages
+    if errors:
+        _refuse(name, option, errors[0])
+
+
+def _refuse(name: str, option: Option, why: str) -> NoReturn:
+    text = " ".join(str(why).split()).rstrip(".")
+    message = f"{name} is not as it should be: {text}."
+    raise SlipwayError("invalid_variable", message, f"give {_wanted(option)} in {name}")
+
+
+def _wanted(option: Option) -> str:
+    kind, elements = str(option.get("type", "str")), str(option.get("elements", ""))
+    if "choices" in option:
+        return f"one of {', '.join(map(str, option['choices']))}"
+    words = {"bool": "true or false", "int": "a whole number", "float": "a number", "dict": "a dictionary"}
+    plural = {"dict": "dictionaries", "int": "whole numbers", "str": "texts"}
+    return f"a list of {plural.get(elements, 'values')}" if kind == "list" else words.get(kind, "a text")

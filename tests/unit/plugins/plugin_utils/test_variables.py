@@ -1,0 +1,189 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A misspelt variable is found with the one that was meant; a value that a role cannot use is one sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.plugin_utils import _variables
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("release_sok_time", "release_soak_time"),
+        ("release_helth", "release_health"),
+        ("service_enviroment", "service_environment"),
+        ("service_drain_time_out", "service_drain_timeout"),
+        ("proxy_tls_certificat", "proxy_tls_certificate"),
+        ("harden_ssshd", "harden_ssh"),
+        ("deploy_user_key", "deploy_user_keys"),
+        ("ssh_password_auth", "ssh_password_authentication"),
+        ("firewall_ssh_source", "firewall_ssh_sources"),
+        ("service_soak_time", "release_soak_time"),
+        ("release_environement", "release_environment"),
+        ("slipway_host", "slipway_hosts"),
+        ("base_url", ""),
+        ("site_name", ""),
+        ("proxy_env", ""),
+        ("service_account", ""),
+    ],
+)
+def test_the_nearest_one(name: str, meant: str) -> None:
+    assert _variables.nearest(name) == meant
+
+
+def test_every_variable_is_found_with_a_letter_missing() -> None:
+    """The one that is found has that letter more."""
+    wrong = []
+    for name in sorted(_variables.known()):
+        prefix, tail = _variables._split(name)
+        for place in range(len(tail) % 4, len(tail), 4) if len(tail) > 4 else ():
+            short = prefix + tail[:place] + tail[place + 1 :]
+            found = _variables.nearest(short)
+            if short not in _variables.known() and short not in (
+                found[:at] + found[at + 1 :] for at in range(len(found))
+            ):
+                wrong.append((short, name, found))
+    assert wrong == []
+
+
+def test_names_that_nobody_reads() -> None:
+    names = {
+        "web1": ["release_sok_time", "service_name", "release_result", "ansible_user", "base_url", "__ssh_tried"],
+        "web2": ["release_sok_time", "http_port"],
+    }
+    found = _variables.find_unknown(names, [])
+    assert [(one.name, one.nearest, one.hosts) for one in found] == [
+        ("base_url", "", ("web1",)),
+        ("release_sok_time", "release_soak_time", ("web1", "web2")),
+    ]
+    assert [one.name for one in _variables.find_unknown(names, ["base_*"])] == ["release_sok_time"]
+    assert _variables.find_unknown(names, ["base_url", "release_sok_time"]) == []
+
+
+def test_what_is_said_of_them() -> None:
+    hosts = tuple(f"web{number}" for number in range(1, 6))
+    one = _variables.Unknown("release_sok_time", "release_soak_time", hosts)
+    assert _variables.describe(one) == (
+        "release_sok_time is set for web1, web2, web3 and 2 more, and no role of slipway.go reads it."
+    )
+    assert _variables.fix(one).startswith("write release_soak_time, or ")
+    assert _variables.fix(one._replace(nearest="")).startswith("remove it, or ")
+
+
+def words(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "register":
+                yield f"register {inner}"
+            elif key == "ansible.builtin.set_fact":
+                yield from (f"register {name}" for name in inner)
+            yield from words(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from words(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+def test_playbooks_read_what_is_known() -> None:
+    """And what is known of them is read."""
+    files = sorted((ROOT / "playbooks").glob("*.yml"))
+    texts = [re.sub(r"'[^']*'", "", text) for path in files for text in words(yaml.safe_load(path.read_text()))]
+    read = {name for text in texts for name in re.findall(r"(?<![\w./ -])[ ]*\b([a-z]+(?:_[a-z]+)+)\b", " " + text)}
+    ours = {name for name in read if name.startswith(_variables.prefixes())}
+    assert ours - _variables.known() - _variables.RESULTS == set()
+    code = (ROOT / "plugins" / "action" / "variables.py").read_text()
+    unread = {name for name in _variables.OF_PLAYBOOKS if name not in read and name not in code}
+    assert unread == set()
+
+
+def test_what_roles_leave_behind_is_known() -> None:
+    files = sorted([*(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "playbooks").glob("*.yml")])
+    left = {
+        text.split()[1]
+        for path in files
+        for text in words(yaml.safe_load(path.read_text()))
+        if " " in text
+        if text.startswith("register ")
+    }
+    assert {name for name in left if name.startswith(_variables.prefixes())} == _variables.RESULTS
+
+
+def refusal(role: str, **given: Any) -> str:
+    with pytest.raises(SlipwayError) as caught:
+        _variables.check(role, given, given.__getitem__)
+    assert caught.value.code == "invalid_variable"
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "value"),
+    [
+        ("service", "service_swap", "sockets"),
+        ("service", "service_watch", "maybe"),
+        ("service", "service_watch", ""),
+        ("service", "service_drain_timeout", "30s"),
+        ("service", "service_restart_delay", "1s"),
+        ("service", "service_environment", "A=1 B"),
+        ("service", "service_environment", ["A=1"]),
+        ("service", "service_user", ["www"]),
+        ("service", "service_listen", {"port": 80}),
+        ("service", "service_config_files", [{"source": "shop.toml"}]),
+        ("firewall", "firewall_allow", [{"prt": 80}]),
+        ("firewall", "firewall_allow", [{"port": 80, "proto": "icmp"}]),
+        ("ssh", "ssh_ports", "ssh"),
+        ("base", "base_update", "sometimes"),
+        ("proxy", "proxy_timeout", "1m"),
+        ("selinux", "selinux_mode", ""),
+    ],
+)
+def test_what_a_role_cannot_use_is_one_sentence(role: str, name: str, value: Any) -> None:
+    others = {"service_name": "shop"} if role == "service" else {}
+    told = refusal(role, **{**others, name: value})
+    assert name in told
+    assert " Fix: " in told
+    assert "\n" not in told
+    assert len(told) < 300, "no specification"
+
+
+def test_what_has_to_be_set() -> None:
+    assert refusal("service") == "service_name is not set. Fix: set service_name"
+    assert refusal("service", service_name="").startswith("service_name is empty.")
+
+
+@pytest.mark.parametrize(
+    ("role", "given"),
+    [
+        ("service", {"service_watch": "false", "service_drain_timeout": "30", "service_restart_delay": "0.5"}),
+        ("service", {"service_listen": ["8080"], "service_environment": {"A": 1}, "service_rehearsal": ""}),
+        ("service", {"service_log": "file", "service_watch": None, "service_config_files": [{"src": "a.j2"}]}),
+        ("base", {"base_umask": "", "base_reboot_time": "04:00", "base_update": "yes"}),
+        ("ssh", {"ssh_ports": ["22", 2222], "ssh_banner": False, "ssh_permit_root_login": False}),
+        ("firewall", {"firewall_allow": [{"port": 80}]}),
+    ],
+)
+def test_what_a_role_can_use(role: str, given: dict[str, Any]) -> None:
+    given = {"service_name": "shop", **given}
+    _variables.check(role, given, given.__getitem__)
+
+
+@pytest.mark.parametrize("role", _variables.roles())
+def test_every_default_is_good(role: str) -> None:
+    given = yaml.safe_load((ROOT / "roles" / role / "defaults" / "main.yml").read_text())
+    given = {name: value for name, value in given.items() if "{{" not in str(value)}
+    for name, option in _variables.specification(role).items():
+        if name in given:
+            _variables.check_value(name, {**option, "default": object()}, given[name])
