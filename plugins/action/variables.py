@@ -59,7 +59,6 @@ def names_by_host(variables: Mapping[str, Any]) -> Iterable[tuple[str, Iterable[
     """The names of each host's variables; those of this task's host with what the play and the command line set."""
     own = str(variables.get("inventory_hostname"))
     yield own, list(variables)
-    hosts = variables.get("hostvars")
-    for host in variables.get("ansible_play_hosts_all") or [] if hosts is not None else []:
+    for host in variables.get("ansible_play_hosts_all") or []:
         if str(host) != own:
-            yield str(host), list(hosts.raw_get(host))
+            yield str(host), list(variables["hostvars"].raw_get(host))
