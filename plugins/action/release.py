@@ -67,6 +67,7 @@ OPTIONS = {
     "signature_namespace": ("release_signature_namespace", _survey.text),
     "max_size": ("release_max_size", _survey.whole),
     "fetch_timeout": ("release_fetch_timeout", _survey.number),
+    "fetch_headers": ("release_fetch_headers", _survey.mapping),
     "strategy": ("service_swap", _survey.choice(*model.STRATEGIES)),
     "root": ("service_root", _survey.text),
     "group": ("service_group", _survey.text),
@@ -89,8 +90,8 @@ OPTIONS = {
     "policy": ("policy", _survey.options(POLICY)),
     "proxy": ("proxy", _survey.options(PROXY)),
 }
-# Options that may hold secrets: an environment, the headers of a health check or probe, and the URLs in the intake.
-SEALED = ("environment", "health", "probe", "intake")
+# Options that may hold secrets: an environment, the headers of a health check or probe or for the intake, and its URLs.
+SEALED = ("environment", "health", "probe", "fetch_headers", "intake")
 # What only this half of the module tells the other; no option of the module, and so refused where a task has it.
 PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded")
 # Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
@@ -291,6 +292,7 @@ class ActionModule(BoundedAction):
         model.validate_name(str(arguments["name"]))
         model.validate_version(str(arguments["version"]))
         model.render_environment(arguments.get("environment") or {})
+        fetch.parse_headers(arguments.get("fetch_headers") or {}, [])
 
     def _intake(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """What the host is told of the artefact, its checksums and its signature; what is here is read here."""

@@ -113,6 +113,14 @@ options:
       - Seconds that fetching one file may take altogether.
     type: float
     default: 300
+  fetch_headers:
+    description:
+      - Headers for private downloads, such as V({Authorization: Bearer TOKEN}).
+      - Only the server of O(src) gets them; where that is no URL, the server of O(checksum), or else of O(signature). A
+        redirect to another host, port or scheme goes there without them.
+      - They are in no argument of a program, no log and no result.
+    type: dict
+    default: {}
   strategy:
     description:
       - How the new release takes over.
@@ -427,7 +435,7 @@ from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile i
 from ansible_collections.slipway.go.plugins.module_utils._release import intake, options
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import binding
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import inspect as artefact
-from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits, is_url, parse_headers
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
@@ -443,6 +451,12 @@ POLICY = {
 }
 # What the controller's half of this module tells the host beside its options, where it has nothing to say.
 UNSEALED = {"intake": {}, "tool": "", "digest": "", "size": 0, "goarch": None, "uploaded": None}
+
+
+def _urls(told: dict[str, Any]) -> list[str]:
+    """What this host may fetch, the artefact first."""
+    places = (told.get("source"), *(told.get(name, {}).get("place") for name in ("checksums", "signature")))
+    return [place for place in places if place and is_url(place)]
 
 
 def request(values: dict[str, Any]) -> intake.Request:
@@ -479,6 +493,7 @@ def request(values: dict[str, Any]) -> intake.Request:
         sha512=told.get("sha512", ""),
         built=tuple(binding.recorded(told.get("built")) or ()),
         limits=Limits(values["max_size"] << 20, values["fetch_timeout"]),
+        headers=parse_headers(values["fetch_headers"], _urls(told)),
     )
 
 
@@ -532,6 +547,7 @@ def main() -> None:
             "signature_namespace": {"type": "str", "default": "file"},
             "max_size": {"type": "int", "default": 1024},
             "fetch_timeout": {"type": "float", "default": 300},
+            "fetch_headers": {"type": "dict", "default": {}, "no_log": True},
             "strategy": {"type": "str", "choices": list(STRATEGIES), "default": STRATEGIES[0]},
             "group": {"type": "str"},
             "environment": {"type": "dict", "default": {}},

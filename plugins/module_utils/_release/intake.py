@@ -29,7 +29,7 @@ from . import preflight, stage
 from .artefact import binding, checksums, fetch, signature
 from .artefact import inspect as artefact
 from .artefact.binding import Claim
-from .artefact.fetch import Limits, shown
+from .artefact.fetch import Headers, Limits, shown
 from .artefact.inspect import Rules
 from .artefact.signature import Trust
 from .engine import Engine
@@ -66,7 +66,7 @@ class Request:
     here yet. label: what to call it. digest: its SHA-256 as far as the controller knows, or for a URL its SHA-512;
     empty else. sha512: of the controller's artefact, where a checksums file on the web may ask for it. signed: what the
     signature signs, "artefact" or "checksums". built: which version the controller has read in its artefact, which it
-    has judged by all rules that need no signature.
+    has judged by all rules that need no signature. headers: what opens the server of the first URL.
     """
 
     name: str
@@ -85,6 +85,7 @@ class Request:
     trust: Trust = field(default_factory=Trust)
     built: tuple[Claim, ...] = ()
     limits: Limits = field(default_factory=lambda: Limits(MAX_ARTEFACT, 300.0))
+    headers: Headers = field(default_factory=Headers, repr=False)
 
 
 class AcceptedArtefact(NamedTuple):
@@ -264,7 +265,8 @@ class Intake:
         path = os.path.join(self._work.path, "artefact")
         if not os.path.exists(path):
             with open(path, "xb") as stream:
-                fetch.fetch(self._request.source, "release_src", stream, self._request.limits)
+                request = self._request
+                fetch.fetch(request.source, "release_src", stream, request.limits, request.headers)
         return path
 
     def _listed(self) -> str:
@@ -303,7 +305,8 @@ class Intake:
             return read_text(_plain_file(text.place, variable), variable, limit)
         path = os.path.join(self._work.path, f"{variable}.fetched")
         with open(path, "xb") as stream:
-            fetch.fetch(text.place, variable, stream, Limits(limit, self._request.limits.seconds))
+            limits = Limits(limit, self._request.limits.seconds)
+            fetch.fetch(text.place, variable, stream, limits, self._request.headers)
         return read_text(path, variable, limit)
 
     def _bring(self) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import http.client
 import os
+import re
 import ssl
 import time
 import urllib.request
 from contextlib import contextmanager
-from typing import BinaryIO, Iterator, NamedTuple, Optional
+from typing import Any, BinaryIO, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from ..._core.errors import SlipwayError
@@ -29,6 +30,12 @@ RESERVE = 64 << 20  # bytes that stay free on the file system
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
 _NO_LIMIT = 1 << 62
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r" *[!-~][ -~]*")
+# What the request says of itself, and what would change how it is understood.
+_OWN_HEADERS = frozenset(
+    ("accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "proxy-authorization")
+) | frozenset(("range", "te", "trailer", "transfer-encoding", "upgrade"))
 
 
 class Limits(NamedTuple):
@@ -36,6 +43,22 @@ class Limits(NamedTuple):
 
     size: int
     seconds: float
+
+
+Origin = Tuple[str, str, int]
+
+
+class Headers(NamedTuple):
+    """Headers that one server gets, and no other: they hold what opens it."""
+
+    origin: Optional[Origin] = None
+    pairs: tuple[tuple[str, str], ...] = ()
+
+    def of(self, parts: SplitResult) -> tuple[tuple[str, str], ...]:
+        return self.pairs if _origin(parts) == self.origin else ()
+
+
+_NO_HEADERS = Headers()
 
 
 def is_url(text: str) -> bool:
@@ -74,6 +97,32 @@ def file_name(source: str) -> str:
     return unquote(urlsplit(source).path.rpartition("/")[2]) if is_url(source) else os.path.basename(source)
 
 
+def _origin(parts: SplitResult) -> Origin:
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme]
+
+
+def parse_headers(given: Mapping[str, Any], urls: Sequence[str]) -> Headers:
+    """The headers for the server of the first URL; raise, without a word of a value, for what cannot be sent."""
+    for name, value in given.items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name) or name.lower() in _OWN_HEADERS:
+            shown_name = repr(name) if isinstance(name, str) and _TOKEN.fullmatch(name) else "a name"
+            raise SlipwayError(
+                "invalid_headers",
+                f"release_fetch_headers has {shown_name}, which cannot be a header of the request.",
+                "write it as name: value pairs, such as Authorization: Bearer TOKEN",
+            )
+        if not isinstance(value, (str, int)) or isinstance(value, bool) or not _VALUE.fullmatch(str(value)):
+            raise SlipwayError(
+                "invalid_headers",
+                f"the value of {name} in release_fetch_headers is empty, or is not one line of ASCII.",
+                "give the value as one line of text",
+            )
+    if not urls or not given:
+        return Headers()
+    pairs = tuple((name, str(value).strip()) for name, value in given.items())
+    return Headers(_origin(parse_url(urls[0], "release_src")), pairs)
+
+
 def _without_user(parts: SplitResult) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path or "/", parts.query, ""))
 
@@ -105,7 +154,7 @@ def _failed(url: str, variable: str, why: str, fix: str) -> SlipwayError:
 def _http_error(url: str, variable: str, status: int) -> SlipwayError:
     name = http.client.responses.get(status, "")
     fix = {
-        401: "put a user and a password that may read it into the URL",
+        401: "put a user and a password that may read it into the URL, or a token into release_fetch_headers",
         403: "use a URL that this host may read; a signed one may have expired",
         404: f"correct {variable}",
         407: "give the proxy's user and password in the environment of the play",
@@ -165,14 +214,16 @@ class _Answer:
 
 
 @contextmanager
-def _asked(parts: SplitResult, deadline: Deadline) -> Iterator[_Answer]:
-    """Ask for it, through the proxy where there is one. Certificates are always checked."""
+def _asked(parts: SplitResult, own: Sequence[tuple[str, str]], deadline: Deadline) -> Iterator[_Answer]:
+    """Ask for it with these headers, through the proxy where there is one. Certificates are always checked."""
     proxy = _proxy(parts)
     patience = deadline.at_most(SILENCE)
     with connect(_endpoint(proxy or parts), "any", patience, Stopwatch()) as stream:
         host = parts.netloc.rpartition("@")[2]
         headers = [("Host", host), ("User-Agent", "slipway"), ("Accept-Encoding", "identity"), ("Connection", "close")]
         headers += _authorization("Authorization", parts)
+        replaced = {name.lower() for name, _value in own}
+        headers = [pair for pair in headers if pair[0].lower() not in replaced] + list(own)
         to_proxy = _authorization("Proxy-Authorization", proxy) if proxy else []
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         if proxy and parts.scheme == "https":
@@ -191,11 +242,11 @@ def _asked(parts: SplitResult, deadline: Deadline) -> Iterator[_Answer]:
 
 
 @contextmanager
-def _open(url: str, variable: str, deadline: Deadline) -> Iterator[_Answer]:
+def _open(url: str, variable: str, headers: Headers, deadline: Deadline) -> Iterator[_Answer]:
     """The answer that has the file, wherever redirects lead."""
     parts = parse_url(url, variable)
     for _count in range(MAX_REDIRECTS + 1):
-        with _asked(parts, deadline) as answer:
+        with _asked(parts, headers.of(parts), deadline) as answer:
             location = answer.header("location")
             if answer.status not in _REDIRECTS or not location:
                 if not 200 <= answer.status < 300:
@@ -203,6 +254,8 @@ def _open(url: str, variable: str, deadline: Deadline) -> Iterator[_Answer]:
                 yield answer
                 return
         parts = _redirected(parts, location, variable)
+        if not headers.of(parts):  # nor does a server get them that another one leads to
+            headers = Headers()
     raise _failed(url, variable, f"it redirects more than {MAX_REDIRECTS} times", "use the URL of the file itself")
 
 
@@ -230,8 +283,8 @@ def _room(target: BinaryIO) -> Optional[int]:
     return found.f_bavail * found.f_frsize - RESERVE
 
 
-def _receive(url: str, variable: str, target: BinaryIO, limit: int, deadline: Deadline) -> None:
-    with _open(url, variable, deadline) as answer:
+def _receive(url: str, variable: str, target: BinaryIO, limit: int, headers: Headers, deadline: Deadline) -> None:
+    with _open(url, variable, headers, deadline) as answer:
         length, room, received = answer.length, _room(target), 0
         _check_size(length or 0, limit, url, variable, room)
         try:
@@ -248,11 +301,11 @@ def _receive(url: str, variable: str, target: BinaryIO, limit: int, deadline: De
                 raise _failed(url, variable, why, "run again, or look at that server if it stays") from None
 
 
-def fetch(url: str, variable: str, target: BinaryIO, limits: Limits) -> None:
+def fetch(url: str, variable: str, target: BinaryIO, limits: Limits, headers: Headers = _NO_HEADERS) -> None:
     """Write what the URL gives to target; raise SlipwayError, with nothing secret in it, where that fails."""
     begun, deadline = time.monotonic(), Deadline.after(limits.seconds)
     try:
-        _receive(url, variable, target, limits.size, deadline)
+        _receive(url, variable, target, limits.size, headers, deadline)
     except CheckFailed as error:
         is_late = error.reason == "timeout" or deadline.passed()
         spent = min(time.monotonic() - begun, limits.seconds)

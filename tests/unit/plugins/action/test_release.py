@@ -382,6 +382,23 @@ def test_a_url_is_for_the_host_and_its_secrets_are_sealed(act):
     assert action.steps == ["execute"]
 
 
+@pytest.mark.parametrize("given", [{"Authorization": "Bearer hunter2"}, "Authorization: Bearer hunter2", ""])
+def test_headers_for_a_private_server_are_sealed(act, given):
+    action = act([{"action": "none"}], src=URL, checksum="sha256:" + "ab" * 32, fetch_headers=given)
+    assert action.run(task_vars={})["action"] == "none"
+    _sealed, shown = told(action)
+    assert unsealed(action)["fetch_headers"] == ({"Authorization": "Bearer hunter2"} if given else {})
+    assert "fetch_headers" not in shown
+    assert "hunter2" not in json.dumps(shown)
+
+
+def test_headers_that_cannot_be_sent_meet_no_host(act):
+    action = act([], src=URL, checksum="sha256:" + "ab" * 32, fetch_headers={"X-Token": "hunter2\nX: 1"})
+    answer = action.run(task_vars={})
+    assert (answer["failed"], answer["code"], action.executed) == (True, "invalid_headers", [])
+    assert "hunter2" not in json.dumps(answer)
+
+
 def test_checksums_and_signatures_at_urls_are_sealed_too(act):
     places = {"checksum": "https://u:hunter2@host/SUMS?hunter2", "signature": "https://u:hunter2@host/SUMS.sig"}
     action = act([{"action": "none"}], src=URL, minisign_keys=[KEY], signature_of="checksums", **places)

@@ -290,6 +290,100 @@ def test_a_password_stays_with_its_server(server):
     assert ["Authorization" in headers for _path, headers in other.requests] == [False]
 
 
+SECRET = {"Authorization": "Bearer hunter2", "PRIVATE-TOKEN": "hunter2", "Accept": "application/octet-stream"}
+
+
+def get_with(server, path, headers=SECRET, url=""):
+    made = fetch.parse_headers(headers, [server.url("/shop")])
+    found = io.BytesIO()
+    fetch.fetch(url or server.url(path), "release_src", found, LIMITS, made)
+    return found.getvalue()
+
+
+def tokens(server):
+    return [headers.get("PRIVATE-TOKEN") for _path, headers in server.requests]
+
+
+def test_headers_open_their_server(server):
+    server.paths.update({"/a": web.redirect("/b"), "/b": web.body(b"found")})
+    assert get_with(server, "/a") == b"found"
+    assert tokens(server) == ["hunter2", "hunter2"]
+    assert [headers.get_all("Authorization") for _path, headers in server.requests] == [["Bearer hunter2"]] * 2
+    assert {headers["Accept"] for _path, headers in server.requests} == {"application/octet-stream"}
+
+
+def test_a_header_replaces_the_password_of_the_url(server):
+    server.paths["/a"] = web.body(b"found")
+    get_with(server, "/a", url=server.url("/a").replace("://", "://me:hunter2@"))
+    ((_path, headers),) = server.requests
+    assert headers.get_all("Authorization") == ["Bearer hunter2"]
+
+
+def test_headers_stay_with_their_server(server):
+    """Another port is another server; and none gets them that another one has led to, be it the first again."""
+    other = web.Server()
+    try:
+        server.paths.update({"/a": web.redirect(other.url("/b")), "/c": web.body(b"found")})
+        other.paths["/b"] = web.redirect(server.url("/c"))
+        assert get_with(server, "/a") == b"found"
+        assert (tokens(server), tokens(other)) == (["hunter2", None], [None])
+        other.paths["/sums"] = web.body(b"of another server")
+        get_with(server, "", url=other.url("/sums"))
+        assert tokens(other) == [None, None]
+        server.paths["/d"] = web.redirect(server.url("/c").replace("127.0.0.1", "localhost"))
+        get_with(server, "/d")
+        assert tokens(server)[2:] == ["hunter2", None]
+    finally:
+        other.close()
+
+
+def test_headers_are_in_no_message(server):
+    for code in (401, 403, 404, 500):
+        server.paths["/a"] = web.status(code)
+        with pytest.raises(SlipwayError) as caught:
+            get_with(server, "/a")
+        assert "hunter2" not in str(caught.value)
+        assert code != 401 or "release_fetch_headers" in caught.value.fix
+
+
+def test_headers_go_through_a_tunnel_to_their_server_and_not_to_the_proxy(server, monkeypatch):
+    monkeypatch.setenv("https_proxy", server.url(""))
+    made = fetch.parse_headers(SECRET, ["https://shop.test/a"])
+    with pytest.raises(SlipwayError, match="proxy"):
+        fetch.fetch("https://shop.test/a", "release_src", io.BytesIO(), LIMITS, made)
+    assert tokens(server) in ([None], [])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"Host": "hunter2"},
+        {"content-length": 7},
+        {"Transfer-Encoding": "chunked"},
+        {"bad name": "hunter2"},
+        {"": "hunter2"},
+        {7: "hunter2"},
+        {"X:hunter2": "x"},
+        {"X-Token": "hunter2\r\nX-More: 1"},
+        {"X-Token": ""},
+        {"X-Token": None},
+        {"X-Token": True},
+        {"X-Token": ["hunter2"]},
+        {"X-Token": "hunter2\u2028"},
+    ],
+)
+def test_headers_that_cannot_be_sent(given):
+    error = refused(lambda: fetch.parse_headers(given, []), "invalid_headers", "release_fetch_headers")
+    assert "hunter2" not in str(error)
+
+
+def test_headers_belong_to_the_first_url():
+    urls = ["https://one.test:8443/a", "https://two.test/b"]
+    assert fetch.parse_headers({"A": " 1 "}, urls) == fetch.Headers(("https", "one.test", 8443), (("A", "1"),))
+    assert fetch.parse_headers({"A": 1}, ["https://one.test/"]).origin == ("https", "one.test", 443)
+    assert fetch.parse_headers({"A": "1"}, []) == fetch.parse_headers({}, urls) == fetch.Headers()
+
+
 def test_https_with_an_authority_that_is_trusted(secure):
     secure.paths["/shop"] = web.body(b"found")
     assert get(secure.url("/shop")) == b"found"
