@@ -38,7 +38,7 @@ options:
     required: true
   src:
     description:
-      - The artefact, a binary, or a tar archive (C(.tar), C(.tar.gz), C(.tar.xz)) with a binary and
+      - The artefact, a binary, or a tar archive (C(.tar), C(.tar.gz), C(.tar.xz), C(.tar.zst)) with a binary and
         assets.
       - A path on the controller. It is uploaded only if the host does not have this content yet.
       - A relative path is looked for where M(ansible.builtin.copy) looks, then in the folder of the inventory, then in

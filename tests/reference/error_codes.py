@@ -678,12 +678,12 @@ INTAKE = Section(
         "damaged_archive": ErrorCode(
             "The archive cannot be read to its end: it is cut short, cannot be decompressed, or has malformed headers.",
             "The download or the build was cut short.",
-            "Build or fetch the archive again, as `.tar`, `.tar.gz` or `.tar.xz`.",
+            "Build or fetch the archive again, as `.tar`, `.tar.gz`, `.tar.xz` or `.tar.zst`.",
         ),
         "foreign_archive": ErrorCode(
-            "The file is an archive of a kind that is not read, such as zip, zstd or bzip2.",
-            "The pipeline packs releases differently.",
-            "Make a `.tar.gz`, `.tar.xz` or `.tar`.",
+            "The file is an archive of a kind that is not read, such as zip or bzip2, or zstd without the program.",
+            "The pipeline packs releases differently, or the machine that reads the archive has no program `zstd`.",
+            "Install `zstd` where it is read, or make a `.tar.gz`, `.tar.xz` or `.tar`.",
         ),
         "insecure_checksums": ErrorCode(
             "The checksums file is fetched without TLS and has no signature, so that it proves nothing.",
@@ -705,6 +705,11 @@ INTAKE = Section(
             "A line of the checksums file is no checksum, or lacks the name of its file.",
             "The file holds something else, for instance an error page.",
             "Write the file with `sha256sum` or `sha512sum`.",
+        ),
+        "invalid_headers": ErrorCode(
+            "A name in `release_fetch_headers` is no header that can be set, or its value is not one line of ASCII.",
+            "The token was given alone, or was copied with a line break.",
+            "Write `release_fetch_headers` as name: value pairs, such as `Authorization: Bearer TOKEN`.",
         ),
         "invalid_key": ErrorCode(
             "An entry of `release_minisign_keys` is no public key of minisign.",

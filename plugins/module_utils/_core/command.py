@@ -207,6 +207,21 @@ def run_in_group(
         descendants.end_orphans(child)
 
 
+def start_filter(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    """A program between two pipes, which the caller serves and ends."""
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+            bufsize=0,
+        )
+    except FileNotFoundError as error:
+        _refuse_missing(argv[0], error)
+
+
 def _finish(child: subprocess.Popen[bytes], argv: Sequence[str], end: float, seconds: float, limit: int) -> Finished:
     output = cast(IO[bytes], child.stdout).fileno()
     os.set_blocking(output, False)

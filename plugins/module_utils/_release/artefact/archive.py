@@ -12,13 +12,16 @@ holds one header and one piece of a file at a time.
 from __future__ import annotations
 
 import lzma
+import platform
 import posixpath
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator, NamedTuple, NoReturn, Optional, Protocol, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, NoReturn, Optional, Sequence
 
 from ..._core.errors import SlipwayError
+from . import zstd
+from .zstd import Source
 
 BLOCK = 512
 CHUNK = 1 << 16
@@ -37,7 +40,6 @@ _USTAR = b"ustar"
 _USTAR_AT = 257
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd",
     b"BZh": "compressed with bzip2",
 }
 _KINDS = {
@@ -52,12 +54,6 @@ _KINDS = {
 _FILES = (b"0", b"\0")
 _FOLDER = b"5"
 _SET_ID = 0o6000
-
-
-class Source(Protocol):
-    """Where an archive is read from."""
-
-    def read(self, __size: int) -> bytes: ...
 
 
 class Member(NamedTuple):
@@ -86,7 +82,7 @@ def _refuse(code: str, what: str, fix: str) -> NoReturn:
 
 
 def _damaged(what: str) -> NoReturn:
-    _refuse("damaged_archive", what, "build or fetch the archive again, as .tar, .tar.gz or .tar.xz")
+    _refuse("damaged_archive", what, "build or fetch the archive again, as .tar, .tar.gz, .tar.xz or .tar.zst")
 
 
 def _unsafe(what: str, fix: str) -> NoReturn:
@@ -99,8 +95,14 @@ def is_archive(path: str) -> bool:
         start = stream.read(BLOCK)
     for magic, what in _FOREIGN.items():
         if start.startswith(magic):
-            _refuse("foreign_archive", f"is {what}", "make it a .tar.gz, .tar.xz or .tar")
-    return start.startswith(_MAGICS) or start[_USTAR_AT : _USTAR_AT + len(_USTAR)] == _USTAR
+            _refuse("foreign_archive", f"is {what}", "make it a .tar.gz, .tar.xz, .tar.zst or .tar")
+    if start.startswith(zstd.MAGIC) and not zstd.is_available():
+        _refuse(
+            "foreign_archive",
+            f"is compressed with zstd, and {platform.node()}, which has to read it, has no program zstd",
+            "install zstd on the controller and on the hosts that read it, or make it a .tar.gz, .tar.xz or .tar",
+        )
+    return start.startswith((*_MAGICS, zstd.MAGIC)) or start[_USTAR_AT : _USTAR_AT + len(_USTAR)] == _USTAR
 
 
 class _Plain:
@@ -180,6 +182,8 @@ def _inflate(start: bytes, raw: Source) -> Any:
         return _Inflated(start, raw, _Gunzip)
     if start.startswith(_MAGICS[1]):
         return _Inflated(start, raw, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY))
+    if start.startswith(zstd.MAGIC):
+        return zstd.Decompressed(start, raw)
     return _Plain(start, raw)
 
 
@@ -190,7 +194,7 @@ def _honest() -> Iterator[None]:
         yield
     except EOFError:
         _damaged("ends too early")
-    except (zlib.error, lzma.LZMAError) as error:
+    except (zlib.error, lzma.LZMAError, zstd.ZstdError) as error:
         _damaged(f"cannot be decompressed ({error})")
     except MemoryError:
         _damaged("needs too much memory to be decompressed")
@@ -349,8 +353,15 @@ def members(raw: Source, most: int) -> Iterator[tuple[Member, MemberContent]]:
     most: how many bytes all files together may have.
     """
     start = raw.read(BLOCK)
-    tape = _Tape(_inflate(start, raw))
-    tree = _Tree(most)
+    stream = _inflate(start, raw)
+    try:
+        yield from _members(_Tape(stream), _Tree(most))
+    finally:
+        if isinstance(stream, zstd.Decompressed):
+            stream.close()
+
+
+def _members(tape: _Tape, tree: _Tree) -> Iterator[tuple[Member, MemberContent]]:
     for header in _headers(tape):
         name = clean_name(header.name)
         _check(header, name)
