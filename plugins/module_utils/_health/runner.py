@@ -15,6 +15,7 @@ from .._core.errors import SlipwayError
 from .deadline import Deadline, Stopwatch
 from .kinds.kind import Kind
 from .kinds.registry import KINDS
+from .members import require_all
 from .outcome import FAIL, WARN, Attempt, CheckFailed
 from .result import CheckResult, summarise
 from .session import RunningAttempt, Session, failing
@@ -35,6 +36,7 @@ def attempt(check: Check, deadline: Optional[float] = None, session: Optional[Se
     running = RunningAttempt(session or Session(check), limit, Stopwatch())
     try:
         made = _persist(kind, running)
+        require_all(kind, running)
     except CheckFailed as failed:
         made = failing(running, failed)
     except SlipwayError as error:

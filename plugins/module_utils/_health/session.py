@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence
 
+from .identity.group import Reached, reached
 from .identity.identity import Identifier
 from .net.stream import Stream, connect
 from .outcome import FAIL, PASS, WARN, Attempt, CheckFailed, Process
@@ -52,6 +53,7 @@ class RunningAttempt:
         self.certificate_days: Optional[float] = None
         self.details: dict[str, Any] = {}
         self.warning: Optional[CheckFailed] = None
+        self.reached: dict[int, Reached] = {}  # where on this host the first connection of each family has led to
 
     @contextmanager
     def open(self, endpoint: Endpoint) -> Iterator[Stream]:
@@ -59,6 +61,9 @@ class RunningAttempt:
         stream = connect(endpoint, self.family, self.deadline, self.watch)
         try:
             self._look_early(stream)
+            place = reached(stream.raw)
+            if place is not None:
+                self.reached.setdefault(place.family, place)
             self.watch.restart()
             yield stream
         finally:

@@ -14,12 +14,14 @@ import errno
 import os
 import socket
 import struct
-from typing import Any, Optional
+from typing import Any, Iterator, NamedTuple, Optional
 
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _NLM_F_REQUEST = 1
+_NLM_F_DUMP = 0x300
 _NLMSG_ERROR = 2
+_NLMSG_DONE = 3
 _NLMSG_HEADER = struct.Struct("=IHHII")
 _ANY_COOKIE = b"\xff" * 8
 _STATE_LISTEN = 10
@@ -65,6 +67,46 @@ def _ask(request: bytes) -> bytes:
     if code == errno.ENOENT:
         return b""
     raise DiagUnavailable(os.strerror(code))
+
+
+class Listener(NamedTuple):
+    """A listening TCP socket of this host."""
+
+    address: bytes  # as it is bound; all zeros for every address
+    interface: int
+
+
+def listeners(family: int, port: int) -> list[Listener]:
+    """The sockets of that family that listen on the port."""
+    ends = struct.pack("!HH16s16s", port, 0, b"", b"")
+    request = struct.pack("=BBxxI", family, socket.IPPROTO_TCP, 1 << _STATE_LISTEN) + ends + struct.pack("=I", 0)
+    found: list[Listener] = []
+    length = 4 if family == socket.AF_INET else 16
+    for payload in _ask_for_all(request + _ANY_COOKIE):
+        # Older kernels do not choose by the port.
+        if len(payload) >= 72 and payload[1] == _STATE_LISTEN and payload[4:6] == ends[:2]:
+            found.append(Listener(payload[8 : 8 + length], struct.unpack_from("=I", payload, 40)[0]))
+    return found
+
+
+def _ask_for_all(request: bytes) -> Iterator[bytes]:
+    """The payload of each answer."""
+    size = _NLMSG_HEADER.size + len(request)
+    message = _NLMSG_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST | _NLM_F_DUMP, 1, 0)
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as netlink:
+            netlink.settimeout(_REPLY_SECONDS)
+            netlink.sendto(message + request, (0, 0))
+            while True:
+                reply, position = netlink.recv(65536), 0
+                while position + _NLMSG_HEADER.size <= len(reply):
+                    length, kind, _flags, _sequence, _port = _NLMSG_HEADER.unpack_from(reply, position)
+                    if kind in (_NLMSG_DONE, _NLMSG_ERROR) or length < _NLMSG_HEADER.size:
+                        return
+                    yield reply[position + _NLMSG_HEADER.size : position + length]
+                    position += (length + 3) & ~3
+    except OSError as error:
+        raise DiagUnavailable(str(error)) from error
 
 
 def _packed(address: tuple[Any, ...], family: int) -> tuple[int, bytes, int]:

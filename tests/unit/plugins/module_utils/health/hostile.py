@@ -88,9 +88,19 @@ def listen(transport: str, folder: Path, backlog: int = 64) -> socket.socket:
         family, host = (socket.AF_INET6, "::1") if transport == "tcp6" else (socket.AF_INET, "127.0.0.1")
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, 0))
     listener.listen(backlog)
     return listener
+
+
+def share_port(listener: socket.socket) -> socket.socket:
+    """Another socket at the same port, which the kernel gives its part of the connections; nobody accepts on it."""
+    other = socket.socket(listener.family, socket.SOCK_STREAM)
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    other.bind(listener.getsockname())
+    other.listen(64)
+    return other
 
 
 def fill_backlog(listener: socket.socket) -> list[socket.socket]:
@@ -429,7 +439,7 @@ class Case:
     name: str
     spec: dict[str, Any]
     behaviour: Behaviour | Callable[[Certificates], Behaviour] | None = None
-    transport: str = "tcp"  # tcp, tcp6, unix, or how there is nobody: none, stale, backlog, unix-backlog, …
+    transport: str = "tcp"  # tcp, tcp6, unix, shared, or how there is nobody: none, stale, backlog, unix-backlog, …
     tls: str | None = None
     tls_options: dict[str, Any] = field(default_factory=dict)
     reason: str = "ok"
@@ -490,6 +500,7 @@ CASES: tuple[Case, ...] = (
     a("accepts and never answers", HTTP, silent, reason="timeout"),
     a("listens and never accepts", HTTP, None, reason="timeout"),
     a("backlog is full", HTTP, transport="backlog", reason="timeout"),
+    a("one of two sockets at the port never accepts", HTTP, answer(OK), transport="shared", reason="timeout"),
     a("resets at once", HTTP, reset, reason="reset"),
     a("resets after the request", HTTP, resets_after_request, reason="reset"),
     a("resets in the middle of the headers", HTTP, resets_after(b"HTTP/1.1 200 OK\r\nX-"), reason="reset"),
@@ -1005,7 +1016,9 @@ def _set_up(case: Case, stage: Stage, folder: Path, stack: contextlib.ExitStack)
         (folder / "server.sock").write_text("")
         return 0
     full = "backlog" in case.transport
-    listener = listen("tcp" if kind == "backlog" else kind, folder, 0 if full else 64)
+    listener = listen("tcp" if kind in ("backlog", "shared") else kind, folder, 0 if full else 64)
+    if kind == "shared":
+        stack.enter_context(share_port(listener))
     if trouble == "stale":
         listener.close()
         return 0

@@ -1,0 +1,147 @@
+"""Several sockets share a port (SO_REUSEPORT), and one of them hangs."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import time
+from typing import Any, Iterator, Sequence
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._health import parsing, runner
+from ansible_collections.slipway.go.plugins.module_utils._health.identity import diagnosis, group
+from ansible_collections.slipway.go.plugins.module_utils._health.outcome import Attempt
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
+
+GOOD = hostile.answer(hostile.OK)
+SLOW = hostile.answer(then=lambda conn: (time.sleep(0.15), conn.sendall(hostile.OK)))  # type: ignore[arg-type,func-returns-value]
+
+
+def bound(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.listen(64)
+    return listener
+
+
+@contextlib.contextmanager
+def sharing(behaviours: Sequence[Any], host: str = "127.0.0.1") -> Iterator[int]:
+    """Each behaviour with a socket of its own; one without a behaviour never accepts."""
+    with contextlib.ExitStack() as stack:
+        port = 0
+        for behaviour in behaviours:
+            listener = bound(host, port)
+            port = listener.getsockname()[1]
+            stack.enter_context(hostile.Server(listener, behaviour))
+        yield port
+
+
+def asked(port: int, **options: Any) -> Attempt:
+    spec = {"kind": "http", "url": f"http://127.0.0.1:{port}/", "timeout": 0.4, **options}
+    return runner.attempt(parsing.parse_check(spec))
+
+
+@pytest.mark.parametrize("others", [1, 3])
+@pytest.mark.parametrize("hung", [None, hostile.silent], ids=["never accepts", "never answers"])
+def test_one_that_hangs_is_found_each_time(hung: Any, others: int) -> None:
+    with sharing([GOOD] * others + [hung]) as port:
+        for _number in range(4):
+            found = asked(port, timeout=1)
+            assert (found.state, found.reason) == ("fail", "timeout")
+
+
+def test_the_message_says_that_the_port_is_shared() -> None:
+    with sharing([GOOD, None]) as port:
+        messages = [asked(port).message for _number in range(5)]
+    assert any(f"one of 2 sockets that share port {port} (SO_REUSEPORT): " in message for message in messages)
+
+
+def test_what_another_one_says_counts_too() -> None:
+    with sharing([GOOD, hostile.answer(hostile.http(b"", "503 Service Unavailable"))]) as port:
+        assert {asked(port).reason for _number in range(4)} == {"status"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
+def test_members_that_are_well_pass_and_cost_little(host: str) -> None:
+    with sharing([GOOD] * 4, host) as port:
+        begun = time.monotonic()
+        found = asked(port, timeout=5)
+        assert (found.state, found.message) == ("pass", f"http://127.0.0.1:{port}/ answers 200")
+        assert time.monotonic() - begun < 1.5
+        assert group.size(group.Reached(socket.AF_INET, "127.0.0.1", port)) == 4
+        if host == "::":
+            assert group.size(group.Reached(socket.AF_INET6, "::1", port)) == 4
+            assert asked(port, url=f"http://[::1]:{port}/", family="6", timeout=5).state == "pass"
+
+
+def test_slow_members_are_only_knocked_at() -> None:
+    """Ten whole answers would take 1.5 s; that a process accepts takes nothing."""
+    with sharing([SLOW, SLOW]) as port:
+        begun = time.monotonic()
+        assert asked(port, timeout=2).state == "pass"
+        assert time.monotonic() - begun < 0.8
+    with sharing([SLOW, None]) as port:
+        assert {asked(port, timeout=2).reason for _number in range(3)} == {"timeout"}
+
+
+def test_silence_is_no_evidence_without_time() -> None:
+    """The first answer took most of the time: then nothing is said of the others."""
+    late = hostile.answer(then=lambda conn: (time.sleep(0.25), conn.sendall(hostile.OK)))  # type: ignore[arg-type,func-returns-value]
+    with sharing([late, late]) as port:
+        assert {asked(port).state for _number in range(3)} == {"pass"}
+
+
+def test_another_address_is_another_socket() -> None:
+    with sharing([GOOD], "127.0.0.1") as port, hostile.Server(bound("0.0.0.0", port), None):
+        assert {asked(port).state for _number in range(5)} == {"pass"}
+        assert group.size(group.Reached(socket.AF_INET, "127.0.0.1", port)) == 1
+
+
+def test_a_shared_identity_is_asked_once() -> None:
+    """The other one may be the release before."""
+    with sharing([GOOD, GOOD]) as port, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(group, "size", lambda _place: pytest.fail("asked"))
+        spec = {"identity": {"executable": "/proc/self/exe", "shared": True}}
+        assert asked(port, **spec).state == "pass"
+
+
+def test_two_scrapes_are_taken_once_and_the_others_knocked_at() -> None:
+    pages = [hostile.errors(100 * number, number) for number in range(1, 20)]
+    with sharing([hostile.scrapes(*pages), None]) as port:
+        url = f"http://127.0.0.1:{port}/metrics"
+        reasons = {asked(port, **{**hostile.METRICS, "url": url, "timeout": 1}).reason for _number in range(3)}
+    assert reasons == {"timeout"}
+
+
+def test_a_kernel_that_does_not_tell_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: Any) -> Any:
+        raise OSError(errno.EPERM, "not allowed")
+
+    place = group.Reached(socket.AF_INET, "127.0.0.1", 1)
+    assert group.size(place) == 1
+    monkeypatch.setattr(diagnosis.socket, "socket", refuse)
+    assert group.size(place) == 1
+
+
+def test_another_host_and_a_unix_socket_are_no_group() -> None:
+    class Elsewhere:
+        family = socket.AF_INET
+
+        def getpeername(self) -> tuple[str, int]:
+            return "192.0.2.7", 80
+
+        def getsockname(self) -> tuple[str, int]:
+            return "192.0.2.1", 40000
+
+    here, there = socket.socketpair()
+    with here, there:
+        assert group.reached(here) is None
+    assert group.reached(Elsewhere()) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("count", "visits"), [(2, 10), (4, 25), (8, 52), (64, 100)])
+def test_visits(count: int, visits: int) -> None:
+    assert group.visits(count) == visits
+    assert count > 16 or (1 - 1 / count) ** visits <= 0.001
