@@ -18,7 +18,7 @@ from .session import RunningAttempt
 from .spec.endpoint import Endpoint
 
 _FAIR = 0.5  # of the timeout: with less, silence is no evidence
-_SECONDS = 0.5  # for whole questions; after that it is enough that a process accepts
+_ASKING = 0.1  # of the timeout: for whole questions; after that it is enough that a process accepts
 _LONGEST_PAUSE = 0.01
 
 
@@ -45,7 +45,7 @@ def _visit_all(kind: Kind, running: RunningAttempt, place: group.Reached, member
         if running.deadline.remaining() < running.check.timeout * _FAIR:
             return
         try:
-            if asks and time.monotonic() + seconds <= begun + _SECONDS:
+            if asks and time.monotonic() + seconds <= begun + running.check.timeout * _ASKING:
                 _ask(kind, running, place)
             else:
                 _knock(running, place)

@@ -30,13 +30,32 @@ MakeAttempt = Callable[[Session, Optional[float]], Attempt]
 
 def attempt(check: Check, deadline: Optional[float] = None, session: Optional[Session] = None) -> Attempt:
     """One attempt, over after check.timeout and no later than deadline, a time.monotonic() value. Never raises."""
+    return _attempt(check, deadline, session, _persist)
+
+
+def attempt_all(check: Check, deadline: Optional[float] = None, session: Optional[Session] = None) -> Attempt:
+    """The same, and good only if every socket that shares the port gives a good answer."""
+
+    def make(kind: Kind, running: RunningAttempt) -> Attempt:
+        made = _persist(kind, running)
+        require_all(kind, running)
+        return made
+
+    return _attempt(check, deadline, session, make)
+
+
+def _attempt(
+    check: Check,
+    deadline: Optional[float],
+    session: Optional[Session],
+    make: Callable[[Kind, RunningAttempt], Attempt],
+) -> Attempt:
     limit = Deadline.after(check.timeout, deadline)
     shortened = limit.seconds < check.timeout * 0.999
     kind = KINDS[check.kind]()
     running = RunningAttempt(session or Session(check), limit, Stopwatch())
     try:
-        made = _persist(kind, running)
-        require_all(kind, running)
+        made = make(kind, running)
     except CheckFailed as failed:
         made = failing(running, failed)
     except SlipwayError as error:
@@ -89,7 +108,7 @@ def _over(family: str, kind: Kind, running: RunningAttempt) -> Attempt:
         raise over from failed
 
 
-def run(check: Check, make: MakeAttempt = lambda session, end: attempt(session.check, end, session)) -> CheckResult:
+def run(check: Check, make: MakeAttempt = lambda session, end: attempt_all(session.check, end, session)) -> CheckResult:
     """Attempts until there is a verdict: rise, fall, deadline and min_healthy_time decide when."""
     session = Session(check)
     began = time.monotonic()

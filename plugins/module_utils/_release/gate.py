@@ -16,7 +16,7 @@ from .._health.kinds.registry import has_address
 from .._health.outcome import Attempt
 from .._health.parsing import parse_check
 from .._health.result import CheckResult
-from .._health.runner import attempt
+from .._health.runner import attempt_all as attempt
 from .._health.runner import run as judge
 from .._health.spec.check import Check
 from .._host import processes, sockets

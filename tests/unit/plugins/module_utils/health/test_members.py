@@ -40,16 +40,26 @@ def sharing(behaviours: Sequence[Any], host: str = "127.0.0.1") -> Iterator[int]
 
 def asked(port: int, **options: Any) -> Attempt:
     spec = {"kind": "http", "url": f"http://127.0.0.1:{port}/", "timeout": 0.4, **options}
-    return runner.attempt(parsing.parse_check(spec))
+    return runner.attempt_all(parsing.parse_check(spec))
 
 
-@pytest.mark.parametrize("others", [1, 3])
-@pytest.mark.parametrize("hung", [None, hostile.silent], ids=["never accepts", "never answers"])
-def test_one_that_hangs_is_found_each_time(hung: Any, others: int) -> None:
+@pytest.mark.parametrize(
+    ("hung", "others", "timeout"),
+    [(None, 1, 1), (None, 3, 1), (hostile.silent, 1, 3)],
+    ids=["never accepts", "never accepts, of four", "never answers"],
+)
+def test_one_that_hangs_is_found_each_time(hung: Any, others: int, timeout: float) -> None:
     with sharing([GOOD] * others + [hung]) as port:
-        for _number in range(4):
-            found = asked(port, timeout=1)
+        for _number in range(3):
+            found = asked(port, timeout=timeout)
             assert (found.state, found.reason) == ("fail", "timeout")
+
+
+def test_a_single_attempt_asks_one_as_a_user_does() -> None:
+    """The probe of a swap counts requests; it sends no more than it says."""
+    with sharing([GOOD, hostile.answer(hostile.http(b"", "503 Service Unavailable"))]) as port:
+        check = parsing.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/"})
+        assert {runner.attempt(check).state for _number in range(40)} == {"pass", "fail"}
 
 
 def test_the_message_says_that_the_port_is_shared() -> None:
