@@ -51,7 +51,7 @@ FLOORS = {
         "identity",
         "session",
         "kinds",
-        "parsing stability",
+        "parsing stability members",
         "runner",
     ],
     "_release": [
