@@ -256,8 +256,8 @@ options:
         description: Use TLS, with kinds V(tcp), V(unix) and V(grpc).
         type: bool
       validate_certs:
-        description: Verify the server's certificate and name. The name has to be among the subject alternative names, as Go
-          asks for it. The default is V(true).
+        description: Verify the server's certificate and name. The name has to be among the subject alternative names, as
+          Go asks for it. The default is V(true).
         type: bool
       ca_file:
         description: File with the certificates of the authorities to trust, instead of the system's.
@@ -278,8 +278,8 @@ options:
         type: str
         choices: ["1.0", "1.1", "1.2", "1.3"]
       min_days:
-        description: Days the server's certificate and all of its chain have to be valid still; below that the check fails.
-          Before Python 3.10 only the server's own is seen.
+        description: Days the server's certificate and all of its chain have to be valid still; below that the check
+          fails. Before Python 3.10 only the server's own is seen.
         type: float
       warn_days:
         description: The same, for a warning.
@@ -302,8 +302,8 @@ options:
         description: Name of the gRPC service to ask about. The default is the empty name, which is the whole server.
         type: str
       command:
-        description: Program and arguments for kind V(exec). No shell is used. When it ends, or at the timeout, all that it
-          has started is killed, also what has left its process group.
+        description: Program and arguments for kind V(exec). No shell is used. When it ends, or at the timeout, all that
+          it has started is killed, also what has left its process group.
         type: list
         elements: str
       warn_rc:
@@ -311,8 +311,8 @@ options:
         type: list
         elements: int
       unit:
-        description: The unit for kind V(systemd). It has to be active or being reloaded, and its watchdog fed in time if it
-          has one.
+        description: The unit for kind V(systemd). It has to be active or being reloaded, and its watchdog fed in time if
+          it has one.
         type: str
       max_restarts:
         description: How often systemd may have restarted the unit by itself.
