@@ -256,8 +256,8 @@ options:
         description: Use TLS, with kinds V(tcp), V(unix) and V(grpc).
         type: bool
       validate_certs:
-        description: Verify the server's certificate and name. The name has to be among the subject alternative names, as
-          Go asks for it. The default is V(true).
+        description: Verify the server's certificate and name. The name has to be among the subject alternative names,
+          as Go asks for it. The default is V(true).
         type: bool
       ca_file:
         description: File with the certificates of the authorities to trust, instead of the system's.
@@ -311,8 +311,8 @@ options:
         type: list
         elements: int
       unit:
-        description: The unit for kind V(systemd). It has to be active or being reloaded, and its watchdog fed in time if
-          it has one.
+        description: The unit for kind V(systemd). It has to be active or being reloaded, and its watchdog fed in time
+          if it has one.
         type: str
       max_restarts:
         description: How often systemd may have restarted the unit by itself.

@@ -83,15 +83,16 @@ class World:
         self.host.artefact("v1")
         self.work = os.path.join(memory, "work")
         os.makedirs(self.work)
-        self.web, self.fetched = {}, []
+        self.web, self.fetched, self.headers = {}, [], []
         monkeypatch.setattr(intake, "WORK", self.work)
         monkeypatch.setattr(fetch, "fetch", self._fetch)
         monkeypatch.setattr(intake.artefact, "against_host", lambda seen: self.against)
         monkeypatch.setattr(platform, "machine", lambda: "x86_64")
         self.against = []
 
-    def _fetch(self, url, variable, target, limits):
+    def _fetch(self, url, variable, target, limits, headers):
         self.fetched.append(url)
+        self.headers.append(headers)
         content = self.web[url]
         if isinstance(content, Exception):
             target.write(b"half")
@@ -158,6 +159,20 @@ def test_a_url_is_fetched_once(world):
     assert not world.release(request).changed
     assert not world.predict(request).changed
     assert world.fetched == [URL], "what is known by its checksum is not fetched again"
+
+
+def test_the_headers_of_a_private_server_go_with_each_fetch_and_nowhere_else(world):
+    """Which server gets them is decided there, where redirects are followed."""
+    headers = fetch.parse_headers({"Authorization": "Bearer hunter2"}, [URL])
+    world.web = {URL: ELF, "https://host/SUMS": SUMS.encode()}
+    request = world.request(checksums=Text(place="https://host/SUMS"), headers=headers)
+    world.release(request)
+    assert world.headers == [headers] * 2
+    assert "hunter2" not in repr(request)
+    assert "hunter2" not in repr(world.engine.got)
+    kept = [path.read_text(errors="replace") for path in Path(world.layout.root).rglob("*.json")]
+    assert kept
+    assert not any("hunter2" in text for text in kept)
 
 
 def test_the_engine_is_asked_before_anything_is_fetched(world):
