@@ -198,12 +198,13 @@ class ActionModule(BoundedAction):
     _patience = _patience.of({})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
+        with _lost.explained(task_vars or {}):  # where files may be transferred, this connects first
+            result: dict[str, Any] = super().run(tmp, task_vars)
         self._inventory = str((task_vars or {}).get("inventory_dir"))
         try:
             answer = self._release_and_confirm(dict(self._task.args), task_vars)
         except AnsibleConnectionFailure as error:
-            answer = _lost.unreachable(error)
+            answer = _lost.unreachable(error, task_vars or {})
         if self._reports:
             answer = reported(answer)
         if answer.get("failed") and self._task.any_errors_fatal and not self._task.check_mode:

@@ -62,6 +62,16 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import sentence
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import status_table as status
 
+NEVER = "never released"
+ENDINGS = {"rolled_back": "was rolled back", "refused": "was refused", "given_up": "was given up"}
+
+
+def first_failure(event: Mapping[str, Any]) -> str:
+    """What became of a release before which there was none."""
+    why = " ".join(str(event.get("reason") or "").split())
+    ending = ENDINGS.get(str(event.get("event")), "did not end well")
+    return f"{NEVER}: {event.get('release')} {ending}{': ' if why else ''}{why}"
+
 
 def row(host: str, service: str, told: Mapping[str, Any]) -> dict[str, Any]:
     if told.get("unreachable") or told.get("failed") or "health" not in told:
@@ -69,6 +79,8 @@ def row(host: str, service: str, told: Mapping[str, Any]) -> dict[str, Any]:
     shown = {key: told.get(key) for key in ("service", "commit", "since", "health", "p99", "restarts", "message")}
     if told.get("damaged"):
         shown["message"] = " ".join([*([shown["message"]] if shown["message"] else []), *map(str, told["damaged"])])
+    if told.get("state") == NEVER and told.get("history"):
+        shown["message"] = first_failure(told["history"][0])
     if told.get("unsettled"):
         shown |= {"health": "unconfirmed", "message": told["unsettled"]}
     return {"host": host, "release": told.get("current"), "damaged": bool(told.get("damaged")), **shown}

@@ -128,6 +128,13 @@ options:
     type: list
     elements: str
     default: []
+  directives:
+    description:
+      - Which directives come from which variable, as lists of names by variable; where two have the same, the first one
+        counts. A line that systemd does not take is then reported with its variable, and a directive of theirs that no
+        systemd knows is an error.
+    type: dict
+    default: {}
   sealed:
     description:
       - What the controller's half of this module has found and rendered. Not for playbooks.
@@ -271,7 +278,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     members = files(values, staged_units.next_release(wanted, layout))
     planned, changes = plan(layout, wanted, absent), configuration.changes(layout, members)
     if wanted and (planned.changes or any(f"{layout.units}/" in change.path for change in changes)):
-        for warning in installer.verify(wanted):
+        for warning in installer.verify(wanted, values["directives"] or None):
             module.warn(warning)
     group = values["group"] or values["name"]
     if not module.check_mode:
@@ -324,6 +331,7 @@ def main() -> None:
             "record": {"type": "dict", "default": {}},
             "units": {"type": "list", "elements": "dict", "default": [], "options": unit},
             "absent": {"type": "list", "elements": "str", "default": []},
+            "directives": {"type": "dict", "default": {}},
             "sealed": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,

@@ -13,6 +13,8 @@ from ansible_collections.slipway.go.plugins.module_utils._release.meant import M
 from ansible_collections.slipway.go.plugins.module_utils._release.state.journal import brought_by, run_of
 
 Key = Callable[[str], str]
+# It is no failure of the host: the others can go back without it.
+_LEAVE_OUT = "Fix: leave this host out with --limit, or release the earlier version on it"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def plan(service: str, answers: Mapping[str, Mapping[str, Any]], to: str, meant:
         return RollbackPlan(reasons=damaged)
     all_hosts = [host for host in (parse_host(name, answer) for name, answer in answers.items()) if host]
     if not all_hosts:
-        return RollbackPlan(reasons=dict.fromkeys(answers, f"{service} has never been released on this host."))
+        return _never(answers, meant, service)
     if len(all_hosts) == 1 and not to:
         return RollbackPlan(targets={all_hosts[0].name: ""})  # the host knows where
     if to:
@@ -99,6 +101,13 @@ def _named(all_hosts: list[FleetHost], to: str, meant: Optional[Meant], service:
     hosts = [host for host in all_hosts if host.front or _find(host.good, to)] or all_hosts
     movers = [host for host in hosts if meant is None or meant.matches(host.front, host.run)]
     return _go(movers, _choose(movers, to, str, _has_had, _has), f"release {to} is not on this host", service)
+
+
+def _never(hosts: Iterable[str], meant: Optional[Meant], service: str) -> RollbackPlan:
+    """The service was never released on any of them: what somebody has named is nothing to take back."""
+    if meant is not None:
+        return _nothing(set(), meant, service)
+    return RollbackPlan(reasons=dict.fromkeys(hosts, f"{service} has never been released on this host."))
 
 
 def _nothing(fronts: set[str], meant: Optional[Meant], service: str) -> RollbackPlan:
@@ -215,7 +224,7 @@ def _go(movers: list[FleetHost], releases: Mapping[str, Optional[str]], lacks: s
             + (
                 f"it could go back to {', '.join(host.good)}."
                 if host.good
-                else "it has no earlier release to go back to."
+                else f"it has no earlier release to go back to. {_LEAVE_OUT}"
             )
             for host in missing
         }

@@ -10,12 +10,43 @@ failed ends the run.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, Mapping
 
+from ansible.errors import AnsibleConnectionFailure
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import with_fix
 
-def unreachable(reason: object) -> dict[str, Any]:
+DENIED = "Permission denied"
+DEPLOY = "deploy"
+
+
+def login_fix(reason: object, variables: Mapping[str, Any]) -> str:
+    """What to do where the host lets this user in no more, as root after it was hardened; empty for other reasons."""
+    if DENIED not in str(reason):
+        return ""
+    named = [str(variables.get(name) or "") for name in ("ssh_proof_user", "deploy_user_name")]
+    user = next((name for name in named if name and "{{" not in name), DEPLOY)
+    return f"set ansible_user: {user} in the inventory if slipway.go.harden has closed the login of another user"
+
+
+def explain(reason: object, variables: Mapping[str, Any]) -> str:
+    """Why a host cannot be reached, in one line, with the fix where there is one."""
+    return with_fix(" ".join(str(reason).split()), login_fix(reason, variables))
+
+
+@contextlib.contextmanager
+def explained(variables: Mapping[str, Any]) -> Iterator[None]:
+    """A host stays unreachable, and the reason says what to do."""
+    try:
+        yield
+    except AnsibleConnectionFailure as error:
+        raise AnsibleConnectionFailure(explain(error, variables)) from None
+
+
+def unreachable(reason: object, variables: Mapping[str, Any]) -> dict[str, Any]:
     """The failed result of a release whose host cannot be reached any more."""
-    fix = "see that it can be reached again, then slipway status there"
+    fix = login_fix(reason, variables) or "see that it can be reached again, then slipway status there"
     why = " ".join(str(reason).split())
     return {
         "failed": True,

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._units import directives
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
 
 ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "roles")
@@ -39,6 +40,8 @@ OF_PLAYBOOKS = frozenset(
 )
 # What the roles and playbooks leave behind for those that come after them.
 RESULTS = frozenset({"release_asked", "release_plan", "release_result", "release_told", "status_found", "status_told"})
+# What goes into a unit as it is.
+OF_DIRECTIVES = ("service_directives", "service_limits", "service_sandbox")
 ALIKE = 0.7
 # A name may begin with another role's prefix; what is compared then must be long enough to mean the same thing.
 ALIKE_ELSEWHERE, LONG = 0.85, 8
@@ -139,6 +142,20 @@ def check(role: str, variables: Mapping[str, Any], value: Callable[[str], Any]) 
                 raise SlipwayError("invalid_variable", f"{name} is not set.", f"set {name}")
         elif variables[name] != option.get("default"):
             check_value(name, option, value(name))
+            if name in OF_DIRECTIVES:
+                check_directives(name, value(name))
+
+
+def check_directives(name: str, value: Any) -> None:
+    """Raise for a directive that systemd would ignore because it is misspelt."""
+    for directive in value or {}:
+        meant = directives.nearest(str(directive))
+        if meant:
+            raise SlipwayError(
+                "unknown_directive",
+                f"{name} has {directive}, which is no directive of systemd.",
+                f"write {meant} in {name}",
+            )
 
 
 def check_value(name: str, option: Option, value: Any) -> None:

@@ -75,6 +75,12 @@ GENERAL = Section(
             "A disk is full or read-only, a permission is missing, or a path is not what the task expects.",
             "Remove the cause that the message names, then run again.",
         ),
+        "unknown_directive": ErrorCode(
+            "A name in `service_sandbox`, `service_directives` or `service_limits` is no directive of systemd, and is "
+            "like one. systemd would ignore it.",
+            "The name is misspelt.",
+            "Write the directive that the message names.",
+        ),
         "unknown_variables": ErrorCode(
             "A host has variables that begin like those of a role, and that no role reads. "
             "`slipway_unknown_variables: refuse` makes that a failure.",
@@ -123,7 +129,7 @@ ACCESS = Section(
         "invalid_file": ErrorCode(
             "The program that reads a file refuses the new content in a trial. Nothing was changed.",
             "A variable puts a line into the file that `sshd`, `visudo` or another checker does not accept.",
-            "Correct the variable that the quoted line comes from.",
+            "Correct the variable that the message names, or that the quoted line comes from.",
         ),
         "invalid_mode": ErrorCode(
             "A file's mode is not an octal number of a text.",
@@ -942,7 +948,7 @@ VARIABLES = Section(
         "invalid_unit": ErrorCode(
             "`systemd-analyze verify` refuses a unit that was rendered from the variables.",
             "A directive in `service_directives` or another variable is misspelt or has a wrong value.",
-            "Correct the variable that the quoted line comes from.",
+            "Correct the variable that the message names, or that the quoted line comes from.",
         ),
         "invalid_unit_name": ErrorCode(
             "A text is not the name of a unit file.",

@@ -10,12 +10,13 @@ import os
 import re
 import tempfile
 from dataclasses import dataclass
-from typing import Optional, Sequence
+from typing import Mapping, Optional, Sequence
 
 from .._core import command, files
 from .._core.errors import SlipwayError
 from .._core.paths import UNIT_ROOT
 from .._host.systemd import Systemd
+from . import directives
 
 PACKAGED = ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 VERIFY_TIMEOUT = 60.0
@@ -142,8 +143,11 @@ def stand_in(content: str) -> str:
     return _EXEC.sub(lambda m: m.group(0) if os.path.exists(m.group(2)) else m.group(1) + _STAND_IN, content)
 
 
-def verify(wanted: Sequence[UnitFile]) -> list[str]:
-    """Raise what systemd would refuse or ignore; return what this systemd is too old to know."""
+def verify(wanted: Sequence[UnitFile], given: Optional[Mapping[str, Sequence[str]]] = None) -> list[str]:
+    """Raise what systemd would refuse or ignore; return what this systemd is too old to know.
+
+    given: which of the role's variables has brought which directives, so that a failure names the variable.
+    """
     with tempfile.TemporaryDirectory(prefix="slipway-verify-") as folder:
         paths = []
         for unit in wanted:
@@ -153,8 +157,10 @@ def verify(wanted: Sequence[UnitFile]) -> list[str]:
             paths.append(path)
         complaints, failed = _analyze(paths, folder)
     relevant = [line for line in complaints if any(_names(unit.name, line) for unit in wanted)]
-    too_new = [line for line in relevant if _TOO_NEW.search(line)]
+    too_new = [line for line in relevant if _TOO_NEW.search(line) and _may_be_newer(line, given)]
     wrong = [line for line in relevant if line not in too_new]
+    if wrong and given is not None:
+        _refuse(wrong, wanted, given)
     if failed or wrong:
         reason = _quoted(wrong or complaints, wanted) or "no reason given"
         raise SlipwayError(
@@ -163,6 +169,38 @@ def verify(wanted: Sequence[UnitFile]) -> list[str]:
             "correct the variable that this line comes from",
         )
     return too_new
+
+
+def _may_be_newer(line: str, given: Optional[Mapping[str, Sequence[str]]]) -> bool:
+    """Whether a later systemd may know what this one does not; of what an operator has written, the name tells."""
+    found = re.search(r"'([A-Za-z0-9-]+)'", line)
+    name = found.group(1) if found else ""
+    return not any(name in names for names in (given or {}).values()) or name in directives.KNOWN
+
+
+def _refuse(complaints: Sequence[str], wanted: Sequence[UnitFile], given: Mapping[str, Sequence[str]]) -> None:
+    """Raise with the variable, and with what it has put into the unit; return where no line tells."""
+    texts = {unit.name: unit.content.splitlines() for unit in wanted}
+    variables, reasons = [], []
+    for unit, number, why in map(_place, complaints):
+        lines = texts.get(unit, [])
+        line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
+        variable = directives.variable_of(directives.name_of(line), given)
+        if variable is None:
+            return
+        variables.append(variable)
+        reasons.append(f"{variable} brings {line}, of which systemd says: {why.rstrip('.')}")
+    raise SlipwayError(
+        "invalid_unit",
+        f"systemd would not take these units as they are. {'; '.join(dict.fromkeys(reasons))}.",
+        f"correct {' and '.join(dict.fromkeys(variables))}",
+    )
+
+
+def _place(complaint: str) -> tuple[str, int, str]:
+    """The unit and the line that a complaint is about, and the complaint without them."""
+    found = re.match(r"\[?(?:.*/)?([^/:]+):(\d+)\]?:? (.*)", complaint)
+    return (found.group(1), int(found.group(2)), found.group(3)) if found else ("", 0, complaint)
 
 
 def _quoted(complaints: Sequence[str], wanted: Sequence[UnitFile]) -> str:

@@ -41,6 +41,17 @@ def test_a_release_that_may_yet_be_taken_back_is_not_fine() -> None:
     assert f"web1/shop: {until}" in found["table"]
 
 
+def test_a_first_release_that_failed_is_known() -> None:
+    told = {**GOOD, "current": None, "state": "never released", "health": "fail", "message": "never released"}
+    told["history"] = [{"event": "rolled_back", "release": "1.0-aa00bb11cc", "reason": "readyz\nanswers 503"}]
+    found = status_table({"web1": told}, "shop")
+    why = "never released: 1.0-aa00bb11cc was rolled back: readyz answers 503"
+    assert found["reasons"] == {"web1": f"shop is not well on this host: {why}."}
+    assert f"web1/shop: {why}" in found["table"]
+    told["history"] = []
+    assert status_table({"web1": told}, "shop")["reasons"] == {"web1": "shop is not well on this host: never released."}
+
+
 def test_anything_but_a_dictionary_is_an_error() -> None:
     with pytest.raises(AnsibleFilterError):
         status_table(["web1"], "shop")

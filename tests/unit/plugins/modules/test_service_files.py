@@ -38,7 +38,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(service_files, "RECORDS", str(tmp_path / "records"))
     for name in ("is_enabled", "is_active"):
         monkeypatch.setattr(installer, name, lambda _name: True)
-    monkeypatch.setattr(installer, "verify", lambda _wanted: [])
+    monkeypatch.setattr(installer, "verify", lambda _wanted, _given: [])
     monkeypatch.setattr(installer.Systemd, "stale", lambda *_names: ())
     monkeypatch.setattr(installer.Systemd, "call", lambda *_argv, **_options: "")
     return tmp_path
@@ -86,7 +86,7 @@ def test_a_unit_that_systemd_would_not_take_leaves_everything_as_it_was(
     apply(capsys, host)
     before = texts(host)
 
-    def refuse(_wanted: Any) -> list[str]:
+    def refuse(_wanted: Any, _given: Any) -> list[str]:
         raise SlipwayError("invalid_unit", "systemd would not take it.", "correct it")
 
     monkeypatch.setattr(installer, "verify", refuse)

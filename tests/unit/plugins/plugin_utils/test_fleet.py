@@ -143,6 +143,15 @@ def test_a_host_without_an_earlier_release_is_told_apart_and_none_is_changed():
     assert "it has no earlier release to go back to" in found["reasons"]["c"]
 
 
+def test_what_no_host_has_ever_had_is_nothing_to_take_back():
+    """The first release failed before it was on any host: the step after it in a workflow has nothing to do."""
+    told = {name: host.told() for name, host in fleet([], []).items()}
+    found = rollback_plan(told, "shop", run="7")
+    assert (found["targets"], found["reasons"]) == ({}, {})
+    assert "serves nowhere and is not in flight" in found["text"]
+    assert sorted(rollback_plan(told, "shop")["reasons"]) == ["a", "b"], "nobody has said what to take back"
+
+
 def test_a_host_that_lacks_what_the_others_serve_is_named():
     hosts = fleet([V1, V3], [V2], [V2])
     found = play(hosts)

@@ -29,6 +29,27 @@ def test_the_last_sentence():
 
 
 def test_an_unreachable_host_has_failed():
-    told = _lost.unreachable("ssh: timed\nout.")
+    told = _lost.unreachable("ssh: timed\nout.", {})
     assert (told["failed"], told["code"], told.get("unreachable")) == (True, "unreachable", None)
     assert "ssh: timed out." in told["msg"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "user"),
+    [
+        ({}, "deploy"),
+        ({"deploy_user_name": "ops"}, "ops"),
+        ({"deploy_user_name": "ops", "ssh_proof_user": "admin"}, "admin"),
+        ({"deploy_user_name": "{{ team }}"}, "deploy"),
+    ],
+)
+def test_a_host_that_lets_the_user_in_no_more_says_who_may(variables, user):
+    """After hardening, root of the inventory is refused."""
+    why = "Failed to connect to the host via ssh: root@web1: Permission denied (publickey)."
+    told = _lost.explain(why, variables)
+    assert told.startswith(f"{why} Fix: set ansible_user: {user} in the inventory")
+    assert _lost.unreachable(why, variables)["fix"].startswith(f"set ansible_user: {user} in")
+
+
+def test_other_reasons_have_nothing_to_do_with_the_user():
+    assert _lost.explain("Connection\ntimed out", {}) == "Connection timed out"

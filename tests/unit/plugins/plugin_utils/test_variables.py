@@ -187,3 +187,21 @@ def test_every_default_is_good(role: str) -> None:
     for name, option in _variables.specification(role).items():
         if name in given:
             _variables.check_value(name, {**option, "default": object()}, given[name])
+
+
+@pytest.mark.parametrize("name", _variables.OF_DIRECTIVES)
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("ProtectSytem", "ProtectSystem"), ("protectHome", "ProtectHome"), ("MemoryMaks", "MemoryMax")]
+)
+def test_a_misspelt_directive(name: str, wrong: str, meant: str) -> None:
+    given = {"service_name": "shop", name: {wrong: "strict"}}
+    with pytest.raises(SlipwayError) as caught:
+        _variables.check("service", given, given.__getitem__)
+    assert caught.value.code == "unknown_directive"
+    assert str(caught.value) == f"{name} has {wrong}, which is no directive of systemd. Fix: write {meant} in {name}"
+
+
+def test_directives_that_are_left_to_the_host() -> None:
+    """Those that this systemd knows, systemd's own extension mark, and what only a later one may know."""
+    given = {"service_name": "shop", "service_sandbox": {"ProtectSystem": "full", "X-Team": "shop", "Quux": 1}}
+    _variables.check("service", given, given.__getitem__)
