@@ -67,14 +67,13 @@ _WRITTEN = {
     "service_group": ("Group", "SocketGroup"),
     "service_listen": ("ListenStream",),
     "service_rehearsal_limit": ("RuntimeMaxSec",),
-    "service_reload_signal": ("ExecReload",),
     "service_restart": ("Restart",),
     "service_restart_delay": ("RestartSec",),
     "service_root": ("WorkingDirectory",),
     "service_start_timeout": ("TimeoutStartSec",),
     "service_type": ("Type",),
     "service_user": ("User", "SocketUser"),
-    "service_watch_interval": ("OnUnitInactiveSec", "OnUnitActiveSec", "OnActiveSec"),
+    "service_watch_interval": ("OnUnitInactiveSec", "OnActiveSec"),
 }
 _WRITERS = {name: variable for variable, names in _WRITTEN.items() for name in names}
 _ALIKE = 0.8
