@@ -164,7 +164,7 @@ class Lab:
         monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
         monkeypatch.setattr(plugin.constants, "DEFAULT_LOCAL_TMP", memory)
 
-    def _fetch(self, url, variable, target, limits):
+    def _fetch(self, url, variable, target, limits, headers):
         content = self.web[url]
         fetch._check_size(len(content), limits.size, url, variable, None)
         target.write(content)
