@@ -115,7 +115,7 @@ options:
     default: 300
   fetch_headers:
     description:
-      - Headers for private downloads, such as V({Authorization: Bearer TOKEN}).
+      - "Headers for private downloads, such as V({Authorization: Bearer TOKEN})."
       - Only the server of O(src) gets them; where that is no URL, the server of O(checksum), or else of O(signature). A
         redirect to another host, port or scheme goes there without them.
       - They are in no argument of a program, no log and no result.
