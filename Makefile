@@ -98,6 +98,9 @@ bench-hardening: collections ## what a no-op run costs on one host and on ten, i
 bench-integrity: collections ## what verifying a release before every start costs, with 8 and 50 MB
 	$(BIN)/python tests/bench/integrity.py
 
+bench-watch: collections ## what the watch and each command of the tool cost on a host, before and after (twenty minutes)
+	$(BIN)/python tests/bench/watch.py --page docs/evidence/watch-cost.md
+
 build: collections ## the tarball for Galaxy
 	ansible-galaxy collection build --force --output-path $(WORK)
 

@@ -96,6 +96,11 @@ options:
       - What the runs of the host's other services have to know of this one, kept in C(/etc/slipway/services/NAME.json).
     type: dict
     default: {}
+  watch:
+    description:
+      - How the host's watcher looks at this service, kept in C(/etc/slipway/watch/NAME.json). Empty for not at all.
+    type: dict
+    default: {}
   units:
     description:
       - The service's units, each with the content it is to have.
@@ -205,6 +210,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
 from ansible_collections.slipway.go.plugins.module_utils._core import files as _files
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.paths import WATCH_ROOT
 from ansible_collections.slipway.go.plugins.module_utils._release import configuration, staged_units
 from ansible_collections.slipway.go.plugins.module_utils._release.configuration import File
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
@@ -213,6 +219,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.state.model im
 from ansible_collections.slipway.go.plugins.module_utils._units import foreign, installer
 
 RECORDS = "/etc/slipway/services"
+WATCHES = WATCH_ROOT
 LOGROTATE = "/etc/logrotate.d"
 _METRICS = re.compile(r"--metrics (\S+)")
 
@@ -232,14 +239,26 @@ def files(values: dict[str, Any], coming: list[installer.UnitFile]) -> list[File
     ]
 
 
-def record(name: str, told: dict[str, Any], check_mode: bool) -> bool:
-    """Whether the other services of the host did not know this yet."""
-    path, text = f"{RECORDS}/{name}.json", json.dumps(told)
+def record(folder: str, name: str, told: dict[str, Any], check_mode: bool) -> bool:
+    """Whether this was not in the file of the service in that folder, which the host's other programs read."""
+    path, text = f"{folder}/{name}.json", json.dumps(told, sort_keys=True)
     if _files.text(path) == text:
         return False
     if not check_mode:
-        _files.make_directory(RECORDS, 0o755)
+        _files.make_directory(folder, 0o755)
         _files.write_atomic(path, text, 0o644)
+    return True
+
+
+def watch(name: str, options: dict[str, Any], check_mode: bool) -> bool:
+    """Whether the host's watcher did not know this of the service."""
+    if options:
+        return record(WATCHES, name, options, check_mode)
+    path = f"{WATCHES}/{name}.json"
+    if not os.path.lexists(path):
+        return False
+    if not check_mode:
+        os.unlink(path)
     return True
 
 
@@ -283,7 +302,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     group = values["group"] or values["name"]
     if not module.check_mode:
         configuration.known_group(group)
-    told = bool(values["record"]) and record(layout.name, values["record"], module.check_mode)
+    told = bool(values["record"]) and record(RECORDS, layout.name, values["record"], module.check_mode)
+    watched = watch(layout.name, values["watch"], module.check_mode)
     if not module.check_mode:
         foreign.note(place, {unit.name: unit.content for unit in planned.wanted})
         # Cut short after this, a first release is refused for want of its units, and a later one has the set of before.
@@ -291,7 +311,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         drop_metrics(layout.name, planned.changes)
         changes = configuration.write(layout, members, group)
     return {
-        "changed": bool(planned.changed or changes or told),
+        "changed": bool(planned.changed or changes or told or watched),
         "paths": [change.path for change in changes],
         "units": planned.changed_names,
         "drop_ins": drop_ins,
@@ -329,6 +349,7 @@ def main() -> None:
             "credentials_shared": {"type": "bool", "default": False, "no_log": False},
             "log_rotation": {"type": "bool", "default": False},
             "record": {"type": "dict", "default": {}},
+            "watch": {"type": "dict", "default": {}},
             "units": {"type": "list", "elements": "dict", "default": [], "options": unit},
             "absent": {"type": "list", "elements": "str", "default": []},
             "directives": {"type": "dict", "default": {}},

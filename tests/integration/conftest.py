@@ -65,9 +65,10 @@ class Fleet:
         self.retire(variables["service_name"])
 
     def retire(self, service: str) -> None:
-        """Nothing of it runs any more; no timer of it takes processor time from the tests that follow."""
+        """Nothing of it runs any more; no watch of it takes processor time from the tests that follow."""
         for host in self.hosts:
-            for kind in (".service", ".socket", "-watch.timer"):  # one that is not there would keep the others
+            host.run("rm", "-f", f"/etc/slipway/watch/{service}.json")
+            for kind in (".service", ".socket"):  # one that is not there would keep the other
                 host.run("systemctl", "disable", "--now", f"{service}{kind}", check=False)
 
 

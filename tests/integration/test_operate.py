@@ -117,6 +117,80 @@ def test_the_watch_leaves_a_stopped_service_alone(released: Any) -> None:
     assert "health    pass" in host.run("slipway", "status", SERVICE)
 
 
+WATCHER = "slipway-watch.service"
+TIMER = f"/etc/systemd/system/{SERVICE}-watch.timer"
+OLD_TIMER = f"""\
+[Unit]
+Description=Watch of {SERVICE}
+[Timer]
+OnActiveSec=10
+OnUnitInactiveSec=10
+[Install]
+WantedBy=timers.target
+"""
+
+
+def looked(host: Any) -> float:
+    return float(host.run("stat", "--format=%.9Y", f"/var/lib/slipway/{SERVICE}/watch.json"))
+
+
+def watcher_pid(host: Any) -> str:
+    return str(host.run("systemctl", "show", "--property=MainPID", "--value", WATCHER))
+
+
+def test_a_host_of_an_earlier_version_loses_its_timer_and_is_watched(released: Any, binaries: Path) -> None:
+    host = released.hosts[1]
+    host.run("systemctl", "disable", "--now", WATCHER)
+    host.run("rm", "-f", f"/etc/systemd/system/{WATCHER}", f"/etc/slipway/watch/{SERVICE}.json")
+    host.run("sh", "-c", f"printf '%s' '{OLD_TIMER}' > {TIMER}; systemctl daemon-reload")
+    host.run("systemctl", "enable", "--now", f"{SERVICE}-watch.timer")
+    done = released.play("site", variables(binaries, "2.0.0"), "--limit", host.name)
+    assert done.code == 0, done.output
+    assert not host.exists(TIMER)
+    assert f"{SERVICE}-watch" not in host.run("systemctl", "list-timers", "--all", "--no-pager")
+    assert not host.exists(f"/etc/systemd/system/timers.target.wants/{SERVICE}-watch.timer")
+    assert host.run("systemctl", "is-active", WATCHER) == "active"
+    assert host.run("systemctl", "is-enabled", WATCHER) == "enabled"
+    before = looked(host)
+    wait("it is watched", lambda: looked(host) > before)
+    again = released.play("site", variables(binaries, "2.0.0"), "--limit", host.name)
+    assert again.recap[host.name]["changed"] == 0, again.output
+
+
+def test_while_all_is_well_the_watch_writes_nothing_to_the_journal(released: Any) -> None:
+    host = released.hosts[0]
+    begun, before = host.run("date", "+%s"), looked(host)
+    for _look in range(4):
+        last = looked(host)
+        wait("it looks", lambda last=last: looked(host) > last)
+    units = ("--unit", WATCHER, "--unit", f"{SERVICE}-watch.service")
+    assert looked(host) > before
+    assert host.run("journalctl", "--quiet", "--no-pager", f"--since=@{begun}", *units) == ""
+
+
+def test_the_watcher_comes_back_and_goes_on_as_a_new_tool(released: Any) -> None:
+    host, tool = released.hosts[0], "/usr/local/sbin/slipway"
+    for act in (
+        lambda pid: host.run("kill", "-KILL", pid),
+        lambda _pid: host.run("sh", "-c", f"cp -p {tool} {tool}.new && mv {tool}.new {tool}"),
+    ):
+        pid, before = watcher_pid(host), looked(host)
+        act(pid)
+        wait("another process watches", lambda pid=pid: watcher_pid(host) not in (pid, "0"))
+        wait("it looks", lambda before=before: looked(host) > before)
+    assert host.run("systemctl", "is-active", WATCHER) == "active"
+
+
+def test_status_says_that_nothing_watches(released: Any) -> None:
+    host = released.hosts[0]
+    host.run("systemctl", "stop", WATCHER)
+    host.run("touch", "--date=@1000000000", f"/var/lib/slipway/{SERVICE}/watch.json")
+    said = host.run("slipway", "status", SERVICE)
+    host.run("systemctl", "start", WATCHER)
+    assert f"UNWATCHED {WATCHER} does not run" in said
+    wait("it is watched", lambda: "UNWATCHED" not in host.run("slipway", "status", SERVICE))
+
+
 def test_a_boot_settles_what_was_interrupted(released: Any) -> None:
     """The state a power cut leaves in a swap: `current` is turned, nothing is committed."""
     host = released.hosts[1]

@@ -55,6 +55,22 @@ def test_a_watch_that_is_off_may_be_a_string(tmp_path: Path) -> None:
     assert not [name for name in units(tmp_path, service_watch="false") if "watch" in name]
 
 
+def test_the_watcher_and_the_run_that_acts_have_the_same_options(tmp_path: Path) -> None:
+    given = {"service_watch_fall": "2", "service_watch_interval": "5", "service_watch_metrics": "/run/textfiles"}
+    told = render(tmp_path, "service", "__service_watch", service_name="shop", service_listen=["8080"], **given)
+    assert told == {"interval": 5, "fall": 2, "backoff": 30, "cap": 900, "rollback": 5, "metrics": "/run/textfiles"}
+    (tmp_path / "units").mkdir()
+    start = "slipway watch shop --fall 2 --backoff 30 --cap 900 --rollback 5 --metrics /run/textfiles\n"
+    assert start in units(tmp_path / "units", **given)["shop-watch.service"]
+
+
+def test_no_timer_of_the_watch_is_left(tmp_path: Path) -> None:
+    expression = "__service_units_all | difference(__service_units | map(attribute='name'))"
+    absent = render(tmp_path, "service", expression, service_name="shop", service_listen=["8080"])
+    assert "shop-watch.timer" in absent
+    assert "slipway-watch.service" not in absent
+
+
 TLS = {
     "proxy_service": "shop",
     "proxy_swap": "proxy",

@@ -119,6 +119,11 @@ class Systemd:
     def show(self, unit: str) -> UnitState:
         return parse_show(self.call("show", f"--property={','.join(_PROPERTIES)}", unit))
 
+    def show_each(self, *units: str) -> list[UnitState]:
+        """The same of each of these units, in one call: a program that is started costs more than what it is asked."""
+        shown = self.call("show", f"--property={','.join(_PROPERTIES)}", *units)
+        return [parse_show(block) for block in shown.strip().split("\n\n")]
+
     def stale(self, *files: str) -> list[str]:
         """The units that PID 1 knows from these unit files as they no longer are."""
         units = [name.replace("@.", "@*.") for name in files]

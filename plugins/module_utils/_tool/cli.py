@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from .._core.errors import SlipwayError
+from .._core.paths import WATCH_ROOT, WATCHER
 
 if TYPE_CHECKING:
     from .._release.engine import Engine
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 OK, FAILED, USAGE = 0, 1, 2
 SERVES = ("pass", "warn")
+_RECENT = 60.0  # seconds
 EPILOG = """\
 exit codes: 0 it is so or was done; 1 something is down, or could not be done; 2 wrong usage, or not root
 with --json, failures come as {"failed": true, "code": …, "msg": …, "fix": …}
@@ -50,6 +52,9 @@ _PURGE = """\
 For what must not stay on the host, such as a revoked secret. One that serves, is last good or part of a swap is
 refused. What is deleted cannot be gone back to; the history keeps that it was there, and that it was purged."""
 _VERIFY = "Systemd starts no release that is not, nor does a rollback or the watch. It reads files and starts nothing."
+_WATCH = """\
+slipway-watch.service watches all services that have a file in /etc/slipway/watch, and starts SHOP-watch.service where
+something is to be done."""
 _CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
 
@@ -88,8 +93,10 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("service")
     verify.add_argument("release", nargs="?", help="an id that status lists; what the next boot starts when left out")
     verify.add_argument("--root", help=argparse.SUPPRESS)  # of the unit, which depends on nothing that was written
-    watch = add("watch", "one run of the service's own watch; a timer calls it")
-    watch.add_argument("service")
+    watch = add("watch", "look at a service once, and do what is to be done; slipway-watch.service calls it", _WATCH)
+    which = watch.add_mutually_exclusive_group(required=True)
+    which.add_argument("service", nargs="?")
+    which.add_argument("--all", action="store_true", help="go on looking at all services, each with its own options")
     watch.add_argument("--fall", type=int, default=3, metavar="N", help="failures in a row that restart it (3)")
     watch.add_argument("--backoff", type=float, default=30, metavar="S", help="seconds between restarts, doubling (30)")
     watch.add_argument("--cap", type=float, default=900, metavar="S", help="the most seconds between restarts (900)")
@@ -152,6 +159,8 @@ def _status_text(found: dict[str, Any]) -> str:
         lines.append(f"  from      {origin.get('source')}{signed}")
     if found["watched"]:
         lines.append(f"  watched   {_ago(time.time() - found['watched'])} ago")
+    if _is_neglected(found):
+        lines.append(f"  UNWATCHED {WATCHER} does not run: systemctl start {WATCHER}")
     lines += [f"  DAMAGED   {one}" for one in found["differences"]]
     if found["differences"]:
         lines.append(f"            what serves is kept, and is not started again: slipway verify {found['service']}")
@@ -165,6 +174,16 @@ def _status_text(found: dict[str, Any]) -> str:
         notes += ["bad"] if release in found["bad"] else []
         lines.append(f"  release   {release}{'  (' + ', '.join(notes) + ')' if notes else ''}")
     return "\n".join(lines)
+
+
+def _is_neglected(found: dict[str, Any]) -> bool:
+    """Whether nothing looks after a service that the host is to watch; systemd is asked where looks are missing."""
+    path = os.path.join(WATCH_ROOT, f"{found['service']}.json")
+    if not os.path.exists(path) or (found["watched"] and time.time() - found["watched"] < _RECENT):
+        return False
+    from .._host.systemd import Systemd
+
+    return not Systemd().is_active(WATCHER)
 
 
 def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
@@ -380,6 +399,10 @@ def _was_purged(one: Operator, release: str) -> bool:
 
 
 def _watch(options: argparse.Namespace) -> int:
+    if options.all:
+        from . import watcher
+
+        return watcher.serve()
     from .._release.operator import metrics
     from .._release.operator import watch as watching
     from .._release.operator.operator import WatchOptions

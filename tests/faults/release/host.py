@@ -127,8 +127,9 @@ class Host:
     def purge(self, service: str) -> None:
         """As if the service had never been."""
         self.run(
-            f"systemctl disable --now {service}-watch.timer {service}.socket {service}.service 2>/dev/null;"
+            f"systemctl disable --now {service}.socket {service}.service 2>/dev/null;"
             f"systemctl stop '{service}*' 2>/dev/null; rm -rf /opt/{service} /var/lib/slipway/{service} /etc/{service}"
+            f" /etc/slipway/watch/{service}.json"
             f" /etc/systemd/system/{service}[.@-]* /etc/haproxy/slipway.*/{service}.cfg;"
             " systemctl is-active --quiet haproxy && systemctl reload haproxy;"
             " systemctl daemon-reload; systemctl reset-failed; true"

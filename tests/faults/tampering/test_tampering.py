@@ -115,7 +115,7 @@ def hosts() -> Iterator[dict[str, Host]]:
             done = play.playbook("site", inventory, variables(service, version), "--limit", host.name)
             assert done.code == 0, done.output
         host.ok(
-            "systemctl stop SERVICE-watch.timer; mkdir -p /root/units && cp -a /opt/SERVICE /root/opt &&"
+            "systemctl stop slipway-watch.service; mkdir -p /root/units && cp -a /opt/SERVICE /root/opt &&"
             "cp -a /var/lib/slipway/SERVICE /root/state && cp -a /etc/systemd/system/SERVICE* /root/units/"
         )
     yield found

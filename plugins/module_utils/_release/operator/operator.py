@@ -120,17 +120,21 @@ class Operator:
 
         return strategy_of(release_id, self._service)
 
-    def watch(self, options: WatchOptions) -> watching.Decision:
-        """One run of the service's own watch: ask, decide, act, tell. Keeps out while a release is under way."""
+    def watch(self, options: WatchOptions, acts: bool = True) -> watching.Decision:
+        """One look of the service's own watch: ask, decide, act, tell. Keeps out while a release is under way.
+
+        One that does not act leaves no trace of a look after which something is to be done: the run that does it looks
+        again, and counts.
+        """
         try:
             with self.store.locked(0):
                 current = self.layout.current_id()
-                decision = self._watch(options, current)
+                decision = self._watch(options, current, acts)
         except SlipwayError as error:
             if error.code != "locked":
                 raise
             return watching.Decision(watching.NOTHING, "a release is under way", {})
-        if decision.action == watching.ROLLBACK:
+        if decision.action == watching.ROLLBACK and acts:
             outcome = self._engine.roll_back_automatically(str(current), decision.message)
             served = f"{outcome.current} serves" if outcome else "another run was faster"
             decision = replace(decision, message=f"{current} was taken back, {served}: {decision.message}")
@@ -149,15 +153,16 @@ class Operator:
 
         return Engine(self.settings, self.layout, self._systemd)
 
-    def _watch(self, options: WatchOptions, current: Optional[str]) -> watching.Decision:
-        umbrella = self._systemd.show(f"{self.settings.name}.service")
+    def _watch(self, options: WatchOptions, current: Optional[str], acts: bool) -> watching.Decision:
+        instance = [self._unit(current)] if current else []
+        umbrella, *units = self._systemd.show_each(f"{self.settings.name}.service", *instance)
         damage = self._damage(current) if current else ""
         # One that has failed because of that has not been stopped by anybody.
         if current is None or not (umbrella.up or (damage and umbrella.active == "failed")):
             decision = watching.Decision(watching.NOTHING, "the service is stopped", {})
             self._export(options.metrics, current, None, False, decision)
             return decision
-        unit = self._systemd.show(self._unit(current))
+        (unit,) = units
         look, keep = self._look_twice(current, unit, damage) if unit.up else (None, damage)
         judged = _health(unit.up, f"systemd says {unit.describe()}", look)
         epoch = f"{files.text(BOOT_ID).strip()} {current}"
@@ -176,8 +181,13 @@ class Operator:
             decision = decide(policy, self._damage(current, read=True))
         if decision.action == watching.ROLLBACK and not self._engine.can_roll_back(current):
             decision = decide(replace(policy, rollback=0))
+        if decision.action != watching.NOTHING and not acts:
+            return decision
         # Before the act, so that one that fails or is killed is not taken for the first one next time.
-        files.write_atomic(path, json.dumps(decision.state) + "\n", 0o644)
+        if decision.state == state:
+            os.utime(path)
+        else:
+            files.write_atomic(path, json.dumps(decision.state) + "\n", 0o644)
         if decision.action == watching.RESTART:
             self.store.journal.record("watch_restart", release=current, reason=judged["message"])
             self._systemd.restart(self._unit(current))

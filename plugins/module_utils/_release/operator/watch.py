@@ -122,7 +122,8 @@ def _same_kind(value: Any, like: Any) -> bool:
 
 def _good(counts: dict[str, Any], policy: Policy) -> Decision:
     good = counts["good"] + 1
-    state = {**counts, "good": good, "failures": 0}
+    # No more than is asked for: while all is well, the state stays the same and need not be written.
+    state = {**counts, "good": min(good, policy.rise), "failures": 0}
     if good >= policy.rise:
         state.update(restarts=0, next_restart=0.0, next_alert=0.0)
     return Decision(NOTHING, "healthy", state)

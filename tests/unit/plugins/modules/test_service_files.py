@@ -36,6 +36,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "unit").mkdir()
     monkeypatch.setattr(service_files, "Layout", lambda name, root: Layout(name, root, **roots))
     monkeypatch.setattr(service_files, "RECORDS", str(tmp_path / "records"))
+    monkeypatch.setattr(service_files, "WATCHES", str(tmp_path / "watch"))
     for name in ("is_enabled", "is_active"):
         monkeypatch.setattr(installer, name, lambda _name: True)
     monkeypatch.setattr(installer, "verify", lambda _wanted, _given: [])
@@ -53,7 +54,7 @@ def apply(capsys: Any, host: Path, **more: Any) -> dict[str, Any]:
 def texts(host: Path) -> dict[str, str]:
     return {
         str(path.relative_to(host)): path.read_text()
-        for place in ("config/shop", "unit", "records")
+        for place in ("config/shop", "unit", "records", "watch")
         for path in (host / place).rglob("*")
         if path.is_file()
     }
@@ -163,6 +164,28 @@ def test_a_group_that_is_not_there_is_told_before_anything_is_written(host: Path
 def test_without_the_controllers_half_nothing_happens(host: Path, capsys: Any) -> None:
     assert run_module(service_files, capsys, name="shop", units=UNITS)["code"] == "not_rendered"
     assert texts(host) == {}
+
+
+def test_the_hosts_watcher_knows_how_to_watch_the_service(host: Path, capsys: Any) -> None:
+    options = {"interval": 10, "fall": 3}
+    file = host / "watch" / "shop.json"
+    assert apply(capsys, host, watch=options, _ansible_check_mode=True)["changed"] is True
+    assert not file.exists()
+    assert [apply(capsys, host, watch=options)["changed"] for _turn in range(2)] == [True, False]
+    assert json.loads(file.read_text()) == options
+    assert apply(capsys, host, _ansible_check_mode=True)["changed"] is True
+    assert file.exists()
+    assert [apply(capsys, host)["changed"] for _turn in range(2)] == [True, False]
+    assert not file.exists()
+
+
+def test_the_watcher_finds_the_options_when_it_is_started(
+    host: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    monkeypatch.setattr(installer, "apply", lambda _planned: found.append((host / "watch" / "shop.json").exists()))
+    apply(capsys, host, watch={"interval": 10})
+    assert found == [True]
 
 
 def test_a_watch_that_exports_no_more_leaves_no_verdict(host: Path, capsys: Any) -> None:

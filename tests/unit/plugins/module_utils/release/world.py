@@ -473,7 +473,10 @@ class FakeSystemd(systemd.Systemd):
             return "".join(f"{i.unit} loaded {i.state} x A release of it\n" for i in found)
         if "--property=NeedDaemonReload,Id" in rest:
             return "\n".join(self._stale(unit.replace("@*.", "@.")) for unit in rest[1:])
-        (unit,) = [a for a in rest if not a.startswith("--property=")]
+        unit, *more = [a for a in rest if not a.startswith("--property=")]
+        if more:
+            assert verb == "show", arguments
+            return "\n".join(self._do(["show", one]) for one in (unit, *more))
         if unit == "haproxy.service":
             assert verb in ("start", "show"), arguments
             return f"ActiveState=active\nMainPID={self.host.haproxy.pid}\n" if verb == "show" else ""

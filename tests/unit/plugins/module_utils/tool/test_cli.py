@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._host import systemd
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
 from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._tool import cli
@@ -71,6 +72,35 @@ def test_status_tells_where_it_comes_from(monkeypatch: pytest.MonkeyPatch, capsy
     assert "from      https://host/shop, signed by minisign 9A90C55F72903870" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("listed", "looked", "runs", "said"),
+    [
+        (True, 10, False, False),  # a look has been there a moment ago, whoever looks
+        (True, 600, True, False),  # a service that was stopped by hand
+        (True, 600, False, True),
+        (True, None, False, True),
+        (False, 600, False, False),  # service_watch is off
+    ],
+)
+def test_status_says_when_nothing_looks_after_a_service(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+    tmp_path: Path,
+    listed: bool,
+    looked: float | None,
+    runs: bool,
+    said: bool,
+) -> None:
+    monkeypatch.setattr(cli, "WATCH_ROOT", str(tmp_path))
+    monkeypatch.setattr(systemd.Systemd, "is_active", lambda _self, unit: runs and unit == "slipway-watch.service")
+    if listed:
+        (tmp_path / "shop.json").write_text("{}")
+    serve(monkeypatch, watched=looked and time.time() - looked)
+    assert cli.main(["status"]) == cli.OK
+    told = "UNWATCHED slipway-watch.service does not run: systemctl start slipway-watch.service"
+    assert (told in capsys.readouterr().out) is said
+
+
 def test_status_fails_when_a_service_is_down(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     serve(monkeypatch, health="fail", message="refused", p99=None)
     assert cli.main(["status", "shop", "--json"]) == cli.FAILED
@@ -117,7 +147,7 @@ def test_only_root(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     assert "only root" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [[], ["nonsense"], ["rollback"], ["history"], ["watch"]])
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["rollback"], ["history"], ["watch"], ["watch", "shop", "--all"]])
 def test_wrong_usage(argv: list[str], capsys: Any) -> None:
     with pytest.raises(SystemExit) as stopped:
         cli.main(argv)

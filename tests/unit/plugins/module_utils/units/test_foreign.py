@@ -174,6 +174,7 @@ def test_every_template_of_the_role_is_recognised(tmp_path: Path) -> None:
     found = units(tmp_path, **more)
     for name, text in found.items():
         (tmp_path / name).write_text(text)
-    assert sorted(set(found) - {"slipway-recover.service"}) == sorted(foreign.names_of("shop"))
-    for name in foreign.names_of("shop"):
+    own = set(found) - {"slipway-recover.service", "slipway-watch.service"}  # these two are the host's
+    assert own == set(foreign.names_of("shop")) - {"shop-watch.timer"}, "that one is of earlier versions"
+    for name in own:
         assert foreign.is_ours(place, name), name

@@ -95,6 +95,66 @@ def test_the_watch_restarts_what_has_failed_often_enough(host):
     assert (event["event"], event["release"], event["reason"]) == ("watch_restart", current, "it says fail")
 
 
+def watch_file(host):
+    path = os.path.join(host.layout.state, "watch.json")
+    return (os.stat(path).st_ino, json.loads(open(path, encoding="utf-8").read()))
+
+
+def test_a_look_that_does_not_act_leaves_what_is_to_be_done_to_a_run_that_does(host, tmp_path):
+    """It counts the failure, and it is the same run that restarts as if there had been no look before it."""
+    host.release("v1")
+    options = WatchOptions(watch.Policy(fall=2), str(tmp_path))
+    operator(host).watch(options, acts=False)
+    host.answer = "fail"
+    assert operator(host).watch(options, acts=False).action == watch.NOTHING
+    before, told = watch_file(host), (tmp_path / "slipway-shop.prom").read_text()
+    for _look in range(3):
+        assert operator(host).watch(options, acts=False).action == watch.RESTART
+    assert restarts(host) == []
+    assert watch_file(host) == before
+    assert (tmp_path / "slipway-shop.prom").read_text() == told
+    assert "watch_restart" not in [event["event"] for event in host.store.journal.events()]
+    assert operator(host).watch(options).action == watch.RESTART
+    assert len(restarts(host)) == 1
+
+
+def test_a_look_that_does_not_act_takes_nothing_back(host):
+    host.release("v1")
+    second = host.release("v2").current
+    operator(host).watch(FALLING, acts=False)
+    crash(host, 3)
+    assert operator(host).watch(FALLING, acts=False).action == watch.ROLLBACK
+    assert host.settled() == second
+    assert operator(host).watch(FALLING).action == watch.ROLLBACK
+    assert host.settled() == host.id_of("v1")
+
+
+def test_where_there_is_nowhere_to_go_back_to_nothing_is_handed_over(host):
+    host.release("v1")
+    operator(host).watch(FALLING, acts=False)
+    crash(host, 9)
+    assert operator(host).watch(FALLING, acts=False).action == watch.NOTHING
+
+
+def test_while_all_is_well_the_memory_is_not_written_anew(host):
+    host.release("v1")
+    for _look in range(3):
+        operator(host).watch(OPTIONS)
+    before = watch_file(host)
+    os.utime(os.path.join(host.layout.state, "watch.json"), (1, 1))
+    operator(host).watch(OPTIONS)
+    assert watch_file(host) == before
+    assert operator(host).status()["watched"] > 1
+
+
+def test_a_look_starts_one_program(host):
+    host.release("v1")
+    operator(host).watch(OPTIONS)
+    host.systemd.commands.clear()
+    operator(host).watch(OPTIONS)
+    assert len(host.systemd.commands) == 1
+
+
 def test_a_new_release_begins_with_a_clean_slate(host):
     host.release("v1")
     host.answer = "fail"
