@@ -73,7 +73,6 @@ _WRITTEN = {
     "service_start_timeout": ("TimeoutStartSec",),
     "service_type": ("Type",),
     "service_user": ("User", "SocketUser"),
-    "service_watch_interval": ("OnUnitInactiveSec", "OnActiveSec"),
 }
 _WRITERS = {name: variable for variable, names in _WRITTEN.items() for name in names}
 _ALIKE = 0.8
