@@ -349,7 +349,11 @@ class _TryAgain(Exception):
 def _not_confirmed(output: bytes, errors: bytes) -> SlipwayError:
     with contextlib.suppress(ValueError, KeyError, IndexError):
         answer = json.loads(output.decode(errors="replace").strip().splitlines()[-1])
-        return SlipwayError(str(answer["code"]), str(answer["msg"]))
+        fix = str(answer.get("fix") or "")
+        told = str(answer["msg"])
+        return SlipwayError(
+            str(answer["code"]), told[: -len(f" Fix: {fix}")] if fix and told.endswith(fix) else told, fix
+        )
     # A revert removes the program that would have confirmed.
     if model.RUNNER.encode() in errors and b"No such file" in errors:
         return SlipwayError(

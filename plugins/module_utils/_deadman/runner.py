@@ -31,6 +31,6 @@ def main(argv: Sequence[str], system: Optional[System] = None) -> int:
         else:
             answer = {"reverted": ending.revert(name, token, Reason.DEADLINE, system)}
     except SlipwayError as error:
-        answer = {"failed": True, "code": error.code, "msg": str(error)}
+        answer = {"failed": True, "code": error.code, "msg": str(error), "fix": error.fix}
     sys.stdout.write(json.dumps(answer) + "\n")
     return 1 if answer.get("failed") else 0

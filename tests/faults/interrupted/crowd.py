@@ -68,16 +68,16 @@ def one_fork(hosts: list[Host], work: Path) -> Result:
         **only("deploy_user", "firewall", "ssh"),
         "deploy_user_keys": [public],
         "deploy_user_sudo": "full",
-        "firewall_confirm_timeout": DEADLINE_S,
-        "deploy_user_confirm_timeout": DEADLINE_S,
-        "ssh_confirm_timeout": DEADLINE_S,
     }
-    argv = ["ansible-playbook", "-i", str(inventory), "-f", "1", str(HARDEN), "-e", json.dumps(variables)]
+    short = dict.fromkeys(
+        ("firewall_confirm_timeout", "deploy_user_confirm_timeout", "ssh_confirm_timeout"), DEADLINE_S
+    )
+    ordinary = ["ansible-playbook", "-i", str(inventory), str(HARDEN), "-e", json.dumps(variables)]
+    hurried = [*ordinary, "-f", "1", "-e", json.dumps(short)]
     folder = work / "one-fork"
     folder.mkdir(parents=True, exist_ok=True)
     result.log = str(folder)
-    again = [word for word in argv if word not in ("-f", "1")]
-    for name, command in (("run.log", argv), ("next.log", again)):
+    for name, command in (("run.log", hurried), ("next.log", ordinary)):
         done = subprocess.run(
             command, env=play.environment(), cwd=play.CHECKOUT, capture_output=True, text=True, check=False
         )

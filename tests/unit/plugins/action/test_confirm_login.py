@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from types import SimpleNamespace
 
@@ -56,6 +57,14 @@ def test_what_ssh_said_is_short():
         "(publickey)."
     )
     assert confirm_login.last_lines(b"") == "nothing"
+
+
+def test_what_the_host_says_keeps_its_fix():
+    told = {"failed": True, "code": "reverted", "msg": "the change was taken back. Fix: run again", "fix": "run again"}
+    error = confirm_login._not_confirmed(json.dumps(told).encode(), b"")
+    assert (error.message, error.fix) == ("the change was taken back.", "run again")
+    earlier = {name: value for name, value in told.items() if name != "fix"}
+    assert str(confirm_login._not_confirmed(json.dumps(earlier).encode(), b"")) == told["msg"]
 
 
 @pytest.mark.parametrize(
