@@ -30,7 +30,7 @@ MAY_IMPORT = {
 # Inside of the large ones, from the ground up: each may import what stands on a line above its own.
 FLOORS = {
     "_binary": ["machines versions", "elf policy", "symbols go_build_info", "program sbom", "facts"],
-    "_units": ["parser installer", "context foreign"],
+    "_units": ["parser directives", "installer", "context foreign"],
     "_linkage": ["advice ldcache requirements", "loader", "glibc musl", "checker host_profile"],
     "_deadman": [
         "account_entries",
