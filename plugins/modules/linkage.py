@@ -34,8 +34,10 @@ options:
     description:
       - A systemd unit whose C(Environment=), C(EnvironmentFile=), C(RootDirectory=), C(BindPaths=),
         C(BindReadOnlyPaths=), C(InaccessiblePaths=), C(TemporaryFileSystem=), C(ProtectHome=), C(PrivateTmp=),
-        C(ExecPaths=), C(NoExecPaths=), C(User=), C(Group=), C(DynamicUser=), C(NoNewPrivileges=),
-        C(CapabilityBoundingSet=), C(SystemCallArchitectures=) and C(WorkingDirectory=) apply.
+        C(ExecPaths=), C(NoExecPaths=), C(User=), C(Group=), C(DynamicUser=), C(StateDirectory=), C(NoNewPrivileges=),
+        C(CapabilityBoundingSet=), C(SystemCallArchitectures=), C(MemoryDenyWriteExecute=) and C(WorkingDirectory=)
+        apply.
+      - Files, directories, users and groups that the unit names and that do not exist are problems, too.
       - Read from the unit files and drop-ins on disk, so that it need not be loaded yet. Instances of templates work,
         and so does the absolute path of a unit file.
       - Without it, the C(LD_) variables and the working directory are those of the module itself, and a setuid, setgid
@@ -100,13 +102,13 @@ binaries:
     class:
       description:
         - V(static), V(static-pie), V(dynamic), V(interpreter-only) (a loader and no libraries, which C(ldd) calls
-          static), V(library) or V(other) (an object file or a core dump).
+          static), V(library), V(script) (judged by its interpreter) or V(other) (an object file or a core dump).
         - Null where the file cannot be read as a program.
       returned: always
       type: str
       sample: dynamic
     interpreter:
-      description: The dynamic loader it names; null where it names none.
+      description: The dynamic loader it names, or the interpreter behind C(#!) of a script; null where it names none.
       returned: always
       type: str
       sample: /lib64/ld-linux-x86-64.so.2

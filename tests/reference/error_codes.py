@@ -569,6 +569,17 @@ PROGRAM = Section(
             "The unit is not installed yet, or its name is misspelt.",
             "Install the unit first, or correct its name.",
         ),
+        "unit_forbidden": ErrorCode(
+            "The user of the unit may not enter a directory that the unit names.",
+            "The mode of that directory or of one above it is too narrow.",
+            "Let the user enter the directory that the fix names.",
+        ),
+        "unit_memory": ErrorCode(
+            "The unit's `MemoryDenyWriteExecute=` forbids what the program or a library does when it starts.",
+            "A library relocates its code, asks for an executable stack, or has a segment that is writable and "
+            "executable.",
+            "Link the file that the fix names as it says, or remove `MemoryDenyWriteExecute=`.",
+        ),
         "unit_root_image": ErrorCode(
             "The unit runs in an image (`RootImage=`), and the files in it cannot be looked into.",
             "The image is not unpacked.",

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "_module": "_core",
     "_binary": "_core",
     "_host": "_core _binary",
-    "_units": "_core _host",
+    "_units": "_core _binary _host",
     "_linkage": "_core _binary _host _units",
     "_deadman": "_core",
     "_hardening": "_core _host _deadman",
@@ -30,8 +30,14 @@ MAY_IMPORT = {
 # Inside of the large ones, from the ground up: each may import what stands on a line above its own.
 FLOORS = {
     "_binary": ["machines versions", "elf policy", "symbols go_build_info", "program sbom", "facts"],
-    "_units": ["parser directives", "installer", "context foreign"],
-    "_linkage": ["advice ldcache requirements", "loader", "glibc musl", "checker host_profile"],
+    "_units": ["directives parser credentials", "installer surroundings", "prerequisites", "context foreign"],
+    "_linkage": [
+        "debian ldcache requirements scripts",
+        "advice",
+        "loader",
+        "glibc musl memory",
+        "checker host_profile",
+    ],
     "_deadman": [
         "account_entries",
         "model",

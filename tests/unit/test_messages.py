@@ -20,7 +20,11 @@ VERBS = frozenset((
 ))
 # fmt: on
 # The words of the kernel and of the loaders, which have no full stop.
-QUOTING = ("plugins/module_utils/_linkage/", "plugins/module_utils/_binary/", "plugins/module_utils/_units/context.py")
+QUOTING = (
+    "plugins/module_utils/_linkage/",
+    "plugins/module_utils/_binary/",
+    "plugins/module_utils/_units/prerequisites.py",
+)
 
 
 def test_the_collector_finds_what_the_code_reports() -> None:

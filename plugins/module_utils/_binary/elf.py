@@ -431,11 +431,11 @@ def _what_else(start: bytes) -> str:
     if start.startswith(b"#!"):
         return "give the program that this script starts"
     if start.startswith(b"MZ"):
-        return "build with GOOS=linux: this is a Windows program"
+        return "build it for Linux: this is a Windows program"
     if start[:4] in (b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xfe\xed\xfa\xcf"):
-        return "build with GOOS=linux: this is a macOS program"
+        return "build it for Linux: this is a macOS program"
     if start.startswith(b"!<arch>\n"):
-        return "build a main package with go build -buildmode=exe: this is an archive"
+        return "give the program that was linked from it: this is an archive"
     if start.startswith((b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")):
         return "unpack the file first: it is compressed"
     return "give the path of a Linux program"

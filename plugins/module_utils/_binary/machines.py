@@ -100,6 +100,7 @@ _SYSTEMD: dict[str, str] = {
     "riscv64": "riscv64",
     "s390x": "s390x",
 }
+SYSTEMD_ARCHITECTURES = frozenset(_SYSTEMD.values())
 
 _OSABI: dict[int, str] = {2: "netbsd", 6: "solaris", 9: "freebsd", 12: "openbsd"}
 _NOTE_OWNERS: dict[str, str] = {

@@ -56,7 +56,24 @@ class View:
             seen.append(self._walk(self.absolute(path), seen).path)
         return seen or [posixpath.normpath(self.absolute(path))]
 
-    def _walk(self, path: str, seen: Optional[list[str]] = None) -> ResolvedPath:
+    def directories(self, path: str) -> list[ResolvedPath]:
+        """Every directory that is searched on the way to a path."""
+        searched: list[ResolvedPath] = []
+        with contextlib.suppress(OSError, ValueError):
+            self._walk(self.absolute(path), searched=searched)
+        return searched
+
+    def canonical(self, path: str) -> str:
+        """The path without symlinks; what does not exist stays as it is written."""
+        try:
+            return self._walk(self.absolute(path)).path
+        except (OSError, ValueError):
+            parent, name = posixpath.split(posixpath.normpath(self.absolute(path)))
+            return posixpath.join(self.canonical(parent), name) if name else "/"
+
+    def _walk(
+        self, path: str, seen: Optional[list[str]] = None, searched: Optional[list[ResolvedPath]] = None
+    ) -> ResolvedPath:
         links = 0
         todo = path.split("/")[::-1]
         done = [ResolvedPath("/", self.binds.get("/", self.root))]
@@ -67,8 +84,10 @@ class View:
             if part == "..":
                 done = done[:-1] or done
                 continue
+            if searched is not None and done[-1] not in searched:
+                searched.append(done[-1])
             step = self._step(done[-1], part)
-            target = _link(step.host)
+            target = self._link(step)
             if target is None:
                 done.append(step)
                 continue
@@ -86,18 +105,19 @@ class View:
         path = posixpath.join(parent.path, part)
         return ResolvedPath(path, self.binds.get(path) or os.path.join(parent.host, part))
 
+    def _link(self, step: ResolvedPath) -> Optional[str]:
+        """What a symlink points to; None for anything else. OSError where there is nothing."""
+        try:
+            return os.readlink(step.host)
+        except OSError as error:
+            if error.errno == errno.ENOENT and any(inside.startswith(step.path + "/") for inside in self.binds):
+                return None  # made for what is mounted below it
+            if error.errno != errno.EINVAL:
+                raise
+            return None
+
     def inside(self, path: str) -> str:
         """The view's name for a path that may be given as the host's: /srv/jail/app is /app in /srv/jail."""
         if self.root != "/" and (path == self.root or path.startswith(self.root + "/")):
             return path[len(self.root) :] or "/"
         return path
-
-
-def _link(host: str) -> Optional[str]:
-    """What a symlink points to; None for anything else. OSError where there is nothing."""
-    try:
-        return os.readlink(host)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        return None

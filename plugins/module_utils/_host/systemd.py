@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import time
 from dataclasses import dataclass
@@ -16,6 +17,14 @@ from .._core.errors import SlipwayError
 
 POLL = 0.05
 _PROPERTIES = ("LoadState", "ActiveState", "SubState", "MainPID", "NRestarts", "Result", "ExecMainStatus", "Job")
+_LIBRARIES = ("/usr/lib/systemd", "/lib/systemd", "/usr/lib64/systemd", "/usr/lib/*/systemd")
+
+
+def release_of_systemd() -> int:
+    """257, by the name of its library; 0 where that is not where it is looked for."""
+    paths = [path for folder in _LIBRARIES for path in glob.glob(f"{folder}/libsystemd-shared-*.so")]
+    releases = (re.search(r"-(\d+)[^/]*\.so\Z", path) for path in paths)
+    return max((int(found.group(1)) for found in releases if found is not None), default=0)
 
 
 @dataclass(frozen=True)

@@ -8,30 +8,100 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Iterable, Sequence
+from typing import Iterable, NamedTuple, Optional, Sequence
 
+from .._binary.elf import ElfError, Reader, read_header
+from .._binary.machines import goarch_of
 from .._core.root_view import View
+from .debian import read_packages
 
 STRAY = ("/usr/local/lib", "/usr/local/lib64", "/usr/lib64", "/usr/lib", "/lib64", "/lib")
 _MANAGERS = (
-    ("/usr/bin/apt-get", "deb"),
     ("/usr/bin/dnf", "dnf"),
     ("/usr/bin/microdnf", "microdnf"),
     ("/usr/bin/zypper", "zypper"),
     ("/usr/bin/yum", "yum"),
-    ("/sbin/apk", "apk"),
 )
 
 
-def library_fix(view: View, name: str, bits: int) -> str:
-    base = os.path.basename(name)
-    for directory in STRAY:
-        if _exists(view, f"{directory}/{base}"):
-            return f"check the architecture of {directory}/{base}, then run ldconfig: it is there and not used"
-    for path, manager in _MANAGERS:
-        if _exists(view, path):
-            return f"install {base}: {_package(manager, base, bits)}, or rebuild with CGO_ENABLED=0"
-    return f"install {base}, or rebuild with CGO_ENABLED=0"
+class Advice(NamedTuple):
+    """What a fix depends on. goarch, bits: the program's. go: it has Go's build info, so that Go can build it anew."""
+
+    view: View
+    goarch: Optional[str]
+    bits: int
+    go: bool
+    musl: bool = False
+
+    def library(self, name: str) -> str:
+        base = os.path.basename(name)
+        if self.musl:
+            return f"{self._musl_package(base)}{self.or_static}"
+        for directory in STRAY:
+            path = f"{directory}/{base}"
+            if self._fits(path):
+                return f"list {directory} in /etc/ld.so.conf.d, then run ldconfig: {path} is there and not used"
+        return f"{self.package(base)}{self.or_static}"
+
+    def package(self, base: str) -> str:
+        """In the words of the host's package manager."""
+        packages = read_packages(self.view)
+        if packages is not None:
+            name = packages.name(base, self.goarch)
+            if not name:
+                return f"install the Debian package that has {base} (apt-file search {base})"
+            foreign = packages.lacks(self.goarch)
+            after = f" after dpkg --add-architecture {foreign}" if foreign else ""
+            return f"install {base}: apt install {name}{after}"
+        for path, manager in _MANAGERS:
+            if _exists(self.view, path):
+                package = f"'{base}()(64bit)'" if self.bits == 64 else base
+                return f"install {base}: {manager} install {package}"
+        return f"install {base}"
+
+    def c_library(self) -> str:
+        """How glibc for the program's architecture comes onto this host; nothing where that is not known."""
+        packages = read_packages(self.view)
+        if packages is not None:
+            return self.package("libc.so.6").replace("install libc.so.6", f"install the {self.bits}-bit C library")
+        if self.goarch == "386" and _exists(self.view, "/usr/bin/dnf"):
+            return "install the 32-bit C library: dnf install glibc.i686"
+        return ""
+
+    def _musl_package(self, base: str) -> str:
+        if _exists(self.view, "/sbin/apk"):
+            return f"install {base}: apk add so:{base}"
+        return f"build {base} with musl-gcc and install it where musl looks: the packages of this host are for glibc"
+
+    @property
+    def or_static(self) -> str:
+        return ", or rebuild with CGO_ENABLED=0" if self.go else ""
+
+    def _fits(self, path: str) -> bool:
+        try:
+            with Reader(self.view.host(path)) as reader:
+                header = read_header(reader)
+        except (ElfError, OSError):
+            return False
+        return goarch_of(header.machine, header.bits, header.endian) == self.goarch
+
+    def refused(self, path: str) -> str:
+        return f"replace {path} by a shared library for {self.goarch or 'this program'}"
+
+    def other_class(self, name: str) -> str:
+        other = 32 if self.bits == 64 else 64
+        return f"{self.package(os.path.basename(name))}: the {name} found is for {other}-bit programs"
+
+    def version(self, version: str, provider: str, provided: Iterable[str], libc: str = "") -> str:
+        """libc: what is known of the C library here."""
+        family = version.split("_")[0]
+        if family == "GLIBC":
+            also = ", or with CGO_ENABLED=0" if self.go else ""
+            here = libc or f"the libc here provides up to {newest_version(provided, family)}"
+            return f"rebuild on a host as old as this one{also}: it needs {version}, and {here}"
+        newest = newest_version(provided, family)
+        offer = f"provides up to {newest}" if newest else f"provides no {family} version"
+        return f"install a newer library, or build against this one: it needs {version}, and {provider} {offer}"
 
 
 def _exists(view: View, path: str) -> bool:
@@ -41,47 +111,9 @@ def _exists(view: View, path: str) -> bool:
         return False
 
 
-def _package(manager: str, base: str, bits: int) -> str:
-    if manager == "apk":
-        return f"apk add so:{base}"
-    if manager == "deb":
-        return f"package {debian_name(base)} by Debian's rule for names (apt-file search {base})"
-    return f"{manager} install '{base}()(64bit)'" if bits == 64 else f"{manager} install {base}"
-
-
-def debian_name(soname: str) -> str:
-    """Debian names a library's package after its SONAME: libssl.so.3 is in libssl3, libpcre2-8.so.0 in libpcre2-8-0."""
-    if re.match(r"lib(c|m|dl|rt|pthread|resolv|util|nsl|anl)\.so\.\d", soname):
-        return "libc6"
-    stem, _ignored, version = soname.partition(".so")
-    version = version.lstrip(".")
-    if not version:
-        return stem.lower().replace("_", "-")
-    joint = "-" if stem[-1:].isdigit() else ""
-    return f"{stem}{joint}{version}".lower().replace("_", "-")
-
-
-def other_class_fix(name: str, bits: int) -> str:
-    other = 32 if bits == 64 else 64
-    return f"install the {bits}-bit library: the {name} found is for {other}-bit programs"
-
-
 def symbol_fix(names: Sequence[str], wanting: str) -> str:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return f"install a newer library, or build on this host: the one here lacks {names[0]}{more}, which {wanting} needs"
-
-
-def version_fix(version: str, provider: str, provided: Iterable[str]) -> str:
-    family = version.split("_")[0]
-    if family == "GLIBC":
-        newest = newest_version(provided, family)
-        return (
-            f"rebuild on a host as old as this one, or with CGO_ENABLED=0: it needs {version}, and the libc here "
-            f"provides up to {newest}"
-        )
-    newest = newest_version(provided, family)
-    offer = f"provides up to {newest}" if newest else f"provides no {family} version"
-    return f"install a newer library, or build against this one: it needs {version}, and {provider} {offer}"
 
 
 def newest_version(provided: Iterable[str], family: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import stat
 import struct
 from typing import NamedTuple, Optional
@@ -18,8 +19,10 @@ from .._binary.machines import systemd_architecture
 from .._binary.program import open_program
 from .._core.problems import Problem
 from .._core.root_view import ResolvedPath
-from .._host.kernel import Host
-from .._units.context import Context
+from .._host.kernel import Host, kernel_version
+from .._units.credentials import EXECUTE, READ
+from .._units.surroundings import Context, removes
+from .advice import Advice
 from .glibc import GlibcLinker
 from .loader import (
     Files,
@@ -32,26 +35,43 @@ from .loader import (
     identify,
     read_tables,
 )
+from .memory import has_writable_code, write_execute_problems
 from .musl import MuslLinker
 from .requirements import has_musl, interpreter_fix, machine_problem, needs, packed_problem
+from .scripts import DEEPEST, DEFAULT_PATH, Shebang, read_shebang
+
+NEWEST = 999  # of systemd, where it does not say which it is
 
 
 class Verdict(NamedTuple):
+    """shebang: of a script; elf and libraries are then those of its interpreter."""
+
     path: str
     elf: Optional[Elf]
     libraries: list[Library]
     problems: list[Problem]
+    shebang: Optional[Shebang] = None
 
     def as_dict(self) -> dict[str, object]:
         """The module's contract for one binary."""
         return {
             "path": self.path,
             "runnable": not self.problems,
-            "class": self.elf.elf_class if self.elf else None,
-            "interpreter": self.elf.interpreter if self.elf else None,
+            "class": self._class(),
+            "interpreter": self._interpreter(),
             "libraries": [{"name": library.name, "path": library.path} for library in self.libraries],
             "problems": [problem._asdict() for problem in self.problems],
         }
+
+    def _class(self) -> Optional[str]:
+        if self.shebang is not None:
+            return "script"
+        return self.elf.elf_class if self.elf else None
+
+    def _interpreter(self) -> Optional[str]:
+        if self.shebang is not None:
+            return self.shebang.interpreter
+        return self.elf.interpreter if self.elf else None
 
 
 class Program(NamedTuple):
@@ -76,17 +96,27 @@ class Checker:
         self.files = Files()
 
     def check(self, path: str) -> Verdict:
+        verdict = self._check(path)
+        return verdict._replace(problems=[*self.context.missing, *verdict.problems])
+
+    def _check(self, path: str, depth: int = 0) -> Verdict:
         try:
-            program = self._read(path)
+            resolved = self._resolve(path)
+            shebang = read_shebang(resolved.host)
+            if shebang is not None:
+                return self._script(path, resolved, shebang, depth)
+            program = self._read(path, resolved)
         except ElfError as error:
             return Verdict(path, None, [], [Problem.of(error)])
         libraries: list[Library] = []
-        foreign = machine_problem(program.elf, self.host, program.start)
-        problems = [*self.context.missing, *([] if foreign is None else [foreign])]
+        foreign = machine_problem(program.elf, self.host, program.start, program.info is not None)
+        problems = [] if foreign is None else [foreign]
         if program.packed:
             problems.append(packed_problem(program.elf))
         if not program.elf.is_library:
-            problems += self._start_problems(program)
+            problems += self._start_problems(path, resolved)
+            by_file = (self._capabilities(program), self._architecture(program), self._writable_code(program.elf))
+            problems += [problem for problem in by_file if problem is not None]
         if foreign is None:
             problems += needs(program.elf, program.info, self.host)
         if foreign is None or program.elf.is_library:
@@ -95,7 +125,58 @@ class Checker:
             problems += linked.problems
         return Verdict(path, program.elf, libraries, problems)
 
-    def _read(self, path: str) -> Program:
+    def _script(self, path: str, resolved: ResolvedPath, shebang: Shebang, depth: int) -> Verdict:
+        """The kernel starts the interpreter, and that reads the script."""
+        problems = self._start_problems(path, resolved)
+        barrier = self.context.barrier(path, READ)
+        if not problems and barrier is not None:
+            text = f"{path}: {os.strerror(errno.EACCES)}: {shebang.interpreter} cannot read it"
+            problems.append(Problem("unreadable", text, f"let the {self._user} read {barrier.path}"))
+        if depth >= DEEPEST:
+            text = f"{path}: {os.strerror(errno.ELOOP)}"
+            problems.append(Problem("interpreter_invalid", text, "name a program behind #!, and not another script"))
+            return Verdict(path, None, [], problems, shebang)
+        inner = self._check(shebang.interpreter, depth + 1)
+        problems += self._of_interpreter(path, shebang.interpreter, inner)
+        command = shebang.command
+        if command and not inner.problems:
+            found = self._in_path(command)
+            if found is None:
+                text = f"{path}: {shebang.interpreter}: {command}: {os.strerror(errno.ENOENT)}"
+                fix = f"install {command}, or set PATH so that it is found"
+                return Verdict(
+                    path, inner.elf, inner.libraries, [*problems, Problem("interpreter_missing", text, fix)], shebang
+                )
+            inner = self._check(found, depth + 1)
+            problems += self._of_interpreter(path, found, inner)
+        return Verdict(path, inner.elf, inner.libraries, problems, shebang)
+
+    @staticmethod
+    def _of_interpreter(path: str, interpreter: str, verdict: Verdict) -> list[Problem]:
+        if [problem.code for problem in verdict.problems] != ["not_found"]:
+            return verdict.problems
+        text = f"{path}: {os.strerror(errno.ENOENT)}: the interpreter {interpreter!r} is missing"
+        return [
+            Problem(
+                "interpreter_missing", text, f"install {posixpath.basename(interpreter)}, or correct the line with #!"
+            )
+        ]
+
+    def _in_path(self, command: str) -> Optional[str]:
+        if "/" in command:
+            return command
+        directories = self.context.environment.get("PATH", DEFAULT_PATH).split(":")
+        for path in (posixpath.join(directory or ".", command) for directory in directories):
+            try:
+                host = self.context.view.host(path)
+                found = os.path.isfile(host) and not self._hides(path)
+            except (OSError, ValueError):
+                continue
+            if found and os.stat(host).st_mode & 0o111 and self.context.barrier(path, EXECUTE) is None:
+                return path
+        return None
+
+    def _resolve(self, path: str) -> ResolvedPath:
         view = self.context.view
         if self.context.root_image:
             raise ElfError(
@@ -104,7 +185,7 @@ class Checker:
                 "unpack the image and name its directory with RootDirectory=",
             )
         try:
-            resolved = view.resolve(view.inside(path))
+            return view.resolve(view.inside(path))
         except ValueError as error:
             raise ElfError("not_found", f"{path!r}: {error}.", "give the path of a file") from error
         except OSError as error:
@@ -113,6 +194,8 @@ class Checker:
             raise ElfError(
                 code, f"{path}: {error.strerror}{where}", "correct the path, or upload the file first"
             ) from error
+
+    def _read(self, path: str, resolved: ResolvedPath) -> Program:
         with open_program(resolved.host) as opened:
             elf = opened.elf._replace(path=path)
             start = opened.reader.read(0, min(opened.reader.size, 256))
@@ -121,47 +204,47 @@ class Checker:
 
     # What the kernel and the unit say before anything is loaded
 
-    def _start_problems(self, program: Program) -> list[Problem]:
-        problems = [
-            self._hidden(program),
-            self._executable(program),
-            self._noexec(program),
-            self._capabilities(program),
-            self._architecture(program),
-        ]
+    def _start_problems(self, path: str, resolved: ResolvedPath) -> list[Problem]:
+        problems = [self._hidden(path), self._executable(path, resolved), self._noexec(path, resolved)]
         return [problem for problem in problems if problem is not None]
 
-    def _hidden(self, program: Program) -> Optional[Problem]:
-        why = self._hides(self.context.view.inside(program.label))
-        if not why:
+    def _hidden(self, path: str) -> Optional[Problem]:
+        hiding = self._hides(self.context.view.inside(path))
+        if hiding is None:
             return None
-        text = f"{program.label}: {os.strerror(errno.ENOENT)}: {why} hides it"
-        return Problem(
-            "unit_hidden", text, "install it elsewhere, for instance below /opt, or expose it with BindReadOnlyPaths="
-        )
+        text = f"{path}: {os.strerror(errno.ENOENT)}: {hiding.why} of {self.context.unit} hides it"
+        return Problem("unit_hidden", text, hiding.fix)
 
-    def _executable(self, program: Program) -> Optional[Problem]:
-        allowed = bool(program.status.st_mode & 0o111)
-        who = self.context.who
-        if allowed and who is not None:
-            allowed = who.may(program.resolved.host, 1)
-        if allowed:
+    def _executable(self, path: str, resolved: ResolvedPath) -> Optional[Problem]:
+        mode = os.stat(resolved.host).st_mode
+        text = f"{path}: {os.strerror(errno.EACCES)}: not executable"
+        if not mode & 0o111:
+            return Problem("not_executable", f"{text} ({stat.filemode(mode)})", "set its mode to 0755")
+        barrier = self.context.barrier(self.context.view.inside(path), EXECUTE, at_start=True)
+        if barrier is None:
             return None
-        name = f"user of {self.context.unit}" if self.context.unit else "user"
-        mode = stat.filemode(program.status.st_mode)
-        text = f"{program.label}: {os.strerror(errno.EACCES)}: not executable ({mode})"
-        return Problem(
-            "not_executable", text, f"set its mode to 0755, and let the {name} enter the directories above it"
-        )
+        mode = os.stat(barrier.host).st_mode
+        if barrier.path == resolved.path:
+            fix = f"let the {self._user} execute {path}, for instance with mode 0755"
+            return Problem("not_executable", f"{text} ({stat.filemode(mode)})", fix)
+        fix = f"let the {self._user} enter {barrier.path}, which has mode {stat.filemode(mode)}"
+        return Problem("not_executable", f"{text}: {barrier.path} may not be entered", fix)
 
-    def _noexec(self, program: Program) -> Optional[Problem]:
-        text = f"{program.label}: {os.strerror(errno.EACCES)}: "
-        if not self.context.may_execute(program.resolved.path):
-            fix = f"add its directory to ExecPaths= of {self.context.unit}"
-            return Problem("unit_noexec", text + f"NoExecPaths= of {self.context.unit}", fix)
-        if on_noexec_mount(program.resolved.host):
-            fix = "install it on another file system, or mount this one without noexec"
-            return Problem("noexec_mount", text + "on a noexec mount", fix)
+    @property
+    def _user(self) -> str:
+        return f"user of {self.context.unit}" if self.context.unit else "user"
+
+    def _noexec(self, path: str, resolved: ResolvedPath) -> Optional[Problem]:
+        text = f"{path}: {os.strerror(errno.EACCES)}: "
+        prefix, allowed = self.context.exec_rule(resolved.path)
+        if allowed is False:
+            directory = posixpath.dirname(resolved.path)
+            fix = f"add {directory} to ExecPaths= of {self.context.unit}"
+            return Problem("unit_noexec", f"{text}NoExecPaths={prefix} of {self.context.unit}", fix)
+        if not allowed and on_noexec_mount(resolved.host):
+            mount = mount_point(resolved.host)
+            fix = f"install it on another file system, or mount {mount} without noexec"
+            return Problem("noexec_mount", text + f"{mount} is mounted noexec", fix)
         return None
 
     def _capabilities(self, program: Program) -> Optional[Problem]:
@@ -180,9 +263,19 @@ class Checker:
         if not allowed or goarch == self.host.goarch or systemd_architecture(goarch) in allowed:
             return None
         text = f"{program.label}: Bad system call: SystemCallArchitectures={' '.join(allowed)} of {self.context.unit}"
-        return Problem(
-            "unit_architecture", text, f"build it for {self.host.goarch}, which this host is: it is built for {goarch}"
-        )
+        own = systemd_architecture(goarch)
+        also = f", or add {own} to SystemCallArchitectures=" if own else ""
+        fix = f"build it for {self.host.goarch}, which this host is{also}: it is built for {goarch}"
+        return Problem("unit_architecture", text, fix)
+
+    def _writable_code(self, elf: Elf) -> Optional[Problem]:
+        """Newer kernels forbid it to themselves, too, where systemd asks them to and does not filter system calls."""
+        asked = self.context.denies_write_execute and (self.context.systemd or NEWEST) >= 254
+        if not asked or kernel_version(self.host.kernel) < (6, 3, 0) or not has_writable_code(elf):
+            return None
+        text = f"{elf.path}: Segmentation fault: a segment is writable and executable"
+        fix = f"link it with code apart from its data, or remove MemoryDenyWriteExecute= from {self.context.unit}"
+        return Problem("unit_memory", text, fix)
 
     # Loading
 
@@ -201,9 +294,12 @@ class Checker:
             if not elf.needed:
                 return _Linked([], [])
             text = f"{program.label}: {name} is neither glibc's nor musl's loader"
-            return _Linked(unresolved, [Problem("loader_unknown", text, "rebuild with CGO_ENABLED=0")])
+            return _Linked(unresolved, [Problem("loader_unknown", text, _another_loader(program.info is not None))])
         linked = linker.link(program.label, program.resolved.path, elf, program.tables)
-        return _Linked(linked.libraries, linked.problems)
+        problems = linked.problems
+        if self.context.denies_write_execute and not elf.is_library:
+            problems += write_execute_problems(linked.maps, interpreter.kind, self.context.unit)
+        return _Linked(linked.libraries, problems)
 
     def _loader_of_library(self, elf: Elf) -> Optional[str]:
         """A library does not say who loads it: the loader of this host for its architecture does."""
@@ -220,36 +316,61 @@ class Checker:
     def _linker(self, program: Program, interpreter: Interpreter) -> Optional[Linker]:
         environment = self._loader_environment(program)
         view = self.context.view
+        advice = Advice(
+            view, program.elf.goarch, program.elf.bits, program.info is not None, interpreter.kind == "musl"
+        )
         if interpreter.kind == "glibc":
             host = self.host
-            return GlibcLinker(view, self.files, interpreter, program.elf, environment, host.cpu, host.machine)
+            return GlibcLinker(view, self.files, interpreter, program.elf, environment, advice, host.cpu, host.machine)
         if interpreter.kind == "musl":
-            return MuslLinker(view, self.files, interpreter, program.elf, environment)
+            return MuslLinker(view, self.files, interpreter, program.elf, environment, advice)
         return None
 
     def _loader_environment(self, program: Program) -> LoaderEnvironment:
         variables = self.context.environment
-        who = self.context.who
         return LoaderEnvironment(
             library_path=variables.get("LD_LIBRARY_PATH", ""),
             preload=variables.get("LD_PRELOAD", ""),
             bind_now=bool(variables.get("LD_BIND_NOW")),
             secure=self._is_secure(program),
-            may_read=(lambda host: who.may(host, 4)) if who is not None else (lambda _host: True),
-            hidden_by=self._hides,
-            may_map=lambda host: not on_noexec_mount(host) and self._rules_allow(host),
+            barrier=self._barrier,
+            unmappable=self._unmappable,
+            hidden=self._expose,
         )
 
-    def _hides(self, path: str) -> str:
+    def _barrier(self, path: str) -> str:
+        """What keeps the user from reading a path, by name; nothing where it may be read."""
+        if self.context.who is None:
+            return ""
+        barrier = self.context.barrier(path, READ)
+        return barrier.path if barrier is not None else ""
+
+    def _unmappable(self, path: str) -> str:
+        resolved = self.context.view.resolve(path)
+        problem = self._noexec(path, resolved)
+        return problem.fix if problem is not None else ""
+
+    def _expose(self, path: str) -> str:
+        hiding = self._hides(path)
+        return hiding.fix if hiding is not None else ""
+
+    def _hides(self, path: str) -> Optional[_Hiding]:
         """A library may be below /home where ProtectHome= is set, too, or be a symlink that leads there."""
         if not self.context.hidden:
-            return ""
-        reasons = (self.context.hidden_by(step) for step in self.context.view.way(path))
-        why = next((reason for reason in reasons if reason), "")
-        return f"{why} of {self.context.unit}" if why else ""
+            return None
+        for step in self.context.view.way(path):
+            why = self.context.hidden_by(step)
+            if why:
+                return _Hiding(why, self._exposing(step, why))
+        return None
 
-    def _rules_allow(self, host: str) -> bool:
-        return not self.context.exec_rules or self.context.may_execute(self.context.view.inside(os.path.realpath(host)))
+    def _exposing(self, step: str, why: str) -> str:
+        unit = self.context.unit
+        if not removes(why):
+            return f"expose {step} with BindReadOnlyPaths=: {why} of {unit} hides it"
+        if why.startswith("ProtectHome="):
+            return f"set ProtectHome=tmpfs in {unit} and BindReadOnlyPaths={step}, or move it elsewhere: {why} hides it"
+        return f"remove what covers {step} from {why} of {unit}, or move it elsewhere"
 
     def _is_secure(self, program: Program) -> bool:
         """AT_SECURE: the loader then ignores LD_* and most of $ORIGIN.
@@ -272,10 +393,10 @@ class Checker:
     def _interpreter(self, program: Program, name: str) -> Interpreter:
         """The loader behind PT_INTERP, or ElfError with what execve(2) would answer."""
         view = self.context.view
-        why = self._hides(name)
-        if why:
+        hiding = self._hides(name)
+        if hiding is not None:
             text = f"{program.label}: {os.strerror(errno.ENOENT)}: the interpreter {name} is missing"
-            raise ElfError("interpreter_missing", text, f"let the unit see {name}, which {why} hides")
+            raise ElfError("interpreter_missing", text, hiding.fix)
         try:
             file = self.files.get(view.host(name), program.elf.header)
         except (OSError, ValueError) as error:
@@ -283,7 +404,10 @@ class Checker:
             if isinstance(error, OSError) and error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 reason = error.strerror or reason
             text = f"{program.label}: {reason}: the interpreter {name} is missing"
-            raise ElfError("interpreter_missing", text, interpreter_fix(program.elf, has_musl(view))) from error
+            go = program.info is not None
+            advice = Advice(view, program.elf.goarch, program.elf.bits, go)
+            fix = interpreter_fix(program.elf, has_musl(view), go, advice.c_library())
+            raise ElfError("interpreter_missing", text, fix) from error
         if file.elf is None or file.elf.header.type not in (2, 3):
             text = f"{program.label}: {os.strerror(errno.ELIBBAD)}: the interpreter {name}"
             raise ElfError("interpreter_invalid", text, f"install {name} for {program.elf.goarch} again")
@@ -292,19 +416,26 @@ class Checker:
 
     def _check_interpreter_rights(self, program: Program, name: str, host: str) -> None:
         text = f"{program.label}: {os.strerror(errno.EACCES)}: the interpreter {name} "
-        if on_noexec_mount(host) or not self._rules_allow(host):
+        problem = self._noexec(name, self.context.view.resolve(name))
+        if problem is not None:
+            directive = problem.code == "unit_noexec"
+            fix = problem.fix if directive else f"mount {mount_point(host)} without noexec"
+            raise ElfError("noexec_mount", text + "may not be executed", fix)
+        real = os.path.realpath(host)
+        if not os.stat(host).st_mode & 0o111:
+            raise ElfError("interpreter_invalid", text + "is not executable", f"make {real} executable with chmod 0755")
+        barrier = self.context.barrier(name, EXECUTE, at_start=True)
+        if barrier is not None:
             raise ElfError(
-                "noexec_mount",
-                text + "is on a noexec mount",
-                f"move {name} to a file system without noexec, or mount this one without it",
+                "interpreter_invalid", text + "is not executable", f"let the {self._user} execute {barrier.path}"
             )
-        who = self.context.who
-        if not os.stat(host).st_mode & 0o111 or (who is not None and not who.may(host, 1)):
-            raise ElfError(
-                "interpreter_invalid",
-                text + "is not executable",
-                f"make it executable with chmod 0755 {os.path.realpath(host)}",
-            )
+
+
+class _Hiding(NamedTuple):
+    """why: the setting. fix: what to do so that it does not."""
+
+    why: str
+    fix: str
 
 
 class _Linked(NamedTuple):
@@ -321,6 +452,17 @@ def _has_flag(host: str, name: str) -> bool:
         return bool(os.statvfs(host).f_flag & getattr(os, name))
     except OSError:
         return False
+
+
+def _another_loader(go: bool) -> str:
+    return "rebuild with CGO_ENABLED=0" if go else "link it with the interpreter of this host"
+
+
+def mount_point(host: str) -> str:
+    path = os.path.realpath(host)
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def on_noexec_mount(host: str) -> bool:

@@ -14,11 +14,11 @@ import sys
 from itertools import product
 from typing import Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
-from .._binary.elf import DF_1_NODEFLIB, DF_1_PIE, DT_RELR, LAYOUTS, PT_DYNAMIC, PT_LOAD, Elf, Header
+from .._binary.elf import DF_1_NODEFLIB, DF_1_PIE, DT_RELR, LAYOUTS, PT_DYNAMIC, PT_LOAD, Elf, Header, Segment
 from .._binary.machines import EM_386, EM_ARM, EM_X86_64
 from .._core.root_view import View
 from .._host.cpu import Cpu
-from .advice import library_fix, other_class_fix, symbol_fix, version_fix
+from .advice import Advice, newest_version, symbol_fix
 from .ldcache import FLAGS, LdCache, Rules, read_cache
 from .loader import File, Files, Interpreter, Library, Linker, LinkMap, LoaderEnvironment, Refused
 
@@ -35,6 +35,7 @@ class Traits(NamedTuple):
 
     system: its default directories, each with a slash at the end. lib: what $LIB stands for.
     hwcaps: names below glibc-hwcaps/, best first. legacy: tls/, haswell/ and the like, gone since 2.37.
+    strict_alignment: each segment has to be aligned as it says itself, until 2.34.
     """
 
     system: tuple[str, ...]
@@ -43,6 +44,7 @@ class Traits(NamedTuple):
     hwcaps: tuple[str, ...]
     legacy: bool
     relr: bool
+    strict_alignment: bool = False
 
 
 def read_traits(blob: bytes, bits: int) -> Traits:
@@ -56,6 +58,7 @@ def read_traits(blob: bytes, bits: int) -> Traits:
         hwcaps=tuple(hwcaps.group(1).decode().split(":")) if hwcaps else (),
         legacy=re.search(rb"haswell\0+xeon_phi\0", blob) is not None,
         relr=RELR_MARK.encode() in blob,
+        strict_alignment=b"\0ELF load command alignment not page-aligned\0" in blob,
     )
 
 
@@ -101,10 +104,11 @@ class GlibcLinker(Linker):
         interpreter: Interpreter,
         want: Elf,
         environment: LoaderEnvironment,
+        advice: Advice,
         cpu: Cpu,
         machine: str,
     ) -> None:
-        super().__init__(view, files, interpreter, want, environment)
+        super().__init__(view, files, interpreter, want, environment, advice)
         self.cpu = cpu
         self.machine = machine
         identity = interpreter.file.identity
@@ -112,7 +116,6 @@ class GlibcLinker(Linker):
         self.subdirectories = files.once(("subdirectories", identity), self._subdirectories)
         self._searched: dict[tuple[str, str], list[str]] = {}
         self._other_class = False
-        self._denied = ""
         self.rtld = self._rtld()
 
     def _rtld(self) -> LinkMap:
@@ -278,7 +281,6 @@ class GlibcLinker(Linker):
         """The file, None to look further, or Refused where glibc gives up."""
         file = self.open(path)
         if file is None:
-            self._note_denied(path)
             return None
         try:
             return file if self._fits(file) else None
@@ -310,14 +312,6 @@ class GlibcLinker(Linker):
             raise Refused("cannot read file data")
         return True
 
-    def _note_denied(self, path: str) -> None:
-        try:
-            host = self.view.host(path)
-            if os.path.exists(host) and not self.environment.may_read(host):
-                self._denied = path
-        except (OSError, ValueError):
-            pass
-
     def _bad_ident(self, header: Header) -> str:
         ident = header.ident
         if header.endian != self.want.endian:
@@ -330,24 +324,33 @@ class GlibcLinker(Linker):
             return "ELF file ABI version invalid"
         return "nonzero padding in e_ident" if any(ident[9:]) else ""
 
-    def _check_mapping(self, file: File) -> None:
+    def _check_mapping(self, file: File, path: str) -> None:
         elf = file.elf
         if elf is None:
             raise Refused(_header_error(file), _code_of(file))
         loads = [segment for segment in elf.segments if segment.type == PT_LOAD]
-        page = os.sysconf("SC_PAGE_SIZE")
-        if any((segment.vaddr - segment.offset) % page for segment in loads):
-            raise Refused("ELF load command address/offset not page-aligned")
+        self._check_alignment(loads)
         if not loads:
             raise Refused("object file has no loadable segments")
         if elf.header.type != 3:
             raise Refused("cannot dynamically load executable")
         if not any(segment.type == PT_DYNAMIC and segment.filesz for segment in elf.segments):
             raise Refused("object file has no dynamic section")
-        if not self.environment.may_map(file.host):
-            raise Refused("failed to map segment from shared object", "noexec_mount")
+        unmappable = self.environment.unmappable(path)
+        if unmappable:
+            raise Refused("failed to map segment from shared object", "noexec_mount", unmappable)
         if elf.dynamic.flags_1 & DF_1_PIE:
             raise Refused("cannot dynamically load position-independent executable")
+
+    def _check_alignment(self, loads: Sequence[Segment]) -> None:
+        page = os.sysconf("SC_PAGE_SIZE")
+        if self.traits.strict_alignment:
+            if any(segment.align % page for segment in loads):
+                raise Refused("ELF load command alignment not page-aligned")
+            if any((segment.vaddr - segment.offset) & (segment.align - 1) for segment in loads):
+                raise Refused("ELF load command address/offset not properly aligned")
+        elif any((segment.vaddr - segment.offset) % page for segment in loads):
+            raise Refused("ELF load command address/offset not page-aligned")
 
     # The walk
 
@@ -384,7 +387,7 @@ class GlibcLinker(Linker):
         expanded = self.expand(name, current, current is self.maps[0])
         if not expanded or expanded in self.missing or expanded in VDSO or self._loaded(expanded):
             return
-        self._other_class, self._denied, self.hidden = False, "", ""
+        self._other_class, self.denied, self.hidden = False, "", ""
         try:
             library = self._find(current, expanded)
             if library is not None:
@@ -408,7 +411,11 @@ class GlibcLinker(Linker):
             if link_map.file is not None and link_map.file.identity == file.identity and link_map is not self.rtld:
                 link_map.names.add(name)
                 return
-        self._check_mapping(file)
+        try:
+            self._check_mapping(file, path)
+        except Refused as refused:
+            refused.fix = refused.fix or self.advice.refused(path)
+            raise
         self.add(name, path, file, current)
 
     def _refuse(self, name: str, refused: Refused) -> None:
@@ -416,25 +423,21 @@ class GlibcLinker(Linker):
         self.libraries.append(Library(name, None))
         subject = refused.subject or name
         message = f"{self._program}: error while loading shared libraries: {subject}: {refused.why}"
-        fix = library_fix(self.view, name, self.want.bits)
-        if refused.code == "noexec_mount":
-            fix = f"mount what holds {name} without noexec, or install the library elsewhere"
-        self.complain(refused.code, message, fix)
+        self.complain(refused.code, message, refused.fix or self.advice.refused(subject))
 
     def _miss(self, current: LinkMap, name: str) -> None:
         self.missing.add(name)
         self.libraries.append(Library(name, None))
         start = f"{self._program}: error while loading shared libraries: {name}: "
-        if self._denied:
+        if self.denied:
             # A search goes on, so that the last thing it meets is that there is no such file.
             reason = errno.EACCES if "/" in name else errno.ENOENT
             text = start + f"cannot open shared object file: {os.strerror(reason)}"
-            self.complain("library_unreadable", text, f"let the user of the service read {self._denied}")
+            self.complain("library_unreadable", text, f"let the user of the service read {self.denied}")
         elif self._other_class:
             other = 32 if self.want.bits == 64 else 64
-            self.complain(
-                "library_invalid", f"{start}wrong ELF class: ELFCLASS{other}", other_class_fix(name, self.want.bits)
-            )
+            text = f"{start}wrong ELF class: ELFCLASS{other}"
+            self.complain("library_invalid", text, self.advice.other_class(name))
         else:
             text = start + "cannot open shared object file: No such file or directory"
             self.complain("library_missing", text, self._missing_fix(current, name))
@@ -451,7 +454,7 @@ class GlibcLinker(Linker):
                         f"link {current.label} with its own RUNPATH, or the program with -Wl,--disable-new-dtags: "
                         f"{name} is in {directory}, which is in the RUNPATH of {main.label} and not handed down"
                     )
-        return library_fix(self.view, name, self.want.bits)
+        return self.advice.library(name)
 
     def _verify_or_none(self, path: str) -> Optional[File]:
         try:
@@ -540,7 +543,17 @@ class GlibcLinker(Linker):
                 if not weak and version not in (defined or ()):
                     text = f"{self._program}: {provider.path}: version `{version}' not found"
                     text += f" (required by {link_map.label})"
-                    self.complain("version_missing", text, version_fix(version, provider.path, defined or ()))
+                    fix = self.advice.version(version, provider.path, defined or (), self._libc_here())
+                    self.complain("version_missing", text, fix)
+
+    def _libc_here(self) -> str:
+        """What the C library that is loaded offers, which is not what its parts of the same release do."""
+        libc = next((link_map for link_map in self.maps if "libc.so.6" in link_map.names), None)
+        if libc is None or libc.file is None:
+            return ""
+        release = self._release(libc.file)
+        name = f"the libc here{f', glibc {release},' if release else ''}"
+        return f"{name} provides up to {newest_version(libc.elf.dynamic.verdef or (), 'GLIBC')}"
 
     def _check_relr(self, link_map: LinkMap) -> None:
         dynamic = link_map.elf.dynamic

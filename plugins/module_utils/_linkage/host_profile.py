@@ -19,7 +19,7 @@ from .._core.problems import Problem
 from .._core.root_view import View
 from .._host.cpu import X86_LEVELS, Cpu
 from .._host.kernel import Binfmt, Host, read_host
-from .advice import version_fix
+from .advice import Advice, newest_version
 from .glibc import GlibcLinker
 from .loader import INTERPRETERS, Files, Interpreter, LoaderEnvironment, find_interpreters, identify
 from .requirements import interpreter_fix, machine_problem, needs, packed_problem
@@ -124,7 +124,8 @@ def _libc(view: View, host: Host, files: Files, name: str) -> Optional[Libc]:
 
 
 def _provides(view: View, host: Host, files: Files, interpreter: Interpreter, elf: Elf) -> dict[str, tuple[str, ...]]:
-    linker = GlibcLinker(view, files, interpreter, elf, LoaderEnvironment(), host.cpu, host.machine)
+    advice = Advice(view, elf.goarch, elf.bits, go=False)
+    linker = GlibcLinker(view, files, interpreter, elf, LoaderEnvironment(), advice, host.cpu, host.machine)
     versions: dict[str, tuple[str, ...]] = {}
     for name in GLIBC_FAMILY:
         library = linker.locate(name, elf)
@@ -136,14 +137,15 @@ def _provides(view: View, host: Host, files: Files, interpreter: Interpreter, el
 def judge_artifact(binary: Binary, profile: HostProfile) -> list[Problem]:
     """What can be said without being on the host. Libraries outside the C library are for `linkage` there."""
     elf, host = binary.elf, profile.host()
-    foreign = machine_problem(elf, host, b"")
+    foreign = machine_problem(elf, host, b"", binary.info is not None)
     if foreign is not None:
         return [foreign]
     packed = [packed_problem(elf)] if binary.packed else []
-    return [*packed, *needs(elf, binary.info, host), *_loading(elf, profile)]
+    return [*packed, *needs(elf, binary.info, host), *_loading(binary, profile)]
 
 
-def _loading(elf: Elf, profile: HostProfile) -> list[Problem]:
+def _loading(binary: Binary, profile: HostProfile) -> list[Problem]:
+    elf, go = binary.elf, binary.info is not None
     if elf.interpreter is None:
         return []
     libc = next((libc for libc in profile.libcs if libc.interpreter == elf.interpreter), None)
@@ -152,20 +154,24 @@ def _loading(elf: Elf, profile: HostProfile) -> list[Problem]:
         if not any(fnmatch.fnmatch(elf.interpreter, pattern) for pattern in INTERPRETERS):
             return []
         text = f"{elf.path}: No such file or directory: the interpreter {elf.interpreter} is missing"
-        return [Problem("interpreter_missing", text, interpreter_fix(elf, _only_musl(profile)))]
-    return _versions(elf, libc)
+        return [Problem("interpreter_missing", text, interpreter_fix(elf, _only_musl(profile), go))]
+    return _versions(elf, libc, go)
 
 
 def _only_musl(profile: HostProfile) -> bool:
     return {libc.kind for libc in profile.libcs} == {"musl"}
 
 
-def _versions(elf: Elf, libc: Libc) -> list[Problem]:
+def _versions(elf: Elf, libc: Libc, go: bool) -> list[Problem]:
+    advice = Advice(View(), elf.goarch, elf.bits, go)
+    newest = newest_version(libc.provides.get("libc.so.6", ()), "GLIBC")
+    here = f"the libc of this host provides up to {newest}" if newest else ""
     problems: list[Problem] = []
     for need in elf.dynamic.verneed:
         provided = libc.provides.get(need.library)
         for version, weak in need.names if provided is not None else ():
             if not weak and version not in (provided or ()):
                 text = f"{elf.path}: {need.library}: version `{version}' not found (required by {elf.path})"
-                problems.append(Problem("version_missing", text, version_fix(version, need.library, provided or ())))
+                fix = advice.version(version, need.library, provided or (), here)
+                problems.append(Problem("version_missing", text, fix))
     return problems

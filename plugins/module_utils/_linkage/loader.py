@@ -25,6 +25,7 @@ from .._binary.symbols import (
 )
 from .._core.problems import Problem
 from .._core.root_view import View
+from .advice import Advice
 
 # Where ABIs put their loaders; the globs find what the list has not heard of.
 INTERPRETERS = ("/lib/ld-*.so*", "/lib/ld64.so*", "/lib64/ld-*.so*", "/lib64/ld64.so*", "/libx32/ld-*.so*")
@@ -47,18 +48,17 @@ class LoaderEnvironment(NamedTuple):
     """What decides how a loader searches, beside the files.
 
     secure: started with AT_SECURE (setuid, setgid or file capabilities).
-    may_read: whether who starts the program may read a host path.
-    may_map: whether code may be mapped from a host path (noexec mounts, NoExecPaths=).
-    hidden_by: what hides a path of the view, if anything does.
+    Of a path in the view, each empty where nothing is in the way. barrier: what keeps who starts the program from
+    reading it. unmappable: what to do so that code may be mapped from it. hidden: what to do so that the unit sees it.
     """
 
     library_path: str = ""
     preload: str = ""
     bind_now: bool = False
     secure: bool = False
-    may_read: Callable[[str], bool] = lambda _path: True
-    may_map: Callable[[str], bool] = lambda _path: True
-    hidden_by: Callable[[str], str] = lambda _path: ""
+    barrier: Callable[[str], str] = lambda _path: ""
+    unmappable: Callable[[str], str] = lambda _path: ""
+    hidden: Callable[[str], str] = lambda _path: ""
 
 
 class File:
@@ -220,10 +220,11 @@ class Unresolved(NamedTuple):
 class Refused(Exception):
     """The loader finds a file and gives up on the program because of it."""
 
-    def __init__(self, why: str, code: str = "library_invalid") -> None:
+    def __init__(self, why: str, code: str = "library_invalid", fix: str = "") -> None:
         super().__init__(why)
         self.why = why
         self.code = code
+        self.fix = fix
         self.subject = ""  # what the message is about, where that is not the name that is needed
 
 
@@ -266,8 +267,15 @@ class Linker:
     """The walk over what is needed, breadth first. Subclasses know where to look and what to say."""
 
     def __init__(
-        self, view: View, files: Files, interpreter: Interpreter, want: Elf, environment: LoaderEnvironment
+        self,
+        view: View,
+        files: Files,
+        interpreter: Interpreter,
+        want: Elf,
+        environment: LoaderEnvironment,
+        advice: Advice,
     ) -> None:
+        self.advice = advice
         self.view = view
         self.files = files
         self.interpreter = interpreter
@@ -277,7 +285,8 @@ class Linker:
         self.problems: list[Problem] = []
         self.libraries: list[Library] = []
         self.maps: list[LinkMap] = []
-        self.hidden = ""  # where what was last looked for is, behind what
+        self.hidden = ""  # what to do so that the unit sees what was last looked for
+        self.denied = ""  # what keeps the user from it
 
     def link(self, label: str, path: str, elf: Elf, tables: Optional[Tables] = None) -> Linked:
         """label: what messages call the program. path: canonical, in the view."""
@@ -325,11 +334,15 @@ class Linker:
             if error.errno in ABSENT:
                 return None
             raise
-        why = self.environment.hidden_by(path)
-        if why:
-            self.hidden = f"expose {path} with BindReadOnlyPaths=: {why} hides it"
+        hidden = self.environment.hidden(path)
+        if hidden:
+            self.hidden = hidden
             return None
-        return file if self.environment.may_read(file.host) else None
+        barrier = self.environment.barrier(path)
+        if barrier:
+            self.denied = barrier
+            return None
+        return file
 
     def unresolved(self, also: Sequence[LinkMap] = ()) -> list[Unresolved]:
         """What is bound at start and defined nowhere, by object."""

@@ -14,7 +14,7 @@ from typing import Iterator, Optional
 
 from .._binary.elf import PT_DYNAMIC, Elf, ElfError, Reader
 from .._core.root_view import View
-from .advice import library_fix, symbol_fix
+from .advice import Advice, symbol_fix
 from .loader import File, Files, Interpreter, Library, Linker, LinkMap, LoaderEnvironment, Refused
 
 DEFAULT_PATH = "/lib:/usr/local/lib:/usr/lib"
@@ -27,9 +27,15 @@ class MuslLinker(Linker):
     """Unlike glibc it takes the first file that opens, whatever it is, and hands every run path down."""
 
     def __init__(
-        self, view: View, files: Files, interpreter: Interpreter, want: Elf, environment: LoaderEnvironment
+        self,
+        view: View,
+        files: Files,
+        interpreter: Interpreter,
+        want: Elf,
+        environment: LoaderEnvironment,
+        advice: Advice,
     ) -> None:
-        super().__init__(view, files, interpreter, want, environment)
+        super().__init__(view, files, interpreter, want, environment, advice)
         self._system: Optional[str] = None
         self._self_listed = False
 
@@ -47,15 +53,21 @@ class MuslLinker(Linker):
             return
         if name in self.missing or any(name in link_map.names for link_map in self.maps[1:]):
             return
-        self.hidden = ""
+        self.hidden, self.denied = "", ""
         try:
             library = self._find(current, name)
             if library is None:
-                raise Refused(os.strerror(errno.ENOENT), "library_missing")
+                raise self._absence(name)
             self._take(current, name, *library)
         except Refused as refused:
             if not optional:
                 self._refuse(current, name, refused)
+
+    def _absence(self, name: str) -> Refused:
+        if self.denied:
+            fix = f"let the user of the service read {self.denied}"
+            return Refused(os.strerror(errno.ENOENT), "library_unreadable", fix)
+        return Refused(os.strerror(errno.ENOENT), "library_missing", self.hidden or self.advice.library(name))
 
     def _list_self(self, name: str) -> None:
         if not self._self_listed:
@@ -133,11 +145,12 @@ class MuslLinker(Linker):
                 link_map.names.add(posixpath.basename(path) if "/" not in name else link_map.path)
                 return
         if file.elf is None:
-            raise Refused(_exec_error(file))
+            raise Refused(_exec_error(file), fix=self.advice.refused(path))
         if file.elf.header.type not in (2, 3) or not any(s.type == PT_DYNAMIC for s in file.elf.segments):
-            raise Refused(os.strerror(errno.ENOEXEC))
-        if not self.environment.may_map(file.host):
-            raise Refused(os.strerror(errno.EPERM), "noexec_mount")
+            raise Refused(os.strerror(errno.ENOEXEC), fix=self.advice.refused(path))
+        unmappable = self.environment.unmappable(path)
+        if unmappable:
+            raise Refused(os.strerror(errno.EPERM), "noexec_mount", unmappable)
         added = self.add(name, path, file, current)
         added.names = {posixpath.basename(path)} if "/" not in name else set()
 
@@ -154,7 +167,7 @@ class MuslLinker(Linker):
         self.missing.add(name)
         self.libraries.append(Library(name, None))
         text = f"Error loading shared library {name}: {refused.why} (needed by {current.label})"
-        self.complain(refused.code, text, self.hidden or library_fix(self.view, name, self.want.bits))
+        self.complain(refused.code, text, refused.fix)
 
 
 def _exec_error(file: File) -> str:

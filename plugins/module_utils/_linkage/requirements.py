@@ -11,7 +11,7 @@ import os
 import re
 from typing import Optional
 
-from .._binary.elf import PT_LOAD, Elf
+from .._binary.elf import PF_X, PT_LOAD, Elf
 from .._binary.go_build_info import BuildInfo
 from .._binary.versions import go_kernel
 from .._core.problems import Problem
@@ -21,16 +21,19 @@ from .._host.kernel import Host, kernel_version
 GO_MESSAGE = "This program can only be run on AMD64 processors with v{level} microarchitecture support."
 
 
-def machine_problem(elf: Elf, host: Host, start: bytes) -> Optional[Problem]:
-    """What keeps the kernel from even looking at the program's contents."""
+def machine_problem(elf: Elf, host: Host, start: bytes, go: bool) -> Optional[Problem]:
+    """What keeps the kernel from even looking at the program's contents. go: it has Go's build info."""
     if elf.goos != "linux":
         name = elf.goos or f"OS ABI {elf.header.ident[7]}"
         text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: built for {name}"
-        return Problem("wrong_os", text, f"rebuild with GOOS=linux: it is built for {name}")
+        fix = (
+            f"rebuild with GOOS=linux: it is built for {name}" if go else f"build it for Linux: it is built for {name}"
+        )
+        return Problem("wrong_os", text, fix)
     if elf.header.type not in (2, 3) or elf.is_library:
         kind = "a shared library" if elf.is_library else f"of ELF type {elf.type}"
         text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: {kind}"
-        return Problem("not_a_program", text, "give the program itself, built with -buildmode=exe")
+        return Problem("not_a_program", text, "give the program itself" + (", built with -buildmode=exe" if go else ""))
     if not any(segment.type == PT_LOAD for segment in elf.segments):
         text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: no loadable segments"
         return Problem("malformed", text, "build or upload the file again: it is damaged")
@@ -39,7 +42,10 @@ def machine_problem(elf: Elf, host: Host, start: bytes) -> Optional[Problem]:
     built = elf.goarch or f"{elf.machine_name}, {elf.bits} bits, {elf.endian} endian"
     text = f"{elf.path}: {os.strerror(errno.ENOEXEC)}: built for {built}"
     own = host.goarch or host.machine
-    return Problem("wrong_machine", text, f"rebuild with GOARCH={own}: it is built for {built}")
+    fix = f"rebuild with GOARCH={own}: it is built for {built}"
+    if not go:
+        fix = f"build it for {own}, or install its package for {own}: it is built for {built}"
+    return Problem("wrong_machine", text, fix)
 
 
 def packed_problem(elf: Elf) -> Problem:
@@ -48,7 +54,7 @@ def packed_problem(elf: Elf) -> Problem:
 
 
 def needs(elf: Elf, info: Optional[BuildInfo], host: Host) -> list[Problem]:
-    problems = [_page_size(elf, host), _kernel(elf, info, host)]
+    problems = [_page_size(elf, host), _entry(elf, host), _kernel(elf, info, host)]
     if info is not None:
         problems.append(_processor(elf, info, host))
     return [problem for problem in problems if problem is not None]
@@ -61,6 +67,21 @@ def _page_size(elf: Elf, host: Host) -> Optional[Problem]:
     text = f"{elf.path}: {os.strerror(errno.EINVAL)}: segments are not aligned to pages of {host.page_size} bytes"
     fix = f"link it with -Wl,-z,max-page-size={max(host.page_size, 65536)}"
     return Problem("page_size", text, fix)
+
+
+def _entry(elf: Elf, host: Host) -> Optional[Problem]:
+    """The kernel starts it all the same, and the first instruction ends it."""
+    if elf.is_library:
+        return None
+    page = elf.header.entry - elf.header.entry % host.page_size
+    every = (
+        elf.bits == 32 and elf.nx is None
+    )  # without a word on the stack all memory of a 32-bit program is executable
+    loads = [segment for segment in elf.segments if segment.type == PT_LOAD and (every or segment.flags & PF_X)]
+    if any(load.vaddr < page + host.page_size and load.vaddr + load.filesz > page for load in loads):
+        return None
+    text = f"{elf.path}: Segmentation fault: its entry point 0x{elf.header.entry:x} is in no executable segment"
+    return Problem("malformed", text, "build or upload the file again: it is damaged")
 
 
 def _kernel(elf: Elf, info: Optional[BuildInfo], host: Host) -> Optional[Problem]:
@@ -129,23 +150,29 @@ def _arm(elf: Elf, info: BuildInfo, host: Host) -> Optional[Problem]:
     return None
 
 
-def interpreter_fix(elf: Elf, musl_here: bool) -> str:
-    """Who names an interpreter that is not there was usually built for another kind of system."""
+def interpreter_fix(elf: Elf, musl_here: bool, go: bool, install: str = "") -> str:
+    """Who names an interpreter that is not there was usually built for another kind of system.
+
+    install: how the C library of the program's architecture comes onto this host, where that is known.
+    """
     name = elf.interpreter or ""
     base = os.path.basename(name)
+    anew = "rebuild with CGO_ENABLED=0, or " if go else ""
     if elf.elf_class == "interpreter-only":
-        return f"rebuild without -buildmode=pie, or on a system like this: only the interpreter {name} is missing"
+        mode = "without -buildmode=pie, or " if go else ""
+        return f"rebuild {mode}on a system like this: only the interpreter {name} is missing"
     if base.startswith("ld-musl-"):
-        return f"rebuild with CGO_ENABLED=0, or install musl: the interpreter {name} is that of Alpine"
+        return f"{anew}install musl: the interpreter {name} is that of Alpine"
     if base.startswith(("ld-linux", "ld64.so", "ld.so")):
         if musl_here:
-            return (
-                f"rebuild with CGO_ENABLED=0, or on Alpine: the interpreter {name} is glibc's, and this host has musl"
-            )
-        if elf.bits == 32:
-            return f"install the 32-bit C library (Debian: libc6:i386), or rebuild for 64 bits: {name} is missing"
-        return f"rebuild with CGO_ENABLED=0, or install the C library: the interpreter {name} is missing"
-    return f"rebuild with CGO_ENABLED=0, or with the interpreter of this host: {name} is missing"
+            anew = "rebuild with CGO_ENABLED=0, or on Alpine" if go else "build it on Alpine"
+            return f"{anew}: the interpreter {name} is glibc's, and this host has musl"
+        if install:
+            return f"{install}{', or rebuild with CGO_ENABLED=0' if go else ''}"
+        kind = "32-bit C library" if elf.bits == 32 else "C library"
+        return f"{anew}install the {kind} for {elf.goarch or elf.machine_name}: the interpreter {name} is missing"
+    anew = "rebuild with CGO_ENABLED=0, or" if go else "link it"
+    return f"{anew} with the interpreter of this host: {name} is missing"
 
 
 def has_musl(view: View) -> bool:

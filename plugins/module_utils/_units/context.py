@@ -7,18 +7,20 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import grp
 import os
 import posixpath
 import pwd
-import stat
-from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
+from typing import Iterator, Mapping, Sequence
 
-from .._core.problems import Problem
+from .._binary.machines import SYSTEMD_ARCHITECTURES
 from .._core.root_view import View
 from .._host.kernel import ALL_CAPABILITIES
+from .._host.systemd import release_of_systemd
+from .credentials import Credentials
 from .parser import UNIT_PATH, Unit, expand, parse_environment_file, read_unit, specifiers
+from .prerequisites import DIRECTORIES, environment_files, in_view, missing
+from .surroundings import Context, covers
 
 CAP_DAC_OVERRIDE, CAP_SYS_ADMIN = 1, 21
 CAPABILITIES = (
@@ -41,92 +43,14 @@ _IMPLY_NO_NEW_PRIVILEGES = (
     "RestrictSUIDSGID",
     "LockPersonality",
 )
+HOMES = ("/home", "/root", "/run/user")
+_NO = ("no", "0", "n", "false", "f", "off")
 _IMPLY_BY_LIST = ("SystemCallFilter", "SystemCallArchitectures", "RestrictAddressFamilies", "RestrictNamespaces")
-
-
-class Credentials(NamedTuple):
-    """privileged: may read what the mode bits forbid."""
-
-    uid: int
-    gids: frozenset[int]
-    privileged: bool
-
-    def may(self, host: str, bit: int) -> bool:
-        """bit: 4 read, 1 execute. The directories on the way count too."""
-        return self._has(host, bit) and self._may_enter(os.path.dirname(os.path.realpath(host)))
-
-    def _may_enter(self, directory: str) -> bool:
-        if self.privileged:
-            return True
-        while True:
-            if not self._has(directory, 1):
-                return False
-            if directory in ("/", ""):
-                return True
-            directory = os.path.dirname(directory)
-
-    def _has(self, host: str, bit: int) -> bool:
-        try:
-            status = os.stat(host)
-        except OSError:
-            return False
-        mode = status.st_mode
-        if self.privileged:
-            return bit == 4 or bool(mode & 0o111) or stat.S_ISDIR(mode)
-        if _has_acl(host):
-            return True  # an ACL may say either; only the mode bits are judged here
-        if status.st_uid == self.uid:
-            return bool(mode >> 6 & bit)
-        return bool(mode >> (3 if status.st_gid in self.gids else 0) & bit)
-
-
-def _has_acl(host: str) -> bool:
-    try:
-        return bool(os.getxattr(host, "system.posix_acl_access"))
-    except OSError:
-        return False
-
-
-class Context(NamedTuple):
-    """who: None where it is not known. hidden: prefixes with the setting that hides them."""
-
-    view: View
-    environment: Mapping[str, str]
-    unit: str = ""
-    who: Optional[Credentials] = None
-    no_new_privileges: bool = False
-    bounding: int = ALL_CAPABILITIES
-    hidden: tuple[tuple[str, str], ...] = ()
-    exec_rules: tuple[tuple[str, bool], ...] = ()
-    architectures: tuple[str, ...] = ()
-    root_image: str = ""
-    missing: tuple[Problem, ...] = ()
-
-    def hidden_by(self, path: str) -> str:
-        """The setting that hides a path of the view, or nothing."""
-        best, why = "", ""
-        for prefix, setting in self.hidden:
-            if _covers(prefix, path) and len(prefix) > len(best):
-                best, why = prefix, setting
-        exposed = any(_covers(inside, path) and len(inside) >= len(best) for inside in self.view.binds)
-        return "" if exposed else why
-
-    def may_execute(self, path: str) -> bool:
-        """Whether ExecPaths= and NoExecPaths= leave a path of the view executable: the longest prefix decides."""
-        verdict, length = True, -1
-        for prefix, allowed in self.exec_rules:
-            if _covers(prefix, path) and len(prefix) > length:
-                verdict, length = allowed, len(prefix)
-        return verdict
-
-
-def _covers(prefix: str, path: str) -> bool:
-    return prefix == "/" or path == prefix or path.startswith(prefix + "/")
 
 
 def own_context() -> Context:
     """As if started by this process."""
-    environment = {key: value for key, value in os.environ.items() if key.startswith("LD_")}
+    environment = {key: value for key, value in os.environ.items() if key.startswith("LD_") or key == "PATH"}
     who = None if os.geteuid() == 0 else Credentials(os.geteuid(), frozenset([*os.getgroups(), os.getegid()]), False)
     return Context(View(cwd=_cwd()), environment, who=who)
 
@@ -144,21 +68,27 @@ def unit_context(text: str, unit_path: Sequence[str] = UNIT_PATH) -> Context:
     user, uid, gid, home = _account(unit)
     values = specifiers(unit.name, unit.path, user, uid, home)
     bounding = _capability_set(unit)
-    root = expand(unit.last("RootDirectory", "/"), values)
     cwd = expand(unit.last("WorkingDirectory", "/").lstrip("-"), values)
-    return Context(
-        view=View(root, _binds(unit, values), cwd=home if cwd == "~" else cwd),
+    root = expand(unit.last("RootDirectory", "/"), values)
+    view = View(root, _binds(unit, values, root), cwd=home if cwd == "~" else cwd)
+    context = Context(
+        view=view,
         environment=_environment(unit, values),
         unit=unit.name.full,
-        who=_credentials(unit, user, uid, gid, bounding),
+        who=_credentials(unit, values, user, uid, gid, bounding),
         no_new_privileges=_no_new_privileges(unit, uid, bounding),
         bounding=bounding,
-        hidden=tuple(_hidden(unit, values)),
-        exec_rules=_exec_rules(unit, values),
-        architectures=tuple(unit.words("SystemCallArchitectures")),
+        hidden=tuple(_hidden(unit, values, view)),
+        exec_rules=_exec_rules(unit, values, view),
+        mounts=tuple(_mounts(unit, values, view)),
+        architectures=tuple(
+            name for name in unit.words("SystemCallArchitectures") if name == "native" or name in SYSTEMD_ARCHITECTURES
+        ),
+        denies_write_execute=unit.yes("MemoryDenyWriteExecute"),
+        systemd=release_of_systemd(),
         root_image=expand(unit.last("RootImage"), values),
-        missing=tuple(_missing(unit, values, View(root, _binds(unit, values)), user)),
     )
+    return context._replace(missing=tuple(missing(unit, values, context, home)))
 
 
 def _account(unit: Unit) -> tuple[str, int, int, str]:
@@ -178,7 +108,7 @@ def _account(unit: Unit) -> tuple[str, int, int, str]:
     return entry.pw_name, entry.pw_uid, gid, entry.pw_dir
 
 
-def _credentials(unit: Unit, user: str, uid: int, gid: int, bounding: int) -> Credentials:
+def _credentials(unit: Unit, values: Mapping[str, str], user: str, uid: int, gid: int, bounding: int) -> Credentials:
     gids = {gid}
     with contextlib.suppress(KeyError, OSError):
         gids.update(os.getgrouplist(user, gid))
@@ -188,7 +118,27 @@ def _credentials(unit: Unit, user: str, uid: int, gid: int, bounding: int) -> Cr
         except KeyError:
             continue
     overrides = bounding & (1 << CAP_DAC_OVERRIDE)
-    return Credentials(uid, frozenset(gids), uid == 0 and bool(overrides))
+    return Credentials(uid, frozenset(gids), uid == 0 and bool(overrides), _given(unit, values, uid))
+
+
+def _given(unit: Unit, values: Mapping[str, str], uid: int) -> tuple[str, ...]:
+    """What systemd hands over to the user before it starts the program, with all that is in it."""
+    given = (host for path, host in _own_directories(unit, values) if not path.startswith("/etc/"))
+    return tuple(host for host in given if os.stat(host).st_uid != uid)
+
+
+def _own_directories(unit: Unit, values: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Of StateDirectory= and its kin those that exist: the path for the unit, and where this host keeps it."""
+    own: list[tuple[str, str]] = []
+    for kind, folder in DIRECTORIES.items():
+        for word in unit.words(f"{kind}Directory"):
+            name = expand(word.partition(":")[0], values)
+            private = unit.yes("DynamicUser") and kind != "Configuration"
+            hosts = [f"{folder}/private/{name}"] if private else []
+            host = next((path for path in [*hosts, f"{folder}/{name}"] if os.path.isdir(path)), None)
+            if host is not None:
+                own += [(path, os.path.realpath(host)) for path in [*hosts, f"{folder}/{name}"]]
+    return own
 
 
 def _capability_set(unit: Unit) -> int:
@@ -219,7 +169,7 @@ def _environment(unit: Unit, values: Mapping[str, str]) -> dict[str, str]:
         if equals:
             variables[key] = value
     for name in unit.every("EnvironmentFile"):
-        for path in _environment_files(name, values):
+        for path in environment_files(name, values):
             try:
                 with open(path, encoding="utf-8", errors="surrogateescape") as file:
                     variables.update(parse_environment_file(file.read(1 << 20)))
@@ -232,87 +182,65 @@ def _environment(unit: Unit, values: Mapping[str, str]) -> dict[str, str]:
     return variables
 
 
-def _environment_files(name: str, values: Mapping[str, str]) -> list[str]:
-    """systemd expands patterns, in the order of the names."""
-    return sorted(glob.glob(expand(name.lstrip("-"), values)))
-
-
-def _missing(unit: Unit, values: Mapping[str, str], view: View, user: str) -> Iterator[Problem]:
-    """What systemd needs before it starts the program, and does not find."""
-    for name in unit.every("EnvironmentFile"):
-        if not name.startswith("-") and not _environment_files(name, values):
-            yield _absent(unit, f"EnvironmentFile={name}", f"create {name}, or write -{name} where it may be absent")
-    directory = expand(unit.last("WorkingDirectory"), values)
-    made = _made_at_start(unit, values)
-    wanted = (
-        directory and directory != "~" and not directory.startswith("-") and posixpath.normpath(directory) not in made
-    )
-    if wanted and not _is_directory(view, directory):
-        yield _absent(unit, f"WorkingDirectory={directory}", f"create {directory}, or remove WorkingDirectory=")
-    if not unit.yes("DynamicUser"):
-        if unit.last("User") and not _known(pwd.getpwnam, unit.last("User")):
-            yield _absent(unit, f"User={user}", f"create the user {user}")
-        group = unit.last("Group")
-        if group and not _known(grp.getgrnam, group):
-            yield _absent(unit, f"Group={group}", f"create the group {group}")
-
-
-def _made_at_start(unit: Unit, values: Mapping[str, str]) -> set[str]:
-    folders = {"Runtime": "/run", "State": "/var/lib", "Cache": "/var/cache", "Logs": "/var/log"}
-    return {
-        posixpath.join(folder, expand(word.partition(":")[0], values))
-        for kind, folder in folders.items()
-        for word in unit.words(f"{kind}Directory")
-    }
-
-
-def _absent(unit: Unit, setting: str, fix: str) -> Problem:
-    return Problem("unit_missing", f"{unit.name.full}: {setting} is not there: it does not start", fix)
-
-
-def _is_directory(view: View, path: str) -> bool:
-    try:
-        return os.path.isdir(view.resolve(path).host)
-    except (OSError, ValueError):
-        return False
-
-
-def _known(by_name: Callable[[str], object], name: str) -> bool:
-    """A number needs no entry."""
-    try:
-        by_name(name)
-    except KeyError:
-        return name.isdigit()
-    return True
-
-
 def _clean(path: str, values: Mapping[str, str]) -> str:
     return posixpath.normpath(expand(path.lstrip("-+"), values))
 
 
-def _binds(unit: Unit, values: Mapping[str, str]) -> dict[str, str]:
+def _binds(unit: Unit, values: Mapping[str, str], root: str) -> dict[str, str]:
+    """What is mounted where, by the path behind all symlinks that the unit sees: that is where systemd mounts."""
     binds: dict[str, str] = {}
+    if root != "/" or unit.yes("DynamicUser"):
+        binds.update(_own_directories(unit, values))
+    empty = _empty_directories(unit, values)
     for word in unit.words("BindPaths", "BindReadOnlyPaths"):
         source, _ignored, rest = word.partition(":")
-        inside = rest.partition(":")[0] or source
-        host = _clean(source, values)
+        host, inside = _clean(source, values), _clean(rest.partition(":")[0] or source, values)
         if os.path.exists(host):
-            binds[_clean(inside, values)] = host
+            covered = any(covers(prefix, inside) for prefix in empty)
+            binds[inside if covered else View(root).canonical(inside)] = host
     return binds
 
 
-def _hidden(unit: Unit, values: Mapping[str, str]) -> list[tuple[str, str]]:
-    prefixes = [(_clean(word, values), "InaccessiblePaths=") for word in unit.words("InaccessiblePaths")]
-    for word in unit.words("TemporaryFileSystem"):
-        prefixes.append((_clean(word.partition(":")[0], values), "TemporaryFileSystem="))
+def _empty_directories(unit: Unit, values: Mapping[str, str]) -> list[str]:
+    return [_clean(word.partition(":")[0], values) for word in unit.words("TemporaryFileSystem")]
+
+
+def _listed(unit: Unit, key: str, values: Mapping[str, str], view: View) -> list[str]:
+    """The paths of ReadOnlyPaths= and its kin, as the unit sees them, behind all symlinks."""
+    paths = (in_view(expand(word, values), view.root) for word in unit.words(key))
+    return [view.canonical(path) for path in paths if path is not None]
+
+
+def _hidden(unit: Unit, values: Mapping[str, str], view: View) -> list[tuple[str, str]]:
+    prefixes = [(path, "InaccessiblePaths=") for path in _listed(unit, "InaccessiblePaths", values, view)]
+    prefixes += [(view.canonical(path), "TemporaryFileSystem=") for path in _empty_directories(unit, values)]
     home = unit.last("ProtectHome").lower()
     if home == "tmpfs" or unit.yes("ProtectHome"):
-        prefixes += [(path, f"ProtectHome={home}") for path in ("/home", "/root", "/run/user")]
+        prefixes += [(path, f"ProtectHome={home}") for path in HOMES]
     if unit.yes("PrivateTmp") or unit.yes("DynamicUser") or unit.last("PrivateTmp") == "disconnected":
         prefixes += [(path, "PrivateTmp=") for path in ("/tmp", "/var/tmp")]  # noqa: S108
+    if unit.yes("DynamicUser"):
+        kinds = [kind for kind in DIRECTORIES if kind != "Configuration" and unit.words(f"{kind}Directory")]
+        prefixes += [(f"{DIRECTORIES[kind]}/private", "DynamicUser=") for kind in kinds]
     return prefixes
 
 
-def _exec_rules(unit: Unit, values: Mapping[str, str]) -> tuple[tuple[str, bool], ...]:
-    allowed = [(_clean(word, values), True) for word in unit.words("ExecPaths")]
-    return (*allowed, *((_clean(word, values), False) for word in unit.words("NoExecPaths")))
+def _exec_rules(unit: Unit, values: Mapping[str, str], view: View) -> tuple[tuple[str, bool], ...]:
+    allowed = [(path, True) for path in _listed(unit, "ExecPaths", values, view)]
+    denied = [(path, False) for path in _listed(unit, "NoExecPaths", values, view)]
+    return (*allowed, *denied)
+
+
+def _mounts(unit: Unit, values: Mapping[str, str], view: View) -> Iterator[str]:
+    for key in ("ReadWritePaths", "ReadOnlyPaths"):
+        yield from _listed(unit, key, values, view)
+    yield from view.binds
+    if unit.last("ProtectHome", "no").lower() not in _NO:
+        yield from HOMES
+    system = unit.last("ProtectSystem", "no").lower()
+    if system == "strict":
+        yield from ("/", *HOMES)
+    elif system not in _NO:
+        yield from ("/usr", "/boot", "/efi")
+        if system == "full":
+            yield "/etc"

@@ -26,7 +26,9 @@ from ansible_collections.slipway.go.plugins.module_utils._binary.facts import re
 from ansible_collections.slipway.go.plugins.module_utils._core.root_view import View
 from ansible_collections.slipway.go.plugins.module_utils._host.kernel import read_host
 from ansible_collections.slipway.go.plugins.module_utils._linkage.checker import Checker
-from ansible_collections.slipway.go.plugins.module_utils._units.context import Context, Credentials, own_context
+from ansible_collections.slipway.go.plugins.module_utils._units.context import own_context
+from ansible_collections.slipway.go.plugins.module_utils._units.credentials import Credentials
+from ansible_collections.slipway.go.plugins.module_utils._units.surroundings import Context
 from ansible_collections.slipway.go.tests.integration.linkage import debian
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import DYN, EXEC, REL, ElfBuilder
 

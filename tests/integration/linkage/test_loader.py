@@ -23,7 +23,7 @@ from ansible_collections.slipway.go.plugins.module_utils._binary.facts import re
 from ansible_collections.slipway.go.plugins.module_utils._core.root_view import View
 from ansible_collections.slipway.go.plugins.module_utils._host.kernel import read_host
 from ansible_collections.slipway.go.plugins.module_utils._linkage.checker import Checker
-from ansible_collections.slipway.go.plugins.module_utils._units.context import Context
+from ansible_collections.slipway.go.plugins.module_utils._units.surroundings import Context
 from ansible_collections.slipway.go.tests.integration.linkage import debian
 
 DIRECTORIES = ("usr/bin", "usr/sbin", "bin", "sbin", "usr/libexec", "usr/lib/git-core", "usr/lib/gcc")

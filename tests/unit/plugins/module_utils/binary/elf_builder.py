@@ -50,7 +50,7 @@ class ElfBuilder:
     verdef: list[str] | None = None
     notes: list[tuple[str, int, bytes]] = field(default_factory=list)
     symbols: list[Symbol] = field(default_factory=list)
-    entry: int = BASE + 0x1000
+    entry: int = BASE + 0x40
     body: bytes = b""  # placed last, in the writable segment
     constants: bytes = b""  # placed in the read-only segment
     bind_now: bool = False

@@ -8,7 +8,7 @@ from ansible_collections.slipway.go.plugins.module_utils._core.root_view import 
 from ansible_collections.slipway.go.plugins.module_utils._host.cpu import X86_LEVELS, Cpu
 from ansible_collections.slipway.go.plugins.module_utils._host.kernel import Host
 from ansible_collections.slipway.go.plugins.module_utils._linkage.checker import Checker
-from ansible_collections.slipway.go.plugins.module_utils._units.context import Context
+from ansible_collections.slipway.go.plugins.module_utils._units.surroundings import Context
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import ElfBuilder
 
 GLIBC = "/lib64/ld-linux-x86-64.so.2"

@@ -19,7 +19,7 @@ from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile i
     collect_host_profile,
     judge_artifact,
 )
-from ansible_collections.slipway.go.plugins.module_utils._units.context import Credentials
+from ansible_collections.slipway.go.plugins.module_utils._units.credentials import Credentials
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import (
     CORE,
     EXEC,
@@ -37,6 +37,8 @@ from ansible_collections.slipway.go.tests.unit.plugins.module_utils.linkage.fake
     host,
     musl_root,
 )
+
+GO = {"body": inline("go1.22.3", "path\tp\n")}
 
 
 @pytest.fixture
@@ -178,7 +180,7 @@ def test_arm(root, machine, features, setting, fine):
 
 
 def test_page_size(root):
-    root.elf("/app", type=EXEC)
+    root.elf("/app", type=EXEC, entry=0x401040)
     blob = bytearray((root.path / "app").read_bytes())
     struct.pack_into("<Q", blob, 64 + 16, 0x401000)  # the first segment's address
     (root.path / "app").write_bytes(blob)
@@ -192,10 +194,13 @@ def test_page_size(root):
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ({"interpreter": MUSL, "needed": ["libc.so"]}, "rebuild with CGO_ENABLED=0, or install musl: the interpreter"),
+        ({"interpreter": MUSL, "needed": ["libc.so"], **GO}, "rebuild with CGO_ENABLED=0, or install musl: the"),
+        ({"interpreter": MUSL, "needed": ["libc.so"]}, "install musl: the interpreter"),
         ({"interpreter": "/lib/ld-linux.so.2", "bits": 32, "machine": 3, "needed": ["libc.so.6"]}, "32-bit C library"),
-        ({"interpreter": "/lib/ld-linux-foo.so.1", "needed": ["libc.so.6"]}, "or install the C library"),
-        ({"interpreter": "/lib/ld-linux-foo.so.1"}, "rebuild without -buildmode=pie"),
+        ({"interpreter": "/lib/ld-linux-foo.so.1", "needed": ["libc.so.6"], **GO}, "or install the C library"),
+        ({"interpreter": "/lib/ld-linux-foo.so.1", "needed": ["libc.so.6"]}, "install the C library for amd64: the"),
+        ({"interpreter": "/lib/ld-linux-foo.so.1", **GO}, "rebuild without -buildmode=pie, or on a system like this"),
+        ({"interpreter": "/lib/ld-linux-foo.so.1"}, "rebuild on a system like this"),
         ({"interpreter": "/opt/own/ld", "needed": ["libc.so.6"]}, "with the interpreter of this host"),
     ],
 )
@@ -205,7 +210,8 @@ def test_interpreter_missing(root, spec, words):
     (problem,) = verdict["problems"]
     assert problem["code"] == "interpreter_missing"
     assert "No such file or directory" in problem["message"]
-    assert words in problem["fix"]
+    assert problem["fix"].startswith(words) or words in problem["fix"]
+    assert ("CGO_ENABLED" in problem["fix"] or "-buildmode" in problem["fix"]) <= ("body" in spec)
     assert verdict["libraries"] == [{"name": name, "path": None} for name in spec.get("needed", [])]
 
 
@@ -289,7 +295,11 @@ def test_a_library_that_the_unit_hides(root):
     hidden = (("/home", "ProtectHome=yes"),)
     (problem,) = root.check(hidden=hidden, unit="x.service")["problems"]
     assert problem["code"] == "library_missing"
-    assert problem["fix"] == "expose /home/me/libx.so with BindReadOnlyPaths=: ProtectHome=yes of x.service hides it"
+    assert problem["fix"].startswith(
+        "set ProtectHome=tmpfs in x.service and BindReadOnlyPaths=/home/me/libx.so, or move"
+    )
+    (problem,) = root.check(hidden=(("/home", "ProtectHome=tmpfs"),), unit="x.service")["problems"]
+    assert problem["fix"] == "expose /home/me/libx.so with BindReadOnlyPaths=: ProtectHome=tmpfs of x.service hides it"
     root.lib("/lib/x86_64-linux-gnu/libx.so")
     assert root.codes(hidden=hidden, unit="x.service") == []
     assert root.codes(hidden=(("/lib64", "InaccessiblePaths="),), unit="x.service") == ["interpreter_missing"]
@@ -304,7 +314,8 @@ def test_a_library_behind_a_symlink_into_what_the_unit_hides(root):
     hidden = (("/home", "ProtectHome=yes"),)
     (problem,) = root.check(hidden=hidden, unit="x.service")["problems"]
     assert problem["code"] == "library_missing"
-    assert "ProtectHome=yes of x.service hides it" in problem["fix"]
+    assert "BindReadOnlyPaths=/home/me/libx.so" in problem["fix"]
+    assert "ProtectHome=yes hides it" in problem["fix"]
     assert root.codes() == []
     # Through the hidden place and out again is as hidden.
     (root.path / "home/me/libx.so").unlink()

@@ -10,11 +10,12 @@ import struct
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._host.cpu import Cpu
 from ansible_collections.slipway.go.plugins.module_utils._linkage import glibc
-from ansible_collections.slipway.go.plugins.module_utils._units.context import Credentials
+from ansible_collections.slipway.go.plugins.module_utils._units.credentials import Credentials
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, REL, Symbol
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.linkage.fake_root import (
     GLIBC,
     GLIBC_CONSTANTS,
+    LIBC_VERSIONS,
     cpu,
     glibc_root,
     host,
@@ -360,3 +361,24 @@ def test_a_part_of_glibc_finds_the_insides_of_the_others_also_when_bound_lazily(
     )
     root.app("libpthread.so.0", "libc.so.6", runpath="/opt/lib")
     assert root.codes() == ["symbol_missing"]
+
+
+def test_the_alignment_that_loaders_before_2_35_ask_for(root):
+    root.lib("/p/libx.so")
+    root.app("libx.so", rpath="/p")
+    assert root.codes() == []
+    root.glibc(constants=GLIBC_CONSTANTS + b"ELF load command alignment not page-aligned\0")
+    assert "ELF load command alignment not page-aligned" in root.check()["problems"][0]["message"]
+
+
+def test_the_version_that_the_libc_has_and_not_its_neighbour(root):
+    root.lib("/lib/x86_64-linux-gnu/libm.so.6", verdef=["libm.so.6", "GLIBC_2.29"])
+    root.app("libm.so.6", "libc.so.6", verneed={"libm.so.6": ["GLIBC_2.38"]})
+    (problem,) = root.check()["problems"]
+    assert problem["fix"].endswith("it needs GLIBC_2.38, and the libc here provides up to GLIBC_2.36")
+    assert "CGO_ENABLED" not in problem["fix"]
+    banner = b"GNU C Library (Debian GLIBC 2.41-1) stable release version 2.41.\0"
+    root.glibc(constants=GLIBC_CONSTANTS + banner)
+    root.lib("/lib/x86_64-linux-gnu/libc.so.6", verdef=LIBC_VERSIONS, constants=banner)
+    (problem,) = root.check()["problems"]
+    assert problem["fix"].endswith("and the libc here, glibc 2.41, provides up to GLIBC_2.36")

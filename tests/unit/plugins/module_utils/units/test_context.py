@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.root_view import View
 from ansible_collections.slipway.go.plugins.module_utils._units import context as _unit_context
 from ansible_collections.slipway.go.plugins.module_utils._units import parser
+from ansible_collections.slipway.go.plugins.module_utils._units.credentials import Credentials
 from ansible_collections.slipway.go.plugins.module_utils._units.parser import parse_name, read_unit, split_words
+from ansible_collections.slipway.go.plugins.module_utils._units.surroundings import Context
 
 
 @pytest.fixture
@@ -152,8 +156,8 @@ def test_hidden(units, lines, path, why):
 def test_exec_paths(units):
     context = units.of("NoExecPaths=/", "ExecPaths=/opt/shop /usr/lib", "NoExecPaths=/opt/shop/data")
     paths = ("/opt/shop/app", "/usr/lib/x.so", "/opt/other", "/opt/shop/data/x")
-    assert [context.may_execute(path) for path in paths] == [True, True, False, False]
-    assert units.of().may_execute("/anything")
+    assert [context.exec_rule(path)[1] for path in paths] == [True, True, False, False]
+    assert units.of().exec_rule("/anything") == ("", None)
 
 
 @pytest.mark.parametrize(
@@ -203,19 +207,43 @@ def test_rights(units, tmp_path):
     file.parent.mkdir(parents=True)
     file.write_text("x")
     file.chmod(0o755)
-    stranger = _unit_context.Credentials(4711, frozenset([4711]), False)
-    member = _unit_context.Credentials(4711, frozenset([file.stat().st_gid]), False)
-    reachable = stranger.may(str(tmp_path), 1)
-    assert stranger.may(str(file), 1) is reachable
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory.stat().st_uid == os.getuid() and directory != Path("/"):
+            directory.chmod(directory.stat().st_mode | 0o011)
+
+    def barrier(who: Credentials, bit: int, **context) -> str:
+        found = Context(View(), {}, who=who, **context).barrier(str(file), bit)
+        return found.path if found else ""
+
+    stranger = Credentials(4711, frozenset([4711]), False)
+    member = Credentials(4711, frozenset([file.stat().st_gid]), False)
+    assert barrier(stranger, 1) == ""
     file.chmod(0o750)
-    assert not stranger.may(str(file), 4)
-    assert member.may(str(file), 4) is reachable
+    assert barrier(stranger, 4) == str(file)
+    assert barrier(member, 4) == ""
     file.chmod(0o755)
     file.parent.chmod(0o700)
-    assert not stranger.may(str(file), 4)
-    assert _unit_context.Credentials(0, frozenset([0]), True).may(str(file), 1)
+    assert barrier(stranger, 4) == str(file.parent)
+    assert barrier(Credentials(4711, frozenset(), False, (str(file.parent),)), 4) == ""
+    assert barrier(stranger, 4, hidden=((str(file.parent), "TemporaryFileSystem="),)) == ""
+    root = Credentials(0, frozenset([0]), True)
+    assert barrier(root, 1) == ""
     file.chmod(0o644)
-    assert not _unit_context.Credentials(0, frozenset([0]), True).may(str(file), 1)
+    assert barrier(root, 1) == str(file)
+
+
+def test_what_the_mode_of_a_source_says_does_not_count_where_it_is_mounted(units, tmp_path):
+    closed, inside = tmp_path / "closed", tmp_path / "root"
+    (closed / "bin").mkdir(parents=True)
+    inside.mkdir()
+    (closed / "bin/app").write_text("x")
+    (closed / "bin/app").chmod(0o755)
+    closed.chmod(0o700)
+    stranger = Credentials(4711, frozenset(), False)
+    context = Context(View(str(inside), {"/opt/new/bin": str(closed / "bin")}), {}, who=stranger)
+    assert context.barrier("/opt/new/bin/app", 1) is None
+    context = Context(View(str(inside), {"/opt/new": str(closed)}), {}, who=stranger)
+    assert context.barrier("/opt/new/bin/app", 1).path == "/opt/new"
 
 
 def test_architectures(units):
@@ -235,14 +263,125 @@ def test_architectures(units):
         ("WorkingDirectory=/var/lib/nonexistent\nStateDirectory=nonexistent", False),
         ("User=nosuchuser", True),
         ("User=nosuchuser\nDynamicUser=yes", False),
-        ("User=4711", False),
+        ("User=4711", True),
+        ("Group=4711", True),
+        ("SupplementaryGroups=nosuchgroup", True),
+        ("User=0\nGroup=0\nSupplementaryGroups=0", False),
+        ("RootDirectory=/nonexistent", True),
+        ("BindPaths=/nonexistent:/opt", True),
+        ("BindReadOnlyPaths=-/nonexistent:/opt", False),
+        ("ReadWritePaths=/nonexistent", True),
+        ("ReadOnlyPaths=-/nonexistent", False),
+        ("InaccessiblePaths=/nonexistent", True),
+        ("ExecPaths=/nonexistent", True),
+        ("NoExecPaths=-/nonexistent", False),
+        ("ReadWritePaths=/var/lib/nonexistent\nStateDirectory=nonexistent", False),
+        ("ReadOnlyPaths=/var/lib/nonexistent/deep\nInaccessiblePaths=/var/lib", False),
+        ("TemporaryFileSystem=/nonexistent", False),
+        ("WorkingDirectory=/home\nProtectHome=yes", False),
+        ("LoadCredential=key:/nonexistent", True),
+        ("LoadCredential=key:nonexistent", False),
+        ("StandardInput=file:/nonexistent", True),
+        ("StandardOutput=append:/nonexistent/log", True),
+        ("StandardError=truncate:/tmp/nonexistent.log", False),
+        ("StandardOutput=journal", False),
+        ("WorkingDirectory=/var\nInaccessiblePaths=/var", True),
+        ("WorkingDirectory=/var/lib\nTemporaryFileSystem=/var", True),
+        ("WorkingDirectory=/var\nTemporaryFileSystem=/var", False),
         ("Group=nosuchgroup", True),
     ],
 )
 def test_what_the_unit_names_and_is_not_there(units, setting, missing):
-    found = units.of(setting).missing
+    found = units.of(*setting.split("\n")).missing
     assert [problem.code for problem in found] == ["unit_missing"] * missing
-    assert all(setting.split("=")[0] in problem.message for problem in found)
+    assert all(any(line.split("=")[0] in problem.message for line in setting.split("\n")) for problem in found)
+
+
+def test_a_directory_that_the_user_may_not_enter(units, tmp_path):
+    (tmp_path / "closed/work").mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)
+    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        directory.chmod(0o755)
+    (problem,) = units.of("User=nobody", f"WorkingDirectory={tmp_path}/closed/work").missing
+    assert problem.code == "unit_forbidden"
+    assert problem.fix == f"let the user of shop.service enter {tmp_path}/closed"
+    assert units.of("User=nobody", f"WorkingDirectory=-{tmp_path}/closed/work").missing == ()
+    assert units.of("User=nobody", f"WorkingDirectory={tmp_path}").missing == ()
+    assert units.of("CapabilityBoundingSet=", f"WorkingDirectory={tmp_path}/closed/work").missing == ()
+
+
+def test_a_path_is_mounted_where_its_symlinks_lead(units, tmp_path):
+    (tmp_path / "real/in").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    assert units.of(f"InaccessiblePaths={tmp_path}/link").hidden_by(f"{tmp_path}/real/in") == "InaccessiblePaths="
+    assert units.of(f"NoExecPaths={tmp_path}/link/in").exec_rule(f"{tmp_path}/real/in/app") == (
+        f"{tmp_path}/real/in",
+        False,
+    )
+    assert units.of(f"BindPaths=/usr:{tmp_path}/link/in").view.binds == {f"{tmp_path}/real/in": "/usr"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (["ProtectHome=yes", "BindReadOnlyPaths=/etc:/home/me"], "ProtectHome=yes"),
+        (["ProtectHome=tmpfs", "BindReadOnlyPaths=/etc:/home/me"], ""),
+        (["InaccessiblePaths=-/home", "BindPaths=/etc:/home/me"], "InaccessiblePaths="),
+        (["InaccessiblePaths=-/home", "TemporaryFileSystem=/home/me"], "InaccessiblePaths="),
+    ],
+)
+def test_what_is_closed_cannot_be_exposed(units, lines, why):
+    assert units.of(*lines).hidden_by("/home/me/app") == why
+
+
+def test_a_mount_of_its_own_below_what_may_not_be_executed(units):
+    assert units.of("NoExecPaths=/srv", "ReadOnlyPaths=-/srv/x").exec_rule("/srv/x/app")[1] is None
+    assert units.of("NoExecPaths=/srv", "BindPaths=/etc:/srv/x").exec_rule("/srv/x/app")[1] is None
+    assert units.of("NoExecPaths=/srv", "BindPaths=/etc:/srv").exec_rule("/srv/x/app")[1] is False
+    assert units.of("NoExecPaths=/", "ProtectSystem=full").exec_rule("/usr/bin/app")[1] is None
+    assert units.of("NoExecPaths=/", "ProtectSystem=strict").exec_rule("/srv/app")[1] is False
+
+
+def test_paths_are_those_of_the_host_with_a_root_directory_too(units, tmp_path):
+    (tmp_path / "bin").mkdir()
+    root = f"RootDirectory={tmp_path}"
+    assert units.of(root, "InaccessiblePaths=/bin").hidden == ()
+    assert units.of(root, "InaccessiblePaths=+/bin").hidden == (("/bin", "InaccessiblePaths="),)
+    assert units.of(root, f"InaccessiblePaths={tmp_path}/bin").hidden == (("/bin", "InaccessiblePaths="),)
+    assert units.of(root, "ReadOnlyPaths=/nonexistent").missing == ()
+    assert [problem.code for problem in units.of(root, "ReadOnlyPaths=+/nonexistent").missing] == ["unit_missing"]
+
+
+def test_a_symlink_below_an_empty_directory_is_not_there(units, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    context = units.of(f"TemporaryFileSystem={tmp_path}", f"BindReadOnlyPaths=/usr:{tmp_path}/link")
+    assert context.view.binds == {f"{tmp_path}/link": "/usr"}
+
+
+def test_names_of_architectures_that_do_not_exist_are_passed_over(units):
+    assert units.of("SystemCallArchitectures=amd64").architectures == ()
+    assert units.of("SystemCallArchitectures=amd64 x86").architectures == ("x86",)
+
+
+def test_the_directories_of_a_dynamic_user(units, tmp_path, monkeypatch):
+    state = tmp_path / "lib"
+    for name in ("shop", "other"):
+        (state / "private" / name).mkdir(parents=True)
+        (state / "private" / name / "app").write_text("x")
+        (state / "private" / name / "app").chmod(0o700)
+        (state / name).symlink_to(f"private/{name}")
+    (state / "private").chmod(0o700)
+    monkeypatch.setitem(_unit_context.DIRECTORIES, "State", str(state))
+    context = units.of("DynamicUser=yes", "StateDirectory=shop")
+    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        directory.chmod(0o755)
+    for path in (state / "shop/app", state / "private/shop/app"):
+        assert not any(map(context.hidden_by, context.view.way(str(path))))
+        assert context.barrier(str(path), 1) is None
+    assert any(map(context.hidden_by, context.view.way(str(state / "other/app"))))
+    stranger = units.of("User=nobody", "StateDirectory=shop")
+    assert stranger.barrier(str(state / "shop/app"), 1).path == str(state / "private")
 
 
 def test_environment_files_by_a_pattern(units, tmp_path):

@@ -13,7 +13,7 @@ import tarfile
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.root_view import View
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import inspect
-from ansible_collections.slipway.go.plugins.module_utils._units.context import Context
+from ansible_collections.slipway.go.plugins.module_utils._units.surroundings import Context
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import (
     CORE,
     EXEC,
