@@ -92,7 +92,7 @@ canary-table: collections ## the verdict on users' requests, by simulation (abou
 bundled-libc: ## wrong verdicts of linkage on programs that bring a glibc of their own (needs gcc and the lab's images)
 	$(PYTHON) tests/bench/bundled_libc.py
 
-units: collections ## verdicts of linkage on 700 units, compared with systemd on Debian 12 and 13 (ten minutes; needs gcc-multilib and musl-tools)
+units: collections ## verdicts of linkage on 1,000 units, compared with systemd on Debian 12 and 13 (ten minutes; needs gcc-multilib and musl-tools)
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/units --page docs/evidence/units.md
 
 bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping

@@ -28,7 +28,8 @@ ENOUGH = 0.99
 PAGE = """# Verdicts on units
 
 `slipway.go.linkage` with `unit:` judges each of these units, and then systemd starts it. The units put together
-directives, programs and files: `tests/faults/units/rows.py` lists them. `make units` fills in this page.
+directives, programs and files: `tests/faults/units/rows.py` lists 700 of them, and 300 more are drawn at random from
+the programs and sets of directives of these. `make units` fills in this page.
 
 | host | units | systemd starts | agree | said to start and does not | said not to start and does |
 |---|---|---|---|---|---|
@@ -46,11 +47,11 @@ What was wrong in these units, by the code of the problem:
 """
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, units: list[rows.Row]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     programs.build(folder)
-    (folder / "rows.json").write_text(json.dumps([row._asdict() for row in rows.rows()]))
+    (folder / "rows.json").write_text(json.dumps([row._asdict() for row in units]))
     shutil.copytree(lab.CHECKOUT / "plugins/module_utils", folder / "module_utils")
     shutil.copy(HERE / "judge.py", folder / "judge.py")
 
@@ -100,9 +101,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="units", description=__doc__)
     parser.add_argument("--page", type=Path, help="file that gets the table")
     parser.add_argument("--lab", help="use the hosts NAME1 and NAME2 of this lab, which are up")
+    parser.add_argument("--mixed", type=int, default=300, help="how many units beside the listed ones")
+    parser.add_argument("--seed", type=int, default=1, help="decides which these are")
+    parser.add_argument("--only-mixed", action="store_true", help="without the listed ones")
     arguments = parser.parse_args()
     name = arguments.lab or "units"
-    make(WORK)
+    make(WORK, [*([] if arguments.only_mixed else rows.listed()), *rows.mixed(arguments.mixed, arguments.seed)])
     if not arguments.lab:
         lab.up(name, len(SUITES), list(SUITES))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -307,7 +308,17 @@ PATHS: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
 )
 
 
-def rows() -> Iterator[Row]:
+def mixed(count: int, seed: int) -> Iterator[Row]:
+    """Any program of the rows above with two or three of their sets of lines: what nobody has thought of."""
+    chance = random.Random(seed)
+    sets = sorted({row.lines for row in listed() if row.lines and not any("none" in line for line in row.lines)})
+    places = sorted({row.program for row in listed()})
+    for _number in range(count):
+        lines = tuple(itertools.chain(*chance.sample(sets, chance.choice((2, 2, 3)))))
+        yield Row(chance.choice(places), tuple(dict.fromkeys(lines)))
+
+
+def listed() -> Iterator[Row]:
     for lines, name in itertools.product(DIRECTIVES, PROGRAMS):
         yield Row(f"{BIN}/{name}", lines)
     for place, sandbox, name in itertools.product(PLACES, SANDBOXES, COMMON[:3]):
