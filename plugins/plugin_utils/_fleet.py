@@ -66,7 +66,7 @@ def plan(service: str, answers: Mapping[str, Mapping[str, Any]], to: str, meant:
     if damaged and len(answers) > 1:  # a single host mends its record itself
         return RollbackPlan(reasons=damaged)
     all_hosts = [host for host in (parse_host(name, answer) for name, answer in answers.items()) if host]
-    if not all_hosts:
+    if not all_hosts or (not to and not any(host.front or host.good for host in all_hosts)):
         return _never(answers, meant, service)
     if len(all_hosts) == 1 and not to:
         return RollbackPlan(targets={all_hosts[0].name: ""})  # the host knows where

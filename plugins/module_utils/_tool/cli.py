@@ -119,6 +119,26 @@ def operator(name: str) -> Operator:
     return operators.operator(name)
 
 
+def before_release(name: str) -> Optional[Operator]:
+    """One service whose first release failed, so that only its history is there; None where not even that is."""
+    from .._release.operator.operator import Operator
+    from .._release.state.model import Settings, validate_name
+
+    found = Operator(Settings(validate_name(name), f"/opt/{name}"))
+    return found if found.store.journal.outcomes() else None
+
+
+def operator_or_history(name: str) -> Operator:
+    """For what only looks at it."""
+    try:
+        return operator(name)
+    except SlipwayError as error:
+        found = before_release(name) if error.code == "unknown_service" else None
+        if found is None:
+            raise
+        return found
+
+
 def services() -> list[str]:
     """Every service that has been released on this host."""
     from .._release.state import store
@@ -218,7 +238,7 @@ def _told(name: str, only: bool) -> dict[str, Any]:
     from .._release.operator.operator import unreadable
 
     try:
-        return operator(name).status()
+        return (operator_or_history if only else operator)(name).status()
     except SlipwayError as error:
         if only and error.code == "unknown_service":
             raise
@@ -228,7 +248,7 @@ def _told(name: str, only: bool) -> dict[str, Any]:
 
 
 def _history(options: argparse.Namespace) -> int:
-    found = operator(options.service).store.journal.outcomes()[::-1][: max(options.count, 0)]
+    found = operator_or_history(options.service).store.journal.outcomes()[::-1][: max(options.count, 0)]
     if options.json:
         _say(json.dumps(found, indent=2))
         return OK

@@ -36,6 +36,8 @@ STATUS: dict[str, Any] = {
 
 
 class FakeOperator:
+    store: Any = None
+
     def __init__(self, **changed: Any) -> None:
         self.told = {**STATUS, **changed}
 
@@ -445,3 +447,37 @@ def test_a_watch_that_cannot_judge_leaves_no_verdict_of_before(
     assert cli.main(["watch", "shop", "--metrics", str(tmp_path)]) == cli.FAILED
     assert list(tmp_path.iterdir()) == []
     assert cli.main(["watch", "shop", "--metrics", str(tmp_path)]) == cli.FAILED
+
+
+def test_a_service_whose_first_release_failed_has_a_history(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """There are no settings of a release then, only what was tried."""
+    event = {"event": "refused", "kind": "release", "release": "1.0-aa00bb11cc", "time": 1.0, "reason": "answers 503"}
+
+    def never(_name: str) -> Any:
+        raise SlipwayError("unknown_service", "shop has never been released on this host.", "release it")
+
+    journal = SimpleNamespace(outcomes=lambda: [event])
+    told = FakeOperator(current=None, since=None, state="never released", health="fail", p99=None, message="never")
+    told.store = SimpleNamespace(journal=journal)
+    monkeypatch.setattr(cli, "operator", never)
+    monkeypatch.setattr(cli, "before_release", lambda _name: told)
+    assert cli.main(["history", "shop"]) == cli.OK
+    assert "1.0-aa00bb11cc was refused: answers 503" in capsys.readouterr().out
+    assert cli.main(["status", "shop"]) == cli.FAILED
+    assert "shop: never released" in capsys.readouterr().out
+    monkeypatch.setattr(cli, "before_release", lambda _name: None)
+    assert cli.main(["history", "shop"]) != cli.OK
+    assert "never been released" in capsys.readouterr().err
+
+
+def test_what_was_tried_is_read_where_there_are_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.slipway.go.plugins.module_utils._release.operator import operator
+    from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
+
+    monkeypatch.setattr(operator, "Layout", lambda name, root: Layout(name, root, state_root=str(tmp_path)))
+    assert cli.before_release("shop") is None
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "journal.jsonl").write_text('{"event": "refused", "time": 1.0, "release": "1.0-aa00bb11cc"}\n')
+    found = cli.before_release("shop")
+    assert found is not None
+    assert [one["release"] for one in found.store.journal.outcomes()] == ["1.0-aa00bb11cc"]
