@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Mapping, Optional, Sequence
 
@@ -80,6 +79,8 @@ _ALIKE = 0.8
 
 def nearest(name: str) -> str:
     """The directive that a misspelt one is most like; empty where systemd knows it, or none is like it."""
+    import difflib  # only the controller asks this, and the tool on the host is to start fast
+
     if name in KNOWN or name.startswith("X-"):
         return ""
     same = next((one for one in KNOWN if one.lower() == name.lower()), "")
