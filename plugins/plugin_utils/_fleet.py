@@ -67,7 +67,7 @@ def plan(service: str, answers: Mapping[str, Mapping[str, Any]], to: str, meant:
         return RollbackPlan(reasons=damaged)
     all_hosts = [host for host in (parse_host(name, answer) for name, answer in answers.items()) if host]
     if not all_hosts or (not to and not any(host.front or host.good for host in all_hosts)):
-        return _never(answers, meant, service)
+        return _never(answers, bool(all_hosts), meant, service)
     if len(all_hosts) == 1 and not to:
         return RollbackPlan(targets={all_hosts[0].name: ""})  # the host knows where
     if to:
@@ -103,9 +103,9 @@ def _named(all_hosts: list[FleetHost], to: str, meant: Optional[Meant], service:
     return _go(movers, _choose(movers, to, str, _has_had, _has), f"release {to} is not on this host", service)
 
 
-def _never(hosts: Iterable[str], meant: Optional[Meant], service: str) -> RollbackPlan:
-    """The service was never released on any of them: what somebody has named is nothing to take back."""
-    if meant is not None:
+def _never(hosts: Iterable[str], tried: bool, meant: Optional[Meant], service: str) -> RollbackPlan:
+    """No release was ever good on any of them: one that failed, or that somebody has named, is nothing to take back."""
+    if tried or meant is not None:
         return _nothing(set(), meant, service)
     return RollbackPlan(reasons=dict.fromkeys(hosts, f"{service} has never been released on this host."))
 
