@@ -103,3 +103,42 @@ def test_the_redirect_names_the_port_unless_it_is_that_of_https(tmp_path: Path) 
             folder.mkdir()
             end = {"haproxy": "%[pathq]", "nginx": "$request_uri"}[server]
             assert f"{begin}{suffix}{end}" in served(folder, server, proxy_tls_listen=[listen])
+
+
+def test_the_environment_may_name_the_port(tmp_path: Path) -> None:
+    environment = {"ADDR": '"%a\\${PORT}$x', "SLOT": "${SLIPWAY_SLOT}:${HOME}", "HOME_OF": "${HOME}", "NUMBER": 5}
+    given = {"service_environment": environment, "service_arguments": ["-x"]}
+    for swap in ("proxy", "restart"):
+        folder = tmp_path / swap
+        folder.mkdir()
+        found = units(folder, service_swap=swap, service_rehearsal="slot" if swap == "proxy" else "18080", **given)
+        for name in ("shop@.service", "shop-rehearsal@.service"):
+            (start,) = [line for line in found[name].splitlines() if line.startswith("ExecStart=")]
+            assert start == (
+                'ExecStart=/usr/bin/env "ADDR=\\"%%a\\\\${PORT}$$x" "SLOT=${SLIPWAY_SLOT}:$${HOME}" '
+                '/opt/shop/releases/%i/bin/shop "-x"'
+            )
+
+
+def test_a_unit_without_the_port_in_its_environment_stays_as_it_was(tmp_path: Path) -> None:
+    found = units(tmp_path, service_environment={"HOME_OF": "${HOME}", "NUMBER": 5})
+    assert "\nExecStart=/opt/shop/releases/%i/bin/shop\n" in found["shop@.service"]
+
+
+def test_a_socket_for_ipv4_beside_that_for_ipv6_is_for_ipv6_only(tmp_path: Path) -> None:
+    cases = (
+        (["0.0.0.0:8080", "[::]:8080"], True),
+        (["8080"], False),
+        (["[::]:8080"], False),
+        (["8080", "0.0.0.0:9090", "[::]:9090"], False),
+    )
+    for number, (listen, alone) in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        expression = "lookup('ansible.builtin.template', 'etc/systemd/system/SERVICE.socket.j2')"
+        text = render(folder, "service", expression, service_name="shop", service_listen=listen)
+        assert ("BindIPv6Only=ipv6-only\n" in text) is alone, listen
+
+
+def test_nginx_redirects_no_request_without_a_host(tmp_path: Path) -> None:
+    assert 'if ($http_host = "") {\n        return 400;' in served(tmp_path, "nginx")

@@ -112,14 +112,13 @@ def watch(service: str, state: Mapping[str, Any]) -> list[Family]:
 
 
 def swaps(service: str, counts: Mapping[str, int], last: Optional[Mapping[str, Any]] = None) -> list[Family]:
-    """How swaps ended. counts: per result; last: seconds, lost and at of the last one, as far as known."""
+    """How swaps ended. counts: per result; last: seconds and at of the last one, as far as known."""
     labels = {"service": service}
     shown: dict[str, Any] = dict(last or {})
     totals = [({"service": service, "result": result}, float(count)) for result, count in sorted(counts.items())]
     return [
         Family("slipway_swaps_total", "counter", "Swaps by their result.", totals),
         Family("slipway_swap_seconds", "gauge", "How long the last swap took.", [(labels, shown.get("seconds"))]),
-        Family("slipway_swap_lost", "gauge", "Requests the last swap lost.", [(labels, shown.get("lost"))]),
         Family("slipway_swap_timestamp_seconds", "gauge", "When the last swap ended.", [(labels, shown.get("at"))]),
     ]
 

@@ -35,14 +35,18 @@ def test_a_host_of_an_earlier_version_is_read_from_its_units(tmp_path):
     assert services(str(tmp_path)) == [Service("shop", ("8080", "/run/shop.sock"))]
 
 
-def test_what_haproxy_listens_on_for_a_service(tmp_path):
+@pytest.mark.parametrize(
+    ("port", "listen"),
+    [("bind :::80 v4v6", ("80",)), ("bind 0.0.0.0:80\n    bind :::80 v6only", ("80", "0.0.0.0:80"))],
+)
+def test_what_haproxy_listens_on_for_a_service(tmp_path, port, listen):
     put(tmp_path, "etc/slipway/services/shop.json", '{"listen": ["80"]}')
     put(
         tmp_path,
         "etc/haproxy/slipway.d/shop.cfg",
-        "frontend x\n    bind :::80 v4v6\n    bind 10.0.0.1:443 ssl crt x\nbackend y\n    server a 127.0.0.1:1\n",
+        f"frontend x\n    {port}\n    bind 10.0.0.1:443 ssl crt x\nbackend y\n    server a 127.0.0.1:1\n",
     )
-    assert services(str(tmp_path)) == [Service("shop", ("80", "10.0.0.1:443"))]
+    assert services(str(tmp_path)) == [Service("shop", (*listen, "10.0.0.1:443"))]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"listen": 8080}', '{"listen": "8080"}'])

@@ -20,7 +20,7 @@ def test_the_page_of_a_service() -> None:
         metrics.release("shop", {"release": "1.4.2-0123456789", "version": "1.4.2", "commit": None}, 1700000000.5)
         + metrics.health("shop", [result], 1700000100)
         + metrics.watch("shop", watch.fresh(""))
-        + metrics.swaps("shop", {"committed": 3, "rolled_back": 1}, {"seconds": 1.5, "lost": 0})
+        + metrics.swaps("shop", {"committed": 3, "rolled_back": 1}, {"seconds": 1.5})
     )
     assert page.splitlines()[:3] == [
         "# HELP slipway_release_info The release that serves, always 1.",

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.operator.opera
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
 
 OPTIONS = WatchOptions(watch.Policy(fall=2))
+DOCS = Path(__file__).resolve().parents[6] / "docs"
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def host(memory, monkeypatch):
     monkeypatch.setattr(module, "time", host.clock)
 
     def judge(check):
-        latency = {"p99": 0.002 * check.rise}
+        latency = {"p99": 0.002 * check.rise, "total": 0.002}
         told = {"name": check.name, "state": host.answer, "latency": latency}
         return SimpleNamespace(
             state=host.answer,
@@ -211,6 +213,15 @@ def test_metrics_count_how_swaps_ended_whatever_has_happened(host, tmp_path):
         "refused 0",
         "rolled_back 0",
     ]
+
+
+def test_what_is_documented_is_exported(host, tmp_path):
+    host.release("v1")
+    text = metrics(host, tmp_path, operator(host).watch)
+    exported = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) | {"slipway_health_certificate_days"}  # with TLS
+    for page in ("reference/metrics.md", "guide/health.md"):
+        documented = (DOCS / page).read_text()
+        assert set(re.findall(r"`(slipway_\w+)`", documented)) == exported, page
 
 
 FALLING = WatchOptions(watch.Policy(fall=2, rollback=3))
