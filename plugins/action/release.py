@@ -31,7 +31,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspe
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
-from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _lost, _patience, _survey
+from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _gate, _lost, _patience, _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
 from ansible_collections.slipway.go.plugins.plugin_utils._bounded import CLEANUP, BoundedAction, limit
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
@@ -45,6 +45,7 @@ POLICY = {
     "main_module": ("release_main_module", _survey.text),
     "denylist": ("release_denylist", _survey.text),
     "version_binding": ("release_version_binding", _survey.choice(*binding.LEVELS)),
+    **{f"vulnerability_{name}": read for name, read in _gate.OPTIONS.items()},
 }
 PROXY = {
     "ports": ("service_proxy_ports", _survey.list_of(_survey.whole)),
@@ -314,6 +315,8 @@ class ActionModule(BoundedAction):
         self._add_checksum(told, arguments, there)
         self._add_signature(told, arguments, there)
         told["denylist"] = self._denylist(arguments)[0]
+        if told.get("source"):
+            told["vulnerabilities"] = self._vulnerabilities(arguments)
         return told
 
     def _add_checksum(self, told: dict[str, Any], arguments: dict[str, Any], there: bool) -> None:
@@ -379,7 +382,7 @@ class ActionModule(BoundedAction):
         text, path = self._denylist(arguments)
         level = policy.get("version_binding", "match")
         level = "match" if level == "required" and arguments.get("signature") else level
-        return Rules(str(arguments["version"]), policy, text, path, level)
+        return Rules(str(arguments["version"]), policy, text, path, level, self._vulnerabilities(arguments))
 
     def _denylist(self, arguments: dict[str, Any]) -> tuple[str, str]:
         """The operator's list of denied modules, and where it is."""
@@ -390,6 +393,15 @@ class ActionModule(BoundedAction):
         text = read_here(path, "release_denylist", checksums.MAX_TEXT)
         parse_denylist(text, path)
         return text, path
+
+    def _vulnerabilities(self, arguments: dict[str, Any]) -> str:
+        """The operator's vulnerability database with the rules on it, as text; empty where none is given."""
+        policy = arguments.get("policy") or {}
+        given = {name: policy.get(f"vulnerability_{name}") for name in _gate.OPTIONS}
+        if not given["database"]:
+            return ""
+        path = self._find_source(str(given["database"]), "release_vulnerability_database")
+        return _gate.read_gate(path, given)
 
     def _find_source(self, path: str, variable: str) -> str:
         """Where that file of the controller is; the playbook may be the collection's own, far from the operator's."""

@@ -199,6 +199,44 @@ options:
         type: str
         choices: [match, required, ignore]
         default: match
+      vulnerability_database:
+        description:
+          - A folder or zip on the controller with a vulnerability database in the format of OSV, such as Go's. A binary
+            with a known vulnerability is refused. See M(slipway.go.vulnerabilities), which judges the same way.
+        type: path
+      vulnerability_severity:
+        description:
+          - The lowest severity that is refused. A vulnerability whose severity is unknown is always refused.
+        type: str
+        choices: [low, medium, high, critical]
+      vulnerability_grace:
+        description:
+          - Days since a vulnerability was published in which it is not refused.
+        type: float
+        default: 0
+      vulnerability_max_age:
+        description:
+          - Days since the latest change of the database after which it is refused; V(0) accepts any age.
+        type: float
+        default: 30
+      vulnerability_ignore:
+        description:
+          - Vulnerabilities that are not refused, each a dictionary of C(id) (of the entry, or one of its aliases),
+            C(reason) and C(until), the last day on which it is ignored.
+        type: list
+        elements: dict
+        default: []
+      vulnerability_inconclusive:
+        description:
+          - What follows where a module's version is unknown, or where the binary does not name its modules.
+        type: str
+        choices: [accept, refuse]
+        default: refuse
+      vulnerability_toolchain:
+        description:
+          - Whether vulnerabilities of Go's own commands are refused, too. They are about the machine that built it.
+        type: bool
+        default: false
   smoke:
     description:
       - Commands to run on the host, each a list of words, against the release in rehearsal once it is healthy. One that
@@ -440,6 +478,8 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signa
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import STRATEGIES, Artefact, Spec
+from ansible_collections.slipway.go.plugins.module_utils._vulnerabilities.judge import ACCEPT, REFUSE
+from ansible_collections.slipway.go.plugins.module_utils._vulnerabilities.severity import LEVELS
 
 POLICY = {
     "require_static": {"type": "bool", "default": False},
@@ -448,6 +488,13 @@ POLICY = {
     "main_module": {"type": "str"},
     "denylist": {"type": "path"},
     "version_binding": {"type": "str", "choices": list(binding.LEVELS), "default": "match"},
+    "vulnerability_database": {"type": "path"},
+    "vulnerability_severity": {"type": "str", "choices": list(LEVELS)},
+    "vulnerability_grace": {"type": "float", "default": 0},
+    "vulnerability_max_age": {"type": "float", "default": 30},
+    "vulnerability_ignore": {"type": "list", "elements": "dict", "default": []},
+    "vulnerability_inconclusive": {"type": "str", "choices": [ACCEPT, REFUSE], "default": REFUSE},
+    "vulnerability_toolchain": {"type": "bool", "default": False},
 }
 # What the controller's half of this module tells the host beside its options, where it has nothing to say.
 UNSEALED = {"intake": {}, "tool": "", "digest": "", "size": 0, "goarch": None, "uploaded": None}
@@ -489,6 +536,7 @@ def request(values: dict[str, Any]) -> intake.Request:
             told.get("denylist", ""),
             values["policy"]["denylist"] or "",
             values["policy"]["version_binding"],
+            told.get("vulnerabilities", ""),
         ),
         sha512=told.get("sha512", ""),
         built=tuple(binding.recorded(told.get("built")) or ()),

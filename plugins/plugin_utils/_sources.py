@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 def find_source(
     action: ActionBase, kind: str, path: str, inventory: str, missing: Callable[[list[str]], Exception], own: str = ""
 ) -> str:
-    """The file, where Ansible looks for files of that kind ("files", "templates"), else beside the inventory or here.
+    """The file or folder, where Ansible looks for that kind ("files", "templates"), else beside the inventory or here.
 
     The playbook may be the collection's own, far from the operator's. missing: the error, given the places that were
     looked at. own: a folder of the collection whose files are never meant.
@@ -34,7 +34,7 @@ def find_source(
     nearby = [
         os.path.join(folder, *more, path) for folder in folders for more in ((kind,), ()) if kind != "files" or not more
     ]
-    nearest = next(filter(os.path.isfile, nearby), None)
+    nearest = next(filter(os.path.exists, nearby), None)
     if nearest is None:
         raise missing([*searched, *nearby])
     return nearest

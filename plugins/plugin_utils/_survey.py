@@ -114,6 +114,14 @@ def commands(value: Any, variable: str) -> list[Any]:
     return list(found)
 
 
+def records(value: Any, variable: str) -> list[Any]:
+    """A list of dictionaries; what is in them is for others to judge."""
+    found = _structure(value) if isinstance(value, str) else value
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        _refuse(value, variable, "a list", f"give {variable} as a list of dictionaries")
+    return list(found)
+
+
 def mapping(value: Any, variable: str) -> dict[Any, Any]:
     """A dictionary, or its text in JSON or YAML. What a value may hold is a secret and is not shown."""
     found = _structure(value) if isinstance(value, str) else value

@@ -667,6 +667,74 @@ POLICY = Section(
     },
 )
 
+VULNERABILITIES = Section(
+    "Vulnerabilities",
+    "What `slipway.go.vulnerabilities` and `release_vulnerability_database` ask of a program and of the database.",
+    {
+        "policy_denied_licence": ErrorCode(
+            "The SBOM says that a component has a licence that is denied.",
+            "A dependency was added, or has changed its licence.",
+            "Remove the component, or take a version with another licence.",
+        ),
+        "policy_vulnerability_unknown": ErrorCode(
+            "It is not known whether the program has a vulnerability, and `release_vulnerability_inconclusive` is "
+            "`refuse`.",
+            "A module comes from a folder of the builder or has no version, or the program does not name its modules.",
+            "Build inside a module with released versions, or set `release_vulnerability_inconclusive` to `accept`.",
+        ),
+        "policy_vulnerable": ErrorCode(
+            "The program contains a module, or was built with a Go, that has a known vulnerability.",
+            "A dependency or the toolchain has not been upgraded.",
+            "Upgrade to the version that the fix names, or add the id to `release_vulnerability_ignore`.",
+        ),
+        "sbom_syntax": ErrorCode(
+            "The file that `sbom` names is no CycloneDX document in JSON.",
+            "It is in another format, such as SPDX or XML, or was cut.",
+            "Give a CycloneDX document in JSON.",
+        ),
+        "vulnerability_database_broken": ErrorCode(
+            "The vulnerability database has entries that cannot be judged. The message names the first of them.",
+            "The copy was cut or damaged, or the folder holds other JSON files, too.",
+            "Fetch the database again, and give the folder or zip with its entries alone.",
+        ),
+        "vulnerability_database_empty": ErrorCode(
+            "The vulnerability database has no entry about Go, so that nothing could be found.",
+            "The path is misspelt, the copy failed, or it is the database of another language.",
+            "Give the path of the Go vulnerability database.",
+        ),
+        "vulnerability_database_format": ErrorCode(
+            "The vulnerability database is neither a folder nor an intact zip.",
+            "It is packed in another way, or the copy was cut.",
+            "Give a folder or a zip.",
+        ),
+        "vulnerability_database_future": ErrorCode(
+            "The latest change of the vulnerability database is in the future.",
+            "The controller's clock is wrong, or the database is not a real one.",
+            "Correct the clock, or take the database from a source that you trust.",
+        ),
+        "vulnerability_database_missing": ErrorCode(
+            "The vulnerability database is not on the controller or cannot be read there.",
+            "The path is misspelt, or the user of the controller may not read it.",
+            "Correct the path.",
+        ),
+        "vulnerability_database_stale": ErrorCode(
+            "The latest change of the vulnerability database is older than `release_vulnerability_max_age` allows.",
+            "Nobody has fetched the database for a while.",
+            "Fetch the database again.",
+        ),
+        "vulnerability_database_too_large": ErrorCode(
+            "The vulnerability database has more files or more bytes than the reader allows.",
+            "It is a database of all languages, or a zip that was made to fill the memory.",
+            "Give the database of Go alone.",
+        ),
+        "vulnerability_ignore_syntax": ErrorCode(
+            "An element of `release_vulnerability_ignore` lacks its id, reason or last day, or has another key.",
+            "A key is misspelt, or the day is no date.",
+            "Give each element `id`, `reason` and `until`, as `YYYY-MM-DD`.",
+        ),
+    },
+)
+
 INTAKE = Section(
     "Artefacts",
     "The file that a release brings, its checksums and its signatures.",
@@ -811,8 +879,8 @@ INTAKE = Section(
             "Sign with one of the keys, or add that public key if you trust its owner.",
         ),
         "unreadable_OPTION": ErrorCode(
-            "A file that `release_checksum`, `release_signature` or `release_allowed_signers` names cannot be "
-            "found or read on the controller.",
+            "A file that `release_checksum`, `release_signature`, `release_allowed_signers` or another variable names "
+            "cannot be found or read on the controller.",
             "The path is misspelt, or the user of the controller may not read it.",
             "Correct the path, or leave the variable empty.",
         ),
@@ -1294,5 +1362,5 @@ RELEASE = Section(
     },
 )
 
-SECTIONS = (GENERAL, ACCESS, SSHD, ACCOUNTS, FIREWALL, PROGRAM, POLICY, INTAKE, VARIABLES, RELEASE)
+SECTIONS = (GENERAL, ACCESS, SSHD, ACCOUNTS, FIREWALL, PROGRAM, POLICY, VULNERABILITIES, INTAKE, VARIABLES, RELEASE)
 CODES: dict[str, ErrorCode] = {code: entry for section in SECTIONS for code, entry in section.codes.items()}

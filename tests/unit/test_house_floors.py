@@ -17,19 +17,21 @@ MAY_IMPORT = {
     "_core": "",
     "_module": "_core",
     "_binary": "_core",
+    "_vulnerabilities": "_core _binary",
     "_host": "_core _binary",
     "_units": "_core _binary _host",
     "_linkage": "_core _binary _host _units",
     "_deadman": "_core",
     "_hardening": "_core _host _deadman",
     "_health": "_core _binary _host",
-    "_release": "_core _binary _host _units _linkage _deadman _health",
+    "_release": "_core _binary _vulnerabilities _host _units _linkage _deadman _health",
     "_tool": "_core _host _release",
 }
 
 # Inside of the large ones, from the ground up: each may import what stands on a line above its own.
 FLOORS = {
-    "_binary": ["machines versions", "elf policy", "symbols go_build_info", "program sbom", "facts"],
+    "_binary": ["machines versions", "elf policy", "symbols go_build_info", "program sbom functions", "facts"],
+    "_vulnerabilities": ["severity", "osv", "database judge", "gate licences", "policy"],
     "_units": ["directives parser credentials", "installer surroundings", "prerequisites", "context foreign"],
     "_linkage": [
         "debian ldcache requirements scripts",

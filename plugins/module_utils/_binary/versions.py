@@ -18,13 +18,14 @@ _GO_KERNELS: tuple[tuple[tuple[int, int], tuple[int, int, int]], ...] = (
     ((1, 19), (2, 6, 32)),
     ((1, 0), (2, 6, 23)),
 )
-_MODULE = re.compile(r"v(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?$")
-_GO = re.compile(r"(?:devel )?go(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:(alpha|beta|rc)(\d+))?")
+_MODULE = re.compile(r"v(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?$", re.ASCII)
+_GO = re.compile(r"(?:devel )?go(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:(alpha|beta|rc)(\d+))?", re.ASCII)
+_MAX_VERSION = 256  # characters; numbers of any length could not be read
 
 
 def module_key(text: str) -> Optional[Key]:
     """A sortable key of a semantic version; None for (devel) and whatever else is not one."""
-    match = _MODULE.match(text)
+    match = _MODULE.match(text) if len(text) <= _MAX_VERSION else None
     if match is None:
         return None
     major, minor, patch, pre = match.groups()
@@ -39,7 +40,7 @@ def _identifiers(text: Optional[str]) -> tuple[Identifier, ...]:
 
 def go_key(text: str) -> Optional[Key]:
     """A sortable key of go1.22.3, 1.22.3, go1.21rc2 or what a toolchain adds to them."""
-    match = _GO.match(text if "go" in text else f"go{text}")
+    match = _GO.match(text if "go" in text else f"go{text}") if len(text) <= _MAX_VERSION else None
     if match is None:
         return None
     major, minor, patch, kind, number = match.groups()

@@ -18,6 +18,7 @@ from ..._core.problems import Problem
 from ..._host.kernel import read_host
 from ..._linkage.checker import Checker
 from ..._units.context import own_context
+from ..._vulnerabilities.policy import check_vulnerabilities
 from . import archive, binding
 from .binding import Claim
 
@@ -153,6 +154,7 @@ class Rules(NamedTuple):
     """What the operator allows. policy: rules as check_policy takes them; denylist: that file's text, and its place.
 
     binding: how strictly what was signed or built must be the version that is released, one of binding.LEVELS.
+    vulnerabilities: the database and the rules on it, as text; empty where nothing is asked.
     """
 
     version: str
@@ -160,6 +162,7 @@ class Rules(NamedTuple):
     denylist: str = ""
     denylist_label: str = ""
     binding: str = "match"
+    vulnerabilities: str = ""
 
 
 def judge(seen: InspectedArtefact, rules: Rules, claims: Sequence[Claim]) -> list[Problem]:
@@ -168,7 +171,9 @@ def judge(seen: InspectedArtefact, rules: Rules, claims: Sequence[Claim]) -> lis
     claims: what is said of it beside what stands in it.
     """
     asked = {**rules.policy, "denied_modules": parse_denylist(rules.denylist, rules.denylist_label)}
-    found = seen.relabelled(check_policy(seen.binary.facts, asked))
+    against = check_policy(seen.binary.facts, asked)
+    against += check_vulnerabilities(seen.program, seen.binary.facts, rules.vulnerabilities)
+    found = seen.relabelled(against)
     return found + binding.problems(rules.version, rules.binding, [*claims, *built_claims(seen)])
 
 

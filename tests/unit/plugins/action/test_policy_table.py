@@ -17,6 +17,7 @@ import os
 import platform
 import shutil
 import tarfile
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -33,6 +34,7 @@ from ansible_collections.slipway.go.plugins.modules import release as module
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_go_build_info import inline
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.vulnerabilities.entries import entry, write
 from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
 
 DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "guide" / "artefacts.md"
@@ -92,6 +94,7 @@ RULES = {
     "release_min_go_version": policy("policy_go_version", min_go_version="1.25"),
     "release_main_module": policy("policy_main_module", main_module="example.com/other"),
     "release_denylist": policy("policy_denied_module", denylist="DENYLIST"),
+    "release_vulnerability_database": policy("policy_vulnerable", vulnerability_database="DATABASE"),
     "release_version_binding: match": policy("version_mismatch", version="9.9.9", version_binding="match"),
     "release_version_binding: required": policy("version_not_named", SILENT, version_binding="required"),
     "release_checksum": Rule("wrong_checksum", checksum="0" * 64),
@@ -229,6 +232,10 @@ def strict(lab, rule, source, kind):
     asked = {**given, **rule.options}
     if asked.get("policy", {}).get("denylist"):
         asked["policy"] = {"denylist": lab.put("denied", b"golang.org/x/... # none of these\n")}
+    if asked.get("policy", {}).get("vulnerability_database"):
+        modified = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+        database = write(Path(lab.folder, "vulnerabilities"), entry(modified=modified))
+        asked["policy"] = {"vulnerability_database": database}
     if "signature" in asked:
         asked["signature"] = lab.put("signature", (MINISIGN / "hashed.minisig").read_bytes())
         asked["minisign_keys"] = (MINISIGN / "other.pub").read_text().splitlines()[-1]
