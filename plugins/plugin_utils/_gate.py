@@ -30,7 +30,7 @@ def _days(value: Any, variable: str) -> float:
     found = _survey.number(value, variable)
     if not 0 <= found <= _LONGEST:
         raise SlipwayError(
-            f"invalid_{variable.partition('_')[2]}",
+            f"invalid_{variable.partition('_')[2] or variable}",
             f"{variable} is {found:g}, not 0 to {_LONGEST} days.",
             "give a number of days",
         )
