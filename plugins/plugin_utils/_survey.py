@@ -158,6 +158,6 @@ def is_empty(value: Any) -> bool:
 def _structure(value: str) -> Any:
     """What the text is in YAML, which JSON is part of; None where it is neither."""
     try:
-        return yaml_load(value)
+        return yaml_load(value.encode())  # libyaml takes no kind of text but str itself, which variables are not
     except Exception:  # whatever a parser makes of a text that nobody has checked
         return None

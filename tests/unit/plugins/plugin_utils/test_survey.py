@@ -152,3 +152,15 @@ def test_the_roles_own_check_leaves_texts_to_the_module(entry, text):
     options = SPECS[entry]["options"]
     assert ArgumentSpecValidator(options).validate(dict.fromkeys(options, text)).error_messages == []
     assert ArgumentSpecValidator(options).validate({}).error_messages == []
+
+
+class Templated(str):
+    """What a variable is, once Ansible has templated it."""
+
+    __slots__ = ()
+
+
+def test_a_text_of_ansible_is_read_as_any_other():
+    assert _survey.mapping(Templated("{a: 1}"), "release_environment") == {"a": 1}
+    assert _survey.list_of(_survey.whole)(Templated("[1, 2]"), "release_weights") == [1, 2]
+    assert _survey.records(Templated('[{"id": "x"}]'), "release_vulnerability_ignore") == [{"id": "x"}]
