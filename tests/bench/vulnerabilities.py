@@ -14,6 +14,7 @@ what `go version -m` and `go tool nm` print, with ranges evaluated pair by pair.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -178,10 +179,16 @@ def independent_modules(folders: list[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
+@functools.lru_cache(maxsize=None)
+def nm() -> str:
+    """Where Go has it, which builds it when it is first asked for."""
+    argv = [str(build.find_go()), "tool", "-n", "nm"]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, env=build.go_environment()).stdout.strip()
+
+
 def independent_symbols(path: str) -> set[str] | None:
     """What nm lists; None of a stripped program."""
-    argv = [str(build.find_go()), "tool", "nm", path]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, env=build.go_environment())
+    done = subprocess.run([nm(), path], check=False, capture_output=True, text=True)
     names = {line.split()[-1] for line in done.stdout.splitlines() if len(line.split()) >= 3}
     names = {name.replace("%2e", ".").replace("(*", "").replace(")", "") for name in names}
     return names if "runtime.main" in names else None

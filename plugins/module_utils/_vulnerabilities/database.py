@@ -134,7 +134,7 @@ class _Builder:
             raise SlipwayError(
                 "vulnerability_database_broken",
                 f"{self._path}: {self._broken_count} of {self._files} entries cannot be judged: {listed}.",
-                f"{_FETCH}, and give the folder or zip that holds its entries and nothing else",
+                "fetch the vulnerability database again, and give the folder or zip with its entries alone",
             )
         if not self._entries or self._newest is None:
             what = f"none of its {self._files} JSON files is an entry about Go" if self._files else "it has no entries"
