@@ -15,9 +15,10 @@ from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible_collections.slipway.go.plugins.module_utils._binary.abilities import read_abilities
 from ansible_collections.slipway.go.plugins.module_utils._binary.policy import parse_denylist
 from ansible_collections.slipway.go.plugins.module_utils._core import files
-from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
 from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem, ProblemsError
 from ansible_collections.slipway.go.plugins.module_utils._linkage import host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import (
@@ -94,7 +95,7 @@ OPTIONS = {
 # Options that may hold secrets: an environment, the headers of a health check or probe or for the intake, and its URLs.
 SEALED = ("environment", "health", "probe", "fetch_headers", "intake")
 # What only this half of the module tells the other; no option of the module, and so refused where a task has it.
-PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded")
+PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded", "abilities")
 # Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
 PLACES = ("src", "checksum", "signature")
 
@@ -157,7 +158,13 @@ def refusal(problems: Sequence[Problem]) -> dict[str, Any]:
 
 
 def reported(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer of a host that was only asked: what speaks against the release is no failure of the task."""
+    """The answer of a host that was only asked: what speaks against the release is no failure of the task.
+
+    The table that follows has the notices, and warnings of the same text would only repeat them.
+    """
+    shown = [with_fix(notice["message"], notice["fix"]) for notice in answer.get("notices", [])]
+    if "warnings" in answer:
+        answer = {**answer, "warnings": [text for text in answer["warnings"] if text not in shown]}
     return {**{name: told for name, told in answer.items() if name not in ("failed", "exception")}, "changed": False}
 
 
@@ -235,13 +242,14 @@ class ActionModule(BoundedAction):
                 source = self._find_source(str(arguments["src"]), "release_src")
                 seen = self._look_into(source, arguments, folder)
                 against = inspect.judge(seen, self._rules(arguments), [])
+                abilities = _abilities(seen.program)
             except SlipwayError as error:
                 return {"failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
             except OSError as error:
                 return unreadable(error, folder)
             if against:
                 return refusal(against)
-            arguments.update(size=seen.size, goarch=seen.binary.elf.goarch)
+            arguments.update(size=seen.size, goarch=seen.binary.elf.goarch, abilities=abilities)
             arguments["sealed"] = seal(arguments)
             return self._release(source, seen, arguments, task_vars)
 
@@ -437,6 +445,12 @@ class ActionModule(BoundedAction):
         finally:
             with suppress(AnsibleError), limit(CLEANUP, "the temporary directory was not removed"):
                 self._remove_tmp_path(folder)
+
+
+def _abilities(program: str) -> dict[str, bool] | None:
+    """What the program seems to do with systemd, for the host, which knows in which unit it will run."""
+    found = read_abilities(program)
+    return None if found is None else found._asdict()
 
 
 def _mebibytes(given: Any) -> int:

@@ -29,7 +29,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One line for each problem of each host under a heading; empty when there is none.
+  description: One line for each problem and warning of each host under a heading; empty when there is none.
   type: str
   sample: |-
     HOST  PROBLEM      WHAT AND HOW TO FIX IT
@@ -46,11 +46,11 @@ HEADING = ("HOST", "PROBLEM", "WHAT AND HOW TO FIX IT")
 
 
 def rows(host: str, told: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The problems of one host; a result that is neither a success nor a list of problems is one itself."""
+    """The problems of one host, or its notices; a result that is neither a success nor such a list is a problem."""
     if told.get("problems"):
         return [(host, str(p["code"]), with_fix(p["message"], p["fix"])) for p in told["problems"]]
     if "action" in told:
-        return []
+        return [(host, f"warning: {n['code']}", with_fix(n["message"], n["fix"])) for n in told.get("notices") or []]
     code = "unreachable" if told.get("unreachable") else str(told.get("code") or "error")
     return [(host, code, str(told.get("msg") or "did not answer"))]
 

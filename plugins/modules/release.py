@@ -427,6 +427,27 @@ failed_release:
   returned: failure during the swap
   type: str
   sample: 2.0.1-aa00bb11cc
+notices:
+  description:
+    - What an operator should know before this release, and what may be a wrong guess. None of it refuses the release.
+      Each is a warning, too.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    code:
+      description: A stable name.
+      type: str
+      sample: no_listen_fds
+    message:
+      description: What was seen.
+      type: str
+      sample: release_src does not seem to read LISTEN_FDS.
+    fix:
+      description: What to do if that is so.
+      type: str
+      sample: use service_swap proxy
+  sample: []
 problems:
   description: Everything that speaks against this release on this host.
   returned: failure before the swap
@@ -468,9 +489,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._binary.abilities import Abilities
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem
 from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import collect_host_profile
-from ansible_collections.slipway.go.plugins.module_utils._release import intake, options
+from ansible_collections.slipway.go.plugins.module_utils._release import intake, options, preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import binding
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import inspect as artefact
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits, is_url, parse_headers
@@ -497,7 +520,15 @@ POLICY = {
     "vulnerability_toolchain": {"type": "bool", "default": False},
 }
 # What the controller's half of this module tells the host beside its options, where it has nothing to say.
-UNSEALED = {"intake": {}, "tool": "", "digest": "", "size": 0, "goarch": None, "uploaded": None}
+UNSEALED = {
+    "intake": {},
+    "tool": "",
+    "digest": "",
+    "size": 0,
+    "goarch": None,
+    "uploaded": None,
+    "abilities": None,
+}
 
 
 def _urls(told: dict[str, Any]) -> list[str]:
@@ -564,14 +595,19 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         run=values["run"],
     )
     act = intake.predict if module.check_mode else intake.release
-    wish = request(values)
-    outcome = act(
-        wish,
-        lambda artefact: replace(spec, artefact=artefact),
-        Engine(settings),
-        Layout(settings.name, settings.root),
-    )
-    result = {**outcome.as_dict(), "diff": outcome.diff()}
+    wish, layout = request(values), Layout(settings.name, settings.root)
+    abilities = Abilities(**values["abilities"]) if values["abilities"] else None
+    notices: list[Problem] = []
+
+    def spec_of(artefact: Artefact) -> Spec:
+        wanted = replace(spec, artefact=artefact)
+        notices.extend(preflight.notices(wanted, layout, settings, abilities))
+        for notice in notices:  # at once, for a failure has no other results
+            module.warn(str(notice))
+        return wanted
+
+    outcome = act(wish, spec_of, Engine(settings), layout)
+    result = {**outcome.as_dict(), "diff": outcome.diff(), "notices": [notice._asdict() for notice in notices]}
     for text in outcome.warnings:
         module.warn(text)
     if not wish.source and outcome.needs_judgement(module.check_mode):

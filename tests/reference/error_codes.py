@@ -1153,9 +1153,10 @@ RELEASE = Section(
             "Run `slipway recover NAME` on the host, which rebuilds it from the journal.",
         ),
         "disk_full": ErrorCode(
-            "The file system has less space than the release or the download needs. The message has both numbers.",
-            "The disk is full, or too many releases are kept.",
-            "Free space on that file system, or lower `release_keep`.",
+            "The file system has less space, or fewer inodes, than the release or the download needs. The message has "
+            "both numbers.",
+            "The disk is full, many small files use up its inodes (`df -i`), or too many releases are kept.",
+            "Free space or delete files on that file system, or lower `release_keep`.",
         ),
         "foreign_owner": ErrorCode(
             "A directory above the releases belongs to another user than root, so that nothing in it would be started.",
@@ -1251,6 +1252,31 @@ RELEASE = Section(
             "`service_swap` was changed between `socket` and `proxy` since then.",
             "Set `service_swap` back, apply the roles `service` and `proxy`, and release that version.",
         ),
+        "no_handover": ErrorCode(
+            "A warning: the program's file has not what a handover on a signal needs.",
+            "The program does not hand over, or does it in a way that its file does not show.",
+            "Use `service_swap: proxy` or `restart`. If the guess is wrong, do nothing.",
+        ),
+        "no_listen_fds": ErrorCode(
+            "A warning: the program's file does not name `LISTEN_FDS`, which the strategy `socket` needs.",
+            "The program opens its port itself.",
+            "Use `service_swap: proxy` or `restart`. If the guess is wrong, do nothing.",
+        ),
+        "no_notify_socket": ErrorCode(
+            "A warning: the program's file does not name `NOTIFY_SOCKET`, which `service_type: notify` needs.",
+            "The program does not tell systemd that it is ready.",
+            "Set `service_type: exec`, and a `release_health` that says when it is ready.",
+        ),
+        "no_such_address": ErrorCode(
+            "`service_listen` has an address that the host has not.",
+            "The address belongs to another host, or its interface is down.",
+            "Give the host that address, or correct `service_listen`.",
+        ),
+        "other_group": ErrorCode(
+            "The user in the service's unit is not in the group of the release, and could not execute it.",
+            "`service_user` or `service_group` was given to `site.yml` and not to this playbook.",
+            "Set it in the inventory, for all playbooks.",
+        ),
         "port_in_use": ErrorCode(
             "A port that the service needs is in use by another process. The message names it.",
             "Another service listens there, or HAProxy still has the port.",
@@ -1260,6 +1286,16 @@ RELEASE = Section(
             "More requests of the probe failed, or were slower, than `release_probe` allows.",
             "Users would have seen these failures while the releases took turns.",
             "Look at what the release logged, or correct the limit of `release_probe`.",
+        ),
+        "restart_ahead": ErrorCode(
+            "A warning: with the strategy `reload`, this release is a restart with a downtime.",
+            "The environment, a credential or the unit differs, which a handover cannot change.",
+            "Choose the moment of the downtime. Set `service_rehearsal` where the service can be rehearsed.",
+        ),
+        "undeclared_port": ErrorCode(
+            "A warning: `release_health` asks a port of this host that `service_listen` does not have.",
+            "The port is misspelt, or the service opens it itself.",
+            "Correct the port, or add it to `service_listen`.",
         ),
         "proxy_unexpected": ErrorCode(
             "HAProxy answers to a command of its master socket otherwise than expected.",

@@ -204,6 +204,12 @@ class Systemd:
             return set()
         return parse_ports(shown)
 
+    def listening_sockets(self) -> list[tuple[str, set[int]]]:
+        """Each active socket unit with the TCP ports it listens on."""
+        shown = self.call("show", "--property=Id,ActiveState,Listen", "*.socket").split("\n\n")
+        active = [block for block in shown if "ActiveState=active" in block]
+        return [(parse_properties(block).get("Id", "?"), parse_ports(block)) for block in active]
+
     def _told_to_stop(self) -> list[str]:
         """The units that PID 1 has been told to stop and has not stopped yet; not those it restarts."""
         jobs = [line.split() for line in self.call("list-jobs", "--plain", "--no-legend").splitlines()]

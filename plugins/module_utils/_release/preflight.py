@@ -6,25 +6,41 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import glob
+import grp
+import ipaddress
 import os
 import platform
-from typing import Callable, Optional
+import pwd
+import re
+import socket
+from typing import Callable, Iterator, Optional
 
+from .._binary.abilities import Abilities
 from .._binary.machines import SIBLINGS, host_goarch
+from .._core import files
 from .._core.errors import SlipwayError
 from .._core.problems import Problem
 from .._host import processes, sockets
 from .._host.kernel import read_host
-from .._linkage.checker import Checker
+from .._host.systemd import Systemd
+from .._linkage.checker import Checker, on_noexec_mount
 from .._units.context import unit_context
-from .._units.parser import UNIT_PATH
-from . import staged_units
+from .._units.parser import UNIT_PATH, read_unit
+from . import stage, staged_units
 from .state.layout import Layout
-from .state.model import Artefact, Spec
+from .state.model import Artefact, Settings, Spec
 
 # The release itself, and as much again for its journal, its logs and a neighbour's growth while it is written.
 DISK_FACTOR = 2
 DISK_RESERVE = 16 << 20
+# Files and folders that a release of one program needs, with its journal and its records.
+INODES = 64
+STATE_RESERVE = 1 << 20
+_LOCAL_PORT = re.compile(r"(?:https?://)?(?:127\.[0-9.]+|localhost|\[::1\]):([0-9]{1,5})(?![0-9])")
+_FREE_BIND = re.compile(r"^FreeBind=(yes|true|on|1)$", re.MULTILINE)
 
 
 def check_architecture(goarch: Optional[str], machine: str) -> None:
@@ -41,18 +57,136 @@ def check_architecture(goarch: Optional[str], machine: str) -> None:
 
 def check_space(artefact: Artefact, root: str) -> None:
     """Fail when the file system of the release tree cannot take the artefact and its companions."""
-    path = root
-    while not os.path.isdir(path):
-        path = os.path.dirname(path)
+    _require_space(root, artefact.size * DISK_FACTOR + DISK_RESERVE, f"service_root ({root}), or lower release_keep")
+
+
+def check_state_space(layout: Layout) -> None:
+    """Fail when the file system of slipway's own records cannot take those of a release."""
+    _require_space(layout.state_root, STATE_RESERVE, layout.state_root)
+
+
+def _require_space(wanted: str, needed: int, what: str) -> None:
+    path = _existing(wanted)
     free = os.statvfs(path)
     available = free.f_bavail * free.f_frsize
-    needed = artefact.size * DISK_FACTOR + DISK_RESERVE
     if available < needed:
         raise SlipwayError(
             "disk_full",
             f"{path} has {available >> 20} MiB free, this release needs {needed >> 20} MiB.",
-            f"free space on the file system of service_root ({root}), or lower release_keep",
+            f"free space on the file system of {what}",
         )
+    if free.f_files and free.f_favail < INODES:  # some file systems have no fixed number, and say 0
+        raise SlipwayError(
+            "disk_full",
+            f"{path} has {free.f_favail} free inodes of {free.f_files}, this release needs {INODES}.",
+            f"delete files, many small ones use up inodes (see df -i), on the file system of {what}",
+        )
+
+
+def _existing(path: str) -> str:
+    """The nearest directory above that is there."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def check_mount(root: str) -> None:
+    """Fail when the kernel would start nothing from the file system of the release tree."""
+    path = _existing(root)
+    if on_noexec_mount(path):
+        raise SlipwayError(
+            "noexec_mount",
+            f"{path} of service_root ({root}) is on a file system that is mounted with noexec.",
+            "mount it without noexec, or set service_root to a directory on another file system",
+        )
+
+
+def check_account(spec: Spec, layout: Layout) -> None:
+    """Fail when the user of the unit could not execute a program that belongs to root and the release's group."""
+    unit_path = (layout.units, layout.unit_root)
+    if not spec.configured or not any(
+        os.path.exists(os.path.join(f, os.path.basename(layout.template_unit))) for f in unit_path
+    ):
+        return
+    instance = layout.instance("next")
+    user, who = read_unit(instance, unit_path).last("User"), unit_context(instance, unit_path).who
+    if not user or who is None or who.uid == 0 or not _has_user(user):
+        return
+    gid = None
+    with contextlib.suppress(KeyError):
+        gid = grp.getgrnam(spec.group).gr_gid
+    if gid not in who.gids:
+        raise SlipwayError(
+            "other_group",
+            f"{os.path.basename(layout.template_unit)} runs the service as the user {user}, who is not in the group "
+            f"{spec.group} that the release would belong to, and so could not execute it.",
+            "set service_user, or service_group, for this playbook as for site.yml, best in the inventory",
+        )
+
+
+def _has_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def check_addresses(spec: Spec, layout: Layout) -> None:
+    """Fail when the service is to listen on an address that this host has not, or that systemd cannot read."""
+    for entry in spec.listen:
+        if sockets.tcp_port(entry) is None:
+            continue
+        host = str(entry).strip().rpartition(":")[0].strip("[]")
+        if not host:
+            continue
+        if not _is_address(host):
+            _refuse_name(spec, entry)
+        elif _is_lacking(host) and not _may_bind_early(layout):
+            raise SlipwayError(
+                "no_such_address",
+                f"service_listen has {entry}, and this host has no address {host}.",
+                "give the host that address (see ip address), or correct service_listen",
+            )
+
+
+def _refuse_name(spec: Spec, entry: str) -> None:
+    """A program may look a name up; systemd does not."""
+    if spec.strategy == "socket":
+        port = sockets.tcp_port(entry)
+        raise SlipwayError(
+            "invalid_listen",
+            f"service_listen entry {entry!r} has a name where systemd takes only an address.",
+            f"use for example 127.0.0.1:{port} or [::1]:{port}",
+        )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_lacking(host: str) -> bool:
+    """Whether nobody can listen there; the kernel says it, which knows of net.ipv4.ip_nonlocal_bind, too."""
+    try:
+        family, kind, protocol, _name, address = socket.getaddrinfo(
+            host, 0, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )[0]
+        with socket.socket(family, kind, protocol) as one:
+            one.bind(address)
+    except OSError as error:
+        return error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return False
+
+
+def _may_bind_early(layout: Layout) -> bool:
+    """Whether the operator has told the socket unit that its addresses may come later."""
+    own = os.path.basename(layout.socket_unit)
+    places = [os.path.join(layout.units, own), layout.socket_unit, *glob.glob(f"{layout.socket_unit}.d/*.conf")]
+    return any(_FREE_BIND.search(files.text(path)) for path in places)
 
 
 def check_units(layout: Layout) -> None:
@@ -72,26 +206,37 @@ def check_ports(name: str, listen: list[str], own_socket_ports: set[int], variab
         addresses = sockets.tcp_addresses() if same else {}
         inodes = {inode for inode in same if sockets.overlaps(entry, addresses.get(inode))}
         own = port in own_socket_ports
-        who = next(filter(None, (_stranger(name, inode, own) for inode in sorted(inodes))), None)
+        who = next(filter(None, (_stranger(name, inode, own, port) for inode in sorted(inodes))), None)
         if who:
             raise SlipwayError(
                 "port_in_use",
                 f"port {port} of {variable} is in use by {who}.",
                 "take the service out of the proxy first (proxy_state: absent), or choose another port"
                 if who.startswith("haproxy ")
+                else f"run systemctl disable --now {who.partition(' ')[0]}, or choose another port in {variable}"
+                if ".socket (" in who
                 else f"stop that process, or choose another port in {variable}",
             )
 
 
-def _stranger(name: str, inode: str, own_socket: bool) -> Optional[str]:
+def _stranger(name: str, inode: str, own_socket: bool, port: Optional[int]) -> Optional[str]:
     """Who holds this listening socket beside the service; None where it is the service's own."""
     holders = sockets.holders({inode})
     if own_socket and 1 in holders:
         return None  # each child of PID 1 holds all its sockets, too, until it has become another program
     strangers = [pid for pid in holders if not processes.in_unit(pid, f"{name}@")]
     if strangers:
-        return f"{processes.name(strangers[0])} (pid {strangers[0]})"
+        named = f"{processes.name(strangers[0])} (pid {strangers[0]})"
+        return _socket_of_systemd(port, named) if strangers[0] == 1 else named
     return None if holders else "another process"
+
+
+def _socket_of_systemd(port: Optional[int], otherwise: str) -> str:
+    """The socket unit that PID 1 holds a port for."""
+    with contextlib.suppress(SlipwayError):
+        unit = next((unit for unit, ports in Systemd().listening_sockets() if port in ports), None)
+        return f"{unit} (systemd, pid 1)" if unit else otherwise
+    return otherwise
 
 
 def linkage_problems(layout: Layout, release_id: str) -> list[Problem]:
@@ -118,9 +263,97 @@ def problems(
         lambda: check_ports(layout.name, listen, own_socket_ports, variable),
         lambda: check_front(spec),
         lambda: check_units(layout),
+        lambda: check_state_space(layout),
+        lambda: check_mount(layout.root),
+        lambda: check_addresses(spec, layout),
+        lambda: check_account(spec, layout),
     ):
         try:
             check()
         except SlipwayError as error:
             against.append(Problem.of(error))
     return against
+
+
+def notices(spec: Spec, layout: Layout, settings: Settings, abilities: Optional[Abilities]) -> list[Problem]:
+    """What an operator should know before this release, and what may be a wrong guess: none of it refuses anything."""
+    current = layout.current_id()
+    if spec.artefact.sha256 and current and stage.content(spec, layout).release_id() == current:
+        return []
+    found = [*_health_port(spec, settings)]
+    if abilities is not None:
+        found += _abilities_lacking(spec, layout, abilities)
+    if current and spec.configured and spec.artefact.sha256:
+        found += _restart_ahead(spec, layout, current)
+    return found
+
+
+def _abilities_lacking(spec: Spec, layout: Layout, abilities: Abilities) -> Iterator[Problem]:
+    """What the program's file says against the strategy and the type of the service."""
+    kind = _service_type(layout)
+    if spec.strategy == "socket" and not abilities.sockets:
+        rehearsed = f" In its rehearsal it is given only {spec.rehearsal}." if spec.rehearsal else ""
+        yield Problem(
+            "no_listen_fds",
+            "release_src does not seem to read LISTEN_FDS, and with service_swap socket it would not listen on the "
+            f"socket that systemd hands over.{rehearsed}",
+            "use service_swap: proxy for a server that listens on PORT, or restart, which has a downtime",
+        )
+    if spec.strategy == "reload" and not (abilities.readiness and abilities.signals):
+        lacking = "NOTIFY_SOCKET" if not abilities.readiness else "signals"
+        yield Problem(
+            "no_handover",
+            f"release_src does not seem to handle {lacking}, and with service_swap reload it hands over on a signal.",
+            "use service_swap: proxy for a server that listens on PORT, or restart, which has a downtime",
+        )
+    if spec.strategy != "reload" and kind == "notify" and not abilities.readiness:
+        yield Problem(
+            "no_notify_socket",
+            "release_src does not seem to read NOTIFY_SOCKET, and with service_type notify systemd waits until the "
+            "service says that it is ready.",
+            "set service_type: exec, and give release_health a check that says when it is ready",
+        )
+
+
+def _service_type(layout: Layout) -> str:
+    """Of the next release's unit; of the role where the unit is not there yet."""
+    try:
+        return read_unit(layout.instance("next"), (layout.units, layout.unit_root)).last("Type", "simple")
+    except SlipwayError:
+        return "notify"
+
+
+def _health_port(spec: Spec, settings: Settings) -> Iterator[Problem]:
+    """A check at a port of this host that the service is not said to listen on."""
+    given = str(settings.health.get("url") or settings.health.get("tcp") or "")
+    match = _LOCAL_PORT.match(given)
+    declared = {sockets.tcp_port(entry) for entry in spec.listen} - {None}
+    if match and spec.strategy != "proxy" and declared and int(match.group(1)) not in declared:
+        ports = ", ".join(str(port) for port in sorted(filter(None, declared)))
+        yield Problem(
+            "undeclared_port",
+            f"release_health asks port {match.group(1)}, and service_listen has only {ports}.",
+            "correct the port, or add it to service_listen, unless the service opens a port of its own there",
+        )
+
+
+def _restart_ahead(spec: Spec, layout: Layout, current: str) -> Iterator[Problem]:
+    """What of the next release could not reach a process that the current one has started, strategy reload."""
+    manifest = layout.manifest(current)
+    if spec.strategy != "reload" or not os.path.islink(layout.release("current")):
+        return
+    content = stage.content(spec, layout)
+    differs = {
+        "the environment": stage.environment(layout, current) != content.environment,
+        "a credential": stage.credentials(layout, current) != content.credentials,
+        "the unit": manifest.get("units") != content.units,
+    }
+    what = ", ".join(name for name, changed in differs.items() if changed)
+    if what:
+        rehearsed = "" if spec.rehearsal else ", and no rehearsal comes before it"
+        yield Problem(
+            "restart_ahead",
+            f"A handover cannot change what will differ ({what}): this release is a restart, nothing answers between "
+            f"the two processes{rehearsed}.",
+            "choose the moment of the downtime, or set service_rehearsal where the service can be rehearsed",
+        )

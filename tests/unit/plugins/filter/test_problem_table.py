@@ -36,3 +36,10 @@ def test_nothing_speaks_against_it() -> None:
 def test_anything_but_a_dictionary_is_an_error() -> None:
     with pytest.raises(AnsibleFilterError):
         problem_table(["web1"])
+
+
+def test_what_is_only_a_warning():
+    notice = {"code": "no_listen_fds", "message": "It may not listen.", "fix": "use proxy"}
+    assert problem_table({"web1": {"action": "release", "notices": [notice]}}).splitlines()[1:] == [
+        "web1  warning: no_listen_fds  It may not listen. Fix: use proxy"
+    ]

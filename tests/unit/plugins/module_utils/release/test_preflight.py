@@ -11,13 +11,15 @@ import platform
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.slipway.go.plugins.module_utils._binary.abilities import Abilities
 from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets
 from ansible_collections.slipway.go.plugins.module_utils._release import preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
-from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings, Spec
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
 MIB = 1 << 20
@@ -65,13 +67,14 @@ def test_architectures_that_do_not_run(goarch, machine, host):
 
 @pytest.fixture
 def disk(monkeypatch):
-    """A disk with so many MiB free; what was asked about is in `asked`."""
+    """A disk with so many MiB and inodes free; what was asked about is in `asked`."""
     asked = []
 
-    def make(free):
+    def make(free, inodes=1000, flags=0):
         def statvfs(path):
             asked.append(path)
-            return SimpleNamespace(f_bavail=free * 256, f_frsize=4096, f_bfree=10**9)
+            counts = {"f_files": 1000, "f_favail": inodes, "f_flag": flags}
+            return SimpleNamespace(f_bavail=free * 256, f_frsize=4096, f_bfree=10**9, **counts)
 
         monkeypatch.setattr(os, "statvfs", statvfs)
         return asked
@@ -99,6 +102,113 @@ def test_space_where_a_file_lies_in_the_way(disk, tmp_path):
     (tmp_path / "file").write_text("x")
     preflight.check_space(Artefact("0" * 64, 1), str(tmp_path / "file" / "shop"))
     assert asked == [str(tmp_path)]
+
+
+@pytest.mark.parametrize("free", [0, 63])
+def test_no_inodes_left(disk, tmp_path, free):
+    disk(1000, inodes=free)
+    error = refused(
+        lambda: preflight.check_space(Artefact("0" * 64, 1), str(tmp_path)), "disk_full", f"{free} free inodes of 1000"
+    )
+    assert "df -i" in error.fix
+
+
+def test_a_file_system_without_a_number_of_inodes(tmp_path, monkeypatch):
+    endless = SimpleNamespace(f_bavail=1 << 20, f_frsize=4096, f_files=0, f_favail=0)
+    monkeypatch.setattr(os, "statvfs", lambda _path: endless)
+    preflight.check_space(Artefact("0" * 64, 1), str(tmp_path))
+
+
+def test_the_records_have_a_file_system_of_their_own(tmp_path, monkeypatch):
+    full = SimpleNamespace(f_bavail=1, f_frsize=4096, f_files=0, f_favail=0)
+    monkeypatch.setattr(os, "statvfs", lambda _path: full)
+    layout = Layout("shop", "/opt/shop", state_root=str(tmp_path))
+    refused(lambda: preflight.check_state_space(layout), "disk_full", str(tmp_path), "0 MiB free")
+
+
+def test_a_root_from_which_nothing_starts(disk, tmp_path):
+    disk(1000, flags=os.ST_NOEXEC)
+    error = refused(lambda: preflight.check_mount(str(tmp_path / "shop")), "noexec_mount", "service_root", "noexec")
+    assert "service_root" in error.fix
+    disk(1000)
+    preflight.check_mount(str(tmp_path / "shop"))
+
+
+def listening(*listen, strategy="socket"):
+    return Spec("1.0", strategy, Artefact("0" * 64, 1), "shop", listen=list(listen))
+
+
+@pytest.mark.parametrize("strategy", ["socket", "restart", "reload", "proxy"])
+@pytest.mark.parametrize("entry", ["192.0.2.77:8080", "[2001:db8::77]:8080"])
+def test_an_address_that_the_host_lacks(tmp_path, strategy, entry):
+    layout = Layout("shop", str(tmp_path), config_root=str(tmp_path), unit_root=str(tmp_path))
+    error = refused(
+        lambda: preflight.check_addresses(listening("8080", entry, strategy=strategy), layout),
+        "no_such_address",
+        entry,
+    )
+    assert "service_listen" in error.fix
+
+
+def test_an_address_that_may_come_later(tmp_path):
+    layout = Layout("shop", str(tmp_path), config_root=str(tmp_path), unit_root=str(tmp_path))
+    drop_in = tmp_path / "shop.socket.d" / "later.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Socket]\nFreeBind=yes\n")
+    preflight.check_addresses(listening("192.0.2.77:8080"), layout)
+
+
+def test_addresses_that_the_host_has(tmp_path):
+    preflight.check_addresses(
+        listening("8080", "127.0.0.1:8080", "127.0.0.9:81", "0.0.0.0:80", "/run/shop.sock"),
+        Layout("shop", str(tmp_path)),
+    )
+
+
+def test_a_name_where_systemd_takes_an_address(tmp_path):
+    layout = Layout("shop", str(tmp_path))
+    error = refused(
+        lambda: preflight.check_addresses(listening("localhost:8091"), layout), "invalid_listen", "localhost:8091"
+    )
+    assert "127.0.0.1:8091" in error.fix
+    preflight.check_addresses(listening("localhost:8091", strategy="restart"), layout)
+
+
+@pytest.fixture
+def unit(tmp_path):
+    """The next release's unit, with that user."""
+
+    def write(user, more=""):
+        folder = tmp_path / "shop" / "units"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "shop@.service").write_text(f"[Service]\nUser={user}\n{more}")
+        return Layout("shop", str(tmp_path), config_root=str(tmp_path), unit_root=str(tmp_path / "system"))
+
+    return write
+
+
+def of_group(group, configured=True):
+    return Spec("1.0", "restart", Artefact("0" * 64, 1), group, configured=configured)
+
+
+@pytest.mark.parametrize("group", ["root", "no-such-group"])
+def test_a_user_who_could_not_execute_the_release(unit, group):
+    error = refused(
+        lambda: preflight.check_account(of_group(group), unit("daemon")), "other_group", "daemon", f"group {group}"
+    )
+    assert "service_user" in error.fix
+
+
+def test_users_who_can(unit, tmp_path):
+    preflight.check_account(of_group("daemon"), unit("daemon"))
+    preflight.check_account(of_group("shop"), unit("root"))
+    preflight.check_account(of_group("root"), unit("daemon", "SupplementaryGroups=root\n"))
+    preflight.check_account(of_group("shop"), Layout("other", str(tmp_path), config_root=str(tmp_path)))
+
+
+def test_a_user_whom_nobody_can_judge_yet(unit):
+    preflight.check_account(of_group("shop", configured=False), unit("daemon"))
+    preflight.check_account(of_group("shop"), unit("not-created-yet"))
 
 
 @pytest.fixture
@@ -144,6 +254,26 @@ def test_the_port_of_its_own_socket_unit(listener, monkeypatch):
     monkeypatch.setattr(sockets, "holders", lambda _inodes: [1])
     preflight.check_ports("shop", [port], {int(port)})
     refused(lambda: preflight.check_ports("shop", [port], {int(port) + 1}), "port_in_use", "pid 1")
+
+
+def test_the_socket_unit_of_another_name(listener, monkeypatch):
+    _ignored, port = listener
+    monkeypatch.setattr(sockets, "holders", lambda _inodes: [1])
+    monkeypatch.setattr(
+        preflight.Systemd, "listening_sockets", lambda _self: [("a.socket", {1}), ("old-shop.socket", {int(port)})]
+    )
+    error = refused(lambda: preflight.check_ports("shop", [port], set()), "port_in_use", "old-shop.socket", "pid 1")
+    assert "systemctl disable --now old-shop.socket" in error.fix
+
+
+def test_localhost_meets_only_who_listens_there(monkeypatch):
+    monkeypatch.setattr(sockets, "tcp_listeners", lambda: {"11": 8091})
+    monkeypatch.setattr(sockets, "holders", lambda _inodes: [os.getpid()])
+    monkeypatch.setattr(sockets, "tcp_addresses", lambda: {"11": "192.0.2.1"})
+    preflight.check_ports("shop", ["localhost:8091"], set())
+    for address in ("127.0.0.1", "::1", "0.0.0.0", "::"):
+        monkeypatch.setattr(sockets, "tcp_addresses", lambda address=address: {"11": address})
+        refused(lambda: preflight.check_ports("shop", ["localhost:8091"], set()), "port_in_use", "8091")
 
 
 def test_its_own_socket_does_not_excuse_a_stranger(monkeypatch):
@@ -218,3 +348,85 @@ def test_a_release_is_judged_in_the_units_that_come_with_it(tmp_path, monkeypatc
     (release / "units" / "shop@.service").unlink()
     preflight.linkage_problems(layout, release.name)
     assert seen == [4711, 4712]
+
+
+NOTHING = Abilities(False, False, False)
+
+
+def noticed(spec, layout, health=(), abilities=None):
+    return preflight.notices(spec, layout, Settings("shop", "/opt/shop", dict(health)), abilities)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "kind", "abilities", "codes"),
+    [
+        ("socket", "notify", NOTHING, ["no_listen_fds", "no_notify_socket"]),
+        ("socket", "exec", NOTHING, ["no_listen_fds"]),
+        ("socket", "notify", Abilities(True, True, False), []),
+        ("socket", "notify", None, []),
+        ("proxy", "notify", NOTHING, ["no_notify_socket"]),
+        ("proxy", "exec", NOTHING, []),
+        ("restart", "simple", NOTHING, []),
+        ("reload", "notify", NOTHING, ["no_handover"]),
+        ("reload", "notify", Abilities(False, True, False), ["no_handover"]),
+        ("reload", "notify", Abilities(False, True, True), []),
+    ],
+)
+def test_what_the_program_seems_unable_to_do(unit, strategy, kind, abilities, codes):
+    layout = unit("shop", f"Type={kind}\n")
+    found = noticed(listening("8080", strategy=strategy), layout, abilities=abilities)
+    assert [notice.code for notice in found] == codes
+    assert all(notice.fix for notice in found)
+
+
+def test_the_address_of_the_rehearsal_is_said(tmp_path):
+    spec = Spec("1.0", "socket", Artefact("0" * 64, 1), "shop", rehearsal="/run/shop-rehearsal.sock")
+    (first, second) = noticed(spec, Layout("shop", str(tmp_path), config_root=str(tmp_path)), abilities=NOTHING)
+    assert "/run/shop-rehearsal.sock" in first.message
+    assert second.code == "no_notify_socket"  # the role's own type, where no unit is there yet
+
+
+@pytest.mark.parametrize(
+    ("health", "codes"),
+    [
+        ({"url": "http://127.0.0.1:8081/readyz"}, ["undeclared_port"]),
+        ({"url": "http://localhost:80/"}, ["undeclared_port"]),
+        ({"tcp": "[::1]:9090"}, ["undeclared_port"]),
+        ({"url": "http://127.0.0.1:8080/readyz"}, []),
+        ({"url": "http://192.0.2.1:8081/"}, []),
+        ({"url": "http://127.0.0.1/"}, []),
+        ({}, []),
+    ],
+)
+def test_a_health_port_that_nothing_declares(tmp_path, health, codes):
+    layout = Layout("shop", str(tmp_path), config_root=str(tmp_path))
+    assert [notice.code for notice in noticed(listening("8080"), layout, health)] == codes
+    assert noticed(listening(strategy="restart"), layout, health) == []
+
+
+@pytest.fixture
+def reloading(tmp_path):
+    """A host whose current release hands over to the next one."""
+    layout = Layout("shop", str(tmp_path / "opt"), config_root=str(tmp_path / "etc"), unit_root=str(tmp_path / "units"))
+    release = tmp_path / "opt" / "releases" / "0.9-0123456789"
+    for folder in (release, tmp_path / "etc" / "shop"):
+        folder.mkdir(parents=True)
+        (folder / "environment").write_text("A=1\n")
+    (release / "release.json").write_text('{"units": {}}')
+    (tmp_path / "opt" / "current").symlink_to("releases/0.9-0123456789")
+    (tmp_path / "opt" / "releases" / "current").symlink_to("../current")
+    return layout
+
+
+def test_a_handover_that_will_be_a_restart(reloading):
+    spec = listening("8080", strategy="reload")
+    assert noticed(spec, reloading) == []
+    environment = os.path.join(reloading.config, "environment")
+    with open(environment, "w") as stream:
+        stream.write("A=secret\n")
+    (notice,) = noticed(spec, reloading)
+    assert (notice.code, "secret" in str(notice)) == ("restart_ahead", False)
+    assert "the environment" in notice.message
+    assert "no rehearsal" in notice.message
+    assert noticed(listening("8080", strategy="socket"), reloading) == []
+    assert noticed(replace(spec, configured=False), reloading) == []
