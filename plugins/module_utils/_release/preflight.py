@@ -272,7 +272,7 @@ def problems(
             check()
         except SlipwayError as error:
             against.append(Problem.of(error))
-    return against
+    return list(dict.fromkeys(against))  # two checks may meet the same
 
 
 def notices(spec: Spec, layout: Layout, settings: Settings, abilities: Optional[Abilities]) -> list[Problem]:
