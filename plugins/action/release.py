@@ -32,7 +32,14 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspe
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
-from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _gate, _lost, _patience, _survey
+from ansible_collections.slipway.go.plugins.plugin_utils import (
+    _configured,
+    _confirmation,
+    _gate,
+    _lost,
+    _patience,
+    _survey,
+)
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
 from ansible_collections.slipway.go.plugins.plugin_utils._bounded import CLEANUP, BoundedAction, limit
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
@@ -83,6 +90,7 @@ OPTIONS = {
     "force": ("release_force", _survey.switch),
     "run": ("release_run", _survey.text),
     "configured": ("release_configured", _survey.switch),
+    "stale_configuration": ("release_stale_configuration", _survey.choice("warn", "refuse")),
     "start_timeout": ("release_start_timeout", _survey.number),
     "drain_timeout": ("release_drain_timeout", _survey.number),
     "soak_time": ("release_soak_time", _survey.number),
@@ -95,7 +103,7 @@ OPTIONS = {
 # Options that may hold secrets: an environment, the headers of a health check or probe or for the intake, and its URLs.
 SEALED = ("environment", "health", "probe", "fetch_headers", "intake")
 # What only this half of the module tells the other; no option of the module, and so refused where a task has it.
-PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded", "abilities")
+PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded", "abilities", "expected")
 # Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
 PLACES = ("src", "checksum", "signature")
 
@@ -235,6 +243,9 @@ class ActionModule(BoundedAction):
                 self._validate(arguments)
                 if arguments.get("confirm"):
                     arguments["tool"] = zipapp.digest()
+                arguments["expected"] = _configured.expected(
+                    str(arguments["name"]), task_vars or {}, self._templar.template
+                )
                 arguments["intake"] = self._intake(arguments)
                 if arguments["intake"].get("source"):
                     arguments["sealed"] = seal(arguments)

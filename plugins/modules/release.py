@@ -271,6 +271,16 @@ options:
         accepts what has failed on this host before, as another configuration makes it another release.
     type: bool
     default: true
+  stale_configuration:
+    description:
+      - What to do where the variables C(service_environment), C(service_arguments) or C(service_credentials) of the
+        role P(slipway.go.service#role) say something else than the host has. A release takes along what the host has,
+        and only that role changes it. The host gets digests of the values, and the message has only names.
+      - Templates of C(service_config_files), and variables that the host has not in its inventory, are not compared.
+    type: str
+    choices: [warn, refuse]
+    default: warn
+    version_added: 0.1.0
   report:
     description:
       - Whether a release that this host would refuse is reported and not a failure, so that the hosts of a play can be
@@ -491,7 +501,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
 from ansible_collections.slipway.go.plugins.module_utils._binary.abilities import Abilities
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem
+from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem, ProblemsError
 from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import collect_host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release import intake, options, preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import binding
@@ -528,6 +538,7 @@ UNSEALED = {
     "goarch": None,
     "uploaded": None,
     "abilities": None,
+    "expected": {},
 }
 
 
@@ -602,6 +613,10 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     def spec_of(artefact: Artefact) -> Spec:
         wanted = replace(spec, artefact=artefact)
         notices.extend(preflight.notices(wanted, layout, settings, abilities))
+        stale = preflight.stale(wanted, layout, values["expected"])
+        if stale is not None and values["stale_configuration"] == "refuse":
+            raise ProblemsError([stale], current=layout.current_id())
+        notices.extend([] if stale is None else [stale])
         for notice in notices:  # at once, for a failure has no other results
             module.warn(str(notice))
         return wanted
@@ -643,6 +658,7 @@ def main() -> None:
             "smoke_timeout": {"type": "float", "default": 30},
             "force": {"type": "bool", "default": False},
             "configured": {"type": "bool", "default": True},
+            "stale_configuration": {"type": "str", "choices": ["warn", "refuse"], "default": "warn"},
             "run": {"type": "str", "default": ""},
             "report": {"type": "bool", "default": False},
             **options.argument_spec(),

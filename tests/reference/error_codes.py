@@ -1292,6 +1292,11 @@ RELEASE = Section(
             "The environment, a credential or the unit differs, which a handover cannot change.",
             "Choose the moment of the downtime. Set `service_rehearsal` where the service can be rehearsed.",
         ),
+        "stale_configuration": ErrorCode(
+            "The host has another environment, other arguments or other credentials of the service than the inventory.",
+            "They were changed since `site.yml` ran last. A release takes along what the host has.",
+            "Run `site.yml`, which applies them with the release.",
+        ),
         "undeclared_port": ErrorCode(
             "A warning: `release_health` asks a port of this host that `service_listen` does not have.",
             "The port is misspelt, or the service opens it itself.",

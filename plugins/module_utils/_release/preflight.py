@@ -10,13 +10,14 @@ import contextlib
 import errno
 import glob
 import grp
+import hashlib
 import ipaddress
 import os
 import platform
 import pwd
 import re
 import socket
-from typing import Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 from .._binary.abilities import Abilities
 from .._binary.machines import SIBLINGS, host_goarch
@@ -28,8 +29,8 @@ from .._host.kernel import read_host
 from .._host.systemd import Systemd
 from .._linkage.checker import Checker, on_noexec_mount
 from .._units.context import unit_context
-from .._units.parser import UNIT_PATH, read_unit
-from . import stage, staged_units
+from .._units.parser import UNIT_PATH, parse_environment_file, read_unit
+from . import configuration, stage, staged_units
 from .state.layout import Layout
 from .state.model import Artefact, Settings, Spec
 
@@ -357,3 +358,49 @@ def _restart_ahead(spec: Spec, layout: Layout, current: str) -> Iterator[Problem
             f"the two processes{rehearsed}.",
             "choose the moment of the downtime, or set service_rehearsal where the service can be rehearsed",
         )
+
+
+def digests(texts: Mapping[str, str]) -> dict[str, str]:
+    """Each text as its SHA-256, to compare what nobody may see."""
+    return {name: hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for name, text in texts.items()}
+
+
+def stale(spec: Spec, layout: Layout, expected: Mapping[str, Any]) -> Optional[Problem]:
+    """What the inventory says of the service, and this host has otherwise: a release takes what the host has."""
+    if not spec.configured:
+        return None
+    present = _configured(spec, configuration.source(layout), layout)
+    differing = [
+        f"{variable}{_named(expected[variable], present[variable])}"
+        for variable in expected
+        if variable in present and expected[variable] != present[variable]
+    ]
+    if not differing:
+        return None
+    return Problem(
+        "stale_configuration",
+        f"This host has another configuration than the inventory: {', '.join(differing)}. The release would take along "
+        "what the host has.",
+        "run site.yml to apply the inventory with this release",
+    )
+
+
+def _configured(spec: Spec, here: Layout, layout: Layout) -> dict[str, dict[str, str]]:
+    """What the role service has written, by variable; nothing where it has not."""
+    found: dict[str, dict[str, str]] = {}
+    path = os.path.join(here.config, "environment")
+    if os.path.exists(path):
+        found["service_environment"] = digests(parse_environment_file(files.text(path)))
+        found["service_credentials"] = stage.content(spec, layout).credentials
+    unit = files.text(os.path.join(here.units, os.path.basename(layout.template_unit)))
+    start = f"ExecStart={layout.root}/releases/%i/bin/{layout.name}"
+    arguments = [line[len(start) :] for line in unit.splitlines() if line.startswith(start)]
+    if len(arguments) == 1:
+        found["service_arguments"] = digests({"": arguments[0].rstrip()})
+    return found
+
+
+def _named(wanted: Mapping[str, str], present: Mapping[str, str]) -> str:
+    """Which names of a variable differ; never a value."""
+    names = sorted(name for name in {*wanted, *present} if name and wanted.get(name) != present.get(name))
+    return f" ({', '.join(names)})" if names else ""

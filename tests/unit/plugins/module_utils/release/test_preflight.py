@@ -20,6 +20,7 @@ from ansible_collections.slipway.go.plugins.module_utils._host import processes,
 from ansible_collections.slipway.go.plugins.module_utils._release import preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings, Spec
+from ansible_collections.slipway.go.plugins.plugin_utils._configured import expected
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
 MIB = 1 << 20
@@ -430,3 +431,40 @@ def test_a_handover_that_will_be_a_restart(reloading):
     assert "no rehearsal" in notice.message
     assert noticed(listening("8080", strategy="socket"), reloading) == []
     assert noticed(replace(spec, configured=False), reloading) == []
+
+
+def test_a_configuration_that_the_host_has_not_yet(tmp_path):
+    layout = Layout("shop", "/opt/shop", config_root=str(tmp_path))
+    for name, text in {
+        "environment": 'A="1"\nB="two words"\nOLD="x"\n',
+        "credentials/key": "secret",
+        "units/shop@.service": '[Service]\nExecStart=/opt/shop/releases/%i/bin/shop "--a" "b\\"c"\n',
+    }.items():
+        path = tmp_path / "shop" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    variables = {
+        "service_name": "shop",
+        "service_environment": {"A": 1, "B": "two words", "OLD": "x"},
+        "service_arguments": ["--a", 'b"c'],
+        "service_credentials": {"key": "secret"},
+    }
+    spec = listening("8080")
+
+    def judged(**changed):
+        return preflight.stale(spec, layout, expected("shop", {**variables, **changed}, lambda value: value))
+
+    assert judged() is None
+    found = judged(
+        service_environment={"A": 2, "B": "two words", "NEW": "hidden"},
+        service_arguments=["--a"],
+        service_credentials={"key": "hidden"},
+    )
+    assert found.code == "stale_configuration"
+    assert "service_environment (A, NEW, OLD), service_arguments, service_credentials (key)" in found.message
+    assert "hidden" not in str(found)
+    assert preflight.stale(replace(spec, configured=False), layout, {"service_environment": {}}) is None
+    assert (
+        preflight.stale(spec, Layout("none", "/opt/none", config_root=str(tmp_path)), {"service_arguments": {}}) is None
+    )
+    assert expected("shop", {**variables, "service_name": "other"}, lambda value: value) == {}
