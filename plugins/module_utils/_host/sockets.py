@@ -82,8 +82,6 @@ def overlaps(listen: str, bound: Optional[str]) -> bool:
     host = str(listen).strip().rpartition(":")[0].strip("[]")
     if not host or bound is None:
         return True
-    if host == "localhost":
-        return any(overlaps(f"[{loopback}]:1", bound) for loopback in ("127.0.0.1", "::1"))
     try:
         wanted, taken = ipaddress.ip_address(host), ipaddress.ip_address(bound)
     except ValueError:

@@ -80,7 +80,7 @@ def _require_space(wanted: str, needed: int, what: str) -> None:
         raise SlipwayError(
             "disk_full",
             f"{path} has {free.f_favail} free inodes of {free.f_files}, this release needs {INODES}.",
-            f"delete files, many small ones use up inodes (see df -i), on the file system of {what}",
+            f"remove files, many small ones use up inodes (see df -i), on the file system of {what}",
         )
 
 

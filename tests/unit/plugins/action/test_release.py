@@ -66,6 +66,7 @@ class Action(plugin.ActionModule):
 
     def __init__(self, arguments, answers):
         self._task = SimpleNamespace(args=arguments, check_mode=False, any_errors_fatal=False)
+        self._templar = SimpleNamespace(template=lambda value: value)
         self._loader = MagicMock()
         self._loader.path_dwim = os.path.abspath
         self._connection = MagicMock()
