@@ -120,6 +120,7 @@ class Action(plugin.ActionModule):
 
     def __init__(self, arguments, capsys, check):
         self._task = SimpleNamespace(args=arguments, check_mode=check, any_errors_fatal=False)
+        self._templar = SimpleNamespace(template=lambda value: value)
         self._loader, self._connection = MagicMock(), MagicMock()
         self._connection._shell.join_path = os.path.join
         self._capsys, self._check = capsys, check
