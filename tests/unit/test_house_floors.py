@@ -30,7 +30,13 @@ MAY_IMPORT = {
 
 # Inside of the large ones, from the ground up: each may import what stands on a line above its own.
 FLOORS = {
-    "_binary": ["machines versions", "elf policy", "symbols go_build_info", "program sbom functions", "abilities facts"],
+    "_binary": [
+        "machines versions",
+        "elf policy",
+        "symbols go_build_info",
+        "program sbom functions",
+        "abilities facts",
+    ],
     "_vulnerabilities": ["severity", "osv", "database judge", "gate licences", "policy"],
     "_units": ["directives parser credentials", "installer surroundings", "prerequisites", "context foreign"],
     "_linkage": [
