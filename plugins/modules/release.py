@@ -284,7 +284,7 @@ options:
   report:
     description:
       - Whether a release that this host would refuse is reported and not a failure, so that the hosts of a play can be
-        asked first and judged together. What speaks against it is in RV(msg), RV(code) and RV(problems), and RV(action)
+        asked first and judged together. What speaks against it is in C(msg), C(code) and RV(problems), and RV(action)
         is missing. In check mode only.
     type: bool
     default: false
