@@ -104,6 +104,10 @@ options:
     type: list
     elements: str
     default: []
+  sealed:
+    description:
+      - Not for playbooks. What the controller's half of this module tells the host, as JSON.
+    type: str
 seealso:
   - module: slipway.go.binary_info
   - module: slipway.go.release

@@ -66,6 +66,10 @@ def check_state_space(layout: Layout) -> None:
     _require_space(layout.state_root, STATE_RESERVE, layout.state_root)
 
 
+def _same_device(one: str, other: str) -> bool:
+    return os.stat(_existing(one)).st_dev == os.stat(_existing(other)).st_dev
+
+
 def _require_space(wanted: str, needed: int, what: str) -> None:
     path = _existing(wanted)
     free = os.statvfs(path)
@@ -264,7 +268,7 @@ def problems(
         lambda: check_ports(layout.name, listen, own_socket_ports, variable),
         lambda: check_front(spec),
         lambda: check_units(layout),
-        lambda: check_state_space(layout),
+        lambda: None if _same_device(layout.state_root, layout.root) else check_state_space(layout),
         lambda: check_mount(layout.root),
         lambda: check_addresses(spec, layout),
         lambda: check_account(spec, layout),

@@ -124,7 +124,7 @@ def _affected(data: dict[str, Any], entry_id: str) -> Iterator[Affected]:
         package = one.get("package")
         if not isinstance(package, dict):
             raise BrokenEntry("affected names no package")
-        if str(package.get("ecosystem")).split(":")[0] != ECOSYSTEM:
+        if str(package.get("ecosystem")).partition(":")[0] != ECOSYSTEM:
             continue
         module = package.get("name")
         if not isinstance(module, str) or not module:

@@ -28,11 +28,7 @@ func inlined() { println("inlined") }
 
 func notCalled() { println("not called") }
 
-func main() {
-	called()()
-	inlined()
-	println((&pair[int]{3}).show())
-}
+func main() { called()(); inlined(); println((&pair[int]{3}).show()) }
 """
 
 

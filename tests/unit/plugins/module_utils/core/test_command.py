@@ -156,7 +156,8 @@ def test_groups_side_by_side_keep_their_own_until_they_end(tmp_path: Path) -> No
             first = pool.submit(command.run_in_group, ["sh", "-c", f"({script})"], 20)
             time.sleep(0.2)
             others = [
-                pool.submit(command.run_in_group, ["sh", "-c", "setsid sleep 60 & sleep 0.1"], 20) for _ in range(8)
+                pool.submit(command.run_in_group, ["sh", "-c", "setsid sleep 60 & sleep 0.1"], 20)
+                for _number in range(8)
             ]
             plain = command.run(["sh", "-c", "sleep 0.3; echo whole"])
             assert [one.result().code for one in [first, *others]] == [0] * 9

@@ -73,7 +73,8 @@ def disk(host, monkeypatch):
 
     def make(fits):
         def statvfs(_path):
-            return SimpleNamespace(f_bavail=1 if len(host.layout.staged()) > fits else 1 << 20, f_frsize=4096)
+            free = 1 if len(host.layout.staged()) > fits else 1 << 20
+            return SimpleNamespace(f_bavail=free, f_frsize=4096, f_files=0, f_flag=0)
 
         monkeypatch.setattr(os, "statvfs", statvfs)
 

@@ -20,7 +20,7 @@ UNIT = installer.UnitFile("shop@.service", "[Service]\nType=notify\nProtectSyste
 GIVEN = {"service_directives": [], "service_sandbox": ["ProtectSystem", "PrivateTmpp"], "service_limits": []}
 
 
-def refused(monkeypatch: pytest.MonkeyPatch, lines: list[str], given: dict[str, list[str]] | None = GIVEN) -> str:
+def refused(monkeypatch: pytest.MonkeyPatch, lines: list[str], given: dict[str, list[str]] | None) -> str:
     monkeypatch.setattr(installer, "_analyze", lambda _paths, _folder: (lines, True))
     with pytest.raises(SlipwayError) as caught:
         installer.verify([UNIT], given)
@@ -29,7 +29,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, lines: list[str], given: dict[str, 
 
 
 def test_the_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = refused(monkeypatch, ["shop@.service:3: Failed to parse protect system value, ignoring: perhaps"])
+    told = refused(monkeypatch, ["shop@.service:3: Failed to parse protect system value, ignoring: perhaps"], GIVEN)
     assert "service_sandbox brings ProtectSystem=perhaps, of which systemd says: Failed to parse" in told
     assert told.endswith("Fix: correct service_sandbox")
     assert "shop@.service:3" not in told
@@ -37,14 +37,16 @@ def test_the_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     told = refused(
-        monkeypatch, ["shop@.service:3: Failed to parse", "shop@.service:4: Failed to parse service restart specifier"]
+        monkeypatch,
+        ["shop@.service:3: Failed to parse", "shop@.service:4: Failed to parse service restart specifier"],
+        GIVEN,
     )
     assert "service_restart brings Restart=often" in told
     assert told.endswith("Fix: correct service_sandbox and service_restart")
 
 
 def test_where_no_line_tells_systemd_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "shop@.service: Failed to load" in refused(monkeypatch, ["shop@.service: Failed to load"])
+    assert "shop@.service: Failed to load" in refused(monkeypatch, ["shop@.service: Failed to load"], GIVEN)
     assert "shop@.service:3: Failed" in refused(monkeypatch, ["shop@.service:3: Failed"], None)
 
 
@@ -52,7 +54,7 @@ def test_what_no_systemd_knows_is_an_error_and_what_this_one_is_too_old_for_is_n
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     line = "shop@.service:3: Unknown key name 'PrivateTmpp' in section 'Service', ignoring."
-    assert "of which systemd says: Unknown key name 'PrivateTmpp'" in refused(monkeypatch, [line])
+    assert "of which systemd says: Unknown key name 'PrivateTmpp'" in refused(monkeypatch, [line], GIVEN)
     newer = line.replace("PrivateTmpp", "PrivatePIDs")
     monkeypatch.setattr(installer, "_analyze", lambda _paths, _folder: ([newer], False))
     assert installer.verify([UNIT], {"service_sandbox": ["PrivatePIDs"]}) == [newer]

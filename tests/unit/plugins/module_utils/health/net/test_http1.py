@@ -78,7 +78,7 @@ def test_an_encoding_that_cannot_be_read_matters_to_who_reads_the_body(name: str
     response = encoded(name, gzip.compress(b"what"))
     assert response.status == 200
     with pytest.raises(CheckFailed, match="encoded as") as caught:
-        _ = response.content
+        assert response.content
     assert caught.value.reason == "body"
 
 

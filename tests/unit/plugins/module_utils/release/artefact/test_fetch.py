@@ -293,8 +293,8 @@ def test_a_password_stays_with_its_server(server):
 SECRET = {"Authorization": "Bearer hunter2", "PRIVATE-TOKEN": "hunter2", "Accept": "application/octet-stream"}
 
 
-def get_with(server, path, headers=SECRET, url=""):
-    made = fetch.parse_headers(headers, [server.url("/shop")])
+def get_with(server, path, headers=None, url=""):
+    made = fetch.parse_headers(headers or SECRET, [server.url("/shop")])
     found = io.BytesIO()
     fetch.fetch(url or server.url(path), "release_src", found, LIMITS, made)
     return found.getvalue()

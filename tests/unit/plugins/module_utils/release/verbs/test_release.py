@@ -469,7 +469,7 @@ def test_bad_health_options_are_refused_before_anything_happens(host, health, op
 
 def test_what_the_host_has_against_it_is_told_before_anything_happens(host, monkeypatch):
     first = host.release("v1").current
-    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bavail=1, f_frsize=4096))
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bavail=1, f_frsize=4096, f_files=0, f_flag=0))
     before = len(host.systemd.commands)
     for act in (lambda: host.release("v2"), lambda: host.engine().predict(host.spec("v2"))):
         error = refused(act, "disk_full")
