@@ -27,6 +27,8 @@ def login_fix(reason: object, variables: Mapping[str, Any]) -> str:
         return ""
     named = [str(variables.get(name) or "") for name in ("ssh_proof_user", "deploy_user_name")]
     user = next((name for name in named if name and "{{" not in name), DEPLOY)
+    if f"{user}@" in str(reason):
+        return f"let {user} log in, or run the first site as the host's own user (the README's -e bootstrap_user=root)"
     return f"set ansible_user: {user} in the inventory if slipway.go.harden has closed the login of another user"
 
 

@@ -62,7 +62,9 @@ class Site:
         (self.folder / "group_vars" / "all.yml").write_text("\n".join(block(*example) for example in examples))
 
     def run(self, name: str, **more: Any) -> play.Play:
-        extra = json.dumps({"site_harden": False, "deploy_user_keys": [], "release_soak_time": 1, **more})
+        extra = json.dumps(
+            {"site_harden": False, "deploy_user_keys": [], "release_soak_time": 1, "bootstrap_user": "root", **more}
+        )
         done = subprocess.run(
             ["ansible-playbook", "-i", "inventory.yml", name, "--limit", self.host.name, "-e", extra],
             env=play.environment(), cwd=self.folder, capture_output=True, text=True, check=False,

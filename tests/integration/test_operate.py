@@ -178,7 +178,7 @@ def test_the_watcher_comes_back_and_goes_on_as_a_new_tool(released: Any) -> None
         act(pid)
         wait("another process watches", lambda pid=pid: watcher_pid(host) not in (pid, "0"))
         wait("it looks", lambda before=before: looked(host) > before)
-    assert host.run("systemctl", "is-active", WATCHER) == "active"
+    wait("it is up", lambda: host.run("systemctl", "is-active", WATCHER, check=False) == "active")
 
 
 def test_status_says_that_nothing_watches(released: Any) -> None:

@@ -53,3 +53,9 @@ def test_a_host_that_lets_the_user_in_no_more_says_who_may(variables, user):
 
 def test_other_reasons_have_nothing_to_do_with_the_user():
     assert _lost.explain("Connection\ntimed out", {}) == "Connection timed out"
+
+
+def test_whoever_is_the_deploy_user_already_is_not_told_to_become_it() -> None:
+    told = _lost.explain("deploy@192.0.2.1: Permission denied (publickey).", {})
+    assert "set ansible_user" not in told
+    assert "-e bootstrap_user=root" in told
