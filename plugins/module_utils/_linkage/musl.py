@@ -12,10 +12,9 @@ import posixpath
 import re
 from typing import Iterator, Optional
 
-from .._binary.elf import PT_DYNAMIC, Elf, ElfError, Reader
-from .._core.root_view import View
-from .advice import Advice, symbol_fix
-from .loader import File, Files, Interpreter, Library, Linker, LinkMap, LoaderEnvironment, Refused
+from .._binary.elf import PT_DYNAMIC, ElfError, Reader
+from .advice import symbol_fix
+from .loader import File, Library, Linker, LinkMap, Refused
 
 DEFAULT_PATH = "/lib:/usr/local/lib:/usr/lib"
 CARRY_ON = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG)
@@ -26,19 +25,8 @@ _TOKEN = re.compile(r"\$(?:ORIGIN|\{ORIGIN\})")
 class MuslLinker(Linker):
     """Unlike glibc it takes the first file that opens, whatever it is, and hands every run path down."""
 
-    def __init__(
-        self,
-        view: View,
-        files: Files,
-        interpreter: Interpreter,
-        want: Elf,
-        environment: LoaderEnvironment,
-        advice: Advice,
-    ) -> None:
-        super().__init__(view, files, interpreter, want, environment, advice)
-        self._system: Optional[str] = None
-        self._self_listed = False
-
+    _system: Optional[str] = None
+    _self_listed = False
     eager = True
 
     def start(self, main: LinkMap) -> None:

@@ -32,7 +32,7 @@ from .._units.context import unit_context
 from .._units.parser import UNIT_PATH, parse_environment_file, read_unit
 from . import configuration, stage, staged_units
 from .state.layout import Layout
-from .state.model import Artefact, Settings, Spec
+from .state.model import Artefact, Content, Settings, Spec
 
 # The release itself, and as much again for its journal, its logs and a neighbour's growth while it is written.
 DISK_FACTOR = 2
@@ -283,13 +283,14 @@ def problems(
 def notices(spec: Spec, layout: Layout, settings: Settings, abilities: Optional[Abilities]) -> list[Problem]:
     """What an operator should know before this release, and what may be a wrong guess: none of it refuses anything."""
     current = layout.current_id()
-    if spec.artefact.sha256 and current and stage.content(spec, layout).release_id() == current:
+    content = stage.content(spec, layout) if spec.artefact.sha256 and current else None
+    if content is not None and content.release_id() == current:
         return []
     found = [*_health_port(spec, settings)]
     if abilities is not None:
         found += _abilities_lacking(spec, layout, abilities)
-    if current and spec.configured and spec.artefact.sha256:
-        found += _restart_ahead(spec, layout, current)
+    if current and content is not None and spec.configured:
+        found += _restart_ahead(spec, layout, current, content)
     return found
 
 
@@ -342,12 +343,11 @@ def _health_port(spec: Spec, settings: Settings) -> Iterator[Problem]:
         )
 
 
-def _restart_ahead(spec: Spec, layout: Layout, current: str) -> Iterator[Problem]:
+def _restart_ahead(spec: Spec, layout: Layout, current: str, content: Content) -> Iterator[Problem]:
     """What of the next release could not reach a process that the current one has started, strategy reload."""
     manifest = layout.manifest(current)
     if spec.strategy != "reload" or not os.path.islink(layout.release("current")):
         return
-    content = stage.content(spec, layout)
     differs = {
         "the environment": stage.environment(layout, current) != content.environment,
         "a credential": stage.credentials(layout, current) != content.credentials,
@@ -373,7 +373,7 @@ def stale(spec: Spec, layout: Layout, expected: Mapping[str, Any]) -> Optional[P
     """What the inventory says of the service, and this host has otherwise: a release takes what the host has."""
     if not spec.configured:
         return None
-    present = _configured(spec, configuration.source(layout), layout)
+    present = _configured(configuration.source(layout), layout)
     differing = [
         f"{variable}{_named(expected[variable], present[variable])}"
         for variable in expected
@@ -389,13 +389,13 @@ def stale(spec: Spec, layout: Layout, expected: Mapping[str, Any]) -> Optional[P
     )
 
 
-def _configured(spec: Spec, here: Layout, layout: Layout) -> dict[str, dict[str, str]]:
+def _configured(here: Layout, layout: Layout) -> dict[str, dict[str, str]]:
     """What the role service has written, by variable; nothing where it has not."""
     found: dict[str, dict[str, str]] = {}
     path = os.path.join(here.config, "environment")
     if os.path.exists(path):
         found["service_environment"] = digests(parse_environment_file(files.text(path)))
-        found["service_credentials"] = stage.content(spec, layout).credentials
+        found["service_credentials"] = stage.next_credentials(layout)
     unit = files.text(os.path.join(here.units, os.path.basename(layout.template_unit)))
     start = f"ExecStart={layout.root}/releases/%i/bin/{layout.name}"
     arguments = [line[len(start) :] for line in unit.splitlines() if line.startswith(start)]

@@ -98,9 +98,15 @@ def content(spec: Spec, layout: Layout) -> Content:
         shared += "\n"
     own = render_environment(spec.environment)
     config = _digests(os.path.join(here, "config"))
-    credentials = _digests(os.path.join(here, "credentials"))
     units = {name: _files.sha256_file(path) for name, path in _next_units(layout).items()}
-    return Content(spec.version, spec.artefact.sha256, shared + own, config, units, spec.artefact.binary, credentials)
+    return Content(
+        spec.version, spec.artefact.sha256, shared + own, config, units, spec.artefact.binary, next_credentials(layout)
+    )
+
+
+def next_credentials(layout: Layout) -> dict[str, str]:
+    """The digests of the credentials that a release would take along now, by their names."""
+    return _digests(os.path.join(configuration.source(layout).config, "credentials"))
 
 
 def unit_copies(layout: Layout, release_id: str) -> dict[str, str]:

@@ -21,7 +21,6 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import release as plugin
-from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import collect_host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
@@ -29,6 +28,7 @@ from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _
 from ansible_collections.slipway.go.plugins.plugin_utils._patience import Patience
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_program import upx_stub
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
 
 @pytest.fixture
@@ -39,15 +39,6 @@ def binary(tmp_path):
 def digest_of(path):
     with open(path, "rb") as stream:
         return hashlib.sha256(stream.read()).hexdigest()
-
-
-def refused(act, code, *words):
-    with pytest.raises(SlipwayError) as caught:
-        act()
-    assert caught.value.code == code
-    assert caught.value.fix
-    for word in words:
-        assert word in str(caught.value)
 
 
 def test_a_missing_file(tmp_path):

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -26,15 +27,6 @@ ARTEFACT = model.Artefact(sha256=HEX, size=1)
 UNIT = re.compile(r"[A-Za-z0-9:_.\-]+@[A-Za-z0-9:_.\-]+\.(service|socket)\Z")
 # shadow-utils' lib/chkname.c, without the capitals and dots that distributions disagree about.
 USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}\Z")
-
-
-def refused(act, code, *words):
-    with pytest.raises(SlipwayError) as caught:
-        act()
-    assert caught.value.code == code
-    assert caught.value.fix, "it does not say what to do"
-    for word in words:
-        assert word in str(caught.value)
 
 
 def accepted(validate, text):
