@@ -6,15 +6,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-WORK = Path(os.environ.get("SLIPWAY_LINKAGE_WORK", CHECKOUT / ".work" / "linkage"))
+# Made once on a machine and kept outside the checkout, as the lab's images are.
+CACHE = Path("/var/cache/slipway-lab/linkage") if os.geteuid() == 0 else CHECKOUT / ".work" / "linkage"
+WORK = Path(os.environ.get("SLIPWAY_LINKAGE_WORK", CACHE))
 MIRROR = os.environ.get("SLIPWAY_DEBIAN_MIRROR", "http://deb.debian.org/debian")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+INCLUDE = "python3-minimal,gcc,git,curl,openssl,perl"
+LISTS_MAX_AGE_S = 86400.0
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Nobody else on this machine makes or changes what is kept under that name."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _apt(suite: str) -> dict[str, str]:
@@ -30,34 +48,51 @@ def _apt(suite: str) -> dict[str, str]:
             f'Dir::State::lists "{home}/lists";\nDir::Cache "{home}/cache";\nDir::State::status "/dev/null";\n'
         )
     environment = dict(os.environ, APT_CONFIG=str(config))
-    if not any(home.glob("lists/*Packages*")):
+    updated = home / "updated"
+    if not updated.exists() or time.time() - updated.stat().st_mtime > LISTS_MAX_AGE_S:
         subprocess.run(["apt-get", "update", "-qq"], env=environment, check=True)
+        updated.touch()
     return environment
 
 
 def unpacked(suite: str, package: str) -> Path | None:
-    """The package's files below a directory of their own; None where the suite does not have it."""
+    """The package's programs and links below a directory of their own; None where the suite does not have it."""
     target = WORK / "packages" / suite / package
-    if target.is_dir():
-        return target
-    download = WORK / "download"
-    shutil.rmtree(download, ignore_errors=True)
-    download.mkdir(parents=True)
-    done = subprocess.run(
-        ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package],
-        cwd=download,
-        env=_apt(suite),
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        return None
-    partial = target.with_name(package + ".partial")
+    with alone("packages"):
+        return target if target.is_dir() else _unpack(suite, package, target)
+
+
+def _unpack(suite: str, package: str, target: Path) -> Path | None:
+    with tempfile.TemporaryDirectory() as download:
+        done = subprocess.run(
+            ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package],
+            cwd=download,
+            env=_apt(suite),
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            return None
+        partial = emptied(target)
+        subprocess.run(["dpkg-deb", "-x", str(next(Path(download).glob("*.deb"))), str(partial)], check=True)
+    keep_programs(partial)
+    return partial.rename(target)
+
+
+def emptied(target: Path) -> Path:
+    """An empty directory beside target, which becomes target once it is complete."""
+    partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    subprocess.run(["dpkg-deb", "-x", str(next(download.glob("*.deb"))), str(partial)], check=True)
-    partial.rename(target)
-    return target
+    return partial
+
+
+def keep_programs(tree: Path) -> None:
+    """Delete what is no ELF file: nobody reads it, and it would be kept."""
+    kept = set(programs(tree))
+    for path in tree.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path not in kept:
+            path.unlink()
 
 
 def programs(tree: Path) -> list[Path]:
@@ -74,14 +109,14 @@ def programs(tree: Path) -> list[Path]:
 def root(suite: str) -> Path:
     """A minimal system of that suite with a compiler in it, made once."""
     target = WORK / "roots" / suite
-    if not (target / ".done").exists():
+    done = target / ".done"
+    if not (done.exists() and done.read_text() == INCLUDE):
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        include = "python3-minimal,gcc,git,curl,openssl,perl"
         subprocess.run(
-            ["debootstrap", "--variant=minbase", f"--include={include}", suite, str(target), MIRROR],
+            ["debootstrap", "--variant=minbase", f"--include={INCLUDE}", suite, str(target), MIRROR],
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        (target / ".done").touch()
+        done.write_text(INCLUDE)
     return target

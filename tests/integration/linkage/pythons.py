@@ -19,6 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import debian
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 WORK = CHECKOUT / ".work" / "pythons"
 NAMES = (
@@ -99,7 +101,7 @@ def trees() -> list[bool]:
         "print('Python %d.%d of' % sys.version_info[:2], open('/etc/debian_version').read().strip(), 'agrees')"
     )
     results = []
-    for root in sorted((CHECKOUT / ".work" / "linkage" / "roots").glob("*/.done")):
+    for root in sorted((debian.WORK / "roots").glob("*/.done")):
         target = root.parent / "plugins" / "module_utils"
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(CHECKOUT / "plugins" / "module_utils", target, ignore=shutil.ignore_patterns("__pycache__"))

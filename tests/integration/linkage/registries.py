@@ -14,19 +14,20 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from ansible_collections.slipway.go.tests.integration.linkage.debian import WORK
+from ansible_collections.slipway.go.tests.integration.linkage import debian
 
 
 def _fetched(target: Path, command: list[str]) -> Path | None:
-    """What the command leaves in its working directory, unpacked; None where it fails."""
-    if target.is_dir():
-        return target
+    """The programs in what the command leaves in its working directory, unpacked; None where it fails."""
+    with debian.alone("packages"):
+        return target if target.is_dir() else _fetch(target, command)
+
+
+def _fetch(target: Path, command: list[str]) -> Path | None:
     with tempfile.TemporaryDirectory() as download:
         if subprocess.run(command, cwd=download, capture_output=True, check=False).returncode:
             return None
-        partial = target.with_name(target.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        partial = debian.emptied(target)
         archive = next(Path(download).iterdir())
         if archive.suffix == ".whl":
             zipfile.ZipFile(archive).extractall(partial)
@@ -35,17 +36,17 @@ def _fetched(target: Path, command: list[str]) -> Path | None:
                 # Python before 3.11.4 has no filters.
                 contents.extraction_filter = getattr(tarfile, "data_filter", lambda member, _path: member)
                 contents.extractall(partial)
-    partial.rename(target)
-    return target
+    debian.keep_programs(partial)
+    return partial.rename(target)
 
 
 def wheel(name: str, version: str) -> Path | None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", f"{name}=={version}"]
-    return _fetched(WORK / "wheels" / f"{name}-{version}", command)
+    return _fetched(debian.WORK / "wheels" / f"{name}-{version}", command)
 
 
 def npm(name: str, version: str) -> Path | None:
     if shutil.which("npm") is None:
         return None
-    target = WORK / "npm" / f"{name.replace('/', '_')}-{version}"
+    target = debian.WORK / "npm" / f"{name.replace('/', '_')}-{version}"
     return _fetched(target, ["npm", "pack", "--silent", f"{name}@{version}"])

@@ -5,7 +5,7 @@
 """Our verdict and the path of every library against what the loader itself says, on programs of distributions.
 
 Those programs are trusted, so their loader may be asked (`ld.so --list`), which maps what it lists. On this host, and
-in Debian 11, 12 and 13 trees made once with debootstrap (about two minutes each).
+in Debian 11, 12 and 13 trees made with debootstrap (about two minutes each, once on a machine).
 
 pytest -s tests/integration/linkage/test_loader.py
 """
@@ -129,7 +129,8 @@ def test_this_host():
 def tree(request):
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         pytest.skip("needs root and debootstrap")
-    return str(debian.root(request.param))
+    with debian.alone(f"root-{request.param}"):
+        yield str(debian.root(request.param))
 
 
 def test_other_hosts(tree):
@@ -145,6 +146,7 @@ def test_hwcaps_and_stale_entries_of_the_cache(tree, tmp_path):
     place = Path(tree, "opt/slipway")
     configuration = Path(tree, "etc/ld.so.conf.d/slipway.conf")
     library = next(Path(tree, "usr/lib/x86_64-linux-gnu").glob("libz.so.1"))
+    shutil.rmtree(place, ignore_errors=True)  # of a run that was killed
     try:
         for level in ("", "glibc-hwcaps/x86-64-v2", "glibc-hwcaps/x86-64-v3", "glibc-hwcaps/x86-64-v4"):
             (place / level).mkdir(parents=True)
