@@ -257,6 +257,9 @@ options:
   force:
     description:
       - Whether to release also what has failed on this host before, or what somebody has rolled back from.
+      - What has failed is tried again without this once it is judged by something else, by other options (O(health),
+        O(probe), times and limits), or on a host that was started anew, that has got other packages, or where a file has
+        changed that the environment, the configuration or the units of the release name.
     type: bool
     default: false
   run:
@@ -437,6 +440,21 @@ failed_release:
   returned: failure during the swap
   type: str
   sample: 2.0.1-aa00bb11cc
+log:
+  description:
+    - The last lines that the failed release has logged, ten at most, the oldest first. Where it logged none, what
+      systemd said of its unit.
+    - Values of the release's environment and of its credentials are masked. What its configuration files hold is not.
+  returned: failure in the rehearsal or during the swap, where there are any
+  type: list
+  elements: str
+  sample: ["no database: dial tcp 10.0.0.7:5432: connect: connection refused"]
+answer:
+  description:
+    - The body of the answer that made the health check fail, 600 characters at most, masked as RV(log) is.
+  returned: failure of the health check, where it had an answer with a body
+  type: str
+  sample: '{"status":"DOWN","database":"refused"}'
 notices:
   description:
     - What an operator should know before this release, and what may be a wrong guess. None of it refuses the release.

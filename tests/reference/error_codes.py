@@ -1180,7 +1180,9 @@ RELEASE = Section(
         ),
         "known_bad": ErrorCode(
             "The release is marked bad on this host: it failed there before. The message has the date and the reason.",
-            "The same version with the same configuration is released again.",
+            "The same version with the same configuration is released again, with the same `release_health`, probe "
+            "and limits, on a host that has not been changed since: not started anew, no packages installed, and the "
+            "files that the release's configuration names are as they were.",
             "Release another version or configuration, or set `release_force: true` when the cause is gone.",
         ),
         "locked": ErrorCode(
@@ -1202,6 +1204,11 @@ RELEASE = Section(
             "The file that holds a release's local port is missing or damaged.",
             "Somebody removed it from `/var/lib/slipway`.",
             "Release that version again.",
+        ),
+        "not_answered": ErrorCode(
+            "No health check of the new release had its whole time to be answered, so nothing is known of the release.",
+            "`release_health.deadline` is shorter than `release_health.timeout`, or the host is very busy.",
+            "Raise `release_health.deadline` above `release_health.timeout`.",
         ),
         "not_committed": ErrorCode(
             "The release passed its checks and serves, but the last step of writing that down failed.",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence
 from .identity.group import Reached, reached
 from .identity.identity import Identifier
 from .net.stream import Stream, connect
-from .outcome import FAIL, PASS, WARN, Attempt, CheckFailed, Process
+from .outcome import FAIL, PASS, WARN, Attempt, CheckFailed, Process, excerpt
 
 if TYPE_CHECKING:
     from .deadline import Deadline, Stopwatch
@@ -50,6 +50,7 @@ class RunningAttempt:
         self.family = "any" if self.check.connection is None else self.check.connection.family
         self.process: Optional[Process] = None
         self.status: Optional[int] = None
+        self.answer = b""  # the body of the last response
         self.certificate_days: Optional[float] = None
         self.details: dict[str, Any] = {}
         self.warning: Optional[CheckFailed] = None
@@ -116,6 +117,7 @@ def failing(running: RunningAttempt, failed: CheckFailed) -> Attempt:
         certificate_days=running.certificate_days,
         details=running.details,
         counts=failed.counts,
+        answer=excerpt(running.answer),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Callable, Mapping, Optional
 
 from .._core.errors import SlipwayError
 from .._health.kinds.registry import has_address
-from .._health.outcome import Attempt
+from .._health.outcome import FAIL, Attempt
 from .._health.parsing import parse_check
 from .._health.result import CheckResult
 from .._health.runner import attempt_all as attempt
@@ -26,6 +26,7 @@ from .state.layout import Layout
 # The gate's own pace; everything else in release_health is an option of slipway.go.health_check.
 LOOK = 1.0
 PACE: dict[str, float] = {"interval": 0.2, "rise": 2, "fall": 3, "deadline": 30.0}
+_NOT_ASKED = Attempt(FAIL, "timeout", "no answer yet")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,14 @@ def parse_pace(health: Mapping[str, Any]) -> Pace:
             raise SlipwayError("invalid_health", f"release_health.{key} is {given!r}.", f"give {least}")
         values[key] = value
     return Pace(values["interval"], int(values["rise"]), int(values["fall"]), values["deadline"])
+
+
+class Unhealthy(SlipwayError):
+    """A release is not healthy. answer: the body of its last answer, which may hold what no message may show."""
+
+    def __init__(self, code: str, message: str, fix: str, answer: str) -> None:
+        super().__init__(code, message, fix)
+        self.answer = answer
 
 
 class Gate:
@@ -139,26 +148,35 @@ class Gate:
         if subject.check is None:
             return
         deadline = time.monotonic() + self.pace.deadline
-        passes, last = 0, "no answer yet"
-        answered = False
+        passes, last = 0, _NOT_ASKED
         while passes < self.pace.rise:
             self._stable(subject, started)
             answer = _ask(subject.check, subject.port, deadline)
             # Where no user asks, counters say nothing yet; the page is there, and the soak judges what it says.
             if answer.counts or (subject.own and subject.check.kind == "metrics"):
                 passes = passes + 1 if answer.state != "fail" else 0
-            if answer.state == "fail" and not (answer.clipped and answered):
-                # What the deadline cut short says nothing of the release; what was answered before does.
-                answered = True
-                last = f"{answer.reason}: {answer.message}"
+            if answer.state == FAIL and (last is _NOT_ASKED or last.clipped or not answer.clipped):
+                last = answer  # what the deadline cut short says nothing of the release; what was answered before does
             if passes < self.pace.rise:
                 if time.monotonic() + self.pace.interval >= deadline:
-                    raise SlipwayError(
-                        "unhealthy",
-                        f"{subject.release_id} did not become healthy within {self.pace.deadline:g} s ({last}).",
-                        f"see journalctl -u '{subject.unit}', or raise release_health.deadline",
-                    )
+                    raise self._out_of_time(subject, last)
                 time.sleep(self.pace.interval)
+
+    def _out_of_time(self, subject: Subject, last: Attempt) -> SlipwayError:
+        what = f"{subject.release_id} did not become healthy within {self.pace.deadline:g} s"
+        if last.clipped:
+            return SlipwayError(
+                "not_answered",
+                f"{what}, and no check had its own {_timeout(subject):g} s to be answered "
+                f"({last.reason}: {last.message}). This is not held against the release.",
+                "raise release_health.deadline above release_health.timeout",
+            )
+        return Unhealthy(
+            "unhealthy",
+            f"{what} ({last.reason}: {last.message}).",
+            f"see journalctl -u '{subject.unit}', or raise release_health.deadline",
+            last.answer,
+        )
 
     def soak(
         self, subject: Subject, started: UnitState, seconds: float, also: Callable[[], None] = lambda: None
@@ -174,11 +192,12 @@ class Gate:
                 answer = _ask(subject.check, subject.port)
                 failures = failures + 1 if answer.state == "fail" and answer.counts else 0
                 if failures >= self.pace.fall:
-                    raise SlipwayError(
+                    raise Unhealthy(
                         "unhealthy_in_soak",
                         f"{subject.release_id} was healthy and then failed {failures} checks in a row "
                         f"({answer.reason}: {answer.message}).",
                         f"see journalctl -u '{subject.unit}'",
+                        answer.answer,
                     )
             also()
             if failures == 0 and time.monotonic() >= deadline:
@@ -200,6 +219,10 @@ def _ask(check: Check, port: Optional[Check], deadline: Optional[float] = None) 
         if answer.state == "fail":
             return answer
     return attempt(check, deadline)
+
+
+def _timeout(subject: Subject) -> float:
+    return subject.check.timeout if subject.check is not None else 0.0
 
 
 def _is_path(address: str) -> bool:

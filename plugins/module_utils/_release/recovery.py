@@ -15,9 +15,11 @@ from typing import Any, Callable, Mapping, Optional
 from .._core import files
 from .._core.errors import SlipwayError
 from . import confirm_timer, integrity, stage
+from .conditions import conditions
 from .context import Context
 from .outcome import Outcome
 from .phases import Phase
+from .state.journal import RELEASE_FAULTS
 from .state.service import Service, as_released
 from .state.store import Transaction
 from .strategies.base import STOP_MARGIN, cause, install_units
@@ -123,10 +125,18 @@ def restore(
         interrupted=interrupted,
         code=getattr(error, "code", "error"),
         reason=cause(error)[0],
+        **_judged_by(service, transaction, error),
         **{**transaction.measured, **measured()},
     )
     _end(service, transaction)
     return unhealthy
+
+
+def _judged_by(service: Service, transaction: Transaction, error: Exception) -> dict[str, Any]:
+    """For a mark that holds only as long as this is what a release is judged by."""
+    if transaction.kind != "release" or getattr(error, "code", "") not in RELEASE_FAULTS:
+        return {}
+    return {"judged_by": conditions(service.settings, service.layout, transaction.to)}
 
 
 def _intact_source(service: Service, transaction: Transaction) -> Optional[str]:

@@ -10,7 +10,9 @@ import time
 
 from .._core.errors import SlipwayError
 from . import smoke, stage
+from .conditions import conditions
 from .context import Context
+from .diagnostics import diagnose
 from .phases import Phase
 from .prune import prune
 from .state.model import Spec
@@ -24,7 +26,7 @@ def rehearse(context: Context, spec: Spec, release_id: str) -> None:
         _end_rehearsal(context, release_id)
         _prove(context, spec, release_id)
     except SlipwayError as error:
-        raise _refused(context, release_id, begun, error) from error
+        raise _refused(context, spec, release_id, begun, error) from error
     finally:
         _end_rehearsal(context, release_id)
 
@@ -54,8 +56,9 @@ def _run_smoke_commands(context: Context, spec: Spec, release_id: str, address: 
         smoke.run(command, run_as, spec.smoke_timeout, secrets)
 
 
-def _refused(context: Context, release_id: str, begun: float, error: SlipwayError) -> SlipwayError:
+def _refused(context: Context, spec: Spec, release_id: str, begun: float, error: SlipwayError) -> SlipwayError:
     reason, fix = cause(error)
+    said = diagnose(context.layout, release_id, context.layout.rehearsal(release_id), begun, time.time(), error)
     context.journal.record(
         "refused",
         kind="release",
@@ -64,18 +67,21 @@ def _refused(context: Context, release_id: str, begun: float, error: SlipwayErro
         phase=Phase.REHEARSE,
         code=error.code,
         reason=reason,
+        judged_by=conditions(context.settings, context.layout, release_id, spec.rehearsal),
+        **said.as_dict(),
     )
     prune(context, release_id)
     current = context.current_id()
     return SlipwayError(
         "refused",
         f"{release_id} was refused in {Phase.REHEARSE}, before any request could reach it: {reason} "
-        f"{current or 'Nothing'} serves as before.",
+        f"{current or 'Nothing'} serves as before.{said.sentences()}",
         fix,
         rolled_back=False,
         failed_phase=Phase.REHEARSE,
         failed_release=release_id,
         current=current,
+        **said.as_dict(),
     )
 
 

@@ -14,12 +14,11 @@ from typing import IO, Mapping, Sequence
 
 from .._core import command as programs
 from .._core.errors import SlipwayError
+from .diagnostics import masked
 
 MARGIN = 15.0  # seconds for systemd-run beyond the command's own time
 LAST_LINES = 8
 LAST_BYTES = 4096
-SHORTEST_SECRET = 4
-MASK = "********"
 _LIMITS = ("TimeoutStopSec=5", "LimitFSIZE=16M", "NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateTmp=yes")
 
 
@@ -80,10 +79,3 @@ def _end_of(output: IO[bytes]) -> str:
     output.seek(max(size - LAST_BYTES, 0))
     lines = output.read().decode(errors="replace").splitlines()
     return " | ".join(line.strip() for line in lines[-LAST_LINES:] if line.strip())
-
-
-def masked(text: str, secrets: Sequence[str]) -> str:
-    """The text without these values; very short ones would mask half of every text."""
-    for secret in sorted({s for s in secrets if len(s) >= SHORTEST_SECRET}, key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return text

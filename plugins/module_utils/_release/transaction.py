@@ -11,15 +11,17 @@ Everything from INTENT to SOAK is undone when a phase fails.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from .._core.errors import SlipwayError
+from .._core.errors import SlipwayError, sentence
 from .._host.systemd import UnitState
 from . import confirm_timer
 from . import probe as probing
 from .context import Context
+from .diagnostics import Diagnostics, diagnose
 from .outcome import Outcome, timed
 from .phases import Phase
 from .prune import prune
@@ -212,6 +214,13 @@ class Swap:
 
     def _undo(self, phase: Phase, error: Exception) -> SlipwayError:
         reason, fix = cause(error)
+        failed_at = time.time()
+
+        @functools.lru_cache(maxsize=None)
+        def said() -> Diagnostics:
+            """Read once the release before serves again, for that must not wait."""
+            return self._diagnose(phase, failed_at, error)
+
         if phase == Phase.COMMIT:
             return SlipwayError(
                 "not_committed",
@@ -224,41 +233,47 @@ class Swap:
                 "rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason
             )
         try:
-            unhealthy = restore(self._service, self._txn, error, measured=self._measured)
+            unhealthy = restore(
+                self._service, self._txn, error, measured=lambda: {**self._measured(), **said().as_dict()}
+            )
             if unhealthy:
                 raise unhealthy
         except Exception as failure:
             return SlipwayError(
                 "rollback_failed",
                 f"{self._txn.to} failed in {phase} ({reason}), and going back to {self._txn.source} failed: "
-                f"{cause(failure)[0]}",
+                f"{sentence(cause(failure)[0])}{said().sentences()}",
                 f"look at systemctl status '{self._service.layout.name}@*'",
                 rolled_back=False,
                 failed_phase=phase,
                 failed_release=self._txn.to,
                 **self._measured(),
+                **said().as_dict(),
             )
         serving = self._txn.source  # not always what it was when the swap began
         if serving is None and self._service.layout.last_good_id() == self._txn.to:
             return SlipwayError(
                 "not_proven",
-                f"{self._txn.to} failed in {phase}: {reason} It is the only good release here and was left as it is.",
+                f"{self._txn.to} failed in {phase}: {reason} It is the only good release here and was left as it is."
+                f"{said().sentences()}",
                 fix,
                 rolled_back=False,
                 failed_phase=phase,
                 failed_release=self._txn.to,
                 current=self._txn.to,
                 **self._measured(),
+                **said().as_dict(),
             )
         return SlipwayError(
             "rolled_back",
-            f"{self._txn.to} was rolled back in {phase}: {reason} Now {self._fate(serving)}.",
+            f"{self._txn.to} was rolled back in {phase}: {reason} Now {self._fate(serving)}.{said().sentences()}",
             fix,
             rolled_back=True,
             failed_phase=phase,
             failed_release=self._txn.to,
             current=serving,
             **self._measured(),
+            **said().as_dict(),
         )
 
     def _fate(self, serving: Optional[str]) -> str:
@@ -275,6 +290,13 @@ class Swap:
             f"any more. Release a version that works with {self._strategy.name}, or go back to {was}: see "
             "'From another strategy' on the page of the role slipway.go.proxy"
         )
+
+    def _diagnose(self, phase: Phase, failed_at: float, error: Exception) -> Diagnostics:
+        """What the new release has said, if it has come to be started."""
+        if self._started is NOT_STARTED and phase not in (Phase.OVERLAP, Phase.START):
+            return Diagnostics()
+        to = self._txn.to
+        return diagnose(self._service.layout, to, self._strategy.unit(to), self._txn.started, failed_at, error)
 
     def _measured(self) -> Mapping[str, Any]:
         return {"probe": self._probe.figures(), "traffic": self.traffic}

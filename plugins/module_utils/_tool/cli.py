@@ -262,7 +262,7 @@ def _history(options: argparse.Namespace) -> int:
         reason = f": {event['reason']}" if event.get("reason") else ""
         by = " by a rollback" if event["event"] == "committed" and event.get("kind") == "rollback" else ""
         _say(f"{_when(event.get('time'))}  {event.get('release')} {words[str(event['event'])]}{by}{reason}")
-        for line in _requests(event):
+        for line in (*_requests(event), *_said(event)):
             _say(f"{'':21}{line}")
     return OK
 
@@ -277,6 +277,14 @@ def _requests(event: Mapping[str, Any]) -> Iterator[str]:
         from .._release.strategies.verdict import describe as describe_traffic
 
         yield from _labelled("users", describe_traffic(event["traffic"]))
+
+
+def _said(event: Mapping[str, Any]) -> Iterator[str]:
+    """The end of the log of a release that failed, and its answer."""
+    log = event.get("log")
+    for line in log if isinstance(log, list) else ():
+        yield f"log: {line}"
+    yield from _labelled("answer", str(event.get("answer") or ""))
 
 
 def _labelled(label: str, text: str) -> list[str]:

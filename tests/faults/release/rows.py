@@ -160,7 +160,7 @@ CONNECTION = [
             strategy,
             at=begins(phase),
             do=CUT_SSH,
-            says="UNREACHABLE",
+            says="the host became unreachable",
             settled=True,
             **promise(strategy),
         )
@@ -200,7 +200,7 @@ UNCONFIRMED: dict[str, Any] = {
 }
 PROBATION = [
     killed("as PROBATION begins", "begin", "^PROBATION$", variables=CONFIRM, serves=ONLY_NEW),
-    Row("SSH connection cut", "in PROBATION", do=CUT_SSH, says="UNREACHABLE", **UNCONFIRMED),
+    Row("SSH connection cut", "in PROBATION", do=CUT_SSH, says="the host became unreachable", **UNCONFIRMED),
     Row("controller killed", "in PROBATION", do=PAUSE, meanwhile=kill_controller, **UNCONFIRMED),
 ]
 
@@ -218,7 +218,7 @@ def full_from_the_start(folder: str, says: str) -> Row:
 
 DISK_FULL = [
     full_from_the_start(TREE, "MiB free, this release needs"),
-    full_from_the_start(STATE, "No space left"),
+    full_from_the_start(STATE, "MiB free, this release needs"),
     full("as the artefact is written", "open", r"\.tmp-[^/]*/bin/", TREE),
     full("as its environment is written", "open", r"\.tmp-.*/environment$", TREE),
     full("as its units are written", "open", r"\.tmp-.*/units/", TREE),
@@ -528,7 +528,7 @@ HOST = [
         "before the run",
         kind="rollback",
         before=f"truncate -s 1000000 {TREE}/SERVICE/releases/$(ls -t {TREE}/SERVICE/releases | sed -n 2p)/bin/SERVICE",
-        says="file is truncated",
+        says="is not on this host's disk as it was released",
         serves=ONLY_OLD,
         exposed=False,
         next_playbook="release",

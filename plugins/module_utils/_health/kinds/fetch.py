@@ -150,7 +150,7 @@ def _exchange(running: RunningAttempt, target: HttpTarget, url: Url, method: str
         except CheckFailed as failed:
             # TLS 1.3 refuses a client certificate only after the handshake, and says so only to who reads.
             raise failed if refused is None or failed.reason == "tls" else refused from None
-    running.status = response.status
+    running.status, running.answer = response.status, response.body
     return response
 
 

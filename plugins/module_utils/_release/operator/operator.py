@@ -69,9 +69,11 @@ class Operator:
         since = committed[-1]["time"] if committed and current else None
         if in_flight and in_flight.to == current:
             since = in_flight.started
-        look = self._look(current, answers) if current and unit and unit.up and answers else None
+        look = self._look(current, answers) if current and unit and unit.running and answers else None
         differences = integrity.differences(self.layout, current) if current else []
-        judged = _health(bool(unit and unit.up), f"systemd says {described}" if unit else described, look, answers > 0)
+        judged = _health(
+            bool(unit and unit.running), f"systemd says {described}" if unit else described, look, answers > 0
+        )
         if differences and judged["health"] == "pass":  # it serves, and could not be started again
             judged.update(health="warn", message=f"{judged['message']}; on disk, {', '.join(differences)}")
         return {
@@ -163,8 +165,8 @@ class Operator:
             self._export(options.metrics, current, None, False, decision)
             return decision
         (unit,) = units
-        look, keep = self._look_twice(current, unit, damage) if unit.up else (None, damage)
-        judged = _health(unit.up, f"systemd says {unit.describe()}", look)
+        look, keep = self._look_twice(current, unit, damage) if unit.running else (None, damage)
+        judged = _health(unit.running, f"systemd says {unit.describe()}", look)
         epoch = f"{files.text(BOOT_ID).strip()} {current}"
         path = os.path.join(self.layout.state, WATCH)
         state, healthy, now = _json(path), judged["health"] != "fail", time.time()
@@ -193,7 +195,7 @@ class Operator:
             self._systemd.restart(self._unit(current))
         if decision.action == watching.ALERT and keep:
             self.store.journal.record("kept", release=current, reason=keep)
-        self._export(options.metrics, current, look, unit.up, decision)
+        self._export(options.metrics, current, look, unit.running, decision)
         return decision
 
     def _damage(self, release_id: str, read: bool = False) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from typing import Any, Container, Mapping, Optional, Sequence
+from typing import IO, Any, Container, Mapping, Optional, Sequence
 
 from ..._core import json_lines
 from ..._core.errors import SlipwayError
@@ -20,6 +20,7 @@ from ..._core.errors import SlipwayError
 # The events that end a transaction.
 OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
 ENDS = (*OUTCOMES, "left_as_is")
+_ENDING = tuple(f'"{name}"'.encode() for name in (*OUTCOMES, "counted"))
 # Failures that are the release's own; others, such as a missing unit, say nothing about it.
 RELEASE_FAULTS = frozenset(
     (
@@ -40,10 +41,17 @@ Event = Mapping[str, Any]
 
 
 class Journal:
-    """The history of one service."""
+    """The history of one service.
+
+    Verbs ask again and again how transactions have ended. Those lines are read once, and after that only what was
+    appended: a history of years must not slow a release down.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._file: Optional[tuple[int, int]] = None
+        self._offset = 0
+        self._endings: list[dict[str, Any]] = []
 
     def record(self, event: str, **details: Any) -> None:
         """Append one event and make it durable."""
@@ -69,15 +77,48 @@ class Journal:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise SlipwayError(
-                "damaged_journal",
-                f"{self._path} cannot be read: {why(error)}.",
-                "move it away: the history begins anew, and releases marked bad are forgotten",
-            ) from error
+            raise self._unreadable(error) from error
+
+    def _ended(self) -> list[dict[str, Any]]:
+        """The outcomes, and what was counted, oldest first."""
+        try:
+            with open(self._path, "rb") as stream:
+                found = os.fstat(stream.fileno())
+                self._forget_unless((found.st_dev, found.st_ino), found.st_size)
+                stream.seek(self._offset)
+                last = self._read_on(stream)
+                return [*self._endings, *last]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _forget_unless(self, file: tuple[int, int], size: int) -> None:
+        """Begin anew where it is another file, or a shorter one."""
+        if file != self._file or size < self._offset:
+            self._file, self._offset, self._endings = file, 0, []
+
+    def _read_on(self, stream: IO[bytes]) -> list[dict[str, Any]]:
+        """Take in whole lines; return what a last line says that may not be whole yet."""
+        for line in stream:
+            event = _event(line.decode(errors="replace")) if any(name in line for name in _ENDING) else None
+            ending = [event] if event is not None else []
+            if not line.endswith(b"\n"):
+                return ending
+            self._endings += ending
+            self._offset += len(line)
+        return []
+
+    def _unreadable(self, error: OSError) -> SlipwayError:
+        return SlipwayError(
+            "damaged_journal",
+            f"{self._path} cannot be read: {why(error)}.",
+            "move it away: the history begins anew, and releases marked bad are forgotten",
+        )
 
     def outcomes(self) -> list[dict[str, Any]]:
         """One entry per finished transaction: the history an operator reads."""
-        return [e for e in self.events() if e.get("event") in OUTCOMES]
+        return [e for e in self._ended() if e.get("event") in OUTCOMES]
 
     def good(self) -> list[str]:
         """The releases that were committed and that nobody has rolled back from, the most recent last."""
@@ -147,7 +188,7 @@ class Journal:
     def last_count_of(self, release_id: Optional[str]) -> Optional[Event]:
         """The requests of users that had been counted when this release had proven itself last."""
         return next(
-            (e for e in reversed(self.events()) if e.get("event") == "counted" and e.get("release") == release_id), None
+            (e for e in reversed(self._ended()) if e.get("event") == "counted" and e.get("release") == release_id), None
         )
 
 

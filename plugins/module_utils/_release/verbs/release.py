@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from typing import Container
 
-from ..._core.errors import SlipwayError
+from ..._core.errors import SlipwayError, sentence
 from ..._core.problems import ProblemsError
 from .. import confirm_timer, integrity, preflight, stage
+from ..conditions import conditions, is_new_try
 from ..context import Context
 from ..outcome import Outcome, timed, unchanged
 from ..phases import Phase
@@ -33,7 +34,7 @@ def predict(context: Context, spec: Spec) -> Outcome:
         doomed = surplus(context, release_id, *context.journal.last_tried())
         return Outcome(bool(doomed), current, None, "prune" if doomed else "none", pruned=doomed)
     if spec.configured:
-        _refuse_known_bad(context, release_id, spec.force)
+        _refuse_known_bad(context, spec, release_id)
     if not spec.tool:  # else the release brings it
         _require_tool(context)
     _preflight(context, spec)
@@ -87,7 +88,7 @@ def _check(context: Context, spec: Spec, release_id: str) -> str:
 
     Room is made only for what has been judged, and before that nothing can be said of the space.
     """
-    _refuse_known_bad(context, release_id, spec.force)
+    _refuse_known_bad(context, spec, release_id)
     if spec.tool and context.current_id() and not confirm_timer.has_tool(spec.tool):
         return "tool"
     _require_tool(context)
@@ -156,16 +157,20 @@ def _require_whole(context: Context, serving: str) -> None:
     )
 
 
-def _refuse_known_bad(context: Context, release_id: str, force: bool) -> None:
-    """What has failed here before fails again, unless somebody says that the cause is gone."""
+def _refuse_known_bad(context: Context, spec: Spec, release_id: str) -> None:
+    """What has failed here before fails again, unless it is judged by something else now, or somebody insists."""
     event = context.journal.bad().get(release_id)
-    if event is None or force:
+    if event is None or spec.force:
+        return
+    rehearsal = spec.rehearsal if event["event"] == "refused" else ""
+    if is_new_try(event, conditions(context.settings, context.layout, release_id, rehearsal)):
         return
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(event.get("time", 0))))
-    reason = event.get("reason") or "somebody rolled back from it"
+    reason = sentence(event.get("reason") or "somebody rolled back from it")
+    same = " Neither its options nor this host are other ones now." if event.get("judged_by") else ""
     raise SlipwayError(
         "known_bad",
-        f"{release_id} is marked bad on this host since {when}: {reason}",
+        f"{release_id} is marked bad on this host since {when}: {reason}{same}",
         "release another version or configuration, or set release_force: true when the cause is gone",
         current=context.current_id(),
     )

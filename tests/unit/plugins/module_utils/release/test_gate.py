@@ -7,16 +7,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._health import runner
+from ansible_collections.slipway.go.plugins.module_utils._health.outcome import Attempt
 from ansible_collections.slipway.go.plugins.module_utils._host import processes
 from ansible_collections.slipway.go.plugins.module_utils._host import sockets as _sockets
 from ansible_collections.slipway.go.plugins.module_utils._host.systemd import UnitState
 from ansible_collections.slipway.go.plugins.module_utils._release import gate as module
 from ansible_collections.slipway.go.plugins.module_utils._release.gate import Gate, parse_pace, verify_shared_socket
+from ansible_collections.slipway.go.plugins.module_utils._release.state.journal import RELEASE_FAULTS
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Clock
 from hypothesis import given
@@ -44,10 +45,8 @@ class Answers:
         self.clock.now += self.takes
         state = self.checks.pop(0) if len(self.checks) > 1 else self.checks[0]
         if deadline is not None and self.clock.now >= deadline:
-            return SimpleNamespace(
-                state="fail", reason="timeout", message="no complete answer within 0 s", counts=True, clipped=True
-            )
-        return SimpleNamespace(state=state, reason="status", message="HTTP 503", counts=True, clipped=False)
+            return Attempt("fail", "timeout", "no complete answer within 0 s", clipped=True)
+        return Attempt(state, "status", "HTTP 503", answer="not ready")
 
     def show(self, _unit):
         self.clock.now += self.looks
@@ -92,6 +91,8 @@ def test_without_any_whole_attempt_the_one_cut_short_is_told(monkeypatch):
     gate = answers.gate(deadline=2)
     error = failure(lambda: gate.wait_healthy(gate.serving(ID, UNIT), UP))
     assert "(timeout: no complete answer within 0 s)" in str(error)
+    assert error.code == "not_answered", "a check that had no time says nothing against the release"
+    assert error.code not in RELEASE_FAULTS
 
 
 def test_degraded_is_healthy_enough(monkeypatch):
@@ -109,6 +110,7 @@ def test_no_attempt_may_last_longer_than_the_deadline(monkeypatch):
     assert error.code == "unhealthy"
     assert "within 7 s" in str(error)
     assert "HTTP 503" in str(error)
+    assert error.answer == "not ready"
     assert "release_health.deadline" in error.fix
     assert answers.clock.now <= begun + 7
     assert {deadline for _ignored, deadline in answers.asked} == {begun + 7}
@@ -209,7 +211,7 @@ def test_every_kind_of_check_asks_the_release_itself(monkeypatch):
 
 def test_counters_that_say_nothing_yet_are_no_reason_to_wait_where_no_user_asks(monkeypatch):
     answers = Answers(monkeypatch, ["warn"])
-    doubt = SimpleNamespace(state="warn", reason="inconclusive", message="0 requests", counts=False, clipped=False)
+    doubt = Attempt("warn", "inconclusive", "0 requests", counts=False)
     monkeypatch.setattr(module, "attempt", lambda _check, _deadline=None: doubt)
     health = {"kind": "metrics", "url": URL, "metrics": {"requests": "n", "max_error_ratio": 1}}
     gate = Gate(Layout("shop", "/opt/shop"), answers, health, False)

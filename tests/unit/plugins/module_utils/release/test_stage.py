@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core import command
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import stage
-from ansible_collections.slipway.go.plugins.module_utils._release.smoke import MASK, masked
+from ansible_collections.slipway.go.plugins.module_utils._release.diagnostics import MASK, masked
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.state.test_model import EnvironmentFile
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (

@@ -23,7 +23,8 @@ from typing import Any, Callable
 from ansible_collections.slipway.go.plugins.module_utils._core import files, json_lines
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._core.files import sha256_file
-from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets, systemd
+from ansible_collections.slipway.go.plugins.module_utils._health.outcome import Attempt
+from ansible_collections.slipway.go.plugins.module_utils._host import journald, processes, sockets, systemd
 from ansible_collections.slipway.go.plugins.module_utils._release import (
     confirm_timer,
     context,
@@ -270,6 +271,8 @@ class Behaviour:
     inherits: bool = True  # takes the socket it is passed
     plays_along: bool = False  # in rehearsal, none of this shows
     loses: str = ""  # in this period of the probe, users get no answer
+    logs: tuple[str, ...] = ()
+    answers: str = ""  # to a check that fails
 
 
 @dataclass
@@ -923,6 +926,7 @@ class Host:
         ):
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
+        monkeypatch.setattr(journald, "last_lines", self._last_lines)
         monkeypatch.setattr(confirm_timer, "TOOL", "/bin/true")
         monkeypatch.setattr(confirm_timer, "arm", self._arm)
         monkeypatch.setattr(confirm_timer, "disarm", self._disarm)
@@ -972,7 +976,7 @@ class Host:
 
     def _attempt(self, check: Any, deadline: float | None = None) -> Any:
         if check.identity is None:  # a command, or a unit of another service: what serves answers for all
-            return SimpleNamespace(state="pass", reason="ok", message="healthy", counts=True, clipped=False)
+            return Attempt("pass", "ok", "healthy")
         release_id = check.identity.executable.split("/")[-3]
         found = self.systemd.instance(release_id)
         if found.address is not None or self.layout.manifest(release_id).get("strategy") == "proxy":
@@ -982,16 +986,20 @@ class Host:
         ):
             found = self.systemd.instances.get(f"{NAME}-rehearsal@{release_id}.service", Instance("", Behaviour()))
         if found.state != "active" or (found.behaviour.elsewhere and check.connection.endpoint.port != 8080):
-            return SimpleNamespace(
-                state="fail", reason="refused", message="nothing listens there", counts=True, clipped=False
-            )
+            return Attempt("fail", "refused", "nothing listens there")
         found.checks += 1
         behaviour = found.behaviour
         if behaviour.healthy and (behaviour.sick_after is None or found.checks <= behaviour.sick_after):
             self.clock.now += 0.01
-            return SimpleNamespace(state="pass", reason="ok", message="healthy", counts=True, clipped=False)
+            return Attempt("pass", "ok", "healthy")
         self.clock.now += behaviour.check_takes
-        return SimpleNamespace(state="fail", reason="status", message="HTTP 503", counts=True, clipped=False)
+        return Attempt("fail", "status", "HTTP 503", answer=behaviour.answers)
+
+    def _last_lines(self, unit: str, _since: float, _until: float, count: int) -> list[str]:
+        def act() -> list[str]:
+            return list(self.systemd._get(unit).behaviour.logs[-count:])
+
+        return list(self.faults.effect("journalctl", act, lambda: SlipwayError("command_failed", "injected")))
 
     def _arm(self, _service: str, txn: str, _seconds: float) -> None:
         def act() -> None:

@@ -501,3 +501,13 @@ def test_status_tells_what_differs(host):
     told = operator(host).status()
     assert told["differences"] == ["environment is missing"]
     assert (told["health"], told["message"]) == ("warn", "it says pass; on disk, environment is missing")
+
+
+def test_a_service_that_reads_its_configuration_again_is_up(host, tmp_path):
+    current = host.release("v1").current
+    host.systemd.instance(current).state = "reloading"
+    told = operator(host).status()
+    assert (told["health"], told["message"]) == ("pass", "it says pass")
+    options = WatchOptions(OPTIONS.policy, str(tmp_path))
+    assert looks(host, options, 5) == [watch.NOTHING] * 5
+    assert 'slipway_up{service="shop"} 1' in (tmp_path / "slipway-shop.prom").read_text()

@@ -16,6 +16,7 @@ import threading
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.state import journal
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Store, load_settings
 from hypothesis import given
@@ -24,6 +25,7 @@ from hypothesis import strategies as st
 A, B = "1.0-0123456789", "2.0-abcdef0123"
 HOLDER = """
 import sys
+from ansible_collections.slipway.go.plugins.module_utils._release.state import journal
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Store
 with Store(Layout("shop", sys.argv[1] + "/opt", sys.argv[1] + "/var")).locked(0):
@@ -393,3 +395,46 @@ def test_settings_that_cannot_be_used_are_damaged(layout, store, text):
     with pytest.raises(SlipwayError) as caught:
         load_settings("shop", layout.state_root)
     assert caught.value.code == "damaged_settings"
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("record"), st.sampled_from(["committed", "rolled_back", "phase", "counted"])),
+        st.tuples(st.just("torn"), st.sampled_from([b"\xff", b'{"event": "committed"', b"\n\n", b"[1]\n"])),
+        st.tuples(st.just("replaced"), st.just(b'{"time": 1, "event": "refused", "release": "x"}\n')),
+        st.tuples(st.just("shortened"), st.integers(0, 200)),
+    ),
+    max_size=12,
+)
+
+
+@given(STEPS)
+def test_what_was_read_before_changes_no_answer(tmp_path_factory, steps):
+    layout = Layout("shop", *(str(tmp_path_factory.mktemp("journal") / name) for name in ("opt", "var")))
+    os.makedirs(layout.state)
+    path, asked = os.path.join(layout.state, "journal.jsonl"), Store(layout).journal
+    for what, value in steps:
+        if what == "record":
+            asked.record(value, release=A, totals=[])
+        elif what == "torn":
+            append(layout, value)
+        elif what == "replaced":
+            with open(f"{path}.new", "wb") as stream:
+                stream.write(value)
+            os.rename(f"{path}.new", path)
+        elif os.path.exists(path):
+            os.truncate(path, min(value, os.path.getsize(path)))
+        fresh = Store(layout).journal
+        assert asked.outcomes() == fresh.outcomes() == [e for e in fresh.events() if e["event"] in journal.OUTCOMES]
+        assert asked.last_count_of(A) == fresh.last_count_of(A)
+
+
+def test_a_long_history_is_read_once(store, monkeypatch):
+    for _number in range(50):
+        store.journal.record("committed", release=A)
+    parsed, event = [], journal._event
+    monkeypatch.setattr(journal, "_event", lambda line: parsed.append(line) or event(line))
+    assert len(store.journal.outcomes()) == 50
+    store.journal.record("committed", release=B)
+    assert store.journal.outcomes()[-1]["release"] == B
+    assert len(parsed) == 51

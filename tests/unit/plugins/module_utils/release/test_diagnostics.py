@@ -1,0 +1,126 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A release that failed is told with the end of its log and with its answer, and without its secrets."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._health.outcome import MESSAGE_LIMIT, excerpt
+from ansible_collections.slipway.go.plugins.module_utils._host import journald
+from ansible_collections.slipway.go.plugins.module_utils._release import confirm_timer
+from ansible_collections.slipway.go.plugins.module_utils._release.diagnostics import LINES, MASK, Diagnostics
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
+
+LOG = ("reading /etc/shop.toml", "no database: dial tcp 10.0.0.7:5432: refused")
+ANSWER = '{"status":"DOWN","db":"refused"}'
+
+
+def _sick(**more):
+    return Behaviour(healthy=False, logs=LOG, answers=ANSWER, **more)
+
+
+def test_result_message_and_history_have_log_and_answer(host):
+    host.release("v1")
+    host.behaviours["v2"] = _sick()
+    error = refused(lambda: host.release("v2"), "rolled_back")
+    assert error.details["log"] == list(LOG)
+    assert error.details["answer"] == ANSWER
+    assert f"Its log ends: {LOG[0]} | {LOG[1]} It answered: {ANSWER}" in error.message
+    event = host.store.journal.outcomes()[-1]
+    assert (event["event"], event["log"], event["answer"]) == ("rolled_back", list(LOG), ANSWER)
+
+
+def test_a_release_that_is_refused_in_rehearsal_has_them_too(host):
+    host.release("v1")
+    host.behaviours["v2"] = _sick()
+    error = refused(lambda: host.rehearse().release("v2"), "refused")
+    assert (error.details["log"], error.details["answer"]) == (list(LOG), ANSWER)
+    event = host.store.journal.outcomes()[-1]
+    assert (event["event"], event["log"], event["answer"]) == ("refused", list(LOG), ANSWER)
+
+
+def test_a_first_release_that_fails_has_them_too(host):
+    host.behaviours["v1"] = _sick()
+    assert refused(lambda: host.release("v1"), "rolled_back").details["log"] == list(LOG)
+
+
+def test_what_is_healthy_and_then_not_has_its_last_answer(host):
+    host.release("v1")
+    host.behaviours["v2"] = Behaviour(sick_after=3, logs=LOG, answers=ANSWER)
+    host.soak_time = 10
+    assert refused(lambda: host.release("v2"), "rolled_back").details["answer"] == ANSWER
+
+
+def test_secrets_are_masked_everywhere(host):
+    host.release("v1")
+    host.behaviours["v2"] = Behaviour(
+        healthy=False, logs=("password hunter2hunter2",), answers="hunter2hunter2 is wrong"
+    )
+    error = refused(lambda: host.release("v2", environment={"PASSWORD": "hunter2hunter2"}), "rolled_back")
+    assert error.details["log"] == [f"password {MASK}"]
+    assert error.details["answer"] == f"{MASK}!"
+    assert "hunter2" not in str(error) + str(error.details) + str(host.store.journal.events())
+
+
+def test_it_is_bounded_and_printable(host):
+    host.release("v1")
+    host.behaviours["v2"] = Behaviour(
+        healthy=False, logs=(*("x" * 5000,) * 50, "red \x1b[31m"), answers="\x1b]0;title\a"
+    )
+    details = refused(lambda: host.release("v2"), "rolled_back").details
+    assert len(details["log"]) == LINES
+    assert max(map(len, details["log"])) <= MESSAGE_LIMIT
+    assert all(line.isprintable() for line in (*details["log"], details["answer"]))
+
+
+def test_nothing_is_said_of_what_has_not_been_started(host, monkeypatch):
+    def no_timer(*_: object) -> None:
+        raise SlipwayError("no_timer", "the timer cannot be started.")
+
+    host.release("v1")
+    host.behaviours["v2"] = _sick()
+    monkeypatch.setattr(confirm_timer, "arm", no_timer)
+    error = refused(lambda: host.release("v2"), "rolled_back")
+    assert "log" not in error.details
+    assert "answer" not in error.details
+
+
+def test_a_journal_that_cannot_be_read_changes_nothing(host, monkeypatch):
+    def unreadable(*_: object) -> list[str]:
+        raise SlipwayError("command_timeout", "journalctl did not end within 5 s.")
+
+    good = host.release("v1").current
+    host.behaviours["v2"] = _sick()
+    monkeypatch.setattr(journald, "last_lines", unreadable)
+    error = refused(lambda: host.release("v2"), "rolled_back")
+    assert error.message.endswith(f"Now {good} serves again.")
+    assert host.settled() == good
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", ""),
+        (b"not ready\n", "not ready"),
+        (b"[+]ping ok\r\n\r\n[-]db failed\n", "[+]ping ok | [-]db failed"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+    ],
+)
+def test_an_answer_is_one_line(body, said):
+    assert excerpt(body) == said
+
+
+def test_a_long_answer_keeps_both_its_ends():
+    said = excerpt(b"begin " + b"x" * 10_000 + b" end")
+    assert said.startswith("begin ")
+    assert said.endswith(" end")
+    assert len(said) <= MESSAGE_LIMIT
+
+
+def test_what_is_not_known_has_no_key():
+    assert Diagnostics().as_dict() == {}
+    assert Diagnostics().sentences() == ""
