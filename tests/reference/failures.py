@@ -84,7 +84,12 @@ def _calls(module: Module, makers: dict[str, tuple[str, ...]]) -> Iterator[tuple
 
 def _makers(module: Module) -> dict[str, tuple[str, ...]]:
     """Names that make a failure when called in this module, with the parameters they take."""
-    makers: dict[str, tuple[str, ...]] = {**BASES, "ElfError": PARTS, "Refused": ("message", "code")}
+    makers: dict[str, tuple[str, ...]] = {
+        **BASES,
+        "ElfError": PARTS,
+        "Unhealthy": PARTS,
+        "Refused": ("message", "code"),
+    }
     functions = [node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef)]
     parameters = {
         function.name: tuple(argument.arg for argument in function.args.args if argument.arg != "self")
