@@ -258,8 +258,8 @@ options:
     description:
       - Whether to release also what has failed on this host before, or what somebody has rolled back from.
       - What has failed is tried again without this once it is judged by something else, by other options (O(health),
-        O(probe), times and limits), or on a host that was started anew, that has got other packages, or where a file has
-        changed that the environment, the configuration or the units of the release name.
+        O(probe), times and limits), or on a host that was started anew, that has got other packages, or where a file
+        has changed that the environment, the configuration or the units of the release name.
     type: bool
     default: false
   run:
