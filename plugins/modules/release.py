@@ -387,6 +387,15 @@ unconfirmed:
   returned: success
   type: str
   sample: null
+cut:
+  description:
+    - How many connections to the old release were still open when its drain ended, and were cut, such as a websocket or
+      an upload of many minutes. With the strategy V(proxy), the sessions of users. It is a warning, too.
+    - Counted once a second, where the old release did not end by itself in C(service_drain_timeout). What a release
+      cuts when it ends by itself is not seen from outside.
+  returned: success
+  type: int
+  sample: 0
 traffic:
   description:
     - What the users' requests say of the release, with the strategy V(proxy); V(null) with others and in a rollback.

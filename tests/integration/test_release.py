@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -65,6 +66,12 @@ def test_an_upgrade_a_bad_release_and_a_rollback_lose_nothing(released: Any, bin
     refused = released.play("release", bad)
     assert refused.code != 0
     assert "was refused in REHEARSE, before any request could reach it" in refused.output
+    assert "Its log ends: " in refused.output
+    assert "It answered: " in refused.output
+    tried = min(released.hosts, key=lambda host: host.name)
+    history = tried.run("slipway", "history", SERVICE)
+    assert re.search(r'^ +log: .*"msg":"serving"', history, re.MULTILINE), history
+    assert re.search(r'^ +answer: .*"reason":"APP_UNHEALTHY_AFTER"', history, re.MULTILINE), history
     assert runs(released) == {"1.0.0"}
 
     report = client.report()
@@ -106,6 +113,23 @@ def test_a_release_that_never_gets_ready_gets_no_request(released: Any, binaries
     report = client.report()
     assert report["total"]["failed"] == 0
     assert "3.0.0" not in report["total"]["versions"]
+
+
+def test_what_outlives_the_drain_is_counted(released: Any, binaries: Path) -> None:
+    host = min(released.hosts, key=lambda one: one.name)
+    folder = f"/etc/systemd/system/{SERVICE}@.service.d"
+    host.run("sh", "-c", f"mkdir {folder} && echo '[Service]\nTimeoutStopSec=2' > {folder}/drain.conf")
+    host.run("systemctl", "daemon-reload")
+    ask = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{PORT}/slow?ms=60000')"
+    host.run("systemd-run", "--quiet", "--unit=upload", "/usr/bin/python3", "-c", ask)
+    time.sleep(1)
+    done = released.play("release", variables(binaries, "2.0.0"), "--limit", host.name)
+    host.run("sh", "-c", f"rm -r {folder}; systemctl daemon-reload")
+    assert done.code == 0, done.output
+    assert "still open when its drain ended, and were cut: 1." in " ".join(done.output.split())
+    assert "cut: 1 open connections" in host.run("slipway", "history", SERVICE)
+    back = released.play("rollback", variables(binaries, "2.0.0"), "--limit", host.name)
+    assert back.code == 0, back.output
 
 
 def test_a_changed_port_is_a_release(released: Any, binaries: Path) -> None:

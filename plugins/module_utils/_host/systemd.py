@@ -156,10 +156,12 @@ class Systemd:
     def start_and_wait(self, unit: str) -> None:
         self.call("start", unit)
 
-    def stop(self, unit: str, timeout: float) -> None:
-        """Stop and wait; systemd kills what outlives the unit's TimeoutStopSec."""
+    def stop(self, unit: str, timeout: float) -> bool:
+        """Stop and wait; return whether it ended by itself: systemd kills what outlives the unit's TimeoutStopSec."""
         self.call("stop", unit, timeout=timeout)
+        result = parse_show(self.call("show", "--property=Result", unit, check=False)).result
         self.call("reset-failed", unit, check=False)
+        return result != "timeout"
 
     def restart(self, unit: str) -> None:
         """Restart without waiting, as start() does."""
@@ -187,15 +189,16 @@ class Systemd:
                 )
             time.sleep(POLL)
 
-    def end(self, unit: str, timeout: float, margin: float) -> None:
-        """Stop and wait; what does not end in time is killed."""
+    def end(self, unit: str, timeout: float, margin: float) -> bool:
+        """Stop and wait; what does not end in time is killed. Return whether it ended by itself."""
         try:
-            self.stop(unit, timeout)
+            return self.stop(unit, timeout)
         except SlipwayError as error:
             if error.code != "command_timeout":
                 raise
             self.call("kill", "--signal=KILL", unit, check=False)
             self.stop(unit, margin)
+            return False
 
     def socket_ports(self, unit: str) -> set[int]:
         """The TCP ports an active socket unit listens on."""

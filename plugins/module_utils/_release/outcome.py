@@ -30,12 +30,13 @@ class Outcome:
     probe: Optional[dict[str, Any]] = None
     traffic: Optional[dict[str, Any]] = None
     unconfirmed: Optional[str] = None
+    cut: int = 0
 
     @property
     def warnings(self) -> list[str]:
         """What nobody may overlook although all went well."""
         blind = (self.probe or {}).get("blind")
-        return [str(blind)] if blind else []
+        return ([str(blind)] if blind else []) + ([describe_cut(self.cut)] if self.cut else [])
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -51,6 +52,7 @@ class Outcome:
             "probe": self.probe,
             "traffic": self.traffic,
             "unconfirmed": self.unconfirmed,
+            "cut": self.cut,
         }
 
     def needs_judgement(self, predicted: bool) -> bool:
@@ -61,6 +63,14 @@ class Outcome:
         """What Ansible's diff mode shows."""
         before = self.previous if self.changed and self.action != "settings" else self.current
         return {"before": f"{before or 'none'}\n", "after": f"{self.current or 'none'}\n"}
+
+
+def describe_cut(cut: int) -> str:
+    """A sentence on the connections that outlived the drain of the old release."""
+    return (
+        f"connections to the old release that were still open when its drain ended, and were cut: {cut}. "
+        "Raise service_drain_timeout if they must end by themselves."
+    )
 
 
 def unchanged(current: Optional[str], action: str = "none") -> Outcome:

@@ -67,6 +67,7 @@ def _refused(context: Context, spec: Spec, release_id: str, begun: float, error:
         phase=Phase.REHEARSE,
         code=error.code,
         reason=reason,
+        rehearsal=spec.rehearsal,
         judged_by=conditions(context.settings, context.layout, release_id, spec.rehearsal),
         **said.as_dict(),
     )

@@ -64,6 +64,7 @@ class Swap:
         self._down_since: Optional[float] = None
         self.phases: dict[Phase, float] = {}
         self.downtime: Optional[float] = None
+        self.cut = 0
         self._steps: dict[Phase, Callable[[], None]] = {
             Phase.INTENT: self._intent,
             Phase.OVERLAP: self._overlap,
@@ -155,7 +156,7 @@ class Swap:
 
     def _drain(self) -> None:
         self._down_since = time.monotonic() if Phase.START in self._plan and self._txn.source else None
-        self._strategy.drain(self._txn.to, self._look_in_drain)
+        self.cut = self._strategy.drain(self._txn.to, self._look_in_drain)
 
     def _look_in_drain(self) -> None:
         """The new release has all users already, and the old one can still take them back."""
@@ -174,6 +175,8 @@ class Swap:
             self._traffic.decide()
         self._strategy.remember(self._txn.to)
         self._txn.measured = {"swap_seconds": round(swap_seconds(self.phases), 3), **self._measured()}
+        if self.cut:
+            self._txn.measured["cut"] = self.cut
         if self.unconfirmed:
             self._service.store.propose_settings(self._service.settings)
 
@@ -357,6 +360,7 @@ def swap(
         pruned=pruned,
         probe=probe.figures(),
         traffic=running.traffic,
+        cut=running.cut,
         unconfirmed=running.unconfirmed,
     )
 

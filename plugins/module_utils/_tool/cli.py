@@ -269,6 +269,8 @@ def _history(options: argparse.Namespace) -> int:
 
 def _requests(event: Mapping[str, Any]) -> Iterator[str]:
     """What became of requests while this release took over, where that is known."""
+    if event.get("cut"):
+        yield f"cut: {event['cut']} open connections, as the drain of the old release ended"
     if event.get("probe"):
         from .._release.probe import describe as describe_probe
 

@@ -16,7 +16,8 @@ from typing import Callable, Iterable, Mapping, Optional
 
 from ..._core import files
 from ..._core.errors import SlipwayError
-from ..._host import sockets
+from ..._host import connections, sockets
+from ..._host.connections import LastCount
 from ..._host.systemd import Systemd, UnitState
 from .. import integrity, stage
 from ..gate import Gate, Subject, has_slot, shares_socket
@@ -149,15 +150,14 @@ class Strategy(ABC):
         """Make it the current release, and the one that users reach where that is the strategy's to say."""
         files.flip_symlink(self.layout.current, f"releases/{release_id}")
 
-    def drain(self, release_id: str, look: Callable[[], None] = lambda: None) -> None:
-        """Stop every instance but this one; also one that an earlier run has left behind.
+    def drain(self, release_id: str, look: Callable[[], None] = lambda: None) -> int:
+        """Stop every instance but this one, also one that an earlier run has left behind; return what that has cut.
 
         What waits for users to leave calls `look` meanwhile, and ends when that raises.
         """
-        for unit in self.systemd.active_instances(self.layout.name):
-            if unit != self.unit(release_id):
-                # One that does not end is killed: that must not undo the one that serves.
-                self.end(unit, look)
+        units = self.systemd.active_instances(self.layout.name)
+        # One that does not end is killed: that must not undo the one that serves.
+        return sum(self.end(unit, look) for unit in units if unit != self.unit(release_id))
 
     def close(self) -> None:
         """Nothing of the service may listen any more."""
@@ -222,9 +222,12 @@ class Strategy(ABC):
         self.systemd.start(unit)
         return self.systemd.wait_active(unit, self.settings.start_timeout)
 
-    def end(self, unit: str, _look: Callable[[], None] = lambda: None) -> None:
-        """Stop a unit, and kill it when it does not drain in time."""
-        self.systemd.end(unit, self.settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
+    def end(self, unit: str, _look: Callable[[], None] = lambda: None) -> int:
+        """Stop a unit, and kill it when it does not drain in time; return how many open connections that has cut."""
+        main_pid = self.systemd.show(unit).main_pid
+        with LastCount(lambda: connections.accepted(main_pid)) as still_open:
+            by_itself = self.systemd.end(unit, self.settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
+        return 0 if by_itself else still_open.value
 
 
 def install_units(layout: Layout, systemd: Systemd, units: dict[str, str]) -> None:

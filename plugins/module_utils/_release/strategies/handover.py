@@ -18,7 +18,7 @@ import time
 from typing import Optional
 
 from ..._core.errors import SlipwayError
-from ..._host import processes
+from ..._host import connections, processes
 from ..._host.systemd import POLL, Systemd, UnitState
 from ..state.layout import Layout
 
@@ -102,15 +102,19 @@ class Handover:
     def _failed(self, code: str, message: str, also: str = "") -> SlipwayError:
         return SlipwayError(code, message, f"see journalctl -u '{self.unit}'{also}")
 
-    def wait_gone(self, release_id: str, patience: float) -> None:
-        """Wait until no other release runs beside the main process; kill what still does after that many seconds."""
-        deadline, killed = time.monotonic() + patience, False
+    def wait_gone(self, release_id: str, patience: float) -> int:
+        """Wait until no other release runs beside the main process; kill what still does after that many seconds.
+
+        Return how many open connections that has cut.
+        """
+        deadline, killed, cut = time.monotonic() + patience, False, 0
         while True:
             others = self._others(release_id)
             late = time.monotonic() >= deadline
             if not others or (late and killed):
-                return
+                return cut
             if late:
+                cut = sum(connections.accepted(pid) or 0 for pid in others)
                 self._kill(others, signal.SIGKILL)
                 deadline, killed = deadline + PATIENCE, True
             time.sleep(POLL)

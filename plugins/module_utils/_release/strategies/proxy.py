@@ -15,6 +15,7 @@ from typing import Callable, Iterator, Mapping, Optional
 
 from ..._core.errors import SlipwayError
 from ..._host import sockets
+from ..._host.connections import LastCount
 from ..._host.systemd import POLL
 from ..gate import Gate, Subject, has_slot
 from ..phases import OVERLAPPING, PROVEN_BEFORE_FLIP, Phase
@@ -242,23 +243,28 @@ class ProxyStrategy(Strategy):
 
     # How a release ends.
 
-    def end(self, unit: str, look: Callable[[], None] = lambda: None) -> None:
-        slot = self._slots.slot(self._release_of(unit))
+    def end(self, unit: str, look: Callable[[], None] = lambda: None) -> int:
+        slot, left = self._slots.slot(self._release_of(unit)), 0
         if slot is not None and slot != self._slots.record().live:
-            for _moment in self._emptying(slot):
+            for left in self._emptying(slot):  # noqa: B007 - the last one counts
                 look()  # all users are at the other release by now
-        super().end(unit, look)
+        if slot is None or not left:
+            return super().end(unit, look)
+        with LastCount(lambda: self._backend.sessions(str(slot))) as still_open:
+            super().end(unit, look)
+        return still_open.value
 
-    def _emptying(self, slot: str) -> Iterator[None]:
-        """One moment after the other until no request is left in a slot that gets no new ones, or no time."""
+    def _emptying(self, slot: str) -> Iterator[int]:
+        """The sessions in a slot that gets no new ones, moment by moment until none is left, or no time."""
         deadline, calm = time.monotonic() + self.settings.drain_timeout, 0
         try:
             record = self._slots.record()
             self._backend.apply(routes(record, DRAIN))
             while calm < CALM and time.monotonic() < deadline:
                 time.sleep(POLL)
-                calm = 0 if self._backend.sessions(slot) else calm + 1
-                yield
+                sessions = self._backend.sessions(slot)
+                calm = 0 if sessions else calm + 1
+                yield sessions
             self._backend.apply(routes(record, MAINT))
         except SlipwayError:  # without HAProxy, nobody has a request there
             return

@@ -80,13 +80,12 @@ class ReloadStrategy(Strategy):
                 "let the service start the next process by the path in argv[0], see docs/guide/your-service.md",
             )
 
-    def drain(self, release_id: str, look: Callable[[], None] = lambda: None) -> None:
-        super().drain(release_id, look)
+    def drain(self, release_id: str, look: Callable[[], None] = lambda: None) -> int:
+        cut = super().drain(release_id, look)
         state = self._handover.state()
         if not state.settled_down and self._handover.main(state) != release_id:
-            self.end(self._handover.unit)
-        else:
-            self._handover.wait_gone(release_id, self.settings.drain_timeout + STOP_MARGIN)
+            return cut + self.end(self._handover.unit)
+        return cut + self._handover.wait_gone(release_id, self.settings.drain_timeout + STOP_MARGIN)
 
     def _in_own_units(self, main_pid: int) -> bool:
         return has_own_port(main_pid)

@@ -162,7 +162,8 @@ def _refuse_known_bad(context: Context, spec: Spec, release_id: str) -> None:
     event = context.journal.bad().get(release_id)
     if event is None or spec.force:
         return
-    rehearsal = spec.rehearsal if event["event"] == "refused" else ""
+    # Another address of the rehearsal is another option; to leave the rehearsal out is no reason to try it on users.
+    rehearsal = spec.rehearsal or str(event["rehearsal"]) if "rehearsal" in event else ""
     if is_new_try(event, conditions(context.settings, context.layout, release_id, rehearsal)):
         return
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(event.get("time", 0))))

@@ -161,10 +161,12 @@ def test_instances_that_run_or_try_to():
     ]
 
 
-def test_a_stop_forgets_the_failure_and_takes_its_time():
-    systemd = Script("")
-    systemd.stop(UNIT, 45)
-    assert systemd.calls == [(("stop", UNIT), 45, True), (("reset-failed", UNIT), None, False)]
+@pytest.mark.parametrize(("said", "by_itself"), [("Result=success\n", True), ("Result=timeout\n", False), ("", True)])
+def test_a_stop_says_how_it_ended_forgets_the_failure_and_takes_its_time(said, by_itself):
+    systemd = Script(said)
+    assert systemd.stop(UNIT, 45) is by_itself
+    asked = (("show", "--property=Result", UNIT), None, False)
+    assert systemd.calls == [(("stop", UNIT), 45, True), asked, (("reset-failed", UNIT), None, False)]
 
 
 @pytest.fixture

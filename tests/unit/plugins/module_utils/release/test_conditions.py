@@ -119,9 +119,11 @@ def test_the_address_of_a_rehearsal_is_one_of_the_options(host):
     host.behaviours["v2"] = replace(SICK)
     refused(lambda: host.rehearse().release("v2"), "refused")
     refused(lambda: host.release("v2"), "known_bad")
-    host.behave("v2").healthy = True
     host.rehearsal = ""
-    assert host.release("v2").changed
+    error = refused(lambda: host.release("v2"), "known_bad")
+    assert error.code == "known_bad", "it must not be tried on users because nobody rehearses it"
+    host.rehearsal = "/run/elsewhere.sock"
+    assert host.engine().predict(host.spec("v2")).action == "release"
 
 
 def test_what_a_person_rolled_back_from_stays_marked(host):

@@ -24,7 +24,7 @@ from ansible_collections.slipway.go.plugins.module_utils._core import files, jso
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._core.files import sha256_file
 from ansible_collections.slipway.go.plugins.module_utils._health.outcome import Attempt
-from ansible_collections.slipway.go.plugins.module_utils._host import journald, processes, sockets, systemd
+from ansible_collections.slipway.go.plugins.module_utils._host import connections, journald, processes, sockets, systemd
 from ansible_collections.slipway.go.plugins.module_utils._release import (
     confirm_timer,
     context,
@@ -272,6 +272,7 @@ class Behaviour:
     plays_along: bool = False  # in rehearsal, none of this shows
     loses: str = ""  # in this period of the probe, users get no answer
     logs: tuple[str, ...] = ()
+    keeps_open: int = 0  # connections that last longer than any drain
     answers: str = ""  # to a check that fails
 
 
@@ -288,6 +289,7 @@ class Instance:
     polls: int = 0
     checks: int = 0
     failed: bool = False
+    killed: bool = False
     address: str | None = None  # behind HAProxy: where it listens itself
     inherited: bool = False  # started by a unit with Sockets=; otherwise it opens the port itself
     runs: str = ""
@@ -533,6 +535,7 @@ class FakeSystemd(systemd.Systemd):
             if not no_block:
                 self._wait(found)
         elif verb in ("stop", "kill"):
+            found.killed = found.pid != 0 and found.behaviour.keeps_open > 0
             found.state = "inactive" if found.state != "failed" else "failed"
             found.pid, found.inode, found.next, found.leaving = 0, None, None, {}
         elif verb == "reload":
@@ -544,7 +547,7 @@ class FakeSystemd(systemd.Systemd):
                 self._wait(found)
         else:
             assert verb == "reset-failed", verb
-            found.restarts, found.failed = 0, False
+            found.restarts, found.failed, found.killed = 0, False, False
             if found.state == "failed":
                 found.state = "inactive"
         return ""
@@ -570,7 +573,7 @@ class FakeSystemd(systemd.Systemd):
         pid, release_id = found.next
         behaviour = self.host.behave(version_of(release_id))
         if behaviour.ready and found.next_polls >= behaviour.ready_after:
-            found.leaving[found.pid] = (found.runs, 3)
+            found.leaving[found.pid] = (found.runs, 10_000 if found.behaviour.keeps_open else 3)
             found.pid, found.runs, found.behaviour, found.next = pid, release_id, behaviour, None
             found.polls, found.checks = 0, 0
 
@@ -731,7 +734,7 @@ class FakeSystemd(systemd.Systemd):
             "SubState": {"active": "running", "activating": trying}.get(found.state, "dead"),
             "MainPID": found.pid,
             "NRestarts": found.restarts,
-            "Result": "exit-code" if found.failed else "success",
+            "Result": "timeout" if found.killed else "exit-code" if found.failed else "success",
             "ExecMainStatus": 1 if found.failed else 0,
         }
         return "".join(f"{key}={value}\n" for key, value in values.items())
@@ -937,6 +940,7 @@ class Host:
         monkeypatch.setattr(processes, "environment", self._environment)
         monkeypatch.setattr(sockets, "listening_inodes", lambda: LISTENING)
         monkeypatch.setattr(sockets, "tcp_listeners", dict)
+        monkeypatch.setattr(connections, "accepted", self._accepted)
         monkeypatch.setattr(preflight, "linkage_problems", lambda layout, release_id: [])
         return self
 
@@ -994,6 +998,14 @@ class Host:
             return Attempt("pass", "ok", "healthy")
         self.clock.now += behaviour.check_takes
         return Attempt("fail", "status", "HTTP 503", answer=behaviour.answers)
+
+    def _accepted(self, pid: int) -> int | None:
+        for found in self.systemd.instances.values():
+            if pid and found.pid == pid:
+                return found.behaviour.keeps_open
+            if pid in found.leaving:
+                return self.behave(version_of(found.leaving[pid][0])).keeps_open
+        return None
 
     def _last_lines(self, unit: str, _since: float, _until: float, count: int) -> list[str]:
         def act() -> list[str]:

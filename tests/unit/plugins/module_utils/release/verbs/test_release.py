@@ -537,3 +537,24 @@ def test_the_probe_begins_before_the_swap_where_something_serves(host):
     done = host.release("v2")
     assert list(done.probe) == ["before", "during", "after"]
     assert host.store.journal.outcomes()[-1]["probe"] == done.probe
+
+
+def test_connections_that_outlive_the_drain_are_counted_and_told(host):
+    host.behave("v1").keeps_open = 3
+    host.release("v1")
+    outcome = host.release("v2")
+    assert outcome.as_dict()["cut"] == 3
+    assert [
+        warning
+        for warning in outcome.warnings
+        if warning.startswith("connections to the old release") and " cut: 3." in warning
+    ]
+    assert host.store.journal.last_outcome()["cut"] == 3
+    assert host.settled() == host.id_of("v2")
+
+
+def test_where_nothing_outlives_the_drain_nothing_is_told(host):
+    host.release("v1")
+    outcome = host.release("v2")
+    assert (outcome.as_dict()["cut"], outcome.warnings) == (0, [])
+    assert "cut" not in host.store.journal.last_outcome()
