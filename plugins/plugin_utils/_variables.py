@@ -23,6 +23,7 @@ ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.rea
 # What only the playbooks read.
 OF_PLAYBOOKS = frozenset(
     {
+        "build_host",
         "harden_base",
         "harden_deploy_user",
         "harden_firewall",
@@ -39,7 +40,9 @@ OF_PLAYBOOKS = frozenset(
     }
 )
 # What the roles and playbooks leave behind for those that come after them.
-RESULTS = frozenset({"release_asked", "release_plan", "release_result", "release_told", "status_found", "status_told"})
+RESULTS = frozenset(
+    {"build_result", "release_asked", "release_plan", "release_result", "release_told", "status_found", "status_told"}
+)
 # What goes into a unit as it is.
 OF_DIRECTIVES = ("service_directives", "service_limits", "service_sandbox")
 ALIKE = 0.7

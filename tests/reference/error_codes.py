@@ -1410,5 +1410,109 @@ RELEASE = Section(
     },
 )
 
-SECTIONS = (GENERAL, ACCESS, SSHD, ACCOUNTS, FIREWALL, PROGRAM, POLICY, VULNERABILITIES, INTAKE, VARIABLES, RELEASE)
+BUILD = Section(
+    "Building from source",
+    "These come from the module `build` and the playbook `slipway.go.build`. The folder of the artefacts stays as it was.",
+    {
+        "build_as_root": ErrorCode(
+            "The build would run as root.",
+            "The play has `become: true`, or root runs it.",
+            "Run it as another user. In a container of its own, set `build_as_root: true`.",
+        ),
+        "build_cgo": ErrorCode(
+            "A package of the program calls C through cgo. Programs are built without cgo.",
+            "The program, or a module that it uses, imports `C`.",
+            "Use a package in Go alone. If these packages work with cgo off, set `build_cgo: without`.",
+        ),
+        "build_check_failed": ErrorCode(
+            "`go vet` or `go test` failed before the build.",
+            "The source has a defect, or a test needs what the host does not have.",
+            "Correct what the message quotes.",
+        ),
+        "build_dest_in_source": ErrorCode(
+            "`build_dest` is in the repository, and git does not ignore it.",
+            "The artefacts would count as changes that are in no commit.",
+            "Add that folder to `.gitignore`, or set `build_dest` to a folder elsewhere.",
+        ),
+        "build_dirty": ErrorCode(
+            "The repository has changes that are in no commit.",
+            "A file was changed or added and not committed.",
+            "Commit or remove what `git status` lists, or name a commit in `build_ref`.",
+        ),
+        "build_failed": ErrorCode(
+            "`go list` or `go build` failed.",
+            "The source does not compile, or a module cannot be fetched.",
+            "Correct what the message quotes.",
+        ),
+        "build_no_git": ErrorCode(
+            "The source is in a repository that git cannot read, or `build_vcs` is `true` and it is in none.",
+            "The host has no git, the repository belongs to another user, or it has no commit.",
+            "Install git, let the user who builds own the repository, or leave `build_vcs` out.",
+        ),
+        "build_no_go": ErrorCode(
+            "The host that builds has no Go toolchain.",
+            "Go is not installed, or it is at another place than `build_go` says.",
+            "Install Go, or set `build_go` to the path of the program `go`.",
+        ),
+        "build_no_source": ErrorCode(
+            "There is no Go program at `build_source`, or no profile at `build_pgo`.",
+            "The path is misspelt, is on another host, or is not in that commit.",
+            "Set `build_source` to the folder of the module, and `build_package` to that of its package main.",
+        ),
+        "build_no_stamp": ErrorCode(
+            "The version, the commit or the time that is to be written into the program is not known.",
+            "The source is in no repository of git, and the variable is not set.",
+            "Set the variable that the fix names.",
+        ),
+        "build_no_vendor": ErrorCode(
+            "`build_mod` is `vendor`, and the module has no `vendor/modules.txt`.",
+            "Its modules were never vendored, or the folder is not committed.",
+            "Run `go mod vendor` and commit what it writes.",
+        ),
+        "build_not_reproducible": ErrorCode(
+            "Two builds of the same source in two folders had different bytes.",
+            "Something in the source depends on its folder, on the clock or on chance.",
+            "Remove that from the source, or leave `build_verify` out.",
+        ),
+        "build_not_signed": ErrorCode(
+            "An artefact was not signed, or its signature is not by the key that was named.",
+            "A key is missing, its password is wrong, or the public half belongs to another key.",
+            "Give the secret and the public half of the same key, and the password or an agent.",
+        ),
+        "build_offline": ErrorCode(
+            "The source needs modules that are not here, and `build_offline` is set.",
+            "They are neither in `vendor/` nor in `build_cache`.",
+            "Run `go mod vendor` and commit what it writes, or build once without `build_offline`.",
+        ),
+        "build_outside_source": ErrorCode(
+            "`build_verify` builds a copy of the source, and the program needs a folder outside of it.",
+            "A `replace` in `go.mod` or a `use` in `go.work` leads out of the repository.",
+            "Move that folder into the repository, or leave `build_verify` out.",
+        ),
+        "build_toolchain": ErrorCode(
+            "The Go toolchain is not the one that `build_toolchain` or the source demands, or it is too old.",
+            "Another release is installed. None is fetched.",
+            "Install that release and set `build_go` to it.",
+        ),
+        "build_unknown_ref": ErrorCode(
+            "`build_ref` is no commit of the source's repository.",
+            "It is misspelt, or was not fetched into that repository.",
+            "Fetch it, or name a tag, a branch or a commit that the repository has.",
+        ),
+        "build_unknown_variable": ErrorCode(
+            "`build_variables` names a variable that the program does not have. The linker would ignore it.",
+            "The variable or its package is misspelt, or the package is not in the program.",
+            "Declare it as a string in that package, or correct `build_variables`.",
+        ),
+        "invalid_build": ErrorCode(
+            "A `build_` variable has a value that cannot be used.",
+            "It is empty, misspelt, or of another form than the fix says.",
+            "Set the variable as the fix says.",
+        ),
+    },
+)
+
+SECTIONS = (
+    *(GENERAL, ACCESS, SSHD, ACCOUNTS, FIREWALL, PROGRAM, POLICY, VULNERABILITIES, BUILD, INTAKE, VARIABLES, RELEASE),
+)
 CODES: dict[str, ErrorCode] = {code: entry for section in SECTIONS for code, entry in section.codes.items()}

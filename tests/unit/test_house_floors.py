@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "_hardening": "_core _host _deadman",
     "_health": "_core _binary _host",
     "_release": "_core _binary _vulnerabilities _host _units _linkage _deadman _health",
+    "_build": "_core _binary _release",
     "_tool": "_core _host _release",
 }
 
@@ -67,6 +68,14 @@ FLOORS = {
         "kinds",
         "parsing stability members",
         "runner",
+    ],
+    "_build": [
+        "targets",
+        "request git toolchain signing",
+        "commands",
+        "packages manifest",
+        "source",
+        "builder",
     ],
     "_release": [
         "phases",

@@ -1,0 +1,143 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Signatures by minisign and ssh-keygen, as the release's intake verifies them. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Callable, Iterator, Optional
+
+from .._core import command, files
+from .._core.errors import SlipwayError
+from .._core.problems import Problem, ProblemsError
+from .._release.artefact import minisign
+
+MINISIG, SSHSIG = ".minisig", ".sig"
+_SECONDS = 60.0
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """minisign_key, ssh_key: paths; for a key that an agent holds, that of its public half. public: minisign's."""
+
+    minisign_key: str = ""
+    minisign_public: str = ""
+    minisign_password: str = field(default="", repr=False)
+    ssh_key: str = ""
+    namespace: str = "file"
+
+    @property
+    def endings(self) -> list[str]:
+        return [ending for ending, key in ((MINISIG, self.minisign_key), (SSHSIG, self.ssh_key)) if key]
+
+
+def check(keys: Keys) -> None:
+    """Raise with all that is wrong with them, before anything is built."""
+    problems = list(_problems(keys))
+    if problems:
+        raise ProblemsError(problems)
+
+
+def _problems(keys: Keys) -> Iterator[Problem]:
+    for variable in ("minisign_key", "ssh_key"):
+        path = getattr(keys, variable)
+        if path and not os.path.isfile(path):
+            message = f"build_{variable} is {path}, and there is no such file on the host that builds."
+            yield Problem("build_not_signed", message, f"put the key there, or leave build_{variable} out")
+    if keys.minisign_key:
+        try:
+            minisign.parse_key(keys.minisign_public)
+        except SlipwayError:
+            message = "build_minisign_public_key is no public key of minisign, by which signatures are checked."
+            yield Problem("build_not_signed", message, "give the line that starts with RW of the file minisign.pub")
+    if not re.fullmatch(r"[A-Za-z0-9._@-]+", keys.namespace):
+        message = f"build_ssh_namespace is {keys.namespace!r}, which is no namespace of ssh-keygen."
+        yield Problem("build_not_signed", message, "leave it out, or give a word")
+
+
+def missing(path: str, keys: Keys, version: str) -> list[str]:
+    """The endings of those signatures of the file at path that are not there, or are not by these keys."""
+    checks: dict[str, Callable[[], bool]] = {
+        MINISIG: lambda: _is_minisigned(path, path + MINISIG, keys, version),
+        SSHSIG: lambda: _is_ssh_signed(path, path + SSHSIG, keys),
+    }
+    return [ending for ending in keys.endings if not (os.path.isfile(path) and checks[ending]())]
+
+
+def sign(path: str, ending: str, keys: Keys, version: str, scratch: str) -> str:
+    """The text of a signature of the file at path, checked; scratch: a private folder."""
+    made = os.path.join(scratch, f"signature{ending}")
+    if ending == MINISIG:
+        _minisign(path, made, keys, version)
+        is_good = _is_minisigned(path, made, keys, version)
+    else:
+        files.remove_tree(made)
+        files.write_atomic(made, _ssh_keygen(path, keys), 0o600)
+        is_good = _is_ssh_signed(path, made, keys)
+    if not is_good:
+        raise SlipwayError(
+            "build_not_signed",
+            f"the signature of {os.path.basename(path)} is not by the key that was named.",
+            "give the secret and the public half of the same key",
+        )
+    text = files.text(made)
+    os.unlink(made)
+    return text
+
+
+def comment(path: str, version: str) -> str:
+    """Minisign's trusted comment, by which intake knows of which version the signer speaks."""
+    return f"version:{version} file:{os.path.basename(path)}"
+
+
+def _minisign(path: str, made: str, keys: Keys, version: str) -> None:
+    argv = ["minisign", "-S", "-s", keys.minisign_key, "-m", path, "-x", made, "-t", comment(path, version)]
+    password = f"{keys.minisign_password}\n".encode()
+    _require(command.run(argv, _SECONDS, source=password), "minisign", "build_minisign_password")
+
+
+def _ssh_keygen(path: str, keys: Keys) -> str:
+    variables = {name: os.environ[name] for name in ("SSH_AUTH_SOCK", "HOME") if name in os.environ}
+    variables["SSH_ASKPASS_REQUIRE"] = "never"
+    argv = ["ssh-keygen", "-Y", "sign", "-f", keys.ssh_key, "-n", keys.namespace]
+    with open(path, "rb") as stream:
+        done = command.run(argv, _SECONDS, variables=variables, source=stream)
+    _require(done, "ssh-keygen", "an agent for a key with a passphrase, and build_ssh_key to its public half")
+    return done.text
+
+
+def _require(done: command.Finished, program: str, what: str) -> None:
+    if done.code != 0:
+        said = (done.complaint.splitlines() or ["no reason given"])[-1].rstrip(".")
+        raise SlipwayError("build_not_signed", f"{program} has not signed: {said}.", f"check the key, and use {what}")
+
+
+def _is_minisigned(path: str, signature: str, keys: Keys, version: str) -> bool:
+    text = files.text(signature)
+    try:
+        with open(path, "rb") as stream:
+            minisign.signed_by(text, [minisign.parse_key(keys.minisign_public)], stream)
+    except SlipwayError:
+        return False
+    return minisign.comment_of(text) == comment(path, version)
+
+
+def _is_ssh_signed(path: str, signature: str, keys: Keys) -> bool:
+    argv = ["ssh-keygen", "-Y", "check-novalidate", "-n", keys.namespace, "-s", signature]
+    with open(path, "rb") as stream:
+        done = command.run(argv, _SECONDS, source=stream)
+    return done.code == 0 and _fingerprint(done.text) == _fingerprint(_key_listing(keys.ssh_key))
+
+
+def _key_listing(path: str) -> str:
+    return command.run(["ssh-keygen", "-l", "-f", path], _SECONDS).text
+
+
+def _fingerprint(text: str) -> Optional[str]:
+    match = _FINGERPRINT.search(text)
+    return match.group(0) if match else None
