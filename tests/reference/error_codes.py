@@ -1460,8 +1460,8 @@ BUILD = Section(
             "Set `build_source` to the folder of the module, and `build_package` to that of its package main.",
         ),
         "build_no_stamp": ErrorCode(
-            "The version, the commit or the time that is to be written into the program is not known.",
-            "The source is in no repository of git, and the variable is not set.",
+            "The version, the commit or the time that is to be written into the program is not known, or is no plain word.",
+            "The source is in no repository of git and the variable is not set, or a tag has a slash or a quote.",
             "Set the variable that the fix names.",
         ),
         "build_no_vendor": ErrorCode(

@@ -25,7 +25,7 @@ STAMPS = ("version", "commit", "time")
 PATTERN = "{name}-{goos}-{goarch}{level}"
 _FIELDS = frozenset(("name", "version", "goos", "goarch", "level"))
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:@/~-]*")  # what needs no quotes in -ldflags
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:@~-]*")  # what needs no quotes in -ldflags and fits into a file name
 _VARIABLE = re.compile(r"(?:[A-Za-z0-9._~-]+/)*[A-Za-z0-9._~-]+\.[^\W\d]\w*")
 _TAG = re.compile(r"[A-Za-z0-9_.]+")
 _TOOLCHAIN = re.compile(r"(?:go)?[0-9]+\.[0-9]+(?:\.[0-9]+|rc[0-9]+|beta[0-9]+)?")
@@ -126,7 +126,7 @@ def _file_name_problems(request: Request) -> Iterator[Problem]:
 def _stamp_problems(request: Request) -> Iterator[Problem]:
     for stamp in ("version", "commit"):
         value = getattr(request, stamp)
-        if value and not _WORD.fullmatch(value):
+        if value and not is_word(value):
             message = f"build_{stamp} is {value!r}; it is written into the program as one word."
             yield Problem("invalid_build", message, f"set build_{stamp} to a word without spaces and quotes")
     if request.time:
@@ -157,6 +157,11 @@ def _flag_problems(request: Request) -> Iterator[Problem]:
     if request.timeout <= 0:
         message = f"build_timeout is {request.timeout:g} s."
         yield Problem("invalid_build", message, "set build_timeout to the seconds that one command may take")
+
+
+def is_word(text: str) -> bool:
+    """Whether it can stand in a program and in a file name as it is."""
+    return _WORD.fullmatch(text) is not None
 
 
 def read_time(text: str) -> int:

@@ -16,7 +16,7 @@ from .._core.errors import SlipwayError
 from . import git, packages
 from .commands import Stamp
 from .packages import Package
-from .request import AUTO, OFF, REFUSE, Request, read_time
+from .request import AUTO, OFF, REFUSE, Request, is_word, read_time
 
 
 class Tree(NamedTuple):
@@ -131,6 +131,12 @@ def read_stamp(request: Request, tree: Tree) -> Stamp:
         raise SlipwayError(
             "build_no_stamp",
             f"build_version is empty, and {request.source} is in no repository of git that tells one.",
+            "set build_version or release_version",
+        )
+    if not is_word(version):
+        raise SlipwayError(
+            "build_no_stamp",
+            f"the tag {version!r} cannot be a version: it is written into the program as one word.",
             "set build_version or release_version",
         )
     stated = request.time or os.environ.get("SOURCE_DATE_EPOCH", "")

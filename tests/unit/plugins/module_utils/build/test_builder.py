@@ -201,6 +201,14 @@ def test_a_failure_leaves_what_is_there(wanted, source):
     assert snapshot(wanted.dest) == made
 
 
+@pytest.mark.parametrize("tag", ["v1/2", "v1'2"])
+def test_a_tag_that_is_no_word(wanted, source, tag):
+    git(source, "tag", "-d", "v1.2.3")
+    git(source, "tag", tag)
+    refused(lambda: build(wanted), "build_no_stamp", tag)
+    assert not os.path.exists(wanted.dest)
+
+
 def test_artefacts_in_the_repository_must_be_ignored(wanted, source):
     inside = replace(wanted, dest=str(source / "build"), targets=(parse("amd64"),))
     refused(lambda: build(inside), "build_dest_in_source", ".gitignore")

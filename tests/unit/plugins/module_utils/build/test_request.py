@@ -53,6 +53,8 @@ def test_a_good_one_is_accepted():
         ({"targets": (parse("amd64"), parse("amd64/v1"))}, "two targets the same file name"),
         ({"version": "2.0.0 -X main.evil=1"}, "build_version"),
         ({"version": "2.0'"}, "build_version"),
+        ({"version": "../2.0"}, "build_version"),
+        ({"version": "2/0"}, "build_version"),
         ({"commit": "a b"}, "build_commit"),
         ({"time": "yesterday"}, "build_time"),
         ({"time": "2026-01-31"}, "build_time"),
