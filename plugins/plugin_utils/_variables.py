@@ -41,7 +41,16 @@ OF_PLAYBOOKS = frozenset(
 )
 # What the roles and playbooks leave behind for those that come after them.
 RESULTS = frozenset(
-    {"build_result", "release_asked", "release_plan", "release_result", "release_told", "status_found", "status_told"}
+    {
+        "build_machine",
+        "build_result",
+        "release_asked",
+        "release_plan",
+        "release_result",
+        "release_told",
+        "status_found",
+        "status_told",
+    }
 )
 # What goes into a unit as it is.
 OF_DIRECTIVES = ("service_directives", "service_limits", "service_sandbox")
