@@ -1412,7 +1412,8 @@ RELEASE = Section(
 
 BUILD = Section(
     "Building from source",
-    "These come from the module `build` and the playbook `slipway.go.build`. The folder of the artefacts stays as it was.",
+    "These come from the module `build` and the playbook `slipway.go.build`. The folder of the artefacts stays as it "
+    "was.",
     {
         "build_as_root": ErrorCode(
             "The build would run as root.",
@@ -1460,7 +1461,8 @@ BUILD = Section(
             "Set `build_source` to the folder of the module, and `build_package` to that of its package main.",
         ),
         "build_no_stamp": ErrorCode(
-            "The version, the commit or the time that is to be written into the program is not known, or is no plain word.",
+            "The version, the commit or the time that is to be written into the program is not known, or is no plain "
+            "word.",
             "The source is in no repository of git and the variable is not set, or a tag has a slash or a quote.",
             "Set the variable that the fix names.",
         ),
