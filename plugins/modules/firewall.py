@@ -143,6 +143,14 @@ options:
     type: list
     elements: str
     default: [dhcpv6-client]
+  state:
+    description:
+      - V(absent) closes what the runs of O(service) have let in and no other service has asked for, and forgets that it
+        was asked for. Rules of somebody else and those by which SSH is let in stay. Of the other options, only
+        O(backend), O(zone), O(ssh_ports), O(keep_services) and O(seconds) count then.
+    type: str
+    choices: [present, absent]
+    default: present
   service:
     description:
       - The service that O(rules) is about, so that the runs of the host's other services keep them. None when empty.
@@ -164,6 +172,12 @@ EXAMPLES = r"""
       - port: "443"
   register: firewall
 
+- name: Close what only the shop needed
+  slipway.go.firewall:
+    service: shop
+    state: absent
+  register: firewall
+
 - name: Prove it with a fresh login, and let it stand
   slipway.go.confirm_login:
     name: firewall
@@ -173,6 +187,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+removed:
+  description: With O(state=absent), the rules that were removed, or in check mode would be.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
 token:
   description: What confirms the change; V(null) where none is armed.
   returned: success
@@ -260,8 +280,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
-from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import change
-from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.survey import Options
+from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall import change, withdrawal
+from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.backend import Survey
+from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.survey import Look, Options
 
 
 def result(done: change.Changed) -> dict[str, Any]:
@@ -281,13 +302,25 @@ def result(done: change.Changed) -> dict[str, Any]:
         "bindings": list(survey.bindings),
         "ufw_sysctl": survey.ufw_sysctl,
         "connection": asdict(look.connection) if look.connection else None,
+        "removed": [],
         "diff": {"before": before, "after": after} if done.changed else {},
     }
 
 
+def withdrawn(options: Options, seconds: float, check: bool) -> dict[str, Any]:
+    """What has been closed, in the words of a change that lets in."""
+    found, token = withdrawal.withdraw(options, seconds, check)
+    survey = Survey(active=found.active, policy="", target="")
+    done = change.Changed(Look(found.backend, survey, found.installed, found.connection), found.changed, token)
+    before = "".join(f"{change.line(words)}\n" for words in found.removals)
+    return {**result(done), "removed": list(found.removals), "diff": {"before": before, "after": ""}}
+
+
 def work(module: AnsibleModule) -> dict[str, Any]:
     values = dict(module.params)
-    seconds = values.pop("seconds")
+    seconds, state = values.pop("seconds"), values.pop("state")
+    if state == "absent":
+        return withdrawn(Options(**values), seconds, module.check_mode)
     return result(change.bring_in_order(Options(**values), seconds, module.check_mode))
 
 
@@ -319,8 +352,10 @@ def main() -> None:
             "remove_unmanaged": {"type": "bool", "default": False},
             "keep_services": {"type": "list", "elements": "str", "default": ["dhcpv6-client"]},
             "service": {"type": "str", "default": ""},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "seconds": {"type": "float", "default": 60},
         },
+        required_if=[["state", "absent", ["service"]]],
         supports_check_mode=True,
     )
     _module.run(module, work)

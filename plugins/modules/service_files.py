@@ -210,7 +210,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
 from ansible_collections.slipway.go.plugins.module_utils._core import files as _files
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._core.paths import WATCH_ROOT
+from ansible_collections.slipway.go.plugins.module_utils._core.paths import SERVICES_ROOT, WATCH_ROOT
 from ansible_collections.slipway.go.plugins.module_utils._release import configuration, staged_units
 from ansible_collections.slipway.go.plugins.module_utils._release.configuration import File
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
@@ -218,7 +218,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.state.layout i
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_name
 from ansible_collections.slipway.go.plugins.module_utils._units import foreign, installer
 
-RECORDS = "/etc/slipway/services"
+RECORDS = SERVICES_ROOT
 WATCHES = WATCH_ROOT
 LOGROTATE = "/etc/logrotate.d"
 _METRICS = re.compile(r"--metrics (\S+)")

@@ -32,6 +32,9 @@ OF_PLAYBOOKS = frozenset(
         "harden_skip",
         "harden_ssh",
         "release_serial",
+        "remove_archive",
+        "remove_confirm",
+        "remove_data",
         "site_harden",
         "slipway_hosts",
         "slipway_other_variables",
@@ -48,6 +51,7 @@ RESULTS = frozenset(
         "release_plan",
         "release_result",
         "release_told",
+        "remove_foreseen",
         "status_found",
         "status_told",
     }

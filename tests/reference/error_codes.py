@@ -917,6 +917,12 @@ VARIABLES = Section(
     "Variables of services and releases",
     "What is refused before a host is changed.",
     {
+        "archive_exists": ErrorCode(
+            "The file that `remove_archive` names is on the host already, and no removal that was cut short has "
+            "written it. Nothing was changed.",
+            "An earlier removal or somebody else has written it.",
+            "Move the file away, or name another one.",
+        ),
         "empty_of": ErrorCode(
             "A variable that says what a rollback takes back is empty.",
             "A survey or a job template gives an empty answer.",
@@ -943,6 +949,12 @@ VARIABLES = Section(
             "The value of a variable is not of its type. The code has the variable's name without its prefix.",
             "A survey, `-e` or an inventory gives a text that cannot be read as a number, a list or a dictionary.",
             "Write the value as the fix says.",
+        ),
+        "invalid_archive_path": ErrorCode(
+            "`remove_archive` is not the absolute path of a `.tar.gz` file in a folder of the host that stays.",
+            "It is a relative path, has another ending, is in a folder that the host does not have, or is in one "
+            "of the service's own.",
+            "Use a path such as `/var/backups/shop.tar.gz`.",
         ),
         "invalid_config_files": ErrorCode(
             "`service_config_files` is not a list.",
@@ -1058,6 +1070,11 @@ VARIABLES = Section(
             "A template of `service_config_files` is in none of the places where it is looked for, or is not a file.",
             "The path is misspelt, or the file was not checked in.",
             "Correct the path, or put the template there.",
+        ),
+        "name_not_confirmed": ErrorCode(
+            "`remove_confirm` is not the name of the service that would be removed. Nothing was changed.",
+            "It is missing, empty or misspelt, or another host has another `service_name`.",
+            "Set it to the service's name if that service is to be removed.",
         ),
         "no_group": ErrorCode(
             "The group in `service_group` is not on the host.",
@@ -1238,6 +1255,11 @@ RELEASE = Section(
             "A file in it is immutable or on another file system.",
             "Remove what is left of it by hand.",
         ),
+        "not_removed": ErrorCode(
+            "A file or folder of a service could not be removed. What came before it in the removal is gone.",
+            "It is immutable, a mount point, or on a file system that is read-only.",
+            "Find out what keeps it with `lsattr` or `findmnt`, then run again.",
+        ),
         "not_started": ErrorCode(
             "Systemd did not start the release's unit. The message has its state and result.",
             "The program exits at once, or a directive of the unit forbids its start.",
@@ -1304,6 +1326,11 @@ RELEASE = Section(
             "They were changed since `site.yml` ran last. A release takes along what the host has.",
             "Run `site.yml`, which applies them with the release.",
         ),
+        "still_running": ErrorCode(
+            "A service that was stopped so that it can be removed runs again. Its units are still there.",
+            "A timer, another unit or somebody else starts it.",
+            "Find out what starts it, then run again.",
+        ),
         "undeclared_port": ErrorCode(
             "A warning: `release_health` asks a port of this host that `service_listen` does not have.",
             "The port is misspelt, or the service opens it itself.",
@@ -1324,6 +1351,12 @@ RELEASE = Section(
             "before.",
             "The release is not healthy, or a smoke command failed; the message has the reason.",
             "Correct what the reason says, then release again.",
+        ),
+        "release_in_flight": ErrorCode(
+            "The service was to be removed while a release of it was under way, had been cut short, or waited to "
+            "be confirmed. Nothing was changed.",
+            "Another run is releasing, a run was killed, or nobody has confirmed yet.",
+            "Wait, or settle it as the message says, then remove the service.",
         ),
         "release_needed": ErrorCode(
             "A release that is to be purged is needed: it serves, or a rollback would go to it. Nothing was purged.",

@@ -85,7 +85,7 @@ FLOORS = {
         "staged_units strategies diagnostics",
         "preflight smoke",
         "context",
-        "prune recovery",
+        "prune recovery removal",
         "rehearsal transaction",
         "verbs",
         "engine",

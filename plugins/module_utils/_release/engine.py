@@ -15,9 +15,11 @@ from .._host.systemd import Systemd
 from .context import Context
 from .meant import Meant
 from .outcome import Outcome
+from .removal.parts import Wish
 from .state.layout import Layout
 from .state.model import Settings, Spec
-from .verbs import confirm, purge, recover, release, rollback
+from .verbs import confirm, purge, recover, release, remove, rollback
+from .verbs.remove import Removed
 
 
 class Engine:
@@ -55,3 +57,6 @@ class Engine:
 
     def purge(self, names: Sequence[str], predict: bool = False) -> list[str]:
         return purge.predict(self._context, names) if predict else purge.purge(self._context, names)
+
+    def remove(self, wish: Wish, predict: bool = False) -> Removed:
+        return remove.predict(self._context, wish) if predict else remove.remove(self._context, wish)

@@ -11,7 +11,7 @@ from typing import Optional
 
 from ..._deadman.managed_files import File
 from ..._deadman.model import Argv
-from .model import WantedAccount
+from .model import SERVICE_COMMANDS, WantedAccount
 
 
 def path(name: str) -> str:
@@ -35,3 +35,10 @@ def file(name: str, content: Optional[str]) -> File:
 def check() -> list[Argv]:
     """What judges all rules of the host together."""
     return [["visudo", "-c"]] if shutil.which("visudo") else []
+
+
+def without_service(content: str, service: str) -> str:
+    """The rules but for those about this service."""
+    commands = {f"{verb} {service}" for verb in SERVICE_COMMANDS}
+    lines = content.splitlines(keepends=True)
+    return "".join(line for line in lines if line.rstrip("\n").partition("NOPASSWD: ")[2] not in commands)

@@ -102,6 +102,14 @@ class Backend(ABC):
         """What adds these rules, now, if it is active, and for the next start."""
 
     @abstractmethod
+    def made(self, rules: Sequence[Rule], kept: Sequence[Rule]) -> list[Words]:
+        """Of these rules, those that it has from the collection and that kept does not ask for, as they are removed."""
+
+    @abstractmethod
+    def take_away(self, removals: Sequence[Words], active: bool) -> list[Argv]:
+        """What removes these, now, if it is active, and for the next start."""
+
+    @abstractmethod
     def files(self, survey: Survey) -> dict[str, str]:
         """Files that it has no command for, with their content; they are written before the commands run."""
 

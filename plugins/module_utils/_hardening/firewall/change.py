@@ -180,14 +180,14 @@ def described(current: Look) -> tuple[str, str]:
     until = "" if survey.enabled else " until the next boot"
     before = [f"{name} {'in force' + until if survey.active else 'off'}", f"{policy}: {survey.policy or 'unset'}"]
     after = [f"{name} in force", f"{policy}: {survey.target}"]
-    before += [_line(words) for words in survey.removals]
-    after += [_line(rule.as_dict()) for rule in survey.missing]
+    before += [line(words) for words in survey.removals]
+    after += [line(rule.as_dict()) for rule in survey.missing]
     after += [f"zone {one['zone']}: {one['kind']} {one['value']}" for one in survey.bindings]
     after += [f"kernel settings: {survey.ufw_sysctl}"] if survey.ufw_sysctl else []
     return "".join(f"{line}\n" for line in before), "".join(f"{line}\n" for line in after)
 
 
-def _line(words: Any) -> str:
+def line(words: Any) -> str:
     if words.get("rich"):
         return f"zone {words['zone']}: {words['rich']}"
     parts = [words.get("refusal") or ("limit" if words.get("limit") else "allow"), words["service"] or words["port"]]

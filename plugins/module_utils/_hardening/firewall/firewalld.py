@@ -212,18 +212,26 @@ class Firewalld(Backend):
         added = [("add", rule.zone, *_words_of(in_words(rule))) for rule in rules]
         return [argv for scope in _written(active) for argv in _grouped(scope, added)]
 
+    def made(self, rules: Sequence[Rule], kept: Sequence[Rule]) -> list[Words]:
+        views, asked = self.views(self.is_active()), {replace(rule, interface="") for rule in kept}
+        going = [rule for rule in dict.fromkeys(replace(one, interface="") for one in rules) if rule not in asked]
+        return [in_words(rule) for rule in going if any(holds(rule, view) for view in views)]
+
+    def take_away(self, removals: Sequence[Words], active: bool) -> list[Argv]:
+        removed = [("remove", words["zone"], *_words_of(words)) for words in removals]
+        return [argv for scope in _written(active) for argv in _grouped(scope, removed)]
+
     def files(self, survey: Survey) -> dict[str, str]:  # noqa: ARG002
         return {}
 
     def commands(self, survey: Survey) -> list[Argv]:
         scopes = _written(survey.active)
         bound = [("change", one["zone"], one["kind"], one["value"]) for one in survey.bindings]
-        removed = [("remove", words["zone"], *_words_of(words)) for words in survey.removals]
         commands = self.let_in(survey.missing, survey.active)
         commands += [argv for scope in scopes for argv in _grouped(scope, bound)]
         if survey.policy != survey.target:
             commands.append([*scopes[-1], f"--set-default-zone={survey.target}"])
-        commands += [argv for scope in scopes for argv in _grouped(scope, removed)]
+        commands += self.take_away(survey.removals, survey.active)
         if not (survey.active and survey.enabled):
             commands.append(["systemctl", "unmask", UNIT])
         return [*commands, ["systemctl", "enable", "--now", UNIT]]

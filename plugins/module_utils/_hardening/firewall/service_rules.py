@@ -45,15 +45,16 @@ def by_others(own: str, zone: str, root: str = "/") -> tuple[list[Rule], set[str
     for service in services(root):
         if service.name == own:
             continue
-        recorded = _recorded(service.name, root)
-        if recorded is None:
+        asked = recorded(service.name, root)
+        if asked is None:
             ports.update(public_ports(service.listen))
         else:
-            rules += [replace(rule, zone=rule.zone or zone) for rule in recorded]
+            rules += [replace(rule, zone=rule.zone or zone) for rule in asked]
     return rules, ports - {rule.port for rule in rules}
 
 
-def _recorded(service: str, root: str) -> Optional[list[Rule]]:
+def recorded(service: str, root: str = "/") -> Optional[list[Rule]]:
+    """What the runs of this service have asked for; None where they have not asked."""
     content = text(service, root)
     if not content:
         return None

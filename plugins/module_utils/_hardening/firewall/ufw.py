@@ -182,6 +182,15 @@ class Ufw(Backend):
     def let_in(self, rules: Sequence[Rule], active: bool) -> list[Argv]:  # noqa: ARG002
         return [allow(rule) for rule in rules]
 
+    def made(self, rules: Sequence[Rule], kept: Sequence[Rule]) -> list[Words]:
+        going = {_narrowed(rule) for rule in rules if rule.port} - {_narrowed(rule) for rule in kept}
+        present = ufw_rules(ufw_versions(files.text(_DEFAULTS)))
+        own = [one for one in present if one.own and one.removable]
+        return [one.rule.as_dict() for one in own if replace(one.rule, log=False) in going]
+
+    def take_away(self, removals: Sequence[Words], active: bool) -> list[Argv]:  # noqa: ARG002
+        return [delete(words) for words in removals]
+
     def files(self, survey: Survey) -> dict[str, str]:
         if not survey.ufw_sysctl:
             return {}
@@ -189,7 +198,7 @@ class Ufw(Backend):
         return {_DEFAULTS: managed_files.with_settings(text, {"IPT_SYSCTL": survey.ufw_sysctl}, "=")}
 
     def commands(self, survey: Survey) -> list[Argv]:
-        commands = self.let_in(survey.missing, survey.active) + [delete(words) for words in survey.removals]
+        commands = self.let_in(survey.missing, survey.active) + self.take_away(survey.removals, survey.active)
         if survey.policy != survey.target:
             commands.append(["ufw", "default", survey.target, "incoming"])
         if not survey.active:
