@@ -14,12 +14,12 @@ from typing import Iterable, Optional
 
 from ..._core import files
 from ..._core.errors import SlipwayError
-from .parts import PROOF, Parts
+from .parts import ARCHIVED, Parts
 
 
 def marker(parts: Parts) -> str:
     """Says which archive a removal that is under way writes, or has written."""
-    return os.path.join(parts.layout.state, PROOF[0])
+    return os.path.join(parts.layout.state, ARCHIVED)
 
 
 def check(parts: Parts) -> None:

@@ -29,7 +29,8 @@ from ..state.layout import Layout
 CONFIGURATION = ("environment", "config", "credentials", "units")
 # Of /var/lib/slipway/SHOP. What says that the host knows the service goes last.
 STATE = ("boot.env", "settings.next.json", "watch.json", "state.json.damaged", "slots")
-PROOF = ("removal.json", "units.json")
+ARCHIVED = "removal.json"
+PROOF = ("units.json", ARCHIVED)
 SETTINGS = "settings.json"
 _METRICS = re.compile(r"--metrics (\S+)")
 _OWN_LOG = "/own/"  # below /var/log/SHOP: a rotation rule with it is the role's

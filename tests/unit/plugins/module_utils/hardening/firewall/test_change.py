@@ -19,7 +19,7 @@ from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.rul
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.survey import Options
 
 TIMER, SHORT = "slipway-deadman-firewall.timer", "slipway-deadman-firewall-short.timer"
-ADD, ENABLE, UNDO = "add", "enable", "undo"
+ADD, REMOVE, ENABLE, UNDO = "add", "remove", "enable", "undo"
 
 
 class Host:
@@ -80,6 +80,8 @@ class Host:
             return 1, "refused"
         if argv[0] == ADD:
             self.rules.write_text(self.rules.read_text() + f"{argv[1]}\n")
+        elif argv[0] == REMOVE:
+            self.rules.write_text("".join(f"{one}\n" for one in self.rules.read_text().split() if one != argv[1]))
         elif argv[0] == ENABLE:
             self.active = True
         return 0, ""
@@ -119,6 +121,13 @@ class Firewall(Backend):
 
     def let_in(self, rules, active):
         return [[ADD, rule.port] for rule in rules]
+
+    def made(self, rules, kept):
+        there = self.host.rules.read_text().split()
+        return [rule.as_dict() for rule in rules if rule.port in there and rule not in kept]
+
+    def take_away(self, removals, active):
+        return [[REMOVE, words["port"]] for words in removals]
 
     def files(self, survey):
         return {}

@@ -156,5 +156,5 @@ class Host:
                 if os.path.islink(path):
                     found[shown] = f"-> {os.readlink(path)}"
                 else:
-                    found[shown] = Path(path).read_text() if os.path.isfile(path) else "special"
+                    found[shown] = Path(path).read_text(errors="replace") if os.path.isfile(path) else "special"
         return found
