@@ -22,7 +22,7 @@ from . import overlap, service_rules
 from .backend import Backend, Words
 from .change import NAME, WAIT_FOR, WRITING_S, Clock, RunWithin
 from .rule import Rule
-from .survey import Options, choose, remembered
+from .survey import Options, backend_of, choose, in_force, remembered
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,11 @@ def look(options: Options, run: model.Run, system: System, root: str = "/") -> W
             "set firewall_service to a name such as shop",
         )
     ask = remembered(run)
-    backend, connected = choose(options.backend, ask), connection(system)
-    file = service_rules.path(options.service, root)
-    own = service_rules.recorded(options.service, root) or []
-    own = [replace(rule, zone=rule.zone or options.zone) for rule in own]
+    file, connected = service_rules.path(options.service, root), connection(system)
+    asked = service_rules.recorded(options.service, root)
+    # Where nothing was let in, it is no matter what else filters packets.
+    backend = choose(options.backend, ask) if asked else backend_of(in_force(ask), ask)
+    own = [replace(rule, zone=rule.zone or options.zone) for rule in asked or []]
     others, ports = service_rules.by_others(options.service, options.zone, root)
     ssh = {*map(int, options.ssh_ports), *([connected.port] if connected else [])}
     closing = closable(own, ports, ssh, options.keep_services)

@@ -56,7 +56,8 @@ def check(parts: Parts) -> None:
 def contents(parts: Parts) -> list[str]:
     """What goes into it: everything of the service, whether it goes or stays."""
     layout = parts.layout
-    named = [*parts.unit_files, *parts.front, *parts.extras, layout.config, layout.root, layout.state, *parts.data]
+    written = [*parts.unit_files, *parts.drop_ins, *parts.haproxy, *parts.nginx, *parts.extras]
+    named = [*written, layout.config, layout.root, layout.state, *parts.data]
     paths = [path for path in dict.fromkeys(named) if os.path.lexists(path)]
     return [path for path in paths if not any(path.startswith(f"{other}/") for other in paths)]
 

@@ -15,8 +15,6 @@ from ..._deadman import managed_files
 from ..._deadman.model import Argv, System, or_this_host
 from .parts import Parts
 
-# What the role proxy writes for all services together.
-_COMMON = "00-slipway.cfg"
 _LISTENS = re.compile(r"^(frontend|listen)\s", re.MULTILINE)
 
 
@@ -28,22 +26,14 @@ def haproxy_listens(parts: Parts) -> bool:
     return any(_LISTENS.search(text) for text in [*texts, files.text(parts.at("/etc/haproxy/haproxy.cfg"))])
 
 
-def commands(parts: Parts, paths: Sequence[str]) -> list[Argv]:
-    """What follows once these files are gone."""
-    of_nginx = [path for path in paths if "nginx" in os.path.dirname(path)]
-    run: list[Argv] = []
-    if len(of_nginx) < len(paths):
-        leaves = haproxy_listens(parts)
-        run.append(["systemctl", *(["try-reload-or-restart"] if leaves else ["disable", "--now"]), "haproxy.service"])
-    if of_nginx:
-        run.append(["systemctl", "try-reload-or-restart", "nginx.service"])
-    return run
-
-
 def close(parts: Parts, system: Optional[System] = None) -> None:
-    """Remove the files, all of them or none, and have both programs see it."""
+    """Remove the files of each program, all of them or none, and have it see that."""
     system = or_this_host(system)
-    for program in ("haproxy", "nginx"):
-        paths = [path for path in parts.front if program in os.path.dirname(path)]
-        wanted = [managed_files.File(path, secret=path.endswith(".pem")) for path in paths]
-        managed_files.apply(managed_files.plan(wanted, system=system), run=commands(parts, paths), system=system)
+    leaves = ["try-reload-or-restart"] if haproxy_listens(parts) else ["disable", "--now"]
+    _remove(parts.haproxy, [["systemctl", *leaves, "haproxy.service"]], system)
+    _remove(parts.nginx, [["systemctl", "try-reload-or-restart", "nginx.service"]], system)
+
+
+def _remove(paths: Sequence[str], run: Sequence[Argv], system: System) -> None:
+    wanted = [managed_files.File(path, secret=path.endswith(".pem")) for path in paths]
+    managed_files.apply(managed_files.plan(wanted, system=system), run=run, system=system)

@@ -32,6 +32,8 @@ STATE = ("boot.env", "settings.next.json", "watch.json", "state.json.damaged", "
 ARCHIVED = "removal.json"
 PROOF = ("units.json", ARCHIVED)
 SETTINGS = "settings.json"
+# Where drop-ins are that somebody has written, or had systemctl write.
+_OWN_UNITS = ("/etc/systemd/", "/run/systemd/system/", "/run/systemd/system.control/")
 _METRICS = re.compile(r"--metrics (\S+)")
 _OWN_LOG = "/own/"  # below /var/log/SHOP: a rotation rule with it is the role's
 
@@ -86,18 +88,22 @@ class Parts:
         return [os.path.join(self.layout.unit_root, name) for name in self.units]
 
     @property
-    def front(self) -> list[str]:
-        """What the role proxy and the engine have given HAProxy and nginx; the address that users ask comes first."""
+    def haproxy(self) -> list[str]:
+        """What the role proxy and the engine have given HAProxy, in an order in which it can start at any moment."""
         name = self.layout.name
-        return _present(
-            [
-                self.at(f"/etc/haproxy/slipway.d/{name}.cfg"),
-                self.at(f"/etc/slipway-haproxy/{name}.pem"),
-                self.layout.proxy_record,
-                self.at(f"/etc/nginx/conf.d/slipway-{name}.conf"),
-                self.at(f"/etc/slipway-nginx/{name}.pem"),
-            ]
-        )
+        address, certificate = f"/etc/haproxy/slipway.d/{name}.cfg", f"/etc/slipway-haproxy/{name}.pem"
+        return _present([self.at(address), self.at(certificate), self.layout.proxy_record])
+
+    @property
+    def nginx(self) -> list[str]:
+        name = self.layout.name
+        return _present([self.at(f"/etc/nginx/conf.d/slipway-{name}.conf"), self.at(f"/etc/slipway-nginx/{name}.pem")])
+
+    @property
+    def drop_ins(self) -> list[str]:
+        """Changes of an operator's to its units, which would be in the way of another service of that name."""
+        mine = tuple(self.at(folder) for folder in _OWN_UNITS)
+        return [path for path in foreign.drop_ins(self.place) if path.startswith(mine)]
 
     @property
     def sockets(self) -> list[str]:
@@ -161,8 +167,8 @@ class Parts:
         if not self.is_known:
             return []
         data = self.data if self.wish.data else []
-        own = [*self.watch, *self.front, *self.unit_files, *self.sockets, *self.extras, *self.configuration]
-        return [*own, *self.links, *self.state, *self.record, *data, *self.proof]
+        own = [*self.watch, *self.haproxy, *self.nginx, *self.sockets, *self.extras, *self.drop_ins, *self.unit_files]
+        return [*own, *self.configuration, *self.links, *self.state, *self.record, *data, *self.proof]
 
     def kept(self) -> list[str]:
         """What of the service, or under its name, stays."""

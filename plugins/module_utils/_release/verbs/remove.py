@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass
-from typing import Optional, Sequence
+from typing import Iterable, Optional, Sequence
 
 from ..._core import files
 from ..._core.errors import SlipwayError
@@ -63,9 +63,7 @@ def remove(context: Context, wish: Wish, top: str = "/", system: Optional[System
         if wish.data:
             _delete(parts.data)
             account.remove(parts)
-        for folder in parts.emptied():
-            with contextlib.suppress(OSError):  # what is not the collection's stays
-                os.rmdir(folder)
+        _remove_empty(parts.emptied())
         context.journal.record("removed", data=wish.data, archive=wish.archive)
         _delete(parts.proof)
     return Removed(planned.removed, parts.kept(), wish.archive if written else "")
@@ -131,13 +129,22 @@ def _stop(context: Context) -> None:
 
 def _remove_units(context: Context, parts: Parts) -> None:
     systemd, names = context.systemd, parts.units
-    _delete([*parts.sockets, *parts.extras])
+    drop_ins = parts.drop_ins
+    _delete([*parts.sockets, *parts.extras, *drop_ins])
+    _remove_empty(map(os.path.dirname, drop_ins))
     for unit in names:
         if "@" not in unit:
             systemd.call("reset-failed", unit, check=False)
     _delete(parts.unit_files)
     if names or systemd.stale(*foreign.names_of(context.layout.name)):
         systemd.call("daemon-reload")
+
+
+def _remove_empty(folders: Iterable[str]) -> None:
+    """What is not the collection's stays, with its folder."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
 
 
 def _delete(paths: Sequence[str]) -> None:

@@ -34,7 +34,7 @@ class Pid1(Systemd):
 
     def __init__(self, running: list[str]) -> None:
         super().__init__()
-        self.running, self.calls = list(running), list[str]()
+        self.running, self.calls = list(running), []
         self.comes_back = False
 
     def call(self, *arguments: str, timeout: float | None = None, check: bool = True) -> str:

@@ -52,11 +52,17 @@ def test_nothing_of_a_service_whose_name_begins_alike(host):
 def test_what_is_somebody_elses_stays(host):
     host.write("etc/logrotate.d/shop", "/var/log/shop/*.log {\n}\n")
     host.write("etc/systemd/system/shop-alert.service", "[Service]\nExecStart=/srv/alert\n")
-    drop_in = host.write("etc/systemd/system/shop@.service.d/own.conf", "[Service]\n")
     mine = host.write("etc/shop/mine.toml")
     found = host.parts("shop")
     assert not {"etc/logrotate.d/shop", "etc/systemd/system/shop-alert.service"} & below(host, found.doomed())
-    assert {str(drop_in), str(mine)} <= set(found.kept())
+    assert str(mine) in found.kept()
+
+
+def test_drop_ins_go_so_that_the_name_is_free_again(host):
+    drop_in = host.write("etc/systemd/system/shop@.service.d/own.conf", "[Service]\n")
+    host.write("etc/systemd/system/shop-admin@.service.d/own.conf", "[Service]\n")
+    found = host.parts("shop")
+    assert (found.drop_ins, str(drop_in) in found.doomed()) == ([str(drop_in)], True)
 
 
 def test_data_of_another_account_with_that_name_is_not_the_services(host, monkeypatch):

@@ -11,6 +11,7 @@ import os
 import tarfile
 
 import pytest
+from ansible_collections.slipway.go.plugins.module_utils._release import staged_units
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.restart import RestartStrategy
 from ansible_collections.slipway.go.plugins.module_utils._release.verbs import remove
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.removal.placed import (
@@ -121,6 +122,14 @@ def test_a_service_that_nobody_knows(host):
     context = host.context("kiosk", pid1())
     done = remove.remove(context, host.wish(data=True), str(host.top), host.system())
     assert (done.known, done.removed, host.files()) == (False, [], before)
+
+
+def test_the_name_is_free_for_another_service(host):
+    """As the role service looks at it before it configures one."""
+    host.write("etc/systemd/system/shop@.service.d/own.conf", "[Service]\n")
+    take(host)
+    assert not (host.top / "etc/systemd/system/shop@.service.d").exists()
+    assert staged_units.refuse_foreign(host.layout("shop")) == []
 
 
 def in_flight(host, phase):
