@@ -28,7 +28,7 @@ from ..state.layout import Layout
 # Of /etc/SHOP; what else is there is not the collection's.
 CONFIGURATION = ("environment", "config", "credentials", "units")
 # Of /var/lib/slipway/SHOP. What says that the host knows the service goes last.
-STATE = ("boot.env", "settings.next.json", "watch.json", "state.json.damaged", "slots")
+STATE = ("boot.env", "settings.next.json", "watch.json", "verified.json", "state.json.damaged", "slots")
 ARCHIVED = "removal.json"
 PROOF = ("units.json", ARCHIVED)
 SETTINGS = "settings.json"

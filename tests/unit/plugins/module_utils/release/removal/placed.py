@@ -115,7 +115,14 @@ class Host:
         for part in ("environment", f"config/{name}.toml", "credentials/key", f"units/{name}@.service"):
             self.write(f"etc/{name}/{part}")
         self.write(f"etc/slipway/next/.{name}.old/environment")
-        for part in ("boot.env", "watch.json", f"slots/{RELEASE}.env", "lock", f"released/{RELEASE}.sha256"):
+        for part in (
+            "boot.env",
+            "watch.json",
+            "verified.json",
+            f"slots/{RELEASE}.env",
+            "lock",
+            f"released/{RELEASE}.sha256",
+        ):
             self.write(f"{state}/{part}")
         self.write(f"{state}/settings.json", json.dumps({"name": name, "root": layout.root}))
         self.write(f"{state}/units.json", json.dumps({f"{name}.service": []}))
