@@ -28,7 +28,7 @@ from ..state.layout import Layout
 # Of /etc/SHOP; what else is there is not the collection's.
 CONFIGURATION = ("environment", "config", "credentials", "units")
 # Of /var/lib/slipway/SHOP. What says that the host knows the service goes last.
-STATE = ("boot.env", "settings.next.json", "watch.json", "verified.json", "state.json.damaged", "slots")
+STATE = ("settings.next.json", "watch.json", "verified.json", "state.json.damaged", "slots")
 ARCHIVED = "removal.json"
 PROOF = ("units.json", ARCHIVED)
 SETTINGS = "settings.json"
@@ -134,7 +134,7 @@ class Parts:
 
     @property
     def links(self) -> list[str]:
-        """Nothing is current any more, so that the next release is a first one."""
+        """Nothing is current any more."""
         layout = self.layout
         return [
             path
@@ -152,10 +152,13 @@ class Parts:
 
     @property
     def data(self) -> list[str]:
-        """Data, logs and releases; that of others, which have the name by chance, is not the service's."""
+        """Data, logs and releases; that of others, which have the name by chance, is not the service's.
+
+        Releases that stay are what a later release can fall back on. PID 1 opens no socket for it without boot.env.
+        """
         name = self.layout.name
         folders = [self.at(f"/var/{kind}/{name}") for kind in ("lib", "cache", "log")]
-        releases = [self.layout.releases, self.layout.released]
+        releases = [self.layout.releases, self.layout.released, self.layout.boot_file]
         return _present([*(path for path in folders if self._is_services(path)), *releases])
 
     @property

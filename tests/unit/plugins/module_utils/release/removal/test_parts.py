@@ -33,14 +33,12 @@ def test_all_that_goes_and_what_stays(host):
         *(f"etc/shop/{part}" for part in ("environment", "config", "credentials", "units")),
         "opt/shop/current",
         "opt/shop/last-good",
-        *(
-            f"var/lib/slipway/shop/{part}"
-            for part in ("settings.json", "boot.env", "watch.json", "verified.json", "slots")
-        ),
+        *(f"var/lib/slipway/shop/{part}" for part in ("settings.json", "watch.json", "verified.json", "slots")),
         "etc/slipway/services/shop.json",
         "var/lib/slipway/shop/units.json",
     }
-    kept = {"var/lib/shop", "var/log/shop", "opt/shop/releases", "var/lib/slipway/shop/released"}
+    kept = {"var/lib/shop", "var/log/shop", "opt/shop/releases"}
+    kept |= {f"var/lib/slipway/shop/{part}" for part in ("released", "boot.env")}
     assert below(host, found.kept()) == {*kept, "var/lib/slipway/shop/journal.jsonl"}
     more = host.parts("shop", data=True)
     assert below(host, more.doomed()) - below(host, found.doomed()) == kept
@@ -72,7 +70,11 @@ def test_data_of_another_account_with_that_name_is_not_the_services(host, monkey
     monkeypatch.setattr(parts, "_uid", lambda _user: None)
     monkeypatch.setattr(parts, "_gid", lambda _group: 0)
     found = host.parts("shop", data=True)
-    assert below(host, found.data) == {"opt/shop/releases", "var/lib/slipway/shop/released"}
+    assert below(host, found.data) == {
+        "opt/shop/releases",
+        "var/lib/slipway/shop/released",
+        "var/lib/slipway/shop/boot.env",
+    }
 
 
 def test_a_link_in_the_place_of_data_is_not_followed(host):

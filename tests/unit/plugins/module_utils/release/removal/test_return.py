@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A service that was removed comes back with a first release, and finds its releases and its history again."""
+"""A service that was removed comes back with its next release, and finds its releases and its history again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_what_stays_is_found_again(tmp_path, monkeypatch, strategy):
     parts = Parts(host.layout, Wish("nobody", "nogroup", metrics.path), host.folder)
     # The configuration is what the role writes once more.
     gone = [path for path in parts.doomed() if path not in parts.configuration]
-    assert {host.layout.current, host.layout.boot_file} <= set(gone)
+    assert {host.layout.current, host.layout.last_good} <= set(gone)
     host.systemd.reboot()
     for found in host.systemd.instances.values():
         found.state, found.pid, found.inode = "inactive", 0, None

@@ -25,6 +25,7 @@ from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 KEPT = {
     "opt/shop/releases/1.0.0-0123456789/bin/shop",
     "var/lib/shop/orders.db",
+    "var/lib/slipway/shop/boot.env",
     "var/lib/slipway/shop/journal.jsonl",
     "var/lib/slipway/shop/released/1.0.0-0123456789.sha256",
     "var/log/shop/shop.log",
@@ -68,6 +69,7 @@ def test_one_goes_and_the_other_is_as_it_was(host):
     assert {os.path.relpath(path, host.top) for path in done.kept} == {
         "opt/shop/releases",
         "var/lib/shop",
+        "var/lib/slipway/shop/boot.env",
         "var/lib/slipway/shop/journal.jsonl",
         "var/lib/slipway/shop/released",
         "var/log/shop",
