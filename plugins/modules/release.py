@@ -258,8 +258,9 @@ options:
     description:
       - Whether to release also what has failed on this host before, or what somebody has rolled back from.
       - What has failed is tried again without this once it is judged by something else, by other options (O(health),
-        O(probe), times and limits), or on a host that was started anew, that has got other packages, or where a file
-        has changed that the environment, the configuration or the units of the release name.
+        O(probe), times and limits), or on a host that was started anew, that has got other packages, or where a path
+        that the environment, the configuration or the units of the release name is there that was missing, or is
+        another one. What users' requests have refused needs other options.
     type: bool
     default: false
   run:
@@ -391,8 +392,9 @@ cut:
   description:
     - How many connections to the old release were still open when its drain ended, and were cut, such as a websocket or
       an upload of many minutes. With the strategy V(proxy), the sessions of users. It is a warning, too.
-    - Counted once a second, where the old release did not end by itself in C(service_drain_timeout). What a release
-      cuts when it ends by itself is not seen from outside.
+    - Where the old release did not end by itself in C(service_drain_timeout), and had TCP connections at that time.
+      What a release cuts when it ends by itself is not seen from outside, and neither are connections of Unix sockets,
+      of processes that it has started, and of a network namespace of its own.
   returned: success
   type: int
   sample: 0
@@ -451,9 +453,13 @@ failed_release:
   sample: 2.0.1-aa00bb11cc
 log:
   description:
-    - The last lines that the failed release has logged, ten at most, the oldest first. Where it logged none, what
-      systemd said of its unit.
-    - Values of the release's environment and of its credentials are masked. What its configuration files hold is not.
+    - The last lines that the failed release has written to the log of systemd, ten at most, the oldest first. Where it
+      wrote none there, what systemd said of its unit. With the strategy V(reload), the log of the one process cannot be
+      told from that of the other, so there is none.
+    - Masked are the values of the release's environment, its credentials, the secrets of O(health) and O(probe), and
+      the password in a URL or a connection string among them, as they are and as JSON and URLs write them. Not masked are
+      values under four characters, switches, levels, numbers up to five digits, addresses and paths of the host, what
+      its configuration files hold, and what the program has encoded otherwise.
   returned: failure in the rehearsal or during the swap, where there are any
   type: list
   elements: str

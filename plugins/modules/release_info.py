@@ -225,7 +225,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     name = module.params["name"]
     operator = Operator(settings(name, module.params["root"] or f"/opt/{name}"))
     told = operator.status(module.params["answers"])
-    history = [] if told["health"] == "unknown" else operator.store.journal.outcomes()[::-1][: module.params["history"]]
+    history = [] if told["health"] == "unknown" else operator.store.journal.history()[::-1][: module.params["history"]]
     return {"changed": False, **told, "history": history}
 
 

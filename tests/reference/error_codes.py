@@ -1198,8 +1198,8 @@ RELEASE = Section(
         "known_bad": ErrorCode(
             "The release is marked bad on this host: it failed there before. The message has the date and the reason.",
             "The same version with the same configuration is released again, with the same `release_health`, probe "
-            "and limits, on a host that has not been changed since: not started anew, no packages installed, and the "
-            "files that the release's configuration names are as they were.",
+            "and limits, on a host that has not been changed since: not started anew, no packages installed, and no "
+            "file corrected that the release's configuration names.",
             "Release another version or configuration, or set `release_force: true` when the cause is gone.",
         ),
         "locked": ErrorCode(

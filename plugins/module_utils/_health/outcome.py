@@ -51,9 +51,9 @@ def printable(text: str) -> str:
     return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
 
 
-def excerpt(body: bytes) -> str:
+def excerpt(body: str) -> str:
     """An answer in one line of bounded length: its beginning, and its end where it is longer."""
-    text = " | ".join(line.strip() for line in body.decode(errors="replace").splitlines() if line.strip())
+    text = " | ".join(line.strip() for line in body.splitlines() if line.strip())
     half = (MESSAGE_LIMIT - len(_CUT)) // 2
     return printable(text if len(text) <= MESSAGE_LIMIT else text[:half] + _CUT + text[-half:])
 
@@ -109,7 +109,7 @@ class Attempt:
     counts: bool = True  # False: says nothing for or against (another process answered, too little traffic)
     clipped: bool = False  # True: ended by the deadline of the whole check before its own timeout
     at: float = 0.0  # seconds after the check began
-    answer: str = ""  # what was answered, where that was not good; it may hold what no message may show
+    answer: bytes = b""  # the body of an answer that was not good, as it came: it may hold what no message may show
 
     @property
     def good(self) -> bool:

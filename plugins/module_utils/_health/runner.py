@@ -118,7 +118,7 @@ def run(check: Check, make: MakeAttempt = lambda session, end: attempt_all(sessi
     time.sleep(check.initial_delay)
     while True:
         started = time.monotonic()
-        made = replace(make(session, end), at=started - began)
+        made = replace(make(session, end), at=started - began, answer=b"")
         attempts.append(made)
         verdict = judge.add(made, time.monotonic())
         broken = stability.broken(made, end)

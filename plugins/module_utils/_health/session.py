@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence
 from .identity.group import Reached, reached
 from .identity.identity import Identifier
 from .net.stream import Stream, connect
-from .outcome import FAIL, PASS, WARN, Attempt, CheckFailed, Process, excerpt
+from .outcome import FAIL, PASS, WARN, Attempt, CheckFailed, Process
 
 if TYPE_CHECKING:
     from .deadline import Deadline, Stopwatch
@@ -117,7 +117,7 @@ def failing(running: RunningAttempt, failed: CheckFailed) -> Attempt:
         certificate_days=running.certificate_days,
         details=running.details,
         counts=failed.counts,
-        answer=excerpt(running.answer),
+        answer=running.answer,
     )
 
 

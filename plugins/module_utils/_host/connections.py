@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from types import TracebackType
-from typing import Callable, Optional
+from typing import Callable, Collection, Optional
 
 from .._core import files
 from .._core.errors import SlipwayError
@@ -28,36 +28,45 @@ def parse_established(text: str) -> dict[str, str]:
     return {row[9]: row[1].rpartition(":")[2] for row in rows if len(row) > 9 and row[3] == _ESTABLISHED}
 
 
-def accepted(pid: int) -> Optional[int]:
-    """How many TCP connections the process has accepted and not closed; None where there is no such process."""
+def listening_ports() -> set[int]:
+    return set(sockets.tcp_listeners().values())
+
+
+def accepted(pid: int, ports: Collection[int]) -> Optional[int]:
+    """How many connections to these TCP ports the process has accepted and not closed; None where it is gone.
+
+    A process that ends closes its own ports first, so they have to be those from before.
+    """
     if processes.start_time(pid) is None:
         return None
     established = {**parse_established(files.text("/proc/net/tcp")), **parse_established(files.text("/proc/net/tcp6"))}
-    ports = {f"{port:04X}" for port in sockets.tcp_listeners().values()}
-    held = processes.socket_inodes(pid)
-    return sum(port in ports for inode, port in established.items() if inode in held)
+    held, wanted = processes.socket_inodes(pid), {f"{port:04X}" for port in ports}
+    return sum(port in wanted for inode, port in established.items() if inode in held)
 
 
 class LastCount:
-    """Counts again and again while it is entered; value is the last count that could be made."""
+    """Counts again and again while it is entered; value is the last count that could be made.
 
-    def __init__(self, count: Callable[[], Optional[int]]) -> None:
-        self.value = 0
+    every is in seconds. A count that does not end is not waited for.
+    """
+
+    def __init__(self, count: Callable[[], Optional[int]], first: int = 0, every: float = EVERY) -> None:
+        self.value = first
+        self._every = every
         self._count = count
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._go_on, daemon=True)
 
     def __enter__(self) -> LastCount:
-        self._once()
         self._thread.start()
         return self
 
     def __exit__(self, kind: Optional[type[BaseException]], error: object, trace: Optional[TracebackType]) -> None:
         self._over.set()
-        self._thread.join()
+        self._thread.join(self._every)
 
     def _go_on(self) -> None:
-        while not self._over.wait(EVERY):
+        while not self._over.wait(self._every):
             self._once()
 
     def _once(self) -> None:

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
-from .._core import command
+from typing import Any, Mapping
 
-SECONDS = 5.0  # a journal that is slow to read must not hold up what waits for these lines
+from .._core import command, json_lines
+
+SECONDS = 5.0  # a log that is slow to read must not hold up what waits for these lines
 
 
 def last_lines(unit: str, since: float, until: float, count: int) -> list[str]:
@@ -22,6 +24,18 @@ def last_lines(unit: str, since: float, until: float, count: int) -> list[str]:
 
 def _lines(match: str, since: float, until: float, count: int) -> list[str]:
     span = (f"--since=@{since:.3f}", f"--until=@{until:.3f}")
-    argv = ["journalctl", "--quiet", "--no-pager", "--output=cat", f"--lines={count}", *span, match]
-    finished = command.run(argv, SECONDS).require_success()
-    return [line for line in finished.text.splitlines() if line.strip()]
+    # Without --reverse, systemd before 254 takes the first ones of a span (systemd issue 26657).
+    latest = ("--reverse", f"--lines={count}")
+    options = ("--quiet", "--no-pager", "--all", "--output=json", "--output-fields=MESSAGE")
+    finished = command.run(["journalctl", *options, *latest, *span, match], SECONDS).require_success()
+    entries = [json_lines.parse(line) for line in finished.text.splitlines()]
+    lines = [line for entry in reversed(entries) for line in _message(entry or {}).splitlines()]
+    return [line for line in lines if line.strip()][-count:]
+
+
+def _message(entry: Mapping[str, Any]) -> str:
+    """The text of an entry; bytes that are no text come as a list of numbers, and a long entry as nothing."""
+    message = entry.get("MESSAGE")
+    if isinstance(message, list):
+        return bytes(byte for byte in message if isinstance(byte, int) and 0 <= byte < 256).decode(errors="replace")
+    return message if isinstance(message, str) else ""

@@ -73,7 +73,7 @@ def parse_pace(health: Mapping[str, Any]) -> Pace:
 class Unhealthy(SlipwayError):
     """A release is not healthy. answer: the body of its last answer, which may hold what no message may show."""
 
-    def __init__(self, code: str, message: str, fix: str, answer: str) -> None:
+    def __init__(self, code: str, message: str, fix: str, answer: bytes) -> None:
         super().__init__(code, message, fix)
         self.answer = answer
 
@@ -167,7 +167,7 @@ class Gate:
         if last.clipped:
             return SlipwayError(
                 "not_answered",
-                f"{what}, and no check had its own {_timeout(subject):g} s to be answered "
+                f"{what}, and the last check did not have its own {_timeout(subject):g} s to be answered "
                 f"({last.reason}: {last.message}). This is not held against the release.",
                 "raise release_health.deadline above release_health.timeout",
             )

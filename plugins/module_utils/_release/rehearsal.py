@@ -12,7 +12,7 @@ from .._core.errors import SlipwayError
 from . import smoke, stage
 from .conditions import conditions
 from .context import Context
-from .diagnostics import diagnose
+from .diagnostics import Failure, diagnose
 from .phases import Phase
 from .prune import prune
 from .state.model import Spec
@@ -58,7 +58,8 @@ def _run_smoke_commands(context: Context, spec: Spec, release_id: str, address: 
 
 def _refused(context: Context, spec: Spec, release_id: str, begun: float, error: SlipwayError) -> SlipwayError:
     reason, fix = cause(error)
-    said = diagnose(context.layout, release_id, context.layout.rehearsal(release_id), begun, time.time(), error)
+    unit, asked = context.layout.rehearsal(release_id), (context.settings.health,)
+    said = diagnose(context.layout, Failure(release_id, unit, begun, time.time(), error, asked))
     context.journal.record(
         "refused",
         kind="release",

@@ -11,7 +11,6 @@ Everything from INTENT to SOAK is undone when a phase fails.
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence
@@ -21,7 +20,7 @@ from .._host.systemd import UnitState
 from . import confirm_timer
 from . import probe as probing
 from .context import Context
-from .diagnostics import Diagnostics, diagnose
+from .diagnostics import Diagnostics, Failure, diagnose
 from .outcome import Outcome, timed
 from .phases import Phase
 from .prune import prune
@@ -175,8 +174,6 @@ class Swap:
             self._traffic.decide()
         self._strategy.remember(self._txn.to)
         self._txn.measured = {"swap_seconds": round(swap_seconds(self.phases), 3), **self._measured()}
-        if self.cut:
-            self._txn.measured["cut"] = self.cut
         if self.unconfirmed:
             self._service.store.propose_settings(self._service.settings)
 
@@ -218,12 +215,6 @@ class Swap:
     def _undo(self, phase: Phase, error: Exception) -> SlipwayError:
         reason, fix = cause(error)
         failed_at = time.time()
-
-        @functools.lru_cache(maxsize=None)
-        def said() -> Diagnostics:
-            """Read once the release before serves again, for that must not wait."""
-            return self._diagnose(phase, failed_at, error)
-
         if phase == Phase.COMMIT:
             return SlipwayError(
                 "not_committed",
@@ -236,47 +227,47 @@ class Swap:
                 "rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason
             )
         try:
-            unhealthy = restore(
-                self._service, self._txn, error, measured=lambda: {**self._measured(), **said().as_dict()}
-            )
+            unhealthy = restore(self._service, self._txn, error, measured=self._measured)
             if unhealthy:
                 raise unhealthy
         except Exception as failure:
+            said = self._diagnose(phase, failed_at, error)
             return SlipwayError(
                 "rollback_failed",
                 f"{self._txn.to} failed in {phase} ({reason}), and going back to {self._txn.source} failed: "
-                f"{sentence(cause(failure)[0])}{said().sentences()}",
+                f"{sentence(cause(failure)[0])}{said.sentences()}",
                 f"look at systemctl status '{self._service.layout.name}@*'",
                 rolled_back=False,
                 failed_phase=phase,
                 failed_release=self._txn.to,
                 **self._measured(),
-                **said().as_dict(),
+                **said.as_dict(),
             )
+        said = self._diagnose(phase, failed_at, error)
         serving = self._txn.source  # not always what it was when the swap began
         if serving is None and self._service.layout.last_good_id() == self._txn.to:
             return SlipwayError(
                 "not_proven",
                 f"{self._txn.to} failed in {phase}: {reason} It is the only good release here and was left as it is."
-                f"{said().sentences()}",
+                f"{said.sentences()}",
                 fix,
                 rolled_back=False,
                 failed_phase=phase,
                 failed_release=self._txn.to,
                 current=self._txn.to,
                 **self._measured(),
-                **said().as_dict(),
+                **said.as_dict(),
             )
         return SlipwayError(
             "rolled_back",
-            f"{self._txn.to} was rolled back in {phase}: {reason} Now {self._fate(serving)}.{said().sentences()}",
+            f"{self._txn.to} was rolled back in {phase}: {reason} Now {self._fate(serving)}.{said.sentences()}",
             fix,
             rolled_back=True,
             failed_phase=phase,
             failed_release=self._txn.to,
             current=serving,
             **self._measured(),
-            **said().as_dict(),
+            **said.as_dict(),
         )
 
     def _fate(self, serving: Optional[str]) -> str:
@@ -295,14 +286,26 @@ class Swap:
         )
 
     def _diagnose(self, phase: Phase, failed_at: float, error: Exception) -> Diagnostics:
-        """What the new release has said, if it has come to be started."""
+        """What the new release has said, if it has come to be started; kept for the history.
+
+        Asked once the release before serves again and that is written down, for neither must wait for a log.
+        """
         if self._started is NOT_STARTED and phase not in (Phase.OVERLAP, Phase.START):
             return Diagnostics()
-        to = self._txn.to
-        return diagnose(self._service.layout, to, self._strategy.unit(to), self._txn.started, failed_at, error)
+        to, source, settings = self._txn.to, self._txn.source, self._service.settings
+        unit = self._strategy.unit(to)
+        alone = source is None or unit != strategy_of(source, self._service, self._txn.strategy).unit(source)
+        asked = (settings.health, settings.probe)
+        said = diagnose(
+            self._service.layout, Failure(to, unit, self._txn.started, failed_at, error, asked, has_log=alone)
+        )
+        if said.as_dict():
+            with contextlib.suppress(OSError):
+                self._service.store.journal.record("diagnosed", txn=self._txn.txn, release=to, **said.as_dict())
+        return said
 
     def _measured(self) -> Mapping[str, Any]:
-        return {"probe": self._probe.figures(), "traffic": self.traffic}
+        return {"probe": self._probe.figures(), "traffic": self.traffic, **({"cut": self.cut} if self.cut else {})}
 
     @property
     def traffic(self) -> Optional[dict[str, Any]]:

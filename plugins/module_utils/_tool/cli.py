@@ -248,7 +248,7 @@ def _told(name: str, only: bool) -> dict[str, Any]:
 
 
 def _history(options: argparse.Namespace) -> int:
-    found = operator_or_history(options.service).store.journal.outcomes()[::-1][: max(options.count, 0)]
+    found = operator_or_history(options.service).store.journal.history()[::-1][: max(options.count, 0)]
     if options.json:
         _say(json.dumps(found, indent=2))
         return OK

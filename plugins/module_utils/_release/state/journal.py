@@ -20,7 +20,7 @@ from ..._core.errors import SlipwayError
 # The events that end a transaction.
 OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
 ENDS = (*OUTCOMES, "left_as_is")
-_ENDING = tuple(f'"{name}"'.encode() for name in (*OUTCOMES, "counted"))
+_ENDING = tuple(f'"{name}"'.encode() for name in (*OUTCOMES, "counted", "diagnosed"))
 # Failures that are the release's own; others, such as a missing unit, say nothing about it.
 RELEASE_FAULTS = frozenset(
     (
@@ -80,7 +80,7 @@ class Journal:
             raise self._unreadable(error) from error
 
     def _ended(self) -> list[dict[str, Any]]:
-        """The outcomes, and what was counted, oldest first."""
+        """The outcomes, and what was counted and diagnosed, oldest first."""
         try:
             with open(self._path, "rb") as stream:
                 found = os.fstat(stream.fileno())
@@ -89,6 +89,7 @@ class Journal:
                 last = self._read_on(stream)
                 return [*self._endings, *last]
         except FileNotFoundError:
+            self._file = None
             return []
         except OSError as error:
             raise self._unreadable(error) from error
@@ -119,6 +120,11 @@ class Journal:
     def outcomes(self) -> list[dict[str, Any]]:
         """One entry per finished transaction: the history an operator reads."""
         return [e for e in self._ended() if e.get("event") in OUTCOMES]
+
+    def history(self) -> list[dict[str, Any]]:
+        """The outcomes, each failed one with what its release has said."""
+        said = {e.get("txn"): e for e in self._ended() if e.get("event") == "diagnosed"}
+        return [{**_said(said.get(e.get("txn") or "none", {})), **e} for e in self.outcomes()]
 
     def good(self) -> list[str]:
         """The releases that were committed and that nobody has rolled back from, the most recent last."""
@@ -203,6 +209,10 @@ def brought_by(release_id: str, outcomes: Sequence[Event]) -> str:
     """The run that has brought this release last; empty where it did not say."""
     kinds = [e for e in outcomes if e.get("event") == "committed" and e.get("kind") == "release"]
     return next((str(e.get("run") or "") for e in reversed(kinds) if e.get("release") == release_id), "")
+
+
+def _said(event: Event) -> dict[str, Any]:
+    return {key: event[key] for key in ("log", "answer") if key in event}
 
 
 def is_number(value: Any) -> bool:

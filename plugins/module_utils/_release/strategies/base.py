@@ -224,8 +224,9 @@ class Strategy(ABC):
 
     def end(self, unit: str, _look: Callable[[], None] = lambda: None) -> int:
         """Stop a unit, and kill it when it does not drain in time; return how many open connections that has cut."""
-        main_pid = self.systemd.show(unit).main_pid
-        with LastCount(lambda: connections.accepted(main_pid)) as still_open:
+        main_pid, ports = self.systemd.show(unit).main_pid, connections.listening_ports()
+        first = connections.accepted(main_pid, ports) or 0
+        with LastCount(lambda: connections.accepted(main_pid, ports), first) as still_open:
             by_itself = self.systemd.end(unit, self.settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
         return 0 if by_itself else still_open.value
 

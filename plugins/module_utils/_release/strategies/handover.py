@@ -114,7 +114,7 @@ class Handover:
             if not others or (late and killed):
                 return cut
             if late:
-                cut = sum(connections.accepted(pid) or 0 for pid in others)
+                cut = sum(connections.accepted(pid, connections.listening_ports()) or 0 for pid in others)
                 self._kill(others, signal.SIGKILL)
                 deadline, killed = deadline + PATIENCE, True
             time.sleep(POLL)

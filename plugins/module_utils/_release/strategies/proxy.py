@@ -250,7 +250,8 @@ class ProxyStrategy(Strategy):
                 look()  # all users are at the other release by now
         if slot is None or not left:
             return super().end(unit, look)
-        with LastCount(lambda: self._backend.sessions(str(slot))) as still_open:
+        # Sessions may still end by themselves while the release does, so they are counted often.
+        with LastCount(lambda: self._backend.sessions(str(slot)), left, POLL) as still_open:
             super().end(unit, look)
         return still_open.value
 

@@ -12,7 +12,7 @@ from typing import Container
 from ..._core.errors import SlipwayError, sentence
 from ..._core.problems import ProblemsError
 from .. import confirm_timer, integrity, preflight, stage
-from ..conditions import conditions, is_new_try
+from ..conditions import compares_host, conditions, is_new_try
 from ..context import Context
 from ..outcome import Outcome, timed, unchanged
 from ..phases import Phase
@@ -168,7 +168,7 @@ def _refuse_known_bad(context: Context, spec: Spec, release_id: str) -> None:
         return
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(event.get("time", 0))))
     reason = sentence(event.get("reason") or "somebody rolled back from it")
-    same = " Neither its options nor this host are other ones now." if event.get("judged_by") else ""
+    same = " It would be judged by the same options on the same host again." if compares_host(event) else ""
     raise SlipwayError(
         "known_bad",
         f"{release_id} is marked bad on this host since {when}: {reason}{same}",

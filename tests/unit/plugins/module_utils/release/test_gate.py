@@ -46,7 +46,7 @@ class Answers:
         state = self.checks.pop(0) if len(self.checks) > 1 else self.checks[0]
         if deadline is not None and self.clock.now >= deadline:
             return Attempt("fail", "timeout", "no complete answer within 0 s", clipped=True)
-        return Attempt(state, "status", "HTTP 503", answer="not ready")
+        return Attempt(state, "status", "HTTP 503", answer=b"not ready")
 
     def show(self, _unit):
         self.clock.now += self.looks
@@ -110,7 +110,7 @@ def test_no_attempt_may_last_longer_than_the_deadline(monkeypatch):
     assert error.code == "unhealthy"
     assert "within 7 s" in str(error)
     assert "HTTP 503" in str(error)
-    assert error.answer == "not ready"
+    assert error.answer == b"not ready"
     assert "release_health.deadline" in error.fix
     assert answers.clock.now <= begun + 7
     assert {deadline for _ignored, deadline in answers.asked} == {begun + 7}

@@ -997,9 +997,9 @@ class Host:
             self.clock.now += 0.01
             return Attempt("pass", "ok", "healthy")
         self.clock.now += behaviour.check_takes
-        return Attempt("fail", "status", "HTTP 503", answer=behaviour.answers)
+        return Attempt("fail", "status", "HTTP 503", answer=behaviour.answers.encode())
 
-    def _accepted(self, pid: int) -> int | None:
+    def _accepted(self, pid: int, _ports: set[int]) -> int | None:
         for found in self.systemd.instances.values():
             if pid and found.pid == pid:
                 return found.behaviour.keeps_open

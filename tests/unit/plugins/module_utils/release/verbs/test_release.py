@@ -558,3 +558,13 @@ def test_where_nothing_outlives_the_drain_nothing_is_told(host):
     outcome = host.release("v2")
     assert (outcome.as_dict()["cut"], outcome.warnings) == (0, [])
     assert "cut" not in host.store.journal.last_outcome()
+
+
+def test_what_a_drain_has_cut_is_told_of_a_release_that_fails_after_it(host):
+    host.behave("v1").keeps_open = 3
+    host.release("v1")
+    host.behave("v2").sick_after = 3
+    host.soak_time = 10
+    error = refused(lambda: host.release("v2"), "rolled_back")
+    assert error.details["cut"] == 3
+    assert host.store.journal.last_outcome()["cut"] == 3
