@@ -457,9 +457,9 @@ log:
       wrote none there, what systemd said of its unit. With the strategy V(reload), the log of the one process cannot be
       told from that of the other, so there is none.
     - Masked are the values of the release's environment, its credentials, the secrets of O(health) and O(probe), and
-      the password in a URL or a connection string among them, as they are and as JSON and URLs write them. Not masked are
-      values under four characters, switches, levels, numbers up to five digits, addresses and paths of the host, what
-      its configuration files hold, and what the program has encoded otherwise.
+      the password in a URL or a connection string among them, as they are and as JSON and URLs write them. Not masked
+      are values under four characters, switches, levels, numbers up to five digits, addresses and paths of the host,
+      what its configuration files hold, and what the program has encoded otherwise.
   returned: failure in the rehearsal or during the swap, where there are any
   type: list
   elements: str
