@@ -12,6 +12,12 @@ from ansible_collections.slipway.go.plugins.module_utils._health.net import http
 from ansible_collections.slipway.go.plugins.module_utils._health.net.stream import Stream
 from ansible_collections.slipway.go.plugins.module_utils._health.outcome import CheckFailed
 
+
+def zipped(data: bytes) -> bytes:
+    """Without the time, which would give a test another name in each process."""
+    return gzip.compress(data, mtime=0)
+
+
 RAW = zlib.compress(b"hello")[2:-4]
 
 
@@ -58,15 +64,15 @@ def test_a_length_over_two_lines_is_one_value() -> None:
 @pytest.mark.parametrize(
     ("name", "body"),
     [
-        ("gzip", gzip.compress(b"hello")),
-        ("x-gzip", gzip.compress(b"hel") + gzip.compress(b"") + gzip.compress(b"lo")),
-        ("GZIP", gzip.compress(b"hello") + b"\0\0"),
+        ("gzip", zipped(b"hello")),
+        ("x-gzip", zipped(b"hel") + zipped(b"") + zipped(b"lo")),
+        ("GZIP", zipped(b"hello") + b"\0\0"),
         ("deflate", zlib.compress(b"hello")),
         ("deflate", RAW),
         ("identity", b"hello"),
         ("", b"hello"),
-        ("deflate, gzip", gzip.compress(RAW)),
-        ("identity,gzip", gzip.compress(b"hello")),
+        ("deflate, gzip", zipped(RAW)),
+        ("identity,gzip", zipped(b"hello")),
     ],
 )
 def test_encodings_that_servers_use(name: str, body: bytes) -> None:
@@ -75,7 +81,7 @@ def test_encodings_that_servers_use(name: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["br", "zstd", "compress", "br, gzip", "gzip, gzip, gzip, gzip"])
 def test_an_encoding_that_cannot_be_read_matters_to_who_reads_the_body(name: str) -> None:
-    response = encoded(name, gzip.compress(b"what"))
+    response = encoded(name, zipped(b"what"))
     assert response.status == 200
     with pytest.raises(CheckFailed, match="encoded as") as caught:
         assert response.content
@@ -86,10 +92,10 @@ def test_an_encoding_that_cannot_be_read_matters_to_who_reads_the_body(name: str
     ("name", "body"),
     [
         ("gzip", b"hello"),
-        ("gzip", gzip.compress(b"hello")[:-9]),
-        ("gzip", gzip.compress(b"hel") + gzip.compress(b"lo")[:-9]),
-        ("gzip", gzip.compress(b"x" * 600) + gzip.compress(b"x" * 600)),
-        ("gzip", gzip.compress(b"") * 1001),
+        ("gzip", zipped(b"hello")[:-9]),
+        ("gzip", zipped(b"hel") + zipped(b"lo")[:-9]),
+        ("gzip", zipped(b"x" * 600) + zipped(b"x" * 600)),
+        ("gzip", zipped(b"") * 1001),
         ("deflate", RAW[:-1]),
         ("deflate", b"hello"),
         ("deflate", zlib.compress(b"x" * 1001)),
