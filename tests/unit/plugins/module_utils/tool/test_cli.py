@@ -208,7 +208,7 @@ def test_history_tells_every_way_a_swap_can_end(monkeypatch: pytest.MonkeyPatch,
         class store:
             class journal:
                 @staticmethod
-                def outcomes() -> list[dict[str, Any]]:
+                def history() -> list[dict[str, Any]]:
                     return [{"event": event, "time": 1.0, "release": event, "reason": "because"} for event in OUTCOMES]
 
     monkeypatch.setattr(cli, "operator", lambda _name: Told)
@@ -456,7 +456,7 @@ def test_a_service_whose_first_release_failed_has_a_history(monkeypatch: pytest.
     def never(_name: str) -> Any:
         raise SlipwayError("unknown_service", "shop has never been released on this host.", "release it")
 
-    journal = SimpleNamespace(outcomes=lambda: [event])
+    journal = SimpleNamespace(history=lambda: [event])
     told = FakeOperator(current=None, since=None, state="never released", health="fail", p99=None, message="never")
     told.store = SimpleNamespace(journal=journal)
     monkeypatch.setattr(cli, "operator", never)
@@ -481,3 +481,12 @@ def test_what_was_tried_is_read_where_there_are_no_settings(tmp_path: Path, monk
     found = cli.before_release("shop")
     assert found is not None
     assert [one["release"] for one in found.store.journal.outcomes()] == ["1.0-aa00bb11cc"]
+
+
+def test_history_tells_what_a_failed_release_has_said(monkeypatch, capsys):
+    event = {"event": "refused", "time": 1.0, "release": "1.0-aa00bb11cc", "reason": "unhealthy", "log": ["one", "two"]}
+    journal = SimpleNamespace(history=lambda: [{**event, "answer": "no"}])
+    monkeypatch.setattr(cli, "operator", lambda _name: SimpleNamespace(store=SimpleNamespace(journal=journal)))
+    assert cli.main(["history", "shop"]) == 0
+    told = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert told[1:] == ["log: one", "log: two", "answer: no"]
