@@ -186,8 +186,9 @@ options:
     default: false
   cache:
     description:
-      - The folder for C(go)'s caches, which stay for the next run. By default C(~/.cache/slipway-build).
+      - The folder for C(go)'s caches, which stay for the next run.
     type: path
+    default: ~/.cache/slipway-build
   as_root:
     description:
       - Whether to build although the user is root.
@@ -345,7 +346,6 @@ artefacts:
       signatures: []
 """
 
-import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -354,7 +354,6 @@ from ansible_collections.slipway.go.plugins.module_utils._build import builder, 
 from ansible_collections.slipway.go.plugins.module_utils._build.signing import Keys
 from ansible_collections.slipway.go.plugins.module_utils._core.text import printable
 
-CACHE = "~/.cache/slipway-build"
 AS_GIVEN = (
     *("source", "dest", "name", "ref", "package", "version", "commit", "time", "variables", "mod", "vcs", "pgo"),
     *("strip", "offline", "proxy", "dirty", "cgo", "toolchain", "vet", "test", "verify", "as_root", "timeout"),
@@ -367,7 +366,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         targets=tuple(
             map(targets.parse, values["targets"]) if values["targets"] else targets.of_machines(values["machines"])
         ),
-        cache=values["cache"] or os.path.expanduser(CACHE),
+        cache=values["cache"],
         pattern=values["artefact"],
         tags=tuple(values["tags"]),
         private=tuple(values["private"]),
@@ -415,7 +414,7 @@ def main() -> None:
             "vet": {"type": "bool", "default": False},
             "test": {"type": "bool", "default": False},
             "verify": {"type": "bool", "default": False},
-            "cache": {"type": "path"},
+            "cache": {"type": "path", "default": "~/.cache/slipway-build"},
             "as_root": {"type": "bool", "default": False},
             "timeout": {"type": "float", "default": 1800},
             "minisign_key": {"type": "path", "no_log": False},

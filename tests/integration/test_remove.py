@@ -64,7 +64,7 @@ class Host:
         """How many tasks have changed something, and what was said."""
         done = play.playbook(name, self.inventory, values, *flags)
         assert done.code == 0, done.output[-6000:]
-        (recap,) = done.recap.values()
+        recap = next(iter(done.recap.values()))
         return recap["changed"], done.output
 
     def remove(self, *flags: str, **more: Any) -> tuple[int, str]:
