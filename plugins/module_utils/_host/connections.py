@@ -33,15 +33,14 @@ def listening_ports() -> set[int]:
 
 
 def accepted(pid: int, ports: Collection[int]) -> Optional[int]:
-    """How many connections to these TCP ports the process has accepted and not closed; None where it is gone.
+    """How many connections to these TCP ports the process has accepted and not closed; None where it ends or is gone.
 
     A process that ends closes its own ports first, so they have to be those from before.
     """
-    if processes.start_time(pid) is None:
-        return None
     established = {**parse_established(files.text("/proc/net/tcp")), **parse_established(files.text("/proc/net/tcp6"))}
     held, wanted = processes.socket_inodes(pid), {f"{port:04X}" for port in ports}
-    return sum(port in wanted for inode, port in established.items() if inode in held)
+    counted = sum(port in wanted for inode, port in established.items() if inode in held)
+    return counted if processes.alive(pid) else None
 
 
 class LastCount:

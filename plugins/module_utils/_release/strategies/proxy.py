@@ -14,7 +14,7 @@ import time
 from typing import Callable, Iterator, Mapping, Optional
 
 from ..._core.errors import SlipwayError
-from ..._host import sockets
+from ..._host import processes, sockets
 from ..._host.connections import LastCount
 from ..._host.systemd import POLL
 from ..gate import Gate, Subject, has_slot
@@ -250,8 +250,14 @@ class ProxyStrategy(Strategy):
                 look()  # all users are at the other release by now
         if slot is None or not left:
             return super().end(unit, look)
+        main_pid = self.systemd.show(unit).main_pid
+
+        def sessions() -> Optional[int]:
+            counted = self._backend.sessions(str(slot))
+            return counted if processes.alive(main_pid) else None
+
         # Sessions may still end by themselves while the release does, so they are counted often.
-        with LastCount(lambda: self._backend.sessions(str(slot)), left, POLL) as still_open:
+        with LastCount(sessions, left, POLL) as still_open:
             super().end(unit, look)
         return still_open.value
 

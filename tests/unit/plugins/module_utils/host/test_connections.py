@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -30,6 +32,33 @@ def test_accepted_connections_of_a_process_are_counted():
             server.close()
             assert accepted(os.getpid(), ports) == 1, "who drains has closed its port"
         assert accepted(os.getpid(), ports) == 0
+
+
+CONNECTIONS = 100
+HOLDER = f"""
+import socket
+with socket.create_server(("127.0.0.1", 0), backlog={CONNECTIONS}) as server:
+    print(server.getsockname()[1], flush=True)
+    held = [server.accept() for _ in range({CONNECTIONS})]
+    print("all", flush=True)
+    while True:
+        server.accept()
+"""
+
+
+@pytest.mark.parametrize("_nth", range(20))
+def test_what_is_counted_while_a_killed_process_ends_is_no_count(_nth):
+    with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True) as holder:
+        port = int(holder.stdout.readline())
+        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
+        assert holder.stdout.readline() == "all\n"
+        counts = [accepted(holder.pid, {port})]
+        holder.kill()
+        while counts[-1] is not None:
+            counts.append(accepted(holder.pid, {port}))
+        for one in held:
+            one.close()
+    assert set(counts) == {CONNECTIONS, None}
 
 
 def test_a_connection_over_ipv6_counts():

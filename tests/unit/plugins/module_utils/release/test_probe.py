@@ -125,9 +125,9 @@ def test_it_asks_and_counts_in_each_period_and_leaves_no_thread(server):
     probe.start()
     probe.start(DURING)
     wait_for(probe, DURING, 5)
-    server.answer = lambda: 500
     probe.mark(AFTER)
-    wait_for(probe, AFTER, 3)
+    server.answer = lambda: 500  # after the mark: what is still asked before it has its answer
+    wait_for(probe, AFTER, 20)
     found = probe.finish()
     left = [t for t in set(threading.enumerate()) - before if t in probe._workers]
     assert left == []

@@ -941,6 +941,7 @@ class Host:
         monkeypatch.setattr(sockets, "listening_inodes", lambda: LISTENING)
         monkeypatch.setattr(sockets, "tcp_listeners", dict)
         monkeypatch.setattr(connections, "accepted", self._accepted)
+        monkeypatch.setattr(processes, "alive", lambda pid: self._accepted(pid, set()) is not None)
         monkeypatch.setattr(preflight, "linkage_problems", lambda layout, release_id: [])
         return self
 
