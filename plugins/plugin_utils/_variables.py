@@ -24,6 +24,8 @@ ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.rea
 OF_PLAYBOOKS = frozenset(
     {
         "build_host",
+        "drift_service",
+        "harden_accept_drift",
         "harden_base",
         "harden_deploy_user",
         "harden_firewall",
@@ -47,10 +49,13 @@ RESULTS = frozenset(
     {
         "build_machine",
         "build_result",
+        "drift_found",
+        "drift_told",
         "release_asked",
         "release_plan",
         "release_result",
         "release_told",
+        "remove_baseline",
         "remove_foreseen",
         "status_found",
         "status_told",

@@ -136,7 +136,13 @@ def test_one_goes_and_the_other_does_not_notice(host: Host) -> None:
     assert host.answers(STAYING)
     assert host.processes(STAYING) == serving
     # HAProxy has no address left, and neither starts nor is started at boot any more.
-    ours = ("/etc/sudoers.d/90-slipway-deploy", "/etc/ufw/user", str(PORTS[GOING]), "haproxy")
+    ours = (
+        "/var/lib/slipway/baseline.json",
+        "/etc/sudoers.d/90-slipway-deploy",
+        "/etc/ufw/user",
+        str(PORTS[GOING]),
+        "haproxy",
+    )
     assert {line for line in before ^ host.survey() if not any(name in line for name in ours)} == set()
     kept = [line for line in rules.splitlines() if not line.endswith(f" {GOING}")]
     assert host.script("grep -v '^#' /etc/sudoers.d/90-slipway-deploy").splitlines() == kept

@@ -36,6 +36,54 @@ chown admin:admin /home/admin/.ssh/authorized_keys
 echo 'admin ALL=(ALL:ALL) NOPASSWD: ALL' > /etc/sudoers.d/admin
 chmod 0440 /etc/sudoers.d/admin
 """
+RELEASE = "/opt/shop/releases/$(basename $(readlink /opt/shop/current))"
+# What somebody may change by hand, and what of that is to be named: the service, the area, and the end of what differs.
+BY_HAND = [
+    ("echo 'PermitEmptyPasswords yes' > /etc/ssh/sshd_config.d/00-me.conf", "", "files", "00-me.conf"),
+    ("true", "", "sshd", "permitemptypasswords"),
+    ("echo '# me' >> /etc/ssh/sshd_config", "", "files", "/etc/ssh/sshd_config"),
+    ("echo 'games ALL=(ALL) ALL' > /etc/sudoers.d/games; chmod 0440 /etc/sudoers.d/games", "", "files", "games"),
+    ("chmod 0666 /etc/crontab", "", "files", "/etc/crontab"),
+    ("chown games /etc/fstab", "", "files", "/etc/fstab"),
+    ("useradd --create-home --shell /bin/bash mallory", "", "accounts", "user mallory"),
+    ("usermod --shell /bin/bash games", "", "accounts", "user games"),
+    ("gpasswd --quiet --add games sudo", "", "accounts", "group sudo"),
+    ("echo deploy:secret | chpasswd", "", "accounts", "user deploy"),
+    ("echo ssh-ed25519 AAAA >> /home/deploy/.ssh/authorized_keys", "", "files", "/home/deploy/.ssh/authorized_keys"),
+    ("echo net.ipv4.ip_forward=1 > /etc/sysctl.d/me.conf", "", "files", "me.conf"),
+    ("true", "", "kernel", "net.ipv4.ip_forward"),
+    ("apt-mark hold bash", "", "packages", "bash"),
+    ("rm /etc/pam.d/su", "", "files", "/etc/pam.d/su"),
+    ("echo '# me' >> /etc/pam.d/sudo", "", "files", "/etc/pam.d/sudo"),
+    ("echo '* * * * * root true' > /etc/cron.d/me", "", "files", "/etc/cron.d/me"),
+    ("echo '* * * * * true' > /var/spool/cron/crontabs/games", "", "files", "games"),
+    ("touch /etc/ld.so.preload", "", "files", "/etc/ld.so.preload"),
+    ("ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime", "", "clock", "time zone"),
+    ("printf '[Service]\\nExecStart=/bin/true\\n' > /etc/systemd/system/me.service", "", "files", "me.service"),
+    (
+        "mkdir -p /etc/systemd/system/ssh.service.d; touch /etc/systemd/system/ssh.service.d/me.conf",
+        "",
+        "files",
+        "me.conf",
+    ),
+    ("echo 'deb http://example.com/ x y' > /etc/apt/sources.list.d/me.list", "", "files", "me.list"),
+    ("cp /etc/login.defs /root/; ln -sf /root/login.defs /etc/login.defs", "", "files", "/etc/login.defs"),
+    ("systemctl mask --quiet systemd-networkd.service", "", "units", "systemd-networkd.service"),
+    ("systemctl stop {backend}", "", "units", "{backend}.service"),
+    ("true", "", "firewall", ""),
+    (
+        "mkdir /etc/systemd/system/shop@.service.d; touch /etc/systemd/system/shop@.service.d/me.conf",
+        "",
+        "files",
+        "me.conf",
+    ),
+    (f"echo X=1 >> {RELEASE}/environment", "shop", "release", ""),
+    (f"echo >> {RELEASE}/bin/shop", "shop", "release", ""),
+    ("sed -i s/shop,/me,/ /etc/systemd/system/shop@.service", "shop", "units", "/etc/systemd/system/shop@.service"),
+    ("rm /etc/systemd/system/shop.socket", "shop", "units", "/etc/systemd/system/shop.socket"),
+    ("rm /etc/systemd/system/multi-user.target.wants/shop.service", "shop", "state", "shop.service"),
+    ("systemctl stop 'shop@*' shop.socket", "shop", "state", "shop.service"),
+]
 # What an image of a distribution may be without.
 MINIMAL = "SUDO_FORCE_REMOVE=yes apt-get -qq purge sudo >/dev/null 2>&1"
 
@@ -204,3 +252,42 @@ def test_the_python_is_the_systems_only_one(hardened: Any) -> None:
     site, _predicted, _real = hardened
     found = site.inside("ls /usr/bin /usr/local/bin | grep -xE 'python[0-9.]*'").split()
     assert [name for name in found if "." in name] == [site.inside("readlink /usr/bin/python3").rpartition("/")[2]]
+
+
+def drift(site: Site) -> list[dict[str, Any]]:
+    told = json.loads(site.inside("slipway drift --json || true"))
+    assert told["baseline"]
+    return [{**one, "since": None} for one in told["findings"]]
+
+
+def test_nothing_has_drifted_that_nobody_has_changed(hardened: Any) -> None:
+    """After a run, a second one, a release and a rollback."""
+    site, _predicted, _real = hardened
+    assert drift(site) == []
+    user = "deploy" if site.way.sudo == "full" else site.way.user
+    code, _results, said = site.play("drift", ansible_user=user)
+    assert code == 0, said
+
+
+def test_what_is_changed_by_hand_is_found_and_named(hardened: Any) -> None:
+    site, _predicted, _real = hardened
+    before = drift(site)
+    missed, surplus = [], []
+    for script, service, area, what in BY_HAND:
+        names = {"backend": site.way.backend}
+        if script != "true":
+            site.inside(script.replace("{backend}", site.way.backend))
+            new = [one for one in drift(site) if one not in before]
+            before += new
+            surplus += [one for one in new if one["service"] != service]
+        if not any(
+            (one["service"], one["area"]) == (service, area) and one["what"].endswith(what.format(**names))
+            for one in new
+        ):
+            missed.append((script, area, what, new))
+    assert (missed, surplus) == ([], [])
+    user = "deploy" if site.way.sudo == "full" else site.way.user
+    code, _results, said = site.play("drift", ansible_user=user)
+    assert code == 2, said
+    assert "differences: " in said
+    assert "secret" not in said

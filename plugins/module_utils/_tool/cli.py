@@ -36,6 +36,7 @@ at 3 a.m.:  slipway status           what runs here, and is it healthy?
             slipway rollback SHOP    back to the last good release; nothing is lost, and it is safe to repeat
             slipway confirm SHOP     keep the release that status calls WAITING; it goes back by itself otherwise
             journalctl -u 'SHOP*'    what does it say?
+            slipway drift            what has been changed by hand?
 """
 
 
@@ -55,6 +56,9 @@ _VERIFY = "Systemd starts no release that is not, nor does a rollback or the wat
 _WATCH = """\
 slipway-watch.service watches all services that have a file in /etc/slipway/watch, and starts SHOP-watch.service where
 something is to be done."""
+_DRIFT = """\
+Compares each service with its current release, and the host with what hardening has left. It reads, and changes
+nothing; contents of files are not shown."""
 _CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
 
@@ -93,6 +97,8 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("service")
     verify.add_argument("release", nargs="?", help="an id that status lists; what the next boot starts when left out")
     verify.add_argument("--root", help=argparse.SUPPRESS)  # of the unit, which depends on nothing that was written
+    drift = add("drift", "what is not as it was hardened and released? exit 1 if something is", _DRIFT)
+    drift.add_argument("service", nargs="?", help="the host and all services when left out")
     watch = add("watch", "look at a service once, and do what is to be done; slipway-watch.service calls it", _WATCH)
     which = watch.add_mutually_exclusive_group(required=True)
     which.add_argument("service", nargs="?")
@@ -108,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     settle.add_argument("service")
     settle.add_argument("--metrics", default="", metavar="DIR", help="where the watch writes metrics")
     settle.add_argument("--timeout", type=float, default=60, metavar="S", help="the most seconds to wait (60)")
-    for command in (status, history, rollback, recover, confirm, purge, verify):
+    for command in (status, history, rollback, recover, confirm, purge, verify, drift):
         command.add_argument("--json", action="store_true", help="for programs")
     return top
 
@@ -391,6 +397,22 @@ def _verify(options: argparse.Namespace) -> int:
     return OK
 
 
+def _drift(options: argparse.Namespace) -> int:
+    from .._drift import report
+    from .._drift.table import render_drift_table
+
+    found = report.drift(options.service or "")
+    host = os.uname().nodename
+    if options.json:
+        _say(json.dumps(found, indent=2))
+    else:
+        rows = [{"host": host, **one} for one in found["findings"]]
+        _say(render_drift_table(rows) if rows else "no drift")
+        if found["note"]:
+            _complain(f"slipway: {found['note']}")
+    return FAILED if found["findings"] else OK
+
+
 def _settle(options: argparse.Namespace) -> int:
     from .._host.systemd import POLL, Systemd
 
@@ -458,6 +480,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "recover": _recover,
     "confirm": _confirm,
     "verify": _verify,
+    "drift": _drift,
     "watch": _watch,
     "settle": _settle,
     "purge": _purge,

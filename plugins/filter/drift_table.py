@@ -1,0 +1,92 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: drift_table
+short_description: Render the drift of hosts as one table
+version_added: 0.1.0
+author:
+  - Slipway maintainers (@slipway)
+description:
+  - Takes what M(slipway.go.drift_info) has returned for each host, and gives one line a difference.
+  - A host that did not answer is a line as well.
+options:
+  _input:
+    description:
+      - A dictionary of host names and the registered results of M(slipway.go.drift_info).
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show the table
+  slipway.go.show:
+    text: "{{ (results | slipway.go.drift_table).table }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The table, and why each host that has drifted, or has not answered, is to fail.
+  type: dict
+  contains:
+    table:
+      description: The table, its lines separated by line breaks.
+      type: str
+    rows:
+      description: Its rows, for programs.
+      type: list
+      elements: dict
+    reasons:
+      description: What is wrong on each of these hosts, in one sentence.
+      type: dict
+  sample:
+    table: "HOST  SERVICE  WHAT"
+    rows: []
+    reasons: {web2: "1 difference: files /etc/ssh/sshd_config: expected as recorded, found another content."}
+"""
+
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import sentence
+from ansible_collections.slipway.go.plugins.module_utils._drift.report import sentence_of
+from ansible_collections.slipway.go.plugins.module_utils._drift.table import render_drift_table
+
+SHOWN = 5
+
+
+def findings(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those of one host; one that did not answer has one."""
+    if isinstance(told.get("findings"), list) and not told.get("failed"):
+        return told["findings"]
+    found = " ".join(str(told.get("msg") or "nothing").split())
+    return [{"service": "", "area": "host", "what": "answer", "expected": "an answer", "found": found, "since": None}]
+
+
+def reason(found: list[dict[str, Any]]) -> str:
+    shown = "; ".join(map(sentence_of, found[:SHOWN]))
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return sentence(f"{len(found)} difference{'' if len(found) == 1 else 's'}: {shown}{more}")
+
+
+def drift_table(results: Any) -> dict[str, Any]:
+    if not isinstance(results, Mapping):
+        raise AnsibleFilterError(f"drift_table takes a dictionary of hosts, not {type(results).__name__}")
+    by_host = {str(host): findings(told) for host, told in results.items()}
+    rows = [{"host": host, **one} for host, found in by_host.items() for one in found]
+    notes = sorted({f"{host}: {told['note']}" for host, told in results.items() if told.get("note")})
+    table = render_drift_table(rows) if rows else f"no drift on {len(by_host)} host{'' if len(by_host) == 1 else 's'}"
+    return {
+        "table": "\n".join([table, *notes]),
+        "rows": rows,
+        "reasons": {host: reason(found) for host, found in by_host.items() if found},
+    }
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., dict[str, Any]]]:
+        return {"drift_table": drift_table}

@@ -1,0 +1,100 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host is like, as items that can be compared, and what two looks at it differ in. Pure. PRIVATE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterator, Mapping, Optional, Sequence, Union
+
+# What is compared, such as {"content": a digest, "mode": "0644"}. CONTENT is never shown: it may stand for a secret.
+Aspects = Mapping[str, str]
+CONTENT = "content"
+IS = "is"
+AS_PACKAGED = "as its package has it"
+MISSING, NONE = "missing", "none"
+
+
+@dataclass(frozen=True)
+class Item:
+    """since: when it became so, in seconds since the epoch, where the host can tell."""
+
+    aspects: Aspects
+    since: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An area that cannot be read, and why."""
+
+    reason: str
+
+
+Area = Union[Mapping[str, Item], Unreadable]
+Survey = Mapping[str, Area]
+Record = Mapping[str, Mapping[str, Aspects]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One difference. service is empty where it belongs to the host and to none of its services."""
+
+    service: str
+    area: str
+    what: str
+    expected: str
+    found: str
+    since: Optional[float] = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def recorded(area: Area) -> Optional[dict[str, Aspects]]:
+    """What is written down of an area; None where it cannot be read."""
+    return None if isinstance(area, Unreadable) else {what: dict(item.aspects) for what, item in area.items()}
+
+
+def compare(record: Record, found: Survey) -> Iterator[Finding]:
+    """Each difference between what was written down of a host and what it is like. Areas without a record have none."""
+    for area, expected in record.items():
+        look = found.get(area, {})
+        if isinstance(look, Unreadable):
+            yield Finding("", area, area, "readable", look.reason)
+            continue
+        for what in sorted({*expected, *look}):
+            difference = _difference(expected.get(what), look[what].aspects if what in look else None)
+            if difference:
+                since = look[what].since if what in look else None
+                yield Finding("", area, what, *difference, since)
+
+
+def _difference(expected: Optional[Aspects], found: Optional[Aspects]) -> Optional[tuple[str, str]]:
+    if expected == found or (None in (expected, found) and _is_packaged(expected or found or {})):
+        return None  # packages come and go, and bring their files
+    if expected is None or found is None:
+        return _whole(expected, NONE), _whole(found, MISSING)
+    names = [name for name in dict.fromkeys((*expected, *found)) if expected.get(name) != found.get(name)]
+    return _told(expected, names, "as recorded"), _told(found, names, "another content")
+
+
+def _is_packaged(aspects: Aspects) -> bool:
+    return aspects.get(CONTENT) == AS_PACKAGED
+
+
+def _whole(aspects: Optional[Aspects], otherwise: str) -> str:
+    if aspects is None:
+        return otherwise
+    return _told(aspects, [name for name in aspects if name != CONTENT], "") or "there"
+
+
+def _told(aspects: Aspects, names: Sequence[str], content: str) -> str:
+    return ", ".join(_aspect(name, aspects.get(name, ""), content) for name in names if name in aspects) or NONE
+
+
+def _aspect(name: str, value: str, content: str) -> str:
+    if name == CONTENT:
+        return value if value == AS_PACKAGED else content
+    return value if name == IS else f"{name} {value}"

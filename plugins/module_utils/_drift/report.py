@@ -1,0 +1,40 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All that a host has to say about its drift. Reads only. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional
+
+from . import baseline, released
+from .item import Finding, compare
+from .survey import survey
+
+NO_BASELINE = "nothing was written down of this host when it was hardened, so only its services were compared"
+
+
+def drift(service: str = "") -> dict[str, Any]:
+    """What is not as it was hardened and released: of one service, or of the host and all of its services.
+
+    baseline is when the host was written down, in seconds since the epoch; None where it never was, or is not asked.
+    """
+    found = released.findings(service)
+    kept = None if service else baseline.load()
+    if kept is not None:
+        found += compare(kept.record, survey())
+    rows = [one.as_dict() for one in sorted(found, key=_order)]
+    note = NO_BASELINE if kept is None and not service else ""
+    return {"findings": rows, "baseline": kept.time if kept else None, "note": note}
+
+
+def _order(one: Finding) -> tuple[str, str, str, str]:
+    return one.service, one.area, one.what, one.found
+
+
+def sentence_of(finding: Mapping[str, Any], since: Optional[str] = None) -> str:
+    """One finding in one line."""
+    of_service = f"{finding['service']}: " if finding.get("service") else ""
+    told = f"{of_service}{finding['area']} {finding['what']}: expected {finding['expected']}, found {finding['found']}"
+    return f"{told}, since {since}" if since else told

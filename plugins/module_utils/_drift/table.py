@@ -1,0 +1,30 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The table of playbooks/drift.yml. Pure. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Mapping, Optional, Sequence
+
+COLUMNS = ("host", "service", "what", "expected", "found", "since")
+_ABSENT = "-"
+
+
+def render_drift_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One line for each row, in the order given. since is in seconds of the wall clock, and shown in UTC."""
+    table = [[column.upper() for column in COLUMNS], *([_cell(row, column) for column in COLUMNS] for row in rows)]
+    widths = [max(len(line[index]) for line in table) for index in range(len(COLUMNS))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table)
+
+
+def utc(since: Optional[float]) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(since)) if since else ""
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    value = f"{row['area']} {row['what']}" if column == "what" else row.get(column)
+    text = utc(value) if column == "since" else str(value or "")
+    return "".join(character if character.isprintable() else " " for character in text) or _ABSENT

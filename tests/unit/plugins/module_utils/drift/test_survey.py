@@ -1,0 +1,163 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the look at a host makes of its files and accounts, and of what the programs on it say."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core import command
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._drift import survey
+from ansible_collections.slipway.go.plugins.module_utils._drift.item import Unreadable
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(survey, "FILES", (f"{tmp_path}/*.conf", f"{tmp_path}/*.d/*"))
+    monkeypatch.setattr(survey, "DPKG_STATUS", str(tmp_path / "status"))
+    monkeypatch.setattr(survey, "_authorized_keys", list)
+    return tmp_path
+
+
+def packaged(path, text):
+    digest = hashlib.md5(text.encode()).hexdigest()
+    with open(survey.DPKG_STATUS, "a", encoding="utf-8") as stream:
+        stream.write(f"Package: x\nConffiles:\n {path} {digest}\nDescription: x\n\n")
+
+
+def test_files(folder):
+    for name in ("a.conf", "b.conf", "x.d/c"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("plain")
+        (folder / name).chmod(0o640)
+    (folder / "l.conf").symlink_to("/nowhere")
+    (folder / "dir.conf").mkdir()
+    packaged(folder / "b.conf", "plain")
+    packaged(folder / "gone.conf", "plain")
+    packaged("/elsewhere/z", "plain")
+    found = {os.path.relpath(path, folder): dict(item.aspects) for path, item in survey.files_().items()}
+    owner = f"{os.getuid()}:{os.getgid()}"
+    plain = {"content": hashlib.sha256(b"plain").hexdigest(), "mode": "0640", "owner": owner}
+    assert found == {
+        "a.conf": plain,
+        "b.conf": {**plain, "content": "as its package has it"},
+        "x.d/c": plain,
+        "l.conf": {"is": "a link to /nowhere"},
+        "gone.conf": {"is": "missing"},
+    }
+
+
+def test_what_services_bring_is_theirs(folder, monkeypatch):
+    units = folder / "units.d"
+    units.mkdir()
+    for name in ("shop@.service", "shop.socket", "slipway-watch.service", "other.service"):
+        (units / name).write_text("")
+    monkeypatch.setattr(survey, "UNIT_ROOT", str(units))
+    monkeypatch.setattr(survey.store, "services", lambda: ["shop"])
+    assert {os.path.basename(path) for path in survey.files_()} == {"other.service"}
+
+
+@pytest.fixture
+def says(monkeypatch):
+    """Programs that are on the host, by their first arguments, with their exit code and output."""
+    answers: dict[tuple[str, ...], tuple[int, str]] = {}
+
+    def run(argv, seconds, **_more):
+        for start, (code, text) in answers.items():
+            if tuple(argv[: len(start)]) == start:
+                return command.Finished(argv, code, text.encode())
+        raise command.MissingProgram(argv[0])
+
+    monkeypatch.setattr(survey.command, "run", run)
+    return answers
+
+
+def values(items):
+    return {what: dict(item.aspects) for what, item in items.items()}
+
+
+def test_sshd(says):
+    says["sshd", "-T"] = 0, "port 22\nport 2222\nusepam yes\n"
+    assert values(survey.sshd()) == {"port": {"is": "22; 2222"}, "usepam": {"is": "yes"}}
+    says["sshd", "-T"] = 255, "bad directive"
+    with pytest.raises(SlipwayError, match="bad directive"):
+        survey.sshd()
+
+
+def test_the_firewall(says):
+    assert values(survey.firewall()) == {}
+    says["ufw",] = (
+        0,
+        "Status: active\nDefault: deny\n\nTo      Action  From\n--      ------  ----\n22/tcp  ALLOW IN  Any\n",
+    )
+    assert list(survey.firewall()) == [
+        "ufw Status: active",
+        "ufw Default: deny",
+        "ufw 22/tcp ALLOW IN Any",
+    ]
+    del says["ufw",]
+    says["firewall-cmd", "--state"] = 0, "running"
+    says["firewall-cmd", "--list-all-zones"] = 0, "public (active)\n  services: ssh\n  ports: \n\ndmz\n  services: \n"
+    assert list(survey.firewall()) == ["firewalld public (active)", "firewalld public services: ssh", "firewalld dmz"]
+    says["firewall-cmd", "--state"] = 252, "not running"
+    assert list(survey.firewall()) == ["firewalld does not run"]
+
+
+def test_units(says, monkeypatch):
+    monkeypatch.setattr(survey.store, "services", lambda: ["shop"])
+    says["systemctl", "--no-pager", "list-unit-files"] = (
+        0,
+        "cron.service enabled enabled\nshop.service enabled\nx.service masked\n",
+    )
+    says["systemctl", "--no-pager", "show"] = (
+        0,
+        "Id=ssh.service\nLoadState=loaded\nActiveState=active\n\nId=ufw.service\nLoadState=not-found\n",
+    )
+    assert values(survey.units()) == {
+        "cron.service": {"at boot": "enabled"},
+        "ssh.service": {"now": "active"},
+        "x.service": {"at boot": "masked"},
+    }
+
+
+def test_held_packages(folder):
+    (folder / "status").write_text(
+        "Package: a\nStatus: hold ok installed\n\nPackage: b\nStatus: install ok\n\nStatus: hold ok\n"
+    )
+    assert values(survey.held_packages()) == {"a": {"is": "held"}}
+
+
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [("", "empty"), ("!", "locked"), ("*", "locked"), ("!$6$x", "locked"), ("$6$x", "set"), ("x", "set")],
+)
+def test_passwords(field, told):
+    assert survey._password(field) == told
+
+
+def test_accounts():
+    found = values(survey.accounts())
+    assert found["user root"]["uid"] == "0"
+    assert set(found["user root"]) == {"uid", "gid", "home", "shell", "password", "expires"}
+    assert "members" in found["group root"]
+
+
+def test_an_area_that_cannot_be_read_says_why():
+    def fails():
+        raise PermissionError(13, "Permission denied", "/etc/shadow")
+
+    def refuses():
+        raise SlipwayError("x", "sshd -T failed.", "repair it")
+
+    assert survey._area(fails) == Unreadable("Permission denied /etc/shadow")
+    assert survey._area(refuses) == Unreadable("sshd -T failed.")
+
+
+def test_the_time_zone(monkeypatch):
+    monkeypatch.setattr(survey.hardening, "timezone", lambda: "")
+    assert values(survey.clock()) == {"time zone": {"is": "UTC"}}
