@@ -89,6 +89,9 @@ fuzz-metrics: collections ## pages of counters against another parser of the for
 canary-table: collections ## the verdict on users' requests, by simulation (about ten minutes)
 	$(BIN)/python tests/bench/canary.py --page docs/evidence/canary.md
 
+go-version: collections ## our reading of Go binaries against `go version`, on 100 packages; `make test` takes one in four (four minutes)
+	SLIPWAY_GO_VERSION=all $(BIN)/python tests/lab/lab.py run -- pytest tests/integration/linkage/test_go_version.py
+
 bundled-libc: ## wrong verdicts of linkage on programs that bring a glibc of their own (needs gcc and the lab's images)
 	$(PYTHON) tests/bench/bundled_libc.py
 

@@ -78,7 +78,7 @@ def drift_table(results: Any) -> dict[str, Any]:
         raise AnsibleFilterError(f"drift_table takes a dictionary of hosts, not {type(results).__name__}")
     by_host = {str(host): findings(told) for host, told in results.items()}
     rows = [{"host": host, **one} for host, found in by_host.items() for one in found]
-    notes = sorted({f"{host}: {told['note']}" for host, told in results.items() if told.get("note")})
+    notes = [f"{host}: {note}" for host, told in results.items() for note in told.get("notes") or []]
     table = render_drift_table(rows) if rows else f"no drift on {len(by_host)} host{'' if len(by_host) == 1 else 's'}"
     return {
         "table": "\n".join([table, *notes]),

@@ -87,10 +87,7 @@ from ansible_collections.slipway.go.plugins.module_utils._drift.survey import su
 def accept(old: Optional[baseline.Baseline], predict: bool) -> dict[str, Any]:
     found = survey()
     accepted = [one.as_dict() for one in compare(old.record, found)] if old else []
-    record = baseline.as_record(found)
-    changed = old is None or old.record != record
-    if changed and not predict:
-        baseline.keep(record)
+    changed = old is None or bool(accepted) if predict else baseline.finish(found, everything=True)
     return {"changed": changed, "accepted": accepted}
 
 

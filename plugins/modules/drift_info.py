@@ -56,11 +56,12 @@ baseline:
   returned: success
   type: float
   sample: 1788999994.511
-note:
-  description: What could not be compared; else empty.
+notes:
+  description: What could not be compared, or not as a whole, such as a service with a release in flight.
   returned: success
-  type: str
-  sample: ""
+  type: list
+  elements: str
+  sample: []
 """
 
 from typing import Any

@@ -15,7 +15,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
-from typing import Optional
+from typing import Mapping, Optional
 
 from .._core import files
 from .._core.errors import SlipwayError
@@ -73,23 +73,25 @@ def begin(survey: Survey, path: str = BEGUN) -> None:
         _save(path, as_record(survey))
 
 
-def finish(survey: Survey, path: str = PATH, begun: str = BEGUN) -> bool:
-    """Write down what a run has changed, or all where nothing was written down before; return whether that is new."""
+def is_begun(path: str = BEGUN) -> bool:
+    """Whether a run is under way, or was cut short."""
+    return os.path.exists(path)
+
+
+def finish(survey: Survey, everything: bool = False, path: str = PATH, begun: str = BEGUN) -> bool:
+    """Write down what a run has changed, or all where nothing was written down before; return whether that is new.
+
+    everything: also what others have changed.
+    """
     old = load(path)
     before = load(begun)
-    changed = keep(merge(old.record if old else None, before.record if before else None, survey), path)
+    record = merge(old.record if old else None, None if everything or before is None else before.record, survey)
+    changed = old is None or old.record != record
+    if changed:
+        _save(path, record)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(begun)
     return changed
-
-
-def keep(record: Record, path: str = PATH) -> bool:
-    """Write it down; return whether it is new."""
-    old = load(path)
-    if old is not None and old.record == record:
-        return False
-    _save(path, record)
-    return True
 
 
 def merge(old: Optional[Record], begun: Optional[Record], survey: Survey) -> Record:
@@ -105,8 +107,8 @@ def merge(old: Optional[Record], begun: Optional[Record], survey: Survey) -> Rec
 
 
 def _merged(
-    old: dict[str, Aspects], before: Optional[dict[str, Aspects]], now: dict[str, Aspects]
-) -> dict[str, Aspects]:
+    old: Mapping[str, Aspects], before: Optional[Mapping[str, Aspects]], now: Mapping[str, Aspects]
+) -> Mapping[str, Aspects]:
     if before is None:
         return now
     left = {what for what in {*old, *now, *before} if before.get(what) == now.get(what)}

@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import os
-from typing import Iterator, Optional
+from dataclasses import dataclass
+from typing import Any, Iterator, Mapping, Optional
 
 from .._core import files
 from .._core.errors import SlipwayError
 from .._host.systemd import Systemd
-from .._release import integrity, stage
+from .._release import stage
 from .._release.operator.operator import Operator, operator
 from .._release.state.layout import Layout
 from .._release.state.store import services
@@ -21,15 +22,31 @@ from .item import MISSING, NONE, Finding
 DISK, RECORD, STATE, UNITS = "release", "record", "state", "units"
 
 
-def findings(only: str = "", systemd: Optional[Systemd] = None) -> list[Finding]:
-    """Those of one service, or of all that have been released on this host; each for itself."""
-    names = [only] if only else services()
-    return [finding for name in names for finding in _of(name, systemd or Systemd())]
+@dataclass(frozen=True)
+class Compared:
+    """in_flight: the services that a release is under way for, which were not compared."""
+
+    findings: list[Finding]
+    in_flight: list[str]
 
 
-def _of(name: str, systemd: Systemd) -> list[Finding]:
+def compare_services(only: str = "", systemd: Optional[Systemd] = None) -> Compared:
+    """One service, or all that have been released on this host; each for itself."""
+    found = Compared([], [])
+    for name in [only] if only else services():
+        of_one = _of(name, systemd or Systemd())
+        if of_one is None:
+            found.in_flight.append(name)
+        else:
+            found.findings.extend(of_one)
+    return found
+
+
+def _of(name: str, systemd: Systemd) -> Optional[list[Finding]]:
     try:
-        return list(_compare(operator(name), systemd))
+        one = operator(name)
+        told = one.status(0)
+        return None if told["in_flight"] else list(_compare(one, told, systemd))
     except SlipwayError as error:
         if error.code == "unknown_service":
             raise
@@ -38,15 +55,15 @@ def _of(name: str, systemd: Systemd) -> list[Finding]:
         return [Finding(name, RECORD, name, "readable", f"{error.strerror or error} {error.filename or ''}".rstrip())]
 
 
-def _compare(one: Operator, systemd: Systemd) -> Iterator[Finding]:
+def _compare(one: Operator, told: Mapping[str, Any], systemd: Systemd) -> Iterator[Finding]:
     name, layout = one.settings.name, one.layout
+    yield from (Finding(name, RECORD, name, "readable", str(damage)) for damage in told["damaged"])
     current = layout.current_id()
-    told = one.status(0)
     if current is None:
         if told["state"] == "no release serves":
             yield Finding(name, DISK, layout.current, "a link to a release", NONE)
         return
-    for difference in integrity.differences(layout, current):
+    for difference in told["differences"]:
         yield Finding(name, DISK, current, "as it was released", difference)
     yield from _units(name, layout, current)
     sockets = [f"{name}.socket"] if layout.socket_unit in stage.unit_copies(layout, current) else []

@@ -13,6 +13,8 @@ from .item import Finding, compare
 from .survey import survey
 
 NO_BASELINE = "nothing was written down of this host when it was hardened, so only its services were compared"
+UNDER_WAY = "a run that hardens this host has not ended, and what it has changed so far counts as a difference"
+IN_FLIGHT = "a release is in flight, so it was not compared"
 
 
 def drift(service: str = "") -> dict[str, Any]:
@@ -20,13 +22,16 @@ def drift(service: str = "") -> dict[str, Any]:
 
     baseline is when the host was written down, in seconds since the epoch; None where it never was, or is not asked.
     """
-    found = released.findings(service)
-    kept = None if service else baseline.load()
+    services = released.compare_services(service)
+    notes = [f"{name}: {IN_FLIGHT}" for name in services.in_flight]
+    found, kept = services.findings, None if service else baseline.load()
     if kept is not None:
-        found += compare(kept.record, survey())
+        found = [*found, *compare(kept.record, survey())]
+        notes += [UNDER_WAY] if baseline.is_begun() else []
+    elif not service:
+        notes.append(NO_BASELINE)
     rows = [one.as_dict() for one in sorted(found, key=_order)]
-    note = NO_BASELINE if kept is None and not service else ""
-    return {"findings": rows, "baseline": kept.time if kept else None, "note": note}
+    return {"findings": rows, "baseline": kept.time if kept else None, "notes": notes}
 
 
 def _order(one: Finding) -> tuple[str, str, str, str]:

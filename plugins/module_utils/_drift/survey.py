@@ -88,7 +88,6 @@ GUARDS = (
     "ufw.service",
 )
 _SETTING = re.compile(r"^\s*-?\s*([\w./-]+)\s*=", re.MULTILINE)
-_DAY = 86400.0
 SECONDS = 30.0
 
 
@@ -220,9 +219,8 @@ def _account(entry: pwd.struct_passwd, shadow: Optional[list[str]]) -> Item:
             "home": entry.pw_dir,
             "shell": entry.pw_shell or "/bin/sh",
             "password": _password(shadow[1] if shadow else entry.pw_passwd),
-            "expires": (shadow[7] if shadow else "") or "never",
-        },
-        float(shadow[2]) * _DAY if shadow and shadow[2].isdigit() and int(shadow[2]) else None,
+            "expires": f"day {shadow[7]}" if shadow and shadow[7] else "never",
+        }
     )
 
 

@@ -25,6 +25,9 @@ def utc(since: Optional[float]) -> str:
 
 
 def _cell(row: Mapping[str, Any], column: str) -> str:
-    value = f"{row['area']} {row['what']}" if column == "what" else row.get(column)
-    text = utc(value) if column == "since" else str(value or "")
+    text = str(row.get(column) or "")
+    if column == "what":
+        text = f"{row['area']} {row['what']}"
+    if column == "since":
+        text = utc(row.get("since"))
     return "".join(character if character.isprintable() else " " for character in text) or _ABSENT

@@ -408,8 +408,8 @@ def _drift(options: argparse.Namespace) -> int:
     else:
         rows = [{"host": host, **one} for one in found["findings"]]
         _say(render_drift_table(rows) if rows else "no drift")
-        if found["note"]:
-            _complain(f"slipway: {found['note']}")
+        for note in found["notes"]:
+            _complain(f"slipway: {note}")
     return FAILED if found["findings"] else OK
 
 

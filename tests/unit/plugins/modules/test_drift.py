@@ -26,9 +26,10 @@ def host(monkeypatch, tmp_path):
     def look():
         return {"area": {what: Item({"is": value}) for what, value in items.items()}}
 
-    for function, names in ((store.load, 1), (store.begin, 1), (store.keep, 1), (store.finish, 2)):
-        paths = (str(tmp_path / "kept.json"), str(tmp_path / "begun.json"))
-        monkeypatch.setattr(function, "__defaults__", paths[1:] if function is store.begin else paths[:names])
+    kept, begun = str(tmp_path / "kept.json"), str(tmp_path / "begun.json")
+    for function, paths in ((store.load, (kept,)), (store.begin, (begun,)), (store.is_begun, (begun,))):
+        monkeypatch.setattr(function, "__defaults__", paths)
+    monkeypatch.setattr(store.finish, "__defaults__", (False, kept, begun))
     monkeypatch.setattr(baseline, "survey", look)
     monkeypatch.setattr(report, "survey", look)
     monkeypatch.setattr(report.released, "services", list)
@@ -53,7 +54,9 @@ def test_a_run_between_two_looks(host, capsys):
     assert (found["what"], found["expected"], found["found"]) == ("a", "2", "by hand")
 
     foreseen = run("accepted", _ansible_check_mode=True)
+    run("begun")
     done = run("accepted")
+    assert not store.is_begun()
     assert (foreseen["changed"], foreseen["accepted"]) == (done["changed"], done["accepted"]) == (True, [found])
     assert not run("accepted")["changed"]
     assert run_module(drift_info, capsys)["findings"] == []
@@ -89,8 +92,8 @@ def test_the_table_of_hosts():
     many = [{**FINDING, "what": f"x{number}"} for number in range(7)]
     found = drift_table(
         {
-            "web1": {"findings": [], "note": ""},
-            "web2": {"findings": many, "note": "half"},
+            "web1": {"findings": [], "notes": []},
+            "web2": {"findings": many, "notes": ["half"]},
             "web3": {"unreachable": True, "msg": "no\nroute"},
         }
     )

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._drift import baseline, report
 from ansible_collections.slipway.go.plugins.module_utils._drift.item import Finding, Item, Unreadable, compare
+from ansible_collections.slipway.go.plugins.module_utils._drift.released import Compared
 from ansible_collections.slipway.go.plugins.module_utils._drift.table import render_drift_table
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,18 +153,21 @@ def test_the_table():
 
 
 @pytest.fixture
-def host(monkeypatch, paths):
-    found = {"survey": look(a="1"), "services": []}
+def host(monkeypatch):
+    found = {"survey": look(a="1"), "services": [], "in_flight": [], "begun": False}
+
+    def services(only):
+        return Compared([one for one in found["services"] if only in ("", one.service)], found["in_flight"])
+
     monkeypatch.setattr(report, "survey", lambda: found["survey"])
-    monkeypatch.setattr(
-        report.released, "findings", lambda only: [x for x in found["services"] if only in ("", x.service)]
-    )
+    monkeypatch.setattr(report.released, "compare_services", services)
     monkeypatch.setattr(report.baseline, "load", lambda: baseline.Baseline({"area": {"a": {"is": "1"}}}, 7.0))
+    monkeypatch.setattr(report.baseline, "is_begun", lambda: found["begun"])
     return found
 
 
 def test_the_host_and_its_services(host):
-    assert report.drift() == {"findings": [], "baseline": 7.0, "note": ""}
+    assert report.drift() == {"findings": [], "baseline": 7.0, "notes": []}
     host["survey"] = look(a="2")
     host["services"] = [Finding("till", "state", "till.service", "active", "inactive (dead)")]
     assert [(one["service"], one["what"]) for one in report.drift()["findings"]] == [
@@ -177,5 +181,10 @@ def test_the_host_and_its_services(host):
 def test_a_host_that_nobody_has_hardened_says_so(host, monkeypatch):
     monkeypatch.setattr(report.baseline, "load", lambda: None)
     host["survey"] = look(a="2")
-    assert report.drift() == {"findings": [], "baseline": None, "note": report.NO_BASELINE}
-    assert report.drift("shop")["note"] == ""
+    assert report.drift() == {"findings": [], "baseline": None, "notes": [report.NO_BASELINE]}
+    assert report.drift("shop")["notes"] == []
+
+
+def test_what_is_under_way_is_said(host):
+    host["in_flight"], host["begun"] = ["shop"], True
+    assert report.drift()["notes"] == [f"shop: {report.IN_FLIGHT}", report.UNDER_WAY]
