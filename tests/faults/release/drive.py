@@ -141,6 +141,8 @@ class Bench:
                 run.kill()
         if result.broken:
             self._forget(result)
+        elif row.prepared:  # what the host keeps for the next release is another configuration than that of all others
+            self._start_anew(result)
         result.seconds = time.monotonic() - begun
         return result
 
@@ -148,6 +150,9 @@ class Bench:
         """Keep what a broken row has left for whoever looks into it, and start anew."""
         look = f"slipway status {self.service.name}; slipway history {self.service.name}; journalctl -n 150 --no-pager"
         (self.log / "host.log").write_text(self.host.run(look, check=False))
+        self._start_anew(result)
+
+    def _start_anew(self, result: Result) -> None:
         try:
             self.host.clean()
             self._site(self.service)
