@@ -36,6 +36,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "name": ({"service_name": "a b"}, f'service_name "a b" {NAME}'),
     "name of another unit": ({"service_name": "shop-guard"}, NAME),
     "name of the tool": ({"service_name": "slipway"}, NAME),
+    "name of the revert's folder": ({"service_name": "deadman"}, NAME),
+    "name of the system's own": ({"service_name": "sshd"}, NAME),
     "name with a line break": ({"service_name": "shop\n"}, NAME),
     "listen as text": ({"service_listen": "7070"}, LISTEN),
     "listen as a number": ({"service_listen": 7070, "service_swap": "proxy"}, LISTEN),

@@ -17,7 +17,7 @@ from ..._core.errors import SlipwayError
 
 STRATEGIES = ("socket", "proxy", "reload", "restart")  # the first is the default
 PROXY_PORTS = (18080, 18081)
-RESERVED_NAMES = frozenset(("systemd", "ssh", "sshd", "dbus", "slipway"))
+RESERVED_NAMES = frozenset(("systemd", "ssh", "sshd", "dbus", "slipway", "deadman"))
 RESERVED_SUFFIXES = ("-guard", "-rehearsal", "-watch", "-alert")  # units of a service beside its releases
 MAX_NAME = 31
 MAX_VERSION = 100
