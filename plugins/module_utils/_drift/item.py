@@ -12,17 +12,21 @@ from typing import Any, Iterator, Mapping, Optional, Sequence, Union
 # What is compared, such as {"content": a digest, "mode": "0644"}. CONTENT is never shown: it may stand for a secret.
 Aspects = Mapping[str, str]
 CONTENT = "content"
-IS = "is"
+IS, NOW = "is", "now"
 AS_PACKAGED = "as its package has it"
 MISSING, NONE = "missing", "none"
 
 
 @dataclass(frozen=True)
 class Item:
-    """since: when it became so, in seconds since the epoch, where the host can tell."""
+    """since: when it became so, in seconds since the epoch, where the host can tell.
+
+    settled: NOW is what hardening asks for, though the host may have come to it with a boot after the record.
+    """
 
     aspects: Aspects
     since: Optional[float] = None
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,20 @@ def compare(record: Record, found: Survey) -> Iterator[Finding]:
             yield Finding("", area, area, "readable", look.reason)
             continue
         for what in sorted({*expected, *look}):
-            difference = _difference(expected.get(what), look[what].aspects if what in look else None)
+            item = look.get(what)
+            difference = _of_item(expected.get(what), item)
             if difference:
-                since = look[what].since if what in look else None
-                yield Finding("", area, what, *difference, since)
+                yield Finding("", area, what, *difference, item.since if item else None)
+
+
+def _of_item(expected: Optional[Aspects], item: Optional[Item]) -> Optional[tuple[str, str]]:
+    if expected is not None and item is not None and item.settled:
+        return _difference(_but_now(expected), _but_now(item.aspects))
+    return _difference(expected, item.aspects if item else None)
+
+
+def _but_now(aspects: Aspects) -> Aspects:
+    return {name: value for name, value in aspects.items() if name != NOW}
 
 
 def _difference(expected: Optional[Aspects], found: Optional[Aspects]) -> Optional[tuple[str, str]]:

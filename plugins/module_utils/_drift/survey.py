@@ -23,7 +23,7 @@ from .._hardening import services
 from .._hardening import survey as hardening
 from .._release.state import store
 from .._units import foreign
-from .item import AS_PACKAGED, CONTENT, IS, MISSING, Area, Item, Survey, Unreadable
+from .item import AS_PACKAGED, CONTENT, IS, MISSING, NOW, Area, Item, Survey, Unreadable
 
 # Who may log in and how, what runs at boot and by the clock, and how the kernel and the firewall are set.
 FILES = (
@@ -278,8 +278,8 @@ def units() -> dict[str, Item]:
     for block in blocks:
         told_of = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if told_of.get("LoadState") == "loaded":
-            found.setdefault(told_of["Id"], {})["now"] = told_of.get("ActiveState", "")
-    return {name: Item(aspects) for name, aspects in sorted(found.items())}
+            found.setdefault(told_of["Id"], {})[NOW] = told_of.get("ActiveState", "")
+    return {name: Item(aspects, settled=aspects.get(NOW) == "active") for name, aspects in sorted(found.items())}
 
 
 def held_packages() -> dict[str, Item]:
@@ -295,8 +295,9 @@ def held_packages() -> dict[str, Item]:
 def confinement() -> dict[str, Item]:
     """SELinux and AppArmor."""
     selinux, apparmor = hardening.selinux(), hardening.apparmor()
+    enforcing = selinux["mode"] == selinux["configured"] == "enforcing"
     return {
-        "SELinux": Item({"now": selinux["mode"], "at boot": selinux["configured"]}),
+        "SELinux": Item({NOW: selinux["mode"], "at boot": selinux["configured"]}, settled=enforcing),
         "AppArmor": Item({IS: "enabled" if apparmor["enabled"] else "disabled"}),
         **{path: Item({IS: "complains only"}) for path in [*apparmor["files"], *apparmor["logins"]]},
     }
@@ -305,12 +306,15 @@ def confinement() -> dict[str, Item]:
 def mounts() -> dict[str, Item]:
     """How what everybody may write to is mounted."""
     found = hardening.mounts(files.text("/proc/mounts"), files.text("/etc/fstab"))
-    return {path: Item({"type": told["type"], "options": _options(told["options"])}) for path, told in found.items()}
+    return {path: _mount(found[path]["options"] if path in found else None) for path in hardening.WRITABLE}
 
 
-def _options(options: list[str]) -> str:
+def _mount(options: Optional[list[str]]) -> Item:
     """Without sizes, which the kernel derives from the memory."""
-    return ",".join(sorted(option for option in options if "=" not in option))
+    if options is None:
+        return Item({NOW: "not mounted"})
+    shown = sorted(option for option in options if "=" not in option)
+    return Item({NOW: ",".join(shown)}, settled={"nosuid", "nodev", "noexec"} <= set(shown))
 
 
 def clock() -> dict[str, Item]:

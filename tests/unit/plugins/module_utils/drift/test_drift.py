@@ -54,6 +54,21 @@ def test_a_difference_and_its_words(expected, found, told):
     assert differences(expected, found, 1.0) == told
 
 
+@pytest.mark.parametrize(
+    ("expected", "found", "settled", "drifts"),
+    [
+        ({"now": "not mounted"}, {"now": "noexec"}, True, False),
+        ({"now": "noexec"}, {"now": "exec"}, False, True),
+        ({"now": "permissive", "at boot": "enforcing"}, {"now": "enforcing", "at boot": "enforcing"}, True, False),
+        ({"now": "active", "at boot": "enabled"}, {"now": "active", "at boot": "masked"}, True, True),
+        (None, {"now": "active"}, True, True),
+    ],
+)
+def test_what_comes_into_force_with_a_boot_is_no_difference(expected, found, settled, drifts):
+    record = {"area": {} if expected is None else {"x": expected}}
+    assert bool(list(compare(record, {"area": {"x": Item(found, settled=settled)}}))) == drifts
+
+
 def test_no_digest_is_ever_shown():
     assert "5d41402a" not in str(differences(FILE, None) + differences(None, FILE) + differences(FILE, PACKAGED))
 

@@ -161,3 +161,16 @@ def test_an_area_that_cannot_be_read_says_why():
 def test_the_time_zone(monkeypatch):
     monkeypatch.setattr(survey.hardening, "timezone", lambda: "")
     assert values(survey.clock()) == {"time zone": {"is": "UTC"}}
+
+
+@pytest.mark.parametrize(
+    ("options", "now", "settled"),
+    [
+        (None, "not mounted", False),
+        (["rw", "nosuid", "nodev", "noexec", "size=5k"], "nodev,noexec,nosuid,rw", True),
+        (["rw", "nosuid", "nodev"], "nodev,nosuid,rw", False),
+    ],
+)
+def test_mounts(options, now, settled):
+    item = survey._mount(options)
+    assert (item.aspects, item.settled) == ({"now": now}, settled)
