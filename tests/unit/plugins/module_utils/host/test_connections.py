@@ -50,7 +50,7 @@ with socket.create_server(("127.0.0.1", 0), backlog={CONNECTIONS}) as server:
 def test_what_is_counted_while_a_killed_process_ends_is_no_count(_nth):
     with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True) as holder:
         port = int(holder.stdout.readline())
-        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
+        held = [socket.create_connection(("127.0.0.1", port)) for _number in range(CONNECTIONS)]
         assert holder.stdout.readline() == "all\n"
         counts = [accepted(holder.pid, {port})]
         holder.kill()
