@@ -99,7 +99,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if module.check_mode:
         return {**result, "changed": state == "recorded" and old is None}
     if state == "begun":
-        baseline.begin(survey())
+        if old is not None:  # the first record takes all
+            baseline.begin(survey())
         return result
     return {**result, "changed": baseline.finish(survey())}
 

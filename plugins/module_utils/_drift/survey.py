@@ -21,7 +21,7 @@ from .._core.errors import SlipwayError
 from .._core.paths import UNIT_ROOT
 from .._hardening import services
 from .._hardening import survey as hardening
-from .._release.state import store
+from .._host.systemd import Systemd
 from .._units import foreign
 from .item import AS_PACKAGED, CONTENT, IS, MISSING, NOW, Area, Item, Survey, Unreadable
 
@@ -145,14 +145,17 @@ def _owner(told: os.stat_result) -> str:
     return f"{told.st_uid}:{told.st_gid}"
 
 
-def _units_of_services() -> set[str]:
-    names = {*store.services(), *(one.name for one in services.services())}
+def _units_of(names: set[str]) -> set[str]:
     return {*(unit for name in names for unit in foreign.names_of(name)), *OF_ALL_SERVICES}
 
 
+def _services() -> set[str]:
+    return {one.name for one in services.services()}
+
+
 def _of_services() -> set[str]:
-    names = {*store.services(), *(one.name for one in services.services())}
-    units = {os.path.join(UNIT_ROOT, unit) for unit in _units_of_services()}
+    names = _services()
+    units = {os.path.join(UNIT_ROOT, unit) for unit in _units_of(names)}
     return units | {os.path.join(LOG_ROTATION, name) for name in names}
 
 
@@ -272,13 +275,11 @@ def units() -> dict[str, Item]:
     told = command.run([*argv, "--state=enabled,enabled-runtime,masked,masked-runtime"], SECONDS).require_success()
     rows = [line.split() for line in told.text.splitlines()]
     states = {row[0]: row[1] for row in rows if len(row) > 1}
-    show = ["systemctl", "--no-pager", "show", "--property=Id,LoadState,ActiveState", *GUARDS]
-    blocks = command.run(show, SECONDS).require_success().text.split("\n\n")
-    found = {name: {"at boot": state} for name, state in states.items() if name not in _units_of_services()}
-    for block in blocks:
-        told_of = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if told_of.get("LoadState") == "loaded":
-            found.setdefault(told_of["Id"], {})[NOW] = told_of.get("ActiveState", "")
+    own = _units_of(_services())
+    found = {name: {"at boot": state} for name, state in states.items() if name not in own}
+    for guard in Systemd(SECONDS).properties_of_each(("Id", "LoadState", "ActiveState"), *GUARDS):
+        if guard.get("LoadState") == "loaded":
+            found.setdefault(guard["Id"], {})[NOW] = guard.get("ActiveState", "")
     return {name: Item(aspects, settled=aspects.get(NOW) == "active") for name, aspects in sorted(found.items())}
 
 

@@ -58,7 +58,7 @@ def test_what_services_bring_is_theirs(folder, monkeypatch):
     for name in ("shop@.service", "shop.socket", "slipway-watch.service", "other.service"):
         (units / name).write_text("")
     monkeypatch.setattr(survey, "UNIT_ROOT", str(units))
-    monkeypatch.setattr(survey.store, "services", lambda: ["shop"])
+    monkeypatch.setattr(survey.services, "services", lambda: [survey.services.Service("shop")])
     assert {os.path.basename(path) for path in survey.files_()} == {"other.service"}
 
 
@@ -109,12 +109,12 @@ def test_the_firewall(says):
 
 
 def test_units(says, monkeypatch):
-    monkeypatch.setattr(survey.store, "services", lambda: ["shop"])
+    monkeypatch.setattr(survey.services, "services", lambda: [survey.services.Service("shop")])
     says["systemctl", "--no-pager", "list-unit-files"] = (
         0,
         "cron.service enabled enabled\nshop.service enabled\nx.service masked\n",
     )
-    says["systemctl", "--no-pager", "show"] = (
+    says["systemctl", "--no-pager", "--no-ask-password", "show"] = (
         0,
         "Id=ssh.service\nLoadState=loaded\nActiveState=active\n\nId=ufw.service\nLoadState=not-found\n",
     )
