@@ -17,6 +17,8 @@ description:
     what has changed in between is taken over, so that a change that somebody else has made before stays a difference.
     The first time, all is.
   - A run that is interrupted in between leaves its first look, which counts for the next one.
+  - Of two runs at once, the one that ends first takes over what both have changed by then. What the other changes later
+    stays a difference.
   - The record is C(/var/lib/slipway/baseline.json), which only root can read. It has digests of files, not contents.
 extends_documentation_fragment:
   - slipway.go.attributes

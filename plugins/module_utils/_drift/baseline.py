@@ -85,7 +85,9 @@ def finish(survey: Survey, everything: bool = False, path: str = PATH, begun: st
     """
     old = load(path)
     before = load(begun)
-    record = merge(old.record if old else None, None if everything or before is None else before.record, survey)
+    # Without a first look, as when another run has just ended, nothing is known to be this run's.
+    look = before.record if before else as_record(survey)
+    record = merge(old.record if old else None, None if everything else look, survey)
     changed = old is None or old.record != record
     if changed:
         _save(path, record)

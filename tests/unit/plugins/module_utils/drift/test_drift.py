@@ -121,6 +121,15 @@ def test_what_others_have_changed_stays_a_difference(paths):
     assert drifted(paths, look(a="2", b="by hand")) == {"b"}
 
 
+def test_the_later_of_two_runs_takes_over_nothing_unseen(paths):
+    baseline.finish(look(a="1", b="1"), **paths)
+    baseline.begin(look(a="1", b="1"), paths["begun"])
+    baseline.begin(look(a="2", b="1"), paths["begun"])  # the second run, in the middle of the first
+    baseline.finish(look(a="2", b="1"), **paths)
+    assert not baseline.finish(look(a="2", b="by hand"), **paths)
+    assert drifted(paths, look(a="2", b="by hand")) == {"b"}
+
+
 def test_a_run_that_is_cut_short_is_finished_by_the_next(paths):
     baseline.finish(look(a="1"), **paths)
     baseline.begin(look(a="1"), paths["begun"])  # it changes a, and dies
