@@ -112,8 +112,11 @@ build: collections ## the tarball for Galaxy
 
 test: lint sanity unit integration ## everything: lint, sanity, unit, integration and Molecule
 
-test-vm: collections ## SELinux, the kernel, mounts and a reboot, in a virtual machine (ten minutes without KVM)
+test-vm: collections ## a release, a swap under load and a reboot while SELinux enforces, in a virtual machine (ten minutes without KVM)
 	pytest tests/vm
+
+harden-vm: collections ## the same on a hardened machine, and its kernel settings, mounts and audit rules (half an hour without KVM)
+	SLIPWAY_VM=hardened pytest tests/vm
 
 molecule-on: collections ## the Molecule scenarios on another distribution: make molecule-on IMAGE=rockylinux:9
 	$(BIN)/python tests/lab/lab.py run --base $(IMAGE) -- pytest tests/integration/test_molecule.py

@@ -91,7 +91,7 @@ def binaries() -> Path:
 
 
 @pytest.fixture(scope="session")
-def fleet() -> Any:
+def pair() -> Any:
     """Two hosts, Debian 12 and 13, for as long as the tests run."""
     # Another name for a second checkout on the same machine, and for each worker.
     name = os.environ.get("SLIPWAY_LAB", "test") + os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -99,6 +99,23 @@ def fleet() -> Any:
     hosts = json.loads(inventory.read_text())["all"]["hosts"]
     yield Fleet(inventory, [Host(n, h["ansible_host"], f"slipway-{name}-{n}") for n, h in hosts.items()])
     lab.down(name)
+
+
+@pytest.fixture(scope="module")
+def fleet(pair: Fleet, request: pytest.FixtureRequest, tmp_path_factory: Any) -> Fleet:
+    """Both hosts, or the one that the test file names: HOST = 0 is Debian 12, HOST = 1 is Debian 13.
+
+    One is enough for what is the same on both; each play costs half then.
+    """
+    number = getattr(request.module, "HOST", None)
+    if number is None:
+        return pair
+    inventory = json.loads(pair.inventory.read_text())
+    host = pair.hosts[number]
+    inventory["all"]["hosts"] = {host.name: inventory["all"]["hosts"][host.name]}
+    alone = tmp_path_factory.mktemp("inventory") / "inventory.yml"
+    alone.write_text(json.dumps(inventory))
+    return Fleet(alone, [host])
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from waiting import wait
 
 SERVICE = "lantern"
+HOST = 1
 PORT = 8101
 SECONDS = 90
 

@@ -9,6 +9,7 @@ import json
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SERVICE = "store"
+HOST = 0
 PORT = 7171
 SECRET = "hunter2"
 CA = "/usr/local/share/ca-certificates/slipway-test.crt"
@@ -117,7 +119,7 @@ def variables(version: str, source: str, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def store(fleet: Any, shelf: Shelf, programs: dict[str, bytes]) -> Any:
-    """Both hosts run 1.0.0, which they have fetched themselves."""
+    """The host runs 1.0.0, which it has fetched itself."""
     url = shelf.put("/1.0.0/store", programs["1.0.0"])
     done = fleet.play("site", variables("1.0.0", url, release_checksum=sha(programs["1.0.0"])))
     assert done.code == 0, done.output
@@ -144,89 +146,104 @@ def test_what_is_there_is_not_fetched_again(store: Any, shelf: Shelf, programs: 
         assert "slipway-intake" not in host.run("ls", "/var/tmp")
 
 
-def refuse(store: Any, code: str, *words: str, check: bool = False, **arguments: Any) -> None:
-    """The module fails on every host with that code, and nothing is different afterwards."""
-    before = [traces(host) for host in store.hosts]
+@dataclass(frozen=True)
+class Refusal:
+    """The code that the module fails with, words of its message, and what it was called with."""
+
+    code: str
+    words: tuple[str, ...]
+    call: play.Call
+
+
+def refusal(code: str, *words: str, check: bool = False, **arguments: Any) -> Refusal:
     given = {"name": SERVICE, "version": "9.9.9", "listen": [str(PORT)], **arguments}
-    flags = ["--check"] if check else []
-    for result in play.module("slipway.go.release", given, store.inventory, "--become", *flags).values():
-        assert result.get("code") == code, result
-        assert result["failed"] is True
-        for word in words:
-            assert word in result["msg"]
-        assert SECRET not in json.dumps(result)
+    return Refusal(code, words, play.Call(given, check))
+
+
+def refuse(store: Any, *expected: Refusal) -> None:
+    """The module fails with each of these codes, and nothing is different afterwards."""
+    before = [traces(host) for host in store.hosts]
+    told = play.modules("slipway.go.release", [one.call for one in expected], store.inventory)
+    for one, results in zip(expected, told, strict=True):
+        for result in results.values():
+            assert result.get("code") == one.code, result
+            assert result["failed"] is True
+            for word in one.words:
+                assert word in result["msg"]
+            assert SECRET not in json.dumps(result)
     assert [traces(host) for host in store.hosts] == before
 
 
-@pytest.mark.parametrize("check", [False, True])
-def test_another_checksum(store: Any, shelf: Shelf, programs: dict[str, bytes], check: bool) -> None:
+def test_another_checksum(store: Any, shelf: Shelf, programs: dict[str, bytes]) -> None:
     url = shelf.put("/bad/store", programs["2.0.0"]).replace("://", f"://me:{SECRET}@") + f"?{SECRET}"
-    refuse(store, "wrong_checksum", sha(programs["2.0.0"]), check=check, src=url, checksum="0" * 64)
+    wrong = {"src": url, "checksum": "0" * 64}
+    refuse(store, *(refusal("wrong_checksum", sha(programs["2.0.0"]), check=check, **wrong) for check in (False, True)))
 
 
 def test_what_the_server_does_wrong(store: Any, shelf: Shelf) -> None:
-    refuse(store, "not_fetched", "404", src=shelf.server.url("/nothing"), checksum="0" * 64)
     shelf.server.paths["/down"] = web.redirect("http://192.0.2.1/store")
-    refuse(store, "insecure_redirect", src=shelf.server.url("/down"), checksum="0" * 64)
-    url = shelf.put("/large", b"x" * (2 << 20))
-    refuse(store, "artefact_too_large", src=url, checksum="0" * 64, max_size=1)
+    large = shelf.put("/large", b"x" * (2 << 20))
     page = shelf.put("/page", b"<html>log in first</html>")
-    refuse(store, "not_elf", src=page, checksum=sha(b"<html>log in first</html>"))
+    refuse(
+        store,
+        refusal("not_fetched", "404", src=shelf.server.url("/nothing"), checksum="0" * 64),
+        refusal("insecure_redirect", src=shelf.server.url("/down"), checksum="0" * 64),
+        refusal("artefact_too_large", src=large, checksum="0" * 64, max_size=1),
+        refusal("not_elf", src=page, checksum=sha(b"<html>log in first</html>")),
+    )
 
 
 def test_the_host_judges_what_it_fetches(store: Any, shelf: Shelf, programs: dict[str, bytes], tmp_path: Path) -> None:
-    url = shelf.put("/arm64/store", programs["arm64"])
-    refuse(store, "wrong_architecture", "arm64", check=True, src=url, checksum=sha(programs["arm64"]))
-    refuse(store, "wrong_architecture", "arm64", src=url, checksum=sha(programs["arm64"]))
     denylist = tmp_path / "denied"
     denylist.write_text("stdlib <v99.0 # every Go there is\n")
-    policy = {"denylist": str(denylist)}
-    url = shelf.put("/2.0.0/store", programs["2.0.0"])
-    for check in (True, False):
-        refuse(
-            store,
-            "policy_denied_module",
-            "every Go",
-            check=check,
-            src=url,
-            checksum=sha(programs["2.0.0"]),
-            policy=policy,
-        )
     foreign = Path("/bin/ls").read_bytes().replace(b"/ld-linux-x86-64.so.2", b"/ld-linux-x86-64.so.9")
-    url = shelf.put("/foreign/store", foreign)
-    refuse(store, "interpreter_missing", url, src=url, checksum=sha(foreign), check=True)
+    other = {"src": shelf.put("/arm64/store", programs["arm64"]), "checksum": sha(programs["arm64"])}
+    denied = {"src": shelf.put("/2.0.0/store", programs["2.0.0"]), "checksum": sha(programs["2.0.0"])}
+    denied["policy"] = {"denylist": str(denylist)}
+    unknown = {"src": shelf.put("/foreign/store", foreign), "checksum": sha(foreign)}
+    refuse(
+        store,
+        *(refusal("wrong_architecture", "arm64", check=check, **other) for check in (True, False)),
+        *(refusal("policy_denied_module", "every Go", check=check, **denied) for check in (True, False)),
+        refusal("interpreter_missing", unknown["src"], check=True, **unknown),
+    )
 
 
-@pytest.mark.parametrize("check", [False, True])
 def test_what_the_host_has_is_judged_by_the_rules_of_today(
-    store: Any, shelf: Shelf, programs: dict[str, bytes], check: bool, tmp_path: Path
+    store: Any, shelf: Shelf, programs: dict[str, bytes], tmp_path: Path
 ) -> None:
     """The release that serves, by its URL; it was accepted when there were no rules, and is not fetched again."""
     denylist = tmp_path / "denied"
     denylist.write_text("stdlib <v99.0\n")
     known = {"version": "1.0.0", "src": shelf.server.url("/1.0.0/store"), "checksum": sha(programs["1.0.0"])}
     before = len(shelf.server.requests)
-    for code, policy in (
+    rules = (
         ("policy_go_version", {"min_go_version": "99.0"}),
         ("policy_main_module", {"main_module": "example.com/other"}),
         ("policy_vcs_unknown", {"require_vcs_clean": True}),
         ("policy_denied_module", {"denylist": str(denylist)}),
         ("version_not_named", {"version_binding": "required"}),
-    ):
-        refuse(store, code, check=check, **known, policy=policy)
+    )
+    refuse(
+        store,
+        *(refusal(code, check=check, **known, policy=policy) for code, policy in rules for check in (False, True)),
+    )
     assert len(shelf.server.requests) == before
 
 
 def test_a_signed_old_version_is_not_a_new_one(store: Any, shelf: Shelf, programs: dict[str, bytes]) -> None:
     signer, program = Signer(), programs["1.0.0"]
     minisig = shelf.put("/1.0.0/store.minisig", signer.sign(program, "timestamp:1\tfile:store-1.0.0\thashed"))
-    signed = {"src": shelf.server.url("/1.0.0/store"), "checksum": sha(program), "signature": minisig}
-    refuse(store, "version_mismatch", "9.9.9", "store-1.0.0", **signed, minisign_keys=[signer.public])
+    source = {"src": shelf.server.url("/1.0.0/store"), "minisign_keys": [signer.public]}
+    itself = {**source, "checksum": sha(program), "signature": minisig}
     sums = f"{sha(program)}  1.0.0/store\n".encode()
-    signed["checksum"] = shelf.put("/1.0.0/SHA256SUMS", sums)
-    signed["signature"] = shelf.put("/1.0.0/SHA256SUMS.minisig", signer.sign(sums))
-    signed["signature_of"] = "checksums"
-    refuse(store, "version_mismatch", "1.0.0/store", **signed, minisign_keys=[signer.public], check=True)
+    listed = {**source, "checksum": shelf.put("/1.0.0/SHA256SUMS", sums), "signature_of": "checksums"}
+    listed["signature"] = shelf.put("/1.0.0/SHA256SUMS.minisig", signer.sign(sums))
+    refuse(
+        store,
+        refusal("version_mismatch", "9.9.9", "store-1.0.0", **itself),
+        refusal("version_mismatch", "1.0.0/store", check=True, **listed),
+    )
 
 
 def test_preflight_names_it_for_every_host(store: Any, shelf: Shelf, programs: dict[str, bytes]) -> None:
@@ -246,11 +263,8 @@ def test_signatures(store: Any, shelf: Shelf, programs: dict[str, bytes], tmp_pa
     program = programs["2.0.0"]
     url = shelf.put("/2.0.0/store", program)
     minisig = shelf.put("/2.0.0/store.minisig", signer.sign(program))
-    signed = {"src": url, "checksum": sha(program), "signature": minisig}
-    refuse(store, "bad_signature", **signed, minisign_keys=[stranger.public])
-    refuse(store, "bad_signature", **signed, minisign_keys=[stranger.public], check=True)
     tampered = shelf.put("/2.0.0/other.minisig", signer.sign(program).replace(b"comment: a test", b"comment: a Test"))
-    refuse(store, "bad_signature", **{**signed, "signature": tampered}, minisign_keys=[signer.public])
+    signed = {"src": url, "checksum": sha(program), "signature": minisig}
 
     for name in ("one", "two"):
         argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", tmp_path / name]
@@ -258,10 +272,15 @@ def test_signatures(store: Any, shelf: Shelf, programs: dict[str, bytes], tmp_pa
     (tmp_path / "store").write_bytes(program)
     argv = ["ssh-keygen", "-q", "-Y", "sign", "-f", tmp_path / "one", "-n", "file", tmp_path / "store"]
     subprocess.run(argv, check=True, capture_output=True)
-    signed = {"src": url, "checksum": sha(program), "signature": str(tmp_path / "store.sig")}
     for name in ("one", "two"):
         (tmp_path / f"{name}.signers").write_text(f"release@example.com {(tmp_path / f'{name}.pub').read_text()}")
-    refuse(store, "bad_signature", **signed, allowed_signers=str(tmp_path / "two.signers"))
+    by_ssh = {**signed, "signature": str(tmp_path / "store.sig"), "allowed_signers": str(tmp_path / "two.signers")}
+    refuse(
+        store,
+        *(refusal("bad_signature", check=check, **signed, minisign_keys=[stranger.public]) for check in (False, True)),
+        refusal("bad_signature", **{**signed, "signature": tampered}, minisign_keys=[signer.public]),
+        refusal("bad_signature", **by_ssh),
+    )
 
     values = variables("2.0.0", url, release_checksum=sha(program), release_signature=str(tmp_path / "store.sig"))
     done = store.play("release", {**values, "release_allowed_signers": str(tmp_path / "one.signers")})
@@ -289,8 +308,7 @@ def test_a_signature_of_what_the_controller_has(store: Any, binaries: Path, tmp_
     program = (binaries / "shop-3.0.0").read_bytes()
     (tmp_path / "sig").write_bytes(signer.sign(program + b"\0"))
     source = {"src": str(binaries / "shop-3.0.0"), "signature": str(tmp_path / "sig"), "minisign_keys": [signer.public]}
-    refuse(store, "bad_signature", **source)
-    refuse(store, "bad_signature", **source, check=True)
+    refuse(store, *(refusal("bad_signature", check=check, **source) for check in (False, True)))
     (tmp_path / "sig").write_bytes(signer.sign(program))
     more = {"release_signature": str(tmp_path / "sig"), "release_minisign_keys": [signer.public]}
     done = store.play("release", variables("3.0.0", str(binaries / "shop-3.0.0"), **more))
@@ -331,10 +349,9 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_archives(store: Any, shelf: Shelf, kind: str) -> None:
-    url = shelf.put("/hostile/store.tar.gz", HOSTILE[kind])
-    refuse(store, "unsafe_archive", src=url, checksum=sha(HOSTILE[kind]))
+def test_hostile_archives(store: Any, shelf: Shelf) -> None:
+    urls = {kind: shelf.put(f"/{kind}/store.tar.gz", content) for kind, content in HOSTILE.items()}
+    refuse(store, *(refusal("unsafe_archive", src=urls[kind], checksum=sha(HOSTILE[kind])) for kind in HOSTILE))
 
 
 def test_a_path_on_the_host(store: Any, binaries: Path) -> None:
@@ -342,8 +359,11 @@ def test_a_path_on_the_host(store: Any, binaries: Path) -> None:
         source = f"{host.container}:/srv/store"
         subprocess.run(["docker", "cp", binaries / "shop-2.0.0", source], check=True, capture_output=True)
         host.run("sh", "-c", "cd /srv && sha256sum --tag store > SUMS")
-    refuse(store, "wrong_checksum", src="/srv/store", remote_src=True, checksum="0" * 64)
-    refuse(store, "missing_file", src="/srv/nothing", remote_src=True)
+    refuse(
+        store,
+        refusal("wrong_checksum", src="/srv/store", remote_src=True, checksum="0" * 64),
+        refusal("missing_file", src="/srv/nothing", remote_src=True),
+    )
     values = variables("5.0.0", "/srv/store", release_remote_src=True, release_checksum="/srv/SUMS")
     for changed in (1, 0):
         done = store.play("release", values)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 SERVICE = "scribe"
+HOST = 0
 PORT = 8098
 FOLDER = f"/var/log/{SERVICE}"
 LOG = f"{FOLDER}/{SERVICE}.log"

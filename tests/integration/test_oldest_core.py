@@ -11,6 +11,7 @@ from typing import Any
 import play
 
 OLDEST = play.CHECKOUT / ".work" / "venv-oldest"
+HOST = 0
 
 
 def test_site_twice(fleet: Any, binaries: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 SERVICE = "mover"
+HOST = 1
 PORT = 8099
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 SERVICE = "taster"
+HOST = 1
 PORT = 8102
 SECRET = "correct-horse-battery"
 BY_SOCKET = f"""

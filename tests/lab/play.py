@@ -6,13 +6,23 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Call:
+    """The arguments of a module, and whether it is only to predict."""
+
+    arguments: dict[str, Any]
+    check: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,12 +72,25 @@ def playbook(name: str, inventory: Path, variables: dict[str, Any], *flags: str,
 
 def module(name: str, arguments: dict[str, Any], inventory: Path, *flags: str) -> dict[str, dict[str, Any]]:
     """Run one module on all hosts; return {host: result}."""
-    argv = ["ansible", "all", "-i", str(inventory), "-m", name, "-a", json.dumps(arguments), *flags]
+    return _results(["ansible", "all", "-i", str(inventory), "-m", name, "-a", json.dumps(arguments), *flags])[0]
+
+
+def modules(name: str, calls: Sequence[Call], inventory: Path) -> list[dict[str, dict[str, Any]]]:
+    """Run one module once for each call, as root, in one play that goes on after a failure; {host: result} of each."""
+    tasks = [{name: call.arguments, "check_mode": call.check, "ignore_errors": True} for call in calls]
+    play = [{"hosts": "all", "gather_facts": False, "become": True, "tasks": tasks}]
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+        file.write(json.dumps(play))
+        file.flush()
+        return _results(["ansible-playbook", file.name, "-i", str(inventory)])
+
+
+def _results(argv: list[str]) -> list[dict[str, dict[str, Any]]]:
+    """What each task of the first play has said."""
     extra = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"}
     done = subprocess.run(
         argv, env={**environment(), **extra}, cwd=CHECKOUT, capture_output=True, text=True, check=False
     )
     if not done.stdout.lstrip().startswith("{"):
         raise RuntimeError(f"{' '.join(argv)} failed: {done.stderr or done.stdout}")
-    hosts: dict[str, dict[str, Any]] = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]
-    return hosts
+    return [task["hosts"] for task in json.loads(done.stdout)["plays"][0]["tasks"]]

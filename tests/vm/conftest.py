@@ -1,10 +1,12 @@
 """One virtual machine for all these tests, in the state that each of them needs.
 
-Run them through `make test-vm`, or alone: pytest tests/vm. They take about ten minutes without KVM.
+Run them through `make test-vm`, or alone: pytest tests/vm. `make harden-vm` hardens the machine first, runs all of them on
+it, and what is hardened besides.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ import vm
 from build import build_app, build_load
 from client import Load
 
+HARDENED = os.environ.get("SLIPWAY_VM") == "hardened"
 SERVICE, PORT = "shop", 8080
 BINARIES = CHECKOUT / ".work" / "app"
 VERSIONS = ("1.0.0", "2.0.0")
@@ -75,6 +78,13 @@ def denials(machine: vm.Machine, since: float = 0, boot: bool = False) -> dict[s
     return found
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What hardening does is there to be seen only where it was asked for."""
+    absent = [item for item in items if item.get_closest_marker("hardened") and not HARDENED]
+    config.hook.pytest_deselected(items=absent)
+    items[:] = [item for item in items if item not in absent]
+
+
 @dataclass(frozen=True)
 class Swapped:
     """report is what the load client counted; begun is when the swap did, by the machine's clock."""
@@ -107,24 +117,26 @@ def bare_boot(machine: vm.Machine) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def hardened(machine: vm.Machine, bare_boot: dict[str, str]) -> vm.Machine:
-    """All hardening roles and a first release, in one run that comes as root and closes root."""
+def released(machine: vm.Machine, bare_boot: dict[str, str]) -> vm.Machine:
+    """A first release; before it, where that is asked for, all hardening roles, in a run that comes as root and closes it."""
     build_app(VERSIONS[0], BINARIES / f"{SERVICE}-{VERSIONS[0]}")
-    run(machine, "site", {**hardening(machine), **release(VERSIONS[0])})
-    machine.root_is_closed("deploy")
+    values = hardening(machine) if HARDENED else {"site_harden": False}
+    run(machine, "site", {**values, **release(VERSIONS[0])})
+    if HARDENED:
+        machine.root_is_closed("deploy")
     return machine
 
 
 @pytest.fixture(scope="session")
-def swapped(hardened: vm.Machine) -> Swapped:
+def swapped(released: vm.Machine) -> Swapped:
     """The service is swapped while requests come in."""
-    begun = now(hardened)
+    begun = now(released)
     build_app(VERSIONS[1], BINARIES / f"{SERVICE}-{VERSIONS[1]}")
     load = build_load(BINARIES / "load")
-    url = f"{SERVICE}=http://127.0.0.1:{hardened.port(PORT)}"
-    with Load(load, hardened.folder, [url], 10) as client:
-        run(hardened, "release", release(VERSIONS[1]))
-        return Swapped(hardened, client.report(), begun)
+    url = f"{SERVICE}=http://127.0.0.1:{released.port(PORT)}"
+    with Load(load, released.folder, [url], 10) as client:
+        run(released, "release", release(VERSIONS[1]))
+        return Swapped(released, client.report(), begun)
 
 
 @pytest.fixture(scope="session")

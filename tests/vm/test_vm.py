@@ -1,6 +1,7 @@
 """What only a kernel of one's own can show: SELinux that bites, kernel settings, mounts, auditd, and the next boot.
 
-The tests run in the order of this file: a bare machine, hardened, with a service released and swapped, rebooted.
+The tests run in the order of this file: a bare machine, with a service released (and hardened before, where that is asked
+for), swapped, and rebooted.
 """
 
 from __future__ import annotations
@@ -37,17 +38,19 @@ def test_a_denial_is_seen(machine: vm.Machine) -> None:
     assert denials(machine, begun)
 
 
-def test_root_is_closed_and_the_deploy_user_administers(hardened: vm.Machine) -> None:
-    refused = hardened.login("root")
+@pytest.mark.hardened
+def test_root_is_closed_and_the_deploy_user_administers(released: vm.Machine) -> None:
+    refused = released.login("root")
     assert refused.returncode == 255
     assert "Permission denied" in refused.stderr
-    assert hardened.login("deploy", "sudo -n id -u").stdout.strip() == "0"
+    assert released.login("deploy", "sudo -n id -u").stdout.strip() == "0"
 
 
-def test_tmp_stays_what_it_is_until_the_next_boot(hardened: vm.Machine) -> None:
+@pytest.mark.hardened
+def test_tmp_stays_what_it_is_until_the_next_boot(released: vm.Machine) -> None:
     """A service with PrivateTmp wants /tmp mounted; doing so would hide the files of whatever runs."""
-    hardened.ssh("systemd-run --wait -p PrivateTmp=yes true")
-    assert hardened.ssh("findmnt /tmp", check=False).stdout == ""
+    released.ssh("systemd-run --wait -p PrivateTmp=yes true")
+    assert released.ssh("findmnt /tmp", check=False).stdout == ""
 
 
 def test_a_swap_while_enforcing_loses_no_request(swapped: Swapped) -> None:
@@ -76,6 +79,7 @@ def test_the_release_is_labelled_as_a_program(rebooted: vm.Machine) -> None:
     assert {label.split(":")[2] for label in labels} == {"bin_t"}
 
 
+@pytest.mark.hardened
 def test_kernel_settings_are_in_force(rebooted: vm.Machine) -> None:
     """Each key that the kernel knows has the value that the file asks for."""
     written = rebooted.ssh("cat /etc/sysctl.d/99-zz-slipway.conf").stdout
@@ -86,6 +90,7 @@ def test_kernel_settings_are_in_force(rebooted: vm.Machine) -> None:
     assert {key: value.strip() for key, value in now.items()} == {key: wanted[key] for key in now}
 
 
+@pytest.mark.hardened
 @pytest.mark.parametrize("path", ["/tmp", "/dev/shm"])
 def test_nothing_runs_where_everybody_writes(rebooted: vm.Machine, path: str) -> None:
     options = rebooted.ssh(f"findmnt --noheadings --output OPTIONS {path}").stdout.strip().split(",")
@@ -95,6 +100,7 @@ def test_nothing_runs_where_everybody_writes(rebooted: vm.Machine, path: str) ->
     assert tried.returncode == 126, "a program ran from there"
 
 
+@pytest.mark.hardened
 def test_the_audit_rules_are_loaded_and_heard(rebooted: vm.Machine) -> None:
     written = rebooted.ssh("grep -c '^-[wa] ' /etc/audit/rules.d/50-slipway.rules").stdout
     loaded = rebooted.ssh("auditctl -l").stdout.splitlines()
@@ -105,16 +111,19 @@ def test_the_audit_rules_are_loaded_and_heard(rebooted: vm.Machine) -> None:
     assert "/etc/sudoers.d/.probe" in heard
 
 
+@pytest.mark.hardened
 def test_blocked_modules_do_not_load(rebooted: vm.Machine) -> None:
     rebooted.ssh("modprobe dccp; modprobe sctp", check=False)
     assert not re.search("^(dccp|sctp) ", rebooted.ssh("cat /proc/modules").stdout, re.M)
 
 
+@pytest.mark.hardened
 def test_a_second_run_changes_nothing(rebooted: vm.Machine) -> None:
     again = run(rebooted, "harden", hardening(rebooted))
     assert {host["changed"] for host in again.recap.values()} == {0}, again.output
 
 
+@pytest.mark.hardened
 def test_ssh_on_a_port_without_a_label_is_taken_back(rebooted: vm.Machine, other_ssh: int) -> None:
     """A port that SELinux does not give to sshd: sshd could not listen there, and the operator keeps the old one."""
     before = rebooted.ssh("sshd -T | sort").stdout
@@ -124,6 +133,7 @@ def test_ssh_on_a_port_without_a_label_is_taken_back(rebooted: vm.Machine, other
     assert rebooted.ssh("sshd -T | sort").stdout == before
 
 
+@pytest.mark.hardened
 def test_ssh_moves_to_a_port_that_the_role_has_labelled(rebooted: vm.Machine, other_ssh: int) -> None:
     moving = {**hardening(rebooted), "ssh_ports": [other_ssh], "harden_base": False, "harden_selinux": False}
     run(rebooted, "harden", moving)
