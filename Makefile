@@ -9,6 +9,8 @@ export PATH := $(BIN):$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(WORK)/collections
 export PYTHONPATH := $(WORK)/collections
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Ansible is started hundreds of times: what Python has compiled is kept, also where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Whatever `make help` lists makes no file of its name.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
