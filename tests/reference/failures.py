@@ -7,6 +7,7 @@ one of these. Texts are templates: what is only known at run time is {}.
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,18 +37,21 @@ class Module:
     tree: ast.Module
     constants: dict[str, ast.expr] = field(default_factory=dict)
     functions: dict[str, ast.FunctionDef] = field(default_factory=dict)
+    calls: list[tuple[ast.FunctionDef, list[ast.Call]]] = field(default_factory=list)
 
 
-def failures() -> list[Failure]:
+@functools.cache
+def failures() -> tuple[Failure, ...]:
     modules = [_read(path) for path in sorted(PLUGINS.rglob("*.py"))]
     constants = {name: value for module in modules for name, value in module.constants.items()}
-    public = {name: names for module in modules for name, names in _makers(module).items() if not name.startswith("_")}
-    return [
+    makers = [_makers(module) for module in modules]
+    public = {name: names for own in makers for name, names in own.items() if not name.startswith("_")}
+    return tuple(
         found
-        for module in modules
-        for owner, call, names in _calls(module, {**public, **_makers(module)})
+        for module, own in zip(modules, makers, strict=True)
+        for owner, call, names in _calls(module, {**public, **own})
         if (found := _failure(module, owner, call, names, constants))
-    ]
+    )
 
 
 def codes() -> set[str]:
@@ -68,6 +72,7 @@ def _read(path: Path) -> Module:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.FunctionDef):
             module.functions.setdefault(node.name, node)
+            module.calls.append((node, [inner for inner in ast.walk(node) if isinstance(inner, ast.Call)]))
     return module
 
 
@@ -90,29 +95,28 @@ def _makers(module: Module) -> dict[str, tuple[str, ...]]:
         "Unhealthy": PARTS,
         "Refused": ("message", "code"),
     }
-    functions = [node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef)]
     parameters = {
         function.name: tuple(argument.arg for argument in function.args.args if argument.arg != "self")
-        for function in functions
+        for function, _inner in module.calls
         if function.name != "__init__"
     }
     while True:  # a function may hand on to one that hands on
         more = {
             function.name: parameters[function.name]
-            for function in functions
+            for function, calls in module.calls
             if function.name in parameters and function.name not in makers
-            if any(_hands_on(call, makers, parameters[function.name]) for call in ast.walk(function))
+            if any(_hands_on(call, makers, parameters[function.name]) for call in calls)
         }
         if not more:
             return makers
         makers.update(more)
 
 
-def _hands_on(node: ast.AST, makers: dict[str, tuple[str, ...]], parameters: tuple[str, ...]) -> bool:
-    """Whether it is a call that makes a failure with the function's own `code` or `fix`."""
-    if not isinstance(node, ast.Call) or _called(node) not in makers:
+def _hands_on(call: ast.Call, makers: dict[str, tuple[str, ...]], parameters: tuple[str, ...]) -> bool:
+    """Whether it makes a failure with the function's own `code` or `fix`."""
+    if _called(call) not in makers:
         return False
-    given = {argument.id for argument in node.args if isinstance(argument, ast.Name)}
+    given = {argument.id for argument in call.args if isinstance(argument, ast.Name)}
     return any(name in given and name in parameters for name in ("code", "fix"))
 
 

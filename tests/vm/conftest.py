@@ -41,7 +41,7 @@ def release(version: str) -> dict[str, Any]:
         "service_listen": [str(PORT)],
         "release_version": version,
         "release_src": str(BINARIES / f"{SERVICE}-{version}"),
-        "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 60},
+        "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "timeout": 30, "deadline": vm.SLOW_S},
         "release_soak_time": 1,
         "release_confirm": vm.SLOW_S,
     }
