@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 import yaml
+from ansible_collections.slipway.go.tests.unit.expressions import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles" / "base"
@@ -29,30 +26,13 @@ Files = dict[str, dict[str, Any]]
 
 @pytest.fixture
 def files(tmp_path: Path) -> Callable[..., Files]:
-    (tmp_path / "templates").symlink_to(ROLE / "templates")
     (task,) = yaml.safe_load((ROLE / "tasks" / "files.yml").read_text())
     (tmp_path / "task.yml").write_text(yaml.safe_dump(task["vars"]))
-    told = tmp_path / "files.json"
-    write = {"ansible.builtin.copy": {"content": "{{ __base_files | to_json }}", "dest": str(told)}}
-    play = {
-        "hosts": "localhost",
-        "connection": "local",
-        "gather_facts": False,
-        "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml"), "task.yml"],
-        "tasks": [write],
-    }
-    playbook = tmp_path / "play.yml"
-    playbook.write_text(json.dumps([play]))
+    beneath = [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml"), "task.yml"]
 
     def render(host: dict[str, Any], **variables: Any) -> Files:
-        values = json.dumps(
-            {"__base_host": {**HOST, **host}, "ansible_python_interpreter": sys.executable, **variables}
-        )
-        argv = [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", str(playbook), "-e", values]
-        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return {file["path"]: file for file in json.loads(told.read_text())}
+        found = evaluate(tmp_path, "base", "__base_files", beneath, {"__base_host": {**HOST, **host}, **variables})
+        return {file["path"]: file for file in found}
 
     return render
 

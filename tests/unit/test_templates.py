@@ -6,35 +6,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.slipway.go.tests.unit.expressions import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def render(folder: Path, role: str, expression: str, **given: Any) -> Any:
     """The expression with the role's defaults and variables beneath what is given."""
-    (folder / "templates").symlink_to(ROOT / "roles" / role / "templates")
-    task = {"ansible.builtin.copy": {"content": "{{ " + expression + " | to_json }}", "dest": str(folder / "said")}}
     files = [str(ROOT / "roles" / role / name / "main.yml") for name in ("defaults", "vars")]
-    plays = [{"hosts": "localhost", "gather_facts": False, "vars_files": files, "tasks": [task]}]
-    (folder / "play.yml").write_text(json.dumps(plays))
-    collections = os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(ROOT / ".work" / "collections"))
-    extra = json.dumps({**given, "ansible_python_interpreter": sys.executable})
-    done = subprocess.run(
-        [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", "-c", "local", "-e", extra, "play.yml"],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((folder / "said").read_text())
+    return evaluate(folder, role, expression, files, given)
 
 
 def units(folder: Path, **given: Any) -> dict[str, str]:

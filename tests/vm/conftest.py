@@ -1,7 +1,7 @@
 """One virtual machine for all these tests, in the state that each of them needs.
 
-Run them through `make test-vm`, or alone: pytest tests/vm. `make harden-vm` hardens the machine first, runs all of them on
-it, and what is hardened besides.
+Run them through `make test-vm`, or alone: pytest tests/vm. `make harden-vm` hardens the machine first, and looks at
+what that did, too.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def bare_boot(machine: vm.Machine) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def released(machine: vm.Machine, bare_boot: dict[str, str]) -> vm.Machine:
-    """A first release; before it, where that is asked for, all hardening roles, in a run that comes as root and closes it."""
+    """A first release; where that is asked for, in a run that comes as root, hardens the machine and closes root."""
     build_app(VERSIONS[0], BINARIES / f"{SERVICE}-{VERSIONS[0]}")
     values = hardening(machine) if HARDENED else {"site_harden": False}
     run(machine, "site", {**values, **release(VERSIONS[0])})

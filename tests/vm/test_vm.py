@@ -1,7 +1,7 @@
 """What only a kernel of one's own can show: SELinux that bites, kernel settings, mounts, auditd, and the next boot.
 
-The tests run in the order of this file: a bare machine, with a service released (and hardened before, where that is asked
-for), swapped, and rebooted.
+The tests run in the order of this file: a bare machine, with a service released, swapped, rebooted; by `make harden-vm`
+hardened before the release.
 """
 
 from __future__ import annotations
