@@ -161,7 +161,7 @@ options:
             description:
               - Another process accepts from the same socket, as the old and the new instance do during a swap.
               - An answer of that process then counts neither for nor against; the attempt connects again until the
-                wanted one answers.
+                wanted one answers, with up to eight connections at a time.
             type: bool
       method:
         description: HTTP method. The default is V(GET).

@@ -73,6 +73,11 @@ class CheckFailed(Exception):
         self.counts = counts
         self.process: Optional[Process] = None  # who answered, where that is what is wrong
 
+    @property
+    def of_another(self) -> bool:
+        """Another process of a shared socket answered: that says nothing of the wanted one."""
+        return self.reason == "identity" and not self.counts
+
 
 @dataclass(frozen=True)
 class Process:

@@ -24,6 +24,7 @@ from .stability import Stability
 from .verdict import Judge, Verdict
 
 PARALLEL = 64
+MOST_OFFERED = 8
 
 MakeAttempt = Callable[[Session, Optional[float]], Attempt]
 
@@ -70,7 +71,11 @@ def _attempt(
 
 
 def _persist(kind: Kind, running: RunningAttempt) -> Attempt:
-    """On a socket shared with another process, knock again until the wanted one answers."""
+    """On a socket shared with another process, knock again until the wanted one answers.
+
+    With more connections at a time: where processors are scarce, the process that runs takes nearly all of them before
+    the wanted one has been woken.
+    """
     pause = 0.001
     met: list[CheckFailed] = []
     while True:
@@ -80,9 +85,10 @@ def _persist(kind: Kind, running: RunningAttempt) -> Attempt:
             # Time that ran out in the middle of yet another connection is no silence of the wanted process.
             if met and failed.reason == "timeout" and running.process is None:
                 raise met[0] from failed
-            if failed.counts or failed.reason != "identity" or running.deadline.remaining() <= pause:
+            if not failed.of_another or running.deadline.remaining() <= pause:
                 raise
             met = [failed]
+            running.offered = min(running.offered * 2, MOST_OFFERED)
         running.deadline.pause(pause)
         pause = min(pause * 2, 0.05)
         running.watch.reset()

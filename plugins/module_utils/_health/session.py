@@ -9,16 +9,19 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence
 
+from .deadline import Stopwatch
 from .identity.group import Reached, reached
 from .identity.identity import Identifier
 from .net.stream import Stream, connect
 from .outcome import FAIL, PASS, WARN, Attempt, CheckFailed, Process
 
 if TYPE_CHECKING:
-    from .deadline import Deadline, Stopwatch
+    from .deadline import Deadline
     from .spec.check import Check
     from .spec.connection import Tls
     from .spec.endpoint import Endpoint
+
+_AT_ONCE = 0.1  # seconds until a connection of several is there, or is left out
 
 
 class Session:
@@ -48,6 +51,7 @@ class RunningAttempt:
         self.deadline = deadline
         self.watch = watch
         self.family = "any" if self.check.connection is None else self.check.connection.family
+        self.offered = 1  # connections at a time
         self.process: Optional[Process] = None
         self.status: Optional[int] = None
         self.answer = b""  # the body of the last response
@@ -59,9 +63,8 @@ class RunningAttempt:
     @contextmanager
     def open(self, endpoint: Endpoint) -> Iterator[Stream]:
         """Connect, and see who accepted before a word is said: a wrong process then gets no half question."""
-        stream = connect(endpoint, self.family, self.deadline, self.watch)
+        stream = self._meet(endpoint)
         try:
-            self._look_early(stream)
             place = reached(stream.raw)
             if place is not None:
                 self.reached.setdefault(place.family, place)
@@ -69,6 +72,41 @@ class RunningAttempt:
             yield stream
         finally:
             stream.close()
+
+    def _meet(self, endpoint: Endpoint) -> Stream:
+        """One of the connections that are offered: the first that no other process of a shared socket has accepted."""
+        offered = [connect(endpoint, self.family, self.deadline, self.watch)]
+        chosen = None
+        try:
+            offered += self._more(endpoint, self.offered - 1)
+            chosen = self._first_of_the_wanted(offered)
+            chosen.deadline, chosen.watch = self.deadline, self.watch
+            return chosen
+        finally:
+            for stream in offered:
+                if stream is not chosen:
+                    stream.close()
+
+    def _more(self, endpoint: Endpoint, number: int) -> list[Stream]:
+        """As many more as the listener takes at once: a short backlog must not take the attempt's time."""
+        made: list[Stream] = []
+        try:
+            for _one in range(number):
+                made.append(connect(endpoint, self.family, self.deadline.at_most(_AT_ONCE), Stopwatch()))
+        except CheckFailed:
+            pass
+        return made
+
+    def _first_of_the_wanted(self, offered: Sequence[Stream]) -> Stream:
+        for stream in offered[:-1]:
+            try:
+                self._look_early(stream)
+                return stream
+            except CheckFailed as failed:
+                if not failed.of_another:
+                    raise
+        self._look_early(offered[-1])
+        return offered[-1]
 
     def _look_early(self, stream: Stream) -> None:
         self.process = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, Iterator
@@ -25,8 +28,14 @@ mode = sys.argv[2]
 if mode == "reads-first":
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
 print("ready", flush=True)
+accepted = []
 while True:
     conn, _ = listener.accept()
+    if mode == "accepts ahead":
+        accepted.append(conn)
+        if len(accepted) % 100 == 0:
+            time.sleep(0.3)
+        continue
     if mode == "silent":
         conn.recv(1)
         time.sleep(60)
@@ -130,6 +139,41 @@ def test_on_a_shared_socket_the_wanted_one_is_found(services: tuple[Service, Ser
     for _turn in range(10):
         found = tried(listener, new.executable, identity={"shared": True})
         assert (found.state, found.pid) == ("pass", new.process.pid)
+
+
+@contextlib.contextmanager
+def starved(pid: int) -> Iterator[None]:
+    """The process runs for half a millisecond in every fifth of a second."""
+    over = threading.Event()
+
+    def starve() -> None:
+        while not over.wait(0.2):
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.0005)
+            os.kill(pid, signal.SIGSTOP)
+
+    os.kill(pid, signal.SIGSTOP)
+    thread = threading.Thread(target=starve)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("mode", ["answers", "accepts ahead"])
+def test_on_a_shared_socket_one_that_gets_little_time_is_found(
+    services: tuple[Service, Service], listener: socket.socket, mode: str
+) -> None:
+    """On a busy machine the process that runs takes what comes before the other one has been woken."""
+    old, new = services
+    old.start(listener, mode)
+    new.start(listener)
+    with starved(new.process.pid):
+        found = tried(listener, new.executable, identity={"shared": True}, timeout=5)
+    assert (found.state, found.pid) == ("pass", new.process.pid), found
 
 
 def test_on_a_shared_socket_the_other_one_counts_neither_for_nor_against(
