@@ -53,6 +53,14 @@ class Fleet:
     inventory: Path
     hosts: list[Host]
 
+    def only(self, number: int) -> Fleet:
+        """The one host, in an inventory of its own."""
+        inventory, host = json.loads(self.inventory.read_text()), self.hosts[number]
+        inventory["all"]["hosts"] = {host.name: inventory["all"]["hosts"][host.name]}
+        path = self.inventory.with_name(f"{host.name}.yml")
+        path.write_text(json.dumps(inventory))
+        return Fleet(path, [host])
+
     def play(self, name: str, variables: dict[str, Any], *flags: str) -> play.Play:
         return play.playbook(name, self.inventory, variables, *flags)
 
@@ -102,20 +110,13 @@ def pair() -> Any:
 
 
 @pytest.fixture(scope="module")
-def fleet(pair: Fleet, request: pytest.FixtureRequest, tmp_path_factory: Any) -> Fleet:
+def fleet(pair: Fleet, request: pytest.FixtureRequest) -> Fleet:
     """Both hosts, or the one that the test file names: HOST = 0 is Debian 12, HOST = 1 is Debian 13.
 
     One is enough for what is the same on both; each play costs half then.
     """
     number = getattr(request.module, "HOST", None)
-    if number is None:
-        return pair
-    inventory = json.loads(pair.inventory.read_text())
-    host = pair.hosts[number]
-    inventory["all"]["hosts"] = {host.name: inventory["all"]["hosts"][host.name]}
-    alone = tmp_path_factory.mktemp("inventory") / "inventory.yml"
-    alone.write_text(json.dumps(inventory))
-    return Fleet(alone, [host])
+    return pair if number is None else pair.only(number)
 
 
 @pytest.fixture
