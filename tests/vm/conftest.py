@@ -27,6 +27,7 @@ HARDENED = os.environ.get("SLIPWAY_VM") == "hardened"
 SERVICE, PORT = "shop", 8080
 BINARIES = CHECKOUT / ".work" / "app"
 VERSIONS = ("1.0.0", "2.0.0")
+REQUESTS_A_SECOND = 2  # of the load and of the release's probe: without KVM, one takes the machine half a second
 
 
 def run(machine: vm.Machine, playbook: str, variables: dict[str, Any], *flags: str) -> play.Play:
@@ -43,6 +44,7 @@ def release(version: str) -> dict[str, Any]:
         "release_src": str(BINARIES / f"{SERVICE}-{version}"),
         "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "timeout": 30, "deadline": vm.SLOW_S},
         "release_soak_time": 1,
+        "release_probe": {"rate": REQUESTS_A_SECOND},
         "release_confirm": vm.SLOW_S,
     }
 
@@ -134,7 +136,7 @@ def swapped(released: vm.Machine) -> Swapped:
     build_app(VERSIONS[1], BINARIES / f"{SERVICE}-{VERSIONS[1]}")
     load = build_load(BINARIES / "load")
     url = f"{SERVICE}=http://127.0.0.1:{released.port(PORT)}"
-    with Load(load, released.folder, [url], 10) as client:
+    with Load(load, released.folder, [url], REQUESTS_A_SECOND) as client:
         run(released, "release", release(VERSIONS[1]))
         return Swapped(released, client.report(), begun)
 
