@@ -74,7 +74,7 @@ def go_environment() -> dict[str, str]:
         "CGO_ENABLED": "0",
         "GOCACHE": os.environ.get("GOCACHE", str(CHECKOUT / ".work" / "go-cache")),
         "GOENV": "off",
-        "GOFLAGS": "-mod=mod",
+        "GOFLAGS": "-mod=mod -trimpath",  # in every command, so that all of them share what is compiled
         "GOOS": "linux",
         "GOPATH": str(CHECKOUT / ".work" / "go"),
         "GOPROXY": "off",
@@ -88,7 +88,7 @@ def _build(source: Path, out: Path, ldflags: str, goarch: str) -> Path:
     go, env = find_go(), go_environment()
     if goarch:
         env["GOARCH"] = goarch
-    argv = [str(go), "build", "-trimpath", "-buildvcs=false", f"-ldflags={ldflags}"]
+    argv = [str(go), "build", "-buildvcs=false", f"-ldflags={ldflags}"]
     key = _digest(source, [*argv[1:], goarch, _go_version(go, env)])
     out = out.resolve()
     stamp = out.with_name(f".{out.name}.built")
