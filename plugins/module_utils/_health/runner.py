@@ -25,6 +25,7 @@ from .verdict import Judge, Verdict
 
 PARALLEL = 64
 MOST_OFFERED = 8
+LONGEST_PAUSE = 0.15  # seconds: the other process has to accept them all
 
 MakeAttempt = Callable[[Session, Optional[float]], Attempt]
 
@@ -90,7 +91,7 @@ def _persist(kind: Kind, running: RunningAttempt) -> Attempt:
             met = [failed]
             running.offered = min(running.offered * 2, MOST_OFFERED)
         running.deadline.pause(pause)
-        pause = min(pause * 2, 0.05)
+        pause = min(pause * 2, LONGEST_PAUSE)
         running.watch.reset()
 
 
