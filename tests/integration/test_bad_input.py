@@ -52,15 +52,16 @@ def assert_refused(fleet: Any, values: dict[str, Any], message: str) -> None:
     said = " ".join(done.output.split())
     assert message in said
     assert "Fix:" in said
-    assert_untouched(fleet, done)
+    assert_untouched(fleet, done, {values["service_name"]})
 
 
-def assert_untouched(fleet: Any, done: play.Play) -> None:
+def assert_untouched(fleet: Any, done: play.Play, services: set[str]) -> None:
     assert "Traceback" not in done.output
     assert "argument_spec_data" not in done.output
     for host in fleet.hosts:
-        for folder in ("/etc", "/opt"):
-            assert not host.exists(f"{folder}/{SERVICE}"), f"{host.name} was touched"
+        for service in services:
+            assert not host.exists(f"/etc/{service}"), f"{host.name} was touched"
+            assert not host.exists(f"/opt/{service}"), f"{host.name} was touched"
 
 
 def many(fleet: Any, binaries: Path, cases: dict[str, Case]) -> Path:
@@ -95,7 +96,7 @@ def test_refused_before_any_host_changes(fleet: Any, binaries: Path, tmp_path: P
         assert done.code != 0
         assert named, f"none of {list(waiting)} is refused: {done.output}"
         assert said.count("Fix:") >= len(named)
-        assert_untouched(fleet, done)
+        assert_untouched(fleet, done, {wrong.get("service_name", SERVICE) for wrong, _message in waiting.values()})
         for case in named:
             del waiting[case]
 

@@ -14,12 +14,12 @@ from .identity.group import Reached, reached
 from .identity.identity import Identifier
 from .net.stream import Stream, connect
 from .outcome import FAIL, PASS, WARN, Attempt, CheckFailed, Process
+from .spec.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from .deadline import Deadline
     from .spec.check import Check
     from .spec.connection import Tls
-    from .spec.endpoint import Endpoint
 
 _AT_ONCE = 0.1  # seconds until a connection of several is there, or is left out
 
@@ -78,7 +78,7 @@ class RunningAttempt:
         offered = [connect(endpoint, self.family, self.deadline, self.watch)]
         chosen = None
         try:
-            offered += self._more(endpoint, self.offered - 1)
+            self._offer_more(offered, endpoint)
             chosen = self._first_of_the_wanted(offered)
             chosen.deadline, chosen.watch = self.deadline, self.watch
             return chosen
@@ -87,15 +87,20 @@ class RunningAttempt:
                 if stream is not chosen:
                     stream.close()
 
-    def _more(self, endpoint: Endpoint, number: int) -> list[Stream]:
-        """As many more as the listener takes at once: a short backlog must not take the attempt's time."""
-        made: list[Stream] = []
+    def _offer_more(self, offered: list[Stream], endpoint: Endpoint) -> None:
+        """As many more as the listener takes at once: a short backlog must not take the attempt's time.
+
+        They go to where the first has led: a name is not asked for again.
+        """
+        if self.offered == 1:
+            return
+        place = reached(offered[0].raw)
+        same = endpoint if place is None else Endpoint(place.host, place.port)
         try:
-            for _one in range(number):
-                made.append(connect(endpoint, self.family, self.deadline.at_most(_AT_ONCE), Stopwatch()))
+            while len(offered) < self.offered:
+                offered.append(connect(same, self.family, self.deadline.at_most(_AT_ONCE), Stopwatch()))
         except CheckFailed:
             pass
-        return made
 
     def _first_of_the_wanted(self, offered: Sequence[Stream]) -> Stream:
         for stream in offered[:-1]:

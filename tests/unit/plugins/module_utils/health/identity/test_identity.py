@@ -176,6 +176,19 @@ def test_on_a_shared_socket_one_that_gets_little_time_is_found(
     assert (found.state, found.pid) == ("pass", new.process.pid), found
 
 
+def test_on_a_shared_socket_with_a_short_backlog_the_wanted_one_is_found(services: tuple[Service, Service]) -> None:
+    """Connections beyond it would wait for a second and more each."""
+    old, new = services
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        old.start(listener)
+        new.start(listener)
+        for _turn in range(5):
+            found = tried(listener, new.executable, identity={"shared": True}, timeout=5)
+            assert (found.state, found.pid) == ("pass", new.process.pid), found
+
+
 def test_on_a_shared_socket_the_other_one_counts_neither_for_nor_against(
     services: tuple[Service, Service], listener: socket.socket
 ) -> None:
