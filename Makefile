@@ -78,6 +78,9 @@ tamper: collections ## the tampering table: files of a release changed by hand b
 	SLIPWAY_TAMPER=all pytest -n $(WORKERS) tests/unit/plugins/module_utils/release/test_tampering.py
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/tampering
 
+diagnosis: collections ## the diagnosis table: what makes a service fail, made on purpose, must be the first finding (five minutes)
+	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/diagnosis
+
 faults-simulated: collections ## a run that breaks at every single effect, on simulated hosts; `make unit` plays one in eight (five minutes)
 	SLIPWAY_FAULTS=all pytest -n $(WORKERS) --dist worksteal tests/unit/plugins/module_utils/release/test_faults.py
 
@@ -112,7 +115,11 @@ bench-watch: collections ## what the watch and each command of the tool cost on 
 build: collections ## the tarball for Galaxy
 	ansible-galaxy collection build --force --output-path $(WORK)
 
-test: lint sanity unit integration ## everything: lint, sanity, unit, integration and Molecule
+test: collections $(WORK)/venv-docs/.done ## everything: lint, sanity, unit, integration and Molecule
+	@# Each of the first two leaves a processor idle.
+	$(MAKE) --jobs=2 --output-sync=target lint sanity
+	$(MAKE) unit
+	$(MAKE) integration
 
 test-vm: collections ## a release, a swap under load and a reboot while SELinux enforces, in a virtual machine (ten minutes without KVM)
 	pytest tests/vm

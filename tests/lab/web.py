@@ -83,8 +83,8 @@ class Server:
         self._server.server_close()
 
 
-def certificate(folder: Path, address: str) -> None:
-    """cert.pem and key.pem of an authority that vouches for itself at that address."""
+def certificate(folder: Path, address: str, days: float = 2) -> None:
+    """cert.pem and key.pem of an authority that vouches for itself at that address, for so many days from now."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "slipway test")])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -94,8 +94,8 @@ def certificate(folder: Path, address: str) -> None:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
+        .not_valid_before(now - datetime.timedelta(days=2))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -1547,7 +1547,152 @@ BUILD = Section(
     },
 )
 
+DIAGNOSIS = Section(
+    "What `slipway diagnose` finds",
+    "These are findings about a service that runs or should, and not failures of a run. Those about its unit and its "
+    "program have the codes of the section on programs.",
+    {
+        "access_denied": ErrorCode(
+            "SELinux or AppArmor has denied the service something in the last minutes.",
+            "Its policy or profile does not know what the service does.",
+            "Correct the policy or profile that the lines name.",
+        ),
+        "changed_by_hand": ErrorCode(
+            "A unit, a drop-in or the state of the service is not as it was released.",
+            "Somebody changed it on the host.",
+            "Run `site.yml`, which writes it again, or undo the change.",
+        ),
+        "clock_not_synchronised": ErrorCode(
+            "The clock of the host is not kept right.",
+            "No time service runs, or it reaches no server.",
+            "Run `timedatectl set-ntp true`, or harden the host.",
+        ),
+        "dependency_OPTION": ErrorCode(
+            "A dependency that the service declares fails. The code ends with the reason of its check, such as `dns`, "
+            "`refused`, `timeout` or `tls`.",
+            "It is down, it is too slow, or the network in between is cut.",
+            "Repair the dependency, or correct `service_dependencies`.",
+        ),
+        "dependency_certificate": ErrorCode(
+            "The certificate of a dependency ends within 14 days.",
+            "Nobody has renewed it yet.",
+            "Renew it.",
+        ),
+        "disk_almost_full": ErrorCode(
+            "More than 95 % of a file system is in use.",
+            "Logs, data or old releases grow.",
+            "Free space, or lower `release_keep`.",
+        ),
+        "health_fails": ErrorCode(
+            "The service runs and its health check fails.",
+            "The message has the answer, and the lines the end of its log.",
+            "Correct what the answer says, or roll back.",
+        ),
+        "health_warns": ErrorCode(
+            "The health check passes with a warning.",
+            "The service calls itself degraded, or it is slow.",
+            "See `slipway status`.",
+        ),
+        "host_memory_low": ErrorCode(
+            "Less than 2 % of the host's memory is left.",
+            "A program takes more than the host has.",
+            "Stop it, or give the host more memory.",
+        ),
+        "in_flight": ErrorCode(
+            "A release of the service is under way, was cut short, or waits to be confirmed.",
+            "A run is at work, or one was interrupted.",
+            "Wait for it, or run `slipway recover`.",
+        ),
+        "no_descriptors": ErrorCode(
+            "The service has as many files and connections open as it may.",
+            "It leaks them, or it has more clients than its limit allows.",
+            "Raise `LimitNOFILE` in `service_limits`.",
+        ),
+        "no_inodes": ErrorCode(
+            "A file system has no free inode.",
+            "It holds too many small files.",
+            "Remove files; `df -i` shows where.",
+        ),
+        "no_threads": ErrorCode(
+            "The service has as many threads as it may.",
+            "It leaks them, or the limit is too low.",
+            "Raise `TasksMax` in `service_limits`.",
+        ),
+        "not_at_boot": ErrorCode(
+            "The service is not started at boot.",
+            "Somebody disabled it.",
+            "Run `systemctl enable SHOP`.",
+        ),
+        "not_executed": ErrorCode(
+            "PID 1 failed before it came to the program.",
+            "The unit names a user, a directory or a file that cannot be used.",
+            "Correct what the other findings say about the unit.",
+        ),
+        "not_watched": ErrorCode(
+            "No watch runs for a service that the host is to watch.",
+            "`slipway-watch.service` was stopped.",
+            "Start it.",
+        ),
+        "other_time_zone": ErrorCode(
+            "The host's time zone is not UTC.",
+            "It was set on the host.",
+            "Run `timedatectl set-timezone UTC`.",
+        ),
+        "out_of_memory": ErrorCode(
+            "The kernel killed the service because it needed more memory than its limit or than the host has.",
+            "The limit is too low, or the service leaks memory.",
+            "Raise `MemoryMax`, or give the host more memory.",
+        ),
+        "port_closed": ErrorCode(
+            "The host's firewall does not let in what the service needs.",
+            "A rule was removed by hand.",
+            "Run `site.yml`, which opens it again.",
+        ),
+        "process_exited": ErrorCode(
+            "The program ended by itself with a status other than 0.",
+            "The lines are the end of its log.",
+            "Correct what its log complains of, or roll back.",
+        ),
+        "process_failed": ErrorCode(
+            "The unit has failed for another reason, which the message quotes.",
+            "The message has the word of systemd.",
+            "Correct what its log complains of, or roll back.",
+        ),
+        "process_killed": ErrorCode(
+            "A signal ended the program.",
+            "It crashed, or somebody killed it.",
+            "Correct what its log complains of, or roll back.",
+        ),
+        "proxy_down": ErrorCode(
+            "HAProxy does not run, and users reach the service through it.",
+            "It was stopped, or its configuration is wrong.",
+            "Run `haproxy -c -f /etc/haproxy/haproxy.cfg`, then start it.",
+        ),
+        "read_only_disk": ErrorCode(
+            "A file system that the service needs is mounted read-only.",
+            "The kernel does that after an error of the disk.",
+            "Find out why (`dmesg`), then mount it read-write.",
+        ),
+        "start_timed_out": ErrorCode(
+            "The program did not say in time that it is ready.",
+            "It waits for something, or never tells systemd.",
+            "Correct what its log complains of, or raise `service_start_timeout`.",
+        ),
+        "stopped_by_hand": ErrorCode(
+            "The service does not run, and nothing has failed.",
+            "Somebody stopped it.",
+            "Run `systemctl start SHOP`.",
+        ),
+        "watchdog_missed": ErrorCode(
+            "The program stopped telling systemd's watchdog that it is alive.",
+            "It hangs.",
+            "Correct what its log complains of, or roll back.",
+        ),
+    },
+)
+
 SECTIONS = (
     *(GENERAL, ACCESS, SSHD, ACCOUNTS, FIREWALL, PROGRAM, POLICY, VULNERABILITIES, BUILD, INTAKE, VARIABLES, RELEASE),
+    DIAGNOSIS,
 )
 CODES: dict[str, ErrorCode] = {code: entry for section in SECTIONS for code, entry in section.codes.items()}

@@ -26,8 +26,9 @@ MAY_IMPORT = {
     "_health": "_core _binary _host",
     "_release": "_core _binary _vulnerabilities _host _units _linkage _deadman _health",
     "_drift": "_core _host _units _hardening _release",
+    "_diagnosis": "_core _host _units _linkage _hardening _health _release _drift",
     "_build": "_core _binary _release",
-    "_tool": "_core _host _release _drift",
+    "_tool": "_core _host _release _drift _diagnosis",
 }
 
 # Inside of the large ones, from the ground up: each may import what stands on a line above its own.
@@ -71,6 +72,7 @@ FLOORS = {
         "runner",
     ],
     "_drift": ["item table", "survey baseline released", "report"],
+    "_diagnosis": ["evidence", "causes host dependencies text", "look", "report"],
     "_build": [
         "targets",
         "request git toolchain signing",

@@ -57,6 +57,26 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "credential's name": ({"service_credentials": {"a/b": "x"}}, CREDENTIALS),
     "credential's text": ({"service_credentials": {"a": {"b": "x"}}}, CREDENTIALS),
+    "dependencies": (
+        {"service_dependencies": [{"name": "db", "address": "db:5432"}, {"name": "api", "url": "https://api/"}]},
+        "",
+    ),
+    "a dependency that nobody can ask": (
+        {"service_dependencies": [{"name": "db"}]},
+        '"db" of service_dependencies has nothing to ask. Fix: give it a url',
+    ),
+    "a dependency without a port": (
+        {"service_dependencies": [{"name": "api", "url": "http://api/"}, {"name": "db", "address": "db"}]},
+        '"db" of service_dependencies has nothing to ask',
+    ),
+    "a dependency by another protocol": (
+        {"service_dependencies": [{"name": "files", "url": "ftp://files/"}]},
+        '"files" of service_dependencies has nothing to ask',
+    ),
+    "a dependency without a name": (
+        {"service_dependencies": [{"address": "db:1"}]},
+        "missing required arguments: name",
+    ),
     "dest outside": (configuration(dest="../x"), 'the dest "../x" of service_config_files is not a plain file name'),
     "dest above": (configuration(dest=".."), 'the dest ".." of service_config_files is not a plain file name'),
 }

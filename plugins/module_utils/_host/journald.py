@@ -19,7 +19,17 @@ def last_lines(unit: str, since: float, until: float, count: int) -> list[str]:
     Where they wrote none, what PID 1 said of the unit: it may never have come to its program.
     """
     by_the_unit = _lines(f"_SYSTEMD_UNIT={unit}", since, until, count)
-    return by_the_unit or _lines(f"UNIT={unit}", since, until, count)
+    return by_the_unit or said_by_systemd(unit, since, until, count)
+
+
+def said_by_systemd(unit: str, since: float, until: float, count: int) -> list[str]:
+    """The last lines that PID 1 wrote of the unit in that span of the wall clock, the oldest first."""
+    return _lines(f"UNIT={unit}", since, until, count)
+
+
+def said_by_kernel(since: float, until: float, count: int) -> list[str]:
+    """The last lines of the kernel's log and of its audit in that span of the wall clock, the oldest first."""
+    return [line for source in ("kernel", "audit") for line in _lines(f"_TRANSPORT={source}", since, until, count)]
 
 
 def _lines(match: str, since: float, until: float, count: int) -> list[str]:

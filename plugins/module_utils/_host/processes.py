@@ -126,6 +126,14 @@ def _sockets(pid: int) -> Iterator[str]:
                     yield found.group(1)
 
 
+def open_files(pid: int) -> Optional[int]:
+    """How many descriptors it has open; None where that may not be seen, or it is gone."""
+    try:
+        return len(os.listdir(f"{PROC}/{pid}/fd"))
+    except OSError:
+        return None
+
+
 def holds(pid: int, inode: int) -> bool:
     """Whether the process has the socket open. PermissionError where that may not be seen."""
     return any(one == str(inode) for one in _sockets(pid))

@@ -32,6 +32,7 @@ exit codes: 0 it is so or was done; 1 something is down, or could not be done; 2
 with --json, failures come as {"failed": true, "code": …, "msg": …, "fix": …}
 
 at 3 a.m.:  slipway status           what runs here, and is it healthy?
+            slipway diagnose SHOP    why does it fail? the likely cause first, each with its fix
             slipway history SHOP     what happened?
             slipway rollback SHOP    back to the last good release; nothing is lost, and it is safe to repeat
             slipway confirm SHOP     keep the release that status calls WAITING; it goes back by itself otherwise
@@ -59,6 +60,9 @@ something is to be done."""
 _DRIFT = """\
 Compares each service with its current release, and the host with what hardening has left. It reads, and changes
 nothing; contents of files are not shown."""
+_DIAGNOSE = """\
+Looks at the service, its unit, its host and what it needs of others, for half a minute at most. It reads, and changes
+nothing. Secrets of the service are masked in the lines of its log."""
 _CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
 
@@ -99,6 +103,8 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--root", help=argparse.SUPPRESS)  # of the unit, which depends on nothing that was written
     drift = add("drift", "what is not as it was hardened and released? exit 1 if something is", _DRIFT)
     drift.add_argument("service", nargs="?", help="the host and all services when left out")
+    diagnose = add("diagnose", "why does a service fail? the likely cause first; exit 1 if one is found", _DIAGNOSE)
+    diagnose.add_argument("service")
     watch = add("watch", "look at a service once, and do what is to be done; slipway-watch.service calls it", _WATCH)
     which = watch.add_mutually_exclusive_group(required=True)
     which.add_argument("service", nargs="?")
@@ -114,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     settle.add_argument("service")
     settle.add_argument("--metrics", default="", metavar="DIR", help="where the watch writes metrics")
     settle.add_argument("--timeout", type=float, default=60, metavar="S", help="the most seconds to wait (60)")
-    for command in (status, history, rollback, recover, confirm, purge, verify, drift):
+    for command in (status, history, rollback, recover, confirm, purge, verify, drift, diagnose):
         command.add_argument("--json", action="store_true", help="for programs")
     return top
 
@@ -413,6 +419,16 @@ def _drift(options: argparse.Namespace) -> int:
     return FAILED if found["findings"] else OK
 
 
+def _diagnose(options: argparse.Namespace) -> int:
+    from .._diagnosis import report, text
+
+    told = report.diagnose(operator_or_history(options.service))
+    _say(json.dumps(told, indent=2) if options.json else text.render(told))
+    for note in [] if options.json else told["notes"]:
+        _complain(f"slipway: {note}")
+    return FAILED if text.failing(told) else OK
+
+
 def _settle(options: argparse.Namespace) -> int:
     from .._host.systemd import POLL, Systemd
 
@@ -481,6 +497,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "confirm": _confirm,
     "verify": _verify,
     "drift": _drift,
+    "diagnose": _diagnose,
     "watch": _watch,
     "settle": _settle,
     "purge": _purge,

@@ -63,7 +63,7 @@ class Operator:
         if damaged and not outcomes:
             return unreadable(self.settings.name, damaged, self.layout.current_id())
         current = self.layout.current_id()
-        unit = self._systemd.show(self._unit(current)) if current else None
+        unit = self._systemd.show(self.unit(current)) if current else None
         committed = [e for e in outcomes if e.get("event") == "committed"]
         described = unit.describe() if unit else "no release serves" if committed else "never released"
         since = committed[-1]["time"] if committed and current else None
@@ -111,13 +111,15 @@ class Operator:
         return actions
 
     def _look(self, release_id: str, answers: int) -> Optional[CheckResult]:
-        strategy = self._strategy(release_id)
+        strategy = self.strategy(release_id)
         return strategy.gate.look(strategy.subject(release_id), answers)
 
-    def _unit(self, release_id: str) -> str:
-        return self._strategy(release_id).unit(release_id)
+    def unit(self, release_id: str) -> str:
+        """The unit that runs the release while it serves."""
+        return self.strategy(release_id).unit(release_id)
 
-    def _strategy(self, release_id: str) -> Strategy:
+    def strategy(self, release_id: str) -> Strategy:
+        """How the release was swapped in."""
         from ..strategies.registry import strategy_of
 
         return strategy_of(release_id, self._service)
@@ -156,7 +158,7 @@ class Operator:
         return Engine(self.settings, self.layout, self._systemd)
 
     def _watch(self, options: WatchOptions, current: Optional[str], acts: bool) -> watching.Decision:
-        instance = [self._unit(current)] if current else []
+        instance = [self.unit(current)] if current else []
         umbrella, *units = self._systemd.show_each(f"{self.settings.name}.service", *instance)
         damage = self._damage(current) if current else ""
         # One that has failed because of that has not been stopped by anybody.
@@ -192,7 +194,7 @@ class Operator:
             files.write_atomic(path, json.dumps(decision.state) + "\n", 0o644)
         if decision.action == watching.RESTART:
             self.store.journal.record("watch_restart", release=current, reason=judged["message"])
-            self._systemd.restart(self._unit(current))
+            self._systemd.restart(self.unit(current))
         if decision.action == watching.ALERT and keep:
             self.store.journal.record("kept", release=current, reason=keep)
         self._export(options.metrics, current, look, unit.running, decision)
@@ -215,7 +217,7 @@ class Operator:
 
     def _look_twice(self, release_id: str, unit: UnitState, damage: str) -> tuple[Optional[CheckResult], str]:
         """Ask what serves, and once more whatever file it executes where that is no proof; and why to keep it."""
-        strategy = self._strategy(release_id)
+        strategy = self.strategy(release_id)
         subject = strategy.subject(release_id)
         other = strategy.gate.by_unit(subject)
         if damage:
