@@ -15,7 +15,7 @@ description:
   - Looks at the service and its release, its unit and its last log lines, the host's disks, memory and limits, its
     ports and firewall, and at what the service needs of others. Gives what is wrong in one list, the likely cause
     first, each with its fix.
-  - Takes half a minute at most. Reads only, and starts no program of the service.
+  - Takes seconds, and about half a minute where nothing answers. Reads only, and starts no program of the service.
   - Values of the service's environment and credentials are masked in the lines of its log.
 extends_documentation_fragment:
   - slipway.go.attributes
@@ -80,7 +80,9 @@ findings:
   sample:
     - rank: cause
       code: dependency_refused
-      message: the dependency database (db.internal:5432, priority high) fails, for nothing listens on db.internal:5432.
+      message: >-
+        the dependency database (db.internal:5432, priority high) fails: 10.0.0.7:5432 refused the connection: nothing
+        listens there.
       fix: start database
       lines: []
 notes:

@@ -59,7 +59,14 @@ def test_the_status_table_and_its_verdict(released: Any, binaries: Path) -> None
     victim = released.hosts[1]
     victim.run("systemctl", "stop", SERVICE)
     bad = released.play("status", variables(binaries, "1.0.0"))
+    diagnosis = released.play("diagnose", variables(binaries, "1.0.0"))
     victim.run("systemctl", "start", SERVICE)
+    assert diagnosis.code != 0
+    cause = f"{SERVICE} was stopped, and nothing has failed. Fix: run systemctl start {SERVICE}"
+    assert f"1. likely cause: {cause}" in " ".join(diagnosis.output.split())
+    assert {name: host["failed"] for name, host in diagnosis.recap.items()} == {
+        host.name: int(host is victim) for host in released.hosts
+    }
     assert bad.code != 0
     assert f"{victim.name}/{SERVICE}: systemd says inactive" in " ".join(bad.output.split())
 

@@ -1558,7 +1558,7 @@ DIAGNOSIS = Section(
             "Correct the policy or profile that the lines name.",
         ),
         "changed_by_hand": ErrorCode(
-            "A unit, a drop-in or the state of the service is not as it was released.",
+            "A unit of the service is not as its release brought it.",
             "Somebody changed it on the host.",
             "Run `site.yml`, which writes it again, or undo the change.",
         ),
@@ -1627,6 +1627,11 @@ DIAGNOSIS = Section(
             "PID 1 failed before it came to the program.",
             "The unit names a user, a directory or a file that cannot be used.",
             "Correct what the other findings say about the unit.",
+        ),
+        "not_ready_yet": ErrorCode(
+            "The service is starting and has not said yet that it is ready.",
+            "It began just now, or it waits for something.",
+            "Wait, and look in its log for what it waits for.",
         ),
         "not_watched": ErrorCode(
             "No watch runs for a service that the host is to watch.",

@@ -75,9 +75,8 @@ def _damaged(e: Evidence) -> Iterator[Finding]:
         message = f"{e.status['current']} is not on disk as it was released: {changed}."
         yield _finding(_when_failing(e), "damaged_release", message, f"run slipway rollback {e.service}")
     for damage in e.status["damaged"]:
-        yield _finding(
-            Rank.SUSPECT, "damaged_state", sentence(str(damage)), f"run slipway status {e.service}, which says more"
-        )
+        message, _separator, fix = str(damage).partition(" Fix: ")
+        yield _finding(Rank.SUSPECT, "damaged_state", sentence(message), fix or f"run slipway status {e.service}")
 
 
 def _cannot_start(e: Evidence) -> Iterator[Finding]:
@@ -211,12 +210,20 @@ def _since(stamp: Optional[float]) -> str:
     return time.strftime(", since %Y-%m-%d %H:%M UTC", time.gmtime(stamp)) if stamp else ""
 
 
+def _starting(e: Evidence) -> Iterator[Finding]:
+    if str(e.status["state"]).startswith("activating (start") and not e.endings:
+        message = f"{e.service} is starting, and has not said yet that it is ready."
+        yield _finding(
+            Rank.SYMPTOM, "not_ready_yet", message, "wait, and look in its log for what it waits for", tuple(e.log)
+        )
+
+
 def _ended(e: Evidence) -> Iterator[Finding]:
     """The last end that says something; the limit of starts says only that there were others before."""
     telling = [one for one in e.endings if one.result != "start-limit-hit"] or list(e.endings)
     if telling and telling[-1].result != "oom-kill":
         times = f" {len(telling)} times in the last minutes" if len(telling) > 1 else ""
-        yield Finding(Rank.SYMPTOM, _end(e.service, telling[-1], times), e.log)
+        yield Finding(Rank.SYMPTOM, _end(e.service, telling[-1], times), () if e.running else e.log)
 
 
 def _end(name: str, ending: Ending, times: str) -> Problem:
@@ -241,7 +248,7 @@ def _unhealthy(e: Evidence) -> Iterator[Finding]:
     if e.running and e.status["health"] == "fail":
         message = sentence(f"the health check fails: {e.status['message']}")
         fix = f"correct what the answer says, or run slipway rollback {e.service}"
-        yield _finding(Rank.SYMPTOM, "health_fails", message, fix, () if e.endings else tuple(e.log))
+        yield _finding(Rank.SYMPTOM, "health_fails", message, fix, tuple(e.log))
     elif e.status["health"] == "warn":
         message = sentence(f"the health check warns: {e.status['message']}")
         yield _finding(Rank.NOTE, "health_warns", message, f"see slipway status {e.service}")
@@ -273,7 +280,8 @@ EXAMINATIONS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     _closed,
     _in_flight,
     _changed,
-    _ended,
     _unhealthy,
+    _starting,
+    _ended,
     _around,
 )

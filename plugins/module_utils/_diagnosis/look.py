@@ -17,6 +17,7 @@ from .._core.errors import SlipwayError, sentence
 from .._core.paths import SERVICES_ROOT, STATE_ROOT, WATCH_ROOT, WATCHER
 from .._core.problems import Problem
 from .._drift import released
+from .._drift.item import Finding as Difference
 from .._hardening.firewall import service_rules
 from .._hardening.firewall.rule import Rule
 from .._hardening.firewall.survey import backend_of, in_force, remembered
@@ -81,7 +82,7 @@ class Look:
             holders=self._try("its ports", lambda: holders(name, listen), {}),
             front=self._front(current),
             denials=host.denials(name, since, until),
-            differences=self._try("its files", lambda: released.compare_services(name).findings, []),
+            differences=self._try("its units", lambda: changed_units(name), []),
             endings=self._try("its log", lambda: host.endings(unit, since, until), []),
             log=self._try("its log", lambda: self._log(current, unit, since, until), []),
             watched=not os.path.exists(f"{WATCH_ROOT}/{name}.json") or self.systemd.is_active(WATCHER),
@@ -130,6 +131,11 @@ def unit_problems(unit: str, binary: str) -> list[Problem]:
     """What keeps systemd, the kernel or the loader from starting the program in its unit."""
     context = unit_context(unit)
     return [*context.missing, *Checker(read_host(), context._replace(missing=())).check(binary).problems]
+
+
+def changed_units(name: str) -> list[Difference]:
+    """Those that are not as the release brought them; the rest of its drift the status tells as well."""
+    return [one for one in released.compare_services(name).findings if one.area == released.UNITS]
 
 
 def holders(name: str, listen: Iterable[str]) -> dict[int, str]:

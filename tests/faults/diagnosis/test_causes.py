@@ -1,6 +1,7 @@
 """The diagnosis table: what makes a service fail is made on purpose on a lab host, and must be the first finding.
 
-`make diagnosis` runs it.
+`make diagnosis` runs it. Not made here, because a container of the lab has neither the limits nor the firewall: too
+little memory, too many threads, a closed port, a denial of SELinux or AppArmor, and a clock that is not synchronised.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class Case:
 
 FAILED = "! systemctl is-active --quiet UNIT"
 ANSWERS = f"until ss -ltn | grep -q :{PAGE}; do sleep 0.2; done"
+TIMED_OUT = "journalctl --quiet -u UNIT | grep -q \"result 'timeout'\""
 LIMITED = "systemctl show -p MainPID --value UNIT"
 CASES = {
     "stopped by somebody": Case("stopped_by_hand", "systemctl stop SERVICE"),
@@ -105,26 +107,28 @@ CASES = {
         "unit_missing", directive("EnvironmentFile=/nowhere/env"), says="/nowhere/env", after=FAILED
     ),
     "the program may execute nothing": Case(
-        "noexec_path", directive("NoExecPaths=/opt"), says="NoExecPaths", after=FAILED
+        "unit_noexec", directive("NoExecPaths=/opt"), says="NoExecPaths", after=FAILED
     ),
     "a setting that the program refuses": Case(
         "process_exited", directive("Environment=DRAIN_LINGER=soon"), says="DRAIN_LINGER", after=FAILED
     ),
     "it ends again and again": Case(
-        "process_exited", directive("Environment=APP_CRASH_AFTER=0s"), says="in the last minutes"
+        "process_exited",
+        directive("Environment=APP_CRASH_AFTER=0s"),
+        says="in the last minutes",
+        after='test "$(systemctl show -p NRestarts --value UNIT)" -ge 2',
     ),
     "it is never ready": Case(
         "start_timed_out",
         directive("Environment=APP_NEVER_READY=true", "TimeoutStartSec=2", "Restart=no"),
-        after=FAILED,
+        after=TIMED_OUT,
     ),
     "it crashes": Case(
         "process_killed",
-        directive("Restart=no", then="systemctl restart UNIT") + " && systemctl kill --signal=SEGV UNIT",
-        says="SEGV",
+        directive("Restart=no", then="systemctl restart UNIT") + " && systemctl kill --signal=KILL UNIT",
+        says="9/KILL",
         after=FAILED,
     ),
-    "more memory than it may have": Case("out_of_memory", directive("MemoryMax=3M", "MemorySwapMax=0"), after=FAILED),
     "its data's disk is full": Case(
         "disk_full",
         "mkdir -p /var/cache/SERVICE && mount -t tmpfs -o size=64k none /var/cache/SERVICE;"
@@ -157,11 +161,6 @@ CASES = {
         f"pid=$({LIMITED}); n=$(ls /proc/$pid/fd | wc -l); prlimit --pid $pid --nofile=$n:$n",
         "systemctl restart UNIT",
     ),
-    "no threads are left": Case(
-        "no_threads",
-        "systemctl set-property --runtime UNIT TasksMax=$(systemctl show -p TasksCurrent --value UNIT)",
-        "systemctl revert UNIT 2>/dev/null; systemctl set-property --runtime UNIT TasksMax=4096",
-    ),
     "the database is down": Case(
         "dependency_refused", "systemctl stop database", "systemctl start database", "database"
     ),
@@ -184,7 +183,7 @@ CASES = {
         "health_fails", directive("Environment=APP_UNHEALTHY_AFTER=0s", then="systemctl restart UNIT"), says="503"
     ),
     "it hangs": Case(
-        "health_fails", "systemctl kill --signal=STOP UNIT", "systemctl kill --signal=CONT UNIT", "no complete answer"
+        "health_fails", "systemctl kill --signal=STOP UNIT", "systemctl kill --signal=CONT UNIT", "no process accepted"
     ),
     "its unit was changed": Case(
         "changed_by_hand",
@@ -195,17 +194,12 @@ CASES = {
     ),
     "a swap was cut short": Case(
         "in_flight",
-        'cp /var/lib/slipway/SERVICE/journal.jsonl /root/; printf \'%s\' \'{"id": "x", "phase": "OVERLAP", '
-        '"to": "TO", "source": "TO", "started": 1.0}\' > /var/lib/slipway/SERVICE/state.json',
-        "rm /var/lib/slipway/SERVICE/state.json; cp /root/journal.jsonl /var/lib/slipway/SERVICE/",
+        'printf \'%s\' \'{"txn": "x", "phase": "OVERLAP", "strategy": "socket", "started": 1.0, "source": null, \''
+        ' > STATE; printf \'"to": "%s"}\' RELEASE >> STATE',
+        "rm STATE",
+        "OVERLAP",
     ),
     "HAProxy is down": Case("proxy_down", "systemctl stop haproxy", "systemctl start haproxy", service="kiosk"),
-    "the firewall lets nobody in": Case(
-        "port_closed",
-        "ufw --force enable >/dev/null",
-        "ufw --force disable >/dev/null",
-        "8103/tcp",
-    ),
 }
 
 
@@ -215,10 +209,12 @@ class Host:
 
     def sh(self, script: str, service: str) -> tuple[int, str]:
         binary = f"$(readlink -f /opt/{service}/current)/bin/{service}"
-        unit = f"{service}@$(basename $(readlink -f /opt/{service}/current)).service"
+        release = f"$(basename $(readlink -f /opt/{service}/current))"
         for word, text in (
             ("BINARY", binary),
-            ("UNIT", f'"{unit}"'),
+            ("UNIT", f'"{service}@{release}.service"'),
+            ("RELEASE", release),
+            ("STATE", f"/var/lib/slipway/{service}/state.json"),
             ("TEMPLATE", f"/etc/systemd/system/{service}@.service"),
             ("PORT", str(PORTS[service])),
             ("SERVICE", service),
@@ -249,7 +245,7 @@ class Host:
             self.sh(case.undo, case.service)
         self.sh(
             f"rm -f {DROP_IN}; systemctl daemon-reload; systemctl reset-failed 'SERVICE*';"
-            "systemctl start SERVICE.service; systemctl is-active --quiet UNIT || systemctl restart UNIT",
+            "systemctl start SERVICE.service; systemctl restart UNIT; journalctl --quiet --rotate --vacuum-time=1s",
             case.service,
         )
 

@@ -50,7 +50,8 @@ def test_gone_before_its_batch(fleet: Any, name: str, lost: list[int]) -> None:
 
 @pytest.mark.parametrize("phase", ["OVERLAP", "SOAK"])
 def test_the_canary_is_gone_in_its_swap(fleet: Any, phase: str) -> None:
-    run = fleet.start("release", "3.0.0", release_serial=SERIAL, release_soak_time=8)
+    # ssh gives up after nine to twelve seconds: until then, what the host answers still arrives.
+    run = fleet.start("release", "3.0.0", release_serial=SERIAL, release_soak_time=20)
     run.until_phase(fleet.hosts[0], phase)
     fleet.hosts[0].cut()
     done = run.end()
@@ -129,7 +130,8 @@ def test_cancelled(fleet: Any, number: int) -> None:
     told = fleet.play("status", "3.0.0")
     assert told.code != 0, told.output
     assert "unconfirmed until" in " ".join(told.output.split())
-    assert "unconfirmed until" in fleet.hosts[0].run("slipway", "status", "shop", check=False)
+    said = fleet.hosts[0].run("slipway", "status", "shop", check=False)
+    assert "unconfirmed until" in said or "for somebody to confirm 3.0.0" in said, said
     fleet.settle()
     assert fleet.changed() in ([], [0])
     assert fleet.serves() == ["2.0.0"] * 5

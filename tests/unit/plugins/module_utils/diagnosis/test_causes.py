@@ -107,11 +107,23 @@ CASES: dict[str, tuple[Evidence, list[str]]] = {
         ["changed_by_hand", EXITED],
     ),
     "a start that never ends": (replace(DOWN, endings=[Ending(result="timeout")]), ["start_timed_out"]),
-    "a watchdog": (replace(ILL, endings=[Ending("killed", "6/ABRT", "watchdog")]), ["watchdog_missed", "health_fails"]),
+    "a watchdog": (replace(ILL, endings=[Ending("killed", "6/ABRT", "watchdog")]), ["health_fails", "watchdog_missed"]),
     "a crash": (replace(DOWN, endings=[Ending("dumped", "11/SEGV", "core-dump")]), ["process_killed"]),
     "before the program": (replace(DOWN, endings=[Ending("exited", "203/EXEC", "exit-code")]), ["not_executed"]),
     "too many starts": (replace(CRASHED, endings=[*CRASHED.endings, Ending(result="start-limit-hit")]), [EXITED]),
     "a word that nobody knows": (replace(DOWN, endings=[Ending(result="resources")]), ["process_failed"]),
+    "a start that goes on": (
+        replace(DOWN, status=status(state="activating (start)", health="fail")),
+        ["not_ready_yet"],
+    ),
+    "a start that never ends, again": (
+        replace(DOWN, status=status(state="activating (start)", health="fail"), endings=[Ending(result="timeout")]),
+        ["start_timed_out"],
+    ),
+    "a record that cannot be read": (
+        replace(WELL, status=status(damaged=["x is torn. Fix: repair x"])),
+        ["damaged_state"],
+    ),
     "ill": (ILL, ["health_fails"]),
     "slow": (replace(WELL, status=status(health="warn", message="slow")), ["health_warns"]),
     "around": (replace(WELL, watched=False, clock=Clock(False, "Europe/Vienna")),
@@ -145,6 +157,18 @@ def test_what_the_program_said_stands_under_its_end() -> None:
     assert finding.problem.message == "shop ended by itself (status 1/FAILURE)."
     again = judge(replace(CRASHED, endings=CRASHED.endings * 7))[0]
     assert again.problem.message == "shop ended by itself 7 times in the last minutes (status 1/FAILURE)."
+
+
+def test_a_fix_that_comes_with_a_message_is_not_said_twice() -> None:
+    (finding,) = judge(replace(WELL, status=status(damaged=["x is torn. Fix: repair x"])))
+    assert (finding.problem.message, finding.problem.fix) == ("x is torn.", "repair x")
+
+
+def test_what_is_so_now_comes_before_what_was() -> None:
+    """It ended a minute ago, was started again, and is ill since."""
+    first, second = judge(replace(ILL, endings=CRASHED.endings, log=["no database"]))
+    assert (first.problem.code, second.problem.code) == ("health_fails", "process_exited")
+    assert (first.lines, second.lines) == (("no database",), ())
 
 
 def test_the_limit_that_was_met_is_named() -> None:
