@@ -15,7 +15,8 @@ description:
   - Looks at the service and its release, its unit and its last log lines, the host's disks, memory and limits, its
     ports and firewall, and at what the service needs of others. Gives what is wrong in one list, the likely cause
     first, each with its fix.
-  - Takes seconds, and about half a minute where nothing answers. Reads only, and starts no program of the service.
+  - Takes seconds, and about half a minute where nothing answers. Reads only, and starts no program of the service
+    but its health check.
   - Values of the service's environment and credentials are masked in the lines of its log.
 extends_documentation_fragment:
   - slipway.go.attributes

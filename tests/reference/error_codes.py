@@ -1578,6 +1578,11 @@ DIAGNOSIS = Section(
             "Nobody has renewed it yet.",
             "Renew it.",
         ),
+        "dependency_not_asked": ErrorCode(
+            "A dependency was not asked.",
+            "Its entry in `service_dependencies` cannot be read, or there was no time left for it.",
+            "Correct the entry, or give the others less time.",
+        ),
         "disk_almost_full": ErrorCode(
             "More than 95 % of a file system is in use.",
             "Logs, data or old releases grow.",
@@ -1633,6 +1638,11 @@ DIAGNOSIS = Section(
             "It began just now, or it waits for something.",
             "Wait, and look in its log for what it waits for.",
         ),
+        "not_running": ErrorCode(
+            "The service does not run, and nothing says why.",
+            "The program ended with status 0, or somebody stopped its instance.",
+            "Look in its log, then run `systemctl restart SHOP`.",
+        ),
         "not_watched": ErrorCode(
             "No watch runs for a service that the host is to watch.",
             "`slipway-watch.service` was stopped.",
@@ -1671,17 +1681,32 @@ DIAGNOSIS = Section(
         "proxy_down": ErrorCode(
             "HAProxy does not run, and users reach the service through it.",
             "It was stopped, or its configuration is wrong.",
-            "Run `haproxy -c -f /etc/haproxy/haproxy.cfg`, then start it.",
+            "Run `systemctl start haproxy`, and see its log where that fails.",
         ),
         "read_only_disk": ErrorCode(
             "A file system that the service needs is mounted read-only.",
             "The kernel does that after an error of the disk.",
             "Find out why (`dmesg`), then mount it read-write.",
         ),
+        "silent_disk": ErrorCode(
+            "A file system that the service needs does not answer within 3 s.",
+            "The server or the disk behind it is gone.",
+            "Repair the server or the disk.",
+        ),
+        "start_failed": ErrorCode(
+            "The start of the service has failed.",
+            "The lines are what systemd wrote about it.",
+            "Correct what the lines say, then start it.",
+        ),
         "start_timed_out": ErrorCode(
             "The program did not say in time that it is ready.",
             "It waits for something, or never tells systemd.",
             "Correct what its log complains of, or raise `service_start_timeout`.",
+        ),
+        "stop_timed_out": ErrorCode(
+            "The program did not stop in time and was killed.",
+            "It hangs, or waits for requests that do not end.",
+            "Find out in its log what it waited for, then start it.",
         ),
         "stopped_by_hand": ErrorCode(
             "The service does not run, and nothing has failed.",

@@ -73,6 +73,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"service_dependencies": [{"name": "files", "url": "ftp://files/"}]},
         '"files" of service_dependencies has nothing to ask',
     ),
+    "a dependency with a password": (
+        {"service_dependencies": [{"name": "api", "url": "https://user:secret@api/"}]},
+        '"api" of service_dependencies has nothing to ask',
+    ),
     "a dependency without a name": (
         {"service_dependencies": [{"address": "db:1"}]},
         "missing required arguments: name",

@@ -11,7 +11,7 @@ from typing import Callable, Iterator, Optional
 
 from .._core.errors import sentence
 from .._core.problems import Problem
-from .evidence import Ending, Evidence, Finding, Rank, Usage, Volume
+from .evidence import BEFORE_THE_PROGRAM, Ending, Evidence, Finding, Rank, Usage, Volume
 
 ALMOST = 0.95  # of what is limited is as good as all of it
 LEAST_FREE = 1 << 20  # bytes: with less, programs fail to write
@@ -19,27 +19,20 @@ LEAST_MEMORY = 0.02  # of the host's memory
 CERTIFICATE_DAYS = 14
 _MEBIBYTE = 1 << 20
 _OF_PRIORITY = {"high": Rank.CAUSE, "medium": Rank.SUSPECT}
-# What systemd could not do before it came to the program: systemd.exec(5), "Process Exit Codes".
-_BEFORE_THE_PROGRAM = {
-    "200/CHDIR": "could not change to the unit's WorkingDirectory",
-    "203/EXEC": "could not execute the program",
-    "206/EXEC": "could not execute the program",
-    "209/STDOUT": "could not open the unit's StandardOutput",
-    "216/GROUP": "could not become the unit's Group",
-    "217/USER": "could not become the unit's User",
-    "218/CAPABILITIES": "could not set the unit's capabilities",
-    "226/NAMESPACE": "could not make the unit's view of the file system",
-    "228/SECCOMP": "could not apply the unit's SystemCallFilter",
-    "233/RUNTIME_DIRECTORY": "could not make the unit's RuntimeDirectory",
-    "238/STATE_DIRECTORY": "could not make the unit's StateDirectory",
-    "243/CREDENTIALS": "could not hand over the unit's credentials",
-}
 
 
 def judge(evidence: Evidence) -> list[Finding]:
     """Every finding, the nearest to the cause first; of one rank, in the order of the examinations below."""
     found = [one for examine in EXAMINATIONS for one in examine(evidence)]
+    if not evidence.running and evidence.status["current"] and all(one.rank is Rank.NOTE for one in found):
+        found.append(_not_running(evidence))
     return sorted(found, key=lambda one: one.rank)
+
+
+def _not_running(e: Evidence) -> Finding:
+    """A program that ends as if all were well is no failure for systemd."""
+    message = f"{e.service} does not run, and nothing says why: systemd calls it {e.status['state']}."
+    return _finding(Rank.SYMPTOM, "not_running", message, f"run systemctl restart {e.service}", tuple(e.log))
 
 
 def _finding(rank: Rank, code: str, message: str, fix: str, lines: tuple[str, ...] = ()) -> Finding:
@@ -50,33 +43,37 @@ def _when_failing(evidence: Evidence) -> Rank:
     return Rank.NOTE if evidence.well else Rank.CAUSE
 
 
-def _not_started(e: Evidence) -> Iterator[Finding]:
-    if not e.status["current"]:
-        state = e.status["state"]
-        yield _finding(Rank.CAUSE, "no_release", f"{e.service} has no release: {state}.", "release one")
-    elif e.enabled.startswith("masked"):
-        name = f"{e.service}.service"
-        yield _finding(Rank.CAUSE, "unit_masked", f"{name} is masked.", f"run systemctl unmask {name}, then start it")
-    elif not e.started and not e.running and not e.endings:
-        yield _finding(
-            Rank.CAUSE,
-            "stopped_by_hand",
-            f"{e.service} was stopped, and nothing has failed.",
-            f"run systemctl start {e.service}",
-        )
-    if e.status["current"] and e.enabled == "disabled":
-        message = f"{e.service}.service is not started at boot."
-        yield _finding(Rank.NOTE, "not_at_boot", message, f"run systemctl enable {e.service}")
-
-
 def _damaged(e: Evidence) -> Iterator[Finding]:
-    changed = ", ".join(e.status["differences"])
-    if changed:
-        message = f"{e.status['current']} is not on disk as it was released: {changed}."
-        yield _finding(_when_failing(e), "damaged_release", message, f"run slipway rollback {e.service}")
+    if e.damage:
+        yield Finding(_when_failing(e), e.damage)
     for damage in e.status["damaged"]:
         message, _separator, fix = str(damage).partition(" Fix: ")
         yield _finding(Rank.SUSPECT, "damaged_state", sentence(message), fix or f"run slipway status {e.service}")
+
+
+def _not_started(e: Evidence) -> Iterator[Finding]:
+    name, state = f"{e.service}.service", str(e.status["state"])
+    if not e.status["current"]:
+        yield from _without_release(e, state)
+        return
+    if e.enabled.startswith("masked"):
+        yield _finding(Rank.CAUSE, "unit_masked", f"{name} is masked.", f"run systemctl unmask {name}, then start it")
+    elif e.umbrella == "inactive" and state.startswith("inactive") and all(one.in_a_stop for one in e.endings):
+        message = f"{e.service} was stopped, and nothing has failed."
+        yield _finding(Rank.CAUSE, "stopped_by_hand", message, f"run systemctl start {e.service}")
+    elif e.umbrella == "failed":
+        fix = f"correct what the lines say, then run systemctl start {e.service}"
+        yield _finding(Rank.SYMPTOM, "start_failed", f"the start of {name} has failed.", fix, tuple(e.said))
+    if e.enabled == "disabled":
+        yield _finding(Rank.NOTE, "not_at_boot", f"{name} is not started at boot.", f"run systemctl enable {e.service}")
+
+
+def _without_release(e: Evidence, state: str) -> Iterator[Finding]:
+    if state == "never released":
+        yield _finding(Rank.CAUSE, "no_release", f"{e.service} has no release: {state}.", "release one")
+    elif not e.status["damaged"]:
+        message = f"{e.service} was released here, and its release is gone: {state}."
+        yield _finding(Rank.CAUSE, "no_release", message, "mount the file system of its releases, or release again")
 
 
 def _cannot_start(e: Evidence) -> Iterator[Finding]:
@@ -87,21 +84,26 @@ def _cannot_start(e: Evidence) -> Iterator[Finding]:
 
 def _volumes(e: Evidence) -> Iterator[Finding]:
     for volume in e.volumes:
-        yield from _volume(volume)
+        yield from _full(volume, Rank.NOTE if e.well else Rank.SUSPECT)
+        if volume.silent:
+            message = f"the file system of {volume.path} does not answer."
+            fix = f"repair the server or the disk behind {volume.path}"
+            yield _finding(Rank.CAUSE, "silent_disk", message, fix)
+        if volume.read_only:
+            message = f"the file system of {volume.path} is mounted read-only."
+            fix = f"find out why (dmesg), then mount {volume.path} read-write"
+            yield _finding(_when_failing(e), "read_only_disk", message, fix)
 
 
-def _volume(volume: Volume) -> Iterator[Finding]:
+def _full(volume: Volume, almost: Rank) -> Iterator[Finding]:
     path = volume.path
-    if volume.read_only:
-        message = f"the file system of {path} is mounted read-only."
-        yield _finding(Rank.CAUSE, "read_only_disk", message, f"find out why (dmesg), then mount {path} read-write")
     share = 1 - volume.free / volume.size if volume.size else 0
     if volume.size and volume.free < LEAST_FREE:
         message = f"{path} has {volume.free >> 10} KiB free of {volume.size // _MEBIBYTE} MiB."
         yield _finding(Rank.CAUSE, "disk_full", message, f"free space on the file system of {path}")
     elif share > ALMOST:
-        message = f"{share:.0%} of the space of {path} is in use."
-        yield _finding(Rank.NOTE, "disk_almost_full", message, f"free space on the file system of {path}")
+        message = f"{path} has {volume.free // _MEBIBYTE} MiB free of {volume.size // _MEBIBYTE} MiB."
+        yield _finding(almost, "disk_almost_full", message, f"free space on the file system of {path}")
     if volume.inodes and not volume.free_inodes:
         message = f"{path} has no free inode of {volume.inodes}."
         yield _finding(Rank.CAUSE, "no_inodes", message, f"remove files from the file system of {path} (see df -i)")
@@ -110,13 +112,7 @@ def _volume(volume: Volume) -> Iterator[Finding]:
 def _memory(e: Evidence) -> Iterator[Finding]:
     usage = e.usage
     if any(one.result == "oom-kill" for one in e.endings):
-        limit = f"its MemoryMax of {usage.most_memory // _MEBIBYTE} MiB" if usage.most_memory else "the host's memory"
-        yield _finding(
-            Rank.CAUSE,
-            "out_of_memory",
-            f"the kernel killed {e.service}, for it needed more than {limit}.",
-            "raise MemoryMax in service_limits, or give the host more memory",
-        )
+        yield _out_of_memory(e.service, usage)
     elif usage.free_memory is not None and usage.host_memory and usage.free_memory < LEAST_MEMORY * usage.host_memory:
         yield _finding(
             Rank.SUSPECT,
@@ -124,6 +120,15 @@ def _memory(e: Evidence) -> Iterator[Finding]:
             f"the host has {usage.free_memory // _MEBIBYTE} MiB of {usage.host_memory // _MEBIBYTE} MiB memory left.",
             "stop what takes the memory (see top), or give the host more",
         )
+
+
+def _out_of_memory(service: str, usage: Usage) -> Finding:
+    limit, host = usage.most_memory, usage.host_memory
+    if limit and (not host or limit < host):
+        message = f"the kernel killed {service}, for it needed more than its MemoryMax of {limit // _MEBIBYTE} MiB."
+        return _finding(Rank.CAUSE, "out_of_memory", message, "raise MemoryMax in service_limits")
+    message = f"the kernel killed {service}, for the host's memory was used up."
+    return _finding(Rank.CAUSE, "out_of_memory", message, "give the host more memory, or stop what takes it")
 
 
 def _is_used_up(used: Optional[int], most: Optional[int]) -> bool:
@@ -141,16 +146,19 @@ def _limits(e: Evidence) -> Iterator[Finding]:
 
 
 def _ports(e: Evidence) -> Iterator[Finding]:
-    for port, who in e.holders.items():
-        message = f"port {port} of {e.service} is in use by {who}."
-        fix = f"stop {who}, then run systemctl restart {e.service}"
-        yield _finding(_when_failing(e), "port_in_use", message, fix)
+    if e.port:
+        yield Finding(_when_failing(e), e.port)
 
 
 def _dependencies(e: Evidence) -> Iterator[Finding]:
     for one in e.dependencies:
         named = f"{one.name} ({one.target}, priority {one.priority})"
-        if one.state == "fail":
+        if one.reason in ("error", "skipped"):
+            message = sentence(f"the dependency {named} was not asked: {one.message}")
+            yield _finding(
+                Rank.NOTE, "dependency_not_asked", message, "correct service_dependencies, then run site.yml"
+            )
+        elif one.state == "fail":
             rank = _OF_PRIORITY.get(one.priority, Rank.NOTE)
             message = sentence(f"the dependency {named} fails: {one.message}")
             yield _finding(rank, f"dependency_{one.reason}", message, _fix_of_dependency(one.name, one.reason))
@@ -178,7 +186,8 @@ def _denials(e: Evidence) -> Iterator[Finding]:
 def _front(e: Evidence) -> Iterator[Finding]:
     if e.front is not None:
         message = f"users reach {e.service} through haproxy.service, which is {e.front}."
-        yield _finding(Rank.CAUSE, "proxy_down", message, "run haproxy -c -f /etc/haproxy/haproxy.cfg, then start it")
+        fix = "run systemctl start haproxy, and see journalctl -u haproxy where that fails"
+        yield _finding(Rank.CAUSE, "proxy_down", message, fix)
 
 
 def _closed(e: Evidence) -> Iterator[Finding]:
@@ -221,7 +230,7 @@ def _starting(e: Evidence) -> Iterator[Finding]:
 def _ended(e: Evidence) -> Iterator[Finding]:
     """The last end that says something; the limit of starts says only that there were others before."""
     telling = [one for one in e.endings if one.result != "start-limit-hit"] or list(e.endings)
-    if telling and telling[-1].result != "oom-kill":
+    if telling and telling[-1].result != "oom-kill" and not (e.running and telling[-1].in_a_stop):
         times = f" {len(telling)} times in the last minutes" if len(telling) > 1 else ""
         yield Finding(Rank.SYMPTOM, _end(e.service, telling[-1], times), () if e.running else e.log)
 
@@ -230,9 +239,12 @@ def _end(name: str, ending: Ending, times: str) -> Problem:
     """Results are those of systemd.service(5), under $SERVICE_RESULT in systemd.exec(5)."""
     fix = f"correct what its log complains of, or run slipway rollback {name}"
     status = f" (status {ending.status})" if ending.status else ""
-    if ending.status in _BEFORE_THE_PROGRAM:
-        what = _BEFORE_THE_PROGRAM[ending.status]
+    if ending.status in BEFORE_THE_PROGRAM:
+        what = BEFORE_THE_PROGRAM[ending.status]
         return Problem("not_executed", f"{name} never came to its program{times}: systemd {what}{status}.", fix)
+    if ending.in_a_stop:
+        fix = f"find out in its log what it waited for, then run systemctl start {name}"
+        return Problem("stop_timed_out", f"{name} did not stop in time and was killed{times}.", fix)
     if ending.result == "timeout":
         return Problem("start_timed_out", f"{name} did not say in time that it is ready{times}.", fix)
     if ending.result == "watchdog":
@@ -267,8 +279,8 @@ def _around(e: Evidence) -> Iterator[Finding]:
 
 
 EXAMINATIONS: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
-    _not_started,
     _damaged,
+    _not_started,
     _cannot_start,
     _volumes,
     _memory,

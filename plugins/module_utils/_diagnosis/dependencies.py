@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Mapping, Sequence
+from urllib.parse import urlsplit
 
 from .._core.errors import SlipwayError
 from .._health.outcome import FAIL
@@ -20,6 +21,7 @@ PRIORITIES = ("high", "medium", "low")
 TIMEOUT = 3.0  # seconds for one dependency
 LONGEST = 15.0  # seconds for all of them
 AT_A_TIME = 16
+SKIPPED = "skipped"
 
 
 def ask(declared: Sequence[Mapping[str, Any]]) -> list[Dependency]:
@@ -36,12 +38,20 @@ def _order(priority: str) -> int:
 
 def _ask(declared: Mapping[str, Any], end: float) -> Dependency:
     name, priority = str(declared.get("name") or "?"), str(declared.get("priority") or "medium")
-    target = str(declared.get("url") or declared.get("address") or "?")
+    target = _shown(str(declared.get("url") or declared.get("address") or "?"))
     try:
         made = attempt(parse_check(check_of(declared)), end)
     except SlipwayError as error:
-        return Dependency(name, priority, target, FAIL, "error", str(error))
+        return Dependency(name, priority, target, FAIL, "error", error.message)
+    if made.clipped:
+        return Dependency(name, priority, target, SKIPPED, SKIPPED, f"there was no time left of {LONGEST:g} s for all")
     return Dependency(name, priority, target, made.state, made.reason, made.message, made.certificate_days)
+
+
+def _shown(target: str) -> str:
+    """A URL without what may be secret in it."""
+    parts = urlsplit(target) if "://" in target else None
+    return target if parts is None else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def check_of(declared: Mapping[str, Any]) -> dict[str, Any]:

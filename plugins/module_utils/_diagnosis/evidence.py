@@ -13,6 +13,21 @@ from typing import Any, Mapping, Optional, Sequence
 from .._core.problems import Problem
 from .._drift.item import Finding as Difference
 
+# What systemd could not do before it came to the program: systemd.exec(5), "Process Exit Codes".
+BEFORE_THE_PROGRAM = {
+    "200/CHDIR": "could not change to the unit's WorkingDirectory",
+    "203/EXEC": "could not execute the program",
+    "209/STDOUT": "could not open the unit's StandardOutput",
+    "216/GROUP": "could not become the unit's Group",
+    "217/USER": "could not become the unit's User",
+    "218/CAPABILITIES": "could not set the unit's capabilities",
+    "226/NAMESPACE": "could not make the unit's view of the file system",
+    "228/SECCOMP": "could not apply the unit's SystemCallFilter",
+    "233/RUNTIME_DIRECTORY": "could not make the unit's RuntimeDirectory",
+    "238/STATE_DIRECTORY": "could not make the unit's StateDirectory",
+    "243/CREDENTIALS": "could not hand over the unit's credentials",
+}
+
 
 class Rank(IntEnum):
     """How near a finding is to the cause of a failure; the nearest come first."""
@@ -39,24 +54,32 @@ class Finding:
 class Ending:
     """How a process of the service has ended. how: exited, killed or dumped. status: as systemd writes it, 203/EXEC.
 
-    result: systemd's word for it, such as exit-code, signal, oom-kill, timeout, watchdog, start-limit-hit.
+    result: systemd's word for it, such as exit-code, signal, oom-kill, timeout, watchdog, start-limit-hit. starting:
+    the time limit was that of its start.
     """
 
     how: str = ""
     status: str = ""
     result: str = ""
+    starting: bool = False
+
+    @property
+    def in_a_stop(self) -> bool:
+        """Somebody stopped it, and it took too long."""
+        return self.result == "timeout" and not self.starting
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A file system. Sizes are in bytes; inodes are 0 where it has no fixed number of them."""
+    """A file system. Sizes are in bytes; inodes are 0 where it has no fixed number of them. silent: no answer."""
 
     path: str
-    free: int
-    size: int
+    free: int = 0
+    size: int = 0
     free_inodes: int = 0
     inodes: int = 0
     read_only: bool = False
+    silent: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +97,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Dependency:
-    """What the service needs of others, asked once. state: pass, warn or fail. priority: high, medium or low."""
+    """What the service needs of others, asked once. state: pass, warn, fail, skipped. priority: high, medium, low."""
 
     name: str
     priority: str
@@ -95,22 +118,24 @@ class Clock:
 
 @dataclass(frozen=True)
 class Evidence:
-    """status: what `slipway status` says. started, enabled: of SERVICE.service. running: the release itself.
+    """status: what `slipway status` says. umbrella: SERVICE.service, as its ActiveState. running: the release itself.
 
-    unit_problems: what keeps the unit from starting its program. holders: who has the service's ports, beside itself.
-    front: what HAProxy is, where it is down and users come through it. closed: what the firewall should let in and does
-    not. endings, log: of the last minutes. denials: what SELinux or AppArmor have refused it.
+    damage: of the release's files. unit_problems: what keeps the unit from starting its program. port: who else has
+    one of the service's. front: what HAProxy is, where it is down and users come through it. closed: what the firewall
+    should let in and does not. endings, log: of the last minutes. said: what PID 1 wrote of SERVICE.service. denials:
+    what SELinux or AppArmor have refused it.
     """
 
     service: str
     status: Mapping[str, Any]
-    started: bool = True
+    umbrella: str = "active"
     enabled: str = "enabled"
     running: bool = True
+    damage: Optional[Problem] = None
     unit_problems: Sequence[Problem] = ()
     volumes: Sequence[Volume] = ()
     usage: Usage = field(default_factory=Usage)
-    holders: Mapping[int, str] = field(default_factory=dict)
+    port: Optional[Problem] = None
     front: Optional[str] = None
     closed: Sequence[str] = ()
     dependencies: Sequence[Dependency] = ()
@@ -118,6 +143,7 @@ class Evidence:
     differences: Sequence[Difference] = ()
     endings: Sequence[Ending] = ()
     log: Sequence[str] = ()
+    said: Sequence[str] = ()
     watched: bool = True
     clock: Clock = field(default_factory=Clock)
 

@@ -13,14 +13,15 @@ from .._release.operator.operator import Operator
 from .causes import judge
 from .look import Look
 
-SECONDS = 10.0  # for one question to systemd
+SECONDS = 8.0  # for one question to systemd
 _OF_STATUS = ("current", "last_good", "state", "health", "message")
 
 
 def diagnose(operator: Operator) -> dict[str, Any]:
     """One service. findings: the likely cause first. notes: what could not be looked at."""
     notes: list[str] = []
-    evidence = Look(operator, Systemd(SECONDS), notes).collect()
+    systemd = Systemd(SECONDS)
+    evidence = Look(Operator(operator.settings, operator.layout, systemd), systemd, notes).collect()
     found = [one.as_dict() for one in judge(evidence)]
     return {
         "service": evidence.service,

@@ -62,7 +62,7 @@ Compares each service with its current release, and the host with what hardening
 nothing; contents of files are not shown."""
 _DIAGNOSE = """\
 Looks at the service, its unit, its host and what it needs of others. It takes seconds, and about half a minute where
-nothing answers. It reads, and changes nothing. Secrets of the service are masked in the lines of its log."""
+nothing answers. It reads, and changes nothing. Secrets of the service are masked."""
 _CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
 

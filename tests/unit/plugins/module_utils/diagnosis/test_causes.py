@@ -36,7 +36,10 @@ STATUS: dict[str, Any] = {
 }
 WELL = Evidence("shop", STATUS)
 ILL = replace(WELL, status={**STATUS, "health": "fail", "message": "/readyz answered 503"})
-DOWN = replace(WELL, status={**STATUS, "health": "fail", "message": "systemd says failed"}, running=False)
+DOWN = replace(WELL, status={**STATUS, "state": "failed (failed)", "health": "fail", "message": "no"}, running=False)
+STOPPED = replace(DOWN, status={**DOWN.status, "state": "inactive (dead)"}, umbrella="inactive")
+DAMAGE = Problem("damaged_release", "bin/shop has another content.", "run slipway rollback shop")
+BUSY = Problem("port_in_use", "port 8080 of service_listen is in use by nginx (pid 7).", "stop that process")
 CRASHED = replace(DOWN, endings=[Ending("exited", "1/FAILURE", "exit-code")], log=["panic: no database"])
 GIB = 1 << 30
 EXITED = "process_exited"
@@ -53,14 +56,34 @@ def dependency(priority: str = "high", state: str = "fail", reason: str = "refus
 CASES: dict[str, tuple[Evidence, list[str]]] = {
     "all is well": (WELL, []),
     "no release": (replace(DOWN, status=status(current=None, state="never released", health="fail")), ["no_release"]),
-    "stopped": (replace(DOWN, started=False), ["stopped_by_hand"]),
-    "masked": (replace(DOWN, started=False, enabled="masked"), ["unit_masked"]),
-    "disabled": (replace(WELL, enabled="disabled"), ["not_at_boot"]),
-    "a changed binary that serves": (replace(WELL, status=status(differences=["bin/shop"])), ["damaged_release"]),
-    "a changed binary": (
-        replace(CRASHED, status={**DOWN.status, "differences": ["bin/shop"]}),
-        ["damaged_release", EXITED],
+    "its releases are gone": (
+        replace(DOWN, status=status(current=None, state="no release serves", health="fail")),
+        ["no_release"],
     ),
+    "its record is gone": (
+        replace(DOWN, status=status(current=None, state="damaged", damaged=["it is torn. Fix: repair it"])),
+        ["damaged_state"],
+    ),
+    "stopped": (STOPPED, ["stopped_by_hand"]),
+    "stopped, and killed as it took too long": (
+        replace(STOPPED, endings=[Ending("killed", "9/KILL", "timeout")]),
+        ["stopped_by_hand", "stop_timed_out"],
+    ),
+    "stopped, and damaged": (replace(STOPPED, damage=DAMAGE), ["damaged_release", "stopped_by_hand"]),
+    "its start has failed": (replace(DOWN, umbrella="failed"), ["start_failed"]),
+    "its start has failed, and is damaged": (
+        replace(DOWN, umbrella="failed", damage=DAMAGE),
+        ["damaged_release", "start_failed"],
+    ),
+    "it ended as if all were well": (replace(STOPPED, umbrella="active"), ["not_running"]),
+    "it was killed as it took too long, and runs again": (
+        replace(WELL, endings=[Ending("killed", "9/KILL", "timeout")]),
+        [],
+    ),
+    "masked": (replace(STOPPED, enabled="masked"), ["unit_masked"]),
+    "disabled": (replace(WELL, enabled="disabled"), ["not_at_boot"]),
+    "a changed binary that serves": (replace(WELL, damage=DAMAGE), ["damaged_release"]),
+    "a changed binary": (replace(CRASHED, damage=DAMAGE), ["damaged_release", EXITED]),
     "a missing library": (
         replace(CRASHED, unit_problems=[Problem("missing_library", "libx.so.1: not found", "install libx1")]),
         ["missing_library", EXITED],
@@ -68,8 +91,13 @@ CASES: dict[str, tuple[Evidence, list[str]]] = {
     "a full disk": (replace(CRASHED, volumes=[Volume("/var/lib/shop", 0, GIB)]), ["disk_full", EXITED]),
     "a disk that is nearly full": (
         replace(CRASHED, volumes=[Volume("/", GIB, 40 * GIB)]),
-        [EXITED, "disk_almost_full"],
+        ["disk_almost_full", EXITED],
     ),
+    "a disk that is nearly full, and all is well": (
+        replace(WELL, volumes=[Volume("/", GIB, 40 * GIB)]),
+        ["disk_almost_full"],
+    ),
+    "a disk that does not answer": (replace(WELL, volumes=[Volume("/srv", silent=True)]), ["silent_disk"]),
     "no inodes": (replace(CRASHED, volumes=[Volume("/", GIB, 2 * GIB, 0, 1000)]), ["no_inodes", EXITED]),
     "inodes without a number": (replace(CRASHED, volumes=[Volume("/", GIB, 2 * GIB)]), [EXITED]),
     "a read-only disk": (
@@ -84,7 +112,7 @@ CASES: dict[str, tuple[Evidence, list[str]]] = {
     "no descriptors": (replace(ILL, usage=Usage(open_files=1000, most_files=1024)), ["no_descriptors", "health_fails"]),
     "enough descriptors": (replace(ILL, usage=Usage(open_files=10, most_files=1024)), ["health_fails"]),
     "no threads": (replace(ILL, usage=Usage(tasks=16, most_tasks=16)), ["no_threads", "health_fails"]),
-    "somebody on its port": (replace(CRASHED, holders={8080: "nginx (pid 7)"}), ["port_in_use", EXITED]),
+    "somebody on its port": (replace(CRASHED, port=BUSY), ["port_in_use", EXITED]),
     "a dependency that it cannot do without": (
         replace(CRASHED, dependencies=[dependency()]),
         ["dependency_refused", EXITED],
@@ -92,6 +120,10 @@ CASES: dict[str, tuple[Evidence, list[str]]] = {
     "a dependency that it can do without": (
         replace(CRASHED, dependencies=[dependency("low", reason="dns")]),
         [EXITED, "dependency_dns"],
+    ),
+    "a dependency that cannot be asked": (
+        replace(CRASHED, dependencies=[dependency(reason="error"), dependency(state="skipped", reason="skipped")]),
+        [EXITED, "dependency_not_asked", "dependency_not_asked"],
     ),
     "a certificate that ends": (
         replace(WELL, dependencies=[dependency(state="warn", days=3)]),
@@ -106,7 +138,7 @@ CASES: dict[str, tuple[Evidence, list[str]]] = {
         replace(CRASHED, differences=[Difference("shop", "units", "shop@.service", "as released", "another")]),
         ["changed_by_hand", EXITED],
     ),
-    "a start that never ends": (replace(DOWN, endings=[Ending(result="timeout")]), ["start_timed_out"]),
+    "a start that never ends": (replace(DOWN, endings=[Ending(result="timeout", starting=True)]), ["start_timed_out"]),
     "a watchdog": (replace(ILL, endings=[Ending("killed", "6/ABRT", "watchdog")]), ["health_fails", "watchdog_missed"]),
     "a crash": (replace(DOWN, endings=[Ending("dumped", "11/SEGV", "core-dump")]), ["process_killed"]),
     "before the program": (replace(DOWN, endings=[Ending("exited", "203/EXEC", "exit-code")]), ["not_executed"]),
@@ -117,7 +149,11 @@ CASES: dict[str, tuple[Evidence, list[str]]] = {
         ["not_ready_yet"],
     ),
     "a start that never ends, again": (
-        replace(DOWN, status=status(state="activating (start)", health="fail"), endings=[Ending(result="timeout")]),
+        replace(
+            DOWN,
+            status=status(state="activating (start)", health="fail"),
+            endings=[Ending(result="timeout", starting=True)],
+        ),
         ["start_timed_out"],
     ),
     "a record that cannot be read": (
@@ -141,9 +177,10 @@ def test_a_service_that_serves_has_only_notes() -> None:
     problem = Problem("missing_library", "libx.so.1: not found", "install libx1")
     evidence = replace(
         WELL,
-        status=status(differences=["bin/shop"]),
+        damage=DAMAGE,
         unit_problems=[problem],
-        holders={8080: "x (pid 7)"},
+        port=BUSY,
+        volumes=[Volume("/", GIB, 2 * GIB, read_only=True)],
         denials=["avc:  denied"],
         differences=[Difference("shop", "units", "shop@.service", "as released", "another", 1.0)],
         dependencies=[dependency("low")],
@@ -175,7 +212,9 @@ def test_the_limit_that_was_met_is_named() -> None:
     killed = [Ending("killed", "9/KILL", "oom-kill")]
     (own,) = judge(replace(DOWN, endings=killed, usage=Usage(most_memory=64 << 20)))
     (host,) = judge(replace(DOWN, endings=killed))
+    (large,) = judge(replace(DOWN, endings=killed, usage=Usage(most_memory=8 * GIB, host_memory=2 * GIB)))
     assert "its MemoryMax of 64 MiB" in own.problem.message
+    assert "the host's memory" in large.problem.message
     assert "the host's memory" in host.problem.message
 
 

@@ -52,7 +52,22 @@ def test_a_name_that_does_not_resolve() -> None:
 def test_one_that_cannot_be_asked_is_told_as_such() -> None:
     (found,) = dependencies.ask([{"name": "database", "address": "db", "nonsense": 1}])
     assert (found.state, found.reason, found.target) == ("fail", "error", "db")
-    assert "Fix:" in found.message
+    assert "Fix:" not in found.message
+
+
+def test_secrets_of_a_url_are_not_told() -> None:
+    (found,) = dependencies.ask(
+        [{"name": "api", "url": f"http://user:hunter2@127.0.0.1:{free_port()}/x?token=hunter3"}]
+    )
+    assert found.target.startswith("http://127.0.0.1:")
+    assert found.target.endswith("/x")
+    assert "hunter" not in found.message
+
+
+def test_one_for_which_no_time_is_left_was_not_asked(listener: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dependencies, "LONGEST", 0.0)
+    (found,) = dependencies.ask([{"name": "api", "url": f"http://{listener}/"}])
+    assert found.state == "skipped"
 
 
 def test_silent_ones_are_asked_side_by_side(listener: str) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +59,42 @@ SELINUX = 'avc:  denied  { read } for  pid=9 comm="shop" name="x" scontext=syste
             [Ending("dumped", "11/SEGV", "core-dump")],
         ),
         ([f"{UNIT}: start operation timed out. Terminating.", f"{UNIT}: Failed with result 'timeout'."],
-         [Ending("", "", "timeout")]),
+         [Ending("", "", "timeout", starting=True)]),
     ],
 )  # fmt: skip
 def test_ends_that_pid_1_calls_a_failure(lines: list[str], endings: list[Ending]) -> None:
     assert list(host.parse_endings(lines)) == endings
 
 
+EXECUTING = SELINUX.replace('comm="shop"', 'comm="(shop)"')
+
+
 @pytest.mark.parametrize(
     ("name", "lines", "found"),
     [
-        ("shop", [APPARMOR, SELINUX, "shop: hello"], 2),
-        ("other", [APPARMOR, SELINUX], 0),
+        ("shop", [APPARMOR, SELINUX, EXECUTING, "shop: hello"], 3),
+        ("other", [APPARMOR, SELINUX, EXECUTING], 0),
         ("a-very-long-service", [APPARMOR.replace('comm="shop"', 'comm="a-very-long-ser"')], 1),
+        ("a-very-long-service", [APPARMOR.replace('comm="shop"', 'comm="(-service)"')], 1),
     ],
 )
-def test_denials_of_the_service(monkeypatch: Any, name: str, lines: list[str], found: int) -> None:
-    monkeypatch.setattr(host.journald, "said_by_kernel", lambda *_span: lines)
-    assert len(host.denials(name, 0, 1)) == found
+def test_denials_of_the_service(name: str, lines: list[str], found: int) -> None:
+    assert len(host.denials(name, lines)) == found
+
+
+@pytest.mark.parametrize(
+    ("line", "result"),
+    [
+        ("oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),task=shop,pid=9,uid=1", "oom-kill"),
+        ("Out of memory: Killed process 9 (shop) total-vm:1kB", "oom-kill"),
+        ("oom-kill:constraint=CONSTRAINT_NONE,task=shopper,pid=9,uid=1", "signal"),
+        ("Out of memory: Killed process 9 (other) total-vm:1kB", "signal"),
+    ],
+)
+def test_what_the_kernel_says_counts_where_systemd_does_not_know(monkeypatch: Any, line: str, result: str) -> None:
+    said = [f"{UNIT}: Main process exited, code=killed, status=9/KILL", f"{UNIT}: Failed with result 'signal'."]
+    monkeypatch.setattr(host.journald, "said_by_systemd", lambda *_span: said)
+    assert [one.result for one in host.endings("shop", UNIT, 0, 1, [line])] == [result]
 
 
 def test_a_kernel_log_that_cannot_be_read_is_no_failure(monkeypatch: Any) -> None:
@@ -83,7 +102,30 @@ def test_a_kernel_log_that_cannot_be_read_is_no_failure(monkeypatch: Any) -> Non
         raise SlipwayError("command_failed", "journalctl failed (1).")
 
     monkeypatch.setattr(host.journald, "said_by_kernel", unreadable)
-    assert host.denials("shop", 0, 1) == []
+    assert host.kernel_log(0, 1) == []
+
+
+def test_a_file_system_that_does_not_answer(monkeypatch: Any) -> None:
+    """What never returns does not keep the others from being told."""
+    never = threading.Event()
+    ask = host.os.statvfs
+
+    def stuck(path: str) -> Any:
+        return never.wait(20) if path == "/usr" else ask(path)
+
+    monkeypatch.setattr(host, "SILENT", 0.1)
+    monkeypatch.setattr(host.os, "statvfs", stuck)
+    found = host.volumes(["/usr", "/proc"])
+    never.set()
+    assert [(volume.path, volume.silent) for volume in found] == [("/usr", True), ("/proc", False)]
+
+
+def test_a_look_that_fails_says_why() -> None:
+    def fail() -> None:
+        raise SlipwayError("x", "no.")
+
+    with pytest.raises(SlipwayError, match="no"):
+        host.within(1, fail)
 
 
 def test_each_file_system_once(tmp_path: Path) -> None:
