@@ -87,6 +87,9 @@ faults-simulated: collections ## a run that breaks at every single effect, on si
 faults-power: collections ## the same for power cuts, in a virtual machine (half an hour without KVM)
 	$(BIN)/python tests/faults/release --power --page docs/evidence/what-fails.md
 
+alerts: ## the alert rules, played by promtool (package prometheus)
+	cd examples/monitoring && promtool check rules slipway.rules.yml && promtool test rules slipway.rules.test.yml
+
 PAGES ?= 200000
 fuzz-metrics: collections ## pages of counters against another parser of the format: make fuzz-metrics PAGES=200000
 	$(BIN)/python tests/unit/plugins/module_utils/health/kinds/metrics_fuzz.py $(PAGES)

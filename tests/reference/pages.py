@@ -65,9 +65,12 @@ def metrics_page() -> str:
     families = [
         *metrics.release("shop", info, 1.0),
         metrics.up("shop", True),
+        *metrics.unit("shop", False, 0),
         *metrics.health("shop", [told], 1.0),
         *metrics.watch("shop", {}),
         *metrics.swaps("shop", {"committed": 1}),
+        *metrics.unfinished("shop", False, None),
+        metrics.bad("shop", 0),
     ]
     lines = ["# Metrics", NOTE, "", "The watch writes them for node_exporter's textfile collector.", ""]
     lines += ["| name | type | labels | meaning |", "|---|---|---|---|"]

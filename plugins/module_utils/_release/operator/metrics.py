@@ -72,6 +72,45 @@ def up(service: str, runs: bool) -> Family:
     )
 
 
+def unit(service: str, stopped: bool, restarts: Optional[int]) -> list[Family]:
+    """What became of its unit. stopped: by somebody. restarts: of the release that serves, by systemd."""
+    labels = {"service": service}
+    return [
+        Family("slipway_stopped", "gauge", "1 where somebody has stopped the service.", [(labels, float(stopped))]),
+        Family(
+            "slipway_unit_restarts",
+            "gauge",
+            "Restarts of the current release by systemd, since it was started.",
+            [(labels, restarts)],
+        ),
+    ]
+
+
+def unfinished(service: str, in_flight: bool, deadline: Optional[float]) -> list[Family]:
+    """The swap that no run is at work on any more. deadline: when the host rolls it back, in seconds since the epoch."""
+    labels = {"service": service}
+    return [
+        Family(
+            "slipway_swap_unfinished",
+            "gauge",
+            "1 while a swap is cut short, or waits to be confirmed.",
+            [(labels, float(in_flight))],
+        ),
+        Family(
+            "slipway_swap_deadline_timestamp_seconds",
+            "gauge",
+            "When a release that waits to be confirmed is rolled back.",
+            [(labels, deadline)],
+        ),
+    ]
+
+
+def bad(service: str, count: int) -> Family:
+    return Family(
+        "slipway_releases_bad", "gauge", "Releases that are marked bad on this host.", [({"service": service}, count)]
+    )
+
+
 def health(service: str, results: Sequence[Mapping[str, Any]], now: float) -> list[Family]:
     """What the checks said. results: mappings as CheckResult.as_dict() gives them."""
 
@@ -112,7 +151,11 @@ def watch(service: str, state: Mapping[str, Any]) -> list[Family]:
 
 
 def swaps(service: str, counts: Mapping[str, int], last: Optional[Mapping[str, Any]] = None) -> list[Family]:
-    """How swaps ended. counts: per result; last: seconds and at of the last one, as far as known."""
+    """How swaps ended. counts: per result; last: what is known of the last one that was committed.
+
+    seconds: how long it took. at: when it ended. lost: requests of the probe that failed. cut: connections that its
+    drain has cut.
+    """
     labels = {"service": service}
     shown: dict[str, Any] = dict(last or {})
     totals = [({"service": service, "result": result}, float(count)) for result, count in sorted(counts.items())]
@@ -120,6 +163,18 @@ def swaps(service: str, counts: Mapping[str, int], last: Optional[Mapping[str, A
         Family("slipway_swaps_total", "counter", "Swaps by their result.", totals),
         Family("slipway_swap_seconds", "gauge", "How long the last swap took.", [(labels, shown.get("seconds"))]),
         Family("slipway_swap_timestamp_seconds", "gauge", "When the last swap ended.", [(labels, shown.get("at"))]),
+        Family(
+            "slipway_swap_probe_failures",
+            "gauge",
+            "Requests of the probe that failed in the last swap.",
+            [(labels, shown.get("lost"))],
+        ),
+        Family(
+            "slipway_swap_connections_cut",
+            "gauge",
+            "Connections that the drain of the last swap has cut.",
+            [(labels, shown.get("cut"))],
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional
 
 from ..._core import files
 from ..._core.errors import SlipwayError
@@ -43,6 +43,15 @@ class WatchOptions:
 
     policy: watching.Policy
     metrics: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the watch has seen of the unit. up: it runs. stopped: by somebody. restarts: by systemd."""
+
+    up: bool = False
+    stopped: bool = False
+    restarts: Optional[int] = None
 
 
 class Operator:
@@ -164,7 +173,7 @@ class Operator:
         # One that has failed because of that has not been stopped by anybody.
         if current is None or not (umbrella.up or (damage and umbrella.active == "failed")):
             decision = watching.Decision(watching.NOTHING, "the service is stopped", {})
-            self._export(options.metrics, current, None, False, decision)
+            self._export(options.metrics, current, None, decision, Seen(stopped=umbrella.active != "failed"))
             return decision
         (unit,) = units
         look, keep = self._look_twice(current, unit, damage) if unit.running else (None, damage)
@@ -197,7 +206,7 @@ class Operator:
             self._systemd.restart(self.unit(current))
         if decision.action == watching.ALERT and keep:
             self.store.journal.record("kept", release=current, reason=keep)
-        self._export(options.metrics, current, look, unit.running, decision)
+        self._export(options.metrics, current, look, decision, Seen(unit.running, restarts=unit.restarts))
         return decision
 
     def _damage(self, release_id: str, read: bool = False) -> str:
@@ -235,10 +244,11 @@ class Operator:
 
     def stopped(self, metrics: str) -> None:
         """Take back what the last look has exported: nobody serves from now on."""
-        self._export(metrics, self.layout.current_id(), None, False, watching.Decision(watching.NOTHING, "", {}))
+        stopped = watching.Decision(watching.NOTHING, "", {})
+        self._export(metrics, self.layout.current_id(), None, stopped, Seen(stopped=True))
 
     def _export(
-        self, folder: str, current: Optional[str], look: Optional[CheckResult], up: bool, decision: watching.Decision
+        self, folder: str, current: Optional[str], look: Optional[CheckResult], decision: watching.Decision, seen: Seen
     ) -> None:
         """Write the metrics, if there is a place for them; what does not run is not healthy."""
         if not folder or not os.path.isdir(folder):
@@ -254,14 +264,31 @@ class Operator:
         last = committed[-1] if committed else {}
         manifest = self.layout.manifest(current) if current else {}
         info = {"release": current, "version": manifest.get("version"), "commit": manifest.get("commit")}
+        swap = _whole(self.store.load, None, [])
         families = [
             *(textfile.release(name, info, last.get("time")) if current else []),
-            textfile.up(name, up),
-            *textfile.health(name, [look.as_dict()] if look else self._unasked(up), now),
+            textfile.up(name, seen.up),
+            *textfile.unit(name, seen.stopped, seen.restarts),
+            *textfile.health(name, [look.as_dict()] if look else self._unasked(seen.up), now),
             *textfile.watch(name, decision.state),
-            *textfile.swaps(name, counts, {"seconds": last.get("swap_seconds"), "at": last.get("time")}),
+            *textfile.swaps(name, counts, _figures(last)),
+            *textfile.unfinished(name, swap is not None, swap.deadline if swap else None),
+            textfile.bad(name, len(self.store.journal.bad())),
         ]
         textfile.write(textfile.path(folder, name), textfile.render(families))
+
+
+def _figures(swap: Mapping[str, Any]) -> dict[str, Any]:
+    """What the journal knows of a swap."""
+    probe = swap.get("probe") or {}
+    periods = [probe.get(name) or {} for name in ("during", "after")]
+    sent = any(period.get("sent") for period in periods)
+    return {
+        "seconds": swap.get("swap_seconds"),
+        "at": swap.get("time"),
+        "lost": sum(period.get("failed", 0) for period in periods) if sent else None,
+        "cut": swap.get("cut", 0) if swap else None,
+    }
 
 
 def _whole(ask: Callable[[], Any], otherwise: Any, damaged: list[str]) -> Any:

@@ -218,10 +218,56 @@ def test_metrics_count_how_swaps_ended_whatever_has_happened(host, tmp_path):
 def test_what_is_documented_is_exported(host, tmp_path):
     host.release("v1")
     text = metrics(host, tmp_path, operator(host).watch)
-    exported = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) | {"slipway_health_certificate_days"}  # with TLS
+    exported = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) | {
+        "slipway_health_certificate_days",  # with TLS
+        "slipway_swap_deadline_timestamp_seconds",  # while it waits to be confirmed
+        "slipway_swap_probe_failures",  # with a probe
+    }
     for page in ("reference/metrics.md", "guide/health.md"):
         documented = (DOCS / page).read_text()
         assert set(re.findall(r"`(slipway_\w+)`", documented)) == exported, page
+
+
+def test_a_release_that_waits_is_exported_with_its_deadline(host, tmp_path):
+    host.release("v1")
+    text = metrics(host, tmp_path, operator(host).watch)
+    assert 'slipway_swap_unfinished{service="shop"} 0' in text
+    assert "slipway_swap_deadline_timestamp_seconds" not in text
+    host.confirm = 60
+    waits = host.swap("v2", run="7")
+    text = metrics(host, tmp_path, operator(host).watch)
+    deadline = operator(host).status()["in_flight"]["deadline"]
+    assert 'slipway_swap_unfinished{service="shop"} 1' in text
+    assert float(re.search(r"^slipway_swap_deadline_timestamp_seconds{.*} (.*)$", text, re.MULTILINE)[1]) == deadline
+    host.engine().confirm(waits.unconfirmed)
+    assert 'slipway_swap_unfinished{service="shop"} 0' in metrics(host, tmp_path, operator(host).watch)
+
+
+@pytest.mark.parametrize(
+    ("measured", "lines"),
+    [
+        ({}, ['slipway_swap_connections_cut{service="shop"} 0']),
+        ({"cut": 3}, ['slipway_swap_connections_cut{service="shop"} 3']),
+        (
+            {
+                "probe": {
+                    "before": {"sent": 9, "failed": 4},
+                    "during": {"sent": 9, "failed": 1},
+                    "after": {"sent": 9, "failed": 2},
+                }
+            },
+            ['slipway_swap_probe_failures{service="shop"} 3'],
+        ),
+        ({"probe": {"before": {"sent": 9, "failed": 4}, "during": {"sent": 0, "failed": 0}}}, []),
+    ],
+)
+def test_what_the_last_swap_has_cost_is_exported(host, tmp_path, monkeypatch, measured, lines):
+    host.release("v1")
+    told = host.store.journal.outcomes()
+    monkeypatch.setattr(type(host.store.journal), "outcomes", lambda _self: [{**told[-1], **measured}])
+    text = metrics(host, tmp_path, operator(host).watch)
+    assert [line for line in lines if line not in text.splitlines()] == []
+    assert ("slipway_swap_probe_failures" in text) == any("probe_failures" in line for line in lines)
 
 
 FALLING = WatchOptions(watch.Policy(fall=2, rollback=3))
@@ -365,9 +411,11 @@ def test_a_stopped_service_is_not_exported_as_healthy(host, tmp_path):
     text = metrics(host, tmp_path, operator(host).watch)
     assert 'check="release",state="pass"} 1' in text
     assert 'slipway_up{service="shop"} 1' in text
+    assert 'slipway_stopped{service="shop"} 0' in text
     host.systemd.umbrella = False
     text = metrics(host, tmp_path, operator(host).watch)
     assert 'slipway_up{service="shop"} 0' in text
+    assert 'slipway_stopped{service="shop"} 1' in text
     assert 'check="release",state="pass"} 0' in text
     assert 'check="release",state="fail"} 1' in text
     assert f'slipway_health_timestamp_seconds{{service="shop"}} {int(host.clock.now)}' in text
@@ -386,6 +434,7 @@ def test_a_release_that_does_not_run_is_exported_as_failed(host, tmp_path):
     host.systemd.die(host.release("v1").current)
     text = metrics(host, tmp_path, operator(host).watch)
     assert 'slipway_up{service="shop"} 0' in text
+    assert 'slipway_stopped{service="shop"} 0' in text
     assert 'check="release",state="fail"} 1' in text
 
 
