@@ -87,7 +87,7 @@ def unit(service: str, stopped: bool, restarts: Optional[int]) -> list[Family]:
 
 
 def unfinished(service: str, in_flight: bool, deadline: Optional[float]) -> list[Family]:
-    """The swap that no run is at work on any more. deadline: when the host rolls it back, in seconds since the epoch."""
+    """The swap that no run is at work on any more. deadline: when the host rolls it back; seconds since the epoch."""
     labels = {"service": service}
     return [
         Family(
