@@ -49,8 +49,6 @@ RESULTS = frozenset(
     {
         "build_machine",
         "build_result",
-        "diagnosis_found",
-        "diagnosis_told",
         "drift_found",
         "drift_told",
         "release_asked",
