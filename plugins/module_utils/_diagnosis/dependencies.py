@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Mapping, Sequence
-from urllib.parse import urlsplit
 
 from .._core.errors import SlipwayError
 from .._health.outcome import FAIL
 from .._health.parsing import parse_check
 from .._health.runner import attempt
+from .._release.artefact.fetch import shown
 from .evidence import Dependency
 
 PRIORITIES = ("high", "medium", "low")
@@ -38,7 +38,7 @@ def _order(priority: str) -> int:
 
 def _ask(declared: Mapping[str, Any], end: float) -> Dependency:
     name, priority = str(declared.get("name") or "?"), str(declared.get("priority") or "medium")
-    target = _shown(str(declared.get("url") or declared.get("address") or "?"))
+    target = shown(str(declared.get("url") or declared.get("address") or "?"))
     try:
         made = attempt(parse_check(check_of(declared)), end)
     except SlipwayError as error:
@@ -46,12 +46,6 @@ def _ask(declared: Mapping[str, Any], end: float) -> Dependency:
     if made.clipped:
         return Dependency(name, priority, target, SKIPPED, SKIPPED, f"there was no time left of {LONGEST:g} s for all")
     return Dependency(name, priority, target, made.state, made.reason, made.message, made.certificate_days)
-
-
-def _shown(target: str) -> str:
-    """A URL without what may be secret in it."""
-    parts = urlsplit(target) if "://" in target else None
-    return target if parts is None else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def check_of(declared: Mapping[str, Any]) -> dict[str, Any]:

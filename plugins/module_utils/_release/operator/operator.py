@@ -280,8 +280,10 @@ class Operator:
 
 def _figures(swap: Mapping[str, Any]) -> dict[str, Any]:
     """What the journal knows of a swap."""
+    from ..probe import AFTER, DURING
+
     probe = swap.get("probe") or {}
-    periods = [probe.get(name) or {} for name in ("during", "after")]
+    periods = [probe.get(name) or {} for name in (DURING, AFTER)]
     sent = any(period.get("sent") for period in periods)
     return {
         "seconds": swap.get("swap_seconds"),

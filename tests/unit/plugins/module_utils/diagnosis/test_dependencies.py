@@ -55,6 +55,12 @@ def test_one_that_cannot_be_asked_is_told_as_such() -> None:
     assert "Fix:" not in found.message
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "https://[x/", "ftp://files/", "http://"])
+def test_a_url_that_is_none_is_told_as_such(url: str) -> None:
+    (found,) = dependencies.ask([{"name": "api", "url": url}])
+    assert (found.state, found.reason) == ("fail", "error")
+
+
 def test_secrets_of_a_url_are_not_told() -> None:
     (found,) = dependencies.ask(
         [{"name": "api", "url": f"http://user:hunter2@127.0.0.1:{free_port()}/x?token=hunter3"}]
