@@ -86,15 +86,18 @@ def unit(service: str, stopped: bool, restarts: Optional[int]) -> list[Family]:
     ]
 
 
-def unfinished(service: str, in_flight: bool, deadline: Optional[float]) -> list[Family]:
-    """The swap that no run is at work on any more. deadline: when the host rolls it back; seconds since the epoch."""
+def unfinished(service: str, in_flight: Optional[bool], deadline: Optional[float]) -> list[Family]:
+    """The swap that no run is at work on any more. deadline: when the host rolls it back; seconds since the epoch.
+
+    in_flight: None where it is not known.
+    """
     labels = {"service": service}
     return [
         Family(
             "slipway_swap_unfinished",
             "gauge",
             "1 while a swap is cut short, or waits to be confirmed.",
-            [(labels, float(in_flight))],
+            [(labels, in_flight)],
         ),
         Family(
             "slipway_swap_deadline_timestamp_seconds",

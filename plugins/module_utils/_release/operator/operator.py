@@ -264,7 +264,8 @@ class Operator:
         last = committed[-1] if committed else {}
         manifest = self.layout.manifest(current) if current else {}
         info = {"release": current, "version": manifest.get("version"), "commit": manifest.get("commit")}
-        swap = _whole(self.store.load, None, [])
+        damaged: list[str] = []
+        swap = _whole(self.store.load, None, damaged)
         families = [
             *(textfile.release(name, info, last.get("time")) if current else []),
             textfile.up(name, seen.up),
@@ -272,7 +273,7 @@ class Operator:
             *textfile.health(name, [look.as_dict()] if look else self._unasked(seen.up), now),
             *textfile.watch(name, decision.state),
             *textfile.swaps(name, counts, _figures(last)),
-            *textfile.unfinished(name, swap is not None, swap.deadline if swap else None),
+            *textfile.unfinished(name, None if damaged else swap is not None, swap.deadline if swap else None),
             textfile.bad(name, len(self.store.journal.bad())),
         ]
         textfile.write(textfile.path(folder, name), textfile.render(families))

@@ -243,6 +243,15 @@ def test_a_release_that_waits_is_exported_with_its_deadline(host, tmp_path):
     assert 'slipway_swap_unfinished{service="shop"} 0' in metrics(host, tmp_path, operator(host).watch)
 
 
+def test_nothing_is_exported_of_a_swap_whose_record_is_damaged(host, tmp_path):
+    """It is not known to be finished."""
+    host.release("v1")
+    Path(host.layout.state, "state.json").write_text("somebody else's")
+    text = metrics(host, tmp_path, operator(host).watch)
+    assert "slipway_swap_unfinished" not in text
+    assert 'slipway_up{service="shop"} 1' in text
+
+
 @pytest.mark.parametrize(
     ("measured", "lines"),
     [
