@@ -106,6 +106,9 @@ bundled-libc: ## wrong verdicts of linkage on programs that bring a glibc of the
 units: collections ## verdicts of linkage on 1,000 units, compared with systemd on Debian 12 and 13 (ten minutes; needs gcc-multilib and musl-tools)
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/units --page docs/evidence/units.md
 
+daemons: collections ## Go daemons from Debian packages in two versions each, upgraded and rolled back under load (half an hour)
+	$(BIN)/python tests/lab/lab.py run -- python tests/faults/daemons --page docs/evidence/daemons.md
+
 bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
 	$(BIN)/python tests/bench/hardening.py
 

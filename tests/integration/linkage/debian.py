@@ -55,17 +55,35 @@ def _apt(suite: str) -> dict[str, str]:
     return environment
 
 
-def unpacked(suite: str, package: str) -> Path | None:
-    """The package's programs and links below a directory of their own; None where the suite does not have it."""
-    target = WORK / "packages" / suite / package
+def version(suite: str, package: str) -> str | None:
+    """The package's newest version in the suite; None where the suite does not have it."""
     with alone("packages"):
-        return target if target.is_dir() else _unpack(suite, package, target)
+        done = subprocess.run(
+            ["apt-cache", "show", "--no-all-versions", package],
+            env=_apt(suite),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    found = [line.partition(": ")[2] for line in done.stdout.splitlines() if line.startswith("Version: ")]
+    return found[0] if found else None
 
 
-def _unpack(suite: str, package: str, target: Path) -> Path | None:
+def unpacked(suite: str, package: str, exactly: str = "") -> Path | None:
+    """The package's programs and links below a directory of their own; None where the suite does not have it.
+
+    exactly: the version that it has to be; without it, one that was unpacked before is good enough.
+    """
+    wanted = f"{package}={exactly}" if exactly else package
+    target = WORK / "packages" / suite / wanted
+    with alone("packages"):
+        return target if target.is_dir() else _unpack(suite, wanted, target)
+
+
+def _unpack(suite: str, wanted: str, target: Path) -> Path | None:
     with tempfile.TemporaryDirectory() as download:
         done = subprocess.run(
-            ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package],
+            ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", wanted],
             cwd=download,
             env=_apt(suite),
             capture_output=True,
