@@ -41,7 +41,7 @@ class Client:
 
     def __init__(self, container: str, name: str, *argv: str) -> None:
         self._container, self._pid = container, f"{FOLDER}/{name}.pid"
-        started = ["sh", "-c", f'echo $$ > {self._pid}; exec nice -n 15 "$@"', name, *argv]
+        started = ["sh", "-c", f'echo $$ > {self._pid}; exec "$@"', name, *argv]
         self._process = subprocess.Popen(
             ["docker", "exec", container, *started], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,15 @@ FIRST_PORT, FIRST_SLOT = 19100, 6100
 
 class BenchError(Exception):
     """A row that cannot be run."""
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A run of a playbook. downtime: as the run itself has measured it; None where it has none."""
+
+    begun: float
+    ended: float
+    downtime: float | None
 
 
 @dataclass
@@ -92,8 +102,8 @@ class Bench:
             self.variables(row, port, number, folder, version, binary) for version, binary in zip(versions, binaries)
         )
         self.play("slipway.go.site", before, folder)
-        periods = self.under_load(row, port, folder, [("release", after), ("rollback", after)], result)
-        self.ask(row, binaries[0], result, periods)
+        swaps = self.under_load(row, port, folder, [("release", after), ("rollback", after)], result)
+        self.ask(row, binaries[0], result, swaps)
         self.retire(row)
         result.broken += judge(result)
         return result
@@ -124,17 +134,17 @@ class Bench:
             **row.variables,
         }
 
-    def play(self, name: str, variables: dict[str, Any], folder: Path) -> tuple[float, float]:
-        """Run a playbook; return when it began and ended."""
+    def play(self, name: str, variables: dict[str, Any], folder: Path) -> Swap:
         begun = time.time()
-        done = play.playbook(name, self.inventory, variables, "--limit", self.host, log=folder / "ansible.log")
+        done = play.playbook(name, self.inventory, variables, "--limit", self.host, "-v", log=folder / "ansible.log")
         if done.code:
             raise BenchError(f"{name} failed, see {folder / 'ansible.log'}: {done.output[-1500:]}")
-        return begun, time.time()
+        down = re.search(r"downtime_seconds: ([0-9.]+)", done.output)
+        return Swap(begun, time.time(), float(down.group(1)) if down else None)
 
     def under_load(
         self, row: rows.Row, port: int, folder: Path, plays: list[tuple[str, dict[str, Any]]], result: Result
-    ) -> list[tuple[float, float]]:
+    ) -> list[Swap]:
         address = f"{self.address}:{port}"
         with contextlib.ExitStack() as stack:
             load = stack.enter_context(
@@ -146,7 +156,7 @@ class Bench:
             if sockets:
                 stack.callback(sockets.kill)
             time.sleep(CALM_S)
-            periods = [self.play(name, variables, folder) for name, variables in plays]
+            swaps = [self.play(name, variables, folder) for name, variables in plays]
             time.sleep(CALM_S)
             if sockets:
                 result.sockets = clients.read_sockets(sockets.end())
@@ -154,27 +164,25 @@ class Bench:
             report = load.report()
         result.sent = report["total"]["sent"]
         result.lost = {kind: found["failures"] for kind, found in report["kinds"].items() if found["failures"]}
-        return periods
+        return swaps
 
-    def ask(self, row: rows.Row, binary: Path, result: Result, periods: list[tuple[float, float]]) -> None:
+    def ask(self, row: rows.Row, binary: Path, result: Result, swaps: list[Swap]) -> None:
         """What the host says: of the swaps in its journal, and of what runs now."""
         history = json.loads(inside.run(self.server, "slipway", "history", row.package, "--json"))
-        swaps = [event for event in history if event["event"] == "committed"][: len(periods)][::-1]
-        result.cut = [event.get("cut", 0) for event in swaps]
-        result.downtime = [event["downtime_seconds"] for event in swaps if event.get("downtime_seconds") is not None]
+        committed = [event for event in history if event["event"] == "committed"][: len(swaps)][::-1]
+        result.cut = [event.get("cut", 0) for event in committed]
+        result.downtime = [swap.downtime for swap in swaps if swap.downtime is not None]
         if result.sockets is not None:
             cuts = result.sockets["cut"]
-            result.seen = [sum(begun <= moment <= ended for moment in cuts) for begun, ended in periods]
+            result.seen = [sum(swap.begun <= moment <= swap.ended for moment in cuts) for swap in swaps]
             if sum(result.seen) != len(cuts):
                 result.broken.append(f"{len(cuts) - sum(result.seen)} websockets were cut outside of the swaps")
-        current = inside.run(self.server, "readlink", f"/opt/{row.package}/current").rpartition("/")[2]
-        pid = inside.run(
-            self.server, "systemctl", "show", "-p", "MainPID", "--value", f"{row.package}@{current}.service"
-        )
+        status = json.loads(inside.attempt(self.server, "slipway", "status", row.package, "--json").stdout)[0]
+        unit = f"{row.package}@{status['current']}.service"
+        pid = inside.run(self.server, "systemctl", "show", "-p", "MainPID", "--value", unit)
         running = inside.run(self.server, "sha256sum", f"/proc/{pid}/exe").split()[0]
         same = running == hashlib.sha256(binary.read_bytes()).hexdigest()
-        status = inside.attempt(self.server, "slipway", "status", row.package)
-        result.serves = current.rpartition("-")[0] if same and status.returncode == 0 else "something else"
+        result.serves = status["version"] if same and status["health"] == "pass" else "something else"
 
     def retire(self, row: rows.Row) -> None:
         """Nothing of it takes processor time from the rows that follow."""
