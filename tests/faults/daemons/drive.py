@@ -36,7 +36,7 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Swap:
-    """A run of a playbook. downtime: as the run itself has measured it; None where it has none."""
+    """An upgrade or a rollback. downtime: as the run itself has measured it; None where it has none."""
 
     begun: float
     ended: float
@@ -102,7 +102,7 @@ class Bench:
             self.variables(row, port, number, folder, version, binary) for version, binary in zip(versions, binaries)
         )
         self.play("slipway.go.site", before, folder)
-        swaps = self.under_load(row, port, folder, [("release", after), ("rollback", after)], result)
+        swaps = self.under_load(row, port, folder, after, result)
         self.ask(row, binaries[0], result, swaps)
         self.retire(row)
         result.broken += judge(result)
@@ -142,9 +142,13 @@ class Bench:
         down = re.search(r"downtime_seconds: ([0-9.]+)", done.output)
         return Swap(begun, time.time(), float(down.group(1)) if down else None)
 
-    def under_load(
-        self, row: rows.Row, port: int, folder: Path, plays: list[tuple[str, dict[str, Any]]], result: Result
-    ) -> list[Swap]:
+    def rollback(self, row: rows.Row) -> Swap:
+        """As somebody does it on the host."""
+        begun = time.time()
+        outcome = json.loads(inside.run(self.server, "slipway", "rollback", row.package, "--json"))
+        return Swap(begun, time.time(), outcome["downtime_seconds"])
+
+    def under_load(self, row: rows.Row, port: int, folder: Path, after: dict[str, Any], result: Result) -> list[Swap]:
         address = f"{self.address}:{port}"
         with contextlib.ExitStack() as stack:
             load = stack.enter_context(
@@ -156,7 +160,7 @@ class Bench:
             if sockets:
                 stack.callback(sockets.kill)
             time.sleep(CALM_S)
-            swaps = [self.play(name, variables, folder) for name, variables in plays]
+            swaps = [self.play("release", after, folder), self.rollback(row)]
             time.sleep(CALM_S)
             if sockets:
                 result.sockets = clients.read_sockets(sockets.end())

@@ -12,7 +12,8 @@ PAGE = """# Daemons from Debian packages
 
 Nobody here wrote these Go programs, and nothing in them is changed: they get arguments, an environment and
 configuration files. `make daemons` takes each of them in two versions from Debian's packages. It releases the older
-version, then under load the newer one, and rolls that back. The run writes this page.
+version with the playbook `site`. Then, under load, the playbook `release` brings the newer one, and `slipway rollback`
+on the host takes it back. The run writes this page.
 
 {summary}
 
