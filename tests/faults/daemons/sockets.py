@@ -26,6 +26,8 @@ class Report:
     def __init__(self) -> None:
         self.opened = self.pings = 0
         self.cut: list[float] = []
+        # How the server has closed them: the code of its closing message, or none where it said nothing.
+        self.codes: collections.Counter[str] = collections.Counter()
         self.short = self.carried = 0
         self.lost: collections.Counter[str] = collections.Counter()
 
@@ -68,8 +70,9 @@ async def long(report: Report, stop: asyncio.Event) -> None:
                 while not stop.is_set():
                     await ping(connection, report)
                     await asyncio.sleep(PING_EVERY_S)
-            except websockets.ConnectionClosed:
+            except websockets.ConnectionClosed as error:
                 report.cut.append(time.time())
+                report.codes[str(error.rcvd.code if error.rcvd else "none")] += 1
             except Exception as error:
                 report.lost[f"ping: {kind(error)}"] += 1
 

@@ -37,6 +37,10 @@ A row is kept if no request and no short websocket is lost, if the run and the c
 if the older version serves at the end. These rows may lose requests:
 
 {excused}
+
+Where the run and the client count differently:
+
+{differing}
 """
 
 
@@ -92,6 +96,11 @@ def excused(results: list[Result]) -> str:
     return "\n".join(lines) or "None."
 
 
+def differing(results: list[Result]) -> str:
+    found = [result for result in results if result.sockets is not None and result.cut != result.seen]
+    return "\n".join(f"- `{result.row.package}`: {result.row.closes or 'unexplained'}." for result in found) or "None."
+
+
 def page(results: list[Result], clients: str) -> str:
     lines = [HEADINGS, ("---",) * len(HEADINGS), *(cells(result) for result in results)]
     broken = [f"- `{result.row.package}`: {problem}" for result in results for problem in result.broken]
@@ -102,4 +111,5 @@ def page(results: list[Result], clients: str) -> str:
         drain=DRAIN_S,
         clients=clients,
         excused=excused(results),
+        differing=differing(results),
     )
