@@ -32,8 +32,10 @@ def prepare(container: str) -> str:
 
 
 def install(container: str, *packages: str) -> None:
-    command = f"apt-get -qq update && apt-get -qq install -y --no-install-recommends {' '.join(packages)}"
-    inside.script(container, f"export DEBIAN_FRONTEND=noninteractive; {{ {command}; }} >/dev/null 2>&1")
+    names = " ".join(packages)
+    command = f"apt-get -qq update && apt-get -qq install -y --no-install-recommends {names}"
+    script = f"dpkg -s {names} || {{ export DEBIAN_FRONTEND=noninteractive; {command}; }}"
+    inside.script(container, f"{{ {script}; }} >/dev/null 2>&1")
 
 
 class Client:

@@ -11,8 +11,8 @@ ENDS_AT_ONCE = "it does not drain: on SIGTERM it ends, with the requests and the
 CLOSES_IDLE = "it drains, and closes idle connections as it begins to: a request may be on its way on one"
 # HAProxy's sessions are counted every 50 ms while a program ends: see LastCount.
 CLOSES_FIRST = (
-    "on SIGTERM, 3.5 closes its connections itself and lives for about 70 ms more. The run counts what is still open as "
-    "long as the program lives, so the number may be smaller than the client's. 3.4 is gone before the next count"
+    "on SIGTERM, 3.5 closes its connections itself and lives for about 70 ms more. The run counts what is open as long "
+    "as the program lives, so its number may be smaller than the client's. 3.4 ends before the run counts again"
 )
 DOWNTIME = "strategy `restart`: nothing serves in between"
 
