@@ -113,9 +113,9 @@ class Bench:
     ) -> dict[str, Any]:
         files = []
         for name, text in row.files.items():
-            template = folder / f"{name.replace('/', '-')}.j2"
+            template = folder / f"{name}.j2"
             template.write_text(text)
-            files.append({"src": str(template), "dest": name})
+            files.append({"src": str(template)})
         slots = [FIRST_SLOT + 2 * number, FIRST_SLOT + 2 * number + 1]
         return {
             "service_name": row.package,

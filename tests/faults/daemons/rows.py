@@ -77,7 +77,8 @@ behind-proxy: true
 visitor-subscription-limit: 1000
 visitor-request-limit-burst: 1000000
 """
-HUGO = 'title = "Site"\ndisableKinds = ["taxonomy", "term", "RSS", "sitemap", "404"]\n'
+# The configuration of a service is one folder of plain files: the page's template is one of them.
+HUGO = 'title = "Site"\nlayoutDir = "."\ndisableKinds = ["taxonomy", "term", "RSS", "sitemap", "404"]\n'
 HUGO_HELLO = '{"command":"hello","protocols":["http://livereload.com/protocols/official-7"],"ver":"2.0.8"}'
 
 ROWS = (
@@ -165,7 +166,7 @@ ROWS = (
             "server", "--source", "config", "--bind", "127.0.0.1", "--port", "${PORT}",
             "--noBuildLock", "--cacheDir", "/var/lib/hugo/cache", "--destination", "/var/lib/hugo/${SLIPWAY_SLOT}",
         ),
-        files={"hugo.toml": HUGO, "layouts/index.html": "<p>a page</p>\n"},
+        files={"hugo.toml": HUGO, "index.html": "<html><head></head><body>a page</body></html>\n"},
         libraries=("libwebp7", "libsass1"),
         talk=Talk("/livereload", HUGO_HELLO, "hello"),
     ),
