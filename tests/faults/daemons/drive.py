@@ -139,7 +139,7 @@ class Bench:
         done = play.playbook(name, self.inventory, variables, "--limit", self.host, "-v", log=folder / "ansible.log")
         if done.code:
             raise BenchError(f"{name} failed, see {folder / 'ansible.log'}: {done.output[-1500:]}")
-        down = re.search(r"downtime_seconds"?: ([0-9.]+)", done.output)
+        down = re.search(r'"downtime_seconds": ([0-9.]+)', done.output)
         return Swap(begun, time.time(), float(down.group(1)) if down else None)
 
     def rollback(self, row: rows.Row) -> Swap:

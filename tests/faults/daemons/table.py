@@ -13,7 +13,8 @@ PAGE = """# Daemons from Debian packages
 Nobody here wrote these Go programs, and nothing in them is changed: they get arguments, an environment and
 configuration files. `make daemons` takes each of them in two versions from Debian's packages. It releases the older
 version with the playbook `site`. Then, under load, the playbook `release` brings the newer one, and `slipway rollback`
-on the host takes it back. The run writes this page.
+on the host takes it back. The host is Debian 13; the packages come from Debian 12, 13 and unstable. The run writes this
+page.
 
 {summary}
 
@@ -24,8 +25,9 @@ on the host takes it back. The run writes this page.
 - *requests*: the project's load client sends {rate} requests a second, half of them on connections of their own
   (`new-get`) and half on kept ones (`keep-get`). It repeats none. `eof` and `reset` mean that the server closed the
   connection before it answered, `refused` that nobody accepted it.
-- *`wrk`*: a second client, with kept connections only. It does not tell what became of a request: it also counts a
-  `read` error when the server closes a connection on which no request is open.
+- *`wrk`*: a second client, with kept connections only. It does not tell what became of a request: a `read` error is
+  also a connection that the server closed while no request was open on it. While nobody listens, it tries again at once
+  and counts each attempt as a `write` error.
 - *websockets*: a third client ({clients}). A short websocket lives for 2 seconds, so it ends within
   `service_drain_timeout` ({drain} s) and must be carried through. Five long ones stay open, with a ping twice a
   second. They outlive the drain, are cut, and are opened again.
