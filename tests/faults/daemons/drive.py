@@ -101,6 +101,7 @@ class Bench:
         before, after = (
             self.variables(row, port, number, folder, version, binary) for version, binary in zip(versions, binaries)
         )
+        self.retire(row)
         self.play("slipway.go.site", before, folder)
         after["release_force"] = True  # a host that an earlier run was rolled back on calls it bad
         swaps = self.under_load(row, port, folder, after, result)
@@ -190,10 +191,11 @@ class Bench:
         result.serves = status["version"] if same and status["health"] == "pass" else "something else"
 
     def retire(self, row: rows.Row) -> None:
-        """Nothing of it takes processor time from the rows that follow."""
+        """Nothing of it takes processor time from the rows that follow, and no data is left of a newer version."""
         inside.attempt(self.server, "rm", "-f", f"/etc/slipway/watch/{row.package}.json")
         for kind in (".service", ".socket"):
             inside.attempt(self.server, "systemctl", "disable", "--now", f"{row.package}{kind}")
+        inside.script(self.server, f"rm -rf /var/lib/{row.package}/*")
 
 
 def fetched(suite: str, row: rows.Row) -> tuple[str, Path]:
