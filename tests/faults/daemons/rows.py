@@ -78,7 +78,12 @@ visitor-subscription-limit: 1000
 visitor-request-limit-burst: 1000000
 """
 # The configuration of a service is one folder of plain files: the page's template is one of them.
-HUGO = 'title = "Site"\nlayoutDir = "."\ndisableKinds = ["taxonomy", "term", "RSS", "sitemap", "404"]\n'
+HUGO = """\
+title = "Site"
+layoutDir = "."
+resourceDir = "/var/lib/hugo/resources"
+disableKinds = ["taxonomy", "term", "RSS", "sitemap", "404"]
+"""
 HUGO_HELLO = '{"command":"hello","protocols":["http://livereload.com/protocols/official-7"],"ver":"2.0.8"}'
 
 ROWS = (
