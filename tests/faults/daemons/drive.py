@@ -103,7 +103,6 @@ class Bench:
         )
         self.retire(row)
         self.play("slipway.go.site", before, folder)
-        after["release_force"] = True  # a host that an earlier run was rolled back on calls it bad
         swaps = self.under_load(row, port, folder, after, result)
         self.ask(row, binaries[0], result, swaps)
         self.retire(row)
@@ -133,6 +132,7 @@ class Bench:
             "release_src": str(binary),
             "release_health": {"url": f"http://127.0.0.1:{port}{row.page}", "deadline": 60, "timeout": 5},
             "release_soak_time": 2,
+            "release_force": True,  # on a host of an earlier run, the newer version counts as bad
             **row.variables,
         }
 
