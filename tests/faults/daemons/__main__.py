@@ -74,7 +74,7 @@ def main() -> int:
     if arguments.page:
         arguments.page.write_text(text)
     print(text)
-    return int(any(result.broken for result in results))
+    return int(not results or any(result.broken for result in results))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ NEW = "new-get"
 PATIENT = ("-timeout", "20s")
 # Longer than a short websocket lives, and shorter than a long one.
 DRAIN_S = 8
+# How a request may be lost where one may: with a socket that stays open, no connection is refused.
+LOSABLE = {"socket": {"eof", "reset"}, "restart": {"eof", "reset", "refused"}}
 CALM_S = 4.0
 ENOUGH = 500
 FIRST_PORT, FIRST_SLOT = 19100, 6100
@@ -216,6 +218,9 @@ def judge(result: Result) -> list[str]:
         broken.append(f"only {result.sent} requests of the load client and {answered} of wrk were sent")
     if not row.loses and result.lost:
         broken.append(f"{total(result.lost)} requests were lost: {result.lost}")
+    kinds = {kind for failures in result.lost.values() for kind in failures} - LOSABLE.get(row.strategy, set())
+    if row.loses and kinds:
+        broken.append(f"requests were lost in ways that {row.strategy} does not explain: {', '.join(sorted(kinds))}")
     if not row.loses and result.wrk_errors:
         broken.append(f"wrk met errors: {result.wrk_errors}")
     if row.kept and result.lost.get(NEW):

@@ -28,12 +28,14 @@ page.
 - *`wrk`*: a second client, with kept connections only. It does not tell what became of a request: a `read` error is
   also a connection that the server closed while no request was open on it. While nobody listens, it tries again at once
   and counts each attempt as a `write` error.
-- *websockets*: a third client ({clients}). A short websocket lives for 2 seconds, so it ends within
-  `service_drain_timeout` ({drain} s) and must be carried through. Five long ones stay open, with a ping twice a
-  second. They outlive the drain, are cut, and are opened again.
+- *websockets*: a third client. A short websocket lives for 2 seconds, so it ends within `service_drain_timeout`
+  ({drain} s) and must be carried through. Five long ones stay open, with a ping twice a second. They outlive the drain,
+  are cut, and are opened again. A daemon that speaks none is not asked.
 - *long ones cut*: in the upgrade + in the rollback. The run says it as `cut` in `slipway history`.
 - *serves at the end*: the version that `current` names. The file that the process executes has the digest of that
   version's program, and `slipway status` calls the service healthy.
+
+`wrk` and the websockets' client are Debian's packages ({clients}).
 
 A row is kept if no request and no short websocket is lost, if the run and the client count the same websockets cut, and
 if the older version serves at the end. These rows may lose requests:
