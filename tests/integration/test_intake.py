@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
@@ -16,7 +15,7 @@ from typing import Any
 import play
 import pytest
 import web
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from minisigner import Signer
 
 SERVICE = "store"
 HOST = 0
@@ -27,25 +26,6 @@ CA = "/usr/local/share/ca-certificates/slipway-test.crt"
 
 def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-class Signer:
-    """Signs as minisign does, without it."""
-
-    def __init__(self) -> None:
-        self._key = Ed25519PrivateKey.generate()
-        self._id = b"slipways"
-
-    @property
-    def public(self) -> str:
-        return base64.b64encode(b"Ed" + self._id + self._key.public_key().public_bytes_raw()).decode()
-
-    def sign(self, data: bytes, comment: str = "a test") -> bytes:
-        signature = self._key.sign(hashlib.blake2b(data).digest())
-        whole = self._key.sign(signature + comment.encode())
-        first = base64.b64encode(b"ED" + self._id + signature).decode()
-        second = base64.b64encode(whole).decode()
-        return f"untrusted comment: \n{first}\ntrusted comment: {comment}\n{second}\n".encode()
 
 
 def archive(*files: tuple[str, bytes, int], link: str = "") -> bytes:

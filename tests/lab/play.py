@@ -85,12 +85,25 @@ def modules(name: str, calls: Sequence[Call], inventory: Path) -> list[dict[str,
         return _results(["ansible-playbook", file.name, "-i", str(inventory)])
 
 
+def results(name: str, inventory: Path, variables: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
+    """Run a playbook; its exit status, and what each task has said on each host."""
+    path = CHECKOUT / "playbooks" / f"{name}.yml"
+    argv = ["ansible-playbook", str(path) if path.exists() else name, "-i", str(inventory)]
+    code, plays = _told([*argv, "-e", json.dumps(variables)])
+    return code, [result for one in plays for task in one["tasks"] for result in task["hosts"].values()]
+
+
 def _results(argv: list[str]) -> list[dict[str, dict[str, Any]]]:
     """What each task of the first play has said."""
+    return [task["hosts"] for task in _told(argv)[1][0]["tasks"]]
+
+
+def _told(argv: list[str]) -> tuple[int, list[dict[str, Any]]]:
+    """The exit status, and the plays with their tasks."""
     extra = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"}
     done = subprocess.run(
         argv, env={**environment(), **extra}, cwd=CHECKOUT, capture_output=True, text=True, check=False
     )
     if not done.stdout.lstrip().startswith("{"):
         raise RuntimeError(f"{' '.join(argv)} failed: {done.stderr or done.stdout}")
-    return [task["hosts"] for task in json.loads(done.stdout)["plays"][0]["tasks"]]
+    return done.returncode, json.loads(done.stdout)["plays"]

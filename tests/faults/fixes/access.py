@@ -1,0 +1,265 @@
+"""Rows of access: sshd, the firewall, accounts, and files that are written as one change. None of them arms a revert:
+what would is asked in check mode, which refuses the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
+from ansible_collections.slipway.go.tests.faults.fixes.model import Row, Task
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE7Y8Xs0oQ0G0tB9a6Z5m2h6H0m1nqjHqz6kP3kYvZ3d fixes"
+CHECK = {"check_mode": True}
+
+
+def sshd(**options: Any) -> Task:
+    return Task("sshd", options, CHECK)
+
+
+def account(name: str, **options: Any) -> Task:
+    return Task("account", {"name": name, "keys": [KEY], "confirm": False, "sudo": "none", **options})
+
+
+def firewall(*rules: dict[str, Any], **options: Any) -> Task:
+    return Task("firewall", {"backend": "ufw", "rules": list(rules), "ssh_ports": [22], **options}, CHECK)
+
+
+def person(name: str, then: str, password: bool = True) -> str:
+    """An account that is made anew, with a password."""
+    secret = f"echo {name}:Fixes-2026-secret | chpasswd; " if password else ""
+    return f"userdel -r {name} 2>/dev/null || true; useradd --create-home --shell /bin/bash {name}; {secret}{then}"
+
+
+WEB = {"port": "8080"}
+CHOOSE = "choose another deploy_user_name"
+
+ROWS = [
+    # --- sshd
+    Row(
+        "invalid_directive",
+        "the name of a setting has a space",
+        sshd(settings={"Permit RootLogin": "no"}),
+        literal("see sshd_config(5)"),
+        give={"settings": {"MaxAuthTries": 3}},
+    ),
+    Row(
+        "invalid_directive",
+        "a setting stands among the algorithms",
+        sshd(algorithms={"MaxAuthTries": ["3"]}),
+        literal("use settings for it"),
+        give={"settings": {"MaxAuthTries": 3}, "algorithms": {}},
+    ),
+    Row(
+        "invalid_value",
+        "the value of a setting is empty",
+        sshd(settings={"MaxAuthTries": ""}),
+        r"correct (?P<name>MaxAuthTries)",
+        give={"settings": {"<name>": 3}},
+    ),
+    Row(
+        "unsupported_algorithms",
+        "OpenSSH knows none of the ciphers",
+        sshd(algorithms={"Ciphers": ["of-tomorrow"]}),
+        r"add one of those that `(?P<command>ssh -Q \w+)` lists on the host",
+        fix="<command> | grep aes256-ctr",
+        give={"algorithms": {"Ciphers": ["of-tomorrow", "aes256-ctr"]}},
+    ),
+    Row(
+        "would_lock_out",
+        "ssh_allow_users leaves out an account that has to get in",
+        sshd(allow_users=["nobody"], must_allow=["root"]),
+        literal("add the user (ssh_allow_users)"),
+        give={"allow_users": ["nobody", "root"]},
+    ),
+    Row(
+        "would_shut_out",
+        "an account logs in with a password, and passwords are to be refused",
+        sshd(settings={"PasswordAuthentication": "no"}),
+        literal(
+            "list those who are to stay in ssh_keep_users (with a key), and those who are to go in ssh_shut_out_users"
+        ),
+        person("fixespassword", "true"),
+        give={"shut_out": ["fixespassword"]},
+        undo="userdel -r fixespassword",
+    ),
+    Row(
+        "broken_sshd_config",
+        "somebody has edited the configuration",
+        sshd(settings={"MaxAuthTries": 3}),
+        literal("correct it on the host"),
+        "echo Nonsense yes > /etc/ssh/sshd_config.d/fixes.conf",
+        "rm /etc/ssh/sshd_config.d/fixes.conf",
+        alone=True,
+    ),
+    # --- the firewall
+    Row(
+        "invalid_port",
+        "a port is a word",
+        firewall({"port": "http"}),
+        r"use (?P<port>\d+) or \d+:\d+",
+        give={"rules": [{"port": "<port>"}]},
+    ),
+    Row(
+        "invalid_rule",
+        "a rule has no port",
+        firewall({"source": "192.0.2.0/24"}),
+        r".*",
+        give={"rules": [{**WEB, "source": "192.0.2.0/24"}]},
+    ),
+    Row(
+        "invalid_source",
+        "the source of a rule is a name",
+        firewall({**WEB, "source": "example.com"}),
+        r"use (?P<source>[\d./]+)",
+        give={"rules": [{**WEB, "source": "<source>"}]},
+    ),
+    Row(
+        "invalid_service",
+        "firewall_service has a space",
+        firewall(WEB, service="My Shop"),
+        r"set firewall_service to a name such as (?P<name>\w+), or to nothing",
+        give={"service": "<name>"},
+    ),
+    Row(
+        "no_program",
+        "the firewall is not installed",
+        firewall(WEB),
+        r"install (?P<package>\S+)",
+        "apt-get -qq remove -y ufw >/dev/null 2>&1 || true",
+        "apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get -qq install -y <package>",
+        alone=True,
+    ),
+    Row(
+        "wider_rule",
+        "somebody has opened the port for everybody",
+        firewall({**WEB, "source": "192.0.2.0/24"}),
+        literal(
+            "remove that rule, ask for it in these variables, or let all that nobody asked for be removed"
+            " (firewall_remove_unmanaged: true)"
+        ),
+        "apt-get -qq install -y ufw >/dev/null 2>&1; ufw allow 22/tcp; ufw allow 8080/tcp; ufw --force enable",
+        "ufw --force delete allow 8080/tcp",
+        undo="ufw --force disable; ufw --force reset",
+        alone=True,
+    ),
+    Row(
+        "wider_rule",
+        "somebody has opened the port for everybody, and nobody else's rules are to stay",
+        firewall({**WEB, "source": "192.0.2.0/24"}),
+        literal(
+            "remove that rule, ask for it in these variables, or let all that nobody asked for be removed"
+            " (firewall_remove_unmanaged: true)"
+        ),
+        "ufw allow 22/tcp; ufw allow 8080/tcp; ufw --force enable",
+        give={"remove_unmanaged": True},
+        undo="ufw --force disable; ufw --force reset",
+        alone=True,
+    ),
+    # --- accounts
+    Row(
+        "not_root",
+        "the account for deployment is root",
+        account("root"),
+        literal(CHOOSE),
+        give={"name": "fixesdeploy"},
+    ),
+    Row(
+        "no_such_group",
+        "a group of the account is not there",
+        account("fixesgroups", groups=["fixesteam"]),
+        literal("create the group first, or take it out of deploy_user_groups"),
+        "groupdel fixesteam 2>/dev/null || true",
+        "groupadd fixesteam",
+    ),
+    Row(
+        "password_expired",
+        "the password of the account has expired",
+        account("fixesexpired"),
+        r"change the password of (?P<name>\w+) on the host, or lock it there with `usermod --lock.*`",
+        person("fixesexpired", "chage -d 0 fixesexpired"),
+        "usermod --lock <name>",
+    ),
+    Row(
+        "password_expired",
+        "the password of the account has expired, and gets changed",
+        account("fixesexpiredtoo"),
+        r"change the password of (?P<name>\w+) on the host, or lock it there with `usermod --lock.*`",
+        person("fixesexpiredtoo", "chage -d 0 fixesexpiredtoo"),
+        "echo <name>:Fixes-2026-other | chpasswd",
+    ),
+    Row(
+        "password_expires",
+        "the password of the account will expire",
+        account("fixesexpires"),
+        r"run `(?P<command>chage -M \d+ \w+)` on the host, lock the password there with `usermod --lock \w+`, or .*",
+        person("fixesexpires", "chage -M 30 fixesexpires"),
+        "<command>",
+    ),
+    Row(
+        "account_expires",
+        "the account has an end",
+        account("fixesends"),
+        r"run `(?P<command>chage -E -1 \w+)` on the host, or choose another deploy_user_name",
+        person("fixesends", "chage -E 2099-01-01 fixesends"),
+        "<command>",
+    ),
+    Row(
+        "unusable_shell",
+        "the shell of the account is not installed",
+        account("fixesshell", shell="/bin/zsh"),
+        r"install it first, or set deploy_user_shell to a shell that is there, for example (?P<shell>\S+)",
+        give={"shell": "<shell>"},
+    ),
+    Row(
+        "unusable_home",
+        "the folder above the home is not there",
+        account("fixeshome", home="/srv/people/fixeshome"),
+        r"make that directory first",
+        "rm -rf /srv/people",
+        "mkdir /srv/people",
+    ),
+    Row(
+        "unusable_home",
+        "the home of the account was removed",
+        account("fixeshomeless"),
+        r"make it, and give it to that account",
+        person("fixeshomeless", "rm -r /home/fixeshomeless"),
+        "mkdir /home/fixeshomeless; chown fixeshomeless: /home/fixeshomeless",
+    ),
+    Row(
+        "unusable_home",
+        "the home of the account belongs to somebody else",
+        account("fixesguest", home="/srv/somebodys"),
+        r"give it to (?P<name>\w+), or leave deploy_user_home empty",
+        person("fixesguest", "mkdir -p /srv/somebodys; chown nobody /srv/somebodys"),
+        "chown <name> /srv/somebodys",
+    ),
+    Row(
+        "bent_path",
+        "a link stands where the keys are to be written",
+        account("fixeslink"),
+        r".*",
+        person(
+            "fixeslink",
+            "mkdir /home/fixeslink/.ssh; ln -s /etc/passwd /home/fixeslink/.ssh/authorized_keys;"
+            " chown -R fixeslink: /home/fixeslink/.ssh",
+        ),
+        "rm /home/fixeslink/.ssh/authorized_keys; touch /home/fixeslink/.ssh/authorized_keys",
+    ),
+    Row(
+        "not_removable",
+        "root is to be removed",
+        Task("account", {"name": "fixestoor", "state": "absent"}),
+        literal("remove it by hand"),
+        "userdel -f fixestoor 2>/dev/null || true; useradd -o -u 0 fixestoor",
+        "sed -i /^fixestoor:/d /etc/passwd /etc/shadow /etc/group /etc/gshadow",
+    ),
+    Row(
+        "group_in_use",
+        "the group of the account that goes is somebody's primary one",
+        Task("account", {"name": "fixesgoes", "state": "absent"}),
+        literal("give them another primary group first"),
+        person("fixesgoes", "useradd -g fixesgoes fixesstays 2>/dev/null || usermod -g fixesgoes fixesstays", False),
+        "usermod -g nogroup fixesstays",
+    ),
+]

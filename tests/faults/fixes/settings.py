@@ -1,0 +1,347 @@
+"""Rows of variables that cannot be meant, as the modules of a release and of a service refuse them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.slipway.go.tests.faults.fixes.intake import HEALTH, PORT, SERVICE, literal, release
+from ansible_collections.slipway.go.tests.faults.fixes.model import Command, Row, Task
+
+PROBE = f"http://127.0.0.1:{PORT}/"
+PERCENTAGES = "give rising percentages from 1 to 100, for example [5, 25, 100]"
+SECONDS = literal("give seconds, 0 or more")
+
+
+def files(entry: dict[str, Any], **more: Any) -> Task:
+    return Task("config_files", {"files": [{"path": "/etc/fixes.conf", "content": "x\n", **entry}], **more})
+
+
+def one(**entry: Any) -> dict[str, Any]:
+    return {"files": [{"path": "/etc/fixes.conf", "content": "x\n", **entry}]}
+
+
+def units(name: str, content: str) -> Task:
+    return Task("systemd_units", {"units": [{"name": name, "content": content}]})
+
+
+def proxy(**options: Any) -> Task:
+    return release(proxy=options)
+
+
+ROWS = [
+    # --- releases
+    Row(
+        "invalid_name",
+        "service_name has a space",
+        release(name="Shop 1"),
+        r"use lower-case letters, digits, '-' and '_', a letter first, at most (?P<most>\d+) characters",
+        give={"name": SERVICE},
+    ),
+    Row(
+        "invalid_version",
+        "release_version has a slash",
+        release(version="1/2"),
+        r"use letters, digits and \. _ \+ ~ - \(no '/' and no spaces\), at most (?P<most>\d+) characters",
+        give={"version": "2.0.0"},
+    ),
+    Row(
+        "invalid_listen",
+        "service_listen has a name",
+        release(listen=["localhost"]),
+        r"use for example 8080, (?P<example>[\d.:]+), .*",
+        give={"listen": [f"127.0.0.1:{PORT}"]},
+    ),
+    Row(
+        "invalid_keep",
+        "release_keep is 1",
+        release(keep=1),
+        r"keep at least (?P<least>\d): the current and the last good",
+        give={"keep": "<least>"},
+    ),
+    Row("invalid_duration", "release_soak_time is negative", release(soak_time=-1), SECONDS, give={"soak_time": 0}),
+    Row(
+        "invalid_root",
+        "service_root is the root",
+        release(root="/"),
+        literal("use /opt/NAME"),
+        give={"root": f"/opt/{SERVICE}"},
+    ),
+    Row(
+        "invalid_weights",
+        "release_weights fall",
+        proxy(weights=[50, 10]),
+        literal(PERCENTAGES),
+        give={"proxy": {"weights": [5, 25, 100]}},
+    ),
+    Row(
+        "invalid_ports",
+        "service_proxy_ports are one port twice",
+        proxy(ports=[18080, 18080]),
+        r"give two different ports of this host that nobody else uses, for example .*",
+        give={"proxy": {"ports": [18080, 18081]}},
+    ),
+    Row(
+        "invalid_ratio",
+        "release_max_latency_ratio is a percentage",
+        proxy(max_latency_ratio=0.5),
+        literal("give 1 or more, or 0"),
+        give={"proxy": {"max_latency_ratio": 2}},
+    ),
+    Row(
+        "invalid_smoke",
+        "a smoke command is one text",
+        release(smoke=[["/bin/test", 1]], rehearsal="18071"),
+        r".*",
+        give={"smoke": [["/bin/test", "1"]]},
+    ),
+    Row(
+        "smoke_without_rehearsal",
+        "smoke commands and no rehearsal",
+        release(smoke=[["/bin/true"]]),
+        literal("set service_rehearsal, or leave release_smoke empty"),
+        give={"smoke": []},
+    ),
+    Row(
+        "invalid_environment",
+        "a name of the environment has a space",
+        release(environment={"A B": "1"}),
+        literal("use letters, digits and '_', not starting with a digit"),
+        give={"environment": {}},
+    ),
+    Row(
+        "invalid_environment",
+        "a value of the environment has two lines",
+        release(environment={"A": "1\n2"}),
+        literal("put such a value into a configuration file (service_config_files)"),
+        give={"environment": {}},
+    ),
+    Row(
+        "invalid_probe",
+        "release_probe has nothing to ask",
+        release(probe={"rate": 5}, health={}),
+        literal("give release_probe.url the address that users have, or leave release_probe empty"),
+        give={"probe": {"rate": 5, "url": PROBE}},
+    ),
+    Row(
+        "invalid_probe",
+        "release_probe.rate is negative",
+        release(probe={"rate": -1, "url": PROBE}),
+        r"give requests a second, 0 \(no probe\) to (?P<most>\d+)",
+        give={"probe": {"rate": 5, "url": PROBE}},
+    ),
+    Row(
+        "invalid_health",
+        "release_health.interval is 0",
+        release(health={**HEALTH, "interval": 0}),
+        r"give (?P<what>.*)",
+        give={"health": {**HEALTH, "interval": 1}},
+    ),
+    Row(
+        "health_option",
+        "the URL of release_health has no scheme",
+        release(health={"url": f"127.0.0.1:{PORT}"}),
+        r"write (?P<scheme>http://)HOST:PORT/PATH or https://…",
+        give={"health": {"url": f"<scheme>127.0.0.1:{PORT}/readyz"}},
+    ),
+    Row(
+        "health_option",
+        "an option of release_health is misspelt",
+        release(health={**HEALTH, "intervall": 1}),
+        r".*",
+        give={"health": HEALTH},
+    ),
+    Row(
+        "health_option",
+        "a status of release_health is no number",
+        release(health={**HEALTH, "status": "fine"}),
+        r"write a status or a range such as (?P<range>[\d-]+)",
+        give={"health": {**HEALTH, "status": "<range>"}},
+    ),
+    Row(
+        "unsupported_option",
+        "a task has an option that only the module may use",
+        release(digest="0"),
+        literal("remove it from the task"),
+        give={"digest": None},
+    ),
+    Row(
+        "unsupported_option",
+        "a task asks for the report of check mode without check mode",
+        release(report=True),
+        r"(?P<remove>remove it), or set check_mode: true",
+        give={"report": None},
+    ),
+    Row(
+        "no_such_address",
+        "service_listen has an address of another host",
+        release(listen=["192.0.2.9:7171"]),
+        literal("give the host that address (see ip address), or correct service_listen"),
+        "ip address del 192.0.2.9/32 dev lo 2>/dev/null || true",
+        "ip address add 192.0.2.9/32 dev lo",
+        undo="ip address del 192.0.2.9/32 dev lo",
+    ),
+    # --- rollbacks, purges and removals
+    Row(
+        "invalid_release",
+        "a rollback names a version",
+        Task("rollback", {"name": SERVICE, "release": "1/0"}),
+        literal("use an id from slipway.go.release_info"),
+        give={"release": "@current"},
+    ),
+    Row(
+        "unknown_release",
+        "a rollback names a release that is not there",
+        Task("rollback", {"name": SERVICE, "release": "9.9.9-0123456789"}),
+        r"choose one of: (?P<id>[^, ]+).*",
+        give={"release": "@current"},
+    ),
+    Row(
+        "unknown_service",
+        "a rollback names a service that is not there",
+        Task("rollback", {"name": "nothing"}),
+        literal("choose a service that slipway status lists"),
+        give={"name": SERVICE, "release": "@current"},
+    ),
+    Row(
+        "empty_of",
+        "a survey leaves the version of a rollback empty",
+        Task("rollback", {"name": SERVICE, "of": ""}),
+        r".*",
+        give={"of": "9.9.9"},
+    ),
+    Row(
+        "not_filled_in",
+        "AWX has not filled in the version of a rollback",
+        Task("rollback", {"name": SERVICE, "of": "{{ '{{' }} run }}"}),
+        r".*",
+        give={"of": "9.9.9"},
+    ),
+    Row(
+        "name_not_confirmed",
+        "remove_confirm is misspelt",
+        Task("remove", {"name": "gone", "confirm": "gonne"}),
+        r"set remove_confirm to (?P<name>\w+) if that service is to be removed",
+        give={"confirm": "<name>"},
+    ),
+    Row(
+        "invalid_archive_path",
+        "remove_archive is relative",
+        Task("remove", {"name": "gone", "confirm": "gone", "archive": "gone.tar.gz"}),
+        r"use a path such as (?P<path>\S+)",
+        give={"archive": "<path>"},
+    ),
+    Row(
+        "invalid_archive_path",
+        "the folder of remove_archive is not there",
+        Task("remove", {"name": "gone", "confirm": "gone", "archive": "/srv/later/gone.tar.gz"}),
+        literal("create it first"),
+        "rm -rf /srv/later",
+        "mkdir /srv/later",
+    ),
+    # --- files that the modules write
+    Row(
+        "invalid_path",
+        "a file has a relative path",
+        files({"path": "fixes.conf"}),
+        literal("name the file in full"),
+        give=one(),
+    ),
+    Row(
+        "invalid_mode",
+        "YAML has read a mode as a number",
+        files({"mode": "420x"}),
+        r"give an octal number such as '(?P<mode>\d+)'",
+        give=one(mode="<mode>"),
+    ),
+    Row("no_content", "a file has no content", files({"content": None}), r"set content or secrets, or state to absent", give=one()),
+    Row(
+        "no_such_file",
+        "a secret is of a file that is not listed",
+        files({}, secrets={"/etc/other.conf": "x"}),
+        literal("name the path in files, too"),
+        give={"files": [{"path": "/etc/fixes.conf", "content": "x\n"}, {"path": "/etc/other.conf"}]},
+    ),
+    Row(
+        "two_contents",
+        "a file has a content and a secret",
+        files({}, secrets={"/etc/fixes.conf": "x"}),
+        literal("leave one of them out"),
+        give={"secrets": {}},
+    ),
+    Row(
+        "no_such_owner",
+        "a file belongs to a user who is not there",
+        files({"path": "/etc/fixes-owned.conf", "owner": "fixesowner"}),
+        literal("create it first, or name another"),
+        "userdel fixesowner 2>/dev/null || true",
+        "useradd --system fixesowner",
+    ),
+    Row(
+        "not_a_file",
+        "a folder has the path of a file",
+        files({"path": "/etc/fixes-folder"}),
+        literal("move it away"),
+        "mkdir -p /etc/fixes-folder",
+        "mv /etc/fixes-folder /srv/fixes-folder",
+        undo="rm -rf /srv/fixes-folder /etc/fixes-folder",
+    ),
+    Row(
+        "invalid_file",
+        "sudo refuses a line",
+        files({"path": "/etc/sudoers.d/fixes", "content": "nonsense\n", "mode": "0440", "validate": ["visudo", "-cf", "%s"]}),
+        r"correct the variable it comes from",
+        give={
+            "files": [
+                {
+                    "path": "/etc/sudoers.d/fixes",
+                    "content": "# nothing\n",
+                    "mode": "0440",
+                    "validate": ["visudo", "-cf", "%s"],
+                }
+            ]
+        },
+        undo="rm -f /etc/sudoers.d/fixes",
+    ),
+    # --- units
+    Row(
+        "invalid_unit_name",
+        "the name of a unit has no suffix",
+        units("fixes", "[Service]\nExecStart=/bin/true\n"),
+        r"use for example (?P<name>\S+) or \S+",
+        give={"units": [{"name": "fixes.service", "content": "[Service]\nExecStart=/bin/true\n"}]},
+        undo="rm -f /etc/systemd/system/fixes.service; systemctl daemon-reload",
+    ),
+    Row(
+        "invalid_unit",
+        "systemd refuses a directive of a unit",
+        units("fixes-own.service", "[Service]\nExecStart=/bin/true\nProtectSystem=perhaps\n"),
+        r"correct .*",
+        give={"units": [{"name": "fixes-own.service", "content": "[Service]\nExecStart=/bin/true\nProtectSystem=full\n"}]},
+        undo="rm -f /etc/systemd/system/fixes-own.service; systemctl daemon-reload",
+    ),
+    Row(
+        "unit_taken",
+        "the service has the name of one of the distribution",
+        units("systemd-logind.service", "[Service]\nExecStart=/bin/true\n"),
+        literal("choose another service_name"),
+        give={"units": [{"name": "fixes-free.service", "content": "[Service]\nExecStart=/bin/true\n"}]},
+        undo="rm -f /etc/systemd/system/fixes-free.service; systemctl daemon-reload",
+    ),
+    Row(
+        "not_a_service_user",
+        "service_user can log in",
+        Task("system_user", {"name": "person", "group": "person"}),
+        literal("choose a name of the service's own in service_user"),
+        "useradd --create-home --shell /bin/bash person 2>/dev/null || true",
+        give={"name": "fixesuser", "group": "fixesuser"},
+        undo="userdel -r person; userdel fixesuser || true",
+    ),
+    # --- the tool
+    Row(
+        "unknown_release",
+        "slipway verify names a release that is not there",
+        Command(f"slipway verify {SERVICE} 9.9.9-0123456789 --json"),
+        rf"choose one that (?P<command>slipway status {SERVICE}) lists",
+        give={"script": f"<command> >/dev/null; slipway verify {SERVICE} @current --json"},
+    ),
+]
