@@ -106,10 +106,10 @@ ACCESS = Section(
             "Wait until the other change is confirmed or reverted, then run again.",
         ),
         "bent_path": ErrorCode(
-            "A path that root is about to write leads through a link or a directory that another user can change.",
+            "A path that root is about to write leads through a link that a user can have put there.",
             "A directory on the path belongs to a user, or a symbolic link stands where a directory or a file is "
             "expected.",
-            "Replace the link by a directory or a file that only root can write.",
+            "Replace the part of the path that the message names by a directory, or the link by a file.",
         ),
         "invalid_account": ErrorCode(
             "The account of an armed change is not one plain account name.",

@@ -15,8 +15,8 @@ MESSAGES = sorted({(text, failure.path) for failure in FAILURES for text in fail
 VERBS = frozenset((
     "accept", "add", "apply", "build", "change", "check", "choose", "commit", "correct", "create", "expose", "fetch",
     "find", "free", "give", "install", "keep", "leave", "let", "link", "list", "look", "make", "mount", "move",
-    "name", "pack", "put", "quote", "raise", "rebuild", "release", "remove", "renew", "repair", "run", "say", "see",
-    "set", "sign", "stop", "take", "unmask", "unpack", "upgrade", "use", "wait", "write",
+    "name", "pack", "put", "quote", "raise", "rebuild", "release", "remove", "renew", "repair", "replace", "run",
+    "say", "see", "set", "sign", "stop", "take", "unmask", "unpack", "upgrade", "use", "wait", "write",
 ))
 # fmt: on
 # The words of the kernel and of the loaders, which have no full stop.

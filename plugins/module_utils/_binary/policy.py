@@ -165,9 +165,15 @@ def _modules(go: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _way_out(module: str, denial: Denial) -> str:
-    newer = [version for operator, version in denial.constraints if operator in ("<", "<=")]
+    operator, version = next((one for one in denial.constraints if one[0] in ("<", "<=")), ("", ""))
     if module == STDLIB:
-        return f"build with Go {newer[0].lstrip('v')} or newer" if newer else "build with another Go release"
-    if newer:
-        return f"run go get {module}@{newer[0]} or newer, then build"
+        number = version.lstrip("v")
+        return {
+            "<": f"build with Go {number} or newer",
+            "<=": f"build with a Go that is newer than {number}",
+        }.get(operator, "build with another Go release")
+    if operator == "<":
+        return f"run go get {module}@{version} or newer, then build"
+    if operator == "<=":
+        return f"run go get {module} with a version newer than {version}, then build"
     return f"remove {module} or take another version, then build"

@@ -21,10 +21,14 @@ _MOST_LINKS = 40
 
 
 class UnsafePath(OSError):
-    """A link that a user may have put there is part of the path, or something else that is no directory."""
+    """A link that a user may have put there is part of the path, or something else that is no directory.
+
+    step: the name of that part.
+    """
 
     def __init__(self, path: str, name: str, what: str = "a link") -> None:
         super().__init__(errno.ELOOP, f"{name} is {what} in a directory that is not root's alone", path)
+        self.step = name
 
 
 def _trusted(uid: int) -> bool:

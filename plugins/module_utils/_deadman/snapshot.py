@@ -38,7 +38,9 @@ def take(path: str) -> list[Entry]:
         return [{"path": path, "kind": "absent"}]
     except safe_paths.UnsafePath as error:
         raise SlipwayError(
-            "bent_path", f"{path} is not safe to write as root: {error.strerror}.", "put a directory there"
+            "bent_path",
+            f"{path} is not safe to write as root: {error.strerror}.",
+            f"replace {error.step} by a directory",
         ) from None
     try:
         return _describe(path, safe_paths.within(folder, os.path.basename(path)))

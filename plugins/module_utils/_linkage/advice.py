@@ -49,7 +49,8 @@ class Advice(NamedTuple):
         if packages is not None:
             name = packages.name(base, self.goarch)
             if not name:
-                return f"install the Debian package that has {base} (apt-file search {base})"
+                search = f"apt install apt-file, apt-file update, then apt-file search {base}"
+                return f"install the Debian package that has {base} ({search})"
             foreign = packages.lacks(self.goarch)
             after = f" after dpkg --add-architecture {foreign}" if foreign else ""
             return f"install {base}: apt install {name}{after}"

@@ -103,7 +103,7 @@ ROWS = [
         "invalid_rule",
         "a rule has no port",
         firewall({"source": "192.0.2.0/24"}),
-        r".*",
+        literal("give it one"),
         give={"rules": [{**WEB, "source": "192.0.2.0/24"}]},
     ),
     Row(
@@ -238,13 +238,22 @@ ROWS = [
         "bent_path",
         "a link stands where the keys are to be written",
         account("fixeslink"),
-        r".*",
+        literal("replace it by a file"),
         person(
             "fixeslink",
             "mkdir /home/fixeslink/.ssh; ln -s /etc/passwd /home/fixeslink/.ssh/authorized_keys;"
             " chown -R fixeslink: /home/fixeslink/.ssh",
         ),
-        "rm /home/fixeslink/.ssh/authorized_keys; touch /home/fixeslink/.ssh/authorized_keys",
+        "cd /home/fixeslink/.ssh; rm authorized_keys; touch authorized_keys",
+    ),
+    Row(
+        "bent_path",
+        "a link stands where the folder of the keys is to be",
+        account("fixesbent"),
+        r"replace (?P<name>\S+) by a directory",
+        person("fixesbent", "mkdir /srv/keys; ln -s /srv/keys /home/fixesbent/.ssh; chown -h fixesbent: /home/fixesbent/.ssh"),
+        "cd /home/fixesbent; rm <name>; mkdir <name>",
+        undo="rmdir /srv/keys",
     ),
     Row(
         "not_removable",

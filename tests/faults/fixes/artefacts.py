@@ -37,6 +37,7 @@ def make(folder: Path) -> dict[str, str]:
         "sha256sum shop-2.0.0 > SUMS; sha256sum shop-1.0.0 > SUMS-other; cat SUMS SUMS > SUMS-twice;"
         "(cut -d' ' -f1 SUMS; cat SUMS-other) > SUMS-unnamed",
     )
+    of_an_older_go(folder)
     denylists(folder)
     databases(folder)
     archives(folder)
@@ -44,8 +45,19 @@ def make(folder: Path) -> dict[str, str]:
     return {**signatures(folder), "@sha": (folder / "SUMS").read_text().split()[0]}
 
 
+def of_an_older_go(folder: Path) -> None:
+    """The same program, which says of itself that Go 1.17 has built it: no older toolchain is needed."""
+    program = (folder / "shop-2.0.0").read_bytes()
+    told = subprocess.run([find_go(), "version", folder / "shop-2.0.0"], check=True, capture_output=True, text=True)
+    version = told.stdout.split()[-1]
+    old = "go1.17.3".ljust(len(version), "0") if len(version) > len("go1.17.3") else "go1.17.3"[: len(version)]
+    (folder / "built-by-1.17").write_bytes(program.replace(version.encode(), old.encode()))
+    (folder / "built-by-1.17").chmod(0o755)
+
+
 def denylists(folder: Path) -> None:
-    (folder / "denied").write_text("stdlib <v99.0 # every Go there is\n")
+    for name, constraint in (("below", "<v1.22"), ("up-to", "<=v1.17.3"), ("equal", "=v1.17.3")):
+        (folder / f"denied-{name}").write_text(f"stdlib {constraint}\n")
     (folder / "denied-broken").write_text("example.com/broken below-1.2.3\n")
 
 

@@ -85,7 +85,10 @@ class Bench:
         return list(zip(rows, results, strict=True))
 
     def _first(self, rows: Sequence[Row]) -> list[Run]:
-        return [type(row.run)(**model.filled(row.run.__dict__, self.words)) for row in rows]
+        return [self._filled(row.run) for row in rows]
+
+    def _filled(self, run: Run) -> Run:
+        return type(run)(**model.filled(run.__dict__, self.words))
 
     def _shell(self, script: str) -> dict[str, Any]:
         text = f"set -e\n{self._words(script)}" if script else "true"
@@ -123,6 +126,11 @@ class Bench:
                 if script:
                     done.append(str(model.filled(script, {k: v for k, v in found.items() if k[0] == "<"})))
             give = model.filled(give, found)
+        if row.then is not None:
+            said = self._run([self._filled(row.then)])[0]
+            done.append(model.described(row.then))
+            if said["failed"]:
+                result.broken = f"the fix cannot be applied: {said['msg']}"
         result.applied = "; ".join(dict.fromkeys(done))
         return changed(run, give)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -68,10 +67,7 @@ def programs(folder: Path) -> Path:
     gcc(folder / "own-loader/app", PLAIN, loader)
     gcc(folder / "own-loader/relinked", PLAIN)
     gcc(folder / "own-loader/other-loader", F, "-shared", "-fPIC", "-Wl,-soname,ld-other.so.1", "-nostdlib")
-    for size in (512, os.sysconf("SC_PAGE_SIZE")):
-        pages = (f"-Wl,-z,max-page-size={size}", f"-Wl,-z,common-page-size={min(size, 4096)}")
-        gcc(folder / f"pages/{size}", PLAIN, "-static", *pages)
-    go(folder / "go/static")
+    go(folder / "go/app")
     go(folder / "go/nowhere", "-buildmode=pie", "-ldflags=-I /lib/ld-nowhere.so.2")
     for name, environment in {
         "windows": {"GOOS": "windows"},

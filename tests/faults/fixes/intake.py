@@ -80,7 +80,7 @@ ROWS = [
         "not_elf",
         "the artefact is a text",
         release(src="@files/text"),
-        r".*",
+        literal("build it with GOOS=linux, and give the binary itself, or a tar archive with it"),
         give={"src": SRC},
     ),
     Row(
@@ -88,8 +88,8 @@ ROWS = [
         "the artefact is built for arm64",
         release(src="@files/shop-arm64"),
         r"build it with GOOS=(?P<goos>\w+) GOARCH=(?P<goarch>\w+)",
-        here="cp shop-<goos>-<goarch> shop-arm64-again",
-        give={"src": "@files/shop-arm64-again"},
+        here="GOOS=<goos> GOARCH=<goarch> build-service repository -o ../built-again",
+        give={"src": "@files/built-again"},
     ),
     Row(
         "artefact_too_large",
@@ -343,9 +343,10 @@ ROWS = [
     Row(
         "policy_go_version",
         "the program was built with an older Go than is asked for",
-        judged(min_go_version="99.0"),
-        r"build with Go 99\.0 or newer",
-        give={"policy": {"min_go_version": "1.22"}},
+        release(src="@files/built-by-1.17", policy={"min_go_version": "1.22"}),
+        r"build with Go 1\.22 or newer",
+        here="build-service repository -o ../built-anew",
+        give={"src": "@files/built-anew"},
     ),
     Row(
         "policy_syntax",
@@ -364,9 +365,9 @@ ROWS = [
     Row(
         "policy_main_module",
         "the program is another service's",
-        judged(main_module="example.com/other"),
+        release(src="@files/programs/go/app", policy={"main_module": "example.com/slipway/shop"}),
         literal("release the artefact of this service"),
-        give={"policy": {"main_module": "example.com/slipway/shop"}},
+        give={"src": SRC},
     ),
     Row(
         "policy_not_go",
@@ -405,12 +406,20 @@ ROWS = [
         literal("write <v1.2.3, <=v1.2.3, >v1.2.3, >=v1.2.3 or =v1.2.3"),
         here="echo 'example.com/broken <v1.2.3' > denied-broken",
     ),
-    Row(
-        "policy_denied_module",
-        "the program contains a Go that is denied",
-        judged(denylist="@files/denied"),
-        r".*",
-        here="echo 'stdlib <v1.0' > denied",
+    *(
+        Row(
+            "policy_denied_module",
+            f"the list denies the Go of the program ({name})",
+            release(src="@files/built-by-1.17", policy={"denylist": f"@files/denied-{name}"}),
+            literal(says),
+            here=f"build-service repository -o ../built-{name}",
+            give={"src": f"@files/built-{name}"},
+        )
+        for name, says in (
+            ("below", "build with Go 1.22 or newer"),
+            ("up-to", "build with a Go that is newer than 1.17.3"),
+            ("equal", "build with another Go release"),
+        )
     ),
     Row(
         "unreadable_denylist",

@@ -134,6 +134,7 @@ ROWS = [
         Task("rollback", {"name": SERVICE}),
         literal("release the service again"),
         f"echo edited > {STATE}/settings.json",
+        then=anew("3.0.10"),
         alone=True,
     ),
     Row(

@@ -45,6 +45,7 @@ class Row:
     says: the whole fix, as a pattern; a fix that is changed fails the row.
     make, undo: shell on the host, before the first run and after the second one.
     fix: shell on the host, as the fix says; here: the same on the controller, in @files.
+    then: a run that the fix asks for, after these.
     give: arguments or variables that the fix changes; None takes one out.
     alone: no other row may run between the failure and its fix.
     """
@@ -56,6 +57,7 @@ class Row:
     make: str = ""
     fix: str = ""
     here: str = ""
+    then: Run | None = None
     give: dict[str, Any] = field(default_factory=dict)
     undo: str = ""
     alone: bool = False
@@ -127,4 +129,11 @@ def given(arguments: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, An
 
 def is_foreseen(row: Row) -> bool:
     """Whether what applies the fix is known before it is read, and is done on the host alone."""
-    return isinstance(row.run, Task) and not row.here and not re.search(r"<\w+>", f"{row.fix} {row.give}")
+    return isinstance(row.run, Task) and not (row.here or row.then) and not re.search(r"<\w+>", f"{row.fix} {row.give}")
+
+
+def described(run: Run) -> str:
+    """What is run, as an operator would name it."""
+    if isinstance(run, Command):
+        return run.script
+    return f"slipway.go.{run.module}" if isinstance(run, Task) else f"{run.name}.yml"

@@ -24,10 +24,10 @@ def linked(name: str, then: str) -> str:
     return f"mkdir -p {HERE} && cp -a {BUILT}/linked {HERE}/{name}; cd {HERE}/{name}; {then}"
 
 
-def unit(name: str, *lines: str, program: str = "", then: str = "true") -> str:
+def unit(name: str, *lines: str, program: str = "", then: str = "true", of: str = "go/app") -> str:
     """A unit of this name that starts the row's own program."""
     text = "\\n".join(("[Service]", f"ExecStart={program or f'{HERE}/{name}/app'}", *lines))
-    return f"{copy(name)}; printf '{text}\\n' > {UNIT}/{name}.service; {then}"
+    return f"{copy(name, of)}; printf '{text}\\n' > {UNIT}/{name}.service; {then}"
 
 
 def own(code: str, how: str, name: str, says: str, make: str, fix: str = "", **more: Any) -> Row:
@@ -62,10 +62,21 @@ ROWS = [
     own(
         "library_missing",
         "a program of a Debian package whose libraries are not installed",
-        "xmllint",
+        "sqlite",
         r"install (?P<file>\S+): apt install (?P<package>\S+)",
-        debian("libxml2-utils", "usr/bin/xmllint", "xmllint"),
+        debian("sqlite3", "usr/bin/sqlite3", "sqlite"),
         f"{INSTALL} apt install -y <package>",
+    ),
+    own(
+        "library_missing",
+        "a library whose package has another name than Debian's policy asks for",
+        "xmllint",
+        r"install the Debian package that has (?P<file>\S+)"
+        r" \(apt install apt-file, apt-file update, then (?P<command>apt-file search \S+)\)"
+        r"|install (?P<other>\S+): apt install (?P<package>\S+)",
+        debian("libxml2-utils", "usr/bin/xmllint", "xmllint"),
+        f"{INSTALL} apt install -y apt-file >/dev/null; apt-file update >/dev/null;"
+        " test -z '<command>' || set -- $(<command> | grep '/<file>$' | cut -d: -f1); apt install -y ${1:-<package>}",
         alone=True,
     ),
     own(
@@ -91,7 +102,7 @@ ROWS = [
         "the user of the unit may not read the library",
         "unreadable-library",
         r"let the user of the service read (?P<path>\S+)",
-        unit("unreadable-library", "User=nobody", then=f"cp -a {BUILT}/linked/lib . ; chmod 600 lib/libf.so.1"),
+        unit("unreadable-library", "User=nobody", then=f"cp -a {BUILT}/linked/lib .; chmod 600 lib/libf.so.1", of="linked/app"),
         "chmod a+r <path>",
     ),
     own(
@@ -106,7 +117,7 @@ ROWS = [
         "version_missing",
         "the library lacks a version of its symbols",
         "version",
-        r"install a newer library, or build against this one: it needs V2, and (?P<path>\S+) provides up to V1",
+        r"install a newer library, or build against this one: it needs V2, and (?P<path>\S+) provides no V2 version",
         f"cp -a {BUILT}/versioned {HERE}/version; cp {BUILT}/versioned-old/libf.so.1 {HERE}/version/lib/",
         f"cp {BUILT}/versioned/lib/libf.so.1 <path>",
     ),
@@ -142,9 +153,9 @@ ROWS = [
         "interpreter_missing",
         "a Go program with a loader that no host has",
         "go-loader",
-        r"rebuild with CGO_ENABLED=0.*",
+        r"rebuild without -buildmode=pie, or on a system like this: only the interpreter \S+ is missing",
         copy("go-loader", "go/nowhere", "mv nowhere app"),
-        f"cp {BUILT}/go/static {HERE}/go-loader/app",
+        f"cp {BUILT}/go/app {HERE}/go-loader/app",
     ),
     own(
         "interpreter_invalid",
@@ -178,14 +189,7 @@ ROWS = [
         alone=True,
     ),
     # --- the file itself
-    own("not_found", "the file was not uploaded", "not-found", "correct the path, or upload the file first", "", copy("not-found")),
-    Row(
-        "not_found",
-        "the path is empty",
-        check(""),
-        "give the path of a file",
-        give={"path": [f"{BUILT}/linked/app"]},
-    ),
+    own("not_found", "the file was not uploaded", "not-found", "correct the path, or upload the file first", "", copy("not-found", "go/app")),
     Row(
         "not_regular",
         "the path is that of a folder",
@@ -206,15 +210,15 @@ ROWS = [
         "the user of the unit may not execute the file",
         "own-mode",
         r"let the (?P<who>.+) execute (?P<path>\S+), for instance with mode (?P<mode>\d+)",
-        unit("own-mode", "User=nobody", then=f"cp -a {BUILT}/linked/lib .; chmod 700 app"),
+        unit("own-mode", "User=nobody", then="chmod 700 app"),
         "chmod <mode> <path>",
     ),
     of_unit(
         "not_executable",
         "the user of the unit may not enter the folder",
         "own-folder",
-        r"let the (?P<who>.+) enter (?P<path>\S+), which has mode 0700",
-        unit("own-folder", "User=nobody", then=f"cp -a {BUILT}/linked/lib .; chmod 700 ."),
+        r"let the (?P<who>.+) enter (?P<path>\S+), which has mode drwx------",
+        unit("own-folder", "User=nobody", then="chmod 700 ."),
         "chmod a+x <path>",
     ),
     Row(
@@ -243,7 +247,7 @@ ROWS = [
             "capabilities",
             "User=nobody",
             "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
-            then=f"cp -a {BUILT}/go/static app; setcap cap_net_raw+ep app",
+            then=f"cp -a {BUILT}/go/app app; setcap cap_net_raw+ep app",
         ),
         "setcap -r <path>",
     ),
@@ -294,7 +298,7 @@ ROWS = [
         "windows",
         r"build it for Linux: this is a Windows program",
         copy("windows", "go/windows", "mv windows app"),
-        f"cp {BUILT}/go/static {HERE}/windows/app",
+        f"cp {BUILT}/go/app {HERE}/windows/app",
     ),
     own(
         "not_a_program",
@@ -318,15 +322,7 @@ ROWS = [
         "freebsd",
         r"rebuild with GOOS=linux: it is built for (?P<os>\w+)",
         copy("freebsd", "go/freebsd", "mv freebsd app"),
-        f"cp {BUILT}/go/static {HERE}/freebsd/app",
-    ),
-    own(
-        "page_size",
-        "the program was linked for smaller pages than the kernel has",
-        "pages",
-        r"link it with -Wl,-z,max-page-size=(?P<size>\d+)",
-        copy("pages", "pages/512", "mv 512 app"),
-        f"cp {BUILT}/pages/<size> {HERE}/pages/app",
+        f"cp {BUILT}/go/app {HERE}/freebsd/app",
     ),
     # --- units
     of_unit(
@@ -334,7 +330,7 @@ ROWS = [
         "the user of the unit does not exist",
         "no-user",
         r"create the user (?P<user>\w+)",
-        unit("no-user", "User=fixesuser", program=f"{BUILT}/go/static"),
+        unit("no-user", "User=fixesuser", program=f"{BUILT}/go/app"),
         "useradd --system <user>",
         undo="userdel fixesuser",
     ),
@@ -400,7 +396,7 @@ ROWS = [
         "the user may not enter the working directory",
         "forbidden",
         r"let the user of (?P<unit>\S+) enter (?P<path>\S+)",
-        unit("forbidden", "User=nobody", "WorkingDirectory=/root", then=f"cp -a {BUILT}/linked/lib ."),
+        unit("forbidden", "User=nobody", "WorkingDirectory=/root"),
         "chmod a+x <path>",
         undo="chmod 700 /root",
     ),
@@ -408,7 +404,7 @@ ROWS = [
         "unit_hidden",
         "the sandbox of the unit hides the program",
         "hidden",
-        r".*",
+        r"remove what covers (?P<path>\S+) from InaccessiblePaths=(\S*) of (?P<unit>\S+), or move it elsewhere",
         unit("hidden", f"InaccessiblePaths={HERE}/hidden"),
         without("InaccessiblePaths", "hidden"),
     ),
@@ -416,17 +412,17 @@ ROWS = [
         "unit_hidden",
         "the unit may not look into home directories, and the program is in one",
         check("/home/fixes-app", "at-home.service"),
-        r".*",
-        f"cp {BUILT}/go/static /home/fixes-app; {unit('at-home', 'ProtectHome=true', program='/home/fixes-app')}",
-        without("ProtectHome", "at-home"),
+        r"set (?P<home>ProtectHome=tmpfs) in (?P<unit>\S+) and (?P<bind>BindReadOnlyPaths=\S+), or move it elsewhere: .*",
+        f"cp {BUILT}/go/app /home/fixes-app; {unit('at-home', 'ProtectHome=true', program='/home/fixes-app')}",
+        f"sed -i 's|^ProtectHome=.*|<home>|' {UNIT}/<unit>; echo <bind> >> {UNIT}/<unit>",
         undo="rm /home/fixes-app",
     ),
     Row(
         "unit_masked",
         "the unit is masked",
-        check(f"{BUILT}/go/static", "fixes-masked.service"),
+        check(f"{BUILT}/go/app", "fixes-masked.service"),
         r"unmask it with (?P<command>systemctl unmask \S+)",
-        f"printf '[Service]\\nExecStart={BUILT}/go/static\\n' > /usr/lib/systemd/system/fixes-masked.service;"
+        f"printf '[Service]\\nExecStart={BUILT}/go/app\\n' > /usr/lib/systemd/system/fixes-masked.service;"
         " systemctl daemon-reload; systemctl -q mask fixes-masked.service",
         "<command>",
         undo="rm /usr/lib/systemd/system/fixes-masked.service",
@@ -434,24 +430,24 @@ ROWS = [
     Row(
         "unit_not_found",
         "the unit is not installed",
-        check(f"{BUILT}/go/static", "later.service"),
+        check(f"{BUILT}/go/app", "later.service"),
         r"install the unit first",
-        fix=unit("later", program=f"{BUILT}/go/static"),
+        fix=unit("later", program=f"{BUILT}/go/app"),
     ),
     Row(
         "unit_unreadable",
         "a folder has the name of the unit",
-        check(f"{BUILT}/go/static", "folder.service"),
+        check(f"{BUILT}/go/app", "folder.service"),
         r"give a unit file",
         f"mkdir -p {UNIT}/folder.service",
-        f"rmdir {UNIT}/folder.service; {unit('folder', program=f'{BUILT}/go/static')}",
+        f"rmdir {UNIT}/folder.service; {unit('folder', program=f'{BUILT}/go/app')}",
     ),
     Row(
         "unit_unreadable",
         "the user that Ansible becomes may not read the unit",
-        check(f"{BUILT}/go/static", "secret.service", become_user="nobody"),
+        check(f"{BUILT}/go/app", "secret.service", become_user="nobody"),
         r"let the user that Ansible becomes read it",
-        unit("secret", program=f"{BUILT}/go/static", then=f"chmod 600 {UNIT}/secret.service"),
+        unit("secret", program=f"{BUILT}/go/app", then=f"chmod 600 {UNIT}/secret.service"),
         f"chmod a+r {UNIT}/secret.service",
     ),
     of_unit(
@@ -478,7 +474,7 @@ ROWS = [
         r"unpack the image and name its directory with RootDirectory=",
         f"mkdir -p {HERE}/image; printf '[Service]\\nExecStart=/app\\nRootImage={HERE}/image.raw\\n' > {UNIT}/image.service;"
         f" touch {HERE}/image.raw",
-        f"cp {BUILT}/go/static {HERE}/image/app;"
+        f"cp {BUILT}/go/app {HERE}/image/app;"
         f" sed -i 's|^RootImage=.*|RootDirectory={HERE}/image|' {UNIT}/image.service",
     ),
     Row(

@@ -91,7 +91,7 @@ ROWS = [
         "invalid_smoke",
         "a smoke command is one text",
         release(smoke=[["/bin/test", 1]], rehearsal="18071"),
-        r".*",
+        literal("put it in quotes"),
         give={"smoke": [["/bin/test", "1"]]},
     ),
     Row(
@@ -147,7 +147,7 @@ ROWS = [
         "health_option",
         "an option of release_health is misspelt",
         release(health={**HEALTH, "intervall": 1}),
-        r".*",
+        r"use interval, or remove it",
         give={"health": HEALTH},
     ),
     Row(
@@ -206,14 +206,14 @@ ROWS = [
         "empty_of",
         "a survey leaves the version of a rollback empty",
         Task("rollback", {"name": SERVICE, "of": ""}),
-        r".*",
+        literal("give a version or an id, or leave release_rollback_of undefined"),
         give={"of": "9.9.9"},
     ),
     Row(
         "not_filled_in",
         "AWX has not filled in the version of a rollback",
         Task("rollback", {"name": SERVICE, "of": "{{ '{{' }} run }}"}),
-        r".*",
+        r"set it in the variables of the job template \(.*\), or give a version or an id",
         give={"of": "9.9.9"},
     ),
     Row(

@@ -2,10 +2,89 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from ansible_collections.slipway.go.tests.faults.fixes import untried
 from ansible_collections.slipway.go.tests.faults.fixes.model import Result
+from ansible_collections.slipway.go.tests.reference import failures
+
+TITLES = {
+    "programs": "Programs and units (`slipway.go.linkage`)",
+    "access": "sshd, firewall and accounts",
+    "intake": "Artefacts, checksums, signatures, policies and archives",
+    "settings": "Variables, files and units",
+    "diagnosis": "`slipway diagnose`",
+    "life": "Releases",
+}
+INTRO = """# Are the fixes true?
+<!-- Written by `make fixes`. Change tests/faults/fixes, not this page. -->
+
+Each row makes a failure on a lab host over SSH, by the public modules, playbooks and the tool. The row names the fix
+that the operator reads, applies it by commands on the host or by changed variables, and runs again. The next run has to
+pass. `make fixes` runs the table and exits 1 if one row fails, also where a fix has another text than the row names.
+The modules `sshd` and `firewall` run in check mode here, which refuses the same; `make lockout` changes access for real.
+`BUILT` are programs that the test has built, `FILES` files of the controller.
+
+`tests/unit/test_fixes.py` fails for an error code that has neither a row nor a reason below.
+"""
 
 
 def write(page: Path, results: dict[str, dict[str, Result]]) -> None:
-    page.write_text("")
+    page.write_text(markdown(results), encoding="utf-8")
+
+
+def markdown(results: dict[str, dict[str, Result]]) -> str:
+    every = [result for part in results.values() for result in part.values()]
+    codes = {result.row.code for result in every}
+    kept = sum(not result.broken for result in every)
+    seen, all_texts = tried_texts(every)
+    lines = [
+        INTRO,
+        f"{kept} of {len(every)} rows passed. They have {len(codes)} error codes, and {seen} of the {all_texts} different"
+        " fix texts in the code.",
+        "",
+    ]
+    for subject, part in results.items():
+        lines += [f"## {TITLES[subject]}", "", "| code | what is wrong | fix | applied | next run |", "|---" * 5 + "|"]
+        lines += [row(result) for result in part.values()]
+        lines.append("")
+    lines += listed("Cannot be tried on a lab host", untried.CANNOT)
+    lines += listed("Not tried yet", untried.NOT_YET)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def row(result: Result) -> str:
+    fix = "<br>".join(result.fixes)
+    applied = code(result.applied) + given(result)
+    cells = (f"`{result.row.code}`", result.row.how, fix, applied, "**fails**" if result.broken else result.next_run)
+    return "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def given(result: Result) -> str:
+    if not result.row.give:
+        return ""
+    names = ", ".join(f"`{name}`" for name in result.row.give)
+    return f"{'; ' if result.applied else ''}other {names}"
+
+
+def code(script: str) -> str:
+    for word, text in (("/srv/built", "BUILT"), ("@files", "FILES")):
+        script = script.replace(word, text)
+    return f"`` {script} ``" if "`" in script else f"`{script}`" if script else ""
+
+
+def listed(title: str, codes: dict[str, str]) -> list[str]:
+    """The codes of one reason on one line."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in codes.items():
+        reasons.setdefault(reason, []).append(f"`{name}`")
+    return [f"## {title}", "", *(f"- {', '.join(names)}: {reason}" for reason, names in reasons.items()), ""]
+
+
+def tried_texts(results: list[Result]) -> tuple[int, int]:
+    """How many of the fixes in the code the rows have seen, and how many there are."""
+    texts = {fix for failure in failures.failures() for fix in failure.fixes if fix.replace(failures.HOLE, "").strip(" ,")}
+    patterns = {text: re.compile(".*".join(map(re.escape, text.split(failures.HOLE)))) for text in texts}
+    seen = {fix for result in results if not result.broken for fix in result.fixes}
+    return sum(any(pattern.fullmatch(fix) for fix in seen) for pattern in patterns.values()), len(patterns)

@@ -2,5 +2,85 @@
 
 from __future__ import annotations
 
-CANNOT: dict[str, str] = {}
-NOT_YET: dict[str, str] = {}
+
+def _each(reason: str, codes: str) -> dict[str, str]:
+    return dict.fromkeys(codes.split(), reason)
+
+
+CANNOT: dict[str, str] = {
+    **_each("the fix asks for another build where the host's processor lacks something, which this one may have.", "cpu_level"),
+    **_each("the fix is another kernel, and a container has the kernel of its machine.", "kernel_too_old page_size"),
+    **_each(
+        "a container of the lab has no limit of memory or threads that the kernel keeps.",
+        "out_of_memory host_memory_low no_threads",
+    ),
+    **_each("a container has the clock of its machine.", "clock_not_synchronised"),
+    **_each("a container has no policy of SELinux or AppArmor of its own.", "access_denied"),
+    **_each("it needs a network file system whose server hangs, which a container cannot mount.", "silent_disk"),
+    **_each("it is a defect of the collection, and the fix asks for a report.", "defect"),
+    **_each("the fix is another host.", "no_systemd no_timer"),
+    **_each("the fix is another SSH server than the one that the lab logs in to.", "no_openssh no_sshd"),
+    **_each("it needs a directory service.", "not_local"),
+    **_each("the lab's controller is root, who may read every file.", "unreadable_artefact"),
+    **_each(
+        "the argument specification of the module refuses the value first; only other code of the collection meets it.",
+        "invalid_proto invalid_inconclusive invalid_stage invalid_argv invalid_account not_rendered",
+    ),
+    **_each("the collection would have to be installed without its source.", "no_source"),
+    **_each("the lab's ssh would have to be one that does not know `ssh -G`.", "unknown_host"),
+    **_each("no supported distribution has an OpenSSH of that age.", "no_ssh_keygen"),
+}
+_ACCESS = "it needs a change of access that is armed or interrupted; `make lockout` makes such failures without their fix."
+_NETWORK = "it needs a network that is cut; `make fleet` cuts it and compares the next run without the fix's text."
+_BUILD = "it needs a Go toolchain and a repository on the host."
+_PROXY = "it needs HAProxy and users' requests."
+_SWAP = "it needs a release that fails in a phase of its own; `make faults` makes such failures without their fix."
+_STRATEGY = "it needs a service of another strategy."
+_ROLE = "it needs a playbook of its own."
+_DIAGNOSIS = "`make diagnosis` makes most of these failures without their fix."
+
+NOT_YET: dict[str, str] = {
+    **_each(
+        _ACCESS,
+        "changed_meanwhile already_armed invalid_argument invalid_seconds login_failed no_administrator no_sudo not_armed"
+        " not_confirmed not_reverted not_ssh reverted overridden not_in_force other_firewall unknown_zone not_asked",
+    ),
+    **_each(_NETWORK, "no_answer unreachable unconfirmed too_late taken_back not_waiting"),
+    **_each(
+        _BUILD,
+        "build_as_root build_cgo build_check_failed build_dest_in_source build_dirty build_failed build_no_git build_no_go"
+        " build_no_source build_no_stamp build_no_vendor build_not_reproducible build_not_signed build_offline"
+        " build_outside_source build_toolchain build_unknown_ref build_unknown_variable invalid_build packed",
+    ),
+    **_each(
+        _PROXY,
+        "canary_failed front_failed inconclusive no_slot not_proxied other_front probe_failed proxy_unexpected"
+        " proxy_unreachable proxy_down",
+    ),
+    **_each(
+        _SWAP,
+        "config_changed crashed interrupted not_answered not_committed not_proven not_purged not_removed not_started"
+        " not_utf8 refused rollback_failed socket_not_inherited start_timeout still_running unhealthy unhealthy_in_soak"
+        " units_not_restored release_in_flight command_failed command_timeout os_error",
+    ),
+    **_each(
+        _STRATEGY,
+        "not_handed_over no_handover no_listen_fds no_notify_socket restart_ahead units_missing",
+    ),
+    **_each(
+        _ROLE,
+        "invalid_variable unknown_directive unknown_variables damaged_record foreign_files foreign_unit no_units"
+        " no_verify no_group no_last_good no_release other_group stale_configuration",
+    ),
+    **_each(
+        _DIAGNOSIS,
+        "dependency_certificate dependency_not_asked disk_almost_full health_warns no_descriptors not_executed"
+        " not_ready_yet not_running port_closed process_failed process_killed start_failed start_timed_out stop_timed_out"
+        " watchdog_missed",
+    ),
+    **_each(
+        "nobody has written the row.",
+        "policy_denied_licence policy_vulnerability_unknown sbom_syntax vulnerability_database_too_large too_large"
+        " archive_exists invalid_config_files invalid_template missing_template invalid_strategy undeclared_port",
+    ),
+}

@@ -44,13 +44,12 @@ def read_keys(home: str) -> Optional[str]:
 
 
 def _unsafe(home: str, error: OSError) -> SlipwayError:
-    why = (
-        "it is a link"
-        if error.errno == errno.ELOOP and not isinstance(error, safe_paths.UnsafePath)
-        else error.strerror
-    )
+    if isinstance(error, safe_paths.UnsafePath):
+        why, fix = error.strerror, f"replace {error.step} by a directory"
+    else:
+        why, fix = "it is a link" if error.errno == errno.ELOOP else error.strerror, "replace it by a file"
     return SlipwayError(
-        "bent_path", f"{key_file(home)} is not safe to write as root: {why}; nothing was changed.", "put a file there"
+        "bent_path", f"{key_file(home)} is not safe to write as root: {why}; nothing was changed.", fix
     )
 
 

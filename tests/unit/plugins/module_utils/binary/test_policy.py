@@ -134,6 +134,21 @@ def test_reasons_reach_the_operator():
     assert problem.fix == "run go get golang.org/x/crypto@v0.17.0 or newer, then build"
 
 
+@pytest.mark.parametrize(
+    ("line", "fix"),
+    [
+        ("golang.org/x/crypto <=v0.16.0", "run go get golang.org/x/crypto with a version newer than v0.16.0, then build"),
+        ("golang.org/x/crypto =v0.16.0", "remove golang.org/x/crypto or take another version, then build"),
+        ("stdlib <v1.22.4", "build with Go 1.22.4 or newer"),
+        ("stdlib <=v1.22.3", "build with a Go that is newer than 1.22.3"),
+        ("stdlib =v1.22.3", "build with another Go release"),
+    ],
+)
+def test_the_version_that_the_fix_names_is_not_denied(line, fix):
+    (problem,) = check_policy(info(), {"denied_modules": parse_denylist(line)})
+    assert problem.fix == fix
+
+
 @pytest.mark.parametrize("line", ["a.com/b v1.0.0", "a.com/b <latest", "a.com/b < v1.0.0", "stdlib <vNext"])
 def test_denylist_syntax(line):
     with pytest.raises(SlipwayError) as caught:

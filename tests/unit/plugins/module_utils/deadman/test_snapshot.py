@@ -100,6 +100,7 @@ def test_what_leads_through_a_user_s_link_is_not_armed(system, home, etc):
     with pytest.raises(SlipwayError) as raised:
         deadman.arm("access", 30, plan(home / "link" / "shadow"), system)
     assert raised.value.code == "bent_path"
+    assert raised.value.fix == "replace link by a directory"
     assert left_behind(system) == []
 
 

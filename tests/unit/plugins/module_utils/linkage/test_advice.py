@@ -44,7 +44,10 @@ def test_the_name_by_the_rule(soname, names):
 
 
 def test_no_name_is_invented(debian):
-    assert fix(debian) == "install the Debian package that has libselinux.so.1 (apt-file search libselinux.so.1)"
+    assert fix(debian) == (
+        "install the Debian package that has libselinux.so.1"
+        " (apt install apt-file, apt-file update, then apt-file search libselinux.so.1)"
+    )
 
 
 def test_the_list_of_an_installed_package_for_another_architecture(debian):

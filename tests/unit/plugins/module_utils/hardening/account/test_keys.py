@@ -62,5 +62,6 @@ def test_keys_are_not_written_through_a_link(tmp_path: Path, what: str) -> None:
         with pytest.raises(SlipwayError) as raised:
             keys.read_keys(str(home))
         assert raised.value.code == "bent_path"
+        assert raised.value.fix == "replace it by a file"
         keys.write_keys(me(home), f"{KEY}\n")
     assert (elsewhere / "authorized_keys").read_text() == "others\n"
