@@ -81,6 +81,9 @@ tamper: collections ## the tampering table: files of a release changed by hand b
 diagnosis: collections ## the diagnosis table: what makes a service fail, made on purpose, must be the first finding (five minutes)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/diagnosis
 
+fixes: collections ## the fix table: failures made on purpose, whose fix is applied and lets the next run pass (twenty minutes)
+	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/fixes --page docs/evidence/fixes.md
+
 faults-simulated: collections ## a run that breaks at every single effect, on simulated hosts; `make unit` plays one in eight (five minutes)
 	SLIPWAY_FAULTS=all pytest -n $(WORKERS) --dist worksteal tests/unit/plugins/module_utils/release/test_faults.py
 

@@ -39,7 +39,7 @@ def group_id(name: str) -> int:
         raise SlipwayError(
             "no_group",
             f"the group {name!r} of service_group is not on this host.",
-            "apply the role slipway.go.service first",
+            "apply the role slipway.go.service first, or correct service_group",
         ) from None
 
 

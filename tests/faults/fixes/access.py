@@ -53,8 +53,9 @@ ROWS = [
         "invalid_value",
         "the value of a setting is empty",
         sshd(settings={"MaxAuthTries": ""}),
-        r"correct (?P<name>MaxAuthTries)",
-        give={"settings": {"<name>": 3}},
+        "correct MaxAuthTries",
+        give={"settings": {"MaxAuthTries": 3}},
+        alone=True,
     ),
     Row(
         "unsupported_algorithms",
@@ -70,6 +71,7 @@ ROWS = [
         sshd(allow_users=["nobody"], must_allow=["root"]),
         literal("add the user (ssh_allow_users)"),
         give={"allow_users": ["nobody", "root"]},
+        alone=True,
     ),
     Row(
         "would_shut_out",
@@ -81,6 +83,7 @@ ROWS = [
         person("fixespassword", "true"),
         give={"shut_out": ["fixespassword"]},
         undo="userdel -r fixespassword",
+        alone=True,
     ),
     Row(
         "broken_sshd_config",
@@ -162,6 +165,7 @@ ROWS = [
         account("root"),
         literal(CHOOSE),
         give={"name": "fixesdeploy"},
+        undo="userdel -rf fixesdeploy || true",
     ),
     Row(
         "no_such_group",
@@ -170,22 +174,25 @@ ROWS = [
         literal("create the group first, or take it out of deploy_user_groups"),
         "groupdel fixesteam 2>/dev/null || true",
         "groupadd fixesteam",
+        undo="userdel -rf fixesgroups || true",
     ),
     Row(
         "password_expired",
         "the password of the account has expired",
         account("fixesexpired"),
-        r"change the password of (?P<name>\w+) on the host, or lock it there with `usermod --lock.*`",
+        r"change the password of (?P<name>\w+) on the host, or run `(?P<command>usermod --lock \w+)` there",
         person("fixesexpired", "chage -d 0 fixesexpired"),
-        "usermod --lock <name>",
+        "<command>",
+        undo="userdel -rf fixesexpired || true",
     ),
     Row(
         "password_expired",
         "the password of the account has expired, and gets changed",
         account("fixesexpiredtoo"),
-        r"change the password of (?P<name>\w+) on the host, or lock it there with `usermod --lock.*`",
+        r"change the password of (?P<name>\w+) on the host, or run `(?P<command>usermod --lock \w+)` there",
         person("fixesexpiredtoo", "chage -d 0 fixesexpiredtoo"),
         "echo <name>:Fixes-2026-other | chpasswd",
+        undo="userdel -rf fixesexpiredtoo || true",
     ),
     Row(
         "password_expires",
@@ -194,6 +201,7 @@ ROWS = [
         r"run `(?P<command>chage -M \d+ \w+)` on the host, lock the password there with `usermod --lock \w+`, or .*",
         person("fixesexpires", "chage -M 30 fixesexpires"),
         "<command>",
+        undo="userdel -rf fixesexpires || true",
     ),
     Row(
         "account_expires",
@@ -202,6 +210,7 @@ ROWS = [
         r"run `(?P<command>chage -E -1 \w+)` on the host, or choose another deploy_user_name",
         person("fixesends", "chage -E 2099-01-01 fixesends"),
         "<command>",
+        undo="userdel -rf fixesends || true",
     ),
     Row(
         "unusable_shell",
@@ -209,6 +218,7 @@ ROWS = [
         account("fixesshell", shell="/bin/zsh"),
         r"install it first, or set deploy_user_shell to a shell that is there, for example (?P<shell>\S+)",
         give={"shell": "<shell>"},
+        undo="userdel -rf fixesshell || true",
     ),
     Row(
         "unusable_home",
@@ -217,6 +227,7 @@ ROWS = [
         r"make that directory first",
         "rm -rf /srv/people",
         "mkdir /srv/people",
+        undo="userdel -rf fixeshome || true",
     ),
     Row(
         "unusable_home",
@@ -225,6 +236,7 @@ ROWS = [
         r"make it, and give it to that account",
         person("fixeshomeless", "rm -r /home/fixeshomeless"),
         "mkdir /home/fixeshomeless; chown fixeshomeless: /home/fixeshomeless",
+        undo="userdel -rf fixeshomeless || true",
     ),
     Row(
         "unusable_home",
@@ -233,6 +245,7 @@ ROWS = [
         r"give it to (?P<name>\w+), or leave deploy_user_home empty",
         person("fixesguest", "mkdir -p /srv/somebodys; chown nobody /srv/somebodys"),
         "chown <name> /srv/somebodys",
+        undo="userdel -rf fixesguest || true",
     ),
     Row(
         "bent_path",
@@ -245,6 +258,7 @@ ROWS = [
             " chown -R fixeslink: /home/fixeslink/.ssh",
         ),
         "cd /home/fixeslink/.ssh; rm authorized_keys; touch authorized_keys",
+        undo="userdel -rf fixeslink || true",
     ),
     Row(
         "bent_path",
@@ -253,7 +267,7 @@ ROWS = [
         r"replace (?P<name>\S+) by a directory",
         person("fixesbent", "mkdir /srv/keys; ln -s /srv/keys /home/fixesbent/.ssh; chown -h fixesbent: /home/fixesbent/.ssh"),
         "cd /home/fixesbent; rm <name>; mkdir <name>",
-        undo="rmdir /srv/keys",
+        undo="rmdir /srv/keys; userdel -rf fixesbent || true",
     ),
     Row(
         "not_removable",

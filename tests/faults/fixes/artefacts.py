@@ -114,6 +114,10 @@ def databases(folder: Path) -> None:
     database(folder / "database-broken", today)
     (folder / "database-broken/ID/GO-2026-0001.json").write_text("{")
     database(folder / "database-of-shop", today, "stdlib")
+    database(folder / "database-of-main", today, "example.com/slipway/shop")
+    sbom = {"bomFormat": "CycloneDX", "specVersion": "1.5", "components": []}
+    (folder / "sbom.json").write_text(json.dumps(sbom))
+    (folder / "broken.yml.j2").write_text("a: {{ fixes_undefined }}\n")
     shutil.rmtree(folder / "database-empty", ignore_errors=True)
     (folder / "database-empty").mkdir()
 

@@ -20,7 +20,7 @@ from ansible_collections.slipway.go.tests.faults.fixes.bench import Bench
 from ansible_collections.slipway.go.tests.faults.fixes.model import Result, Row
 
 LAB = os.environ.get("SLIPWAY_LAB", "fixes")
-WORK = CHECKOUT / ".work" / "fixes"
+WORK = CHECKOUT / ".work" / "fixes" / LAB
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

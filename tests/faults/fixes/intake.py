@@ -553,4 +553,33 @@ ROWS = [
         literal("raise release_max_size if that is right"),
         give={"max_size": 100},
     ),
+    # --- the rest of the gate
+    Row(
+        "too_large",
+        "the checksums file is the artefact",
+        release(checksum=SRC),
+        literal("correct release_checksum: this is no such file"),
+        give={"checksum": "@files/SUMS"},
+    ),
+    Row(
+        "sbom_syntax",
+        "the bill of materials is a text",
+        Task("vulnerabilities", {"name": SERVICE, "sbom": "@files/text"}),
+        literal("give one, or leave sbom empty"),
+        give={"sbom": "@files/sbom.json"},
+    ),
+    Row(
+        "unreadable_sbom",
+        "the bill of materials is not there",
+        Task("vulnerabilities", {"name": SERVICE, "sbom": "@files/nowhere.json"}),
+        literal("correct sbom"),
+        give={"sbom": "@files/sbom.json"},
+    ),
+    Row(
+        "policy_vulnerability_unknown",
+        "the version of a module of the program is not known",
+        judged(**{DATABASE: "@files/database-of-main"}),
+        r"build with a released version of the module, or accept that with release_vulnerability_inconclusive",
+        give={"policy": {DATABASE: "@files/database-of-main", "vulnerability_inconclusive": "accept"}},
+    ),
 ]

@@ -62,9 +62,9 @@ ROWS = [
     own(
         "library_missing",
         "a program of a Debian package whose libraries are not installed",
-        "sqlite",
+        "curl",
         r"install (?P<file>\S+): apt install (?P<package>\S+)",
-        debian("sqlite3", "usr/bin/sqlite3", "sqlite"),
+        debian("curl", "usr/bin/curl", "curl"),
         f"{INSTALL} apt install -y <package>",
     ),
     own(
@@ -464,7 +464,7 @@ ROWS = [
         "stack",
         r"link (?P<path>\S+) with -Wl,-z,noexecstack, or remove MemoryDenyWriteExecute= from (?P<unit>\S+)",
         f"cp -a {BUILT}/linked {HERE}/stack; cp {BUILT}/stack/libf.so.1 {HERE}/stack/lib/;"
-        f" {unit('stack', 'MemoryDenyWriteExecute=true')}",
+        f" {unit('stack', 'MemoryDenyWriteExecute=true', of='linked/app')}",
         f"cp {BUILT}/linked/lib/libf.so.1 <path>",
     ),
     Row(

@@ -24,6 +24,11 @@ def units(name: str, content: str) -> Task:
     return Task("systemd_units", {"units": [{"name": name, "content": content}]})
 
 
+def checked(name: str, **more: Any) -> Task:
+    """What the role `service` asks before it writes anything."""
+    return Task("service_files", {"name": name, "state": "checked", **more})
+
+
 def proxy(**options: Any) -> Task:
     return release(proxy=options)
 
@@ -343,5 +348,98 @@ ROWS = [
         Command(f"slipway verify {SERVICE} 9.9.9-0123456789 --json"),
         rf"choose one that (?P<command>slipway status {SERVICE}) lists",
         give={"script": f"<command> >/dev/null; slipway verify {SERVICE} @current --json"},
+    ),
+    # --- the configuration of a service
+    Row(
+        "foreign_unit",
+        "a unit of the service's name is somebody else's",
+        checked("kiosk"),
+        r"move it away and run systemctl daemon-reload, or choose another service_name",
+        "printf '[Service]\\nExecStart=/bin/true\\n' > /etc/systemd/system/kiosk.service; systemctl daemon-reload",
+        "mv /etc/systemd/system/kiosk.service /srv/; systemctl daemon-reload",
+    ),
+    Row(
+        "foreign_unit",
+        "a service of that name runs, and is somebody else's",
+        checked("booth"),
+        r"stop it with (?P<stop>systemctl disable --now \S+), then move (it|them) away and run systemctl daemon-reload,"
+        r" or choose another service_name",
+        "printf '[Service]\\nExecStart=/bin/sleep 3600\\n[Install]\\nWantedBy=multi-user.target\\n'"
+        " > /etc/systemd/system/booth.service; systemctl daemon-reload; systemctl enable --now booth.service",
+        "<stop>; mv /etc/systemd/system/booth.service /srv/; systemctl daemon-reload",
+    ),
+    Row(
+        "foreign_files",
+        "configuration of the service's name is somebody else's",
+        checked("stall"),
+        literal("move it away, or choose another service_name"),
+        "mkdir -p /etc/stall/config; echo mine > /etc/stall/config/own.yml",
+        "mv /etc/stall/config/own.yml /srv/",
+        undo="rm -rf /etc/stall",
+    ),
+    Row(
+        "missing_template",
+        "the template of a file is not there",
+        checked("bazaar", config_files=[{"src": "@files/later.yml.j2"}]),
+        literal("correct the path, or put the template there"),
+        here="echo 'a: 1' > later.yml.j2",
+    ),
+    Row(
+        "missing_template",
+        "the template of a file is a folder",
+        checked("bazaar", config_files=[{"src": "@files/tree"}]),
+        literal("name a file in src"),
+        give={"config_files": [{"src": "@files/text"}]},
+    ),
+    Row(
+        "invalid_template",
+        "a template uses what nobody has defined",
+        checked("bazaar", config_files=[{"src": "@files/broken.yml.j2"}]),
+        literal("correct the template, or define what it uses for every host"),
+        here="echo 'a: 1' > broken.yml.j2",
+    ),
+    Row(
+        "invalid_config_files",
+        "the files of a service are one text",
+        checked("bazaar", config_files="text"),
+        literal("write it as a list of src"),
+        give={"config_files": [{"src": "@files/text"}]},
+    ),
+    Row(
+        "missing_src",
+        "a file of a service has no template",
+        checked("bazaar", config_files=[{"dest": "a.yml"}]),
+        literal("name the template in src"),
+        give={"config_files": [{"src": "@files/text", "dest": "a.yml"}]},
+    ),
+    Row(
+        "two_contents",
+        "two files of a service have one name",
+        checked("bazaar", config_files=[{"src": "@files/text"}, {"src": "@files/SUMS", "dest": "text"}]),
+        literal("give one of them another dest"),
+        give={"config_files": [{"src": "@files/text"}, {"src": "@files/SUMS", "dest": "sums"}]},
+    ),
+    Row(
+        "invalid_strategy",
+        "service_swap is misspelt",
+        release(strategy="sockets"),
+        r"set service_swap to one of (?P<one>\w+).*",
+        give={"strategy": "socket"},
+    ),
+    Row(
+        "no_group",
+        "the group of the service is not there",
+        release(version="2.0.0-group", group="fixesshop"),
+        literal("apply the role slipway.go.service first, or correct service_group"),
+        give={"group": SERVICE},
+    ),
+    Row(
+        "undeclared_port",
+        "release_health asks another port than the service's",
+        release(version="2.0.0", health={**HEALTH, "url": "http://127.0.0.1:7172/readyz"}),
+        literal(
+            "correct the port, or add it to service_listen, unless the service opens a port of its own there"
+        ),
+        give={"health": HEALTH},
     ),
 ]

@@ -69,8 +69,8 @@ NOT_YET: dict[str, str] = {
     ),
     **_each(
         _ROLE,
-        "invalid_variable unknown_directive unknown_variables damaged_record foreign_files foreign_unit no_units"
-        " no_verify no_group no_last_good no_release other_group stale_configuration",
+        "invalid_variable unknown_directive unknown_variables damaged_record   no_units"
+        " no_verify  no_last_good no_release other_group stale_configuration",
     ),
     **_each(
         _DIAGNOSIS,
@@ -80,7 +80,7 @@ NOT_YET: dict[str, str] = {
     ),
     **_each(
         "nobody has written the row.",
-        "policy_denied_licence policy_vulnerability_unknown sbom_syntax vulnerability_database_too_large too_large"
-        " archive_exists invalid_config_files invalid_template missing_template invalid_strategy undeclared_port",
+        "policy_denied_licence   vulnerability_database_too_large"
+        " archive_exists     ",
     ),
 }

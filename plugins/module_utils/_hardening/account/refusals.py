@@ -40,7 +40,7 @@ def refuse_unusable(wanted: WantedAccount, now: Optional[Account], system: Syste
         raise SlipwayError(
             "password_expired",
             f"the password of {now.name} has expired, and PAM refuses its keys until then; nothing was changed.",
-            f"change the password of {now.name} on the host, or lock it there with `usermod --lock`",
+            f"change the password of {now.name} on the host, or run `usermod --lock {now.name}` there",
         )
     if now and now.has_password:
         _refuse_end(now)
