@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.go.tests.faults.fixes import model, table, untried
@@ -70,6 +72,14 @@ def test_a_failure_is_found_at_any_depth() -> None:
     assert model.why_not(said, "empty") != "", "another problem keeps it from passing"
     assert model.why_not({"failed": True, "msg": "no"}, "empty") == "no"
     assert model.why_not({"binaries": [{"problems": [], "runnable": True}]}, "empty") == ""
+
+
+def test_a_row_that_was_changed_since_it_ran_has_not_run(tmp_path: Path) -> None:
+    store = tmp_path / "results.json"
+    table.record(store, {"programs": {ROW.name: Result(ROW, ["install bc"], "apt install bc", "passes")}})
+    assert not table.recorded(store, {"programs": [ROW]})["programs"][ROW.name].broken
+    other = replace(ROW, fix="apt-get install <package>")
+    assert table.recorded(store, {"programs": [other]})["programs"][ROW.name].broken == "it has not run"
 
 
 def test_the_page_says_which_row_fails() -> None:

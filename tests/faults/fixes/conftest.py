@@ -18,9 +18,11 @@ import lab
 from ansible_collections.slipway.go.tests.faults.fixes import files, table
 from ansible_collections.slipway.go.tests.faults.fixes.bench import Bench
 from ansible_collections.slipway.go.tests.faults.fixes.model import Result, Row
+from ansible_collections.slipway.go.tests.faults.fixes.rows import SUBJECTS
 
 LAB = os.environ.get("SLIPWAY_LAB", "fixes")
 WORK = CHECKOUT / ".work" / "fixes" / LAB
+STORE = CHECKOUT / ".work" / "fixes" / "results.json"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,8 +56,9 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
     with contextlib.ExitStack() as stack:
         found = Trials(Bench(f"slipway-{LAB}-{name}", inventory, WORK, stack), chosen)
         yield found
+    table.record(STORE, found.results)
     page = request.config.getoption("--page")
     if page:
-        table.write(page, found.results)
+        page.write_text(table.markdown(table.recorded(STORE, SUBJECTS)), encoding="utf-8")
     if not os.environ.get("SLIPWAY_LAB_KEEP"):
         lab.down(LAB)

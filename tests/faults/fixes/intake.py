@@ -195,7 +195,7 @@ ROWS = [
     Row(
         "insecure_redirect",
         "the server redirects to a URL without TLS",
-        release(src="@url/down", checksum="@url/SUMS"),
+        release(src="@url/down", checksum="@sha"),
         literal("use the https URL of the file itself"),
         give={"src": "@url/shop-2.0.0"},
     ),

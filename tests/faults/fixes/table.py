@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.slipway.go.tests.faults.fixes import untried
-from ansible_collections.slipway.go.tests.faults.fixes.model import Result
+from ansible_collections.slipway.go.tests.faults.fixes.model import Result, Row
 from ansible_collections.slipway.go.tests.reference import failures
 
 TITLES = {
@@ -30,8 +33,29 @@ The modules `sshd` and `firewall` run in check mode here, which refuses the same
 """
 
 
-def write(page: Path, results: dict[str, dict[str, Result]]) -> None:
-    page.write_text(markdown(results), encoding="utf-8")
+def record(store: Path, results: Mapping[str, Mapping[str, Result]]) -> None:
+    """Keep what these rows have said, so that a run of some rows leaves what the others have said on the page."""
+    known = json.loads(store.read_text()) if store.is_file() else {}
+    for subject, part in results.items():
+        for name, one in part.items():
+            said = {"row": repr(one.row), "fixes": one.fixes, "applied": one.applied, "next": one.next_run}
+            known[f"{subject} {name}"] = {**said, "broken": one.broken}
+    store.write_text(json.dumps(known))
+
+
+def recorded(store: Path, rows: Mapping[str, list[Row]]) -> dict[str, dict[str, Result]]:
+    """Of every row. One that has been changed since it ran has not run."""
+    known = json.loads(store.read_text()) if store.is_file() else {}
+    return {
+        subject: {row.name: _recorded(row, known.get(f"{subject} {row.name}", {})) for row in part}
+        for subject, part in rows.items()
+    }
+
+
+def _recorded(row: Row, said: Mapping[str, Any]) -> Result:
+    if said.get("row") != repr(row):
+        return Result(row, broken="it has not run")
+    return Result(row, said["fixes"], said["applied"], said["next"], said["broken"])
 
 
 def markdown(results: dict[str, dict[str, Result]]) -> str:
