@@ -115,7 +115,9 @@ def check_readable(path: str) -> None:
             "missing_artefact", f"release_src {path} is not a file on the controller.", "build it, or correct the path"
         )
     if not os.access(path, os.R_OK):
-        raise SlipwayError("unreadable_artefact", f"release_src {path} is not readable.", "check its permissions")
+        raise SlipwayError(
+            "unreadable_artefact", f"release_src {path} is not readable.", "let the user who runs Ansible read it"
+        )
 
 
 def missing(path: str, variable: str, searched: Sequence[str]) -> SlipwayError:

@@ -284,9 +284,9 @@ SSHD = Section(
         ),
         "would_lock_out": ErrorCode(
             "The connection in use could not be made again after the change. Nothing was changed.",
-            "`ssh_allow_users` leaves the user of this run out, or `firewall_ssh_sources` leaves out the address "
-            "it comes from.",
-            "Add that user or that address to the variable.",
+            "`ssh_allow_users` or a list of users or groups in `ssh_settings` leaves the user of this run out, or "
+            "`firewall_ssh_sources` leaves out the address it comes from.",
+            "Correct the list that the fix names, or add that address to `firewall_ssh_sources`.",
         ),
         "would_shut_out": ErrorCode(
             "Accounts that can log in now could not do so after the change. The message lists them. Nothing was "

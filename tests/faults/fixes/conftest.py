@@ -35,12 +35,15 @@ class Trials:
     def __init__(self, bench: Bench, chosen: dict[str, list[Row]]) -> None:
         self._bench, self._chosen = bench, chosen
         self.results: dict[str, dict[str, Result]] = {}
+        self._tried: set[str] = set()
 
     def result(self, subject: str, row: Row) -> Result:
-        if subject not in self.results:
+        if subject not in self._tried:
+            self._tried.add(subject)
             files.PREPARE[subject](self._bench)
             results = self._bench.execute(self._chosen[subject])
             self.results[subject] = {result.row.name: result for result in results}
+        assert subject in self.results, f"the rows of {subject} were not run"
         return self.results[subject][row.name]
 
 

@@ -112,6 +112,8 @@ def prepare_access(bench: Bench) -> None:
 
 def prepare_diagnosis(bench: Bench) -> None:
     prepare_service(bench)
+    done = play.playbook("release", bench.inventory, life.variables("2.0.0", str(bench.files / "shop-2.0.0")))
+    assert done.code == 0, done.output
     unit = f"[Service]\\nExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 {life.DATABASE}\\n"
     bench.sh(f"printf '{unit}' > /etc/systemd/system/database.service; systemctl daemon-reload;"
              " systemctl restart database")

@@ -37,14 +37,11 @@ def anew(version: str, **more: Any) -> Task:
 
 def look(code: str, how: str, says: str, make: str, fix: str, undo: str = "") -> Row:
     """A row of `slipway diagnose`."""
-    run = Command(f"{WAIT}; slipway diagnose {SERVICE} --json || true")
+    run = Command(f"slipway diagnose {SERVICE} --json || true")
     back = f"rm -f {DROP_IN}; systemctl daemon-reload; systemctl reset-failed '{SERVICE}*'; {undo or 'true'}"
-    well = f"systemctl start {SERVICE}.service; systemctl restart {UNIT}; {WELL}"
+    well = f"systemctl start {SERVICE}.socket {SERVICE}.service; systemctl restart {UNIT}; {WELL}"
     forget = "journalctl --quiet --rotate --vacuum-time=1s"
     return Row(code, how, run, says, make, fix, undo=f"{back}; {well}; {forget}", alone=True)
-
-
-WAIT = "true"
 
 
 def directive(*lines: str, then: str = f"systemctl restart --no-block {UNIT}; sleep 2; {FAILED}") -> str:

@@ -91,15 +91,15 @@ def problems(result: Any) -> Iterator[dict[str, Any]]:
 
 
 def fixes(result: Any, code: str) -> list[str]:
-    """Those of this code, each once, in their order."""
-    return list(dict.fromkeys(found["fix"] for found in problems(result) if found["code"] == code))
+    """Those of this code, each once, in their order. A failure of several problems has its fixes with these."""
+    return list(dict.fromkeys(found["fix"] for found in problems(result) if found["code"] == code and found["fix"]))
 
 
 def why_not(result: Any, code: str) -> str:
     """Why the next run has not passed; nothing where it has."""
     if isinstance(result, Mapping) and (result.get("failed") or result.get("unreachable")):
         return str(result.get("msg", result))
-    if fixes(result, code):
+    if any(found["code"] == code for found in problems(result)):
         return f"{code} is reported again"
     programs = result.get("binaries", []) if isinstance(result, Mapping) else []
     return " ".join(str(one["problems"]) for one in programs if not one["runnable"])

@@ -59,7 +59,9 @@ def parse_rule(values: Mapping[str, Any], default_zone: str = "") -> Rule:
     service = str(values.get("service") or "")
     if bool(port) == bool(service):
         raise SlipwayError(
-            "invalid_rule", f"the rule {dict(values)} needs a port or a service, one of them.", "give it one"
+            "invalid_rule",
+            f"the rule {dict(values)} needs a port or a service, one of them.",
+            "give it a port or a service, and not both",
         )
     if port:
         numbers = port.split(":")
@@ -85,7 +87,11 @@ def parse_source(text: str) -> str:
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise SlipwayError("invalid_source", f"{text!r} is no address and no network.", "use 192.0.2.0/24") from None
+        raise SlipwayError(
+            "invalid_source",
+            f"{text!r} is no address and no network.",
+            "use an address or a network such as 192.0.2.0/24",
+        ) from None
     return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 

@@ -10,7 +10,7 @@ import fnmatch
 import grp
 import os
 import pwd
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 from .directives import normal
 
@@ -35,10 +35,17 @@ def keep_allowed(wanted: Sequence[str], before: Sequence[str], own: str) -> list
     return sorted(users, key=lambda user: user == "root")
 
 
+class Refused(NamedTuple):
+    """Why these settings lock a user out, and what lets that user in."""
+
+    why: str
+    fix: str
+
+
 def who_is_refused(
     users: Sequence[str], settings: Mapping[str, Any], groups_of: Callable[[str], Optional[Sequence[str]]]
-) -> Optional[str]:
-    """Say which of the users these settings would lock out, and why. Users that are not there yet have no groups."""
+) -> Optional[Refused]:
+    """The first of the users whom these settings would lock out. Users that are not there yet have no groups."""
 
     def words(key: str) -> list[str]:
         value = next((v for k, v in settings.items() if k.lower() == key), "")
@@ -47,15 +54,22 @@ def who_is_refused(
     for user in users:
         groups = groups_of(user)
         if _matches(words("denyusers"), user):
-            return f"DenyUsers would refuse {user}"
+            return Refused(f"DenyUsers would refuse {user}", f"take {user} out of DenyUsers")
         if words("allowusers") and not _matches(words("allowusers"), user):
-            return f"AllowUsers {' '.join(words('allowusers'))} would refuse {user}"
+            return Refused(
+                f"AllowUsers {' '.join(words('allowusers'))} would refuse {user}",
+                f"add {user} to ssh_allow_users, or to AllowUsers where ssh_settings has it",
+            )
         if groups is None:
             continue
-        if any(_matches(words("denygroups"), group) for group in groups):
-            return f"DenyGroups would refuse {user}"
+        denied = [group for group in groups if _matches(words("denygroups"), group)]
+        if denied:
+            return Refused(f"DenyGroups would refuse {user}", f"take {' and '.join(denied)} out of DenyGroups")
         if words("allowgroups") and not any(_matches(words("allowgroups"), group) for group in groups):
-            return f"AllowGroups {' '.join(words('allowgroups'))} would refuse {user}, who is in {' '.join(groups)}"
+            return Refused(
+                f"AllowGroups {' '.join(words('allowgroups'))} would refuse {user}, who is in {' '.join(groups)}",
+                f"add a group of {user} to AllowGroups",
+            )
     return None
 
 

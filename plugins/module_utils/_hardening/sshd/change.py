@@ -119,7 +119,7 @@ def _settings_with_users(options: Options, installed: SshServer, own: str) -> Ma
         settings = {**settings, "AllowUsers": users}
     refused = access.who_is_refused([*options.must_allow, *([own] if own else [])], settings, access.groups_of)
     if refused:
-        raise SlipwayError("would_lock_out", f"{refused}. Nothing was changed.", "add the user (ssh_allow_users)")
+        raise SlipwayError("would_lock_out", f"{refused.why}. Nothing was changed.", refused.fix)
     return settings
 
 

@@ -98,10 +98,14 @@ def render(settings: Mapping[str, Any], algorithms: Mapping[str, Sequence[str]],
     lines = [f"Port {port}" for port in ports]
     for key, value in settings.items():
         if not re.match(r"^[A-Za-z0-9]+$", key):
-            raise SlipwayError("invalid_directive", f"{key!r} is not a directive of sshd.", "see sshd_config(5)")
+            raise SlipwayError(
+                "invalid_directive", f"{key!r} is not a directive of sshd.", "use the name of one in sshd_config(5)"
+            )
         text = normal(value)
         if "\n" in text or not text:
-            raise SlipwayError("invalid_value", f"the value of {key} is empty or has a line break.", f"correct {key}")
+            raise SlipwayError(
+                "invalid_value", f"the value of {key} is empty or has a line break.", f"give {key} one line of text"
+            )
         lines.append(f"{key} {text}")
     lines += [f"{key} {','.join(names)}" for key, names in algorithms.items() if names]
     return _HEADER + "".join(f"{line}\n" for line in lines)

@@ -133,7 +133,7 @@ def shut_out(
 def _why(candidate: Candidate, after: Effective) -> str:
     refused = access.who_is_refused([candidate.name], _lists(after), lambda _name: candidate.groups)
     if refused:
-        return refused.rpartition(", who is in ")[0] or refused
+        return refused.why.rpartition(", who is in ")[0] or refused.why
     if candidate.uid == 0 and _word(after, "permitrootlogin") in (*_CLOSED_ROOT, *_KEYS_ONLY):
         return f"PermitRootLogin {_word(after, 'permitrootlogin')}"
     return "PasswordAuthentication no" if _word(after, "pubkeyauthentication") != "no" else "PubkeyAuthentication no"

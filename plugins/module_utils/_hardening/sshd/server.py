@@ -127,6 +127,6 @@ def effective_settings(program: str, system: System, login: str = "", *options: 
         raise SlipwayError(
             "broken_sshd_config",
             f"this host's sshd does not accept its own configuration, so nothing was changed: {output}",
-            "correct it on the host",
+            "correct the line that sshd -t names on the host",
         )
     return parse_effective(output)

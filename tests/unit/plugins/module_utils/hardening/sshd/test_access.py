@@ -21,7 +21,20 @@ from ansible_collections.slipway.go.plugins.module_utils._hardening.sshd import 
 )
 def test_who_would_be_locked_out(settings, groups, refused):
     answer = access.who_is_refused(["deploy"], settings, lambda user: groups)
-    assert (answer is None) if refused is None else answer.startswith(refused)
+    assert (answer is None) if refused is None else answer.why.startswith(refused)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fix"),
+    [
+        ({"AllowUsers": ["admin"]}, "add deploy to ssh_allow_users, or to AllowUsers where ssh_settings has it"),
+        ({"AllowGroups": ["sudo"]}, "add a group of deploy to AllowGroups"),
+        ({"DenyUsers": "deploy"}, "take deploy out of DenyUsers"),
+        ({"DenyGroups": ["deploy", "web"]}, "take deploy out of DenyGroups"),
+    ],
+)
+def test_the_fix_names_the_list_that_refuses(settings, fix):
+    assert access.who_is_refused(["deploy"], settings, lambda user: ["deploy"]).fix == fix
 
 
 @pytest.mark.parametrize(
