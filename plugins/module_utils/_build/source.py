@@ -114,7 +114,7 @@ def _require_clean(request: Request, checkout: git.Checkout) -> None:
             "build_dest_in_source",
             f"build_dest is {request.dest}, in the repository, which git does not ignore: the artefacts would make "
             "it differ from its commit.",
-            "add that folder to .gitignore, or set build_dest to a folder elsewhere",
+            "add that folder to .gitignore and commit that, or set build_dest to a folder elsewhere",
         )
     if checkout.modified and request.dirty == REFUSE:
         raise SlipwayError(

@@ -282,7 +282,10 @@ ROWS = [
         "a link stands where the folder of the keys is to be",
         account("fixesbent"),
         r"replace (?P<name>\S+) by a directory",
-        person("fixesbent", "mkdir /srv/keys; ln -s /srv/keys /home/fixesbent/.ssh; chown -h fixesbent: /home/fixesbent/.ssh"),
+        person(
+            "fixesbent",
+            "mkdir /srv/keys; ln -s /srv/keys /home/fixesbent/.ssh; chown -h fixesbent: /home/fixesbent/.ssh",
+        ),
         "cd /home/fixesbent; rm <name>; mkdir <name>",
         undo="rmdir /srv/keys; userdel -rf fixesbent || true",
     ),

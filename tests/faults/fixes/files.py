@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Callable
 
 import play
-from ansible_collections.slipway.go.tests.faults.fixes import artefacts, life
+from ansible_collections.slipway.go.tests.faults.fixes import artefacts, building, life
 from ansible_collections.slipway.go.tests.faults.fixes.bench import Bench
-from build import find_go, go_environment
+from build import APP, find_go, go_environment
 
 PLAIN = "int main(void) { return 0; }\n"
 CALL = "int f(void); int main(void) { return f(); }\n"
@@ -94,13 +94,13 @@ def prepare_service(bench: Bench) -> None:
         return
     route = bench.sh("ip route show default").split()
     bench.words.update(artefacts.make(bench.files))
-    bench.words.update(
-        bench.stack.enter_context(artefacts.servers(bench.files, route[route.index("via") + 1]))
-    )
+    bench.words.update(bench.stack.enter_context(artefacts.servers(bench.files, route[route.index("via") + 1])))
     authority = f"{bench.container}:/usr/local/share/ca-certificates/fixes.crt"
     subprocess.run(["docker", "cp", bench.files / "cert.pem", authority], check=True, capture_output=True)
     # A file system that can be filled, and no larger than what the rows need.
-    bench.sh("update-ca-certificates; mkdir -p /opt; mountpoint -q /opt || mount -t tmpfs -o size=256m,mode=0755 none /opt")
+    bench.sh(
+        "update-ca-certificates; mkdir -p /opt; mountpoint -q /opt || mount -t tmpfs -o size=256m,mode=0755 none /opt"
+    )
     done = play.playbook("site", bench.inventory, life.variables("1.0.0", str(bench.files / "shop-1.0.0")))
     assert done.code == 0, done.output
     bench.words["@current"] = bench.sh(f"basename $(readlink -f {life.ROOT}/current)")
@@ -115,12 +115,31 @@ def prepare_diagnosis(bench: Bench) -> None:
     done = play.playbook("release", bench.inventory, life.variables("2.0.0", str(bench.files / "shop-2.0.0")))
     assert done.code == 0, done.output
     unit = f"[Service]\\nExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 {life.DATABASE}\\n"
-    bench.sh(f"printf '{unit}' > /etc/systemd/system/database.service; systemctl daemon-reload;"
-             " systemctl restart database")
+    bench.sh(
+        f"printf '{unit}' > /etc/systemd/system/database.service; systemctl daemon-reload; systemctl restart database"
+    )
+
+
+def prepare_building(bench: Bench) -> None:
+    """Go, git, and a user with a repository of the sample service."""
+    asked = [str(find_go()), "env", "GOROOT"]
+    root = subprocess.run(asked, env=go_environment(), check=True, capture_output=True, text=True).stdout.strip()
+    bench.sh(
+        "apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get -qq install -y git >/dev/null 2>&1;"
+        f" id {building.USER} >/dev/null 2>&1 || useradd --create-home {building.USER};"
+        f" rm -rf {building.SOURCES} {building.OUT} /usr/local/go; mkdir {building.SOURCES} {building.OUT}"
+    )
+    for source, target in ((root, "/usr/local/go"), (APP, f"{building.SOURCES}/base")):
+        subprocess.run(["docker", "cp", source, f"{bench.container}:{target}"], check=True, capture_output=True)
+    bench.sh(
+        f"chown -R {building.USER}: {building.SOURCES} {building.OUT};"
+        + building.as_builder("base", f"git init -q; git add -A; {building.COMMIT} -m one")
+    )
 
 
 PREPARE: dict[str, Callable[[Bench], None]] = {
     "diagnosis": prepare_diagnosis,
+    "building": prepare_building,
     "programs": prepare_programs,
     "intake": prepare_service,
     "life": prepare_service,

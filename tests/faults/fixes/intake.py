@@ -333,9 +333,7 @@ ROWS = [
     Row(
         "version_not_named",
         "nothing that was signed names the version",
-        release(
-            signature="@files/shop-2.0.0.minisig", minisign_keys=["@key"], policy={"version_binding": "required"}
-        ),
+        release(signature="@files/shop-2.0.0.minisig", minisign_keys=["@key"], policy={"version_binding": "required"}),
         r"sign with the trusted comment version:(?P<version>\S+), or build with that version",
         give={"signature": "@files/version-<version>.minisig"},
     ),

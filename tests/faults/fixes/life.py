@@ -166,7 +166,7 @@ ROWS = [
     Row(
         "damaged_release",
         "the binary of the release that serves was replaced",
-        Command(f"slipway verify {SERVICE} \"$(basename $(readlink -f {ROOT}/current))\" --json"),
+        Command(f'slipway verify {SERVICE} "$(basename $(readlink -f {ROOT}/current))" --json'),
         rf"run (?P<command>slipway rollback {SERVICE} \S+), or release another version.*",
         f"cp /bin/false {BINARY}.new; mv {BINARY}.new {BINARY}",
         "<command>",
@@ -274,7 +274,7 @@ DIAGNOSIS = [
         "in_flight",
         "a swap was cut short",
         rf"run (?P<command>slipway recover {SERVICE}), unless a run is under way",
-        "printf '%s' '{\"txn\": \"x\", \"phase\": \"OVERLAP\", \"strategy\": \"socket\", \"started\": 1.0,"
+        'printf \'%s\' \'{"txn": "x", "phase": "OVERLAP", "strategy": "socket", "started": 1.0,'
         f' "source": null, "to": "\'"$(basename "$(readlink -f {ROOT}/current)")"\'"}}\' > {STATE}/state.json',
         "<command>",
         f"rm -f {STATE}/state.json",

@@ -102,7 +102,12 @@ ROWS = [
         "the user of the unit may not read the library",
         "unreadable-library",
         r"let the user of the service read (?P<path>\S+)",
-        unit("unreadable-library", "User=nobody", then=f"cp -a {BUILT}/linked/lib .; chmod 600 lib/libf.so.1", of="linked/app"),
+        unit(
+            "unreadable-library",
+            "User=nobody",
+            then=f"cp -a {BUILT}/linked/lib .; chmod 600 lib/libf.so.1",
+            of="linked/app",
+        ),
         "chmod a+r <path>",
     ),
     own(
@@ -189,7 +194,14 @@ ROWS = [
         alone=True,
     ),
     # --- the file itself
-    own("not_found", "the file was not uploaded", "not-found", "correct the path, or upload the file first", "", copy("not-found", "go/app")),
+    own(
+        "not_found",
+        "the file was not uploaded",
+        "not-found",
+        "correct the path, or upload the file first",
+        "",
+        copy("not-found", "go/app"),
+    ),
     Row(
         "not_regular",
         "the path is that of a folder",
@@ -251,7 +263,14 @@ ROWS = [
         ),
         "setcap -r <path>",
     ),
-    own("empty", "the file has no bytes", "empty", AGAIN, linked("empty", ": > app"), f"cp {BUILT}/linked/app {HERE}/empty/"),
+    own(
+        "empty",
+        "the file has no bytes",
+        "empty",
+        AGAIN,
+        linked("empty", ": > app"),
+        f"cp {BUILT}/linked/app {HERE}/empty/",
+    ),
     own(
         "truncated",
         "the file was cut",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.slipway.go.tests.faults.fixes import access, intake, life, programs, settings
+from ansible_collections.slipway.go.tests.faults.fixes import access, building, intake, life, programs, settings
 from ansible_collections.slipway.go.tests.faults.fixes.model import Row
 
 SUBJECTS: dict[str, list[Row]] = {
     "programs": programs.ROWS,
     "access": access.ROWS,
+    "building": building.ROWS,
     "intake": intake.ROWS,
     "settings": settings.ROWS,
     "diagnosis": life.DIAGNOSIS,

@@ -258,7 +258,13 @@ ROWS = [
         r"give an octal number such as '(?P<mode>\d+)'",
         give=one(mode="<mode>"),
     ),
-    Row("no_content", "a file has no content", files({"content": None}), r"set content or secrets, or state to absent", give=one()),
+    Row(
+        "no_content",
+        "a file has no content",
+        files({"content": None}),
+        r"set content or secrets, or state to absent",
+        give=one(),
+    ),
     Row(
         "no_such_file",
         "a secret is of a file that is not listed",
@@ -293,7 +299,14 @@ ROWS = [
     Row(
         "invalid_file",
         "sudo refuses a line",
-        files({"path": "/etc/sudoers.d/fixes", "content": "nonsense\n", "mode": "0440", "validate": ["visudo", "-cf", "%s"]}),
+        files(
+            {
+                "path": "/etc/sudoers.d/fixes",
+                "content": "nonsense\n",
+                "mode": "0440",
+                "validate": ["visudo", "-cf", "%s"],
+            }
+        ),
         r"correct the variable it comes from",
         give={
             "files": [
@@ -321,7 +334,9 @@ ROWS = [
         "systemd refuses a directive of a unit",
         units("fixes-own.service", "[Service]\nExecStart=/bin/true\nProtectSystem=perhaps\n"),
         r"correct .*",
-        give={"units": [{"name": "fixes-own.service", "content": "[Service]\nExecStart=/bin/true\nProtectSystem=full\n"}]},
+        give={
+            "units": [{"name": "fixes-own.service", "content": "[Service]\nExecStart=/bin/true\nProtectSystem=full\n"}]
+        },
         undo="rm -f /etc/systemd/system/fixes-own.service; systemctl daemon-reload",
     ),
     Row(
@@ -437,9 +452,7 @@ ROWS = [
         "undeclared_port",
         "release_health asks another port than the service's",
         release(version="2.0.0", health={**HEALTH, "url": "http://127.0.0.1:7172/readyz"}),
-        literal(
-            "correct the port, or add it to service_listen, unless the service opens a port of its own there"
-        ),
+        literal("correct the port, or add it to service_listen, unless the service opens a port of its own there"),
         give={"health": HEALTH},
     ),
 ]

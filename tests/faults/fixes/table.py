@@ -15,6 +15,7 @@ from ansible_collections.slipway.go.tests.reference import failures
 TITLES = {
     "programs": "Programs and units (`slipway.go.linkage`)",
     "access": "sshd, firewall and accounts",
+    "building": "Building from source",
     "intake": "Artefacts, checksums, signatures, policies and archives",
     "settings": "Variables, files and units",
     "diagnosis": "`slipway diagnose`",
@@ -93,7 +94,13 @@ def given(result: Result) -> str:
 
 
 def code(script: str) -> str:
-    for word, text in (("/srv/built", "BUILT"), ("@files", "FILES")):
+    for word, text in (
+        ("/srv/built", "BUILT"),
+        ("@files", "FILES"),
+        ("DEBIAN_FRONTEND=noninteractive ", ""),
+        (">/dev/null", ""),
+        ("; true", ""),
+    ):
         script = script.replace(word, text)
     return f"`` {script} ``" if "`" in script else f"`{script}`" if script else ""
 
@@ -108,7 +115,9 @@ def listed(title: str, codes: dict[str, str]) -> list[str]:
 
 def tried_texts(results: list[Result]) -> tuple[int, int]:
     """How many of the fixes in the code the rows have seen, and how many there are."""
-    texts = {fix for failure in failures.failures() for fix in failure.fixes if fix.replace(failures.HOLE, "").strip(" ,")}
+    texts = {
+        fix for failure in failures.failures() for fix in failure.fixes if fix.replace(failures.HOLE, "").strip(" ,")
+    }
     patterns = {text: re.compile(".*".join(map(re.escape, text.split(failures.HOLE)))) for text in texts}
     seen = {fix for result in results if not result.broken for fix in result.fixes}
     return sum(any(pattern.fullmatch(fix) for fix in seen) for pattern in patterns.values()), len(patterns)

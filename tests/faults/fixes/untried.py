@@ -8,7 +8,10 @@ def _each(reason: str, codes: str) -> dict[str, str]:
 
 
 CANNOT: dict[str, str] = {
-    **_each("the fix asks for another build where the host's processor lacks something, which this one may have.", "cpu_level"),
+    **_each(
+        "the fix asks for another build where the host's processor lacks something, which this one may have.",
+        "cpu_level",
+    ),
     **_each("the fix is another kernel, and a container has the kernel of its machine.", "kernel_too_old page_size"),
     **_each(
         "a container of the lab has no limit of memory or threads that the kernel keeps.",
@@ -30,9 +33,11 @@ CANNOT: dict[str, str] = {
     **_each("the lab's ssh would have to be one that does not know `ssh -G`.", "unknown_host"),
     **_each("no supported distribution has an OpenSSH of that age.", "no_ssh_keygen"),
 }
-_ACCESS = "it needs a change of access that is armed or interrupted; `make lockout` makes such failures without their fix."
+_ACCESS = (
+    "it needs a change of access that is armed or interrupted; `make lockout` makes such failures without their fix."
+)
 _NETWORK = "it needs a network that is cut; `make fleet` cuts it and compares the next run without the fix's text."
-_BUILD = "it needs a Go toolchain and a repository on the host."
+_BUILD = "it needs modules of others, keys, or a source that is made for it."
 _PROXY = "it needs HAProxy and users' requests."
 _SWAP = "it needs a release that fails in a phase of its own; `make faults` makes such failures without their fix."
 _STRATEGY = "it needs a service of another strategy."
@@ -48,9 +53,7 @@ NOT_YET: dict[str, str] = {
     **_each(_NETWORK, "no_answer unreachable unconfirmed too_late taken_back not_waiting"),
     **_each(
         _BUILD,
-        "build_as_root build_cgo build_check_failed build_dest_in_source build_dirty build_failed build_no_git build_no_go"
-        " build_no_source build_no_stamp build_no_vendor build_not_reproducible build_not_signed build_offline"
-        " build_outside_source build_toolchain build_unknown_ref build_unknown_variable invalid_build packed",
+        "build_not_reproducible build_not_signed build_offline build_outside_source packed",
     ),
     **_each(
         _PROXY,
@@ -80,7 +83,6 @@ NOT_YET: dict[str, str] = {
     ),
     **_each(
         "nobody has written the row.",
-        "policy_denied_licence   vulnerability_database_too_large"
-        " archive_exists     ",
+        "policy_denied_licence   vulnerability_database_too_large archive_exists     ",
     ),
 }

@@ -48,9 +48,7 @@ def _unsafe(home: str, error: OSError) -> SlipwayError:
         why, fix = error.strerror, f"replace {error.step} by a directory"
     else:
         why, fix = "it is a link" if error.errno == errno.ELOOP else error.strerror, "replace it by a file"
-    return SlipwayError(
-        "bent_path", f"{key_file(home)} is not safe to write as root: {why}; nothing was changed.", fix
-    )
+    return SlipwayError("bent_path", f"{key_file(home)} is not safe to write as root: {why}; nothing was changed.", fix)
 
 
 def wanted_keys(before: Optional[str], keys: Iterable[str], exclusive: bool) -> str:

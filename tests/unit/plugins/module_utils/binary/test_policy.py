@@ -137,7 +137,10 @@ def test_reasons_reach_the_operator():
 @pytest.mark.parametrize(
     ("line", "fix"),
     [
-        ("golang.org/x/crypto <=v0.16.0", "run go get golang.org/x/crypto with a version newer than v0.16.0, then build"),
+        (
+            "golang.org/x/crypto <=v0.16.0",
+            "run go get golang.org/x/crypto with a version newer than v0.16.0, then build",
+        ),
         ("golang.org/x/crypto =v0.16.0", "remove golang.org/x/crypto or take another version, then build"),
         ("stdlib <v1.22.4", "build with Go 1.22.4 or newer"),
         ("stdlib <=v1.22.3", "build with a Go that is newer than 1.22.3"),
