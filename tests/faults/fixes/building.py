@@ -83,8 +83,8 @@ ROWS = [
         r"correct what .*",
         repository(
             "vetted",
-            'printf "package main\\n\\nimport \\"fmt\\"\\n\\nfunc vetted() { fmt.Printf(\\"%%d\\", \\"a\\") }\\n" > v.go;'
-            f" git add v.go; {COMMIT} -m v",
+            'printf "package main\\n\\nimport \\"fmt\\"\\n\\nfunc vetted() { fmt.Printf(\\"%%d\\", \\"a\\") }\\n"'
+            f" > v.go; git add v.go; {COMMIT} -m v",
         ),
         as_builder("vetted", f"git rm -q v.go; {COMMIT} -m mended"),
     ),

@@ -57,8 +57,8 @@ ROWS = [
         "rolled_back",
         "the new release is unhealthy",
         anew("3.0.0-worse", environment=WORSE, health=SHORT),
-        r"see journalctl -u .*, or raise release_health\.deadline, then release this one again with release_force: true,"
-        r" or (?P<other>release another version)",
+        r"see journalctl -u .*, or raise release_health\.deadline, then release this one again with release_force:"
+        r" true, or (?P<other>release another version)",
         give={"environment": {}, "version": "3.0.1"},
         alone=True,
     ),
@@ -253,7 +253,8 @@ DIAGNOSIS = [
         "a setting that the program refuses",
         rf"correct what its log complains of, or run slipway rollback {SERVICE}",
         directive("Environment=DRAIN_LINGER=soon"),
-        f"rm {DROP_IN}; systemctl daemon-reload; systemctl reset-failed '{SERVICE}*'; systemctl start {SERVICE}; {WELL}",
+        f"rm {DROP_IN}; systemctl daemon-reload; systemctl reset-failed '{SERVICE}*'; systemctl start {SERVICE};"
+        f" {WELL}",
     ),
     look(
         "health_fails",

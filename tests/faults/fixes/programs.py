@@ -148,7 +148,8 @@ ROWS = [
         "interpreter_missing",
         "a program for 32 bits on a host without a 32-bit C library",
         "i386",
-        r"install the 32-bit C library: apt install (?P<package>\S+) after dpkg --add-architecture (?P<architecture>\S+)",
+        r"install the 32-bit C library: apt install (?P<package>\S+)"
+        r" after dpkg --add-architecture (?P<architecture>\S+)",
         "dpkg --add-architecture i386; apt-get -qq update;"
         f" {debian('hello', 'usr/bin/hello', 'i386', ':i386')}; dpkg --remove-architecture i386; apt-get -qq update",
         f"dpkg --add-architecture <architecture>; {INSTALL} apt install -y <package>",
@@ -431,7 +432,8 @@ ROWS = [
         "unit_hidden",
         "the unit may not look into home directories, and the program is in one",
         check("/home/fixes-app", "at-home.service"),
-        r"set (?P<home>ProtectHome=tmpfs) in (?P<unit>\S+) and (?P<bind>BindReadOnlyPaths=\S+), or move it elsewhere: .*",
+        r"set (?P<home>ProtectHome=tmpfs) in (?P<unit>\S+) and (?P<bind>BindReadOnlyPaths=\S+),"
+        r" or move it elsewhere: .*",
         f"cp {BUILT}/go/app /home/fixes-app; {unit('at-home', 'ProtectHome=true', program='/home/fixes-app')}",
         f"sed -i 's|^ProtectHome=.*|<home>|' {UNIT}/<unit>; echo <bind> >> {UNIT}/<unit>",
         undo="rm /home/fixes-app",
@@ -491,8 +493,8 @@ ROWS = [
         "the unit runs in an image",
         check("/app", "image.service"),
         r"unpack the image and name its directory with RootDirectory=",
-        f"mkdir -p {HERE}/image; printf '[Service]\\nExecStart=/app\\nRootImage={HERE}/image.raw\\n' > {UNIT}/image.service;"
-        f" touch {HERE}/image.raw",
+        f"mkdir -p {HERE}/image; printf '[Service]\\nExecStart=/app\\nRootImage={HERE}/image.raw\\n'"
+        f" > {UNIT}/image.service; touch {HERE}/image.raw",
         f"cp {BUILT}/go/app {HERE}/image/app;"
         f" sed -i 's|^RootImage=.*|RootDirectory={HERE}/image|' {UNIT}/image.service",
     ),
@@ -500,7 +502,8 @@ ROWS = [
         "unit_architecture",
         "the unit allows native system calls only, and the program is for 32 bits",
         check(f"{BUILT}/go/386", "native.service"),
-        r"build it for (?P<goarch>\w+), which this host is, or add (?P<own>\S+) to SystemCallArchitectures=: it is built for 386",
+        r"build it for (?P<goarch>\w+), which this host is, or add (?P<own>\S+) to SystemCallArchitectures=:"
+        r" it is built for 386",
         unit("native", "SystemCallArchitectures=native", program=f"{BUILT}/go/386"),
         f"sed -i 's|^SystemCallArchitectures=.*|& <own>|' {UNIT}/native.service",
     ),

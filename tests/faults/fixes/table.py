@@ -27,7 +27,7 @@ INTRO = """# Are the fixes true?
 Each row makes a failure on a lab host over SSH, by the public modules, playbooks and the tool. The row names the fix
 that the operator reads, applies it by commands on the host or by changed variables, and runs again. The next run has to
 pass. `make fixes` runs the table and exits 1 if one row fails, also where a fix has another text than the row names.
-The modules `sshd` and `firewall` run in check mode here, which refuses the same; `make lockout` changes access for real.
+The modules `sshd` and `firewall` run in check mode here, which refuses the same; `make lockout` changes access.
 `BUILT` are programs that the test has built, `FILES` files of the controller.
 
 `tests/unit/test_fixes.py` fails for an error code that has neither a row nor a reason below.
@@ -66,8 +66,8 @@ def markdown(results: dict[str, dict[str, Result]]) -> str:
     seen, all_texts = tried_texts(every)
     lines = [
         INTRO,
-        f"{kept} of {len(every)} rows passed. They have {len(codes)} error codes, and {seen} of the {all_texts} different"
-        " fix texts in the code.",
+        f"{kept} of {len(every)} rows passed. They have {len(codes)} error codes, and {seen} of the {all_texts}"
+        " different fix texts in the code.",
         "",
     ]
     for subject, part in results.items():

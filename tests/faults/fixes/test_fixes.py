@@ -1,4 +1,4 @@
-"""The fix table: each failure is made on a lab host, its fix is applied as the operator reads it, and the next run passes.
+"""The fix table: each failure is made on a lab host, its fix is applied as it is read, and the next run passes.
 
 `make fixes` runs it. tests/unit/test_fixes.py requires a row, or a reason against one, for every error code.
 """

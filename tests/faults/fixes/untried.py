@@ -1,4 +1,4 @@
-"""Codes without a row: those that cannot be tried on a lab host, each with its reason, and those that nobody has tried."""
+"""Codes without a row: those that cannot be tried on a lab host, and those that nobody has tried, with reasons."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ _DIAGNOSIS = "`make diagnosis` makes most of these failures without their fix."
 NOT_YET: dict[str, str] = {
     **_each(
         _ACCESS,
-        "changed_meanwhile already_armed invalid_argument invalid_seconds login_failed no_administrator no_sudo not_armed"
-        " not_confirmed not_reverted not_ssh reverted overridden not_in_force other_firewall unknown_zone not_asked",
+        "changed_meanwhile already_armed invalid_argument invalid_seconds login_failed no_administrator no_sudo"
+        " not_armed not_confirmed not_reverted not_ssh"
+        " reverted overridden not_in_force other_firewall unknown_zone not_asked",
     ),
     **_each(_NETWORK, "no_answer unreachable unconfirmed too_late taken_back not_waiting"),
     **_each(
@@ -78,8 +79,8 @@ NOT_YET: dict[str, str] = {
     **_each(
         _DIAGNOSIS,
         "dependency_certificate dependency_not_asked disk_almost_full health_warns no_descriptors not_executed"
-        " not_ready_yet not_running port_closed process_failed process_killed start_failed start_timed_out stop_timed_out"
-        " watchdog_missed",
+        " not_ready_yet not_running port_closed process_failed process_killed start_failed start_timed_out"
+        " stop_timed_out watchdog_missed",
     ),
     **_each(
         "nobody has written the row.",
