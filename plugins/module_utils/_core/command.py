@@ -14,6 +14,7 @@ import contextlib
 import functools
 import os
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -107,6 +108,11 @@ def package_of(program: str) -> str:
     """The package of this host's distribution that has the program; empty where that is not known."""
     names = PACKAGES.get(os.path.basename(program), ("",))
     return names[0] if os.path.exists(_DEBIAN) else names[-1]
+
+
+def is_there(program: str) -> bool:
+    """Whether it would be found."""
+    return shutil.which(program, path=PATH) is not None
 
 
 def environment() -> dict[str, str]:

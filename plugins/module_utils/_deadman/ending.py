@@ -21,7 +21,7 @@ from typing import Optional
 
 from .._core.errors import SlipwayError
 from . import account_entries, journal, snapshot, store, timer
-from .model import KEPT, Argv, ArmedChange, Line, Reason, State, System, or_this_host, validate_name
+from .model import KEPT, NOT_RUN, Argv, ArmedChange, Line, Reason, State, System, or_this_host, validate_name
 from .snapshot import Restored
 
 # A firewall's or a package manager's lock is held for a moment by others.
@@ -189,10 +189,10 @@ def _after_boot(system: System, change: ArmedChange) -> list[Argv]:
 
 
 def _run_with_retries(system: System, argv: Argv) -> tuple[int, str]:
-    """127 is a program that is not there, or that did not end in time."""
+    """A program that is not there, or that did not end in time, is not tried again."""
     code, output = system.run(argv)
     for _again in range(TRIES - 1):
-        if code in (0, 127):
+        if code in (0, NOT_RUN):
             break
         time.sleep(PAUSE)
         code, output = system.run(argv)

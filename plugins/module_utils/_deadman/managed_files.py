@@ -23,7 +23,7 @@ from .._core import files as _files
 from .._core.errors import SlipwayError
 from . import change as deadman
 from . import snapshot
-from .model import Argv, RevertPlan, System, or_this_host
+from .model import NOT_RUN, Argv, RevertPlan, System, or_this_host
 
 Made = TypeVar("Made")
 _ATTEMPTS = 3
@@ -186,6 +186,8 @@ def validate(changes: Sequence[FileChange], system: System) -> None:
             candidate = os.path.join(folder, os.path.basename(file.path))
             _files.write_new(candidate, file.content, 0o440 if file.mode == 0o440 else 0o600)
             code, output = system.run([word.replace("%s", candidate) for word in file.validate])
+            if code == NOT_RUN and not command.is_there(file.validate[0]):
+                raise command.MissingProgram(file.validate[0])
             if code != 0:
                 raise SlipwayError(
                     "invalid_file",

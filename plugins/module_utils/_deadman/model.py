@@ -53,6 +53,9 @@ class Reason(enum.Enum):
     AGAIN = "again"
 
 
+NOT_RUN = 127  # the code of a command that could not be started
+
+
 def run(argv: Sequence[str], seconds: float = command.SECONDS) -> tuple[int, str]:
     """Return the exit code of a command and what it said, and never raise.
 
@@ -61,9 +64,9 @@ def run(argv: Sequence[str], seconds: float = command.SECONDS) -> tuple[int, str
     try:
         done = command.run(argv, seconds, merged=True, ends_with_parent=True)
     except SlipwayError as error:
-        return 127, error.message
+        return NOT_RUN, error.message
     except OSError as error:
-        return 127, str(error)
+        return NOT_RUN, str(error)
     return done.code, done.complaint
 
 

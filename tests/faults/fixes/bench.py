@@ -129,8 +129,8 @@ class Bench:
         if row.then is not None:
             said = self._run([self._filled(row.then)])[0]
             done.append(model.described(row.then))
-            if said["failed"]:
-                result.broken = f"the fix cannot be applied: {said['msg']}"
+            if said.get("failed"):
+                result.broken = f"the fix cannot be applied: {said.get('msg')}"
         result.applied = "; ".join(dict.fromkeys(done))
         return changed(run, give)
 

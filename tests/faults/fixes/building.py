@@ -14,7 +14,7 @@ COMMIT = "git -c user.name=a -c user.email=a@example.com commit -q"
 
 def build(name: str, **options: Any) -> Task:
     given = {"source": f"{SOURCES}/{name}", "dest": f"{OUT}/{name}", "name": "shop", "version": "1.0.0", "go": GO}
-    return Task("build", {**given, **options}, BUILDER)
+    return Task("build", {**given, "targets": ["linux/amd64"], **options}, BUILDER)
 
 
 def repository(name: str, then: str = "true") -> str:
@@ -178,6 +178,14 @@ ROWS = [
             "no-variable",
             f'printf "package main\\n\\nvar <name> string\\n" > variable.go; git add variable.go; {COMMIT} -m variable',
         ),
+    ),
+    Row(
+        "invalid_build",
+        "no target is named",
+        build("untargeted", targets=[]),
+        r"set build_targets to a list such as \[(?P<target>[\w/]+), \S+\]",
+        repository("untargeted"),
+        give={"targets": ["<target>"]},
     ),
     Row(
         "invalid_build",

@@ -249,14 +249,6 @@ DIAGNOSIS = [
         f"echo ExecPaths=<path> >> {DROP_IN}; systemctl daemon-reload; systemctl start {SERVICE}; {WELL}",
     ),
     look(
-        "process_exited",
-        "a setting that the program refuses",
-        rf"correct what its log complains of, or run slipway rollback {SERVICE}",
-        directive("Environment=DRAIN_LINGER=soon"),
-        f"rm {DROP_IN}; systemctl daemon-reload; systemctl reset-failed '{SERVICE}*'; systemctl start {SERVICE};"
-        f" {WELL}",
-    ),
-    look(
         "health_fails",
         "the health check fails",
         rf"correct what the answer says, or run slipway rollback {SERVICE}",

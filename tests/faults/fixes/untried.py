@@ -78,12 +78,15 @@ NOT_YET: dict[str, str] = {
     ),
     **_each(
         _DIAGNOSIS,
-        "dependency_certificate dependency_not_asked disk_almost_full health_warns no_descriptors not_executed"
-        " not_ready_yet not_running port_closed process_failed process_killed start_failed start_timed_out"
-        " stop_timed_out watchdog_missed",
+        "dependency_certificate dependency_not_asked disk_almost_full health_warns no_descriptors not_ready_yet"
+        " not_running port_closed start_failed",
+    ),
+    **_each(
+        "the diagnosis names the end for some minutes more after the repair, and a row would have to wait for that.",
+        "not_executed process_exited process_failed process_killed start_timed_out stop_timed_out watchdog_missed",
     ),
     **_each(
         "nobody has written the row.",
-        "policy_denied_licence   vulnerability_database_too_large archive_exists     ",
+        "policy_denied_licence vulnerability_database_too_large archive_exists",
     ),
 }

@@ -6,12 +6,13 @@ import grp
 import os
 import pwd
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._deadman import change as deadman
-from ansible_collections.slipway.go.plugins.module_utils._deadman import ending, managed_files
+from ansible_collections.slipway.go.plugins.module_utils._deadman import ending, managed_files, model
 from ansible_collections.slipway.go.plugins.module_utils._deadman.managed_files import File, Guard
 from ansible_collections.slipway.go.plugins.module_utils._deadman.model import Reason, System
 
@@ -71,6 +72,15 @@ def test_an_invalid_file_changes_nothing(tmp_path, system):
     assert raised.value.code == "invalid_file"
     assert not target.exists()
     assert deadman.armed("x", system) is None
+
+
+def test_a_checker_that_is_not_installed_is_no_mistake_in_the_file(tmp_path, system):
+    changes = managed_files.plan([File(str(tmp_path / "a"), "x", validate=["no-visudo-here", "%s"], **ME)])
+    with pytest.raises(SlipwayError) as raised:
+        managed_files.apply(changes, system=replace(system, run=model.run))
+    assert raised.value.code == "no_program"
+    assert raised.value.fix == "install no-visudo-here"
+    assert not (tmp_path / "a").exists()
 
 
 def test_secrets_are_not_in_diffs(tmp_path):
