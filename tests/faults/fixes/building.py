@@ -171,7 +171,7 @@ ROWS = [
     Row(
         "build_unknown_variable",
         "the program does not have the variable",
-        build("no-variable", variables={"version": "main.release"}),
+        build("no-variable", variables={"version": "main.stamped"}),
         r"write var (?P<name>\w+) string in that package, or correct build_variables",
         repository("no-variable"),
         as_builder(

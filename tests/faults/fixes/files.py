@@ -144,5 +144,6 @@ PREPARE: dict[str, Callable[[Bench], None]] = {
     "intake": prepare_service,
     "life": prepare_service,
     "settings": prepare_service,
+    "playbooks": prepare_service,
     "access": prepare_access,
 }

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from ansible_collections.slipway.go.tests.faults.fixes import access, building, intake, life, programs, settings
+from ansible_collections.slipway.go.tests.faults.fixes import (
+    access,
+    building,
+    intake,
+    life,
+    playbooks,
+    programs,
+    settings,
+)
 from ansible_collections.slipway.go.tests.faults.fixes.model import Row
 
 SUBJECTS: dict[str, list[Row]] = {
@@ -11,6 +19,7 @@ SUBJECTS: dict[str, list[Row]] = {
     "building": building.ROWS,
     "intake": intake.ROWS,
     "settings": settings.ROWS,
+    "playbooks": playbooks.ROWS,
     "diagnosis": life.DIAGNOSIS,
     "life": life.ROWS,
 }

@@ -18,6 +18,7 @@ TITLES = {
     "building": "Building from source",
     "intake": "Artefacts, checksums, signatures, policies and archives",
     "settings": "Variables, files and units",
+    "playbooks": "Playbooks",
     "diagnosis": "`slipway diagnose`",
     "life": "Releases",
 }

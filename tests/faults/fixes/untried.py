@@ -73,8 +73,7 @@ NOT_YET: dict[str, str] = {
     ),
     **_each(
         _ROLE,
-        "invalid_variable unknown_directive unknown_variables damaged_record   no_units"
-        " no_verify  no_last_good no_release other_group stale_configuration",
+        "damaged_record no_verify no_last_good no_release other_group stale_configuration",
     ),
     **_each(
         _DIAGNOSIS,
