@@ -97,9 +97,12 @@ class ActionModule(ActionBase):
 
         path = find_source(self, "templates", src, self._inventory, missing, own=OWN)
         if not os.path.isfile(path):
-            what = "a directory" if os.path.isdir(path) else "not a file on the controller"
+            folder = os.path.isdir(path)
             raise SlipwayError(
-                "missing_template", f"the template {path} of service_config_files is {what}.", "name a file in src"
+                "missing_template",
+                f"the template {path} of service_config_files is "
+                f"{'a directory' if folder else 'not a file on the controller'}.",
+                "name a file in src" if folder else "correct the path, or put the template there",
             )
         lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
         try:

@@ -973,7 +973,7 @@ VARIABLES = Section(
         ),
         "invalid_health": ErrorCode(
             "A number of `release_health` is out of its range.",
-            "The interval, the deadline or a count is 0, negative or not a number.",
+            "The interval or the deadline is negative or not a number, or a count is not 1 or more.",
             "Give the number that the fix names.",
         ),
         "invalid_inconclusive": ErrorCode(

@@ -150,6 +150,10 @@ def repositories(folder: Path) -> None:
             folder / name,
             "git init -q; git add -A; git -c user.name=a -c user.email=a@example.com commit -q -m one",
         )
+    (folder / "other").mkdir(exist_ok=True)
+    (folder / "other/go.mod").write_text("module example.com/other\n\ngo 1.25\n")
+    (folder / "other/main.go").write_text("package main\n\nfunc main() {}\n")
+    build(folder, "build-service other -o ../other-service")
     with (folder / "modified" / "go.mod").open("a") as file:
         file.write("// changed\n")
     build(folder, "build-service modified -buildvcs=true -o ../built-modified")

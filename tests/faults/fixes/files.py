@@ -88,9 +88,14 @@ def prepare_programs(bench: Bench) -> None:
     bench.sh("apt-get -qq update; mkdir /srv/fixes; chmod -R a+rX /srv/built")
 
 
+def current(bench: Bench) -> str:
+    return bench.sh(f"basename $(readlink -f {life.ROOT}/current)")
+
+
 def prepare_service(bench: Bench) -> None:
     """A host that trusts the servers of artefacts.py, and runs 1.0.0."""
     if "@url" in bench.words:
+        bench.words["@current"] = current(bench)
         return
     route = bench.sh("ip route show default").split()
     bench.words.update(artefacts.make(bench.files))
@@ -103,7 +108,7 @@ def prepare_service(bench: Bench) -> None:
     )
     done = play.playbook("site", bench.inventory, life.variables("1.0.0", str(bench.files / "shop-1.0.0")))
     assert done.code == 0, done.output
-    bench.words["@current"] = bench.sh(f"basename $(readlink -f {life.ROOT}/current)")
+    bench.words["@current"] = current(bench)
 
 
 def prepare_access(bench: Bench) -> None:

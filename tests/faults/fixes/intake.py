@@ -363,7 +363,7 @@ ROWS = [
     Row(
         "policy_main_module",
         "the program is another service's",
-        release(src="@files/programs/go/app", policy={"main_module": "example.com/slipway/shop"}),
+        release(src="@files/other-service", policy={"main_module": "example.com/slipway/shop"}),
         literal("release the artefact of this service"),
         give={"src": SRC},
     ),

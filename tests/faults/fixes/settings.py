@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.slipway.go.tests.faults.fixes.intake import HEALTH, PORT, SERVICE, literal, release
-from ansible_collections.slipway.go.tests.faults.fixes.model import Command, Row, Task
+from ansible_collections.slipway.go.tests.faults.fixes.model import Row, Task
 
 PROBE = f"http://127.0.0.1:{PORT}/"
 PERCENTAGES = "give rising percentages from 1 to 100, for example [5, 25, 100]"
-SECONDS = literal("give seconds, 0 or more")
+NUMBER = literal("give a number, 0 or more")
 
 
 def files(entry: dict[str, Any], **more: Any) -> Task:
@@ -52,7 +52,7 @@ ROWS = [
     Row(
         "invalid_listen",
         "service_listen has a name",
-        release(listen=["localhost"]),
+        release(version="2.0.0-name", listen=["localhost"]),
         r"use for example 8080, (?P<example>[\d.:]+), .*",
         give={"listen": [f"127.0.0.1:{PORT}"]},
     ),
@@ -63,7 +63,7 @@ ROWS = [
         r"keep at least (?P<least>\d): the current and the last good",
         give={"keep": "<least>"},
     ),
-    Row("invalid_duration", "release_soak_time is negative", release(soak_time=-1), SECONDS, give={"soak_time": 0}),
+    Row("invalid_duration", "release_soak_time is negative", release(soak_time=-1), NUMBER, give={"soak_time": 0}),
     Row(
         "invalid_root",
         "service_root is the root",
@@ -136,10 +136,10 @@ ROWS = [
     ),
     Row(
         "invalid_health",
-        "release_health.interval is 0",
-        release(health={**HEALTH, "interval": 0}),
-        r"give (?P<what>.*)",
-        give={"health": {**HEALTH, "interval": 1}},
+        "release_health.rise is 0",
+        release(health={**HEALTH, "rise": 0}),
+        literal("give a whole number, 1 or more"),
+        give={"health": {**HEALTH, "rise": 1}},
     ),
     Row(
         "health_option",
@@ -179,7 +179,7 @@ ROWS = [
     Row(
         "no_such_address",
         "service_listen has an address of another host",
-        release(listen=["192.0.2.9:7171"]),
+        release(version="2.0.0-address", listen=[str(PORT), "192.0.2.9:7171"]),
         literal("give the host that address (see ip address), or correct service_listen"),
         "ip address del 192.0.2.9/32 dev lo 2>/dev/null || true",
         "ip address add 192.0.2.9/32 dev lo",
@@ -227,21 +227,6 @@ ROWS = [
         Task("remove", {"name": "gone", "confirm": "gonne"}),
         r"set remove_confirm to (?P<name>\w+) if that service is to be removed",
         give={"confirm": "<name>"},
-    ),
-    Row(
-        "invalid_archive_path",
-        "remove_archive is relative",
-        Task("remove", {"name": "gone", "confirm": "gone", "archive": "gone.tar.gz"}),
-        r"use a path such as (?P<path>\S+)",
-        give={"archive": "<path>"},
-    ),
-    Row(
-        "invalid_archive_path",
-        "the folder of remove_archive is not there",
-        Task("remove", {"name": "gone", "confirm": "gone", "archive": "/srv/later/gone.tar.gz"}),
-        literal("create it first"),
-        "rm -rf /srv/later",
-        "mkdir /srv/later",
     ),
     # --- files that the modules write
     Row(
@@ -356,14 +341,6 @@ ROWS = [
         give={"name": "fixesuser", "group": "fixesuser"},
         undo="userdel -r person; userdel fixesuser || true",
     ),
-    # --- the tool
-    Row(
-        "unknown_release",
-        "slipway verify names a release that is not there",
-        Command(f"slipway verify {SERVICE} 9.9.9-0123456789 --json"),
-        rf"choose one that (?P<command>slipway status {SERVICE}) lists",
-        give={"script": f"<command> >/dev/null; slipway verify {SERVICE} @current --json"},
-    ),
     # --- the configuration of a service
     Row(
         "foreign_unit",
@@ -435,24 +412,24 @@ ROWS = [
         give={"config_files": [{"src": "@files/text"}, {"src": "@files/SUMS", "dest": "sums"}]},
     ),
     Row(
-        "invalid_strategy",
+        "invalid_swap",
         "service_swap is misspelt",
         release(strategy="sockets"),
         r"set service_swap to one of (?P<one>\w+).*",
         give={"strategy": "socket"},
     ),
     Row(
-        "no_group",
-        "the group of the service is not there",
+        "other_group",
+        "the group of the release is not that of the service's user",
         release(version="2.0.0-group", group="fixesshop"),
-        literal("apply the role slipway.go.service first, or correct service_group"),
+        literal("set service_user, or service_group, for this playbook as for site.yml, best in the inventory"),
         give={"group": SERVICE},
     ),
     Row(
         "undeclared_port",
         "release_health asks another port than the service's",
-        release(version="2.0.0", health={**HEALTH, "url": "http://127.0.0.1:7172/readyz"}),
+        release(version="2.0.0-port", listen=["7172"]),
         literal("correct the port, or add it to service_listen, unless the service opens a port of its own there"),
-        give={"health": HEALTH},
+        give={"listen": [str(PORT)]},
     ),
 ]

@@ -27,10 +27,11 @@ CANNOT: dict[str, str] = {
     **_each("the lab's controller is root, who may read every file.", "unreadable_artefact"),
     **_each(
         "the argument specification of the module refuses the value first; only other code of the collection meets it.",
-        "invalid_proto invalid_inconclusive invalid_stage invalid_argv invalid_account not_rendered",
+        "invalid_proto invalid_inconclusive invalid_strategy invalid_stage invalid_argv invalid_account not_rendered",
     ),
     **_each("the collection would have to be installed without its source.", "no_source"),
     **_each("the lab's ssh would have to be one that does not know `ssh -G`.", "unknown_host"),
+    **_each("the module brings the tool before it asks for it.", "no_tool"),
     **_each("no supported distribution has an OpenSSH of that age.", "no_ssh_keygen"),
 }
 _ACCESS = (
@@ -64,7 +65,7 @@ NOT_YET: dict[str, str] = {
     **_each(
         _SWAP,
         "config_changed crashed interrupted not_answered not_committed not_proven not_purged not_removed not_started"
-        " not_utf8 refused rollback_failed socket_not_inherited start_timeout still_running unhealthy unhealthy_in_soak"
+        " not_utf8 refused smoke_failed rollback_failed socket_not_inherited start_timeout still_running unhealthy unhealthy_in_soak"
         " units_not_restored release_in_flight command_failed command_timeout os_error",
     ),
     **_each(
@@ -73,7 +74,7 @@ NOT_YET: dict[str, str] = {
     ),
     **_each(
         _ROLE,
-        "damaged_record no_verify no_last_good no_release other_group stale_configuration",
+        "damaged_record no_verify no_group no_last_good no_release stale_configuration",
     ),
     **_each(
         _DIAGNOSIS,
@@ -84,8 +85,9 @@ NOT_YET: dict[str, str] = {
         "the diagnosis names the end for some minutes more after the repair, and a row would have to wait for that.",
         "not_executed process_exited process_failed process_killed start_timed_out stop_timed_out watchdog_missed",
     ),
+    **_each("it needs a service that is removed.", "archive_exists invalid_archive_path"),
     **_each(
         "nobody has written the row.",
-        "policy_denied_licence vulnerability_database_too_large archive_exists",
+        "policy_denied_licence vulnerability_database_too_large",
     ),
 }

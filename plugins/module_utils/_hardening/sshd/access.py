@@ -35,7 +35,7 @@ def keep_allowed(wanted: Sequence[str], before: Sequence[str], own: str) -> list
     return sorted(users, key=lambda user: user == "root")
 
 
-class Refused(NamedTuple):
+class Lockout(NamedTuple):
     """Why these settings lock a user out, and what lets that user in."""
 
     why: str
@@ -44,7 +44,7 @@ class Refused(NamedTuple):
 
 def who_is_refused(
     users: Sequence[str], settings: Mapping[str, Any], groups_of: Callable[[str], Optional[Sequence[str]]]
-) -> Optional[Refused]:
+) -> Optional[Lockout]:
     """The first of the users whom these settings would lock out. Users that are not there yet have no groups."""
 
     def words(key: str) -> list[str]:
@@ -54,9 +54,9 @@ def who_is_refused(
     for user in users:
         groups = groups_of(user)
         if _matches(words("denyusers"), user):
-            return Refused(f"DenyUsers would refuse {user}", f"take {user} out of DenyUsers")
+            return Lockout(f"DenyUsers would refuse {user}", f"take {user} out of DenyUsers")
         if words("allowusers") and not _matches(words("allowusers"), user):
-            return Refused(
+            return Lockout(
                 f"AllowUsers {' '.join(words('allowusers'))} would refuse {user}",
                 f"add {user} to ssh_allow_users, or to AllowUsers where ssh_settings has it",
             )
@@ -64,9 +64,9 @@ def who_is_refused(
             continue
         denied = [group for group in groups if _matches(words("denygroups"), group)]
         if denied:
-            return Refused(f"DenyGroups would refuse {user}", f"take {' and '.join(denied)} out of DenyGroups")
+            return Lockout(f"DenyGroups would refuse {user}", f"take {' and '.join(denied)} out of DenyGroups")
         if words("allowgroups") and not any(_matches(words("allowgroups"), group) for group in groups):
-            return Refused(
+            return Lockout(
                 f"AllowGroups {' '.join(words('allowgroups'))} would refuse {user}, who is in {' '.join(groups)}",
                 f"add a group of {user} to AllowGroups",
             )
