@@ -23,17 +23,17 @@ def preflight(**more: Any) -> Playbook:
 ROWS = [
     Row(
         "invalid_variable",
-        "service_watch is no boolean",
-        preflight(service_watch="perhaps"),
-        literal("set service_watch to true or false"),
-        give={"service_watch": True},
+        "release_force is no boolean",
+        preflight(release_force="perhaps"),
+        literal("set release_force to true or false"),
+        give={"release_force": True},
     ),
     Row(
         "invalid_variable",
-        "a survey leaves service_swap empty",
-        preflight(service_swap=""),
-        r"leave service_swap out, or give .*",
-        give={"service_swap": None},
+        "a survey leaves release_keep empty",
+        preflight(release_keep=""),
+        r"leave release_keep out, or give .*",
+        give={"release_keep": None},
     ),
     Row(
         "unknown_variables",
@@ -52,7 +52,7 @@ ROWS = [
     Row(
         "unknown_directive",
         "a directive of systemd is misspelt",
-        preflight(service_directives={"MemoryMacs": "1G"}),
+        Playbook("site", variables("2.0.0", SRC, service_directives={"MemoryMacs": "1G"})),
         r"write MemoryMax in service_directives",
         give={"service_directives": {"MemoryMax": "1G"}},
     ),

@@ -65,8 +65,8 @@ NOT_YET: dict[str, str] = {
     **_each(
         _SWAP,
         "config_changed crashed interrupted not_answered not_committed not_proven not_purged not_removed not_started"
-        " not_utf8 refused smoke_failed rollback_failed socket_not_inherited start_timeout still_running unhealthy unhealthy_in_soak"
-        " units_not_restored release_in_flight command_failed command_timeout os_error",
+        " not_utf8 refused smoke_failed rollback_failed socket_not_inherited start_timeout still_running"
+        " unhealthy unhealthy_in_soak units_not_restored release_in_flight command_failed command_timeout os_error",
     ),
     **_each(
         _STRATEGY,

@@ -74,7 +74,11 @@ def test_what_cannot_be_rendered_is_told_with_its_fix(tmp_path: Path) -> None:
     cases: list[tuple[list[dict[str, str]], str, str]] = [
         ([], "", ""),
         ([{"src": "nosuch.j2"}], "missing_template", "is in none of the places where it is looked for"),
-        ([{"src": "/nosuch.j2"}], "missing_template", "/nosuch.j2 of service_config_files is not a file"),
+        (
+            [{"src": "/nosuch.j2"}],
+            "missing_template",
+            "/nosuch.j2 of service_config_files is not a file on the controller. Fix: correct the path, or put",
+        ),
         ([{"src": "templates"}], "missing_template", "templates of service_config_files is"),
         (
             [{"src": "directives.j2"}],
