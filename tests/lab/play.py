@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -104,6 +105,7 @@ def _told(argv: list[str]) -> tuple[int, list[dict[str, Any]]]:
     done = subprocess.run(
         argv, env={**environment(), **extra}, cwd=CHECKOUT, capture_output=True, text=True, check=False
     )
-    if not done.stdout.lstrip().startswith("{"):
+    found = re.search(r"^\{$", done.stdout, re.MULTILINE)  # a table that a task has shown stands before it
+    if found is None:
         raise RuntimeError(f"{' '.join(argv)} failed: {done.stderr or done.stdout}")
-    return done.returncode, json.loads(done.stdout)["plays"]
+    return done.returncode, json.loads(done.stdout[found.start() :])["plays"]

@@ -9,7 +9,7 @@ from ansible_collections.slipway.go.tests.faults.fixes.model import Row, Task
 
 PROBE = f"http://127.0.0.1:{PORT}/"
 PERCENTAGES = "give rising percentages from 1 to 100, for example [5, 25, 100]"
-NUMBER = literal("give a number, 0 or more")
+SECONDS = literal("give seconds, 0 or more")
 
 
 def files(entry: dict[str, Any], **more: Any) -> Task:
@@ -63,7 +63,7 @@ ROWS = [
         r"keep at least (?P<least>\d): the current and the last good",
         give={"keep": "<least>"},
     ),
-    Row("invalid_duration", "release_soak_time is negative", release(soak_time=-1), NUMBER, give={"soak_time": 0}),
+    Row("invalid_duration", "release_soak_time is negative", release(soak_time=-1), SECONDS, give={"soak_time": 0}),
     Row(
         "invalid_root",
         "service_root is the root",
@@ -131,7 +131,7 @@ ROWS = [
         "invalid_probe",
         "release_probe.rate is negative",
         release(probe={"rate": -1, "url": PROBE}),
-        r"give requests a second, 0 \(no probe\) to (?P<most>\d+)",
+        literal("give a number, 0 or more"),
         give={"probe": {"rate": 5, "url": PROBE}},
     ),
     Row(
