@@ -16,6 +16,10 @@ FRESH: dict[str, Any] = {
 }
 
 
+def site(**more: Any) -> Playbook:
+    return Playbook("site", variables("2.0.0", SRC, **more))
+
+
 def preflight(**more: Any) -> Playbook:
     return Playbook("preflight", variables("2.0.0", SRC, **more))
 
@@ -23,17 +27,24 @@ def preflight(**more: Any) -> Playbook:
 ROWS = [
     Row(
         "invalid_variable",
+        "service_watch is no boolean",
+        site(service_watch="perhaps"),
+        literal("set service_watch to true or false"),
+        give={"service_watch": True},
+    ),
+    Row(
+        "invalid_variable",
+        "a survey leaves service_swap empty",
+        site(service_swap=""),
+        r"leave service_swap out, or give .*",
+        give={"service_swap": None},
+    ),
+    Row(
+        "invalid_force",
         "release_force is no boolean",
         preflight(release_force="perhaps"),
         literal("set release_force to true or false"),
         give={"release_force": True},
-    ),
-    Row(
-        "invalid_variable",
-        "a survey leaves release_keep empty",
-        preflight(release_keep=""),
-        r"leave release_keep out, or give .*",
-        give={"release_keep": None},
     ),
     Row(
         "unknown_variables",
@@ -52,7 +63,7 @@ ROWS = [
     Row(
         "unknown_directive",
         "a directive of systemd is misspelt",
-        Playbook("site", variables("2.0.0", SRC, service_directives={"MemoryMacs": "1G"})),
+        site(service_directives={"MemoryMacs": "1G"}),
         r"write MemoryMax in service_directives",
         give={"service_directives": {"MemoryMax": "1G"}},
     ),
