@@ -29,7 +29,8 @@ Each row makes a failure on a lab host over SSH, by the public modules, playbook
 that the operator reads, applies it by commands on the host or by changed variables, and runs again. The next run has to
 pass. `make fixes` runs the table and exits 1 if one row fails, also where a fix has another text than the row names.
 The modules `sshd` and `firewall` run in check mode here, which refuses the same; `make lockout` changes access.
-`BUILT` are programs that the test has built, `FILES` files of the controller.
+`BUILT` are programs that the test has built, `FILES` files of the controller. A row has what it said when it last ran;
+one that was changed since then counts as failed.
 
 `tests/unit/test_fixes.py` fails for an error code that has neither a row nor a reason below.
 """

@@ -27,8 +27,9 @@ CANNOT: dict[str, str] = {
     **_each("the lab's controller is root, who may read every file.", "unreadable_artefact"),
     **_each(
         "the argument specification of the module refuses the value first; only other code of the collection meets it.",
-        "invalid_proto invalid_inconclusive invalid_strategy invalid_stage invalid_argv invalid_account not_rendered",
+        "invalid_proto invalid_inconclusive invalid_strategy invalid_stage invalid_account",
     ),
+    **_each("the module would have to be called by other means than a task.", "not_rendered"),
     **_each("the collection would have to be installed without its source.", "no_source"),
     **_each("the lab's ssh would have to be one that does not know `ssh -G`.", "unknown_host"),
     **_each("the module brings the tool before it asks for it.", "no_tool"),
@@ -48,8 +49,8 @@ _DIAGNOSIS = "`make diagnosis` makes most of these failures without their fix."
 NOT_YET: dict[str, str] = {
     **_each(
         _ACCESS,
-        "changed_meanwhile already_armed invalid_argument invalid_seconds login_failed no_administrator no_sudo"
-        " not_armed not_confirmed not_reverted not_ssh"
+        "changed_meanwhile already_armed invalid_argument invalid_argv invalid_seconds login_failed no_administrator"
+        " no_sudo not_armed not_confirmed not_reverted not_ssh"
         " reverted overridden not_in_force other_firewall unknown_zone not_asked",
     ),
     **_each(_NETWORK, "no_answer unreachable unconfirmed too_late taken_back not_waiting"),
