@@ -81,7 +81,7 @@ tamper: collections ## the tampering table: files of a release changed by hand b
 diagnosis: collections ## the diagnosis table: what makes a service fail, made on purpose, must be the first finding (five minutes)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/diagnosis
 
-fixes: collections ## the fix table: failures made on purpose, whose fix is applied and lets the next run pass (twenty minutes)
+fixes: collections ## the fix table: failures made on purpose, whose fix is applied and lets the next run pass (half an hour)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/fixes --page docs/evidence/fixes.md
 
 faults-simulated: collections ## a run that breaks at every single effect, on simulated hosts; `make unit` plays one in eight (five minutes)
