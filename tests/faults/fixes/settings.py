@@ -431,5 +431,6 @@ ROWS = [
         release(version="2.0.0-port", listen=["7172"]),
         literal("correct the port, or add it to service_listen, unless the service opens a port of its own there"),
         give={"listen": [str(PORT)]},
+        alone=True,
     ),
 ]
