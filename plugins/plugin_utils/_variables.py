@@ -167,6 +167,60 @@ def check(role: str, variables: Mapping[str, Any], value: Callable[[str], Any]) 
                 check_directives(name, value(name))
 
 
+@functools.lru_cache(maxsize=None)
+def defaults(role: str) -> dict[str, Any]:
+    with open(os.path.join(ROLES, role, "defaults", "main.yml"), encoding="utf-8") as stream:
+        return dict(yaml_load(stream))
+
+
+@functools.lru_cache(maxsize=None)
+def roles_by_variable() -> dict[str, str]:
+    return {name: role for role in roles() for name in specification(role)}
+
+
+def takes_empty(option: Option) -> bool:
+    """Whether an empty text is a value of its own, which the variable's documentation then says."""
+    if option.get("type", "str") != "str" or "choices" in option:
+        return False
+    return option.get("default", "") == "" or "empty" in str(option.get("description"))
+
+
+def is_left_out(option: Option, value: Any) -> bool:
+    """Whether the value is what a survey hands over for a question that was not answered."""
+    return _survey.is_empty(value) and not takes_empty(option)
+
+
+def with_defaults(variables: Mapping[str, Any], trusted: Callable[[Any], Any]) -> Mapping[str, Any]:
+    """The variables as they would be if nobody had set those that were left empty.
+
+    trusted: a default of a role as a template that may be evaluated.
+    """
+    left_out = {
+        name: trusted(defaults(role)[name])
+        for name, role in roles_by_variable().items()
+        if name in variables and name in defaults(role) and is_left_out(specification(role)[name], variables[name])
+    }
+    return {**variables, **left_out} if left_out else variables
+
+
+def value(
+    name: str, variables: Mapping[str, Any], trusted: Callable[[Any], Any], template: Callable[[Any], Any]
+) -> Any:
+    """What a variable of a role means: its default where it was left empty, and what the text says where it is one."""
+    role = roles_by_variable()[name]
+    option = specification(role)[name]
+    given = template(variables[name]) if name in variables else None
+    if is_left_out(option, given) and name in defaults(role):
+        given = template(trusted(defaults(role)[name]))
+    return read_value(name, option, given)
+
+
+def read_value(name: str, option: Option, given: Any) -> Any:
+    if given is None or given == option.get("default") or is_left_out(option, given):
+        return given
+    return _read(name, option, str(option.get("type", "str")), given)
+
+
 def check_directives(name: str, value: Any) -> None:
     """Raise for a directive that systemd would ignore because it is misspelt."""
     for directive in value or {}:
@@ -180,40 +234,55 @@ def check_directives(name: str, value: Any) -> None:
 
 
 def check_value(name: str, option: Option, value: Any) -> None:
-    kind = str(option.get("type", "str"))
-    if value is None or kind == "raw" or value == option.get("default"):
-        return
-    if _survey.is_empty(value) and (kind != "str" or "choices" in option or option.get("required")):
-        raise SlipwayError("invalid_variable", f"{name} is empty.", f"leave {name} out, or give {_wanted(option)}")
+    if option.get("required") and _survey.is_empty(value):
+        raise SlipwayError("invalid_variable", f"{name} is empty.", f"give {_wanted(option)} in {name}")
     try:
-        _read(name, option, kind, value)
+        read_value(name, option, value)
     except SlipwayError as error:
         raise SlipwayError("invalid_variable", error.message, error.fix) from None
 
 
-def _read(name: str, option: Option, kind: str, value: Any) -> None:
-    if "choices" in option and kind == "str":
-        _survey.choice(*map(str, option["choices"]))(value, name)
-    elif kind in _READERS:
-        _READERS[kind](value, name)
-    else:
-        _by_specification(name, option, value)
+def _read(name: str, option: Option, kind: str, given: Any) -> Any:
+    if kind == "str" and "choices" in option:
+        return _survey.choice(*map(str, option["choices"]))(given, name)
+    if kind in _READERS:
+        return _READERS[kind](given, name)
+    found = (_LISTS[str(option["elements"])] if kind == "list" else _survey.mapping)(given, name)
+    _check_structure(name, option, found)
+    return found
 
 
 def _text(value: Any, variable: str) -> str:
     return _survey.text(str(value) if isinstance(value, bool) else value, variable)
 
 
+def _number(value: Any, variable: str) -> float:
+    """As it is written: 1 and 1.0 are two texts in a unit file."""
+    found = _survey.number(value, variable)
+    return int(found) if found.is_integer() and "." not in str(value) else found
+
+
+def _as_it_is(value: Any, variable: str) -> Any:
+    return value
+
+
 _READERS: dict[str, _survey.Reader] = {
     "bool": _survey.switch,
     "int": _survey.whole,
-    "float": _survey.number,
+    "float": _number,
+    "raw": _as_it_is,
     "str": _text,
+}
+# By what they hold.
+_LISTS: dict[str, _survey.Reader] = {
+    "dict": _survey.records,
+    "int": _survey.list_of(_survey.whole),
+    "str": _survey.list_of(_text),
 }
 
 
-def _by_specification(name: str, option: Option, value: Any) -> None:
-    """Lists and dictionaries, with what they hold, as Ansible itself judges them."""
+def _check_structure(name: str, option: Option, value: Any) -> None:
+    """What lists and dictionaries hold, as Ansible itself judges it."""
     errors = ArgumentSpecValidator({name: dict(option)}).validate({name: value}).error_messages
     if errors:
         _refuse(name, option, errors[0])

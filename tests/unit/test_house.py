@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 PLUGINS = sorted(
-    path for kind in ("modules", "filter", "action") for path in (ROOT / "plugins" / kind).glob("[!_]*.py")
+    path for kind in ("modules", "filter", "lookup", "action") for path in (ROOT / "plugins" / kind).glob("[!_]*.py")
 )
 
 

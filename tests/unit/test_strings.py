@@ -55,8 +55,8 @@ def bare(expression: str) -> Iterator[str]:
     text = QUOTED.sub("''", expression)
     default = r"(\s*\|\s*default\([^)]*\))?"
     for name, kind in OPTIONS.items():
-        handed_on = kind != "bool" and re.fullmatch(rf"\s*{name}{default}\s*|.*\[{name}\].*", text, re.DOTALL)
-        for found in re.finditer(rf"(?<![\w.]){name}\b(?!\s*=[^=])", text):
+        handed_on = kind != "bool" and re.fullmatch(rf"\s*_*{name}{default}\s*|.*\[_*{name}\].*", text, re.DOTALL)
+        for found in re.finditer(rf"(?<![\w.])(?:__)?{name}\b(?!\s*=[^=])", text):
             converted = re.match(rf"{default}\s*(\|\s*({CONVERTED[kind]})\b|is (not )?defined)", text[found.end() :])
             if not (handed_on or converted):
                 yield name
@@ -83,6 +83,8 @@ def test_options_are_converted_where_they_are_used(path: Path) -> None:
     ("expression", "found"),
     [
         ("base_update", ["base_update"]),
+        ("__base_update", ["base_update"]),
+        ("__base_update_max_age", []),
         ("not base_update | bool and base_faillock", ["base_faillock"]),
         ("base_update | default(true) | bool or 'base_update'", []),
         ("x > base_update_max_age", ["base_update_max_age"]),

@@ -40,7 +40,7 @@ def test_a_watch_that_is_off_may_be_a_string(tmp_path: Path) -> None:
 
 def test_the_watcher_and_the_run_that_acts_have_the_same_options(tmp_path: Path) -> None:
     given = {"service_watch_fall": "2", "service_watch_interval": "5", "service_watch_metrics": "/run/textfiles"}
-    told = render(tmp_path, "service", "__service_watch", service_name="shop", service_listen=["8080"], **given)
+    told = render(tmp_path, "service", "__service_watch_options", service_name="shop", service_listen=["8080"], **given)
     assert told == {"interval": 5, "fall": 2, "backoff": 30, "cap": 900, "rollback": 5, "metrics": "/run/textfiles"}
     (tmp_path / "units").mkdir()
     start = "slipway watch shop --fall 2 --backoff 30 --cap 900 --rollback 5 --metrics /run/textfiles\n"

@@ -48,7 +48,7 @@ SCENARIOS = (
         "bookworm",
         {
             "__base_kernel": True,
-            "__base_sysctl_settings": {"net.ipv4.conf.all.rp_filter": 1},
+            "__base_sysctl_recommended": {"net.ipv4.conf.all.rp_filter": 1},
             "base_tools": [],
             **{f"base_{name}": False for name in LEFT_OUT},
         },

@@ -32,7 +32,7 @@ ip route add $gateway/32 dev away
 # A container may change no more of the kernel than its own network, and the role leaves it alone otherwise.
 KERNEL_ONLY = {
     "__base_kernel": True,
-    "__base_sysctl_settings": {"net.ipv4.conf.all.rp_filter": 1},
+    "__base_sysctl_recommended": {"net.ipv4.conf.all.rp_filter": 1},
     **dict.fromkeys(
         [f"base_{name}" for name in ("update", "unattended_upgrades", "time_sync", "permissions", "auditd")], "false"
     ),

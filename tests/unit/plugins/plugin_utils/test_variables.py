@@ -134,7 +134,6 @@ def refusal(role: str, **given: Any) -> str:
     [
         ("service", "service_swap", "sockets"),
         ("service", "service_watch", "maybe"),
-        ("service", "service_watch", ""),
         ("service", "service_drain_timeout", "30s"),
         ("service", "service_restart_delay", "1s"),
         ("service", "service_environment", "A=1 B"),
@@ -147,7 +146,6 @@ def refusal(role: str, **given: Any) -> str:
         ("ssh", "ssh_ports", "ssh"),
         ("base", "base_update", "sometimes"),
         ("proxy", "proxy_timeout", "1m"),
-        ("selinux", "selinux_mode", ""),
     ],
 )
 def test_what_a_role_cannot_use_is_one_sentence(role: str, name: str, value: Any) -> None:
@@ -173,6 +171,7 @@ def test_what_has_to_be_set() -> None:
         ("base", {"base_umask": "", "base_reboot_time": "04:00", "base_update": "yes"}),
         ("ssh", {"ssh_ports": ["22", 2222], "ssh_banner": False, "ssh_permit_root_login": False}),
         ("firewall", {"firewall_allow": [{"port": 80}]}),
+        ("selinux", {"selinux_mode": "", "selinux_confirm_timeout": " ", "selinux_ports": ""}),
     ],
 )
 def test_what_a_role_can_use(role: str, given: dict[str, Any]) -> None:

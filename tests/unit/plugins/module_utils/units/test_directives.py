@@ -65,7 +65,7 @@ def test_what_no_systemd_knows_is_an_error_and_what_this_one_is_too_old_for_is_n
 
 def test_the_default_sandbox_is_known() -> None:
     variables = yaml.safe_load((ROOT / "roles" / "service" / "vars" / "main.yml").read_text())
-    names = [*variables["__service_sandbox"], *variables["__service_handover"]]
+    names = [*variables["__service_default_sandbox"], *variables["__service_handover"]]
     assert [name for name in names if name not in directives.KNOWN] == []
 
 
