@@ -38,6 +38,7 @@ from ansible_collections.slipway.go.plugins.plugin_utils import (
     _gate,
     _lost,
     _patience,
+    _stats,
     _survey,
 )
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
@@ -227,6 +228,8 @@ class ActionModule(BoundedAction):
             answer = reported(answer)
         if answer.get("failed") and self._task.any_errors_fatal and not self._task.check_mode:
             answer = _lost.stop(answer, task_vars or {})
+        if not self._task.check_mode:
+            answer = _stats.with_stats("release", answer, task_vars or {})
         return {**result, **answer}
 
     def _release_and_confirm(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:

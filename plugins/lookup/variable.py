@@ -11,8 +11,8 @@ version_added: 0.1.0
 author:
   - Slipway maintainers (@slipway)
 description:
-  - Returns the variable's value as its role's argument specification says. A text is read as the number, boolean, list or
-    dictionary that is wanted.
+  - Returns the variable's value as its role's argument specification says. A text is read as the number, boolean, list
+    or dictionary that is wanted.
   - An empty text, such as a survey's answer that was left out, is the variable's default, unless the variable's
     documentation says what an empty one means.
   - What the role could not use is an error that names the variable.
@@ -55,7 +55,7 @@ except ImportError:  # before 2.19, a template is whatever looks like one
 
 
 class LookupModule(LookupBase):
-    def run(self, terms: Sequence[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
+    def run(self, terms: Sequence[str], variables: dict[str, Any] | None = None, **_kwargs: Any) -> list[Any]:
         given = variables or {}
         meant = _variables.with_defaults(given, _trusted)
         templar = self._templar.copy_with_new_env(available_variables=meant)

@@ -216,9 +216,10 @@ def value(
 
 
 def read_value(name: str, option: Option, given: Any) -> Any:
-    if given is None or given == option.get("default") or is_left_out(option, given):
+    kind = str(option.get("type", "str"))
+    if kind == "raw" or given is None or given == option.get("default") or is_left_out(option, given):
         return given
-    return _read(name, option, str(option.get("type", "str")), given)
+    return _read(name, option, kind, given)
 
 
 def check_directives(name: str, value: Any) -> None:
@@ -262,15 +263,10 @@ def _number(value: Any, variable: str) -> float:
     return int(found) if found.is_integer() and "." not in str(value) else found
 
 
-def _as_it_is(value: Any, variable: str) -> Any:
-    return value
-
-
 _READERS: dict[str, _survey.Reader] = {
     "bool": _survey.switch,
     "int": _survey.whole,
     "float": _number,
-    "raw": _as_it_is,
     "str": _text,
 }
 # By what they hold.

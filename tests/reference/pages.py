@@ -34,7 +34,13 @@ def error_code_page() -> str:
 
 def content_page() -> str:
     """What `ansible-doc` says in one sentence, with a link to each role's README."""
-    lines = ["# Modules, filters, lookups and roles", NOTE, "", "`ansible-doc slipway.go.NAME` has the options of a module.", ""]
+    lines = [
+        "# Modules, filters, lookups and roles",
+        NOTE,
+        "",
+        "`ansible-doc slipway.go.NAME` has the options of a module.",
+        "",
+    ]
     for title, folder in (("Modules", "modules"), ("Filters", "filter"), ("Lookups", "lookup")):
         plugins = sorted((ROOT / "plugins" / folder).glob("[!_]*.py"))
         lines += [f"## {title}", "| name | what it does |", "|---|---|"]

@@ -52,6 +52,7 @@ def test_hosts_that_are_well_and_one_that_is_not(tmp_path: Path, python: str) ->
     def run(*arguments: str) -> tuple[int, str]:
         argv = [python, "-m", "ansible.cli.playbook", "-i", "inventory.yml", "slipway.go.status", *arguments]
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"}
+        environment["ANSIBLE_SHOW_CUSTOM_STATS"] = "1"
         done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
@@ -62,3 +63,13 @@ def test_hosts_that_are_well_and_one_that_is_not(tmp_path: Path, python: str) ->
     assert "shop is not well on this host: never released: 1.0-aa00bb11cc was rolled back: readyz answers 503." in said
     assert "\nHOST  SERVICE  RELEASE" in said
     assert "fatal: [web1" not in said
+    (told,) = [json.loads(line.partition("RUN: ")[2]) for line in said.splitlines() if "RUN: " in line]
+    assert told["slipway"] == {
+        "playbook": "status",
+        "service": "shop",
+        "total": 2,
+        "hosts": {
+            "web1": {"release": "1.0-aa00bb11cc", "verdict": "pass", "run": None},
+            "web2": {"release": None, "verdict": "fail", "run": None},
+        },
+    }

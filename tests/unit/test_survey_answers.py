@@ -206,7 +206,9 @@ OF_PLAYBOOKS = sorted({name for text in PLAYBOOK_SITES for name in names_in(text
 def jinja() -> NativeEnvironment:
     """Jinja with the filters that playbooks use, without the rest of Ansible."""
     environment = NativeEnvironment(undefined=StrictUndefined)
-    environment.filters.update({name: core.FilterModule().filters()[name] for name in ("ternary", "to_json", "flatten")})
+    environment.filters.update(
+        {name: core.FilterModule().filters()[name] for name in ("ternary", "to_json", "flatten")}
+    )
     for module in (batches, host_pattern, switch, texts):
         own = module.FilterModule().filters()
         environment.filters.update({f"slipway.go.{name}": function for name, function in own.items()})
