@@ -54,8 +54,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description: >-
-    The playbook, and the service, release and run where they are known, how many hosts there are, and what is to be said
-    of each.
+    The playbook, and the service, release and run where they are known, how many hosts there are, and what is to be
+    said of each.
   type: dict
   sample:
     playbook: status

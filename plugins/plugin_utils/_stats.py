@@ -54,7 +54,7 @@ def removed(answer: Told) -> Entry:
     return {"verdict": "removed" if answer.get("changed") else "unchanged"}
 
 
-def hardened(answer: Told) -> Entry:
+def hardened(_answer: Told) -> Entry:
     return {"verdict": "hardened"}
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import stat
 from typing import IO, Iterable, Iterator, Optional
 
@@ -148,4 +147,6 @@ def make_directory(path: str, mode: int, gid: int = -1) -> None:
 
 
 def remove_tree(path: str) -> None:
+    import shutil  # with its compressors it takes as long to import as all else in here
+
     shutil.rmtree(path, ignore_errors=True)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Callable, Optional, Sequence
 
@@ -159,6 +158,8 @@ def run_all(checks: Sequence[Check], parallel: int = PARALLEL) -> tuple[CheckRes
 def _side_by_side(checks: Sequence[Check], parallel: int) -> list[CheckResult]:
     if len(checks) < 2:
         return [run(check) for check in checks]
+    from concurrent.futures import ThreadPoolExecutor  # takes longer to import than most checks take
+
     with ThreadPoolExecutor(min(len(checks), parallel)) as pool:
         return list(pool.map(run, checks))
 

@@ -11,7 +11,6 @@ from typing import Iterator, Optional
 
 from .._core.problems import ProblemsError
 from .._host.systemd import Systemd
-from . import preflight
 from .gate import Gate
 from .meant import Meant
 from .probe import Probe, parse_plan
@@ -91,6 +90,8 @@ class Context:
 
         What a packed program needs cannot be read; one that has been good here has shown that this host has it.
         """
+        from . import preflight  # what it needs takes longer to import than all else in here
+
         proven = ("packed",) if release_id in self.journal.good() else ()
         problems = [one for one in preflight.linkage_problems(self.layout, release_id) if one.code not in proven]
         if problems:

@@ -9,54 +9,77 @@ One method for each verb; what a verb does is in verbs/, and how releases take o
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import TYPE_CHECKING, Optional, Sequence
 
 from .._host.systemd import Systemd
 from .context import Context
 from .meant import Meant
 from .outcome import Outcome
-from .removal.parts import Wish
 from .state.layout import Layout
 from .state.model import Settings, Spec
-from .verbs import confirm, purge, recover, release, remove, rollback
-from .verbs.remove import Removed
+
+if TYPE_CHECKING:
+    from .removal.parts import Wish
+    from .verbs.remove import Removed
 
 
 class Engine:
-    """What can be done with one service on this host."""
+    """What can be done with one service on this host. Each method imports its verb, since a command needs only one."""
 
     def __init__(self, settings: Settings, layout: Optional[Layout] = None, systemd: Optional[Systemd] = None) -> None:
         self._context = Context(settings, layout, systemd)
 
     def predict(self, spec: Spec) -> Outcome:
+        from .verbs import release
+
         return release.predict(self._context, spec)
 
     def release(self, spec: Spec) -> Outcome:
+        from .verbs import release
+
         return release.release(self._context, spec)
 
     def predict_rollback(self, wanted: Optional[str] = None, meant: Optional[Meant] = None) -> Outcome:
+        from .verbs import rollback
+
         return rollback.predict(self._context, wanted, meant)
 
     def rollback(self, wanted: Optional[str] = None, meant: Optional[Meant] = None) -> Outcome:
+        from .verbs import rollback
+
         return rollback.rollback(self._context, wanted, meant)
 
     def can_roll_back(self, bad: str) -> bool:
+        from .verbs import rollback
+
         return rollback.can_roll_back(self._context, bad)
 
     def roll_back_automatically(self, bad: str, reason: str) -> Optional[Outcome]:
+        from .verbs import rollback
+
         return rollback.roll_back_automatically(self._context, bad, reason)
 
     def confirm(self, txn: Optional[str] = None) -> Outcome:
+        from .verbs import confirm
+
         return confirm.confirm(self._context, txn)
 
     def recover(self, txn: Optional[str] = None) -> Optional[str]:
+        from .verbs import recover
+
         return recover.recover(self._context, txn)
 
     def serving(self) -> Optional[str]:
+        from .verbs import recover
+
         return recover.serving(self._context)
 
     def purge(self, names: Sequence[str], predict: bool = False) -> list[str]:
+        from .verbs import purge
+
         return purge.predict(self._context, names) if predict else purge.purge(self._context, names)
 
     def remove(self, wish: Wish, predict: bool = False) -> Removed:
+        from .verbs import remove
+
         return remove.predict(self._context, wish) if predict else remove.remove(self._context, wish)

@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", prog=top.prog, required=True)
 
     def add(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=f"{text}. {more}")

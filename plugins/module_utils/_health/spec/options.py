@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from typing import Any, Iterable, Mapping, Optional, Pattern, Sequence
@@ -38,6 +37,8 @@ class Options:
         names = sorted(allowed)
         for name in self.raw:
             if name not in names:
+                import difflib  # only a misspelt option needs it
+
                 close = difflib.get_close_matches(name, names, 1)
                 hint = f"use {close[0]}, or remove it" if close else f"use one of {', '.join(names)}"
                 raise self.error(name, "is not an option here", hint)

@@ -31,7 +31,6 @@ MAX_ARTEFACT = 1 << 30
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_VALUE = re.compile("[^\n\0\ud800-\udfff]*")
 _RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{10}")
 
 
@@ -97,6 +96,11 @@ def validate_smoke(commands: Sequence[Sequence[str]], timeout: float, rehearsal:
         )
 
 
+def _is_one_line(text: str) -> bool:
+    """Whether an environment file can hold it. A pattern of what UTF-8 cannot hold takes Python 10 ms to compile."""
+    return not any(char in "\n\0" or "\ud800" <= char <= "\udfff" for char in text)
+
+
 def render_environment(variables: Mapping[str, object]) -> str:
     """Render an environment file as systemd.exec(5) reads it; every value is quoted, so no value can end a line."""
     lines = []
@@ -108,7 +112,7 @@ def render_environment(variables: Mapping[str, object]) -> str:
                 f"environment variable name {name!r} is not valid.",
                 "use letters, digits and '_', not starting with a digit",
             )
-        if not _VALUE.fullmatch(text):
+        if not _is_one_line(text):
             raise SlipwayError(
                 "invalid_environment",
                 f"the value of environment variable {name} has a line break, a NUL, or what UTF-8 cannot hold.",

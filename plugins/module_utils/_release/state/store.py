@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import getpass
 import json
 import os
 import time
-import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
@@ -114,7 +112,7 @@ class Store:
     def begin(
         self, to: str, source: Optional[str], strategy: str, kind: str, reason: str = "", run: str = ""
     ) -> Transaction:
-        return Transaction(uuid.uuid4().hex, Phase.INTENT, to, source, strategy, time.time(), kind, reason, run=run)
+        return Transaction(os.urandom(16).hex(), Phase.INTENT, to, source, strategy, time.time(), kind, reason, run=run)
 
     def save(self, transaction: Transaction) -> None:
         files.write_atomic(self._state, json.dumps(asdict(transaction)) + "\n", 0o644)
@@ -293,6 +291,8 @@ def services(state_root: str = STATE_ROOT) -> list[str]:
 
 
 def _who() -> str:
+    import getpass  # only who writes into the journal asks
+
     try:
         return os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):

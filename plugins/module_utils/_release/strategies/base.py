@@ -12,20 +12,22 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import Callable, Iterable, Mapping, Optional
+from typing import TYPE_CHECKING, Callable, Iterable, Mapping, Optional
 
 from ..._core import files
 from ..._core.errors import SlipwayError
 from ..._host import connections, sockets
 from ..._host.connections import LastCount
 from ..._host.systemd import Systemd, UnitState
-from .. import integrity, stage
+from .. import integrity
 from ..gate import Gate, Subject, has_slot, shares_socket
 from ..phases import IN_TURN, Phase
 from ..state.layout import Layout
 from ..state.model import Spec
 from ..state.service import Service
-from .traffic import Totals, Traffic
+
+if TYPE_CHECKING:
+    from .traffic import Totals, Traffic
 
 STOP_MARGIN = 15.0
 FRONT = "haproxy"  # the program between the users and the releases, strategy `proxy`
@@ -120,7 +122,7 @@ class Strategy(ABC):
     def start(self, before: Optional[str], release_id: str) -> UnitState:
         """Start the release in its own units and return its state once it is active; not yet proven healthy."""
         integrity.verify(self.layout, self.store, release_id)
-        install_units(self.layout, self.systemd, stage.unit_copies(self.layout, release_id))
+        self._install_units(release_id)
         self.prepare(before, release_id)
         started = self._start_unit(release_id)
         self.verify(release_id, started)
@@ -159,6 +161,11 @@ class Strategy(ABC):
         # One that does not end is killed: that must not undo the one that serves.
         return sum(self.end(unit, look) for unit in units if unit != self.unit(release_id))
 
+    def _install_units(self, release_id: str) -> None:
+        from .. import stage  # a look at what serves needs none of what it imports
+
+        install_units(self.layout, self.systemd, stage.unit_copies(self.layout, release_id))
+
     def close(self) -> None:
         """Nothing of the service may listen any more."""
 
@@ -175,7 +182,7 @@ class Strategy(ABC):
         other_units = None
         try:
             if damage is None:
-                install_units(self.layout, self.systemd, stage.unit_copies(self.layout, release_id))
+                self._install_units(release_id)
         except (OSError, SlipwayError) as error:  # better in the units of another release than not at all
             other_units = SlipwayError(
                 "units_not_restored", f"{release_id} is back, but not its units: {cause(error)[0]}"

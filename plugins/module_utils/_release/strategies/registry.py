@@ -11,19 +11,33 @@ from typing import Sequence
 from ..._core.errors import SlipwayError
 from ..state.service import Service
 from .base import Strategy, fronted
-from .proxy import ProxyStrategy
-from .reload import ReloadStrategy
 from .restart import RestartStrategy
-from .socket import SocketStrategy
 
-BY_NAME: dict[str, type[Strategy]] = {
-    kind.name: kind for kind in (SocketStrategy, ProxyStrategy, ReloadStrategy, RestartStrategy)
-}
+PROXY = "proxy"
+
+
+def kind(name: str) -> type[Strategy]:
+    """The strategy of that name; one that only a newer engine knows is treated as restart.
+
+    Each imports much of its own, which a look at a service of another one is spared.
+    """
+    if name == PROXY:
+        from .proxy import ProxyStrategy
+
+        return ProxyStrategy
+    if name == "reload":
+        from .reload import ReloadStrategy
+
+        return ReloadStrategy
+    if name == "socket":
+        from .socket import SocketStrategy
+
+        return SocketStrategy
+    return RestartStrategy
 
 
 def strategy(name: str, service: Service) -> Strategy:
-    """The strategy of that name; one that only a newer engine knows is treated as restart."""
-    return BY_NAME.get(name, RestartStrategy)(service)
+    return kind(name)(service)
 
 
 def strategy_of(release_id: str, service: Service, otherwise: str = RestartStrategy.name) -> Strategy:
@@ -34,7 +48,7 @@ def strategy_of(release_id: str, service: Service, otherwise: str = RestartStrat
 
 def _same_front(one: Strategy, other: Strategy) -> bool:
     """Whether users reach the releases of both through HAProxy, or those of neither."""
-    return (one.name == ProxyStrategy.name) == (other.name == ProxyStrategy.name)
+    return (one.name == PROXY) == (other.name == PROXY)
 
 
 def may_return(source: str, before: Strategy, after: Strategy, listen: Sequence[str]) -> bool:
@@ -44,7 +58,7 @@ def may_return(source: str, before: Strategy, after: Strategy, listen: Sequence[
     """
     if _same_front(before, after) or before.is_reached(source):
         return True
-    return after.name == ProxyStrategy.name and not fronted(listen)
+    return after.name == PROXY and not fronted(listen)
 
 
 def may_replace(other: str, source: str, service: Service, otherwise: str) -> bool:

@@ -12,7 +12,6 @@ from typing import Optional
 from ..._core.errors import SlipwayError
 from ..._host.systemd import UnitState
 from ..._units.parser import parse
-from .. import stage
 from ..gate import shares_socket, verify_shared_socket
 from ..phases import OVERLAPPING
 from .base import Strategy, fronted
@@ -30,6 +29,8 @@ class SocketStrategy(Strategy):
         return f"{self.layout.name}.socket"
 
     def check_units(self, release_id: str) -> None:
+        from .. import stage  # a look at what serves needs none of what it imports
+
         units = stage.unit_copies(self.layout, release_id)
         missing = [u for u in (self.layout.socket_unit, self.layout.guard_unit) if u not in units]
         if not all(map(os.path.exists, missing)):
