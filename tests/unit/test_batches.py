@@ -23,7 +23,7 @@ OLDEST = ROOT / ".work" / "venv-oldest" / "bin" / "python"
 def run(request, tmp_path):
     python = getattr(request, "param", sys.executable)
 
-    def run(before=(), gone=(), ill=(), strategy="linear", **more):
+    def run(before=(), gone=(), ill=(), strategy="linear", stats=False, **more):
         (tmp_path / "gone").write_text("".join(f"{name}\n" for name in before))
         variables = {"folder": str(tmp_path), "gone": list(gone), "ill": list(ill), "ansible_connection": "vanishing"}
         variables |= {"vanishing_gone": str(tmp_path / "gone"), "ansible_python_interpreter": sys.executable}
@@ -34,6 +34,7 @@ def run(request, tmp_path):
         collections = os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(ROOT / ".work" / "collections"))
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_NOCOLOR": "1"}
         environment |= {"ANSIBLE_STRATEGY": strategy, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORKS": "5"}
+        environment["ANSIBLE_SHOW_CUSTOM_STATS"] = "1" if stats else "0"
         done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         touched = {play: [h for h in HOSTS if (tmp_path / f"{play}-{h}").exists()] for play in ("earlier", "later")}
         return done, touched
@@ -94,6 +95,12 @@ def test_nothing_goes_past_a_host_that_is_lost(run, case):
     recap = [line for line in done.stdout.partition("PLAY RECAP")[2].splitlines() if ":" in line]
     booked = {line.split()[0] for line in recap if "unreachable=0" not in line or "failed=0" not in line}
     assert booked == lost
+
+
+def test_hosts_that_have_not_come_through_are_told_as_pending(run):
+    done, _touched = run(ill=("b",), stats=True)
+    told = json.loads(" ".join(done.stdout.split()).partition("RUN: ")[2])["slipway"]
+    assert told == {"playbook": "release", "total": 5, "hosts": dict.fromkeys(HOSTS, {"verdict": "pending"})}
 
 
 def test_strategies_of_others_are_not_asked(run):

@@ -66,6 +66,7 @@ def run(request, tmp_path):
         argv = [python, "-m", "ansible.cli.playbook", "-i", str(tmp_path / "inventory.yml"), play, *arguments]
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"}
         environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "SLIPWAY_PLAYED": str(tmp_path)}
+        environment["ANSIBLE_SHOW_CUSTOM_STATS"] = "1"
         done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         calls = {name: tmp_path / f"{name}.calls" for name in told}
         went = {name: path.read_text().split() for name, path in calls.items() if path.exists()}
@@ -74,9 +75,17 @@ def run(request, tmp_path):
     return run
 
 
+def stats(said):
+    """What the next node of a workflow gets, with the service's name left out: here it is the host's."""
+    told = json.loads(said.partition("RUN: ")[2])["slipway"]
+    return {name: value for name, value in told.items() if name != "service"}
+
+
 def test_all_are_asked_once_before_the_first_one_goes(run):
     code, said, went = run(dict.fromkeys("abc", SERVES))
     assert (code, went) == (0, {"a": BOTH, "b": BOTH, "c": BOTH}), said
+    entry = {"from": None, "to": V1, "verdict": "rolled back"}
+    assert stats(said) == {"playbook": "rollback", "total": 3, "hosts": {"a": entry, "b": entry, "c": entry}}
 
 
 @pytest.mark.parametrize("run", PYTHONS, indirect=True)
@@ -87,6 +96,14 @@ def test_one_that_would_refuse_keeps_all_where_they_are(run):
     assert why in said
     assert "b : ok=" in said
     assert said.count("failed=1") == 1, "it is booked on the host that refuses"
+
+
+def test_a_host_that_has_not_gone_back_is_told_as_pending(run):
+    elsewhere = {**SERVES, "current": V1, "run": "6", "refuses": "no"}
+    code, said, _went = run({"a": {**SERVES, "refuses": "no"}, "b": elsewhere}, "-e", "release_rollback_run=7")
+    assert code != 0, said
+    told = {"a": {"verdict": "pending"}, "b": {"from": V1, "to": V1, "verdict": "unchanged"}}
+    assert stats(said)["hosts"] == told
 
 
 def test_one_that_is_gone_keeps_no_other_from_going(run):

@@ -14,10 +14,8 @@ import contextlib
 import copy
 import errno
 import os
-import shutil
 import time
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, Callable
 
 from ansible_collections.slipway.go.plugins.module_utils._core import files, json_lines
@@ -908,7 +906,7 @@ class Host:
         played = FakeOs(self)
         for module in (files, json_lines, store, journal, stage, slots):
             monkeypatch.setattr(module, "os", played)
-        monkeypatch.setattr(files, "shutil", SimpleNamespace(rmtree=played.rmtree, Error=shutil.Error))
+        monkeypatch.setattr(files, "remove_tree", lambda path: played.rmtree(path, ignore_errors=True))
         monkeypatch.setattr(handover, "running", self.systemd.processes)
         monkeypatch.setattr(handover, "kill", self.systemd.kill)
         for module in (
