@@ -13,26 +13,24 @@ from .options import bad
 
 Step = Union[str, int, None]  # a name, an index, or None for a wildcard
 
-_STEP = re.compile(
-    r"""
+# Compiled where a path is read, since most checks have none.
+_STEP = r"""
     \. (?P<name> [^.\[\]'"*\s]+ )
   | \. (?P<star> \* )
   | \[ (?P<index> -?\d{1,9} ) \]
   | \[ (?P<all> \* ) \]
   | \[ ' (?P<single> (?: [^'\\] | \\. )* ) ' \]
   | \[ " (?P<double> (?: [^"\\] | \\. )* ) " \]
-    """,
-    re.VERBOSE,
-)
+"""
 
 
 def parse(text: str, where: str) -> tuple[Step, ...]:
     """$.a.b, a.b, $.list[0].x, $.list[*].x, $['odd name']"""
     rest = text[1:] if text.startswith("$") else text if text.startswith(("[", ".")) else "." + text
     steps: list[Step] = []
-    position = 0
+    position, pattern = 0, re.compile(_STEP, re.VERBOSE)
     while position < len(rest):
-        match = _STEP.match(rest, position)
+        match = pattern.match(rest, position)
         if match is None:
             raise bad(
                 where,
