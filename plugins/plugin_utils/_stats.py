@@ -136,5 +136,12 @@ def with_stats(kind: str, answer: dict[str, Any], variables: Mapping[str, Any]) 
     host = str(variables.get("inventory_hostname"))
     if answer.get("failed") or host not in list(variables.get("ansible_play_hosts_all") or [])[:LISTED]:
         return answer
-    data = {NAME: {"hosts": {host: READERS[kind](answer)}}}
-    return {**answer, "ansible_stats": {"data": data, "per_host": False, "aggregate": True}}
+    return {**answer, "ansible_stats": handed_on({"hosts": {host: READERS[kind](answer)}})}
+
+
+def handed_on(told: dict[str, Any]) -> dict[str, Any]:
+    """As Ansible takes it in a result. It adds up what tasks say only where all of it is of one type of dictionary.
+
+    What ansible.builtin.set_stats says is of another one, so that a run says everything this way.
+    """
+    return {"data": {NAME: told}, "per_host": False, "aggregate": True}

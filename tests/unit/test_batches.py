@@ -100,7 +100,7 @@ def test_nothing_goes_past_a_host_that_is_lost(run, case):
 def test_hosts_that_have_not_come_through_are_told_as_pending(run):
     done, _touched = run(ill=("b",), stats=True)
     told = json.loads(" ".join(done.stdout.split()).partition("RUN: ")[2])["slipway"]
-    assert told == {"playbook": "release", "total": 5, "hosts": dict.fromkeys(HOSTS, {"verdict": "pending"})}
+    assert told == {"playbook": "release", "total": 5, "hosts": {name: {"verdict": "pending"} for name in HOSTS}}
 
 
 def test_strategies_of_others_are_not_asked(run):

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.go.plugins.filter.run_stats import run_stats
 from ansible_collections.slipway.go.plugins.plugin_utils import _stats, _variables
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -62,20 +61,20 @@ SECRET = "{{ lookup('pipe', 'id') }} hunter2"
     ],
 )  # fmt: skip
 def test_what_is_said_of_a_host(kind: str, answer: dict[str, Any], entry: dict[str, Any]) -> None:
-    told = run_stats({"web1": answer}, kind, kind, service="shop", release="2.0.0", run="1704")
+    told = _stats.of_run(kind, {"web1": answer}, playbook=kind, service="shop", release="2.0.0", run="1704")
     assert told == {"playbook": kind, "service": "shop", "release": "2.0.0", "run": "1704", "total": 1,
                     "hosts": {"web1": entry}}  # fmt: skip
     assert "hunter2" not in json.dumps(told)
 
 
 def test_a_text_of_a_host_is_no_template() -> None:
-    told = run_stats({"web1": {"health": SECRET, "current": "{% raw %}", "run": "{#"}}, "status", "status")
+    told = _stats.of_run("status", {"web1": {"health": SECRET, "current": "{% raw %}", "run": "{#"}})
     assert not {"{", "}", "%", "#"} & set("".join(map(str, told["hosts"]["web1"].values())))
 
 
 def test_the_size_is_bounded() -> None:
     problems = [{"code": f"{number:03}" + "x" * 1000} for number in range(100)]
-    told = run_stats({f"web{number}": {"problems": problems} for number in range(2000)}, "preflight", "preflight")
+    told = _stats.of_run("preflight", {f"web{number}": {"problems": problems} for number in range(2000)})
     assert (told["total"], len(told["hosts"])) == (2000, _stats.LISTED)
     assert len(json.dumps(told)) < 1.3 * _stats.LISTED * _stats.MANY * 100
 
@@ -101,11 +100,11 @@ def test_every_playbook_says_it() -> None:
     said = {"awx_setup": 0, "build": 0, "release": 0, "rollback": 0, "preflight": 0, "site": 0}
     for path in sorted((ROOT / "playbooks").glob("*.yml")):
         tasks = [task for play in yaml.safe_load(path.read_text()) for task in play.get("tasks", [])]
-        telling = [task for task in tasks if "ansible.builtin.set_stats" in task]
+        telling = [task for task in tasks if "slipway.go.run_stats" in task]
         assert len(telling) == said.get(path.stem, 1), path.stem
         assert all(
             task["run_once"] and list(task["ansible.builtin.set_stats"]["data"]) == ["slipway"] for task in telling
         )
     for entry in ("batch", "preflight", "rollback"):
         tasks = yaml.safe_load((ROOT / "roles" / "release" / "tasks" / f"{entry}.yml").read_text())
-        assert sum("ansible.builtin.set_stats" in task for task in tasks) == 1
+        assert sum("slipway.go.run_stats" in task for task in tasks) == 1
