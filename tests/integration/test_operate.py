@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,27 @@ def test_the_operator_takes_a_release_back_on_the_host(released: Any) -> None:
     told = json.loads(host.run("slipway", "status", SERVICE, "--json"))[0]
     assert (told["health"], len(told["bad"])) == ("pass", 1)
     assert host.run("slipway", "history", SERVICE).splitlines()[0].endswith("by a rollback")
+
+
+def test_the_next_node_of_a_workflow_is_told(released: Any, binaries: Path, tmp_path: Path) -> None:
+    """By the event that AWX takes its artifacts from."""
+    for folder in ("project", "inventory", "env"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "project" / "status.yml").write_text("- ansible.builtin.import_playbook: slipway.go.status\n")
+    shutil.copy(released.inventory, tmp_path / "inventory" / "hosts.yml")
+    (tmp_path / "env" / "extravars").write_text(json.dumps(variables(binaries, "2.0.0")))
+    victim = released.hosts[1]
+    victim.run("systemctl", "stop", SERVICE)
+    argv = [sys.executable, "-m", "ansible_runner", "run", str(tmp_path), "-p", "status.yml", "--quiet"]
+    done = subprocess.run(argv, env=play.environment(), capture_output=True, text=True, check=False)
+    victim.run("systemctl", "start", SERVICE)
+    assert done.returncode != 0, done.stdout + done.stderr
+    events = [json.loads(path.read_text()) for path in tmp_path.glob("artifacts/*/job_events/*.json")]
+    (ended,) = [one["event_data"] for one in events if one["event"] == "playbook_on_stats"]
+    told = ended["artifact_data"]["slipway"]
+    assert (told["playbook"], told["service"], told["total"]) == ("status", SERVICE, len(released.hosts))
+    verdicts = {host.name: "fail" if host is victim else "pass" for host in released.hosts}
+    assert {name: one["verdict"] for name, one in told["hosts"].items()} == verdicts
 
 
 def test_the_status_table_and_its_verdict(released: Any, binaries: Path) -> None:
