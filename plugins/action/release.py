@@ -94,6 +94,7 @@ OPTIONS = {
     "stale_configuration": ("release_stale_configuration", _survey.choice("warn", "refuse")),
     "start_timeout": ("release_start_timeout", _survey.number),
     "drain_timeout": ("release_drain_timeout", _survey.number),
+    "drain_background": ("release_drain_background", _survey.number),
     "soak_time": ("release_soak_time", _survey.number),
     "confirm": ("release_confirm", _survey.number),
     "lock_timeout": ("release_lock_timeout", _survey.number),

@@ -82,6 +82,14 @@ options:
       - Seconds the old release may take to finish what it has begun.
     type: float
     default: 30
+  drain_background:
+    description:
+      - Seconds that the old release may go on draining after its swap, beside the new one, where some of its connections are
+        still open when O(drain_timeout) ends. With V(0), they are cut then.
+      - With the strategies V(socket) and V(proxy). The host ends the old release when its users have left it, or when these
+        seconds are over.
+    type: float
+    default: 0
   keep:
     description:
       - How many releases stay on the host. The current one, the last good one, and the one that a rollback would go to

@@ -398,6 +398,12 @@ cut:
   returned: success
   type: int
   sample: 0
+draining:
+  description: The releases that go on draining beside the new one, because users have not left them, see O(drain_background).
+  returned: success
+  type: list
+  elements: str
+  sample: [1.4.2-ab12cd34ef]
 traffic:
   description:
     - What the users' requests say of the release, with the strategy V(proxy); V(null) with others and in a rollback.

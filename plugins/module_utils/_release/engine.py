@@ -9,7 +9,7 @@ One method for each verb; what a verb does is in verbs/, and how releases take o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Optional, Sequence
 
 from .._host.systemd import Systemd
 from .context import Context
@@ -68,6 +68,11 @@ class Engine:
         from .verbs import recover
 
         return recover.recover(self._context, txn)
+
+    def finish_drain(self, release_id: str, seconds: float, hurried: Callable[[], bool]) -> Optional[int]:
+        from .verbs import drain
+
+        return drain.finish(self._context, release_id, seconds, hurried)
 
     def serving(self) -> Optional[str]:
         from .verbs import recover

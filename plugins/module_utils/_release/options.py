@@ -20,6 +20,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "probe": {"type": "dict", "default": {}},
         "start_timeout": {"type": "float", "default": Settings.start_timeout},
         "drain_timeout": {"type": "float", "default": Settings.drain_timeout},
+        "drain_background": {"type": "float", "default": Settings.drain_background},
         "soak_time": {"type": "float", "default": Settings.soak_time},
         "lock_timeout": {"type": "float", "default": Settings.lock_timeout},
         "keep": {"type": "int", "default": Settings.keep},

@@ -31,6 +31,7 @@ class Outcome:
     traffic: Optional[dict[str, Any]] = None
     unconfirmed: Optional[str] = None
     cut: int = 0
+    draining: list[str] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[str]:
@@ -53,6 +54,7 @@ class Outcome:
             "traffic": self.traffic,
             "unconfirmed": self.unconfirmed,
             "cut": self.cut,
+            "draining": self.draining,
         }
 
     def needs_judgement(self, predicted: bool) -> bool:
@@ -69,7 +71,7 @@ def describe_cut(cut: int) -> str:
     """A sentence on the connections that outlived the drain of the old release."""
     return (
         f"connections to the old release that were still open when its drain ended, and were cut: {cut}. "
-        "Raise service_drain_timeout if they must end by themselves."
+        "Raise service_drain_timeout or release_drain_background if they must end by themselves."
     )
 
 

@@ -13,9 +13,18 @@ from .context import Context
 
 
 def protected(context: Context, *needed: Optional[str]) -> set[str]:
-    """What pruning leaves: these, what serves, and where a rollback from there would go."""
+    """What pruning leaves: these, what serves or drains, and where a rollback from there would go."""
     layout, current = context.layout, context.current_id()
-    return {name for name in (*needed, current, layout.last_good_id(), context.earlier_good(current)) if name}
+    wanted = (*needed, current, layout.last_good_id(), context.earlier_good(current), *_draining(context))
+    return {name for name in wanted if name}
+
+
+def _draining(context: Context) -> list[str]:
+    """What still has users beside the release that serves."""
+    if not context.settings.drain_background:
+        return []
+    units = context.systemd.active_instances(context.layout.name)
+    return [unit.partition("@")[2][: -len(".service")] for unit in units]
 
 
 def surplus(context: Context, *needed: Optional[str]) -> list[str]:

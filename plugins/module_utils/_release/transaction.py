@@ -28,7 +28,7 @@ from .recovery import commit, restore
 from .state.journal import RELEASE_FAULTS
 from .state.service import Service, as_released
 from .state.store import Transaction
-from .strategies.base import cause
+from .strategies.base import Drained, cause
 from .strategies.registry import may_return, strategy, strategy_of
 from .strategies.traffic import WHOLE, Totals, Traffic
 
@@ -63,7 +63,7 @@ class Swap:
         self._down_since: Optional[float] = None
         self.phases: dict[Phase, float] = {}
         self.downtime: Optional[float] = None
-        self.cut = 0
+        self.drained = Drained()
         self._steps: dict[Phase, Callable[[], None]] = {
             Phase.INTENT: self._intent,
             Phase.OVERLAP: self._overlap,
@@ -155,7 +155,7 @@ class Swap:
 
     def _drain(self) -> None:
         self._down_since = time.monotonic() if Phase.START in self._plan and self._txn.source else None
-        self.cut = self._strategy.drain(self._txn.to, self._look_in_drain)
+        self.drained = self._strategy.drain(self._txn.to, self._look_in_drain, beside=Phase.OVERLAP in self._plan)
 
     def _look_in_drain(self) -> None:
         """The new release has all users already, and the old one can still take them back."""
@@ -305,7 +305,13 @@ class Swap:
         return said
 
     def _measured(self) -> Mapping[str, Any]:
-        return {"probe": self._probe.figures(), "traffic": self.traffic, **({"cut": self.cut} if self.cut else {})}
+        cut, left = self.drained.cut, list(self.drained.left)
+        return {
+            "probe": self._probe.figures(),
+            "traffic": self.traffic,
+            **({"cut": cut} if cut else {}),
+            **({"draining": left} if left else {}),
+        }
 
     @property
     def traffic(self) -> Optional[dict[str, Any]]:
@@ -363,7 +369,8 @@ def swap(
         pruned=pruned,
         probe=probe.figures(),
         traffic=running.traffic,
-        cut=running.cut,
+        cut=running.drained.cut,
+        draining=list(running.drained.left),
         unconfirmed=running.unconfirmed,
     )
 

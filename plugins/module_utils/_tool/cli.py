@@ -63,6 +63,9 @@ nothing; contents of files are not shown."""
 _DIAGNOSE = """\
 Looks at the service, its unit, its host and what it needs of others. It takes seconds, and about half a minute where
 nothing answers. It reads, and changes nothing. Secrets of the service are masked."""
+_DRAIN = """\
+A swap starts it in a unit of its own, slipway-drain-SHOP:RELEASE.service, where release_drain_background is set and
+users are still at the old release when service_drain_timeout ends. Stop that unit to end the release now."""
 _CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
 
@@ -105,6 +108,10 @@ def parser() -> argparse.ArgumentParser:
     drift.add_argument("service", nargs="?", help="the host and all services when left out")
     diagnose = add("diagnose", "why does a service fail? the likely cause first; exit 1 if one is found", _DIAGNOSE)
     diagnose.add_argument("service")
+    drain = add("drain", "wait until the users of a release have left it, and end it", _DRAIN)
+    drain.add_argument("service")
+    drain.add_argument("release", help="one that goes on draining: status lists it")
+    drain.add_argument("--seconds", type=float, required=True, metavar="S", help="the most seconds to wait")
     watch = add("watch", "look at a service once, and do what is to be done; slipway-watch.service calls it", _WATCH)
     which = watch.add_mutually_exclusive_group(required=True)
     which.add_argument("service", nargs="?")
@@ -197,6 +204,7 @@ def _status_text(found: dict[str, Any]) -> str:
     if found["differences"]:
         lines.append(f"            what serves is kept, and is not started again: slipway verify {found['service']}")
     lines += _in_flight(found["service"], found["in_flight"] or {})
+    lines += [f"  draining  {one}: it ends when its users have left" for one in found["draining"]]
     lines += [f"  DAMAGED   {damage}" for damage in found["damaged"]]
     if found["skipped_lines"]:
         lines.append(f"  journal   {found['skipped_lines']} of its lines cannot be read and are left out")
@@ -283,6 +291,7 @@ def _requests(event: Mapping[str, Any]) -> Iterator[str]:
     """What became of requests while this release took over, where that is known."""
     if event.get("cut"):
         yield f"cut: {event['cut']} open connections, as the drain of the old release ended"
+    yield from map(_describe_drained, event.get("drained") or ())
     if event.get("probe"):
         from .._release.probe import describe as describe_probe
 
@@ -291,6 +300,14 @@ def _requests(event: Mapping[str, Any]) -> Iterator[str]:
         from .._release.strategies.verdict import describe as describe_traffic
 
         yield from _labelled("users", describe_traffic(event["traffic"]))
+
+
+def _describe_drained(event: Mapping[str, Any]) -> str:
+    """How a drain beside this release has ended."""
+    after = f" after {event['seconds']:.0f} s" if "seconds" in event else ""
+    because = f", for {event['because']}" if event.get("because") else ""
+    cut = f"{event['cut']} open connections were cut" if event.get("cut") else "nothing was cut"
+    return f"drained: {event['release']} ended{after}{because}; {cut}"
 
 
 def _said(event: Mapping[str, Any]) -> Iterator[str]:
@@ -429,6 +446,21 @@ def _diagnose(options: argparse.Namespace) -> int:
     return FAILED if text.failing(told) else OK
 
 
+def _drain(options: argparse.Namespace) -> int:
+    import signal
+    import threading
+
+    from .._release.state.model import validate_release_id
+
+    hurry = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: hurry.set())
+    engine = _engine(operator(options.service))
+    cut = engine.finish_drain(validate_release_id(options.release), options.seconds, hurry.is_set)
+    if cut:
+        _complain(f"{options.service}: {cut} open connections of {options.release} were cut")
+    return OK
+
+
 def _settle(options: argparse.Namespace) -> int:
     from .._host.systemd import POLL, Systemd
 
@@ -500,6 +532,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "diagnose": _diagnose,
     "watch": _watch,
     "settle": _settle,
+    "drain": _drain,
     "purge": _purge,
 }
 

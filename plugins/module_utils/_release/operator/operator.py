@@ -80,6 +80,7 @@ class Operator:
             since = in_flight.started
         look = self._look(current, answers) if current and unit and unit.running and answers else None
         differences = integrity.differences(self.layout, current) if current else []
+        running = self._systemd.active_instances(self.settings.name)
         judged = _health(
             bool(unit and unit.running), f"systemd says {described}" if unit else described, look, answers > 0
         )
@@ -95,7 +96,8 @@ class Operator:
             "since": since,
             "state": described,
             "restarts": unit.restarts if unit else None,
-            "running": self._systemd.active_instances(self.settings.name),
+            "running": running,
+            "draining": self._draining(running, current, in_flight),
             "in_flight": asdict(in_flight) if in_flight else None,
             "unsettled": _unsettled(in_flight) if in_flight else None,
             "releases": self.layout.staged(),
@@ -108,6 +110,12 @@ class Operator:
             "skipped_lines": self.store.journal.unreadable_lines(),
             **judged,
         }
+
+    def _draining(self, running: list[str], current: Optional[str], in_flight: Optional[Transaction]) -> list[str]:
+        """The releases that run beside what serves and beside a swap: they have been left to drain."""
+        taking_part = {current, in_flight.to, in_flight.source} if in_flight else {current}
+        units = {self.unit(release) for release in taking_part if release}
+        return [unit.partition("@")[2][: -len(".service")] for unit in running if unit not in units]
 
     def _damaged_releases(self, current: Optional[str]) -> list[str]:
         """What is to be done about releases of which nothing is known."""
@@ -317,6 +325,7 @@ def unreadable(name: str, damaged: list[str], current: Optional[str] = None) -> 
     nothing.update(dict.fromkeys(("in_flight", "unsettled", "run")))
     lists: dict[str, Any] = {
         "running": [],
+        "draining": [],
         "releases": [],
         "good": [],
         "bad": [],

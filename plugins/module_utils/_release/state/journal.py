@@ -20,7 +20,7 @@ from ..._core.errors import SlipwayError
 # The events that end a transaction.
 OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
 ENDS = (*OUTCOMES, "left_as_is")
-_ENDING = tuple(f'"{name}"'.encode() for name in (*OUTCOMES, "counted", "diagnosed"))
+_ENDING = tuple(f'"{name}"'.encode() for name in (*OUTCOMES, "counted", "diagnosed", "drained"))
 # Failures that are the release's own; others, such as a missing unit, say nothing about it.
 RELEASE_FAULTS = frozenset(
     (
@@ -80,7 +80,7 @@ class Journal:
             raise self._unreadable(error) from error
 
     def _ended(self) -> list[dict[str, Any]]:
-        """The outcomes, and what was counted and diagnosed, oldest first."""
+        """The outcomes, and what was counted, diagnosed and drained, oldest first."""
         try:
             with open(self._path, "rb") as stream:
                 found = os.fstat(stream.fileno())
@@ -122,9 +122,14 @@ class Journal:
         return [e for e in self._ended() if e.get("event") in OUTCOMES]
 
     def history(self) -> list[dict[str, Any]]:
-        """The outcomes, each failed one with what its release has said."""
-        said = {e.get("txn"): e for e in self._ended() if e.get("event") == "diagnosed"}
-        return [{**_said(said.get(e.get("txn") or "none", {})), **e} for e in self.outcomes()]
+        """The outcomes, each failed one with what its release has said, each other one with the drains after it."""
+        ended = self._ended()
+        said = {e.get("txn"): e for e in ended if e.get("event") == "diagnosed"}
+        outcomes = [{**_said(said.get(e.get("txn") or "none", {})), **e} for e in self.outcomes()]
+        for drained in (e for e in ended if e.get("event") == "drained"):
+            for swap in [e for e in outcomes if _has_left(e, drained)][-1:]:
+                swap.setdefault("drained", []).append(drained)
+        return outcomes
 
     def good(self) -> list[str]:
         """The releases that were committed and that nobody has rolled back from, the most recent last."""
@@ -209,6 +214,12 @@ def brought_by(release_id: str, outcomes: Sequence[Event]) -> str:
     """The run that has brought this release last; empty where it did not say."""
     kinds = [e for e in outcomes if e.get("event") == "committed" and e.get("kind") == "release"]
     return next((str(e.get("run") or "") for e in reversed(kinds) if e.get("release") == release_id), "")
+
+
+def _has_left(swap: Event, drained: Event) -> bool:
+    """Whether that drain may be one that this swap has begun."""
+    left = swap.get("draining")
+    return isinstance(left, list) and drained.get("release") in left and swap.get("started", 0) <= drained["time"]
 
 
 def _said(event: Event) -> dict[str, Any]:

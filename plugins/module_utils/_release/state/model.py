@@ -199,7 +199,11 @@ def parse_proxy(values: Mapping[str, Any]) -> Proxy:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the engine treats one service. Durations are in seconds."""
+    """How the engine treats one service. Durations are in seconds.
+
+    drain_background: how long a release whose users have not left it within drain_timeout may go on draining beside the
+    next one; 0 for not at all.
+    """
 
     name: str
     root: str
@@ -212,6 +216,7 @@ class Settings:
     probe: Mapping[str, Any] = field(default_factory=dict)
     confirm: float = 0.0
     proxy: Mapping[str, Any] = field(default_factory=dict)
+    drain_background: float = 0.0
 
     def __post_init__(self) -> None:
         validate_name(self.name)
@@ -224,7 +229,7 @@ class Settings:
             raise SlipwayError(
                 "invalid_keep", f"release_keep is {self.keep}.", "keep at least 2: the current and the last good"
             )
-        for option in ("start_timeout", "drain_timeout", "soak_time", "lock_timeout", "confirm"):
+        for option in ("start_timeout", "drain_timeout", "drain_background", "soak_time", "lock_timeout", "confirm"):
             value = getattr(self, option)
             if not 0 <= value < math.inf:
                 raise SlipwayError("invalid_duration", f"release_{option} is {value}.", "give seconds, 0 or more")

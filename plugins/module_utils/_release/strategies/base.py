@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Iterable, Mapping, Optional
 
 from ..._core import files
@@ -19,7 +20,7 @@ from ..._core.errors import SlipwayError
 from ..._host import connections, sockets
 from ..._host.connections import LastCount
 from ..._host.systemd import Systemd, UnitState
-from .. import integrity
+from .. import background_drain, integrity
 from ..gate import Gate, Subject, has_slot, shares_socket
 from ..phases import IN_TURN, Phase
 from ..state.layout import Layout
@@ -34,6 +35,14 @@ FRONT = "haproxy"  # the program between the users and the releases, strategy `p
 CURRENT = "current"  # the one instance of a service that hands over; below releases/, a link to what is current
 
 
+@dataclass(frozen=True)
+class Drained:
+    """What became of the releases that served before. cut: open connections. left: releases that go on draining."""
+
+    cut: int = 0
+    left: tuple[str, ...] = ()
+
+
 class Strategy(ABC):
     """What all strategies have in common: a release has units of its own, which start and stop it."""
 
@@ -42,6 +51,8 @@ class Strategy(ABC):
     phases: tuple[Phase, ...]
     # Whether two releases may answer at the users' address at the same time.
     shared = False
+    # Whether a release that drains beside the next one has been told to end, and does so when its users have left.
+    ends_by_draining = False
 
     def __init__(self, service: Service) -> None:
         self.settings = service.settings
@@ -74,6 +85,10 @@ class Strategy(ABC):
 
     def unit(self, release_id: str) -> str:
         return self.layout.instance(self.instance(release_id))
+
+    def release_of(self, unit: str) -> str:
+        """The opposite of unit()."""
+        return unit[len(self.layout.name) + 1 : -len(".service")]
 
     def subject(self, release_id: str) -> Subject:
         """What is to be proven of this release while it serves."""
@@ -122,6 +137,7 @@ class Strategy(ABC):
     def start(self, before: Optional[str], release_id: str) -> UnitState:
         """Start the release in its own units and return its state once it is active; not yet proven healthy."""
         integrity.verify(self.layout, self.store, release_id)
+        self._drain_no_more(release_id)
         self._install_units(release_id)
         self.prepare(before, release_id)
         started = self._start_unit(release_id)
@@ -152,14 +168,55 @@ class Strategy(ABC):
         """Make it the current release, and the one that users reach where that is the strategy's to say."""
         files.flip_symlink(self.layout.current, f"releases/{release_id}")
 
-    def drain(self, release_id: str, look: Callable[[], None] = lambda: None) -> int:
-        """Stop every instance but this one, also one that an earlier run has left behind; return what that has cut.
+    def drain(self, release_id: str, look: Callable[[], None] = lambda: None, beside: bool = False) -> Drained:
+        """Stop every instance but this one, also one that an earlier run has left behind.
 
-        What waits for users to leave calls `look` meanwhile, and ends when that raises.
+        Where they may run beside this one, those whose users stay go on draining, for as long as the settings say. What
+        waits for users to leave calls `look` meanwhile, and ends when that raises.
         """
-        units = self.systemd.active_instances(self.layout.name)
-        # One that does not end is killed: that must not undo the one that serves.
-        return sum(self.end(unit, look) for unit in units if unit != self.unit(release_id))
+        cut, left = 0, []
+        for unit in self.systemd.active_instances(self.layout.name):
+            if unit == self.unit(release_id):
+                continue
+            if beside and self._leave(unit, look):
+                left.append(self.release_of(unit))
+            else:  # One that does not end is killed: that must not undo the one that serves.
+                cut += self.end(unit, look)
+        return Drained(cut, tuple(left))
+
+    def _leave(self, unit: str, look: Callable[[], None]) -> bool:
+        """Have a release that still has users after its drain go on draining; return whether it does."""
+        name, seconds, release_id = self.layout.name, self.settings.drain_background, self.release_of(unit)
+        if not seconds:
+            return False
+        if background_drain.is_armed(self.systemd, name, release_id):
+            return True
+        if not self._outlasts_drain(unit, look):
+            return False
+        try:
+            background_drain.arm(name, release_id, seconds)
+        except SlipwayError:  # then it ends now, as without this setting
+            return False
+        return True
+
+    def _drain_no_more(self, release_id: str) -> None:
+        """Nobody waits any more for the users of a release that is to serve again."""
+        if self.settings.drain_background:
+            background_drain.disarm(self.systemd, self.layout.name, release_id)
+
+    def _outlasts_drain(self, _unit: str, _look: Callable[[], None]) -> bool:
+        """Have its users leave; return whether some have not when that takes too long. False where it cannot wait."""
+        return False
+
+    def users(self, _release_id: str) -> Optional[int]:
+        """The open connections of a release that drains beside the next one; None once it is gone."""
+        return None
+
+    def dismiss(self, release_id: str) -> None:
+        """Have a release end that drains beside the next one; do not wait for it."""
+
+    def hasten(self, release_id: str) -> None:
+        """Have a release end at once that drains beside the next one and has been told to end."""
 
     def _install_units(self, release_id: str) -> None:
         from .. import stage  # a look at what serves needs none of what it imports
@@ -178,6 +235,7 @@ class Strategy(ABC):
         if damage is not None and not self.runs(release_id):
             raise damage
         integrity.renew(self.layout, release_id)
+        self._drain_no_more(release_id)
         self._before_return(release_id)
         other_units = None
         try:

@@ -140,11 +140,13 @@ class ProxyStrategy(Strategy):
         live = self._slots.record().live
         for other in self._running():
             if other != release_id and self._slots.slot(other) != live:
-                self.end(self.unit(other))
+                cut = self.end(self.unit(other))
+                if cut:
+                    self.store.journal.record("drained", release=other, cut=cut, because="its local port is needed")
 
     def _running(self) -> list[str]:
         """The releases that run behind HAProxy, or try to."""
-        releases = [self._release_of(unit) for unit in self.systemd.active_instances(self.layout.name)]
+        releases = [self.release_of(unit) for unit in self.systemd.active_instances(self.layout.name)]
         return [i for i in releases if self.layout.manifest(i).get("strategy", self.name) == self.name]
 
     def _take_slot(self, release_id: str, rehearsal: bool = False) -> None:
@@ -154,9 +156,6 @@ class ProxyStrategy(Strategy):
             return
         taken = {record.live, *(self._slots.slot(other) for other in running)}
         self._backend.apply(routes(self._slots.assign(release_id, taken, rehearsal), MAINT))
-
-    def _release_of(self, unit: str) -> str:
-        return unit[len(self.layout.name) + 1 : -len(".service")]
 
     # Whom users reach.
 
@@ -244,22 +243,37 @@ class ProxyStrategy(Strategy):
     # How a release ends.
 
     def end(self, unit: str, look: Callable[[], None] = lambda: None) -> int:
-        slot, left = self._slots.slot(self._release_of(unit)), 0
-        if slot is not None and slot != self._slots.record().live:
-            for left in self._emptying(slot):  # noqa: B007 - the last one counts
-                look()  # all users are at the other release by now
-        if slot is None or not left:
+        release_id = self.release_of(unit)
+        left = self._left_in_drain(release_id, look)
+        if not left:
             return super().end(unit, look)
-        main_pid = self.systemd.show(unit).main_pid
-
-        def sessions() -> Optional[int]:
-            counted = self._backend.sessions(str(slot))
-            return counted if processes.alive(main_pid) else None
-
         # Sessions may still end by themselves while the release does, so they are counted often.
-        with LastCount(sessions, left, POLL) as still_open:
+        with LastCount(lambda: self.users(release_id), left, POLL) as still_open:
             super().end(unit, look)
         return still_open.value
+
+    def _left_in_drain(self, release_id: str, look: Callable[[], None]) -> int:
+        """The sessions that are still there when the drain is over; all users are at the other release by then."""
+        slot, left = self._slots.slot(release_id), 0
+        if slot is not None and slot != self._slots.record().live:
+            for left in self._emptying(slot):  # noqa: B007 - the last one counts
+                look()
+        return left
+
+    def _outlasts_drain(self, unit: str, look: Callable[[], None]) -> bool:
+        return self._left_in_drain(self.release_of(unit), look) > 0
+
+    def users(self, release_id: str) -> Optional[int]:
+        slot, main_pid = self._slots.slot(release_id), self.systemd.show(self.unit(release_id)).main_pid
+        if slot is None or not processes.alive(main_pid):
+            return None
+        counted = 0
+        with contextlib.suppress(SlipwayError):  # without HAProxy, nobody has a request there
+            counted = self._backend.sessions(slot)
+        return counted if processes.alive(main_pid) else None
+
+    def dismiss(self, release_id: str) -> None:
+        self.systemd.call("stop", "--no-block", self.unit(release_id))
 
     def _emptying(self, slot: str) -> Iterator[int]:
         """The sessions in a slot that gets no new ones, moment by moment until none is left, or no time."""

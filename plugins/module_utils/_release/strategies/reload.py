@@ -14,7 +14,7 @@ from ..._core.errors import SlipwayError
 from ..._host.systemd import UnitState
 from .. import stage
 from ..phases import HANDING_OVER
-from .base import CURRENT, STOP_MARGIN, Strategy, has_own_port
+from .base import CURRENT, STOP_MARGIN, Drained, Strategy, has_own_port
 from .handover import Handover
 
 
@@ -80,12 +80,12 @@ class ReloadStrategy(Strategy):
                 "let the service start the next process by the path in argv[0], see docs/guide/your-service.md",
             )
 
-    def drain(self, release_id: str, look: Callable[[], None] = lambda: None) -> int:
-        cut = super().drain(release_id, look)
+    def drain(self, release_id: str, look: Callable[[], None] = lambda: None, beside: bool = False) -> Drained:
+        cut = super().drain(release_id, look, beside).cut
         state = self._handover.state()
         if not state.settled_down and self._handover.main(state) != release_id:
-            return cut + self.end(self._handover.unit)
-        return cut + self._handover.wait_gone(release_id, self.settings.drain_timeout + STOP_MARGIN)
+            return Drained(cut + self.end(self._handover.unit))
+        return Drained(cut + self._handover.wait_gone(release_id, self.settings.drain_timeout + STOP_MARGIN))
 
     def _in_own_units(self, main_pid: int) -> bool:
         return has_own_port(main_pid)

@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import os
-from typing import Optional
+import time
+from typing import Callable, Optional
 
 from ..._core.errors import SlipwayError
-from ..._host.systemd import UnitState
+from ..._host import connections
+from ..._host.systemd import POLL, UnitState
 from ..._units.parser import parse
+from .. import background_drain
 from ..gate import shares_socket, verify_shared_socket
 from ..phases import OVERLAPPING
-from .base import Strategy, fronted
+from .base import STOP_MARGIN, Strategy, fronted
 
 
 class SocketStrategy(Strategy):
@@ -23,6 +26,7 @@ class SocketStrategy(Strategy):
     name = "socket"
     phases = OVERLAPPING
     shared = True
+    ends_by_draining = True
 
     @property
     def _socket(self) -> str:
@@ -66,6 +70,37 @@ class SocketStrategy(Strategy):
 
     def close(self) -> None:
         self.systemd.call("stop", self._socket, check=False)
+
+    def _outlasts_drain(self, unit: str, _look: Callable[[], None]) -> bool:
+        drain, beside = self.settings.drain_timeout, self.settings.drain_background
+        background_drain.allow(self.systemd, unit, drain + beside)
+        self.systemd.call("stop", "--no-block", unit)
+        deadline = time.monotonic() + drain
+        while not self._has_ended(unit):
+            if time.monotonic() >= deadline:
+                return True
+            time.sleep(POLL)
+        background_drain.forbid(self.systemd, unit)
+        return False
+
+    def _has_ended(self, unit: str) -> bool:
+        state = self.systemd.show(unit)
+        return state.main_pid == 0 and state.settled_down
+
+    def users(self, release_id: str) -> Optional[int]:
+        state = self.systemd.show(self.unit(release_id))
+        return connections.accepted(state.main_pid, connections.listening_ports()) if state.main_pid else None
+
+    def hasten(self, release_id: str) -> None:
+        unit = self.unit(release_id)
+        if background_drain.is_allowed(unit):
+            self.systemd.call("kill", "--signal=KILL", unit, check=False)
+            self.systemd.stop(unit, STOP_MARGIN)
+            background_drain.forbid(self.systemd, unit)
+
+    def _start_unit(self, release_id: str) -> UnitState:
+        self.hasten(release_id)  # PID 1 starts nothing that it is still stopping
+        return super()._start_unit(release_id)
 
     def _in_own_units(self, main_pid: int) -> bool:
         return shares_socket(main_pid)

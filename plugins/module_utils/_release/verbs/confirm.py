@@ -53,7 +53,7 @@ def _confirm(context: Context, in_flight: Transaction) -> Outcome:
         strategy = context.strategy(in_flight.strategy)
         if context.current_id() != in_flight.to:  # systemctl restart has turned it back to what was last good
             strategy.flip(in_flight.to)
-        strategy.drain(in_flight.to)  # the guard may have started the one before
+        strategy.drain(in_flight.to, beside=True)  # the guard may have started the one before
         in_flight.phase = Phase.COMMIT
         context.store.save(in_flight)
         commit(context.service, in_flight)

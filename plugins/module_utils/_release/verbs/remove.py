@@ -19,6 +19,7 @@ from ..._core import files
 from ..._core.errors import SlipwayError
 from ..._deadman.model import System
 from ..._units import foreign
+from .. import background_drain
 from ..context import Context
 from ..phases import Phase
 from ..removal import account, archive, front
@@ -110,6 +111,7 @@ def _stop(context: Context) -> None:
     strategy = context.strategy_of(context.current_id() or "")
     for unit in (f"{name}.socket", f"{name}-guard.service", f"{name}-rehearsal.socket"):
         systemd.call("stop", unit, check=False)
+    background_drain.stop_all(systemd, name)
     running = systemd.active_instances(name)
     if running:
         strategy.close()

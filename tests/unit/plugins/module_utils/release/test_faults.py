@@ -7,7 +7,8 @@
 Each story is played once to count its effects, then once per effect and kind of fault on a fresh copy of the host.
 Where a story is not about staging, the release is on the host already.
 
-A run plays one in eight of those copies, not the same ones in each story; `make faults-simulated` plays all of them.
+A run plays one in eight of those copies, not the same ones in each story, and of the long ones fewer;
+`make faults-simulated` plays all of them.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Story:
     ends_on: str
     old: str | None = None  # could serve all the time
     must_see: str = STARTS_V2  # an effect without which the story would prove nothing
+    one_in: int = ONE_IN
 
 
 def nothing(_host: Host) -> None:
@@ -237,11 +239,50 @@ RELOAD_STORIES = {
     "new environment, bad release": Story(another_environment(Behaviour(healthy=False)), release("v2"), "v1"),
     "never ready": Story(bad(ready=False), release("v2"), "v1", old="v1"),
 }
+
+
+def users_stay(then: Callable[[Host], object], **behaviour: object) -> Callable[[Host], None]:
+    """v1 goes on draining once v2 has taken over."""
+
+    def before(host: Host) -> None:
+        host.drain_background = 10.0
+        host.behaviours["v1"] = Behaviour(keeps_open=2)
+        host.behaviours["v2"] = Behaviour(**behaviour)
+        host.release("v1")
+        there = host.haproxy.servers_now
+        there["a"] = there["a"]._replace(sessions=2)
+        then(host)
+
+    return before
+
+
+ARMS = "arm a drain"
+FEWER = 1 if ONE_IN == 1 else 40
+DRAIN_STORIES = {
+    "users stay": Story(
+        users_stay(lambda host: host.stage("v2")), release("v2"), "v2", old="v1", must_see=ARMS, one_in=FEWER
+    ),
+    "users stay, sick in the soak": Story(
+        users_stay(lambda host: host.stage("v2"), sick_after=2),
+        release("v2"),
+        "v1",
+        old="v1",
+        must_see=ARMS,
+        one_in=FEWER,
+    ),
+    "rollback to users who stayed": Story(
+        users_stay(lambda host: host.release("v2")), rollback, "v1", old="v2", must_see=STARTS_V1, one_in=FEWER
+    ),
+    "next release while users stay": Story(
+        users_stay(lambda host: host.release("v3")), release("v2"), "v2", old="v3", one_in=FEWER
+    ),
+}
 CASES = [
     *itertools.product(STRATEGIES, STORIES),
     *itertools.product(("socket",), SOCKET_STORIES),
     *itertools.product(("reload",), RELOAD_STORIES),
     *itertools.product(("proxy",), PROXY_STORIES),
+    *itertools.product(("socket", "proxy"), DRAIN_STORIES),
     *itertools.product(("switch",), SWITCH_STORIES),
 ]
 
@@ -292,7 +333,7 @@ class Play:
         """Each effect with each kind of fault that makes a difference: a host on which that has just happened."""
         plan = [(how, at, effect) for how in kinds for at, effect in enumerate(self.effects) if differs(how, effect)]
         assert len(plan) > 1
-        for how, at, effect in plan[len(self.effects) % ONE_IN :: ONE_IN]:
+        for how, at, effect in plan[len(self.effects) % self.story.one_in :: self.story.one_in]:
             host = self.copy(self.start)
             yield f"{how} at {at}, {effect}", host, self.run(host, Faults(how, at))
             shutil.rmtree(host.folder)
@@ -375,7 +416,7 @@ def timer_and_again(play: Play, host: Host) -> None:
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case).replace(" ", "_"))
 def play(request, memory, monkeypatch):
     strategy, name = request.param
-    stories = {**STORIES, **SOCKET_STORIES, **RELOAD_STORIES, **PROXY_STORIES, **SWITCH_STORIES}
+    stories = {**STORIES, **SOCKET_STORIES, **RELOAD_STORIES, **PROXY_STORIES, **SWITCH_STORIES, **DRAIN_STORIES}
     return Play(memory, monkeypatch, strategy, stories[name])
 
 

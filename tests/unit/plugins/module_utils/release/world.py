@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import errno
+import math
 import os
 import time
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from ansible_collections.slipway.go.plugins.module_utils._core.files import sha2
 from ansible_collections.slipway.go.plugins.module_utils._health.outcome import Attempt
 from ansible_collections.slipway.go.plugins.module_utils._host import connections, journald, processes, sockets, systemd
 from ansible_collections.slipway.go.plugins.module_utils._release import (
+    background_drain,
     confirm_timer,
     context,
     gate,
@@ -48,9 +50,10 @@ from ansible_collections.slipway.go.plugins.module_utils._release.strategies imp
     haproxy,
     proxy,
     slots,
+    socket,
     traffic,
 )
-from ansible_collections.slipway.go.plugins.module_utils._release.verbs import confirm, release
+from ansible_collections.slipway.go.plugins.module_utils._release.verbs import confirm, drain, release
 from ansible_collections.slipway.go.plugins.module_utils._units.installer import UnitFile
 
 NAME = "shop"
@@ -271,6 +274,7 @@ class Behaviour:
     loses: str = ""  # in this period of the probe, users get no answer
     logs: tuple[str, ...] = ()
     keeps_open: int = 0  # connections that last longer than any drain
+    leaves_after: float = math.inf  # seconds until they end, once it has been told to end
     answers: str = ""  # to a check that fails
 
 
@@ -291,6 +295,9 @@ class Instance:
     address: str | None = None  # behind HAProxy: where it listens itself
     inherited: bool = False  # started by a unit with Sockets=; otherwise it opens the port itself
     runs: str = ""
+    deadline: float | None = None  # it has been told to end, and is killed then
+    left_at: float = math.inf  # and ends by itself then
+    wanted: bool = False  # has been started meanwhile
     next: tuple[int, str] | None = None  # the process that a handover has started, and its release
     next_polls: int = 0
     leaving: dict[int, tuple[str, int]] = field(default_factory=dict)  # processes that drain: release, moments left
@@ -413,7 +420,9 @@ class FakeSystemd(systemd.Systemd):
         """PID 1 ends and begins."""
         for found in self.instances.values():
             found.state, found.pid, found.inode, found.restarts = "inactive", 0, None, 0
-            found.next, found.leaving = None, {}
+            found.next, found.leaving, found.deadline, found.wanted = None, {}, None, False
+        self.host.drains = {}
+        shutil.rmtree(self.host.runtime_units, ignore_errors=True)
         self.socket, self.umbrella, self.rehearsal_socket = None, False, False
         self.umbrella_failed = False
         self.reload()
@@ -476,6 +485,10 @@ class FakeSystemd(systemd.Systemd):
             return "".join(f"{i.unit} loaded {i.state} x A release of it\n" for i in found)
         if "--property=NeedDaemonReload,Id" in rest:
             return "\n".join(self._stale(unit.replace("@*.", "@.")) for unit in rest[1:])
+        if rest[0].startswith(f"slipway-drain-{NAME}:"):
+            assert verb == "stop", arguments
+            self.host.drains.pop(rest[0].partition(":")[2][: -len(".service")], None)
+            return ""
         unit, *more = [a for a in rest if not a.startswith("--property=")]
         if more:
             assert verb == "show", arguments
@@ -532,8 +545,11 @@ class FakeSystemd(systemd.Systemd):
             self._start(found)
             if not no_block:
                 self._wait(found)
+        elif verb == "stop" and found.pid and found.behaviour.keeps_open and self.host.drain_background:
+            self._stop_in_time(found, no_block)
         elif verb in ("stop", "kill"):
-            found.killed = found.pid != 0 and found.behaviour.keeps_open > 0
+            found.killed = found.killed or (found.pid != 0 and found.behaviour.keeps_open > 0)
+            found.deadline = None
             found.state = "inactive" if found.state != "failed" else "failed"
             found.pid, found.inode, found.next, found.leaving = 0, None, None, {}
         elif verb == "reload":
@@ -549,6 +565,27 @@ class FakeSystemd(systemd.Systemd):
             if found.state == "failed":
                 found.state = "inactive"
         return ""
+
+    def _stop_in_time(self, found: Instance, no_block: bool) -> None:
+        """It has users: it ends when they have left, or is killed when PID 1 has waited long enough."""
+        if found.deadline is None:
+            drop_in = background_drain._drop_in(found.unit)
+            allowed = float(read(drop_in).rpartition("=")[2]) if os.path.exists(drop_in) else 30.0
+            found.state, found.inode, now = "deactivating", None, self.host.clock.now
+            found.deadline, found.left_at = now + allowed, now + found.behaviour.leaves_after
+        if not no_block:
+            self.host.clock.now = max(self.host.clock.now, min(found.deadline, found.left_at))
+            self._end_in_time(found)
+
+    def _end_in_time(self, found: Instance) -> None:
+        now = self.host.clock.now
+        if found.deadline is None or now < min(found.deadline, found.left_at):
+            return
+        found.killed = found.deadline < found.left_at
+        found.state, found.pid, found.deadline = "inactive", 0, None
+        if found.wanted:
+            found.wanted = False
+            self._start(found)
 
     def _reload(self, found: Instance) -> None:
         """What the main process does when it is told to hand over; systemctl does not care how that ends."""
@@ -677,6 +714,9 @@ class FakeSystemd(systemd.Systemd):
     def _start(self, found: Instance) -> None:
         if found.state in ("active", "activating"):
             return
+        if found.deadline is not None:
+            found.wanted = True
+            return
         if found.fixed:
             found.runs = self._current()
             found.behaviour = self.host.behaviour_of(found)
@@ -710,6 +750,7 @@ class FakeSystemd(systemd.Systemd):
 
     def _step(self, found: Instance) -> None:
         """One moment in the life of an instance."""
+        self._end_in_time(found)
         self._take_over(found)
         behaviour = found.behaviour
         found.polls += 1
@@ -850,6 +891,8 @@ class Host:
         self.soak_time = 1.0
         self.confirm = 60.0
         self.timer: str | None = None  # the transaction it would take back
+        self.drain_background = 0.0
+        self.drains: dict[str, float] = {}  # the releases whose users it waits for, and how long
         self.rehearsal = ""
         self.own = "any" if strategy == "reload" else ""  # the same environment for all releases
         for path in (self.layout.unit_root, self.layout.units, os.path.join(self.layout.config, "config")):
@@ -917,12 +960,14 @@ class Host:
             outcome,
             rehearsal,
             confirm,
+            drain,
             release,
             handover,
             stage,
             transaction,
             backend,
             proxy,
+            socket,
             traffic,
         ):
             monkeypatch.setattr(module, "time", self.clock)
@@ -932,6 +977,9 @@ class Host:
         monkeypatch.setattr(confirm_timer, "arm", self._arm)
         monkeypatch.setattr(confirm_timer, "disarm", self._disarm)
         monkeypatch.setattr(confirm_timer, "deadline", lambda _name, txn: self.clock.now if self.timer == txn else None)
+        monkeypatch.setattr(background_drain, "RUNTIME_UNITS", self.runtime_units)
+        monkeypatch.setattr(background_drain, "arm", self._arm_drain)
+        monkeypatch.setattr(background_drain, "is_armed", lambda _systemd, _name, release_id: release_id in self.drains)
         monkeypatch.setattr(context, "Probe", lambda plan: FakeProbe(self, plan))
         monkeypatch.setattr(proxy, "Haproxy", lambda: self.haproxy)
         monkeypatch.setattr(processes, "socket_inodes", self._socket_inodes)
@@ -951,6 +999,7 @@ class Host:
         twin.folder = folder
         twin.clock = copy.copy(self.clock)
         twin.faults = Faults()
+        twin.drains = dict(self.drains)
         twin.behaviours = copy.deepcopy(self.behaviours)
         moved = {k: str(v).replace(self.folder, folder, 1) for k, v in vars(self.layout).items()}
         twin.layout = Layout(**moved)
@@ -1017,6 +1066,12 @@ class Host:
             self.timer = txn
 
         self.faults.effect("arm", act, lambda: SlipwayError("no_timer", "injected"))
+
+    def _arm_drain(self, _service: str, release_id: str, seconds: float) -> None:
+        def act() -> None:
+            self.drains[release_id] = seconds
+
+        self.faults.effect("arm a drain", act, lambda: SlipwayError("command_failed", "injected"))
 
     def _disarm(self, _service: str, txn: str) -> None:
         def act() -> None:
@@ -1092,7 +1147,19 @@ class Host:
             lock_timeout=0,
             confirm=self.confirm,
             proxy=self.proxy,
+            drain_background=self.drain_background,
         )
+
+    @property
+    def runtime_units(self) -> str:
+        return os.path.join(self.folder, "run")
+
+    def finish_drain(self, version: str, hurried: Callable[[], bool] = lambda: False) -> int | None:
+        """What the unit does that waits for the users of this release."""
+        release_id = self.id_of(version)
+        cut = self.engine().finish_drain(release_id, self.drains.pop(release_id), hurried)
+        self.systemd.count()
+        return cut
 
     def engine(self) -> Engine:
         return Engine(self.settings(), self.layout, self.systemd)
@@ -1167,8 +1234,11 @@ class Host:
     def settled(self) -> str:
         """The id of the one release that runs, serves, is current, last good and what the next boot starts.
 
-        It runs in its own units.
+        It runs in its own units, and what drained beside it has ended.
         """
+        for release_id, seconds in self.drains.items():
+            self.engine().finish_drain(release_id, seconds, lambda: False)
+        self.drains = {}
         (running,) = self.systemd.running()
         assert not [i for i in self.systemd.instances.values() if i.state == "activating" and not i.rehearses]
         assert self.systemd.serving() == [running]

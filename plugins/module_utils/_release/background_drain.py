@@ -1,0 +1,78 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A release that goes on draining beside the next one. PRIVATE to the collection.
+
+The tool on the host waits for its users to leave, in a transient unit of its own, and ends it: slipway drain SHOP ID.
+A stop of the service stops that unit, too (PartOf= in systemd.unit(5)), and after a reboot neither is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from .._core import command, files
+from .._core.paths import TOOL
+from .._host.systemd import Systemd
+
+RUNTIME_UNITS = "/run/systemd/system"
+_DROP_IN = "slipway-drain.conf"
+
+
+def unit(service: str, release_id: str) -> str:
+    """The unit that waits; no service's name has a colon, so that a pattern of one matches no other's."""
+    return f"slipway-drain-{service}:{release_id}.service"
+
+
+def is_armed(systemd: Systemd, service: str, release_id: str) -> bool:
+    return systemd.is_active(unit(service, release_id))
+
+
+def arm(service: str, release_id: str, seconds: float) -> None:
+    """Have the host wait for the users of this release, for so many seconds. Raise where it cannot."""
+    argv = ["systemd-run", "--quiet", "--collect", f"--unit={unit(service, release_id)}"]
+    argv += [f"--description=Drain {release_id} of {service}", f"--property=PartOf={service}.service"]
+    argv += ["--property=Restart=on-failure", "--property=RestartSec=5"]
+    command.run([*argv, TOOL, "drain", service, release_id, "--seconds", f"{seconds:g}"]).require_success()
+
+
+def disarm(systemd: Systemd, service: str, release_id: str) -> None:
+    """Wait no longer for the users of this release, which is to serve again. It is not ended then."""
+    systemd.call("stop", "--no-block", unit(service, release_id), check=False)
+
+
+def stop_all(systemd: Systemd, service: str) -> None:
+    """Wait no longer for the users of any release."""
+    systemd.call("stop", unit(service, "*"), check=False)
+
+
+def _drop_in(unit_name: str) -> str:
+    return os.path.join(RUNTIME_UNITS, f"{unit_name}.d", _DROP_IN)
+
+
+def allow(systemd: Systemd, unit_name: str, seconds: float) -> None:
+    """Have PID 1 leave a unit that it stops so many seconds (TimeoutStopSec= in systemd.service(5)), until forbid().
+
+    Not in the unit's own file: a stop of the service, or of the host, must not take that long.
+    """
+    path = _drop_in(unit_name)
+    files.make_directory(os.path.dirname(path), 0o755)
+    files.write_atomic(path, f"[Service]\nTimeoutStopSec={seconds:g}\n", 0o644)
+    systemd.call("daemon-reload")
+
+
+def is_allowed(unit_name: str) -> bool:
+    return os.path.exists(_drop_in(unit_name))
+
+
+def forbid(systemd: Systemd, unit_name: str) -> None:
+    """The opposite of allow(); nothing where that is not in force."""
+    path = _drop_in(unit_name)
+    if not os.path.exists(path):
+        return
+    os.unlink(path)
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(path))
+    systemd.call("daemon-reload")
