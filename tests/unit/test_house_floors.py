@@ -83,7 +83,7 @@ FLOORS = {
     ],
     "_release": [
         "phases",
-        "state artefact confirm_timer meant",
+        "state artefact background_drain confirm_timer meant",
         "options configuration integrity gate conditions",
         "stage probe outcome",
         "staged_units strategies diagnostics",

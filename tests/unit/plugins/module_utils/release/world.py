@@ -485,10 +485,6 @@ class FakeSystemd(systemd.Systemd):
             return "".join(f"{i.unit} loaded {i.state} x A release of it\n" for i in found)
         if "--property=NeedDaemonReload,Id" in rest:
             return "\n".join(self._stale(unit.replace("@*.", "@.")) for unit in rest[1:])
-        if rest[0].startswith(f"slipway-drain-{NAME}:"):
-            assert verb == "stop", arguments
-            self.host.drains.pop(rest[0].partition(":")[2][: -len(".service")], None)
-            return ""
         unit, *more = [a for a in rest if not a.startswith("--property=")]
         if more:
             assert verb == "show", arguments
@@ -496,13 +492,21 @@ class FakeSystemd(systemd.Systemd):
         if unit == "haproxy.service":
             assert verb in ("start", "show"), arguments
             return f"ActiveState=active\nMainPID={self.host.haproxy.pid}\n" if verb == "show" else ""
-        if unit == f"{NAME}.socket":
-            return self._do_socket(verb)
-        if unit == f"{NAME}-rehearsal.socket":
-            return self._do_rehearsal_socket(verb)
-        if unit == f"{NAME}.service":
-            return self._do_umbrella(verb)
+        if unit.startswith(f"slipway-drain-{NAME}:"):
+            return self._do_drain(verb, unit)
+        own = {
+            f"{NAME}.socket": self._do_socket,
+            f"{NAME}-rehearsal.socket": self._do_rehearsal_socket,
+            f"{NAME}.service": self._do_umbrella,
+        }
+        if unit in own:
+            return own[unit](verb)
         return self._do_instance(verb, self._get(unit), "--no-block" in arguments)
+
+    def _do_drain(self, verb: str, unit: str) -> str:
+        assert verb == "stop", verb
+        self.host.drains.pop(unit.partition(":")[2][: -len(".service")], None)
+        return ""
 
     def _do_umbrella(self, verb: str) -> str:
         if verb == "show":
