@@ -104,8 +104,8 @@ def test_a_user_who_stays_holds_up_nothing_and_is_not_cut(fleet: Any, service: s
     assert instances(host, service) == ["1.0.0", "2.0.0"]
     assert "draining  1.0.0-" in host.run("slipway", "status", service)
     assert user.wait() == "HTTP 200"
-    wait(lambda: instances(host, service) == ["2.0.0"], 30)
-    wait(lambda: waits(host, service) == 0, 10)
+    wait("the old release to end", lambda: instances(host, service) == ["2.0.0"])
+    wait("nobody to wait", lambda: waits(host, service) == 0)
     assert "nothing was cut" in history(host, service).split("2.0.0-")[1].splitlines()[-1]
     assert not host.run("sh", "-c", f"ls -d /run/systemd/system/{service}@*.d 2>/dev/null || true")
 
@@ -116,8 +116,8 @@ def test_what_is_open_at_the_end_is_cut_and_counted(fleet: Any, service: str, re
     users = [User(host, service, 200), User(host, service, 200)]
     release("2.0.0", release_drain_background=5)
     assert [user.wait()[:3] for user in users] == ["cut", "cut"]
-    wait(lambda: instances(host, service) == ["2.0.0"], 30)
-    wait(lambda: "2 open connections were cut" in history(host, service), 10)
+    wait("the old release to end", lambda: instances(host, service) == ["2.0.0"])
+    wait("the history", lambda: "2 open connections were cut" in history(host, service))
 
 
 def test_a_rollback_meets_the_release_that_drains(fleet: Any, service: str, release: Any) -> None:
@@ -129,11 +129,11 @@ def test_a_rollback_meets_the_release_that_drains(fleet: Any, service: str, rele
     begun = time.monotonic()
     assert "1.0.0" in host.run("slipway", "rollback", service)
     assert time.monotonic() - begun < 30
-    wait(lambda: instances(host, service) == ["1.0.0"], 30)
+    wait("the new release to end", lambda: instances(host, service) == ["1.0.0"])
     assert host.current(service).startswith("1.0.0-")
     if SERVICES[service][0] == "proxy":
         assert user.wait() == "HTTP 200"
-    wait(lambda: waits(host, service) == 0, 20)
+    wait("nobody to wait", lambda: waits(host, service) == 0)
     host.run("slipway", "status", service)
 
 
@@ -151,7 +151,7 @@ def test_another_release_while_users_stay(fleet: Any, service: str, release: Any
     else:  # there are two local ports
         assert user.wait().startswith("cut")
         assert "1 open connections were cut" in history(host, service)
-    wait(lambda: instances(host, service) == ["3.0.0"], 30)
+    wait("the old releases to end", lambda: instances(host, service) == ["3.0.0"])
 
 
 def test_a_stop_does_not_wait_for_users(fleet: Any, service: str, release: Any) -> None:
@@ -162,7 +162,7 @@ def test_a_stop_does_not_wait_for_users(fleet: Any, service: str, release: Any) 
     begun = time.monotonic()
     host.run("systemctl", "stop", service)
     assert time.monotonic() - begun < 30
-    wait(lambda: instances(host, service) == [], 10)
-    wait(lambda: waits(host, service) == 0, 20)
+    wait("all to end", lambda: instances(host, service) == [])
+    wait("nobody to wait", lambda: waits(host, service) == 0)
     host.run("systemctl", "start", service)
-    wait(lambda: instances(host, service) == ["2.0.0"], 30)
+    wait("the old release to end", lambda: instances(host, service) == ["2.0.0"])
