@@ -33,6 +33,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.intake import 
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils import (
+    _by,
     _configured,
     _confirmation,
     _gate,
@@ -90,6 +91,7 @@ OPTIONS = {
     "smoke_timeout": ("release_smoke_timeout", _survey.number),
     "force": ("release_force", _survey.switch),
     "run": ("release_run", _survey.text),
+    "reason_required": ("release_reason_required", _survey.switch),
     "configured": ("release_configured", _survey.switch),
     "stale_configuration": ("release_stale_configuration", _survey.choice("warn", "refuse")),
     "start_timeout": ("release_start_timeout", _survey.number),
@@ -247,6 +249,9 @@ class ActionModule(BoundedAction):
                 arguments = _survey.understand(arguments, OPTIONS)
                 self._patience = _patience.of(arguments)
                 self._validate(arguments)
+                arguments["by"] = _by.complete(arguments.get("by"), task_vars or {})
+                if arguments.pop("reason_required", False):
+                    _by.require_reason(arguments["by"])
                 if arguments.get("confirm"):
                     arguments["tool"] = zipapp.digest()
                 arguments["expected"] = _configured.expected(

@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The controller's half of slipway.go.rollback: runs the module, and tells the next run what it has done."""
+"""The controller's half of slipway.go.rollback: says who has asked, and tells the next run what was done."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.slipway.go.plugins.plugin_utils import _stats
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.plugin_utils import _by, _stats
 from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction
 
 
@@ -17,5 +18,10 @@ class ActionModule(BoundedAction):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        answer: dict[str, Any] = {**result, **self._execute_module(task_vars=task_vars)}
-        return answer if self._task.check_mode else _stats.with_stats("rollback", answer, task_vars or {})
+        variables, arguments = task_vars or {}, dict(self._task.args)
+        try:
+            arguments["by"] = _by.complete(arguments.get("by"), variables)
+        except SlipwayError as error:
+            return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
+        answer = {**result, **self._execute_module("slipway.go.rollback", arguments, task_vars=variables)}
+        return answer if self._task.check_mode else _stats.with_stats("rollback", answer, variables)

@@ -84,10 +84,10 @@ options:
     default: 30
   drain_background:
     description:
-      - Seconds that the old release may go on draining after its swap, beside the new one, where some of its connections are
-        still open when O(drain_timeout) ends. With V(0), they are cut then.
-      - With the strategies V(socket) and V(proxy). The host ends the old release when its users have left it, or when these
-        seconds are over.
+      - Seconds that the old release may go on draining after its swap, beside the new one, where some of its
+        connections are still open when O(drain_timeout) ends. With V(0), they are cut then.
+      - With the strategies V(socket) and V(proxy). The host ends the old release when its users have left it, or when
+        these seconds are over.
     type: float
     default: 0
   keep:

@@ -269,6 +269,31 @@ options:
         O(slipway.go.rollback#module:run) can take back what just this run has brought.
     type: str
     default: ""
+  by:
+    description:
+      - Who has asked for it, from where and why. The host keeps it in its history and sends it to its log, for people
+        to read. Nothing depends on it. What is left out comes from the job of AWX or of the pipeline, or is the user on
+        the controller.
+    type: dict
+    default: {}
+    suboptions:
+      person:
+        description: Who.
+        type: str
+      controller:
+        description: On which machine the run is.
+        type: str
+      job:
+        description: The job that runs it, such as its number or address.
+        type: str
+      reason:
+        description: Why, in a sentence.
+        type: str
+  reason_required:
+    description:
+      - Whether a release without a reason in O(by) is refused.
+    type: bool
+    default: false
   configured:
     description:
       - Whether the host has the configuration that the release is going to take along. With V(false), check mode
@@ -399,7 +424,7 @@ cut:
   type: int
   sample: 0
 draining:
-  description: The releases that go on draining beside the new one, because users have not left them, see O(drain_background).
+  description: The releases that go on draining beside the new one because they have users (O(drain_background)).
   returned: success
   type: list
   elements: str
@@ -644,6 +669,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         tool=values["tool"],
         run=values["run"],
     )
+    engine = Engine(settings, by=values["by"])
     act = intake.predict if module.check_mode else intake.release
     wish, layout = request(values), Layout(settings.name, settings.root)
     abilities = Abilities(**values["abilities"]) if values["abilities"] else None
@@ -660,7 +686,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             module.warn(str(notice))
         return wanted
 
-    outcome = act(wish, spec_of, Engine(settings), layout)
+    outcome = act(wish, spec_of, engine, layout)
     result = {**outcome.as_dict(), "diff": outcome.diff(), "notices": [notice._asdict() for notice in notices]}
     for text in outcome.warnings:
         module.warn(text)
@@ -699,6 +725,8 @@ def main() -> None:
             "configured": {"type": "bool", "default": True},
             "stale_configuration": {"type": "str", "choices": ["warn", "refuse"], "default": "warn"},
             "run": {"type": "str", "default": ""},
+            "by": options.BY,
+            "reason_required": {"type": "bool", "default": False},
             "report": {"type": "bool", "default": False},
             **options.argument_spec(),
         },

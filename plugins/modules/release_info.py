@@ -173,6 +173,17 @@ run:
   returned: success
   type: str
   sample: "4711"
+by:
+  description: Who has brought what serves, from where, in which job, and why. What is not known is missing.
+  returned: success
+  type: dict
+  sample: {"person": "alice", "controller": "ctl1", "job": "AWX job 42", "reason": "repairs the checkout"}
+draining:
+  description: The releases that go on draining beside what serves, because they still have users.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 good:
   description: The ids of the releases on the host that were good and not rolled back from, the most recent last.
   returned: success

@@ -51,6 +51,26 @@ options:
         needs. Nothing else that the run has brought is where it goes, either. An empty text is an error, and so is one
         with C({{), which nobody has filled in.
     type: str
+  by:
+    description:
+      - Who has asked for it, from where and why. The host keeps it in its history and sends it to its log, for people
+        to read. Nothing depends on it. What is left out comes from the job of AWX or of the pipeline, or is the user on
+        the controller.
+    type: dict
+    default: {}
+    suboptions:
+      person:
+        description: Who.
+        type: str
+      controller:
+        description: On which machine the run is.
+        type: str
+      job:
+        description: The job that runs it, such as its number or address.
+        type: str
+      reason:
+        description: Why, in a sentence.
+        type: str
 seealso:
   - module: slipway.go.release
   - module: slipway.go.release_info
@@ -155,13 +175,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._release import options
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import parse_meant
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import load_settings
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    engine = Engine(load_settings(module.params["name"]))
+    engine = Engine(load_settings(module.params["name"]), by=module.params["by"])
     act = engine.predict_rollback if module.check_mode else engine.rollback
     outcome = act(module.params["release"], parse_meant(module.params["of"], module.params["run"]))
     for text in outcome.warnings:
@@ -176,6 +197,7 @@ def main() -> None:
             "release": {"type": "str"},
             "of": {"type": "str"},
             "run": {"type": "str"},
+            "by": options.BY,
         },
         supports_check_mode=True,
     )

@@ -831,6 +831,16 @@ INTAKE = Section(
             "The digest itself was given, which nobody has signed.",
             "Set `release_checksum` to the path or URL of the signed checksums file.",
         ),
+        "invalid_by": ErrorCode(
+            "The option `by` of `release` or `rollback` is no mapping.",
+            "A playbook gives the name alone.",
+            "Give `person`, `controller`, `job` and `reason`.",
+        ),
+        "missing_reason": ErrorCode(
+            "`release_reason` is empty, and `release_reason_required` is set.",
+            "The team wants a reason in the history of each release.",
+            "Set `release_reason` to why this release is made.",
+        ),
         "missing_file": ErrorCode(
             "A file that the release reads on the host is not there or cannot be read.",
             "`release_remote_src` is set, and the path is one of the controller, or is misspelt.",

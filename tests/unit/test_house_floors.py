@@ -82,8 +82,8 @@ FLOORS = {
         "builder",
     ],
     "_release": [
-        "phases",
-        "state artefact background_drain confirm_timer meant",
+        "phases by",
+        "state artefact announce background_drain confirm_timer meant",
         "options configuration integrity gate conditions",
         "stage probe outcome",
         "staged_units strategies diagnostics",

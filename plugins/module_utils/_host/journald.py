@@ -2,14 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What units have logged, through journalctl(1). This file is PRIVATE to the collection."""
+"""What units have logged, through journalctl(1), and a way to log. This file is PRIVATE to the collection."""
 
 from __future__ import annotations
 
+import socket
 from typing import Any, Mapping
 
 from .._core import command, json_lines
 
+SOCKET = "/run/systemd/journal/socket"
 SECONDS = 5.0  # a log that is slow to read must not hold up what waits for these lines
 
 
@@ -30,6 +32,17 @@ def said_by_systemd(unit: str, since: float, until: float, count: int) -> list[s
 def said_by_kernel(since: float, until: float, count: int) -> list[str]:
     """The last lines of the kernel's log and of its audit in that span of the wall clock, the oldest first."""
     return [line for source in ("kernel", "audit") for line in _lines(f"_TRANSPORT={source}", since, until, count)]
+
+
+def send(fields: Mapping[str, str]) -> None:
+    """Write one entry to the log (the native protocol of journald); raise OSError where there is none.
+
+    Each value is of one line: what stands behind a line feed would be a field of its own.
+    """
+    entry = "".join(f"{name}={' '.join(value.splitlines())}\n" for name, value in fields.items())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+        connection.settimeout(1.0)
+        connection.sendto(entry.encode(errors="replace"), SOCKET)
 
 
 def _lines(match: str, since: float, until: float, count: int) -> list[str]:

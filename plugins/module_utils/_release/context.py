@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator, Optional
+from typing import Any, Iterator, Mapping, Optional
 
 from .._core.problems import ProblemsError
 from .._host.systemd import Systemd
+from .by import parse_by
 from .gate import Gate
 from .meant import Meant
 from .probe import Probe, parse_plan
@@ -29,8 +30,15 @@ class Context:
     And what more than one verb asks of it.
     """
 
-    def __init__(self, settings: Settings, layout: Optional[Layout] = None, systemd: Optional[Systemd] = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        layout: Optional[Layout] = None,
+        systemd: Optional[Systemd] = None,
+        by: Optional[Mapping[str, Any]] = None,
+    ) -> None:
         self.settings = settings
+        self.by = parse_by(by or {})
         self.layout = layout or Layout(settings.name, settings.root)
         self.store = Store(self.layout)
         self.journal = self.store.journal

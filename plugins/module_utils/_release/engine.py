@@ -9,7 +9,7 @@ One method for each verb; what a verb does is in verbs/, and how releases take o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence
 
 from .._host.systemd import Systemd
 from .context import Context
@@ -24,10 +24,19 @@ if TYPE_CHECKING:
 
 
 class Engine:
-    """What can be done with one service on this host. Each method imports its verb, since a command needs only one."""
+    """What can be done with one service on this host. Each method imports its verb, since a command needs only one.
 
-    def __init__(self, settings: Settings, layout: Optional[Layout] = None, systemd: Optional[Systemd] = None) -> None:
-        self._context = Context(settings, layout, systemd)
+    by: who asks for it, from where and why (see by.py).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        layout: Optional[Layout] = None,
+        systemd: Optional[Systemd] = None,
+        by: Optional[Mapping[str, Any]] = None,
+    ) -> None:
+        self._context = Context(settings, layout, systemd, by)
 
     def predict(self, spec: Spec) -> Outcome:
         from .verbs import release

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
+from .by import LIMITS
 from .state.model import ACCEPT, REFUSE, Proxy, Settings
+
+BY: dict[str, Any] = {"type": "dict", "default": {}, "options": {name: {"type": "str"} for name in LIMITS}}
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any, Callable, Mapping, Optional
 from .._core import files
 from .._core.errors import SlipwayError
 from . import confirm_timer, integrity, stage
+from .announce import announce
 from .conditions import conditions
 from .context import Context
 from .outcome import Outcome
@@ -75,11 +76,10 @@ def commit(service: Service, transaction: Transaction) -> None:
     service.store.point_boot(strategy(transaction.strategy, service).instance(transaction.to))
     files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
     service.systemd.start_and_wait(f"{layout.name}.service")
-    service.store.journal.record(
+    _conclude(
+        service,
+        transaction,
         "committed",
-        txn=transaction.txn,
-        kind=transaction.kind,
-        release=transaction.to,
         previous=transaction.source,
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
@@ -87,7 +87,15 @@ def commit(service: Service, transaction: Transaction) -> None:
         **({"run": transaction.run} if transaction.run else {}),
         **transaction.measured,
     )
+
+
+def _conclude(service: Service, transaction: Transaction, event: str, **details: Any) -> None:
+    """Write down how the transaction has ended, which it has then."""
+    by = {"by": transaction.by} if transaction.by else {}
+    told = {"txn": transaction.txn, "kind": transaction.kind, "release": transaction.to, **details, **by}
+    service.store.journal.record(event, **told)
     _end(service, transaction)
+    announce(service.layout.name, {"event": event, **told})
 
 
 def _end(service: Service, transaction: Transaction) -> None:
@@ -114,11 +122,10 @@ def restore(
     elif service.layout.last_good_id() != transaction.to:
         _forget_first(service, transaction)
     service.store.drop_settings()
-    service.store.journal.record(
+    _conclude(
+        service,
+        transaction,
         "rolled_back" if source or service.layout.last_good_id() != transaction.to else "left_as_is",
-        txn=transaction.txn,
-        kind=transaction.kind,
-        release=transaction.to,
         serving=source,
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
@@ -128,7 +135,6 @@ def restore(
         **_judged_by(service, transaction, error),
         **{**transaction.measured, **measured()},
     )
-    _end(service, transaction)
     return unhealthy
 
 
@@ -205,16 +211,14 @@ def _adopt_or_give_up(service: Service, in_flight: Transaction, source: str, err
             service.systemd.start(before.unit(source))
         _point_back(service, source, before.instance(source))
         service.store.drop_settings()
-        service.store.journal.record(
+        _conclude(
+            service,
+            in_flight,
             "given_up",
-            txn=in_flight.txn,
-            kind=in_flight.kind,
-            release=in_flight.to,
             serving=None,
             interrupted=True,
             reason=f"{cause(error)[0]} {cause(failure)[0]}",
         )
-        _end(service, in_flight)
 
 
 def _adopt(service: Service, in_flight: Transaction) -> None:

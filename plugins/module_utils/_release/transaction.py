@@ -108,7 +108,7 @@ class Swap:
     def _enter(self, phase: Phase) -> None:
         self._txn.phase = phase
         self._service.store.save(self._txn)
-        begun = {"source": self._txn.source, "kind": self._txn.kind, "strategy": self._txn.strategy}
+        begun = {"source": self._txn.source, "kind": self._txn.kind, "strategy": self._txn.strategy, "by": self._txn.by}
         self._service.store.record_phase(self._txn, **(begun if phase == Phase.INTENT else {}))
 
     def _intent(self) -> None:
@@ -344,7 +344,7 @@ def swap(
     is_rollback = request.kind == "rollback"
     service = as_released(context.service, request.target) if is_rollback else context.service
     transaction = context.store.begin(
-        request.target, source, request.strategy, request.kind, request.reason, request.run
+        request.target, source, request.strategy, request.kind, request.reason, request.run, context.by
     )
     running = Swap(service, transaction, probe, request.totals)
     try:

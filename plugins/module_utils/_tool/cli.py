@@ -91,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     rollback.add_argument("release", nargs="?", help="an id that status lists; the last good one when left out")
     rollback.add_argument("--of", metavar="RELEASE", help="only where this version or id serves or is in flight")
     rollback.add_argument("--run", metavar="NAME", help="only what the run of that name has brought (release_run)")
+    rollback.add_argument("--reason", default="", metavar="TEXT", help="why, for the history")
     recover = add("recover", "finish or undo what an interrupted run has left; done at every boot", _RECOVER)
     recover.add_argument("service", nargs="?", help="all services when left out")
     recover.add_argument("--txn", help=argparse.SUPPRESS)  # of the timer that takes back what nobody confirms
@@ -185,6 +186,8 @@ def _when(stamp: Any) -> str:
 
 
 def _status_text(found: dict[str, Any]) -> str:
+    from .._release.by import describe_by
+
     since = f" since {_when(found['since'])} ({_ago(time.time() - found['since'])})" if found["since"] else ""
     p99 = f", p99 {found['p99'] * 1000:.1f} ms" if found["p99"] else ""
     lines = [
@@ -196,6 +199,8 @@ def _status_text(found: dict[str, Any]) -> str:
     if origin:
         signed = f", signed by {origin['signer']}" if "signer" in origin else ""
         lines.append(f"  from      {origin.get('source')}{signed}")
+    who = describe_by(found["by"])
+    lines += [f"  by        {who}"] if who else []
     if found["watched"]:
         lines.append(f"  watched   {_ago(time.time() - found['watched'])} ago")
     if _is_neglected(found):
@@ -268,6 +273,8 @@ def _told(name: str, only: bool) -> dict[str, Any]:
 
 
 def _history(options: argparse.Namespace) -> int:
+    from .._release.by import describe_by
+
     found = operator_or_history(options.service).store.journal.history()[::-1][: max(options.count, 0)]
     if options.json:
         _say(json.dumps(found, indent=2))
@@ -282,7 +289,7 @@ def _history(options: argparse.Namespace) -> int:
         reason = f": {event['reason']}" if event.get("reason") else ""
         by = " by a rollback" if event["event"] == "committed" and event.get("kind") == "rollback" else ""
         _say(f"{_when(event.get('time'))}  {event.get('release')} {words[str(event['event'])]}{by}{reason}")
-        for line in (*_requests(event), *_said(event)):
+        for line in (*_labelled("by", describe_by(event.get("by") or {})), *_requests(event), *_said(event)):
             _say(f"{'':21}{line}")
     return OK
 
@@ -322,17 +329,18 @@ def _labelled(label: str, text: str) -> list[str]:
     return [f"{label}: {text}"] if text else []
 
 
-def _engine(one: Operator) -> Engine:
+def _engine(one: Operator, reason: str = "") -> Engine:
     from .._release.engine import Engine
+    from .._release.state.store import person
 
-    return Engine(one.settings, one.layout)
+    return Engine(one.settings, one.layout, by={"person": person(), "controller": "this host", "reason": reason})
 
 
 def _rollback(options: argparse.Namespace) -> int:
     from .._release.meant import parse_meant
 
     meant = parse_meant(options.of, options.run)
-    outcome = _engine(operator(options.service)).rollback(options.release, meant)
+    outcome = _engine(operator(options.service), options.reason).rollback(options.release, meant)
     if options.json:
         _say(json.dumps(outcome.as_dict(), indent=2))
     elif outcome.changed:

@@ -103,6 +103,7 @@ class Operator:
             "releases": self.layout.staged(),
             "good": [i for i in self.store.journal.good() if i in self.layout.staged()],
             "run": run_of(current, outcomes),
+            "by": committed[-1].get("by") or {} if committed and current else {},
             "bad": sorted(self.store.journal.bad()),
             "watched": _changed(os.path.join(self.layout.state, WATCH)),
             "damaged": damaged + self._damaged_releases(current),
@@ -331,6 +332,7 @@ def unreadable(name: str, damaged: list[str], current: Optional[str] = None) -> 
         "bad": [],
         "differences": [],
         "origin": {},
+        "by": {},
         "skipped_lines": 0,
     }
     status = {"service": name, "current": current, "state": "damaged", "health": "unknown", "message": damaged[0]}

@@ -28,7 +28,7 @@ class Transaction:
     """The one swap in flight. Times are seconds since the epoch; reason is that of a rollback nobody has asked for.
 
     deadline is when the host takes it back unless somebody confirms it, None for one that is not to be confirmed. run
-    is the name of the run that it belongs to, where that has one.
+    is the name of the run that it belongs to, where that has one. by is who has asked for it.
     """
 
     txn: str
@@ -42,6 +42,7 @@ class Transaction:
     deadline: Optional[float] = None
     measured: dict[str, Any] = field(default_factory=dict)
     run: str = ""
+    by: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, loaded: Any) -> Transaction:
@@ -56,7 +57,9 @@ class Transaction:
             or transaction.to is None
         ):
             raise ValueError("it names no release")
-        if not all(map(is_number, numbers)) or not isinstance(transaction.measured, dict):
+        if not all(map(is_number, numbers)) or not all(
+            isinstance(one, dict) for one in (transaction.measured, transaction.by)
+        ):
             raise ValueError("one of its numbers is none")
         return transaction
 
@@ -79,7 +82,7 @@ class Store:
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._acquire(descriptor, timeout)
-            holder = {"pid": os.getpid(), "user": _who(), "since": time.time()}
+            holder = {"pid": os.getpid(), "user": person(), "since": time.time()}
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(holder).encode(), 0)
             yield
@@ -110,9 +113,19 @@ class Store:
         )
 
     def begin(
-        self, to: str, source: Optional[str], strategy: str, kind: str, reason: str = "", run: str = ""
+        self,
+        to: str,
+        source: Optional[str],
+        strategy: str,
+        kind: str,
+        reason: str = "",
+        run: str = "",
+        by: Optional[Mapping[str, str]] = None,
     ) -> Transaction:
-        return Transaction(os.urandom(16).hex(), Phase.INTENT, to, source, strategy, time.time(), kind, reason, run=run)
+        begun, known = time.time(), dict(by or {})
+        return Transaction(
+            os.urandom(16).hex(), Phase.INTENT, to, source, strategy, begun, kind, reason, run=run, by=known
+        )
 
     def save(self, transaction: Transaction) -> None:
         files.write_atomic(self._state, json.dumps(asdict(transaction)) + "\n", 0o644)
@@ -173,6 +186,7 @@ class Store:
             "source": source,
             "started": first["time"],
             "run": str(last.get("run") or ""),
+            "by": first.get("by") or {},
             "deadline": last.get("deadline"),
         }
         strategy = first.get("strategy") or self.layout.manifest(to).get("strategy")
@@ -290,7 +304,8 @@ def services(state_root: str = STATE_ROOT) -> list[str]:
         return []
 
 
-def _who() -> str:
+def person() -> str:
+    """Who runs this, also through sudo(8)."""
     import getpass  # only who writes into the journal asks
 
     try:

@@ -34,8 +34,9 @@ def engine(monkeypatch):
     class Engine:
         outcome = DONE
 
-        def __init__(self, settings):
+        def __init__(self, settings, by):
             Engine.told.append(settings)
+            Engine.by = by
 
         def _answer(self, how, spec):
             Engine.told.append((how, spec))
@@ -66,6 +67,11 @@ def test_what_is_left_out_has_its_default(engine, capsys):
     assert result["diff"] == {"before": "1.0-0123456789\n", "after": "2.0-0123456789\n"}
     assert (result["pruned"], result["downtime_seconds"]) == (["0.9-0123456789"], None)
     assert "host_profile" not in result
+
+
+def test_who_has_asked_for_it_arrives(engine, capsys):
+    run_module(release, capsys, **SENT, by={"person": "alice", "reason": "why not"})
+    assert {name: text for name, text in engine.by.items() if text} == {"person": "alice", "reason": "why not"}
 
 
 def test_what_is_given_arrives(engine, capsys):

@@ -22,8 +22,9 @@ def told(monkeypatch):
     told = []
 
     class Engine:
-        def __init__(self, settings):
+        def __init__(self, settings, by):
             told.append(settings)
+            Engine.by = by
 
         def rollback(self, wanted, meant):
             told.append(("rollback", wanted, meant))
@@ -43,6 +44,11 @@ def test_rollback(told, capsys):
     assert told == [LAST, ("rollback", None, None)]
     assert (result["changed"], result["current"], result["previous"]) == (True, "1.0-0123456789", "2.0-0123456789")
     assert result["diff"] == {"before": "2.0-0123456789\n", "after": "1.0-0123456789\n"}
+
+
+def test_who_has_asked_for_it_arrives(told, capsys):
+    run_module(rollback, capsys, name="shop", by={"person": "alice"})
+    assert rollback.Engine.by["person"] == "alice"
 
 
 def test_named_rollback(told, capsys):

@@ -896,6 +896,7 @@ class Host:
         self.confirm = 60.0
         self.timer: str | None = None  # the transaction it would take back
         self.drain_background = 0.0
+        self.log: list[dict[str, str]] = []  # what was sent to journald
         self.drains: dict[str, float] = {}  # the releases whose users it waits for, and how long
         self.rehearsal = ""
         self.own = "any" if strategy == "reload" else ""  # the same environment for all releases
@@ -977,6 +978,7 @@ class Host:
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
         monkeypatch.setattr(journald, "last_lines", self._last_lines)
+        monkeypatch.setattr(journald, "send", self.log.append)
         monkeypatch.setattr(confirm_timer, "TOOL", "/bin/true")
         monkeypatch.setattr(confirm_timer, "arm", self._arm)
         monkeypatch.setattr(confirm_timer, "disarm", self._disarm)
@@ -1004,6 +1006,7 @@ class Host:
         twin.clock = copy.copy(self.clock)
         twin.faults = Faults()
         twin.drains = dict(self.drains)
+        twin.log = []
         twin.behaviours = copy.deepcopy(self.behaviours)
         moved = {k: str(v).replace(self.folder, folder, 1) for k, v in vars(self.layout).items()}
         twin.layout = Layout(**moved)
