@@ -12,7 +12,7 @@ import (
 
 const (
 	maxBody     = 1 << 20
-	maxSlow     = 60 * time.Second
+	maxSlow     = 10 * time.Minute
 	streamEvery = 200 * time.Millisecond
 )
 

@@ -50,7 +50,7 @@ func TestEndpoints(t *testing.T) {
 		{"GET", "/version", "", 200, `"commit":`},
 		{"GET", "/slow?ms=10", "", 200, `"slept_ms":10`},
 		{"GET", "/slow?ms=soon", "", 400, "want ms"},
-		{"GET", "/slow?ms=60001", "", 400, "want ms"},
+		{"GET", "/slow?ms=600001", "", 400, "want ms"},
 		{"GET", "/nothing", "", 404, ""},
 		{"DELETE", "/", "", 405, ""},
 		{"GET", "/metrics", "", 200, `app_info{version="1.2.3"`},
