@@ -269,7 +269,7 @@ class Operator:
         counts = dict.fromkeys(OUTCOMES, 0)
         for event in outcomes:
             counts[str(event["event"])] += 1
-        committed = [e for e in outcomes if e["event"] == "committed"]
+        committed = [e for e in self.store.journal.history() if e["event"] == "committed"]
         last = committed[-1] if committed else {}
         manifest = self.layout.manifest(current) if current else {}
         info = {"release": current, "version": manifest.get("version"), "commit": manifest.get("commit")}
@@ -299,7 +299,7 @@ def _figures(swap: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": swap.get("swap_seconds"),
         "at": swap.get("time"),
         "lost": sum(period.get("failed", 0) for period in periods) if sent else None,
-        "cut": swap.get("cut", 0) if swap else None,
+        "cut": swap.get("cut", 0) + sum(one.get("cut", 0) for one in swap.get("drained", ())) if swap else None,
     }
 
 

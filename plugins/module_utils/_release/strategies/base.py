@@ -293,6 +293,7 @@ class Strategy(ABC):
         first = connections.accepted(main_pid, ports) or 0
         with LastCount(lambda: connections.accepted(main_pid, ports), first) as still_open:
             by_itself = self.systemd.end(unit, self.settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
+        background_drain.forbid(self.systemd, unit)
         return 0 if by_itself else still_open.value
 
 

@@ -13,7 +13,8 @@ import os
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import background_drain
-from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator
+from ansible_collections.slipway.go.plugins.module_utils._release.operator import watch
+from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator, WatchOptions
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
@@ -100,6 +101,14 @@ def test_it_ends_when_it_has_had_its_time_and_what_that_cuts_is_told(host):
     (last,) = host.store.journal.history()[-1]["drained"]
     assert (last["release"], last["cut"]) == (host.id_of("v1"), USERS)
     assert not background_drain.is_allowed(unit(host, "v1").unit)
+
+
+def test_what_a_drain_has_cut_afterwards_is_exported_with_the_swap(host, tmp_path):
+    host.release("v2")
+    host.finish_drain("v1")
+    options = WatchOptions(watch.Policy(), str(tmp_path))
+    Operator(host.settings(), host.layout, host.systemd).watch(options)
+    assert f'slipway_swap_connections_cut{{service="shop"}} {USERS}' in (tmp_path / "slipway-shop.prom").read_text()
 
 
 def test_a_drain_in_a_hurry_ends_at_once(host):
