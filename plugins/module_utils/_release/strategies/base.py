@@ -189,7 +189,7 @@ class Strategy(ABC):
         name, seconds, release_id = self.layout.name, self.settings.drain_background, self.release_of(unit)
         if not seconds:
             return False
-        if background_drain.is_armed(self.systemd, name, release_id):
+        if self._drains_already(unit) and background_drain.is_armed(self.systemd, name, release_id):
             return True
         if not self._outlasts_drain(unit, look):
             return False
@@ -197,6 +197,10 @@ class Strategy(ABC):
             background_drain.arm(name, release_id, seconds)
         except SlipwayError:  # then it ends now, as without this setting
             return False
+        return True
+
+    def _drains_already(self, _unit: str) -> bool:
+        """Whether it may be one that an earlier swap has left to drain."""
         return True
 
     def _drain_no_more(self, release_id: str) -> None:

@@ -61,9 +61,17 @@ class SocketStrategy(Strategy):
         """Have PID 1 listen as this release wants it, anew where the one before wanted it otherwise."""
         wanted = [self.layout.manifest(i).get("units", {}).get(self._socket) for i in (before, release_id) if i]
         if len(wanted) == 2 and wanted[0] != wanted[1]:
+            self._end_drains()
             self.systemd.restart_and_wait(self._socket)
-        else:
+        elif not self.systemd.show(self._socket).up:
+            self._end_drains()
             self.systemd.start_and_wait(self._socket)
+
+    def _end_drains(self) -> None:
+        """PID 1 starts no socket, not even one that is there, before the instances have stopped that it is stopping."""
+        if self.settings.drain_background:
+            for unit in self.systemd.active_instances(self.layout.name):
+                self.hasten(self.release_of(unit))
 
     def verify(self, release_id: str, started: UnitState) -> None:
         verify_shared_socket(self.unit(release_id), started.main_pid)
@@ -82,6 +90,9 @@ class SocketStrategy(Strategy):
             time.sleep(POLL)
         background_drain.forbid(self.systemd, unit)
         return False
+
+    def _drains_already(self, unit: str) -> bool:
+        return self.systemd.show(unit).active == "deactivating"
 
     def _has_ended(self, unit: str) -> bool:
         state = self.systemd.show(unit)

@@ -257,7 +257,7 @@ def users_stay(then: Callable[[Host], object], **behaviour: object) -> Callable[
 
 
 ARMS = "arm a drain"
-FEWER = 1 if ONE_IN == 1 else 40
+FEWER = 1 if ONE_IN == 1 else 12
 DRAIN_STORIES = {
     "users stay": Story(
         users_stay(lambda host: host.stage("v2")), release("v2"), "v2", old="v1", must_see=ARMS, one_in=FEWER

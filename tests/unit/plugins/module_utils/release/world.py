@@ -666,6 +666,11 @@ class FakeSystemd(systemd.Systemd):
             raise SlipwayError("command_failed", f"systemctl {verb} {NAME}.socket failed (5): not loaded")
         if verb == "show":
             return f"ActiveState={'active' if self.socket else 'inactive'}\nListen=[::]:8080 (Stream)\n"
+        if verb in ("start", "restart"):  # not before the instances have stopped that it is stopping
+            for found in self.instances.values():
+                if found.deadline is not None:
+                    self.host.clock.now = max(self.host.clock.now, min(found.deadline, found.left_at))
+                    self._end_in_time(found)
         if verb in ("stop", "restart"):
             self.socket = None
         if verb in ("start", "restart"):

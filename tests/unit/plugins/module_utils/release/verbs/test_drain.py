@@ -168,7 +168,9 @@ def test_the_next_release_has_its_own_drain(host):
     host.behaviours["v2"] = Behaviour(keeps_open=1)
     host.release("v2")
     stay(host, "b", 1)
+    begun = host.clock.now
     host.release("v3")
+    assert host.clock.now - begun < 150
     if host.strategy == "socket":
         assert set(host.drains) == {host.id_of("v1"), host.id_of("v2")}
         assert host.finish_drain("v1") == USERS
@@ -186,6 +188,17 @@ def test_pruning_leaves_it(memory, monkeypatch):
     host.release("v2")
     host.release("v3")
     assert host.id_of("v1") in host.layout.staged()
+
+
+def test_another_socket_waits_for_nobody(memory, monkeypatch):
+    host = at_work(memory, monkeypatch, "socket")
+    host.release("v2")
+    host.write_unit("another backlog")
+    begun = host.clock.now
+    host.release("v3")
+    assert host.clock.now - begun < 60
+    assert not unit(host, "v1").pid
+    assert host.settled() == host.id_of("v3")
 
 
 def test_where_the_host_cannot_wait_it_ends_in_the_swap(host, monkeypatch):
