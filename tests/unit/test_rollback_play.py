@@ -26,7 +26,7 @@ PLAYED = """
 import json, os
 from ansible.module_utils.basic import AnsibleModule
 
-module = AnsibleModule({{one: {{}} for one in {options}}}, supports_check_mode=True)
+module = AnsibleModule({{one: {{"type": "raw"}} for one in {options}}}, supports_check_mode=True)
 host = os.path.join(os.environ["SLIPWAY_PLAYED"], module.params["name"])
 told = json.load(open(host + ".json"))
 {act}
@@ -51,7 +51,7 @@ def run(request, tmp_path):
         copy(ROOT / part, collection / part)
     for name, options, act in (
         ("release_info", ("name", "root", "history"), ASKED),
-        ("rollback", ("name", "release", "of", "run"), ACTED),
+        ("rollback", ("name", "release", "of", "run", "by"), ACTED),
     ):
         (collection / "plugins" / "modules" / f"{name}.py").write_text(PLAYED.format(options=options, act=act))
 

@@ -61,6 +61,20 @@ ROWS = [
         give={"version": "2.0.0"},
     ),
     Row(
+        "missing_reason",
+        "release_reason is required and empty",
+        release(reason_required=True),
+        literal("set release_reason to why this release is made"),
+        give={"by": {"reason": "the row asks for it"}},
+    ),
+    Row(
+        "invalid_by",
+        "by is a name alone",
+        release(by="alice"),
+        literal("give person, controller, job and reason"),
+        give={"by": {"person": "alice", "controller": "ctl1", "job": "1", "reason": "the row asks for it"}},
+    ),
+    Row(
         "relative_path",
         "release_remote_src is set and the path is relative",
         release(src="shop", remote_src=True),

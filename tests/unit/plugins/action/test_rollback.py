@@ -29,7 +29,7 @@ def told(monkeypatch):
 
 def run(given, **variables):
     action = rollback.ActionModule.__new__(rollback.ActionModule)
-    action._task = SimpleNamespace(args=given)
+    action._task = SimpleNamespace(args=given, check_mode=False)
     return action.run(None, variables)
 
 

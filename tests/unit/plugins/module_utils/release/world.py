@@ -15,6 +15,7 @@ import copy
 import errno
 import math
 import os
+import shutil
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable

@@ -32,6 +32,8 @@ STATUS: dict[str, Any] = {
     "damaged": [],
     "skipped_lines": 0,
     "differences": [],
+    "draining": [],
+    "by": {},
 }
 
 
@@ -162,7 +164,7 @@ def test_a_rollback_that_has_nothing_to_do_says_why(
 ) -> None:
     outcome = Outcome(False, "1.0-0123456789", None, "none")
     monkeypatch.setattr(cli, "operator", lambda name: name)
-    monkeypatch.setattr(cli, "_engine", lambda _one: SimpleNamespace(rollback=lambda _wanted, _meant: outcome))
+    monkeypatch.setattr(cli, "_engine", lambda _one, _reason: SimpleNamespace(rollback=lambda _wanted, _meant: outcome))
     assert cli.main(["rollback", "shop", *([release] if release else [])]) == cli.OK
     said = capsys.readouterr().out
     assert "1.0-0123456789 serves already" in said
@@ -177,7 +179,7 @@ def test_a_rollback_that_is_told_what_to_take_back(monkeypatch: pytest.MonkeyPat
         return Outcome(False, "1.0-0123456789", None, "none")
 
     monkeypatch.setattr(cli, "operator", lambda name: name)
-    monkeypatch.setattr(cli, "_engine", lambda _one: SimpleNamespace(rollback=rollback))
+    monkeypatch.setattr(cli, "_engine", lambda _one, _reason: SimpleNamespace(rollback=rollback))
     assert cli.main(["rollback", "shop", "--of", "2.0", "--run", "7"]) == cli.OK
     assert told == [(None, Meant("2.0", "7"))]
     assert "1.0-0123456789 serves, and what was to be taken back does not" in capsys.readouterr().out
