@@ -183,3 +183,28 @@ attributes:
     details:
       - This action does not modify state.
 """
+
+    # Who asks for a release or a rollback.
+    BY = r"""
+options:
+  by:
+    description:
+      - Who has asked for it, from where and why. The host keeps it in its history and sends it to its log, for people
+        to read. Nothing depends on it. What is left out comes from the job of AWX or of the pipeline, or is the user on
+        the controller.
+    type: dict
+    default: {}
+    suboptions:
+      person:
+        description: Who.
+        type: str
+      controller:
+        description: On which machine the run is.
+        type: str
+      job:
+        description: The job that runs it, such as its number or address.
+        type: str
+      reason:
+        description: Why, in a sentence.
+        type: str
+"""

@@ -24,6 +24,7 @@ description:
 extends_documentation_fragment:
   - slipway.go.attributes
   - slipway.go.attributes.engine
+  - slipway.go.attributes.by
 attributes:
   check_mode:
     support: full
@@ -269,26 +270,6 @@ options:
         O(slipway.go.rollback#module:run) can take back what just this run has brought.
     type: str
     default: ""
-  by:
-    description:
-      - Who has asked for it, from where and why. The host keeps it in its history and sends it to its log, for people
-        to read. Nothing depends on it. What is left out comes from the job of AWX or of the pipeline, or is the user on
-        the controller.
-    type: dict
-    default: {}
-    suboptions:
-      person:
-        description: Who.
-        type: str
-      controller:
-        description: On which machine the run is.
-        type: str
-      job:
-        description: The job that runs it, such as its number or address.
-        type: str
-      reason:
-        description: Why, in a sentence.
-        type: str
   reason_required:
     description:
       - Whether a release without a reason in O(by) is refused.

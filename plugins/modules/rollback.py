@@ -22,6 +22,7 @@ description:
   - In check mode, everything that can be checked without changing the host is checked, and the outcome predicted.
 extends_documentation_fragment:
   - slipway.go.attributes
+  - slipway.go.attributes.by
 attributes:
   check_mode:
     support: full
@@ -51,26 +52,6 @@ options:
         needs. Nothing else that the run has brought is where it goes, either. An empty text is an error, and so is one
         with C({{), which nobody has filled in.
     type: str
-  by:
-    description:
-      - Who has asked for it, from where and why. The host keeps it in its history and sends it to its log, for people
-        to read. Nothing depends on it. What is left out comes from the job of AWX or of the pipeline, or is the user on
-        the controller.
-    type: dict
-    default: {}
-    suboptions:
-      person:
-        description: Who.
-        type: str
-      controller:
-        description: On which machine the run is.
-        type: str
-      job:
-        description: The job that runs it, such as its number or address.
-        type: str
-      reason:
-        description: Why, in a sentence.
-        type: str
 seealso:
   - module: slipway.go.release
   - module: slipway.go.release_info
