@@ -115,6 +115,25 @@ pruned:
   type: list
   elements: str
   sample: []
+cut:
+  description: How many connections to the release before were still open when its drain ended, and were cut.
+  returned: success
+  type: int
+  sample: 0
+draining:
+  description: The releases that go on draining beside the one that serves, because they still have users.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+earlier_credentials:
+  description:
+    - The credentials of the release that it goes to which have had another value since, or are gone. There is a
+      warning, too.
+  returned: success
+  type: list
+  elements: str
+  sample: [database_password]
 unconfirmed:
   description: Always V(null), because a rollback needs no confirmation.
   returned: success
@@ -168,7 +187,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     outcome = act(module.params["release"], parse_meant(module.params["of"], module.params["run"]))
     for text in outcome.warnings:
         module.warn(text)
-    return {**outcome.as_dict(), "diff": outcome.diff()}
+    return {**outcome.as_dict(), "earlier_credentials": outcome.earlier_credentials, "diff": outcome.diff()}
 
 
 def main() -> None:

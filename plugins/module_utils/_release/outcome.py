@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, Optional, Sequence
 
 from .phases import Phase
 
@@ -32,12 +32,15 @@ class Outcome:
     unconfirmed: Optional[str] = None
     cut: int = 0
     draining: list[str] = field(default_factory=list)
+    earlier_credentials: list[str] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[str]:
         """What nobody may overlook although all went well."""
         blind = (self.probe or {}).get("blind")
-        return ([str(blind)] if blind else []) + ([describe_cut(self.cut)] if self.cut else [])
+        cut = [describe_cut(self.cut)] if self.cut else []
+        earlier = [_describe_earlier(self.earlier_credentials)] if self.earlier_credentials else []
+        return ([str(blind)] if blind else []) + cut + earlier
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -72,6 +75,14 @@ def describe_cut(cut: int) -> str:
     return (
         f"connections to the old release that were still open when its drain ended, and were cut: {cut}. "
         "Raise service_drain_timeout or release_drain_background if they must end by themselves."
+    )
+
+
+def _describe_earlier(names: Sequence[str]) -> str:
+    """A sentence on the secrets that a rollback brings back."""
+    return (
+        f"the release that the rollback goes to has earlier values of these credentials: {', '.join(names)}. "
+        "If one was revoked, release with the new value, then purge the others (release_purge: [others])."
     )
 
 

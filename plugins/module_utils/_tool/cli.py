@@ -341,6 +341,8 @@ def _rollback(options: argparse.Namespace) -> int:
 
     meant = parse_meant(options.of, options.run)
     outcome = _engine(operator(options.service), options.reason).rollback(options.release, meant)
+    for warning in [] if options.json else outcome.warnings:
+        _complain(f"slipway: {warning}")
     if options.json:
         _say(json.dumps(outcome.as_dict(), indent=2))
     elif outcome.changed:

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional
 
 from ..._core.errors import SlipwayError
-from .. import integrity
+from .. import integrity, stage
 from ..context import Context
 from ..meant import Meant
 from ..outcome import Outcome, unchanged
@@ -37,7 +38,9 @@ def predict(context: Context, wanted: Optional[str] = None, meant: Optional[Mean
     if target is None:
         return unchanged(current)
     checked_strategy(context, target)
-    return Outcome(True, target, current, "rollback")
+    return Outcome(
+        True, target, current, "rollback", earlier_credentials=_earlier_credentials(context, target, current)
+    )
 
 
 def rollback(context: Context, wanted: Optional[str] = None, meant: Optional[Meant] = None) -> Outcome:
@@ -57,7 +60,16 @@ def rollback(context: Context, wanted: Optional[str] = None, meant: Optional[Mea
         if target is None:
             return unchanged(context.current_id())
         strategy = checked_strategy(context, target)
-        return swap(context, SwapRequest(target, strategy.name, "rollback"), probe)
+        earlier = _earlier_credentials(context, target, context.current_id())
+        done = swap(context, SwapRequest(target, strategy.name, "rollback"), probe)
+        return replace(done, earlier_credentials=earlier)
+
+
+def _earlier_credentials(context: Context, target: str, current: Optional[str]) -> list[str]:
+    """The credentials that `target` has and that have another value by now, or are gone."""
+    now = stage.credentials(context.layout, current) if current else {}
+    then = stage.credentials(context.layout, target)
+    return sorted(name for name, digest in then.items() if current and now.get(name) != digest)
 
 
 def automatic_target(context: Context, bad: str) -> Optional[str]:

@@ -278,3 +278,37 @@ def test_the_probe_has_no_say_in_a_rollback(host):
     host.behave("v1").loses = "after"
     assert list(host.rollback().probe) == ["during", "after"]
     assert host.settled() == host.id_of("v1")
+
+
+def give_credential(host, name, value):
+    folder = os.path.join(host.layout.config, "credentials")
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, name)
+    if value is None:
+        os.unlink(path)
+        return
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(value)
+
+
+def test_secrets_that_come_back_are_named_and_not_shown(host):
+    for name in ("database", "queue", "mail"):
+        give_credential(host, name, f"first {name}")
+    host.release("v1")
+    give_credential(host, "database", "second database")
+    give_credential(host, "mail", None)
+    give_credential(host, "new", "of today")
+    host.release("v2")
+    assert host.engine().predict_rollback().earlier_credentials == ["database", "mail"]
+    done = host.rollback()
+    assert done.earlier_credentials == ["database", "mail"]
+    (warning,) = done.warnings
+    assert "database, mail" in warning
+    assert "first" not in warning
+
+
+def test_the_same_secrets_are_no_warning(host):
+    give_credential(host, "database", "first")
+    host.release("v1")
+    host.release("v2")
+    assert host.rollback().warnings == []
