@@ -252,7 +252,7 @@ class ActionModule(BoundedAction):
                 arguments["by"] = _by.complete(arguments.get("by"), task_vars or {})
                 if arguments.pop("reason_required", False):
                     _by.require_reason(arguments["by"])
-                if arguments.get("confirm"):
+                if arguments.get("confirm") or arguments.get("drain_background"):
                     arguments["tool"] = zipapp.digest()
                 arguments["expected"] = _configured.expected(
                     str(arguments["name"]), task_vars or {}, self._templar.template

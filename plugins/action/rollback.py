@@ -15,6 +15,7 @@ from ansible_collections.slipway.go.plugins.plugin_utils._bounded import Bounded
 
 class ActionModule(BoundedAction):
     TRANSFERS_FILES = False
+    _supports_async = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -23,5 +24,8 @@ class ActionModule(BoundedAction):
             arguments["by"] = _by.complete(arguments.get("by"), variables)
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
-        answer = {**result, **self._execute_module("slipway.go.rollback", arguments, task_vars=variables)}
+        answer = self._execute_module(
+            "slipway.go.rollback", arguments, task_vars=variables, wrap_async=bool(self._task.async_val)
+        )
+        answer = {**result, **answer}
         return answer if self._task.check_mode else _stats.with_stats("rollback", answer, variables)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._release.by import parse_by
+from ansible_collections.slipway.go.plugins.module_utils._release.by import LIMITS, parse_by
 
 _PERSON_VARIABLES = ("awx_user_name", "tower_user_name")
 _PERSON_ENVIRONMENT = ("GITLAB_USER_LOGIN", "GITHUB_ACTOR", "BUILD_USER_ID", "SUDO_USER")
@@ -54,6 +54,11 @@ def complete(given: Any, variables: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(given, (Mapping, type(None))) and given != "":
         raise SlipwayError(
             "invalid_by", f"by is {type(given).__name__} and not a mapping.", "give person, controller, job and reason"
+        )
+    unknown = sorted(set(map(str, given or {})) - set(LIMITS))
+    if unknown:
+        raise SlipwayError(
+            "invalid_by", f"by has {', '.join(unknown)}, which it does not know.", f"give {', '.join(LIMITS)}"
         )
     return {**known(variables, os.environ), **parse_by(given or {})}
 

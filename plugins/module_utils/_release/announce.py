@@ -17,6 +17,7 @@ _NOTICE, _ERROR = 5, 3
 _SAYS = {
     "committed": "{release} is the release",
     "rolled_back": "{release} was rolled back",
+    "refused": "{release} was refused in its rehearsal",
     "given_up": "{release} was given up, like what served before it",
     "left_as_is": "{release} failed and was left, for there is no other",
 }

@@ -11,13 +11,16 @@ A stop of the service stops that unit, too (PartOf= in systemd.unit(5)), and aft
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
+import time
 
 from .._core import command, files
 from .._core.paths import TOOL
 from .._host.systemd import Systemd
 
 RUNTIME_UNITS = "/run/systemd/system"
+TRANSIENT_UNITS = "/run/systemd/transient"  # what systemd-run(1) starts has its file there, until it is over
 _DROP_IN = "slipway-drain.conf"
 
 
@@ -26,26 +29,47 @@ def unit(service: str, release_id: str) -> str:
     return f"slipway-drain-{service}:{release_id}.service"
 
 
-def is_armed(systemd: Systemd, service: str, release_id: str) -> bool:
-    return systemd.is_active(unit(service, release_id))
+def armed(service: str) -> list[str]:
+    """The releases whose users the host waits for."""
+    paths = glob.glob(os.path.join(glob.escape(TRANSIENT_UNITS), unit(service, "*")))
+    return sorted(os.path.basename(path).partition(":")[2][: -len(".service")] for path in paths)
 
 
-def arm(service: str, release_id: str, seconds: float) -> None:
-    """Have the host wait for the users of this release, for so many seconds. Raise where it cannot."""
+def is_armed(service: str, release_id: str) -> bool:
+    return os.path.exists(os.path.join(TRANSIENT_UNITS, unit(service, release_id)))
+
+
+def arm(service: str, release_id: str, seconds: float, stop_timeout: float) -> None:
+    """Have the host wait for the users of this release, for so many seconds. Raise where it cannot.
+
+    A wait that crashes is begun anew, with what is left of its time. stop_timeout is how long it may take to end the
+    release when it is told to wait no longer.
+    """
     argv = ["systemd-run", "--quiet", "--collect", f"--unit={unit(service, release_id)}"]
     argv += [f"--description=Drain {release_id} of {service}", f"--property=PartOf={service}.service"]
+    argv += ["--property=Type=exec", f"--property=TimeoutStopSec={stop_timeout:.3f}"]
     argv += ["--property=Restart=on-failure", "--property=RestartSec=5"]
-    command.run([*argv, TOOL, "drain", service, release_id, "--seconds", f"{seconds:g}"]).require_success()
+    argv += ["--property=StartLimitIntervalSec=600", "--property=StartLimitBurst=10"]
+    until = time.monotonic() + seconds
+    command.run([*argv, TOOL, "drain", service, release_id, "--until", f"{until:.3f}"]).require_success()
 
 
 def disarm(systemd: Systemd, service: str, release_id: str) -> None:
-    """Wait no longer for the users of this release, which is to serve again. It is not ended then."""
-    systemd.call("stop", "--no-block", unit(service, release_id), check=False)
+    """Wait no longer for the users of this release, which is to serve again: it is not ended."""
+    if is_armed(service, release_id):
+        _stop(systemd, unit(service, release_id))
 
 
 def stop_all(systemd: Systemd, service: str) -> None:
-    """Wait no longer for the users of any release."""
-    systemd.call("stop", unit(service, "*"), check=False)
+    """Wait no longer for the users of any release; none is ended."""
+    if armed(service):
+        _stop(systemd, unit(service, "*"))
+
+
+def _stop(systemd: Systemd, units: str) -> None:
+    """At once, so that it does not act on what is started or ended next."""
+    systemd.call("kill", "--signal=KILL", units, check=False)
+    systemd.call("stop", units, check=False)
 
 
 def _drop_in(unit_name: str) -> str:
@@ -59,7 +83,7 @@ def allow(systemd: Systemd, unit_name: str, seconds: float) -> None:
     """
     path = _drop_in(unit_name)
     files.make_directory(os.path.dirname(path), 0o755)
-    files.write_atomic(path, f"[Service]\nTimeoutStopSec={seconds:g}\n", 0o644)
+    files.write_atomic(path, f"[Service]\nTimeoutStopSec={seconds:.3f}\n", 0o644)
     systemd.call("daemon-reload")
 
 
@@ -70,9 +94,10 @@ def is_allowed(unit_name: str) -> bool:
 def forbid(systemd: Systemd, unit_name: str) -> None:
     """The opposite of allow(); nothing where that is not in force."""
     path = _drop_in(unit_name)
-    if not os.path.exists(path):
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
         return
-    os.unlink(path)
     with contextlib.suppress(OSError):
         os.rmdir(os.path.dirname(path))
     systemd.call("daemon-reload")

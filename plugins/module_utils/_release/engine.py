@@ -78,10 +78,10 @@ class Engine:
 
         return recover.recover(self._context, txn)
 
-    def finish_drain(self, release_id: str, seconds: float, hurried: Callable[[], bool]) -> Optional[int]:
+    def finish_drain(self, release_id: str, until: float, hurried: Callable[[], bool]) -> Optional[int]:
         from .verbs import drain
 
-        return drain.finish(self._context, release_id, seconds, hurried)
+        return drain.finish(self._context, release_id, until, hurried)
 
     def serving(self) -> Optional[str]:
         from .verbs import recover

@@ -8,23 +8,15 @@ from __future__ import annotations
 
 from typing import Optional
 
-from . import stage
+from . import background_drain, stage
 from .context import Context
 
 
 def protected(context: Context, *needed: Optional[str]) -> set[str]:
     """What pruning leaves: these, what serves or drains, and where a rollback from there would go."""
     layout, current = context.layout, context.current_id()
-    wanted = (*needed, current, layout.last_good_id(), context.earlier_good(current), *_draining(context))
-    return {name for name in wanted if name}
-
-
-def _draining(context: Context) -> list[str]:
-    """What still has users beside the release that serves."""
-    if not context.settings.drain_background:
-        return []
-    units = context.systemd.active_instances(context.layout.name)
-    return [unit.partition("@")[2][: -len(".service")] for unit in units]
+    wanted = (*needed, current, layout.last_good_id(), context.earlier_good(current))
+    return {name for name in (*wanted, *background_drain.armed(layout.name)) if name}
 
 
 def surplus(context: Context, *needed: Optional[str]) -> list[str]:

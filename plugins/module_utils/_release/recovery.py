@@ -30,8 +30,13 @@ UNCONFIRMED = SlipwayError("unconfirmed", "nobody confirmed it in time.")
 TAKEN_BACK = SlipwayError("taken_back", "somebody took it back before it was confirmed.")
 
 
-def settle_in_flight(context: Context, unconfirmed: SlipwayError = UNCONFIRMED) -> None:
-    """Finish or undo what a run that was cut short, or that nobody has confirmed, has left in flight."""
+def settle_in_flight(
+    context: Context, unconfirmed: SlipwayError = UNCONFIRMED, by: Optional[Mapping[str, str]] = None
+) -> None:
+    """Finish or undo what a run that was cut short, or that nobody has confirmed, has left in flight.
+
+    by: who takes back what waits to be confirmed, where that is not only its time.
+    """
     stage.collect_leftovers(context.layout)
     in_flight = context.store.load()
     if in_flight is None:
@@ -42,6 +47,8 @@ def settle_in_flight(context: Context, unconfirmed: SlipwayError = UNCONFIRMED) 
         commit(context.service, in_flight)
         return
     awaited = in_flight.phase == Phase.PROBATION
+    if awaited and by is not None:
+        in_flight.by = dict(by)
     reason = unconfirmed if awaited else SlipwayError("interrupted", "the run was cut short.")
     try:
         restore(context.service, in_flight, reason, interrupted=not awaited)
@@ -172,7 +179,7 @@ def _return_to(service: Service, transaction: Transaction, source: str) -> Optio
             after.end(candidate)
     unhealthy = before.bring_back(transaction.to, source)
     for other in (candidate, *service.systemd.active_instances(service.layout.name)):
-        if other != unit:
+        if other != unit and not before.is_left(other):
             before.end(other)
     _point_back(service, source, before.instance(source))
     return unhealthy

@@ -10,6 +10,7 @@ import time
 
 from .._core.errors import SlipwayError
 from . import smoke, stage
+from .announce import announce
 from .conditions import conditions
 from .context import Context
 from .diagnostics import Failure, diagnose
@@ -60,18 +61,20 @@ def _refused(context: Context, spec: Spec, release_id: str, begun: float, error:
     reason, fix = cause(error)
     unit, asked = context.layout.rehearsal(release_id), (context.settings.health,)
     said = diagnose(context.layout, Failure(release_id, unit, begun, time.time(), error, asked))
-    context.journal.record(
-        "refused",
-        kind="release",
-        release=release_id,
-        started=round(begun, 3),
-        phase=Phase.REHEARSE,
-        code=error.code,
-        reason=reason,
-        rehearsal=spec.rehearsal,
-        judged_by=conditions(context.settings, context.layout, release_id, spec.rehearsal),
+    event = {
+        "kind": "release",
+        "release": release_id,
+        "started": round(begun, 3),
+        "phase": Phase.REHEARSE,
+        "code": error.code,
+        "reason": reason,
+        "rehearsal": spec.rehearsal,
+        "judged_by": conditions(context.settings, context.layout, release_id, spec.rehearsal),
+        **({"by": context.by} if context.by else {}),
         **said.as_dict(),
-    )
+    }
+    context.journal.record("refused", **event)
+    announce(context.layout.name, {"event": "refused", **event})
     prune(context, release_id)
     current = context.current_id()
     return SlipwayError(

@@ -108,7 +108,8 @@ class Swap:
     def _enter(self, phase: Phase) -> None:
         self._txn.phase = phase
         self._service.store.save(self._txn)
-        begun = {"source": self._txn.source, "kind": self._txn.kind, "strategy": self._txn.strategy, "by": self._txn.by}
+        begun: dict[str, Any] = {"source": self._txn.source, "kind": self._txn.kind, "strategy": self._txn.strategy}
+        begun.update({"by": self._txn.by} if self._txn.by else {})
         self._service.store.record_phase(self._txn, **(begun if phase == Phase.INTENT else {}))
 
     def _intent(self) -> None:

@@ -112,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     drain = add("drain", "wait until the users of a release have left it, and end it", _DRAIN)
     drain.add_argument("service")
     drain.add_argument("release", help="one that goes on draining: status lists it")
-    drain.add_argument("--seconds", type=float, required=True, metavar="S", help="the most seconds to wait")
+    drain.add_argument("--until", type=float, required=True, metavar="S", help="how long, on the clock since the boot")
     watch = add("watch", "look at a service once, and do what is to be done; slipway-watch.service calls it", _WATCH)
     which = watch.add_mutually_exclusive_group(required=True)
     which.add_argument("service", nargs="?")
@@ -465,7 +465,7 @@ def _drain(options: argparse.Namespace) -> int:
     hurry = threading.Event()
     signal.signal(signal.SIGTERM, lambda _signal, _frame: hurry.set())
     engine = _engine(operator(options.service))
-    cut = engine.finish_drain(validate_release_id(options.release), options.seconds, hurry.is_set)
+    cut = engine.finish_drain(validate_release_id(options.release), options.until, hurry.is_set)
     if cut:
         _complain(f"{options.service}: {cut} open connections of {options.release} were cut")
     return OK

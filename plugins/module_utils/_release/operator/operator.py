@@ -19,7 +19,7 @@ from ..._core import files
 from ..._core.errors import SlipwayError
 from ..._host import processes
 from ..._host.systemd import Systemd, UnitState
-from .. import integrity
+from .. import background_drain, integrity
 from ..state.journal import OUTCOMES, run_of
 from ..state.layout import Layout
 from ..state.model import Settings
@@ -97,7 +97,7 @@ class Operator:
             "state": described,
             "restarts": unit.restarts if unit else None,
             "running": running,
-            "draining": self._draining(running, current, in_flight),
+            "draining": self._draining(running),
             "in_flight": asdict(in_flight) if in_flight else None,
             "unsettled": _unsettled(in_flight) if in_flight else None,
             "releases": self.layout.staged(),
@@ -112,11 +112,10 @@ class Operator:
             **judged,
         }
 
-    def _draining(self, running: list[str], current: Optional[str], in_flight: Optional[Transaction]) -> list[str]:
-        """The releases that run beside what serves and beside a swap: they have been left to drain."""
-        taking_part = {current, in_flight.to, in_flight.source} if in_flight else {current}
-        units = {self.unit(release) for release in taking_part if release}
-        return [unit.partition("@")[2][: -len(".service")] for unit in running if unit not in units]
+    def _draining(self, running: list[str]) -> list[str]:
+        """The releases that run, and whose users the host waits for."""
+        armed = background_drain.armed(self.settings.name)
+        return [release for release in armed if self.layout.instance(release) in running]
 
     def _damaged_releases(self, current: Optional[str]) -> list[str]:
         """What is to be done about releases of which nothing is known."""

@@ -176,7 +176,7 @@ class Strategy(ABC):
         """
         cut, left = 0, []
         for unit in self.systemd.active_instances(self.layout.name):
-            if unit == self.unit(release_id):
+            if unit == self.unit(release_id) or (beside and self.is_left(unit)):
                 continue
             if beside and self._leave(unit, look):
                 left.append(self.release_of(unit))
@@ -187,26 +187,24 @@ class Strategy(ABC):
     def _leave(self, unit: str, look: Callable[[], None]) -> bool:
         """Have a release that still has users after its drain go on draining; return whether it does."""
         name, seconds, release_id = self.layout.name, self.settings.drain_background, self.release_of(unit)
-        if not seconds:
-            return False
-        if self._drains_already(unit) and background_drain.is_armed(self.systemd, name, release_id):
-            return True
-        if not self._outlasts_drain(unit, look):
+        if not seconds or not self._outlasts_drain(unit, look):
             return False
         try:
-            background_drain.arm(name, release_id, seconds)
-        except SlipwayError:  # then it ends now, as without this setting
+            background_drain.arm(name, release_id, seconds, self.settings.drain_timeout + 2 * STOP_MARGIN)
+        except (OSError, SlipwayError):  # then it ends now, as without this setting
             return False
         return True
 
-    def _drains_already(self, _unit: str) -> bool:
-        """Whether it may be one that an earlier swap has left to drain."""
-        return True
+    def is_left(self, unit: str) -> bool:
+        """Whether an earlier swap has left it to drain, and the host waits for its users."""
+        return background_drain.is_armed(self.layout.name, self.release_of(unit))
 
     def _drain_no_more(self, release_id: str) -> None:
-        """Nobody waits any more for the users of a release that is to serve again."""
-        if self.settings.drain_background:
-            background_drain.disarm(self.systemd, self.layout.name, release_id)
+        """Nobody waits any more for the users of a release that is to serve again, nor is it to be stopped so late."""
+        background_drain.disarm(self.systemd, self.layout.name, release_id)
+        unit = self.unit(release_id)
+        if background_drain.is_allowed(unit) and self.systemd.show(unit).up:
+            background_drain.forbid(self.systemd, unit)
 
     def _outlasts_drain(self, _unit: str, _look: Callable[[], None]) -> bool:
         """Have its users leave; return whether some have not when that takes too long. False where it cannot wait."""

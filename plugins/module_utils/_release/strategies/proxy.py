@@ -140,8 +140,9 @@ class ProxyStrategy(Strategy):
         live = self._slots.record().live
         for other in self._running():
             if other != release_id and self._slots.slot(other) != live:
+                was_left = self.is_left(self.unit(other))
                 cut = self.end(self.unit(other))
-                if cut:
+                if was_left:
                     self.store.journal.record("drained", release=other, cut=cut, because="its local port is needed")
 
     def _running(self) -> list[str]:

@@ -69,9 +69,8 @@ class SocketStrategy(Strategy):
 
     def _end_drains(self) -> None:
         """PID 1 starts no socket, not even one that is there, before the instances have stopped that it is stopping."""
-        if self.settings.drain_background:
-            for unit in self.systemd.active_instances(self.layout.name):
-                self.hasten(self.release_of(unit))
+        for unit in self.systemd.active_instances(self.layout.name):
+            self.hasten(self.release_of(unit))
 
     def verify(self, release_id: str, started: UnitState) -> None:
         verify_shared_socket(self.unit(release_id), started.main_pid)
@@ -81,7 +80,10 @@ class SocketStrategy(Strategy):
 
     def _outlasts_drain(self, unit: str, _look: Callable[[], None]) -> bool:
         drain, beside = self.settings.drain_timeout, self.settings.drain_background
-        background_drain.allow(self.systemd, unit, drain + beside)
+        try:
+            background_drain.allow(self.systemd, unit, drain + beside)
+        except (OSError, SlipwayError):  # then it ends now, as without this setting
+            return False
         self.systemd.call("stop", "--no-block", unit)
         deadline = time.monotonic() + drain
         while not self._has_ended(unit):
@@ -91,8 +93,8 @@ class SocketStrategy(Strategy):
         background_drain.forbid(self.systemd, unit)
         return False
 
-    def _drains_already(self, unit: str) -> bool:
-        return self.systemd.show(unit).active == "deactivating"
+    def is_left(self, unit: str) -> bool:
+        return super().is_left(unit) and self.systemd.show(unit).active == "deactivating"
 
     def _has_ended(self, unit: str) -> bool:
         state = self.systemd.show(unit)
@@ -104,7 +106,7 @@ class SocketStrategy(Strategy):
 
     def hasten(self, release_id: str) -> None:
         unit = self.unit(release_id)
-        if background_drain.is_allowed(unit):
+        if background_drain.is_allowed(unit) and self.systemd.show(unit).active == "deactivating":
             self.systemd.call("kill", "--signal=KILL", unit, check=False)
             self.systemd.stop(unit, STOP_MARGIN)
             background_drain.forbid(self.systemd, unit)

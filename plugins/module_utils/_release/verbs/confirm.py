@@ -53,7 +53,9 @@ def _confirm(context: Context, in_flight: Transaction) -> Outcome:
         strategy = context.strategy(in_flight.strategy)
         if context.current_id() != in_flight.to:  # systemctl restart has turned it back to what was last good
             strategy.flip(in_flight.to)
-        strategy.drain(in_flight.to, beside=True)  # the guard may have started the one before
+        cut = strategy.drain(in_flight.to, beside=True).cut  # the guard may have started the one before
+        if cut:
+            in_flight.measured["cut"] = in_flight.measured.get("cut", 0) + cut
         in_flight.phase = Phase.COMMIT
         context.store.save(in_flight)
         commit(context.service, in_flight)

@@ -33,14 +33,12 @@ def predict(context: Context, wanted: Optional[str] = None, meant: Optional[Mean
         current = _serves_after_recovery(in_flight)
         done = _settled_by_recovery(in_flight, wanted, meant)
         if done is not None and (wanted or in_flight.kind == "rollback" or not _has_brought(context, meant, current)):
-            return done
+            return _with_earlier_credentials(context, done, in_flight.to)
     target = _target(context, wanted, meant, current)
     if target is None:
         return unchanged(current)
     checked_strategy(context, target)
-    return Outcome(
-        True, target, current, "rollback", earlier_credentials=_earlier_credentials(context, target, current)
-    )
+    return _with_earlier_credentials(context, Outcome(True, target, current, "rollback"), current)
 
 
 def rollback(context: Context, wanted: Optional[str] = None, meant: Optional[Meant] = None) -> Outcome:
@@ -52,24 +50,26 @@ def rollback(context: Context, wanted: Optional[str] = None, meant: Optional[Mea
         in_flight = context.store.load()
         if not _is_meant(context, meant):
             return unchanged(context.current_id())
-        settle_in_flight(context, TAKEN_BACK)
+        left = in_flight.to if in_flight is not None else context.current_id()
+        settle_in_flight(context, TAKEN_BACK, context.by)
         done = _done_by_recovery(context, in_flight, wanted, meant)
         if done is not None:
-            return done
+            return _with_earlier_credentials(context, done, left)
         target = _target(context, wanted, meant, context.current_id())
         if target is None:
             return unchanged(context.current_id())
         strategy = checked_strategy(context, target)
-        earlier = _earlier_credentials(context, target, context.current_id())
+        left = context.current_id()
         done = swap(context, SwapRequest(target, strategy.name, "rollback"), probe)
-        return replace(done, earlier_credentials=earlier)
+        return _with_earlier_credentials(context, done, left)
 
 
-def _earlier_credentials(context: Context, target: str, current: Optional[str]) -> list[str]:
-    """The credentials that `target` has and that have another value by now, or are gone."""
-    now = stage.credentials(context.layout, current) if current else {}
-    then = stage.credentials(context.layout, target)
-    return sorted(name for name, digest in then.items() if current and now.get(name) != digest)
+def _with_earlier_credentials(context: Context, done: Outcome, left: Optional[str]) -> Outcome:
+    """The outcome with the credentials that come back, and that have had another value in `left`, or are gone there."""
+    if not done.changed or done.current is None or left in (None, done.current):
+        return done
+    now, then = (stage.credentials(context.layout, str(one)) for one in (left, done.current))
+    return replace(done, earlier_credentials=sorted(name for name in then if now.get(name) != then[name]))
 
 
 def automatic_target(context: Context, bad: str) -> Optional[str]:
@@ -98,7 +98,7 @@ def roll_back_automatically(context: Context, bad: str, reason: str) -> Optional
     """Go back from a release that does not stay up; None where there is no way, or somebody has acted already."""
     with context.locked(), context.probed() as probe:
         in_flight = context.store.load()
-        settle_in_flight(context, SlipwayError("crashed", reason))
+        settle_in_flight(context, SlipwayError("crashed", reason), {})
         done = rollback_of_recovery(context, in_flight)
         if done is not None and done.previous == bad:
             return done

@@ -18,7 +18,8 @@ def told(monkeypatch):
     """The arguments that the module gets; none where it is not called."""
     arguments = []
 
-    def execute(_self, name, given, task_vars):
+    def execute(_self, name, given, task_vars, wrap_async):
+        assert wrap_async is False
         arguments.append((name, given))
         return {"changed": True}
 
@@ -29,7 +30,7 @@ def told(monkeypatch):
 
 def run(given, **variables):
     action = rollback.ActionModule.__new__(rollback.ActionModule)
-    action._task = SimpleNamespace(args=given, check_mode=False)
+    action._task = SimpleNamespace(args=given, check_mode=False, async_val=0)
     return action.run(None, variables)
 
 

@@ -73,7 +73,7 @@ def test_nothing_said_is_no_mistake(given):
     assert _by.complete(given, {"awx_user_name": "alice"})["person"] == "alice"
 
 
-@pytest.mark.parametrize("given", ["alice", ["alice"], 3])
+@pytest.mark.parametrize("given", ["alice", ["alice"], 3, {"persn": "alice"}])
 def test_another_type_is_one(given):
     refused(lambda: _by.complete(given, {}), "invalid_by")
 

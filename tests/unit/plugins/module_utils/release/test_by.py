@@ -133,3 +133,26 @@ def test_an_older_state_has_nobody(host):
         json.dump(state, stream)
     host.engine().confirm()
     assert host.settled() == host.id_of("v2")
+
+
+def test_who_takes_back_what_waits_is_named_and_not_who_has_released_it(host):
+    host.release("v1")
+    assert engine(host, ALICE).release(host.spec("v2")).unconfirmed
+    engine(host, {"person": "bob", "reason": "pages are slow"}).rollback()
+    last = host.store.journal.last_outcome()
+    assert (last["event"], last["by"]) == ("rolled_back", {"person": "bob", "reason": "pages are slow"})
+
+
+def test_the_watch_is_nobody(host):
+    host.release("v1")
+    assert engine(host, ALICE).release(host.spec("v2")).unconfirmed
+    host.engine().roll_back_automatically(host.id_of("v2"), "it crashed")
+    assert "by" not in host.store.journal.last_outcome()
+
+
+def test_a_refusal_names_who_has_tried_and_is_logged(host):
+    host.rehearse()
+    host.behaviours["v1"] = Behaviour(healthy=False)
+    refused(lambda: engine(host, ALICE).release(host.spec("v1")), "refused")
+    assert host.store.journal.last_outcome()["by"] == ALICE
+    assert (host.log[-1]["SLIPWAY_EVENT"], host.log[-1]["SLIPWAY_PERSON"]) == ("refused", "alice")

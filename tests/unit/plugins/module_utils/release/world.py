@@ -423,7 +423,8 @@ class FakeSystemd(systemd.Systemd):
             found.state, found.pid, found.inode, found.restarts = "inactive", 0, None, 0
             found.next, found.leaving, found.deadline, found.wanted = None, {}, None, False
         self.host.drains = {}
-        shutil.rmtree(self.host.runtime_units, ignore_errors=True)
+        for folder in (self.host.runtime_units, self.host.transient_units):
+            shutil.rmtree(folder, ignore_errors=True)
         self.socket, self.umbrella, self.rehearsal_socket = None, False, False
         self.umbrella_failed = False
         self.reload()
@@ -505,8 +506,9 @@ class FakeSystemd(systemd.Systemd):
         return self._do_instance(verb, self._get(unit), "--no-block" in arguments)
 
     def _do_drain(self, verb: str, unit: str) -> str:
-        assert verb == "stop", verb
-        self.host.drains.pop(unit.partition(":")[2][: -len(".service")], None)
+        assert verb in ("kill", "stop"), verb
+        if verb == "stop":
+            self.host.forget_drain(unit.partition(":")[2][: -len(".service")])
         return ""
 
     def _do_umbrella(self, verb: str) -> str:
@@ -990,8 +992,8 @@ class Host:
         monkeypatch.setattr(confirm_timer, "disarm", self._disarm)
         monkeypatch.setattr(confirm_timer, "deadline", lambda _name, txn: self.clock.now if self.timer == txn else None)
         monkeypatch.setattr(background_drain, "RUNTIME_UNITS", self.runtime_units)
+        monkeypatch.setattr(background_drain, "TRANSIENT_UNITS", self.transient_units)
         monkeypatch.setattr(background_drain, "arm", self._arm_drain)
-        monkeypatch.setattr(background_drain, "is_armed", lambda _systemd, _name, release_id: release_id in self.drains)
         monkeypatch.setattr(context, "Probe", lambda plan: FakeProbe(self, plan))
         monkeypatch.setattr(proxy, "Haproxy", lambda: self.haproxy)
         monkeypatch.setattr(processes, "socket_inodes", self._socket_inodes)
@@ -1080,9 +1082,12 @@ class Host:
 
         self.faults.effect("arm", act, lambda: SlipwayError("no_timer", "injected"))
 
-    def _arm_drain(self, _service: str, release_id: str, seconds: float) -> None:
+    def _arm_drain(self, service: str, release_id: str, seconds: float, _stop_timeout: float) -> None:
         def act() -> None:
             self.drains[release_id] = seconds
+            os.makedirs(self.transient_units, exist_ok=True)
+            with open(os.path.join(self.transient_units, background_drain.unit(service, release_id)), "w"):
+                pass
 
         self.faults.effect("arm a drain", act, lambda: SlipwayError("command_failed", "injected"))
 
@@ -1169,10 +1174,24 @@ class Host:
 
     def finish_drain(self, version: str, hurried: Callable[[], bool] = lambda: False) -> int | None:
         """What the unit does that waits for the users of this release."""
-        release_id = self.id_of(version)
-        cut = self.engine().finish_drain(release_id, self.drains.pop(release_id), hurried)
+        return self._finish_drain(self.id_of(version), hurried)
+
+    def _finish_drain(self, release_id: str, hurried: Callable[[], bool] = lambda: False) -> int | None:
+        until = self.clock.now + self.drains[release_id]
+        cut = self.engine().finish_drain(release_id, until, hurried)
+        self.forget_drain(release_id)
         self.systemd.count()
         return cut
+
+    def forget_drain(self, release_id: str) -> None:
+        """Nothing waits for the users of this release any more."""
+        self.drains.pop(release_id, None)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self.transient_units, background_drain.unit(NAME, release_id)))
+
+    @property
+    def transient_units(self) -> str:
+        return os.path.join(self.folder, "transient")
 
     def engine(self) -> Engine:
         return Engine(self.settings(), self.layout, self.systemd)
@@ -1249,9 +1268,8 @@ class Host:
 
         It runs in its own units, and what drained beside it has ended.
         """
-        for release_id, seconds in self.drains.items():
-            self.engine().finish_drain(release_id, seconds, lambda: False)
-        self.drains = {}
+        for release_id in list(self.drains):
+            self._finish_drain(release_id)
         (running,) = self.systemd.running()
         assert not [i for i in self.systemd.instances.values() if i.state == "activating" and not i.rehearses]
         assert self.systemd.serving() == [running]

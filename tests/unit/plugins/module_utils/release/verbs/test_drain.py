@@ -16,6 +16,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release import backgro
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import watch
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator, WatchOptions
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.socket import SocketStrategy
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
@@ -31,6 +32,7 @@ def host(memory, monkeypatch, request):
 def at_work(memory, monkeypatch, strategy):
     """v1 serves, and some of its users stay for longer than service_drain_timeout."""
     made = Host(memory, strategy).install(monkeypatch)
+    made.monkeypatch = monkeypatch
     made.drain_background = BESIDE
     made.behaviours["v1"] = Behaviour(keeps_open=USERS)
     made.release("v1")
@@ -261,3 +263,69 @@ def test_users_who_leave_in_the_drain_of_the_swap_are_not_waited_for(host):
 def test_what_is_no_time_is_refused(seconds):
     error = refused(lambda: model.Settings("shop", "/opt/shop", drain_background=seconds), "invalid_duration")
     assert "release_drain_background" in str(error)
+
+
+def test_the_first_release_with_the_setting_keeps_its_users_over_the_confirmation(host):
+    """Who confirms works with the settings of the release before, in which there was none."""
+    assert host.swap("v2").unconfirmed
+    host.drain_background = 0.0
+    host.engine().confirm()
+    assert unit(host, "v1").pid
+    assert host.finish_drain("v1") == USERS
+    assert host.settled() == host.id_of("v2")
+
+
+def test_a_release_that_is_being_started_again_is_not_stopped(host):
+    """Between its last process and the next one, it looks as if it had ended."""
+    host.release("v2")
+    found = unit(host, "v1")
+    if host.strategy == "socket":
+        looks = iter((USERS, USERS))
+        host.monkeypatch.setattr(SocketStrategy, "users", lambda _self, _release: next(looks, None))
+        found.state, found.deadline, found.pid = "activating", None, 0
+        assert host.finish_drain("v1") is None
+        assert f"stop {found.unit}" not in host.systemd.commands
+    else:
+        host.rollback()
+        host.drains = {host.id_of("v1"): BESIDE}
+        assert host.finish_drain("v1") is None
+        assert found.state == "active"
+
+
+def test_one_that_serves_again_is_stopped_in_its_usual_time(memory, monkeypatch):
+    """A run that died before it stopped the release has left it more time."""
+    host = at_work(memory, monkeypatch, "socket")
+    found = unit(host, "v1")
+    host.swap("v2")
+    host.expire()
+    background_drain.allow(host.systemd, found.unit, 3600)
+    host.behaviours["v3"] = Behaviour(healthy=False)
+    refused(lambda: host.release("v3"), "rolled_back")
+    assert not background_drain.is_allowed(found.unit)
+
+
+def test_a_release_that_fails_ends_no_other_that_drains(memory, monkeypatch):
+    host = at_work(memory, monkeypatch, "socket")
+    host.release("v2")
+    host.behaviours["v3"] = Behaviour(healthy=False)
+    refused(lambda: host.release("v3"), "rolled_back")
+    assert unit(host, "v1").pid
+    assert host.finish_drain("v1") == USERS
+    assert host.settled() == host.id_of("v2")
+
+
+def test_one_in_a_hurry_leaves_it_to_the_run_that_is_under_way(memory, monkeypatch):
+    """Which may remove the service, and waits for this."""
+    host = at_work(memory, monkeypatch, "proxy")
+    host.release("v2")
+    with host.store.locked(0):
+        assert host.finish_drain("v1", hurried=lambda: True) is None
+    assert unit(host, "v1").pid
+
+
+@pytest.mark.parametrize("seconds", [3600.0, 1_209_600.0])
+def test_systemd_reads_the_times(memory, monkeypatch, seconds):
+    host = Host(memory).install(monkeypatch)
+    background_drain.allow(host.systemd, "shop@1.service", seconds)
+    with open(background_drain._drop_in("shop@1.service"), encoding="utf-8") as stream:
+        assert f"TimeoutStopSec={seconds:.0f}.000\n" in stream.read()

@@ -312,3 +312,12 @@ def test_the_same_secrets_are_no_warning(host):
     host.release("v1")
     host.release("v2")
     assert host.rollback().warnings == []
+
+
+def test_secrets_that_come_back_from_what_waited_are_named(host):
+    give_credential(host, "database", "first")
+    host.release("v1")
+    give_credential(host, "database", "second")
+    assert host.swap("v2").unconfirmed
+    assert host.engine().predict_rollback().earlier_credentials == ["database"]
+    assert host.rollback().earlier_credentials == ["database"]
