@@ -248,8 +248,9 @@ class ProxyStrategy(Strategy):
         left = self._left_in_drain(release_id, look)
         if not left:
             return super().end(unit, look)
+        slot, main_pid = str(self._slots.slot(release_id)), self.systemd.show(unit).main_pid
         # Sessions may still end by themselves while the release does, so they are counted often.
-        with LastCount(lambda: self.users(release_id), left, POLL) as still_open:
+        with LastCount(lambda: self._sessions(slot, main_pid), left, POLL) as still_open:
             super().end(unit, look)
         return still_open.value
 
@@ -268,9 +269,14 @@ class ProxyStrategy(Strategy):
         slot, main_pid = self._slots.slot(release_id), self.systemd.show(self.unit(release_id)).main_pid
         if slot is None or not processes.alive(main_pid):
             return None
-        counted = 0
-        with contextlib.suppress(SlipwayError):  # without HAProxy, nobody has a request there
-            counted = self._backend.sessions(slot)
+        try:
+            return self._sessions(slot, main_pid)
+        except SlipwayError:  # without HAProxy, nobody has a request there
+            return 0 if processes.alive(main_pid) else None
+
+    def _sessions(self, slot: str, main_pid: int) -> Optional[int]:
+        """The sessions in a slot; None once the process there has ended."""
+        counted = self._backend.sessions(slot)
         return counted if processes.alive(main_pid) else None
 
     def dismiss(self, release_id: str) -> None:
