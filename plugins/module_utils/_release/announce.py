@@ -10,7 +10,7 @@ import contextlib
 from typing import Any, Mapping
 
 from .._host import journald
-from .by import describe_by
+from .by import LIMITS, describe_by
 
 # Priorities of syslog(3).
 _NOTICE, _ERROR = 5, 3
@@ -39,7 +39,7 @@ def announce(service: str, event: Mapping[str, Any]) -> None:
         "SLIPWAY_RELEASE": event.get("release"),
         "SLIPWAY_PREVIOUS": event.get("previous") or event.get("serving"),
         "SLIPWAY_RUN": event.get("run"),
-        **{f"SLIPWAY_{name.upper()}": by.get(name) for name in ("person", "controller", "job", "reason")},
+        **{f"SLIPWAY_{name.upper()}": by.get(name) for name in LIMITS},
     }
     with contextlib.suppress(OSError):
         journald.send({name: str(value) for name, value in fields.items() if value not in (None, "")})

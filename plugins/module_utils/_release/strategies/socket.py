@@ -86,7 +86,7 @@ class SocketStrategy(Strategy):
             return False
         self.systemd.call("stop", "--no-block", unit)
         deadline = time.monotonic() + drain
-        while not self._has_ended(unit):
+        while not self.systemd.show(unit).settled_down:
             if time.monotonic() >= deadline:
                 return True
             time.sleep(POLL)
@@ -95,10 +95,6 @@ class SocketStrategy(Strategy):
 
     def is_left(self, unit: str) -> bool:
         return super().is_left(unit) and self.systemd.show(unit).active == "deactivating"
-
-    def _has_ended(self, unit: str) -> bool:
-        state = self.systemd.show(unit)
-        return state.main_pid == 0 and state.settled_down
 
     def users(self, release_id: str) -> Optional[int]:
         state = self.systemd.show(self.unit(release_id))
