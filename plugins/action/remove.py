@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.slipway.go.plugins.plugin_utils import _stats
-from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction
+from ansible_collections.slipway.go.plugins.plugin_utils._told import ToldAction
 
 
-class ActionModule(BoundedAction):
-    TRANSFERS_FILES = False
-
+class ActionModule(ToldAction):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        answer: dict[str, Any] = {**result, **self._execute_module(task_vars=task_vars)}
-        return answer if self._task.check_mode else _stats.with_stats("remove", answer, task_vars or {})
+        return {**result, **self._run_and_tell("remove", self._task.args, task_vars or {})}

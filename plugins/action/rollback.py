@@ -9,14 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _by, _stats
-from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction
+from ansible_collections.slipway.go.plugins.plugin_utils import _by
+from ansible_collections.slipway.go.plugins.plugin_utils._told import ToldAction
 
 
-class ActionModule(BoundedAction):
-    TRANSFERS_FILES = False
-    _supports_async = True
-
+class ActionModule(ToldAction):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables, arguments = task_vars or {}, dict(self._task.args)
@@ -24,8 +21,4 @@ class ActionModule(BoundedAction):
             arguments["by"] = _by.complete(arguments.get("by"), variables)
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
-        answer = self._execute_module(
-            "slipway.go.rollback", arguments, task_vars=variables, wrap_async=bool(self._task.async_val)
-        )
-        answer = {**result, **answer}
-        return answer if self._task.check_mode else _stats.with_stats("rollback", answer, variables)
+        return {**result, **self._run_and_tell("rollback", arguments, variables)}

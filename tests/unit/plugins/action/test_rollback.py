@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible.plugins.action import ActionBase
-from ansible_collections.slipway.go.plugins.action import rollback
+from ansible_collections.slipway.go.plugins.action import remove, rollback
 
 
 @pytest.fixture
@@ -19,7 +19,8 @@ def told(monkeypatch):
     arguments = []
 
     def execute(_self, name, given, task_vars, wrap_async):
-        assert wrap_async is False
+        if wrap_async:
+            return {"started": 1, "ansible_job_id": "j1"}
         arguments.append((name, given))
         return {"changed": True}
 
@@ -28,9 +29,9 @@ def told(monkeypatch):
     return arguments
 
 
-def run(given, **variables):
-    action = rollback.ActionModule.__new__(rollback.ActionModule)
-    action._task = SimpleNamespace(args=given, check_mode=False, async_val=0)
+def run(given, action=rollback, later=0, **variables):
+    action = action.ActionModule.__new__(action.ActionModule)
+    action._task = SimpleNamespace(args=given, check_mode=False, async_val=later)
     return action.run(None, variables)
 
 
@@ -45,3 +46,11 @@ def test_what_is_no_mapping_is_refused_before_the_host_is_asked(told):
     answer = run({"name": "shop", "by": "alice"})
     assert (answer["failed"], answer["code"]) == (True, "invalid_by")
     assert told == []
+
+
+@pytest.mark.parametrize("action", [rollback, remove])
+def test_what_only_begins_says_nothing_of_how_it_ends(told, action):
+    assert action.ActionModule._supports_async
+    hosts = {"inventory_hostname": "web1", "ansible_play_hosts_all": ["web1"]}
+    assert run({"name": "shop"}, action, later=60, **hosts) == {"started": 1, "ansible_job_id": "j1"}
+    assert "ansible_stats" in run({"name": "shop"}, action, **hosts)
