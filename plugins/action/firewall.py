@@ -18,6 +18,8 @@ PER_RULE = 5.0
 def rules(arguments: dict[str, Any]) -> int:
     """How many rules, ports of SSH and bindings are asked for; what is no list is for the module to refuse."""
     lists = [arguments.get(key) for key in ("rules", "ssh_ports", "ssh_sources")]
+    services = arguments.get("services")
+    lists += [one.get("rules") for one in services if isinstance(one, dict)] if isinstance(services, list) else []
     zones = arguments.get("zones")
     for zone in zones if isinstance(zones, list) else []:
         lists += [zone.get(key) for key in ("interfaces", "sources")] if isinstance(zone, dict) else []

@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.slipway.go.plugins.module_utils._binary.abilities import read_abilities
 from ansible_collections.slipway.go.plugins.module_utils._binary.policy import parse_denylist
 from ansible_collections.slipway.go.plugins.module_utils._core import files
@@ -39,6 +40,7 @@ from ansible_collections.slipway.go.plugins.plugin_utils import (
     _gate,
     _lost,
     _patience,
+    _services,
     _stats,
     _survey,
 )
@@ -235,6 +237,14 @@ class ActionModule(BoundedAction):
             answer = _stats.with_stats("release", answer, task_vars or {})
         return {**result, **answer}
 
+    def _expected(self, service: str, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What the inventory says of the service now."""
+        variables = _services.of_service(task_vars, self._templar.template, load_extra_vars(self._loader))
+        templar = self._templar
+        if variables is not task_vars:
+            templar = templar.copy_with_new_env(available_variables=variables)
+        return _configured.expected(service, variables, templar.template)
+
     def _release_and_confirm(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         answer = self._judge_and_release(arguments, task_vars)
         if answer.get("unconfirmed"):
@@ -254,9 +264,7 @@ class ActionModule(BoundedAction):
                     _by.require_reason(arguments["by"])
                 if arguments.get("confirm") or arguments.get("drain_background"):
                     arguments["tool"] = zipapp.digest()
-                arguments["expected"] = _configured.expected(
-                    str(arguments["name"]), task_vars or {}, self._templar.template
-                )
+                arguments["expected"] = self._expected(str(arguments["name"]), task_vars or {})
                 arguments["intake"] = self._intake(arguments)
                 if arguments["intake"].get("source"):
                     arguments["sealed"] = seal(arguments)

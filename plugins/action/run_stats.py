@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.slipway.go.plugins.plugin_utils import _stats
+from ansible_collections.slipway.go.plugins.plugin_utils import _services, _stats, _survey
 
 ARGUMENTS = {
     "answers": {"type": "dict", "required": True},
@@ -31,5 +31,28 @@ class ActionModule(ActionBase):
         _validated, arguments = self.validate_argument_spec(ARGUMENTS)
         kind, given = arguments.pop("kind"), arguments.pop("answers")
         answers = {str(host): told if isinstance(told, Mapping) else {} for host, told in given.items()}
-        told = _stats.of_run(kind, answers, **arguments)
+        told = self._told(kind, answers, arguments, task_vars or {})
         return {**result, "changed": False, "ansible_stats": _stats.handed_on(told)}
+
+    def _told(
+        self, kind: str, answers: dict[str, Any], about: dict[str, Any], variables: dict[str, Any]
+    ) -> dict[str, Any]:
+        if _services.is_one_of_several(variables):
+            service = about.pop("service")
+            return _stats.of_services(kind, {service: answers}, **about)
+        of_each = self._of_each_service(answers, variables) if kind == _stats.PENDING else {}
+        if not of_each:
+            return _stats.of_run(kind, answers, **about)
+        return _stats.of_services(kind, of_each, **{**about, "service": "", "release": ""})
+
+    def _of_each_service(self, answers: dict[str, Any], variables: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Where hosts declare several services, what is to come on each, by service and host."""
+        found: dict[str, dict[str, Any]] = {}
+        for host, answer in answers.items():
+            theirs = variables["hostvars"].raw_get(host)
+            if _survey.is_empty(theirs.get(_services.DECLARED)):
+                continue
+            templar = self._templar.copy_with_new_env(available_variables=theirs)
+            for name in _services.chosen(theirs, templar.template):
+                found.setdefault(name, {})[host] = answer
+        return found

@@ -16,8 +16,10 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible.release import __version__ as core
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import render_environment, validate_name
+from ansible_collections.slipway.go.plugins.plugin_utils import _services
 from ansible_collections.slipway.go.plugins.plugin_utils._sources import find_source
 
 # What holds secrets: it goes to the host as one text that no result shows.
@@ -33,10 +35,12 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        variables = dict(task_vars or {})
-        self._inventory = str(variables.get("inventory_dir"))
         arguments = dict(self._task.args)
         try:
+            variables = dict(
+                _services.of_service(task_vars or {}, self._templar.template, load_extra_vars(self._loader))
+            )
+            self._inventory = str(variables.get("inventory_dir"))
             sealed = json.dumps(self._sealed(arguments, variables))
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}

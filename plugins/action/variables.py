@@ -6,15 +6,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
-from ansible_collections.slipway.go.plugins.plugin_utils import _survey, _variables
+from ansible_collections.slipway.go.plugins.plugin_utils import _services, _survey, _variables
 
-ARGUMENTS = {"role": {"type": "str", "choices": _variables.roles()}}
+ARGUMENTS = {"role": {"type": "str", "choices": _variables.roles()}, "undeclared": {"type": "bool", "default": False}}
 WARN, REFUSE = "warn", "refuse"
+# What no two services of a host may share.
+OWN = ("service_root", "service_listen", "service_proxy_ports", "proxy_tls_listen")
+HOSTS = "slipway_hosts"
 
 
 class ActionModule(ActionBase):
@@ -27,18 +32,72 @@ class ActionModule(ActionBase):
         _validated, arguments = self.validate_argument_spec(ARGUMENTS)
         try:
             if arguments["role"]:
-                _variables.check(arguments["role"], variables, lambda name: self._templar.template(variables[name]))
+                self._check(arguments["role"], variables)
                 return {**result, "changed": False, "unknown": []}
+            self._refuse_hosts(variables)
+            if not arguments["undeclared"]:
+                _services.check_choice(dict(self._services_by_host(variables)))
             unknown = self._unknown(variables)
             result["warnings"] = self._judge(unknown, variables)
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
         return {**result, "changed": False, "unknown": [one._asdict() for one in unknown]}
 
+    def _check(self, role: str, variables: Mapping[str, Any]) -> None:
+        """The values of one role for the service that the task is about."""
+        of_service = self._of_service(variables)
+        templar = self._templar.copy_with_new_env(available_variables=of_service)
+        _variables.check(role, of_service, lambda name: templar.template(of_service[name]))
+        names = list(_services.declared(variables, self._templar.template)) if role == "service" else []
+        if len(names) > 1:
+            of_each = {name: self._own({**variables, _services.CURRENT: name}) for name in names}
+            _services.check_together(_services.current(of_service, self._templar.template), of_each)
+
+    def _of_service(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        return _services.of_service(variables, self._templar.template, load_extra_vars(self._loader))
+
+    def _own(self, variables: Mapping[str, Any]) -> dict[str, list[str]]:
+        """What a service has for itself, as far as its variables can be read; each is checked in its own turn."""
+        of_service = self._of_service(variables)
+        templar = self._templar.copy_with_new_env(available_variables=of_service)
+        found: dict[str, list[str]] = {}
+        for name in OWN:
+            value = of_service.get(name)
+            if not _survey.is_empty(value):
+                value = templar.template(value)
+                found[name] = [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
+        return found
+
+    def _refuse_hosts(self, variables: Mapping[str, Any]) -> None:
+        """A play's hosts are templated before any host's variables are known, so an inventory's pattern has no effect."""
+        for host, theirs in _all_hosts(variables):
+            if HOSTS not in theirs:
+                continue
+            given = self._templar.template(theirs[HOSTS])
+            pattern = ",".join(map(str, given)) if isinstance(given, (list, tuple)) else str(given)
+            if not pattern.strip(" ,:") or host not in self._matching(pattern, variables):
+                raise SlipwayError(
+                    "pattern_without_effect",
+                    f"{HOSTS} is {pattern} in the inventory, where it has no effect: this run is about {host}, too. "
+                    "Nothing was changed.",
+                    f"give it as an extra variable, -e {HOSTS}=…, and take it out of the inventory",
+                )
+
+    def _matching(self, pattern: str, variables: Mapping[str, Any]) -> list[str]:
+        lookup = lookup_loader.get("ansible.builtin.inventory_hostnames", loader=self._loader, templar=self._templar)
+        return list(map(str, lookup.run([pattern], variables=dict(variables))))
+
+    def _services_by_host(self, variables: Mapping[str, Any]) -> Iterator[tuple[str, tuple[list[str], Any]]]:
+        for host, theirs in _all_hosts(variables):
+            templar = self._templar.copy_with_new_env(available_variables=theirs)
+            name = templar.template(theirs[_services.NAME]) if _services.NAME in theirs else None
+            yield host, (list(_services.declared(theirs, templar.template)), name)
+
     def _unknown(self, variables: Mapping[str, Any]) -> list[_variables.Unknown]:
         given = self._setting(variables, "slipway_other_variables", "")
         others = [] if _survey.is_empty(given) else _survey.list_of(_survey.text)(given, "slipway_other_variables")
-        return _variables.find_unknown(dict(names_by_host(variables)), others)
+        names = {host: [*theirs, *_services.own_names(theirs)] for host, theirs in _all_hosts(variables)}
+        return _variables.find_unknown(names, others)
 
     def _judge(self, unknown: list[_variables.Unknown], variables: Mapping[str, Any]) -> list[str]:
         """The warnings, or the failure where that is wanted."""
@@ -55,10 +114,10 @@ class ActionModule(ActionBase):
         return self._templar.template(variables[name]) if name in variables else default
 
 
-def names_by_host(variables: Mapping[str, Any]) -> Iterable[tuple[str, Iterable[str]]]:
-    """The names of each host's variables; those of this task's host with what the play and the command line set."""
+def _all_hosts(variables: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """The variables of each host of the play; of this task's host with what the play and the command line set."""
     own = str(variables.get("inventory_hostname"))
-    yield own, list(variables)
+    yield own, variables
     for host in variables.get("ansible_play_hosts_all") or []:
         if str(host) != own:
-            yield str(host), list(variables["hostvars"].raw_get(host))
+            yield str(host), variables["hostvars"].raw_get(host)

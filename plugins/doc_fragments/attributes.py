@@ -122,10 +122,10 @@ options:
     suboptions:
       ports:
         description:
-          - The two local ports that its releases use in turn.
+          - The two local ports that its releases use in turn. When empty, those that the host has reserved for the service.
         type: list
         elements: int
-        default: [18080, 18081]
+        default: []
       weights:
         description:
           - The shares of the requests, in percent, that a new release gets one after the other before it gets all, for

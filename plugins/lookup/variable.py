@@ -15,6 +15,8 @@ description:
     or dictionary that is wanted.
   - An empty text, such as a survey's answer that was left out, is the variable's default, unless the variable's
     documentation says what an empty one means.
+  - Of a host that declares several services in C(slipway_services), the variables are those of the service that the task
+    is about. C(slipway_service) names it, or C(service_name).
   - What the role could not use is an error that names the variable.
 options:
   _terms:
@@ -22,6 +24,19 @@ options:
     type: list
     elements: str
     required: true
+  read:
+    description: Whether a text is read as what is wanted. If not, whoever gets the value has to do that.
+    type: bool
+    default: true
+  every_service:
+    description: Whether to return the variable of each service of this host, in their order, instead of the one's.
+    type: bool
+    default: false
+  defaults:
+    description:
+      - Whether a variable that nobody has set, or that is empty, is its role's default. If not, it is an empty text.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -38,13 +53,14 @@ _raw:
   sample: [true]
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _variables
+from ansible_collections.slipway.go.plugins.plugin_utils import _services, _survey, _variables
 
 try:
     from ansible.template import trust_as_template
@@ -55,14 +71,34 @@ except ImportError:  # before 2.19, a template is whatever looks like one
 
 
 class LookupModule(LookupBase):
-    def run(self, terms: Sequence[str], variables: dict[str, Any] | None = None, **_kwargs: Any) -> list[Any]:
+    def run(
+        self,
+        terms: Sequence[str],
+        variables: dict[str, Any] | None = None,
+        read: bool = True,
+        every_service: bool = False,
+        defaults: bool = True,
+    ) -> list[Any]:
         given = variables or {}
-        meant = _variables.with_defaults(given, _trusted)
-        templar = self._templar.copy_with_new_env(available_variables=meant)
         try:
-            return [_variables.value(name, meant, _trusted, templar.template) for name in terms]
+            of_each = self._of_each_service(given) if every_service else [given]
+            return [self._value(name, one, read, defaults) for one in of_each for name in terms]
         except SlipwayError as error:
             raise AnsibleLookupError(str(error)) from None
+
+    def _of_each_service(self, variables: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        names = _services.all_names(variables, self._templar.template)
+        return [{**variables, _services.CURRENT: name} for name in names]
+
+    def _value(self, name: str, variables: Mapping[str, Any], read: bool, defaults: bool) -> Any:
+        of_service = _services.of_service(variables, self._templar.template, load_extra_vars(self._loader))
+        if not defaults and _survey.is_empty(of_service.get(name)):
+            return ""
+        meant = _variables.with_defaults(of_service, _trusted)
+        templar = self._templar
+        if meant is not variables:
+            templar = templar.copy_with_new_env(available_variables=meant)
+        return _variables.value(name, meant, _trusted, templar.template, read)
 
 
 def _trusted(default: Any) -> Any:

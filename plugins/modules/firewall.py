@@ -47,7 +47,7 @@ options:
     type: list
     elements: dict
     default: []
-    suboptions:
+    suboptions: &firewall_rule
       port:
         description:
           - A port, or a range such as V(8000:8010).
@@ -156,6 +156,25 @@ options:
       - The service that O(rules) is about, so that the runs of the host's other services keep them. None when empty.
     type: str
     default: ""
+  services:
+    description:
+      - More services, each with rules of its own that are recorded under its name.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description:
+          - The service.
+        type: str
+        required: true
+      rules:
+        description:
+          - What is to be let in for it, as in O(rules).
+        type: list
+        elements: dict
+        default: []
+        suboptions: *firewall_rule
   seconds:
     description:
       - The time to confirm, from when the change is in force.
@@ -339,6 +358,10 @@ def main() -> None:
         "interfaces": {"type": "list", "elements": "str", "default": []},
         "sources": {"type": "list", "elements": "str", "default": []},
     }
+    service = {
+        "name": {"type": "str", "required": True},
+        "rules": {"type": "list", "elements": "dict", "default": [], "options": rule},
+    }
     module = AnsibleModule(
         argument_spec={
             "backend": {"type": "str", "choices": ["auto", "ufw", "firewalld"], "default": "auto"},
@@ -352,6 +375,7 @@ def main() -> None:
             "remove_unmanaged": {"type": "bool", "default": False},
             "keep_services": {"type": "list", "elements": "str", "default": ["dhcpv6-client"]},
             "service": {"type": "str", "default": ""},
+            "services": {"type": "list", "elements": "dict", "default": [], "options": service},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "seconds": {"type": "float", "default": 60},
         },

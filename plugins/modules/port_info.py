@@ -24,6 +24,16 @@ options:
     type: list
     elements: str
     required: true
+  service:
+    description:
+      - The service whose local ports behind HAProxy are asked for.
+    type: str
+  proxy_ports:
+    description:
+      - The two that O(service) is to have. When empty, those that it has, or two that are free.
+    type: list
+    elements: int
+    default: []
 seealso:
   - module: slipway.go.firewall
 """
@@ -42,6 +52,12 @@ ports:
   type: list
   elements: dict
   sample: [{"port": 80, "programs": ["haproxy"]}]
+proxy_ports:
+  description: The two local ports of O(service).
+  returned: when O(service) is given
+  type: list
+  elements: int
+  sample: [18080, 18081]
 code:
   description: A stable name of the failure.
   returned: failure
@@ -59,19 +75,30 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
 from ansible_collections.slipway.go.plugins.module_utils._host import sockets
+from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_name
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies import reserved_ports
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     found = sockets.programs(module.params["listen"])
+    name = module.params["service"]
+    own = reserved_ports.choose(Layout(validate_name(name), "/"), module.params["proxy_ports"]) if name else ()
     return {
         "changed": False,
+        "proxy_ports": list(own),
         "ports": [{"port": port, "programs": sorted(programs)} for port, programs in sorted(found.items())],
     }
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"listen": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
+        argument_spec={
+            "listen": {"type": "list", "elements": "str", "required": True},
+            "service": {"type": "str"},
+            "proxy_ports": {"type": "list", "elements": "int", "default": []},
+        },
+        supports_check_mode=True,
     )
     _module.run(module, work)
 

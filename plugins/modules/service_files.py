@@ -36,7 +36,8 @@ options:
   state:
     description:
       - V(rendered) finds and renders only, on the controller, and asks no host.
-      - V(checked) asks the host only whether the service's names are somebody else's. V(present) writes.
+      - V(checked) asks the host only whether the service's names are somebody else's, and reserves O(proxy_ports).
+        V(present) writes.
     type: str
     choices: [present, checked, rendered]
     default: present
@@ -91,6 +92,12 @@ options:
         there before slipway knows the service is refused.
     type: bool
     default: false
+  proxy_ports:
+    description:
+      - With O(state=checked), the two local ports that the service has on this host behind HAProxy, and that no other
+        service may have from then on. When empty, the host chooses two that are free, and keeps to them. None by default.
+    type: list
+    elements: int
   record:
     description:
       - What the runs of the host's other services have to know of this one, kept in C(/etc/slipway/services/NAME.json).
@@ -188,6 +195,12 @@ drop_ins:
   type: list
   elements: str
   sample: []
+proxy_ports:
+  description: With O(state=checked) and O(proxy_ports), the two local ports that this host has reserved for the service.
+  returned: success
+  type: list
+  elements: int
+  sample: [18080, 18081]
 code:
   description: A stable name of the failure.
   returned: failure
@@ -204,7 +217,7 @@ import contextlib
 import json
 import os
 import re
-from typing import Any, Sequence
+from typing import Any, Optional, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
@@ -216,6 +229,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.configuration 
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_name
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies import reserved_ports
 from ansible_collections.slipway.go.plugins.module_utils._units import foreign, installer
 
 RECORDS = SERVICES_ROOT
@@ -287,10 +301,12 @@ def drop_metrics(name: str, changes: Sequence[installer.UnitChange]) -> None:
 def work(module: AnsibleModule) -> dict[str, Any]:
     values = module.params
     layout = Layout(validate_name(values["name"]), values["root"] or f"/opt/{values['name']}")
+    wished: Optional[list[int]] = values["proxy_ports"]
     place = staged_units.place(layout)
     drop_ins = staged_units.refuse_foreign(layout, foreign_rotation(layout.name) if values["log_rotation"] else [])
     if values["state"] == "checked":
-        return {"changed": False, "paths": [], "units": [], "drop_ins": drop_ins}
+        ports, changed = reserved_ports.reserve(layout, wished, module.check_mode) if wished is not None else ((), False)
+        return {"changed": changed, "paths": [], "units": [], "drop_ins": drop_ins, "proxy_ports": list(ports)}
     if not values["sealed"]:
         raise SlipwayError("not_rendered", "the controller's half of this module did not run.", "use it in a task")
     wanted, absent = [installer.UnitFile(**unit) for unit in values["units"]], values["absent"]
@@ -348,6 +364,7 @@ def main() -> None:
             "credentials": {"type": "dict", "default": {}, "no_log": True},
             "credentials_shared": {"type": "bool", "default": False, "no_log": False},
             "log_rotation": {"type": "bool", "default": False},
+            "proxy_ports": {"type": "list", "elements": "int"},
             "record": {"type": "dict", "default": {}},
             "watch": {"type": "dict", "default": {}},
             "units": {"type": "list", "elements": "dict", "default": [], "options": unit},

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._diagnosis.text import failing
+from ansible_collections.slipway.go.plugins.plugin_utils import _services
 
 NAME = "slipway"
 # AWX keeps it with the job and hands it to every job that follows.
@@ -127,8 +128,20 @@ def of_run(kind: str, answers: Mapping[str, Told], **about: Any) -> dict[str, An
     """
     read = READERS[kind]
     hosts = {host: read(answers[host]) for host in list(answers)[:LISTED]}
-    told = {name: word(value) for name, value in about.items() if value not in (None, "")}
-    return {**told, "total": len(answers), "hosts": hosts}
+    return {**_words(about), "total": len(answers), "hosts": hosts}
+
+
+def of_services(kind: str, answers: Mapping[str, Mapping[str, Told]], **about: Any) -> dict[str, Any]:
+    """The same where hosts declare several services, each of which has an entry of its own.
+
+    answers: by service and host; about: as above, without the service.
+    """
+    release = {"release": about.pop("release", "")}
+    return {**_words(about), "services": {name: of_run(kind, hosts, **release) for name, hosts in answers.items()}}
+
+
+def _words(about: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: word(value) for name, value in about.items() if value not in (None, "")}
 
 
 def with_stats(kind: str, answer: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +149,10 @@ def with_stats(kind: str, answer: dict[str, Any], variables: Mapping[str, Any]) 
     host = str(variables.get("inventory_hostname"))
     if answer.get("failed") or host not in list(variables.get("ansible_play_hosts_all") or [])[:LISTED]:
         return answer
-    return {**answer, "ansible_stats": handed_on({"hosts": {host: READERS[kind](answer)}})}
+    told: dict[str, Any] = {"hosts": {host: READERS[kind](answer)}}
+    if _services.is_one_of_several(variables):
+        told = {"services": {str(variables[_services.CURRENT]): told}}
+    return {**answer, "ansible_stats": handed_on(told)}
 
 
 def handed_on(told: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ OF_PLAYBOOKS = frozenset(
         "remove_data",
         "site_harden",
         "slipway_hosts",
+        "slipway_services",
         "slipway_other_variables",
         "slipway_unknown_variables",
         "status_answers",
@@ -57,8 +58,10 @@ RESULTS = frozenset(
         "release_told",
         "remove_baseline",
         "remove_foreseen",
+        "slipway_service",
         "status_found",
         "status_told",
+        "status_wrong",
     }
 )
 # What goes into a unit as it is.
@@ -190,29 +193,47 @@ def is_left_out(option: Option, value: Any) -> bool:
     return _survey.is_empty(value) and not takes_empty(option)
 
 
+@functools.lru_cache(maxsize=None)
+def _left_out_means_default() -> tuple[tuple[str, Any], ...]:
+    """The variables that mean their default where they are empty, with it."""
+    every = ((name, role, specification(role)[name]) for name, role in roles_by_variable().items())
+    return tuple(
+        (name, defaults(role)[name])
+        for name, role, option in every
+        if name in defaults(role) and not takes_empty(option)
+    )
+
+
 def with_defaults(variables: Mapping[str, Any], trusted: Callable[[Any], Any]) -> Mapping[str, Any]:
     """The variables as they would be if nobody had set those that were left empty.
 
     trusted: a default of a role as a template that may be evaluated.
     """
     left_out = {
-        name: trusted(defaults(role)[name])
-        for name, role in roles_by_variable().items()
-        if name in variables and name in defaults(role) and is_left_out(specification(role)[name], variables[name])
+        name: trusted(default)
+        for name, default in _left_out_means_default()
+        if name in variables and _survey.is_empty(variables[name])
     }
     return {**variables, **left_out} if left_out else variables
 
 
 def value(
-    name: str, variables: Mapping[str, Any], trusted: Callable[[Any], Any], template: Callable[[Any], Any]
+    name: str,
+    variables: Mapping[str, Any],
+    trusted: Callable[[Any], Any],
+    template: Callable[[Any], Any],
+    read: bool = True,
 ) -> Any:
-    """What a variable of a role means: its default where it was left empty, and what the text says where it is one."""
+    """What a variable of a role means: its default where it was left empty, and what the text says where it is one.
+
+    read: whether a text is read as what the role wants; if not, that is left to whoever gets the value.
+    """
     role = roles_by_variable()[name]
     option = specification(role)[name]
     given = template(variables[name]) if name in variables else None
     if is_left_out(option, given) and name in defaults(role):
         given = template(trusted(defaults(role)[name]))
-    return read_value(name, option, given)
+    return read_value(name, option, given) if read else given
 
 
 def read_value(name: str, option: Option, given: Any) -> Any:

@@ -81,6 +81,26 @@ GENERAL = Section(
             "The name is misspelt.",
             "Write the directive that the message names.",
         ),
+        "invalid_services": ErrorCode(
+            "`slipway_services` is not a dictionary of services with their variables.",
+            "It is a list or a text, a service's name is not usable, or a variable of the whole host is inside a service.",
+            "Correct what the message names.",
+        ),
+        "services_clash": ErrorCode(
+            "Two services of `slipway_services` have the same directory, address or local port.",
+            "A value was copied from one service to the other, or set for all of them.",
+            "Give one of the two another value.",
+        ),
+        "undeclared_service": ErrorCode(
+            "`service_name` names a service that `slipway_services` declares for no host of the run.",
+            "The name is misspelt, or the service was taken out of the declaration.",
+            "Correct the name, or declare the service.",
+        ),
+        "pattern_without_effect": ErrorCode(
+            "`slipway_hosts` is in the inventory, where no playbook can see it.",
+            "Ansible chooses the hosts of a play before it knows any host's variables.",
+            "Give it as an extra variable.",
+        ),
         "unknown_variables": ErrorCode(
             "A host has variables that begin like those of a role, and that no role reads. "
             "`slipway_unknown_variables: refuse` makes that a failure.",
@@ -1315,6 +1335,16 @@ RELEASE = Section(
             "The user in the service's unit is not in the group of the release, and could not execute it.",
             "`service_user` or `service_group` was given to `site.yml` and not to this playbook.",
             "Set it in the inventory, for all playbooks.",
+        ),
+        "port_reserved": ErrorCode(
+            "A port is one of another service's two local ports behind HAProxy. The message names that service.",
+            "Both services were given the port, or one listens on what the other has in `service_proxy_ports`.",
+            "Choose another port, or leave `service_proxy_ports` empty.",
+        ),
+        "no_free_port": ErrorCode(
+            "The host has no two free ports left for a service behind HAProxy.",
+            "All ports from 18080 to 18999 are in use or belong to other services.",
+            "Give two free ports in `service_proxy_ports`.",
         ),
         "port_in_use": ErrorCode(
             "A port that the service needs is in use by another process. The message names it.",

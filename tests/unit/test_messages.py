@@ -13,7 +13,8 @@ MESSAGES = sorted({(text, failure.path) for failure in FAILURES for text in fail
 # What a fix may begin with. A new one belongs here if it is an imperative.
 # fmt: off
 VERBS = frozenset((
-    "accept", "add", "apply", "build", "change", "check", "choose", "commit", "correct", "create", "expose", "fetch",
+    "accept", "add", "apply", "build", "change", "check", "choose", "commit", "correct", "create", "declare", "expose",
+    "fetch",
     "find", "free", "give", "install", "keep", "leave", "let", "link", "list", "look", "make", "mount", "move",
     "name", "pack", "put", "quote", "raise", "rebuild", "release", "remove", "renew", "repair", "replace", "run",
     "say", "see", "set", "sign", "stop", "take", "unmask", "unpack", "upgrade", "use", "wait", "write",

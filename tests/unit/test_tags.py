@@ -85,10 +85,9 @@ def test_a_hardening_role_runs_whole_and_alone(tag: str) -> None:
 @pytest.mark.parametrize("playbook", ["site", "release"])
 def test_a_release_is_asked_about_first_and_configures_nothing(playbook: str) -> None:
     plays = tasks(playbook, "release")
-    assert "slipway.go.release : Accept or refuse the release on this host" in plays["Preflight"]
+    assert "Check the release" in plays["Preflight"]
     last = list(plays.values())[-1]
-    assert any(task.startswith("slipway.go.release : Release") for task in last)
-    assert [task for task in last if not task.startswith("slipway.go.release :")] == []
+    assert [task for task in last if not task.startswith("slipway.go.release :")] == ["Release"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +104,7 @@ def test_an_unknown_tag_changes_nothing() -> None:
     """Only what validates, what reads, and what chooses the connection is left."""
     left = [task for play in tasks("site", "no-such-tag").values() for task in play]
     reads = re.compile(
-        r"slipway\.go\.\w+ : (Collect|Continue over|Find and render|Read the host's state|Refuse a pattern|Reject|Stop"
+        r"slipway\.go\.\w+ : (Check which hosts|Collect|Continue over|Find and render|Read the host's state|Reject|Stop"
         "|Tell|Try)|Validate|Skip hosts"
     )
     assert [task for task in left if not reads.match(task)] == []
@@ -116,7 +115,7 @@ def test_what_is_left_out_does_not_take_with_it_what_the_rest_needs(part: str) -
     rest = listed("site", "--list-tasks", "--skip-tags", part)
     for needed in (
         "slipway.go.base : Read the host's state",
-        "slipway.go.service : Reject",
+        "Validate the service's variables",
         "slipway.go.deploy_user : Reject",
     ):
         assert needed in rest

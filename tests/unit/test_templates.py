@@ -12,6 +12,8 @@ from typing import Any
 from ansible_collections.slipway.go.tests.unit.expressions import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
+# What the host has answered.
+PORTS = {name: {"proxy_ports": [18080, 18081]} for name in ("__service_checked", "__proxy_ports_now")}
 
 
 def render(folder: Path, role: str, expression: str, **given: Any) -> Any:
@@ -21,7 +23,7 @@ def render(folder: Path, role: str, expression: str, **given: Any) -> Any:
 
 
 def units(folder: Path, **given: Any) -> dict[str, str]:
-    found = render(folder, "service", "__service_units", service_name="shop", service_listen=["8080"], **given)
+    found = render(folder, "service", "__service_units", service_name="shop", service_listen=["8080"], **PORTS, **given)
     return {unit["name"]: unit["content"] for unit in found}
 
 
@@ -66,7 +68,7 @@ TLS = {
 def served(folder: Path, server: str, **given: Any) -> str:
     names = {"haproxy": "haproxy/slipway.d/SERVICE.cfg.j2", "nginx": "nginx/conf.d/slipway-SERVICE.conf.j2"}
     expression = f"lookup('ansible.builtin.template', 'etc/{names[server]}')"
-    return str(render(folder, "proxy", expression, proxy_server=server, **{**TLS, **given}))
+    return str(render(folder, "proxy", expression, proxy_server=server, **{**TLS, **PORTS, **given}))
 
 
 def test_what_is_off_in_the_proxy_may_be_a_string(tmp_path: Path) -> None:

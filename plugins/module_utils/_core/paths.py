@@ -11,6 +11,8 @@ STATE_ROOT = "/var/lib/slipway"
 UNIT_ROOT = "/etc/systemd/system"
 # One file for each service of the host: what the runs of its other services have to know of it.
 SERVICES_ROOT = "/etc/slipway/services"
+# One file for each service behind HAProxy, with the local ports that no other may have.
+PORTS_ROOT = "/etc/slipway/ports"
 # One file for each service that the host watches, with the options of its watch.
 WATCH_ROOT = "/etc/slipway/watch"
 WATCHER = "slipway-watch.service"

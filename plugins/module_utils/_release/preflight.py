@@ -33,6 +33,7 @@ from .._units.parser import UNIT_PATH, parse_environment_file, read_unit
 from . import configuration, stage, staged_units
 from .state.layout import Layout
 from .state.model import Artefact, Content, Settings, Spec
+from .strategies import reserved_ports
 
 # The release itself, and as much again for its journal, its logs and a neighbour's growth while it is written.
 DISK_FACTOR = 2
@@ -266,6 +267,7 @@ def problems(
         lambda: check_architecture(spec.artefact.goarch, platform.machine()),
         lambda: check_space(spec.artefact, layout.root),
         lambda: check_ports(layout.name, listen, own_socket_ports, variable),
+        lambda: reserved_ports.refuse_reserved(layout, spec.listen),
         lambda: check_front(spec),
         lambda: check_units(layout),
         lambda: None if _same_device(layout.state_root, layout.root) else check_state_space(layout),

@@ -82,7 +82,7 @@ def bring_in_order(
         if current.in_order or check or not current.installed:
             return Changed(current, check and not current.in_order)
         if current.survey.in_order:
-            _write_record(options, current, root)
+            _write_records(current)
             return Changed(current, True)
         try:
             writing = max(WRITING_S, seconds)
@@ -98,7 +98,7 @@ def bring_in_order(
 
 def plan(options: Options, current: Look, root: str = "/") -> RevertPlan:
     backend, active = current.backend, current.survey.active
-    records = [service_rules.path(options.service, root)] if options.service else []
+    records = [service_rules.path(service, root) for service in options.rules_by_service()]
     return RevertPlan([*backend.paths, *records], backend.undo(active), backend.undo_at_boot(active), held=True)
 
 
@@ -137,7 +137,7 @@ def _told(line: Optional[dict[str, Any]]) -> str:
 
 
 def _write(options: Options, now: Look, clock: Clock, root: str) -> None:
-    _write_record(options, now, root)
+    _write_records(now)
     for file, content in now.backend.files(now.survey).items():
         files.write_atomic(file, content, 0o644)
     fix = "correct the variable it comes from, or what the firewall complains of"
@@ -165,13 +165,11 @@ def _lacking(after: Look) -> str:
     return ", ".join([*lacking, *([state.ufw_sysctl] if state.ufw_sysctl else [])])
 
 
-def _write_record(options: Options, current: Look, root: str) -> None:
-    """For the runs of the host's other services, which must not close what this one has asked for."""
-    if not current.record:
-        return
-    file = service_rules.path(options.service, root)
-    files.make_directory(os.path.dirname(file), 0o755)
-    files.write_atomic(file, current.record, 0o644)
+def _write_records(current: Look) -> None:
+    """For the runs of the host's other services, which must not close what these have asked for."""
+    for file, record in current.records.items():
+        files.make_directory(os.path.dirname(file), 0o755)
+        files.write_atomic(file, record, 0o644)
 
 
 def described(current: Look) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import fields, replace
-from typing import Any, Iterable, Optional
+from typing import Any, Container, Iterable, Optional
 
 from ..._core import files
 from ..._core.errors import SlipwayError
@@ -35,7 +35,7 @@ def render(rules: Iterable[Rule]) -> str:
     return json.dumps({"rules": records}) + "\n"
 
 
-def by_others(own: str, zone: str, root: str = "/") -> tuple[list[Rule], set[str]]:
+def by_others(own: Container[str], zone: str, root: str = "/") -> tuple[list[Rule], set[str]]:
     """What the host's other services have asked for, and the ports of those that have not asked yet.
 
     A service that was set up without this role, or by an earlier version of it, has not.
@@ -43,7 +43,7 @@ def by_others(own: str, zone: str, root: str = "/") -> tuple[list[Rule], set[str
     rules: list[Rule] = []
     ports: set[str] = set()
     for service in services(root):
-        if service.name == own:
+        if service.name in own:
             continue
         asked = recorded(service.name, root)
         if asked is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from ..._core.errors import SlipwayError
 from ..connection import Connection
@@ -25,7 +25,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Options:
-    """What the module firewall is given; service is the one that rules is about, if any."""
+    """What the module firewall is given; service is the one that rules is about, if any, and services has others."""
 
     backend: str = AUTO
     rules: Sequence[Mapping[str, Any]] = ()
@@ -38,24 +38,34 @@ class Options:
     remove_unmanaged: bool = False
     keep_services: Sequence[str] = ()
     service: str = ""
+    services: Sequence[Mapping[str, Any]] = ()
+
+    def rules_by_service(self) -> dict[str, Sequence[Mapping[str, Any]]]:
+        own = {self.service: self.rules} if self.service else {}
+        return {**own, **{str(one["name"]): one["rules"] for one in self.services}}
 
     def own_rules(self, zone: str = "") -> list[Rule]:
-        return list(dict.fromkeys(parse_rule(rule, zone) for rule in self.rules))
+        of_services = (rule for one in self.services for rule in one["rules"])
+        return parsed((*self.rules, *of_services), zone)
+
+
+def parsed(rules: Iterable[Mapping[str, Any]], zone: str = "") -> list[Rule]:
+    return list(dict.fromkeys(parse_rule(rule, zone) for rule in rules))
 
 
 @dataclass(frozen=True)
 class Look:
-    """record is what the file about the own service is to say; empty where it says so, or there is no service."""
+    """records: by path, what the files about the run's services are to say, as far as they say something else."""
 
     backend: Backend
     survey: Survey
     installed: bool
     connection: Optional[Connection] = None
-    record: str = field(default="")
+    records: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def in_order(self) -> bool:
-        return self.survey.in_order and not self.record
+        return self.survey.in_order and not self.records
 
 
 def remembered(run: Run) -> Run:
@@ -106,7 +116,7 @@ def _refuse_another(run: Run) -> None:
 
 def look(options: Options, backend: Backend, connected: Optional[Connection], root: str = "/") -> Look:
     wanted = options.own_rules(options.zone)
-    others, ports = service_rules.by_others(options.service, options.zone, root)
+    others, ports = service_rules.by_others(set(options.rules_by_service()), options.zone, root)
     # The rule of the own service is the one that counts on a port: another service cannot have the same.
     ports -= {rule.port for rule in wanted}
     wanted += others
@@ -124,17 +134,19 @@ def look(options: Options, backend: Backend, connected: Optional[Connection], ro
         remove_unmanaged=options.remove_unmanaged,
         keep_services=options.keep_services,
     )
-    return Look(backend, backend.survey(request), backend.is_installed(), connected, _record(options, root))
+    return Look(backend, backend.survey(request), backend.is_installed(), connected, _records(options, root))
 
 
-def _record(options: Options, root: str) -> str:
-    if not options.service:
-        return ""
-    if not NAME.match(options.service):
-        raise SlipwayError(
-            "invalid_service",
-            f"{options.service!r} is no name of a service. Nothing was changed.",
-            "set firewall_service to a name such as shop, or to nothing",
-        )
-    record = service_rules.render(options.own_rules())
-    return "" if service_rules.text(options.service, root) == record else record
+def _records(options: Options, root: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for service, rules in options.rules_by_service().items():
+        if not NAME.match(service):
+            raise SlipwayError(
+                "invalid_service",
+                f"{service!r} is no name of a service. Nothing was changed.",
+                "set firewall_service to a name such as shop, or to nothing",
+            )
+        record = service_rules.render(parsed(rules))
+        if service_rules.text(service, root) != record:
+            found[service_rules.path(service, root)] = record
+    return found

@@ -72,7 +72,7 @@ def look(options: Options, run: model.Run, system: System, root: str = "/") -> W
     # Where nothing was let in, it is no matter what else filters packets.
     backend = choose(options.backend, ask) if asked else backend_of(in_force(ask), ask)
     own = [replace(rule, zone=rule.zone or options.zone) for rule in asked or []]
-    others, ports = service_rules.by_others(options.service, options.zone, root)
+    others, ports = service_rules.by_others({options.service}, options.zone, root)
     ssh = {*map(int, options.ssh_ports), *([connected.port] if connected else [])}
     closing = closable(own, ports, ssh, options.keep_services)
     installed = backend.is_installed()

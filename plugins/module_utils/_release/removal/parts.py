@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from ..._core import files
-from ..._core.paths import SERVICES_ROOT, WATCH_ROOT
+from ..._core.paths import PORTS_ROOT, SERVICES_ROOT, WATCH_ROOT
 from ..._units import foreign
 from ..._units.parser import parse
 from .. import staged_units
@@ -148,7 +148,7 @@ class Parts:
 
     @property
     def record(self) -> list[str]:
-        return _present([self.at(f"{SERVICES_ROOT}/{self.layout.name}.json")])
+        return _present([self.at(f"{folder}/{self.layout.name}.json") for folder in (PORTS_ROOT, SERVICES_ROOT)])
 
     @property
     def data(self) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..._core import files
-from ..._core.paths import STATE_ROOT, UNIT_ROOT
+from ..._core.paths import PORTS_ROOT, STATE_ROOT, UNIT_ROOT
 from .model import is_release_id
 
 CONFIG_ROOT = "/etc"
@@ -29,6 +29,7 @@ class Layout:
     config_root: str = CONFIG_ROOT
     unit_root: str = UNIT_ROOT
     proxy_root: str = PROXY_ROOT
+    ports_root: str = PORTS_ROOT
 
     @property
     def releases(self) -> str:

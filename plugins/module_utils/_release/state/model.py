@@ -144,14 +144,14 @@ class Artefact:
 class Proxy:
     """How a service is treated behind HAProxy.
 
-    ports are those of this host that its releases use in turn. weights are the shares of the requests, in percent,
+    ports are those of this host that its releases use in turn, none where the host has chosen them. weights are the shares of the requests, in percent,
     that a new release gets one after the other before it gets all, each for step_time seconds; max_errors is how many
     percent of its requests may fail beyond those of the old release, and max_latency_ratio how many times as long they
     may take, 0 for as long as they like. With fewer than min_requests nothing is known, and what follows from that is
     what inconclusive says.
     """
 
-    ports: tuple[int, ...] = PROXY_PORTS
+    ports: tuple[int, ...] = ()
     weights: tuple[int, ...] = ()
     step_time: float = 30.0
     max_errors: float = 1.0
@@ -161,11 +161,11 @@ class Proxy:
 
     def __post_init__(self) -> None:
         ports, weights = self.ports, self.weights
-        if len(set(ports)) != len(ports) or len(ports) != 2 or not all(1 <= port <= MAX_PORT for port in ports):
+        if len(set(ports)) != len(ports) or len(ports) not in (0, 2) or not all(1 <= one <= MAX_PORT for one in ports):
             raise SlipwayError(
                 "invalid_ports",
                 f"service_proxy_ports is {list(ports)}.",
-                f"give two different ports of this host that nobody else uses, for example {list(PROXY_PORTS)}",
+                f"give two different ports of this host that nobody else uses, for example {list(PROXY_PORTS)}, or none",
             )
         if list(weights) != sorted(set(weights)) or not all(1 <= weight <= 100 for weight in weights):
             raise SlipwayError(

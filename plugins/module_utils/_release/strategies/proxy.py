@@ -19,8 +19,9 @@ from ..._host.connections import LastCount
 from ..._host.systemd import POLL
 from ..gate import Gate, Subject, has_slot
 from ..phases import OVERLAPPING, PROVEN_BEFORE_FLIP, Phase
-from ..state.model import ACCEPT, Spec, parse_proxy
+from ..state.model import ACCEPT, PROXY_PORTS, Spec, parse_proxy
 from ..state.service import Service
+from . import reserved_ports
 from .backend import Backend, ServerState, routes
 from .base import FRONT, Strategy
 from .haproxy import DRAIN, MAINT, READY, Haproxy
@@ -41,7 +42,8 @@ class ProxyStrategy(Strategy):
     def __init__(self, service: Service) -> None:
         super().__init__(service)
         self._options = parse_proxy(self.settings.proxy)
-        self._slots = Slots(self.layout, self._options.ports)
+        self._ports = self._options.ports or reserved_ports.of_service(self.layout) or PROXY_PORTS
+        self._slots = Slots(self.layout, self._ports)
         self._backend = Backend(self.layout.name, Haproxy())
 
     @property
@@ -86,7 +88,7 @@ class ProxyStrategy(Strategy):
 
     @property
     def own_listen(self) -> list[str]:
-        return [f"127.0.0.1:{port}" for port in self._options.ports]
+        return [f"127.0.0.1:{port}" for port in self._ports]
 
     def check_front(self, spec: Spec) -> None:
         for port, names in sockets.programs(spec.listen).items():

@@ -1,0 +1,90 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: services
+short_description: The services of a host that a run is about
+version_added: 0.1.0
+author:
+  - Slipway maintainers (@slipway)
+description:
+  - Returns the names of the services that C(slipway_services) declares for this host, in that order. Where
+    C(service_name) is set, it returns only those that it names, and none where this host has none of them.
+  - Of a host that declares none, it returns C(service_name) alone, or an empty text where that is not set.
+options:
+  which:
+    description:
+      - V(chosen) are those that the run is about.
+      - V(every) are all of this host, whatever C(service_name) says, without an empty text.
+      - V(declared) are all that C(slipway_services) declares.
+    type: str
+    choices: [chosen, every, declared]
+    default: chosen
+  among:
+    description: Return those of these hosts where the run is about C(slipway_service), instead of services.
+    type: list
+    elements: str
+"""
+
+EXAMPLES = r"""
+- name: Release each service
+  ansible.builtin.include_role:
+    name: slipway.go.release
+    rolespec_validate: false
+  loop: "{{ query('slipway.go.services') }}"
+  loop_control:
+    loop_var: slipway_service
+"""
+
+RETURN = r"""
+_raw:
+  description: The names.
+  type: list
+  elements: str
+  sample: [shop, mailer]
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.plugin_utils import _services
+
+READERS = {
+    "chosen": _services.chosen,
+    "every": _services.all_names,
+    "declared": lambda variables, template: list(_services.declared(variables, template)),
+}
+
+
+class LookupModule(LookupBase):
+    def run(
+        self,
+        terms: Sequence[str],
+        variables: dict[str, Any] | None = None,
+        which: str = "chosen",
+        among: Sequence[str] | None = None,
+    ) -> list[Any]:
+        given = variables or {}
+        try:
+            if among is not None:
+                return [host for host in among if self._is_about(host, given)]
+            return READERS[which](given, self._templar.template)
+        except SlipwayError as error:
+            raise AnsibleLookupError(str(error)) from None
+
+    def _is_about(self, host: str, variables: Mapping[str, Any]) -> bool:
+        """Whether the run is about the service there, too."""
+        service = variables.get(_services.CURRENT)
+        if service is None:
+            return True
+        theirs = variables["hostvars"].raw_get(host)
+        if theirs.get(_services.DECLARED) is None:
+            return True
+        templar = self._templar.copy_with_new_env(available_variables=theirs)
+        return service in _services.chosen(theirs, templar.template)

@@ -1,0 +1,154 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The local ports of the services behind HAProxy, of which no two have the same. This file is PRIVATE to the collection.
+
+A service keeps its two ports for as long as it is there, also the one that none of its releases has at the moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+from typing import Collection, Iterator, Mapping, Optional, Sequence
+
+from ..._core import files
+from ..._core.errors import SlipwayError
+from ..._core.paths import SERVICES_ROOT
+from ..._host import sockets
+from ..state.layout import Layout
+from ..state.model import PROXY_PORTS
+from .slots import SLOTS, parse_record
+
+LAST = 18999
+_SUFFIX = ".json"
+
+
+def of_service(layout: Layout) -> tuple[int, ...]:
+    """The ports of this service; empty where it has none."""
+    return _reserved(layout, layout.name) or _recorded(layout.proxy_record)
+
+
+def of_others(layout: Layout) -> dict[int, str]:
+    """Each port that another service of this host has, with its name."""
+    names = {name[: -len(_SUFFIX)] for name in _names_in(layout.ports_root) if name.endswith(_SUFFIX)}
+    names |= {name[: -len(".cfg")] for name in _names_in(layout.proxy_root) if re.match(r"[a-z].*\.cfg\Z", name)}
+    found: dict[int, str] = {}
+    for name in sorted(names - {layout.name}):
+        ports = _reserved(layout, name) or _recorded(os.path.join(layout.proxy_root, f"{name}.cfg"))
+        found.update((port, name) for port in ports)
+    return found
+
+
+def choose(layout: Layout, wanted: Sequence[int]) -> tuple[int, ...]:
+    """The two ports of this service: those that are wanted, or else those that it has, or the first that are free."""
+    others = of_others(layout)
+    for port in wanted:
+        if port in others:
+            raise SlipwayError(
+                "port_reserved",
+                f"service_proxy_ports has {port}, which belongs to {others[port]} on this host.",
+                "choose another port, or leave service_proxy_ports empty",
+            )
+    return tuple(wanted) or of_service(layout) or _free({*others, *_in_use(layout.name)})
+
+
+def reserve(layout: Layout, wanted: Sequence[int], check_mode: bool) -> tuple[tuple[int, ...], bool]:
+    """Choose them, for good; the second is whether that is new."""
+    if check_mode:
+        ports = choose(layout, wanted)
+        return ports, _reserved(layout, layout.name) != ports
+    with _alone(layout.ports_root):
+        ports = choose(layout, wanted)
+        return ports, files.replace_if_different(_path(layout, layout.name), json.dumps({"ports": ports}) + "\n")
+
+
+def refuse_reserved(layout: Layout, listen: Sequence[str]) -> None:
+    """Raise where a service is to listen on a port that another one has, be nobody there at the moment."""
+    others = of_others(layout)
+    for entry in listen:
+        port = sockets.tcp_port(entry)
+        if port in others:
+            raise SlipwayError(
+                "port_reserved",
+                f"port {port} of service_listen belongs to {others[port]} on this host, which has it in "
+                "service_proxy_ports.",
+                f"choose another port, or give {others[port]} other service_proxy_ports",
+            )
+
+
+def _path(layout: Layout, name: str) -> str:
+    return os.path.join(layout.ports_root, f"{name}{_SUFFIX}")
+
+
+def _reserved(layout: Layout, name: str) -> tuple[int, ...]:
+    path = _path(layout, name)
+    text = files.text(path)
+    if not text:
+        return ()
+    try:
+        return tuple(int(port) for port in json.loads(text)["ports"])
+    except (ValueError, TypeError, KeyError):
+        raise SlipwayError(
+            "damaged_record",
+            f"{path} does not say which local ports its service has.",
+            "remove that file and apply the role service for that service again",
+        ) from None
+
+
+def _recorded(path: str) -> tuple[int, ...]:
+    """What HAProxy's record says, of a service that was set up before ports were reserved."""
+    try:
+        addresses: Mapping[str, str] = parse_record(files.text(path)).addresses
+        return tuple(int(addresses[slot].rpartition(":")[2]) for slot in SLOTS)
+    except ValueError:
+        return ()
+
+
+def _in_use(name: str) -> set[int]:
+    """What programs listen on, and what the host's other services are to listen on."""
+    listen = [entry for one in _names_in(SERVICES_ROOT) if one != f"{name}{_SUFFIX}" for entry in _listens(one)]
+    return {*sockets.tcp_listeners().values(), *(port for port in map(sockets.tcp_port, listen) if port)}
+
+
+def _listens(record: str) -> list[str]:
+    try:
+        return [str(one) for one in json.loads(files.text(os.path.join(SERVICES_ROOT, record)))["listen"]]
+    except (ValueError, TypeError, KeyError):
+        return []
+
+
+def _free(taken: Collection[int]) -> tuple[int, ...]:
+    first = PROXY_PORTS[0]
+    pairs = ((port, port + 1) for port in range(first, LAST, 2))
+    free: Optional[tuple[int, int]] = next((pair for pair in pairs if not set(pair) & set(taken)), None)
+    if free is None:
+        raise SlipwayError(
+            "no_free_port",
+            f"no two ports from {first} to {LAST} are free on this host.",
+            "give two free ports in service_proxy_ports",
+        )
+    return free
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+@contextlib.contextmanager
+def _alone(folder: str) -> Iterator[None]:
+    files.make_directory(os.path.dirname(folder), 0o755)
+    files.make_directory(folder, 0o755)
+    descriptor = os.open(os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
