@@ -15,7 +15,6 @@ from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.utils.vars import load_extra_vars
 from ansible_collections.slipway.go.plugins.module_utils._binary.abilities import read_abilities
 from ansible_collections.slipway.go.plugins.module_utils._binary.policy import parse_denylist
 from ansible_collections.slipway.go.plugins.module_utils._core import files
@@ -239,7 +238,7 @@ class ActionModule(BoundedAction):
 
     def _expected(self, service: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """What the inventory says of the service now."""
-        variables = _services.of_service(task_vars, self._templar.template, load_extra_vars(self._loader))
+        variables = _services.at_hand(task_vars, self._templar, self._loader)
         templar = self._templar
         if variables is not task_vars:
             templar = templar.copy_with_new_env(available_variables=variables)

@@ -53,6 +53,6 @@ class ActionModule(ActionBase):
             if _survey.is_empty(theirs.get(_services.DECLARED)):
                 continue
             templar = self._templar.copy_with_new_env(available_variables=theirs)
-            for name in _services.chosen(theirs, templar.template):
+            for name in _services.chosen(theirs, _services.template_with(templar)):
                 found.setdefault(name, {})[host] = answer
         return found

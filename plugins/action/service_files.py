@@ -16,7 +16,6 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible.release import __version__ as core
-from ansible.utils.vars import load_extra_vars
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import render_environment, validate_name
 from ansible_collections.slipway.go.plugins.plugin_utils import _services
@@ -37,9 +36,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         try:
-            variables = dict(
-                _services.of_service(task_vars or {}, self._templar.template, load_extra_vars(self._loader))
-            )
+            variables = dict(_services.at_hand(task_vars or {}, self._templar, self._loader))
             self._inventory = str(variables.get("inventory_dir"))
             sealed = json.dumps(self._sealed(arguments, variables))
         except SlipwayError as error:

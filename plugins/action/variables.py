@@ -11,7 +11,6 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
-from ansible.utils.vars import load_extra_vars
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
 from ansible_collections.slipway.go.plugins.plugin_utils import _services, _survey, _variables
 
@@ -48,13 +47,13 @@ class ActionModule(ActionBase):
         of_service = self._of_service(variables)
         templar = self._templar.copy_with_new_env(available_variables=of_service)
         _variables.check(role, of_service, lambda name: templar.template(of_service[name]))
-        names = list(_services.declared(variables, self._templar.template)) if role == "service" else []
+        names = list(_services.declared(variables, _services.template_with(self._templar))) if role == "service" else []
         if len(names) > 1:
             of_each = {name: self._own({**variables, _services.CURRENT: name}) for name in names}
-            _services.check_together(_services.current(of_service, self._templar.template), of_each)
+            _services.check_together(_services.current(of_service, _services.template_with(self._templar)), of_each)
 
     def _of_service(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        return _services.of_service(variables, self._templar.template, load_extra_vars(self._loader))
+        return _services.at_hand(variables, self._templar, self._loader)
 
     def _own(self, variables: Mapping[str, Any]) -> dict[str, list[str]]:
         """What a service has for itself, as far as its variables can be read; each is checked in its own turn."""
@@ -69,7 +68,7 @@ class ActionModule(ActionBase):
         return found
 
     def _refuse_hosts(self, variables: Mapping[str, Any]) -> None:
-        """A play's hosts are templated before any host's variables are known, so an inventory's pattern has no effect."""
+        """A play's hosts are templated before any host's variables are known: an inventory's pattern has no effect."""
         for host, theirs in _all_hosts(variables):
             if HOSTS not in theirs:
                 continue
@@ -91,7 +90,7 @@ class ActionModule(ActionBase):
         for host, theirs in _all_hosts(variables):
             templar = self._templar.copy_with_new_env(available_variables=theirs)
             name = templar.template(theirs[_services.NAME]) if _services.NAME in theirs else None
-            yield host, (list(_services.declared(theirs, templar.template)), name)
+            yield host, (list(_services.declared(theirs, _services.template_with(templar))), name)
 
     def _unknown(self, variables: Mapping[str, Any]) -> list[_variables.Unknown]:
         given = self._setting(variables, "slipway_other_variables", "")

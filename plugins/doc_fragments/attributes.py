@@ -122,7 +122,8 @@ options:
     suboptions:
       ports:
         description:
-          - The two local ports that its releases use in turn. When empty, those that the host has reserved for the service.
+          - The two local ports that its releases use in turn. When empty, those that the host has reserved for the
+            service.
         type: list
         elements: int
         default: []

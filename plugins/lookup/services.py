@@ -65,7 +65,7 @@ READERS = {
 class LookupModule(LookupBase):
     def run(
         self,
-        terms: Sequence[str],
+        _terms: Sequence[str],
         variables: dict[str, Any] | None = None,
         which: str = "chosen",
         among: Sequence[str] | None = None,
@@ -74,7 +74,7 @@ class LookupModule(LookupBase):
         try:
             if among is not None:
                 return [host for host in among if self._is_about(host, given)]
-            return READERS[which](given, self._templar.template)
+            return READERS[which](given, _services.template_with(self._templar))
         except SlipwayError as error:
             raise AnsibleLookupError(str(error)) from None
 
@@ -87,4 +87,4 @@ class LookupModule(LookupBase):
         if theirs.get(_services.DECLARED) is None:
             return True
         templar = self._templar.copy_with_new_env(available_variables=theirs)
-        return service in _services.chosen(theirs, templar.template)
+        return service in _services.chosen(theirs, _services.template_with(templar))

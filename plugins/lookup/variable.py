@@ -15,8 +15,8 @@ description:
     or dictionary that is wanted.
   - An empty text, such as a survey's answer that was left out, is the variable's default, unless the variable's
     documentation says what an empty one means.
-  - Of a host that declares several services in C(slipway_services), the variables are those of the service that the task
-    is about. C(slipway_service) names it, or C(service_name).
+  - Of a host that declares several services in C(slipway_services), the variables are those of the service that the
+    task is about. C(slipway_service) names it, or C(service_name).
   - What the role could not use is an error that names the variable.
 options:
   _terms:
@@ -58,7 +58,6 @@ from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible.utils.vars import load_extra_vars
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.plugin_utils import _services, _survey, _variables
 
@@ -87,11 +86,11 @@ class LookupModule(LookupBase):
             raise AnsibleLookupError(str(error)) from None
 
     def _of_each_service(self, variables: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        names = _services.all_names(variables, self._templar.template)
+        names = _services.all_names(variables, _services.template_with(self._templar))
         return [{**variables, _services.CURRENT: name} for name in names]
 
     def _value(self, name: str, variables: Mapping[str, Any], read: bool, defaults: bool) -> Any:
-        of_service = _services.of_service(variables, self._templar.template, load_extra_vars(self._loader))
+        of_service = _services.at_hand(variables, self._templar, self._loader)
         if not defaults and _survey.is_empty(of_service.get(name)):
             return ""
         meant = _variables.with_defaults(of_service, _trusted)

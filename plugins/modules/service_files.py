@@ -95,7 +95,8 @@ options:
   proxy_ports:
     description:
       - With O(state=checked), the two local ports that the service has on this host behind HAProxy, and that no other
-        service may have from then on. When empty, the host chooses two that are free, and keeps to them. None by default.
+        service may have from then on. When empty, the host chooses two that are free, and keeps to them.
+      - None by default.
     type: list
     elements: int
   record:
@@ -196,7 +197,7 @@ drop_ins:
   elements: str
   sample: []
 proxy_ports:
-  description: With O(state=checked) and O(proxy_ports), the two local ports that this host has reserved for the service.
+  description: With O(state=checked) and O(proxy_ports), the two local ports that are reserved for the service.
   returned: success
   type: list
   elements: int
@@ -305,7 +306,9 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     place = staged_units.place(layout)
     drop_ins = staged_units.refuse_foreign(layout, foreign_rotation(layout.name) if values["log_rotation"] else [])
     if values["state"] == "checked":
-        ports, changed = reserved_ports.reserve(layout, wished, module.check_mode) if wished is not None else ((), False)
+        ports, changed = (
+            reserved_ports.reserve(layout, wished, module.check_mode) if wished is not None else ((), False)
+        )
         return {"changed": changed, "paths": [], "units": [], "drop_ins": drop_ins, "proxy_ports": list(ports)}
     if not values["sealed"]:
         raise SlipwayError("not_rendered", "the controller's half of this module did not run.", "use it in a task")

@@ -17,8 +17,8 @@ description:
     reads, is a warning that names the nearest one.
   - The variable C(slipway_unknown_variables) makes it a failure (V(refuse)) instead of a warning (V(warn), the
     default). C(slipway_other_variables) lists names that others read, and patterns of names such as V(proxy_env*).
-  - C(service_name) must name services that C(slipway_services) declares for a host of the play, if hosts declare any, and
-    C(slipway_hosts) has to be given where it has an effect.
+  - C(service_name) must name services that C(slipway_services) declares for a host of the play, if hosts declare any,
+    and C(slipway_hosts) has to be given where it has an effect.
   - With O(role), checks the values of that role's variables for this host. One that the role could not use is a failure
     of one sentence.
   - Runs on the controller and asks no host.

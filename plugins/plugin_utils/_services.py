@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_name
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey, _variables
@@ -23,7 +24,12 @@ ALL = "all"
 ROLES = ("proxy", "release", "service")
 
 Variables = Mapping[str, Any]
-Template = Callable[[Any], Any]
+# What a value is with these variables.
+Template = Callable[[Any, Variables], Any]
+
+
+def template_with(templar: Any) -> Template:
+    return lambda value, variables: templar.copy_with_new_env(available_variables=variables).template(value)
 
 
 def declared(variables: Variables, template: Template) -> dict[str, Variables]:
@@ -33,7 +39,7 @@ def declared(variables: Variables, template: Template) -> dict[str, Variables]:
     """
     given = variables.get(DECLARED)
     if isinstance(given, str):
-        given = template(given)
+        given = template(given, {**variables, NAME: variables.get(CURRENT, variables.get(NAME, ""))})
     if _survey.is_empty(given) or given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -44,7 +50,7 @@ def declared(variables: Variables, template: Template) -> dict[str, Variables]:
 def chosen(variables: Variables, template: Template) -> list[str]:
     """The services of a host that the run is about, in the order in which they are declared."""
     names = list(declared(variables, template))
-    given = template(variables[NAME]) if NAME in variables else None
+    given = template(variables[NAME], variables) if NAME in variables else None
     if not names:
         return [_only(given)]
     wanted = wanted_names(given)
@@ -78,7 +84,7 @@ def wanted_names(given: Any) -> list[str]:
 def current(variables: Variables, template: Template) -> str:
     """The service that a task is about; empty where it is not said."""
     given = variables.get(CURRENT, variables.get(NAME))
-    found = template(given) if given is not None else ""
+    found = template(given, variables) if given is not None else ""
     return found if isinstance(found, str) else ""
 
 
@@ -95,10 +101,15 @@ def of_service(variables: Variables, template: Template, extra: Variables) -> Va
     if variables.get(DECLARED) is None:
         return variables
     name = current(variables, template)
-    own = declared({**variables, NAME: name}, template).get(name)
+    own = declared({**variables, CURRENT: name}, template).get(name)
     if own is None:
         return variables
     return {**variables, **{key: value for key, value in own.items() if key not in extra}, NAME: name}
+
+
+def at_hand(variables: Variables, templar: Any, loader: Any) -> Variables:
+    """The same, of a plugin's task."""
+    return of_service(variables, template_with(templar), load_extra_vars(loader))
 
 
 def check_choice(hosts: Mapping[str, tuple[Sequence[str], Any]]) -> None:

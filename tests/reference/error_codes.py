@@ -83,7 +83,7 @@ GENERAL = Section(
         ),
         "invalid_services": ErrorCode(
             "`slipway_services` is not a dictionary of services with their variables.",
-            "It is a list or a text, a service's name is not usable, or a variable of the whole host is inside a service.",
+            "It is a list or a text, a service's name is not usable, or a service has a variable of the whole host.",
             "Correct what the message names.",
         ),
         "services_clash": ErrorCode(

@@ -11,7 +11,7 @@ import yaml
 from ansible_collections.slipway.go.plugins.doc_fragments.attributes import ModuleDocFragment
 from ansible_collections.slipway.go.plugins.module_utils._core.paths import STATE_ROOT, TOOL, UNIT_ROOT
 from ansible_collections.slipway.go.plugins.module_utils._release import options
-from ansible_collections.slipway.go.plugins.module_utils._release.state.model import PROXY_PORTS, STRATEGIES
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import STRATEGIES
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies import registry
 from ansible_collections.slipway.go.plugins.modules import release, tool
 

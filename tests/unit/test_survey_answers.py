@@ -21,9 +21,11 @@ import yaml
 from ansible.errors import AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.filter import core
+from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.slipway.go.plugins.action import release as action
 from ansible_collections.slipway.go.plugins.filter import batches, host_pattern, switch, texts
+from ansible_collections.slipway.go.plugins.lookup import services
 from ansible_collections.slipway.go.plugins.lookup.variable import LookupModule
 from ansible_collections.slipway.go.plugins.plugin_utils import _variables
 from jinja2 import Environment, StrictUndefined, nodes
@@ -38,6 +40,17 @@ BLOCK = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 OMITTED = {"omit", "lookup"}
 BY_TYPE = {"int": [1, 2], "str": ["a", "b"]}
 EMPTY, TYPED, TEXT = "empty", "typed", "text"
+
+
+@pytest.fixture(autouse=True)
+def own_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ansible finds those of a collection by its own way of importing, which tests leave out."""
+    get, own = lookup_loader.get, {"slipway.go.services": services.LookupModule, "slipway.go.variable": LookupModule}
+    monkeypatch.setattr(
+        lookup_loader,
+        "get",
+        lambda name, *args, **kwargs: own[name](**kwargs) if name in own else get(name, *args, **kwargs),
+    )
 
 
 @functools.lru_cache(maxsize=None)
@@ -216,7 +229,7 @@ def jinja() -> NativeEnvironment:
 
 
 def in_playbook(text: str, given: dict[str, Any]) -> Any:
-    def lookup(_plugin: str, name: str) -> Any:
+    def lookup(_plugin: str, name: str, **_options: Any) -> Any:
         return _variables.value(name, _variables.with_defaults(given, str), str, lambda value: value)
 
     return jinja().from_string(text).render(**given, lookup=lookup, omit="omitted")

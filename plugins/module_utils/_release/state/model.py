@@ -144,11 +144,11 @@ class Artefact:
 class Proxy:
     """How a service is treated behind HAProxy.
 
-    ports are those of this host that its releases use in turn, none where the host has chosen them. weights are the shares of the requests, in percent,
-    that a new release gets one after the other before it gets all, each for step_time seconds; max_errors is how many
-    percent of its requests may fail beyond those of the old release, and max_latency_ratio how many times as long they
-    may take, 0 for as long as they like. With fewer than min_requests nothing is known, and what follows from that is
-    what inconclusive says.
+    ports are those of this host that its releases use in turn, none where the host has chosen them. weights are the
+    shares of the requests, in percent, that a new release gets one after the other before it gets all, each for
+    step_time seconds; max_errors is how many percent of its requests may fail beyond those of the old release, and
+    max_latency_ratio how many times as long they may take, 0 for as long as they like. With fewer than min_requests
+    nothing is known, and what follows from that is what inconclusive says.
     """
 
     ports: tuple[int, ...] = ()
@@ -165,7 +165,7 @@ class Proxy:
             raise SlipwayError(
                 "invalid_ports",
                 f"service_proxy_ports is {list(ports)}.",
-                f"give two different ports of this host that nobody else uses, for example {list(PROXY_PORTS)}, or none",
+                f"give two different ports of this host that nobody else uses, for example {list(PROXY_PORTS)}",
             )
         if list(weights) != sorted(set(weights)) or not all(1 <= weight <= 100 for weight in weights):
             raise SlipwayError(

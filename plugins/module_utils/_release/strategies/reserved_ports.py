@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The local ports of the services behind HAProxy, of which no two have the same. This file is PRIVATE to the collection.
+"""The local ports of the services behind HAProxy: no two have the same. This file is PRIVATE to the collection.
 
 A service keeps its two ports for as long as it is there, also the one that none of its releases has at the moment.
 """

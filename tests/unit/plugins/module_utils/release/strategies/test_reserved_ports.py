@@ -1,0 +1,104 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""No two services behind HAProxy have the same local port, be it free at the moment or not."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies import reserved_ports
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.slots import Record
+
+
+def layout(folder: Path, name: str) -> Layout:
+    places = {
+        place: str(folder / place) for place in ("state_root", "config_root", "unit_root", "proxy_root", "ports_root")
+    }
+    return Layout(name, str(folder / name), **places)
+
+
+def reserve(folder: Path, name: str, *wanted: int) -> tuple[int, ...]:
+    ports, _new = reserved_ports.reserve(layout(folder, name), wanted, False)
+    return ports
+
+
+def test_each_service_has_two_of_its_own_and_keeps_them(tmp_path: Path) -> None:
+    first = {name: reserve(tmp_path, name) for name in ("shop", "mailer", "books")}
+    assert len({port for ports in first.values() for port in ports}) == 6
+    assert {name: reserve(tmp_path, name) for name in reversed(first)} == first
+    for name, ports in first.items():
+        assert reserved_ports.of_service(layout(tmp_path, name)) == ports
+        assert reserved_ports.reserve(layout(tmp_path, name), (), False) == (ports, False)
+
+
+def test_check_mode_reserves_nothing(tmp_path: Path) -> None:
+    ports, new = reserved_ports.reserve(layout(tmp_path, "shop"), (), True)
+    assert new
+    assert not (tmp_path / "ports_root").exists()
+    assert reserve(tmp_path, "shop") == ports
+
+
+def test_ports_of_another_service_are_refused_though_nobody_listens(tmp_path: Path) -> None:
+    taken = reserve(tmp_path, "mailer", 18500, 18501)
+    with pytest.raises(SlipwayError, match="service_proxy_ports has 18501, which belongs to mailer") as refused:
+        reserve(tmp_path, "shop", 18499, taken[1])
+    assert refused.value.code == "port_reserved"
+    with pytest.raises(SlipwayError, match="port 18500 of service_listen belongs to mailer"):
+        reserved_ports.refuse_reserved(layout(tmp_path, "shop"), ["8080", "127.0.0.1:18500"])
+    reserved_ports.refuse_reserved(layout(tmp_path, "mailer"), ["18500"])
+    reserved_ports.refuse_reserved(layout(tmp_path, "shop"), ["8080", "/run/shop.sock"])
+
+
+def test_a_service_from_before_keeps_the_ports_that_haproxy_knows(tmp_path: Path) -> None:
+    (tmp_path / "proxy_root").mkdir()
+    record = Record({"a": "127.0.0.1:18080", "b": "127.0.0.1:18081"}, "a")
+    (tmp_path / "proxy_root" / "old.cfg").write_text(record.render("old"))
+    (tmp_path / "proxy_root" / "00-slipway.cfg").write_text("global\n")
+    assert set(reserve(tmp_path, "shop")).isdisjoint({18080, 18081})
+    assert reserve(tmp_path, "old") == (18080, 18081)
+
+
+def test_a_port_that_a_program_has_is_not_chosen(tmp_path: Path) -> None:
+    ports = reserve(tmp_path, "probe")
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", ports[1]))
+        listening.listen()
+        assert set(reserve(tmp_path / "other", "shop")).isdisjoint(ports)
+
+
+def test_two_that_choose_at_the_same_time_get_different_ports(tmp_path: Path) -> None:
+    names = [f"s{number}" for number in range(12)]
+    found: dict[str, tuple[int, ...]] = {}
+
+    def run(name: str) -> None:
+        found[name] = reserve(tmp_path, name)
+
+    threads = [threading.Thread(target=run, args=[name]) for name in random.Random(7).sample(names, len(names))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({port for ports in found.values() for port in ports}) == 24
+
+
+def test_a_damaged_reservation_is_named(tmp_path: Path) -> None:
+    reserve(tmp_path, "shop")
+    path = tmp_path / "ports_root" / "shop.json"
+    path.write_text("{}")
+    with pytest.raises(SlipwayError, match=r"shop\.json does not say which local ports"):
+        reserve(tmp_path, "mailer")
+
+
+def test_a_host_without_a_free_pair_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reserved_ports, "LAST", 18081)
+    reserve(tmp_path, "shop")
+    with pytest.raises(SlipwayError, match="no two ports from 18080 to 18081 are free"):
+        reserve(tmp_path, "mailer")
