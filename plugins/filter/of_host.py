@@ -25,10 +25,9 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Refuse what is wrong with this host
-  ansible.builtin.fail:
-    msg: "{{ status_wrong | slipway.go.of_host(inventory_hostname) | join(' ') }}"
-  when: status_wrong | slipway.go.of_host(inventory_hostname) | length > 0
+- name: Show what two answers say of this host
+  ansible.builtin.debug:
+    msg: "{{ [{'web1': 'shop fails.'}, {'web1': 'books fails.'}] | slipway.go.of_host('web1') | join(' ') }}"
 """
 
 RETURN = r"""

@@ -13,12 +13,12 @@ author:
 description:
   - Returns the names of the services that C(slipway_services) declares for this host, in that order. Where
     C(service_name) is set, it returns only those that it names, and none where this host has none of them.
-  - Of a host that declares none, it returns C(service_name) alone, or an empty text where that is not set.
+  - Of a host that declares none, it returns C(service_name) alone, and fails where that is not set.
 options:
   which:
     description:
       - V(chosen) are those that the run is about.
-      - V(every) are all of this host, whatever C(service_name) says, without an empty text.
+      - V(every) are all of this host, whatever C(service_name) says, and none where that is not set.
       - V(declared) are all that C(slipway_services) declares.
     type: str
     choices: [chosen, every, declared]

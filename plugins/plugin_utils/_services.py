@@ -58,20 +58,21 @@ def chosen(variables: Variables, template: Template) -> list[str]:
 
 
 def _only(given: Any) -> str:
-    """The one service of a host that declares none; empty where it has none."""
-    if given is None or isinstance(given, str):
-        return given or ""
+    """The one service of a host that declares none."""
     names = wanted_names(given)
+    if not names:
+        raise SlipwayError("invalid_variable", f"{NAME} is not set.", f"set {NAME}, or declare services in {DECLARED}")
     if len(names) > 1:
         raise _invalid(
             f"{NAME} has {len(names)} services, and {DECLARED} declares none.", f"declare them in {DECLARED}"
         )
-    return "".join(names)
+    return names[0]
 
 
 def all_names(variables: Variables, template: Template) -> list[str]:
     """Every service that a host is known to have, whatever the run is about."""
-    return list(declared(variables, template)) or [name for name in chosen(variables, template) if name]
+    names = list(declared(variables, template))
+    return names or (chosen(variables, template) if not _survey.is_empty(variables.get(NAME)) else [])
 
 
 def wanted_names(given: Any) -> list[str]:

@@ -59,9 +59,6 @@ RESULTS = frozenset(
         "remove_baseline",
         "remove_foreseen",
         "slipway_service",
-        "status_found",
-        "status_told",
-        "status_wrong",
     }
 )
 # What goes into a unit as it is.

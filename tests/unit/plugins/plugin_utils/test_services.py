@@ -71,7 +71,8 @@ def test_service_name_chooses_in_the_declared_order(name: Any, wanted: list[str]
 @pytest.mark.parametrize("declared", [None, "", {}])
 def test_a_host_that_declares_none_has_service_name(declared: Any) -> None:
     assert _services.chosen({"slipway_services": declared, "service_name": "shop"}, same) == ["shop"]
-    assert _services.chosen({"slipway_services": declared}, same) == [""]
+    with pytest.raises(SlipwayError, match="service_name is not set"):
+        _services.chosen({"slipway_services": declared}, same)
     assert _services.all_names({"slipway_services": declared}, same) == []
     with pytest.raises(SlipwayError, match="declares none"):
         _services.chosen({"service_name": ["shop", "mailer"]}, same)
