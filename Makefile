@@ -112,6 +112,9 @@ units: collections ## verdicts of linkage on 1,000 units, compared with systemd 
 daemons: collections ## Go daemons from Debian packages in two versions each, upgraded and rolled back under load (half an hour)
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/daemons --page docs/evidence/daemons.md
 
+services: collections ## ten services of five kinds on three hosts, each released alone and all at once under load (half an hour)
+	$(BIN)/python tests/lab/lab.py run -- python tests/faults/services --page docs/evidence/services.md
+
 bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
 	$(BIN)/python tests/bench/hardening.py
 
