@@ -10,8 +10,8 @@ PAGE = """# Ten services on each of three hosts
 
 `make services` declares ten services in `slipway_services`: two each of the strategies `socket`, `proxy` and `reload`,
 two that restart, and two workers without a public port, on three hosts (Debian 12 and 13) with a firewall and the
-deploy user's sudo rules. `site` configures and releases all of them. Each row is one more run under load on every public port.
-The run writes this page.
+deploy user's sudo rules. `site` configures and releases all of them. Each row is one more run under load on every
+public port. The run writes this page.
 
 {summary}
 
