@@ -59,6 +59,15 @@ class Target(NamedTuple):
         return found
 
 
+def names() -> tuple[str, ...]:
+    """What an artefact may be named after: each architecture, and each with a level behind it, as in amd64v3, armv6."""
+    return tuple(
+        f"{goarch}{'v' if level and goarch == 'arm' else ''}{level}"
+        for goarch, (_variable, levels) in _LEVELS.items()
+        for level in ("", *levels)
+    )
+
+
 def parse(text: str) -> Target:
     """linux/amd64, amd64, linux/amd64/v3, arm/6."""
     parts = text.strip().split("/")

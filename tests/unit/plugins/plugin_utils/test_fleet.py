@@ -361,3 +361,40 @@ def test_no_history_of_three_hosts_comes_apart():
             once = serve(hosts)
             play(hosts)
             assert serve(hosts) == once, chosen
+
+
+ARCHITECTURES = ("amd", "amd", "arm")  # two hosts share their ids, the third has others
+
+
+def of_architectures(*versions):
+    hosts = {}
+    for number, architecture in enumerate(ARCHITECTURES):
+        host = hosts[f"h{number}"] = Fake()
+        for when, version in enumerate(versions):
+            host.release(f"{version}-{architecture}{version[0] * 7}", float(10 * when + number), run=f"run{when}")
+    return hosts
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reached"),
+    [
+        ({}, "2.0.0"),
+        ({"to": "1.0.0"}, "1.0.0"),
+        ({"of": "3.0.0"}, "2.0.0"),
+        ({"run": "run2"}, "2.0.0"),
+    ],
+)
+def test_a_fleet_of_two_architectures_meets_at_a_version(wanted, reached):
+    hosts = of_architectures("1.0.0", "2.0.0", "3.0.0")
+    result = play(hosts, **wanted)
+    assert not result["reasons"]
+    assert result["targets"] == {
+        name: f"{reached}-{architecture}{reached[0] * 7}" for name, architecture in zip(hosts, ARCHITECTURES)
+    }
+
+
+def test_an_architecture_that_was_left_behind_is_no_reason_to_go_further_back():
+    """The canary of one architecture has the new version; the others, with ids of their own, do not."""
+    hosts = of_architectures("1.0.0", "2.0.0")
+    hosts["h2"].release("3.0.0-arm3333333", 90.0)
+    assert play(hosts)["targets"] == {"h2": "2.0.0-arm2222222"}
