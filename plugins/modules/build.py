@@ -221,6 +221,17 @@ options:
       - The namespace of signatures by C(ssh-keygen).
     type: str
     default: file
+  provenance_builder:
+    description:
+      - The URI that names who builds. If it is set, the provenance of each artefact is written beside it, signed with
+        each key, as a statement of in-toto with a predicate of SLSA Provenance v1 in an envelope of DSSE.
+    type: str
+    default: ''
+  provenance_repository:
+    description:
+      - The URL of the repository as the provenance names it. By default that of C(origin), without a user.
+    type: str
+    default: ''
 seealso:
   - module: slipway.go.release
   - module: slipway.go.binary_info
@@ -331,6 +342,9 @@ artefacts:
       description: The files with its signatures.
       type: list
       elements: str
+    provenance:
+      description: The file with its provenance; V(null) without O(provenance_builder).
+      type: str
   sample:
     - path: /home/ci/artefacts/shop-linux-amd64
       target: linux/amd64/v1
@@ -344,6 +358,7 @@ artefacts:
       sbom: /home/ci/artefacts/shop-linux-amd64.cdx.json
       manifest: /home/ci/artefacts/shop-linux-amd64.json
       signatures: []
+      provenance: null
 """
 
 from typing import Any
@@ -357,6 +372,7 @@ from ansible_collections.slipway.go.plugins.module_utils._core.text import print
 AS_GIVEN = (
     *("source", "dest", "name", "ref", "package", "version", "commit", "time", "variables", "mod", "vcs", "pgo"),
     *("strip", "offline", "proxy", "dirty", "cgo", "toolchain", "vet", "test", "verify", "as_root", "timeout"),
+    *("provenance_builder", "provenance_repository"),
 )
 
 
@@ -421,6 +437,8 @@ def main() -> None:
             "minisign_public_key": {"type": "str", "default": "", "no_log": False},
             "minisign_password": {"type": "str", "no_log": True},
             "ssh_key": {"type": "path", "no_log": False},
+            "provenance_builder": {"type": "str", "default": ""},
+            "provenance_repository": {"type": "str", "default": ""},
             "ssh_namespace": {"type": "str", "default": "file"},
         },
         supports_check_mode=True,

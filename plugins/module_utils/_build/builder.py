@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any, Mapping, NamedTuple, NoReturn, Optional
+from typing import Any, Iterator, Mapping, NamedTuple, NoReturn, Optional
 
 from .._core import command, files
 from .._core.errors import SlipwayError
-from . import commands, manifest, packages, signing, toolchain
+from . import commands, manifest, packages, provenance, signing, toolchain
 from .commands import Stamp
 from .manifest import Recipe
 from .packages import Package
@@ -38,6 +38,7 @@ def build(request: Request, keys: Keys, check_mode: bool) -> dict[str, Any]:
     """What the artefacts are; those that are not there are built first, unless in check mode."""
     check(request)
     signing.check(keys)
+    require_signer(request, keys)
     refuse_root(request)
     builder = Builder(request, keys)
     with open_tree(request) as tree:
@@ -51,6 +52,15 @@ def refuse_root(request: Request) -> None:
             "build_as_root",
             "the build would run as root, and with it whatever the source's tests and generators do.",
             "run it as another user (become: false), or set build_as_root: true in a container of its own",
+        )
+
+
+def require_signer(request: Request, keys: Keys) -> None:
+    if request.provenance_builder and not keys.endings:
+        raise SlipwayError(
+            "build_not_signed",
+            "build_provenance_builder is set, and there is no key: a provenance that nobody has signed says nothing.",
+            "set build_minisign_key or build_ssh_key, or leave build_provenance_builder out",
         )
 
 
@@ -76,8 +86,9 @@ class Builder:
             self._build_all(tree, todo)
         if not check_mode:
             changed = self._write_beside(items, stamp) or changed
+            changed = self._write_provenance(items, tree) or changed
         elif not todo:
-            changed = self._would_sign(items, stamp)
+            changed = self._would_sign(items, stamp) or bool(list(self._lacking_provenance(items, tree)))
         return self._result(items, stamp, changed)
 
     # What is to be built
@@ -195,7 +206,7 @@ class Builder:
         """The artefact last but for its manifest, which alone makes it current."""
         name = os.path.basename(item.path)
         bill = manifest.bill_of_materials(made, self._request.name)
-        for ending in (manifest.MANIFEST, *(ending for ending in (signing.MINISIG, signing.SSHSIG))):
+        for ending in (manifest.MANIFEST, signing.MINISIG, signing.SSHSIG, provenance.ENDING):
             files.remove_link(item.path + ending)
         files.replace_if_different(item.path + manifest.SBOM, bill)
         sha256 = put(made, item.path)
@@ -225,6 +236,36 @@ class Builder:
                     text = signing.sign(path, ending, self._keys, stamp.version, scratch)
                 files.replace_if_different(path + ending, text)
                 changed = True
+        return changed
+
+    def _lacking_provenance(self, items: list[Item], tree: Tree) -> Iterator[tuple[str, bytes]]:
+        """Where a provenance is not there, or says something else, or is signed by others; and what it should say."""
+        request = self._request
+        if not request.provenance_builder:
+            return
+        source = provenance.read_source(request, tree.checkout)
+        for item in items:
+            payload = provenance.statement(
+                request,
+                os.path.basename(item.path),
+                files.sha256_file(item.path),
+                files.sha256_file(item.path + manifest.SBOM),
+                item.recipe,
+                source,
+            )
+            path = item.path + provenance.ENDING
+            with scratch_folder(request) as scratch:
+                if not provenance.is_current(files.text(path), payload, self._keys, scratch):
+                    yield path, payload
+
+    def _write_provenance(self, items: list[Item], tree: Tree) -> bool:
+        """Return whether any was not there."""
+        changed = False
+        for path, payload in self._lacking_provenance(items, tree):
+            with scratch_folder(self._request) as scratch:
+                text = provenance.envelope(payload, self._keys, scratch)
+            files.replace_if_different(path, text)
+            changed = True
         return changed
 
     def _would_sign(self, items: list[Item], stamp: Stamp) -> bool:
@@ -262,6 +303,7 @@ class Builder:
             "sbom": item.path + manifest.SBOM,
             "manifest": item.path + manifest.MANIFEST,
             "signatures": [item.path + ending for ending in self._keys.endings],
+            "provenance": item.path + provenance.ENDING if self._request.provenance_builder else None,
         }
 
 

@@ -97,6 +97,20 @@ def is_branch(folder: str, ref: str) -> bool:
     return bool(_answer(folder, "rev-parse", "--verify", "-q", f"refs/heads/{ref}"))
 
 
+def is_tag(folder: str, ref: str) -> bool:
+    return bool(ref and _answer(folder, "rev-parse", "--verify", "-q", f"refs/tags/{ref}"))
+
+
+def tag_here(folder: str) -> str:
+    """The tag of the commit that is checked out; empty where it has none."""
+    return _answer(folder, "describe", "--tags", "--exact-match", "HEAD")
+
+
+def origin(folder: str) -> str:
+    """The URL that the repository was cloned from; empty where there is none."""
+    return _answer(folder, "remote", "get-url", "origin")
+
+
 def is_ignored(folder: str, path: str) -> bool:
     return _git(folder, "check-ignore", "-q", "--", path).code == 0
 

@@ -28,6 +28,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+:@~-]*")  # what needs no quotes in -ldflags and fits into a file name
 _VARIABLE = re.compile(r"(?:[A-Za-z0-9._~-]+/)*[A-Za-z0-9._~-]+\.[^\W\d]\w*")
 _TAG = re.compile(r"[A-Za-z0-9_.]+")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
+_PRINTABLE = re.compile(r"[!-~]+")
 _TOOLCHAIN = re.compile(r"(?:go)?[0-9]+\.[0-9]+(?:\.[0-9]+|rc[0-9]+|beta[0-9]+)?")
 
 
@@ -35,6 +37,7 @@ _TOOLCHAIN = re.compile(r"(?:go)?[0-9]+\.[0-9]+(?:\.[0-9]+|rc[0-9]+|beta[0-9]+)?
 class Request:
     """source: the folder of the module. ref: what of its repository to build, else the folder as it is.
 
+    provenance_builder: the URI of who builds; without one, no provenance is written.
     variables: the Go variable for each of STAMPS. pgo: a path below source, or AUTO or OFF.
     """
 
@@ -66,6 +69,8 @@ class Request:
     test: bool = False
     verify: bool = False
     as_root: bool = False
+    provenance_builder: str = ""
+    provenance_repository: str = ""
     timeout: float = 1800.0
 
     def file_name(self, target: Target, version: str) -> str:
@@ -96,10 +101,21 @@ def _problems(request: Request) -> Iterator[Problem]:
     if request.ref.startswith("-"):
         message = f"build_ref is {request.ref!r}, which is no name of a commit."
         yield Problem("invalid_build", message, "give a tag, a branch or a commit")
+    yield from _provenance_problems(request)
     yield from _package_problems(request)
     yield from _file_name_problems(request)
     yield from _stamp_problems(request)
     yield from _flag_problems(request)
+
+
+def _provenance_problems(request: Request) -> Iterator[Problem]:
+    builder, repository = request.provenance_builder, request.provenance_repository
+    if builder and not _URI.fullmatch(builder):
+        message = f"build_provenance_builder is {builder!r}, which is no URI."
+        yield Problem("invalid_build", message, "name the builder such as https://ci.example.com/builders/release")
+    if repository and not _PRINTABLE.fullmatch(repository):
+        message = f"build_provenance_repository is {repository!r}, which has a space in it."
+        yield Problem("invalid_build", message, "give the repository's URL")
 
 
 def _package_problems(request: Request) -> Iterator[Problem]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from dataclasses import dataclass, field
 from typing import Callable, Iterator, Optional
 
 from .._core import command, files
 from .._core.errors import SlipwayError
 from .._core.problems import Problem, ProblemsError
-from .._release.artefact import minisign
+from .._release.artefact import dsse, ed25519, minisign, sshsig
 
 MINISIG, SSHSIG = ".minisig", ".sig"
 _SECONDS = 60.0
@@ -88,6 +89,58 @@ def sign(path: str, ending: str, keys: Keys, version: str, scratch: str) -> str:
     text = files.text(made)
     os.unlink(made)
     return text
+
+
+def sign_message(message: bytes, ending: str, keys: Keys, scratch: str) -> dsse.Signature:
+    """A signature for an envelope: the plain one of Ed25519 by minisign's key, or the whole one of ssh-keygen.
+
+    minisign signs the message itself only in its older form (-l), which versions before 0.10 always write.
+    """
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        path = os.path.join(folder, "message")
+        files.write_pieces([message], path, 0o600)
+        found = _sign_plainly(path, keys) if ending == MINISIG else _sign_by_ssh(path, keys)
+    if not is_message_signed(message, found, ending, keys, scratch):
+        raise SlipwayError(
+            "build_not_signed",
+            "the signature of the provenance is not by the key that was named.",
+            "give the secret and the public half of the same key",
+        )
+    return found
+
+
+def _sign_plainly(path: str, keys: Keys) -> dsse.Signature:
+    made, password = f"{path}{MINISIG}", f"{keys.minisign_password}\n".encode()
+    argv = ["minisign", "-S", "-s", keys.minisign_key, "-m", path, "-x", made, "-t", "provenance"]
+    done = command.run([*argv, "-l"], _SECONDS, source=password)
+    if done.code != 0 and "option" in done.complaint:
+        done = command.run(argv, _SECONDS, source=password)
+    _require(done, "minisign", "build_minisign_password")
+    found = minisign.parse_signature(files.text(made))
+    if found is None or not found.is_plain:
+        raise SlipwayError(
+            "build_not_signed",
+            "minisign has not made a signature of the provenance itself, but one of a digest.",
+            "use a minisign that knows the option -l, or build_ssh_key",
+        )
+    return dsse.Signature(str(minisign.Key(found.key_id, b"")), found.signature)
+
+
+def _sign_by_ssh(path: str, keys: Keys) -> dsse.Signature:
+    return dsse.Signature(_fingerprint(_key_listing(keys.ssh_key)) or "", sshsig.bare(_ssh_keygen(path, keys)) or b"")
+
+
+def is_message_signed(message: bytes, one: dsse.Signature, ending: str, keys: Keys, scratch: str) -> bool:
+    """Whether that signature of an envelope is by this key."""
+    if ending == MINISIG:
+        return ed25519.verify(minisign.parse_key(keys.minisign_public).public, one.signature, [message])
+    if not one.signature.startswith(dsse.SSHSIG):
+        return False
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        path, signature = os.path.join(folder, "message"), os.path.join(folder, "signature")
+        for name, content in ((path, message), (signature, sshsig.armour(one.signature).encode())):
+            files.write_pieces([content], name, 0o600)
+        return _is_ssh_signed(path, signature, keys)
 
 
 def comment(path: str, version: str) -> str:

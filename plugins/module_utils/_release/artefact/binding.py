@@ -18,6 +18,7 @@ from ..._core.problems import Problem
 LEVELS = ("match", "required", "ignore")
 COMMENT = "the trusted comment of release_signature"
 ENTRY = "the entry of the signed checksums file"
+PROVENANCE = "the signed provenance"
 FOLDER = "the folder in the archive"
 MODULE = "the main module in the build info"
 LDFLAGS = "-ldflags in the build info"

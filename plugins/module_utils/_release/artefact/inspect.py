@@ -19,7 +19,7 @@ from ..._host.kernel import read_host
 from ..._linkage.checker import Checker
 from ..._units.context import own_context
 from ..._vulnerabilities.policy import check_vulnerabilities
-from . import archive, binding
+from . import archive, binding, semver
 from .binding import Claim
 
 _DIGESTS = {"sha256": re.compile(r"[0-9a-f]{64}"), "sha512": re.compile(r"[0-9a-f]{128}")}
@@ -174,6 +174,7 @@ def judge(seen: InspectedArtefact, rules: Rules, claims: Sequence[Claim]) -> lis
     against = check_policy(seen.binary.facts, asked)
     against += check_vulnerabilities(seen.program, seen.binary.facts, rules.vulnerabilities)
     found = seen.relabelled(against)
+    found += semver.prerelease_problems(rules.version, bool(rules.policy.get("prerelease", True)))
     return found + binding.problems(rules.version, rules.binding, [*claims, *built_claims(seen)])
 
 

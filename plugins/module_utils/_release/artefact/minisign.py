@@ -41,6 +41,11 @@ class Signature(NamedTuple):
     trusted_comment: bytes
     global_signature: bytes
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it signs the file itself, and not its digest."""
+        return self.algorithm == _LEGACY
+
 
 def _base64(text: str, size: int) -> Optional[bytes]:
     """The bytes, or None where text is not the one encoding of that many."""

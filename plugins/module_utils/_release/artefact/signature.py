@@ -34,14 +34,14 @@ class Trust:
     signer: str = ""
     namespace: str = "file"
 
-    def check(self) -> None:
-        """Raise where nobody could ever be trusted by this."""
+    def check(self, variable: str = "release_signature") -> None:
+        """Raise where nobody could ever be trusted by this. variable: what was signed."""
         for key in self.keys:
             minisign.parse_key(key)
         if not self.keys and not self.allowed_signers.strip():
             raise SlipwayError(
                 "no_signer",
-                "release_signature is set, and nothing says whose signature counts.",
+                f"{variable} is set, and nothing says whose signature counts.",
                 "set release_minisign_keys, or release_allowed_signers for signatures of ssh-keygen -Y sign",
             )
 

@@ -6,23 +6,34 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._binary.facts import read_binary
-from ansible_collections.slipway.go.plugins.module_utils._build import builder, signing, toolchain
+from ansible_collections.slipway.go.plugins.module_utils._build import builder, provenance, signing, toolchain
+from ansible_collections.slipway.go.plugins.module_utils._build import git as git_of
 from ansible_collections.slipway.go.plugins.module_utils._build.request import Request
 from ansible_collections.slipway.go.plugins.module_utils._build.signing import Keys
 from ansible_collections.slipway.go.plugins.module_utils._build.targets import parse
-from ansible_collections.slipway.go.plugins.module_utils._release.artefact import binding, checksums, signature
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact import (
+    binding,
+    checksums,
+    minisign,
+    signature,
+)
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact import provenance as release_provenance
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.provenance import Policy
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
 from ansible_collections.slipway.go.tests.lab import build as lab
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 MAIN = "package main\n\nvar version, commit, built string\n\nfunc main() { println(version, commit, built) }\n"
 STAMPED = {"version": "main.version", "commit": "main.commit", "time": "main.built"}
@@ -376,3 +387,112 @@ def test_artefacts_that_differ_are_refused(wanted, tmp_path):
     go.chmod(0o755)
     refused(lambda: build(replace(wanted, go=str(go), verify=True)), "build_not_reproducible", "shop-linux-amd64")
     assert not os.path.exists(wanted.dest)
+
+
+BUILDER = "https://ci.example.com/release"
+
+
+def ssh_keys(folder):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
+    return Keys(ssh_key=str(folder / "key")), Trust(allowed_signers=f"ci {(folder / 'key.pub').read_text()}")
+
+
+def test_a_provenance_is_what_a_release_accepts(wanted, source, tmp_path):
+    git(source, "remote", "add", "origin", "https://user:secret@git.example.com/shop.git")
+    keys, trust = ssh_keys(tmp_path)
+    wanted = replace(wanted, targets=(parse("amd64"),), version="1.2.3", ref="v1.2.3", provenance_builder=BUILDER)
+    (artefact,) = build(wanted, keys)["artefacts"]
+    place = Path(artefact["provenance"])
+    assert place.name == "shop-linux-amd64.intoto.jsonl"
+    work = tmp_path / "work"
+    work.mkdir()
+    found = release_provenance.verify(
+        place.read_text(),
+        artefact["sha256"],
+        trust,
+        Policy((BUILDER,), ("https://git.example.com/shop.git",), ("refs/tags/v*",)),
+        lambda: str(work),
+    )
+    commit = git(source, "rev-parse", "HEAD")
+    assert found[1:] == (BUILDER, "https://git.example.com/shop.git", "refs/tags/v1.2.3", commit, "1.2.3")
+    assert "secret" not in json.dumps(json.loads(base64.b64decode(json.loads(place.read_text())["payload"])))
+    made = snapshot(wanted.dest)
+    assert not build(wanted, keys)["changed"]
+    for damaged in ("", "{}", place.read_text().replace('"sig": "', '"sig": "A')):
+        place.write_text(damaged)
+        assert build(wanted, keys, check_mode=True)["changed"]
+        assert build(wanted, keys)["changed"]
+        assert snapshot(wanted.dest) == made, "what was there is there again, byte by byte"
+    other = replace(wanted, provenance_builder="urn:other", provenance_repository="git@host:shop")
+    assert build(other, keys)["artefacts"][0]["built"] is False
+    assert b"git@host:shop" in base64.b64decode(json.loads(place.read_text())["payload"])
+
+
+def test_a_provenance_needs_a_builder_with_a_name_and_a_key(wanted, tmp_path):
+    refused(lambda: build(replace(wanted, provenance_builder=BUILDER)), "build_not_signed", "build_provenance_builder")
+    for values in ({"provenance_builder": "ci"}, {"provenance_repository": "a b"}):
+        refused(lambda values=values: build(replace(wanted, **values)), "invalid_build", next(iter(values)))
+    assert not os.path.exists(wanted.dest)
+
+
+def test_what_a_provenance_says_of_the_source(wanted, source):
+    def said(**values):
+        return provenance.read_source(replace(wanted, **values), git_of.read(str(source)))
+
+    commit = git(source, "rev-parse", "HEAD")
+    assert said() == ("", "refs/heads/main", commit)
+    assert said(provenance_repository="https://h/shop") == ("https://h/shop", "refs/heads/main", commit)
+    git(source, "checkout", "-q", "--detach")
+    assert said() == ("", "refs/tags/v1.2.3", commit)
+    git(source, "tag", "-d", "v1.2.3")
+    assert said() == ("", "", commit)
+    (source / "main.go").write_text("changed")
+    assert said(provenance_repository="https://h/shop") == ("https://h/shop", "", "")
+    assert provenance.read_source(wanted, None) == ("", "", "")
+
+
+FAKE_MINISIGN = """#!{python}
+import base64, sys
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+kind = {kind!r}
+if kind == "old" and "-l" in sys.argv:
+    sys.exit("minisign: invalid option -- 'l'")
+def after(option):
+    return sys.argv[sys.argv.index(option) + 1]
+key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+message = open(after("-m"), "rb").read()
+name = b"ED" if kind == "digest" else b"Ed"
+first = base64.b64encode(name + b"slipway1" + key.sign(message)).decode()
+last = base64.b64encode(bytes(64)).decode()
+open(after("-x"), "w").write(f"untrusted comment: x\\n{{first}}\\ntrusted comment: x\\n{{last}}\\n")
+"""
+
+
+@pytest.mark.parametrize(("kind", "good"), [("new", True), ("old", True), ("digest", False)])
+def test_minisign_signs_the_statement_itself(tmp_path, monkeypatch, kind, good):
+    """A minisign that knows no -l signs so anyway; one that signs a digest is of no use."""
+    program = tmp_path / "bin" / "minisign"
+    program.parent.mkdir()
+    program.write_text(FAKE_MINISIGN.format(python=sys.executable, kind=kind))
+    program.chmod(0o755)
+    monkeypatch.setattr("ansible_collections.slipway.go.plugins.module_utils._core.command.PATH", str(program.parent))
+    public = Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key().public_bytes_raw()
+    line = base64.b64encode(b"Edslipway1" + public).decode()
+    keys = Keys(minisign_key="/etc/hostname", minisign_public=line)
+    if not good:
+        refused(lambda: signing.sign_message(b"said", ".minisig", keys, str(tmp_path)), "build_not_signed", "digest")
+        return
+    signed = signing.sign_message(b"said", ".minisig", keys, str(tmp_path))
+    assert (signed.keyid, len(signed.signature)) == (str(minisign.parse_key(line)), 64)
+    assert signing.is_message_signed(b"said", signed, ".minisig", keys, str(tmp_path))
+    assert not signing.is_message_signed(b"Said", signed, ".minisig", keys, str(tmp_path))
+    other = replace(keys, minisign_public=base64.b64encode(b"Edslipway1" + bytes(31) + b"\x01").decode())
+    refused(lambda: signing.sign_message(b"said", ".minisig", other, str(tmp_path)), "build_not_signed", "same key")
+
+
+@needs_minisign
+def test_minisign_itself_signs_the_statement(tmp_path):
+    keys = make_minisign_key(tmp_path)
+    text = provenance.envelope(b"{}", keys, str(tmp_path))
+    assert provenance.is_current(text, b"{}", keys, str(tmp_path))
+    assert not provenance.is_current(text, b"[]", keys, str(tmp_path))
