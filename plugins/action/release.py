@@ -24,6 +24,7 @@ from ansible_collections.slipway.go.plugins.module_utils._linkage import host_pr
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import (
     binding,
     checksums,
+    dsse,
     fetch,
     inspect,
     signature,
@@ -34,6 +35,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.state import m
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils import (
     _by,
+    _choice,
     _configured,
     _confirmation,
     _gate,
@@ -48,6 +50,8 @@ from ansible_collections.slipway.go.plugins.plugin_utils._bounded import CLEANUP
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
 from ansible_collections.slipway.go.plugins.plugin_utils._sources import find_source
 
+# What of a provenance may be restricted.
+PROVENANCE = ("builder", "repository", "ref")
 # How each option is read, and which variable of the role an operator has set it by.
 POLICY = {
     "require_static": ("release_require_static", _survey.switch),
@@ -55,6 +59,9 @@ POLICY = {
     "min_go_version": ("release_min_go_version", _survey.text),
     "main_module": ("release_main_module", _survey.text),
     "denylist": ("release_denylist", _survey.text),
+    "prerelease": ("release_prerelease", _survey.switch),
+    "provenance_required": ("release_provenance_required", _survey.switch),
+    **{f"provenance_{what}": (f"release_provenance_{what}", _survey.list_of(_survey.text)) for what in PROVENANCE},
     "version_binding": ("release_version_binding", _survey.choice(*binding.LEVELS)),
     **{f"vulnerability_{name}": read for name, read in _gate.OPTIONS.items()},
 }
@@ -68,10 +75,12 @@ PROXY = {
     "inconclusive": ("release_inconclusive", _survey.choice("accept", "refuse")),
 }
 OPTIONS = {
+    "src": (_choice.SRC, _choice.place),
     "remote_src": ("release_remote_src", _survey.switch),
     "binary": ("release_binary", _survey.text),
-    "checksum": ("release_checksum", _survey.text),
-    "signature": ("release_signature", _survey.text),
+    "checksum": ("release_checksum", _choice.place),
+    "signature": ("release_signature", _choice.place),
+    "provenance": ("release_provenance", _choice.place),
     "signature_of": ("release_signature_of", _survey.choice("artefact", "checksums")),
     "minisign_keys": ("release_minisign_keys", _survey.list_of(_survey.text)),
     "allowed_signers": ("release_allowed_signers", _survey.text),
@@ -95,6 +104,7 @@ OPTIONS = {
     "reason_required": ("release_reason_required", _survey.switch),
     "configured": ("release_configured", _survey.switch),
     "stale_configuration": ("release_stale_configuration", _survey.choice("warn", "refuse")),
+    "downgrade": ("release_downgrade", _survey.choice("warn", "refuse", "accept")),
     "start_timeout": ("release_start_timeout", _survey.number),
     "drain_timeout": ("release_drain_timeout", _survey.number),
     "drain_background": ("release_drain_background", _survey.number),
@@ -110,7 +120,7 @@ SEALED = ("environment", "health", "probe", "fetch_headers", "intake")
 # What only this half of the module tells the other; no option of the module, and so refused where a task has it.
 PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded", "abilities", "expected")
 # Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
-PLACES = ("src", "checksum", "signature")
+PLACES = ("src", "checksum", "signature", "provenance")
 
 
 def check_readable(path: str) -> None:
@@ -261,6 +271,11 @@ class ActionModule(BoundedAction):
                 arguments["by"] = _by.complete(arguments.get("by"), task_vars or {})
                 if arguments.pop("reason_required", False):
                     _by.require_reason(arguments["by"])
+                if _choice.is_open(arguments["src"]):
+                    processor = self._execute("processor_info", {}, task_vars)
+                    if processor.get("failed"):
+                        return processor
+                    arguments = _choice.choose(arguments, _choice.Processor.of(processor), self._exists)
                 if arguments.get("confirm") or arguments.get("drain_background"):
                     arguments["tool"] = zipapp.digest()
                 arguments["expected"] = self._expected(str(arguments["name"]), task_vars or {})
@@ -332,6 +347,10 @@ class ActionModule(BoundedAction):
         model.validate_version(str(arguments["version"]))
         model.render_environment(arguments.get("environment") or {})
         fetch.parse_headers(arguments.get("fetch_headers") or {}, [])
+        src = arguments["src"]
+        if not _choice.is_open(src):
+            _choice.require_closed(arguments)
+        _choice.require_listable(src, bool(arguments.get("remote_src")) or fetch.is_url(str(src)))
 
     def _intake(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """What the host is told of the artefact, its checksums and its signature; what is here is read here."""
@@ -351,6 +370,8 @@ class ActionModule(BoundedAction):
             told["source"] = _absolute(source, "release_src")
         self._add_checksum(told, arguments, there)
         self._add_signature(told, arguments, there)
+        self._add_provenance(told, arguments, there)
+        self._add_trust(told, arguments)
         told["denylist"] = self._denylist(arguments)[0]
         if told.get("source"):
             told["vulnerabilities"] = self._vulnerabilities(arguments)
@@ -369,7 +390,8 @@ class ActionModule(BoundedAction):
     def _add_signature(self, told: dict[str, Any], arguments: dict[str, Any], there: bool) -> None:
         given = str(arguments.get("signature") or "")
         if not given:
-            if arguments.get("minisign_keys") or arguments.get("allowed_signers"):
+            trusted = arguments.get("minisign_keys") or arguments.get("allowed_signers")
+            if trusted and not arguments.get("provenance"):
                 raise SlipwayError(
                     "missing_signature",
                     "release_minisign_keys or release_allowed_signers is set, and release_signature is empty.",
@@ -383,10 +405,30 @@ class ActionModule(BoundedAction):
                 "set release_checksum to the path or URL of the signed checksums file",
             )
         told["signature"] = self._text(given, "release_signature", there, signature.MAX_TEXT)
+
+    def _add_provenance(self, told: dict[str, Any], arguments: dict[str, Any], there: bool) -> None:
+        given, policy = str(arguments.get("provenance") or ""), arguments.get("policy") or {}
+        if given:
+            told["provenance"] = self._text(given, "release_provenance", there, dsse.MAX_TEXT)
+            return
+        asking = [f"provenance_{what}" for what in ("required", *PROVENANCE) if policy.get(f"provenance_{what}")]
+        if asking:
+            raise SlipwayError(
+                "missing_provenance",
+                f"release_provenance is empty, and release_{asking[0]} asks for it.",
+                "set release_provenance to the file that the build has written beside the artefact (NAME.intoto.jsonl)",
+            )
+
+    def _add_trust(self, told: dict[str, Any], arguments: dict[str, Any]) -> None:
+        """Whose signatures count, where there is something that was signed."""
+        signed = next((name for name in ("signature", "provenance") if name in told), None)
+        if signed is None:
+            return
         if arguments.get("allowed_signers"):
             path = self._find_source(str(arguments["allowed_signers"]), "release_allowed_signers")
             told["allowed_signers"] = read_here(path, "release_allowed_signers", checksums.MAX_TEXT)
-        signature.Trust(tuple(arguments.get("minisign_keys") or ()), told.get("allowed_signers", "")).check()
+        trust = signature.Trust(tuple(arguments.get("minisign_keys") or ()), told.get("allowed_signers", ""))
+        trust.check(f"release_{signed}")
 
     def _text(self, given: str, variable: str, there: bool, limit: int) -> dict[str, Any]:
         if fetch.is_url(given):
@@ -443,6 +485,13 @@ class ActionModule(BoundedAction):
     def _find_source(self, path: str, variable: str) -> str:
         """Where that file of the controller is; the playbook may be the collection's own, far from the operator's."""
         return find_source(self, "files", path, self._inventory, lambda searched: missing(path, variable, searched))
+
+    def _exists(self, path: str) -> bool:
+        """Whether that artefact is on the controller."""
+        try:
+            return os.path.exists(self._find_source(path, _choice.SRC))
+        except SlipwayError:
+            return False
 
     def _execute(self, name: str, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         with self._answered_within(self._patience.release):

@@ -49,7 +49,11 @@ options:
       - With O(remote_src), an absolute path on the host.
       - The files of an archive beside the binary are in C(assets/) of the release, read-only. An archive with links,
         devices, setuid files or paths that lead out of it is refused.
-    type: str
+      - "For hosts of several architectures, a dictionary of them, such as V({amd64v3: PATH, amd64: PATH, arm64: PATH}),
+        or one text with V({goarch}), and for a path on the controller also V({level}), such as
+        V(build/shop-linux-{goarch}{level}). Each host gets the best that its processor runs, see
+        M(slipway.go.processor_info), which costs one round trip."
+    type: raw
     required: true
   remote_src:
     description:
@@ -70,13 +74,23 @@ options:
         where there is no SHA-256.
       - A checksums file is a path on the controller, a path on the host with O(remote_src), or a URL, which each host
         fetches. An C(http) URL is accepted only if the file is signed.
-    type: str
+      - Where O(src) is by architecture, this may be, too.
+    type: raw
   signature:
     description:
       - A detached signature by minisign or by C(ssh-keygen -Y sign), which each host verifies before it takes the
         artefact in. minisign need not be installed there.
       - A path on the controller, a path on the host with O(remote_src), or a URL, which each host fetches.
-    type: str
+      - Where O(src) is by architecture, this may be, too.
+    type: raw
+  provenance:
+    description:
+      - A statement of in-toto with a predicate of SLSA Provenance v1, in a signed envelope of DSSE, such as
+        M(slipway.go.build) writes it. Each host verifies without a network that somebody of O(minisign_keys) or
+        O(allowed_signers) has signed it, and that it is about this artefact. O(policy) says what of it is allowed.
+      - A path on the controller, a path on the host with O(remote_src), or a URL, which each host fetches in each run.
+      - Where O(src) is by architecture, this may be, too.
+    type: raw
   signature_of:
     description:
       - What O(signature) signs, V(artefact) for O(src) itself, V(checksums) for the checksums file in O(checksum).
@@ -190,11 +204,41 @@ options:
             followed by version bounds such as V(<v1.2.3) and by a reason after V(#).
           - A module that ends in V(/...) covers what is below it; V(stdlib) is Go itself.
         type: path
+      prerelease:
+        description:
+          - Whether O(version) may be a pre-release as Semantic Versioning 2.0.0 says, such as V(2.0.0-rc.1). A version
+            that is none of Semantic Versioning is never one.
+        type: bool
+        default: true
+      provenance_required:
+        description:
+          - Whether a release without O(provenance) is refused. It is, too, where one of the next three is set.
+        type: bool
+        default: false
+      provenance_builder:
+        description:
+          - The builders that are allowed, by C(builder.id) in O(provenance). A V(*) stands for any text.
+        type: list
+        elements: str
+        default: []
+      provenance_repository:
+        description:
+          - The repositories that it may have been built from, as O(provenance) names them. A V(*) stands for any text.
+        type: list
+        elements: str
+        default: []
+      provenance_ref:
+        description:
+          - The refs that it may have been built from, such as V(refs/tags/v*). A V(*) stands for any text.
+        type: list
+        elements: str
+        default: []
       version_binding:
         description:
           - Whether what was signed or built has to be O(version). What counts is the trusted comment of a minisign
             signature, the name of the entry in a signed checksums file, the build info of Go (the main module's
-            version, a version set by C(-ldflags -X), the commit), and the one folder around everything in an archive.
+            version, a version set by C(-ldflags -X), the commit), the version in O(provenance), and the one folder
+            around everything in an archive.
           - V(match) refuses what names another version, and accepts what names none. V(required) refuses what names
             none, too. V(ignore) does not look.
         type: str
@@ -291,6 +335,14 @@ options:
     choices: [warn, refuse]
     default: warn
     version_added: 0.1.0
+  downgrade:
+    description:
+      - What to do where O(version) has a lower precedence, as Semantic Versioning 2.0.0 says, than the version that was
+        good last on this host. Versions that are none of Semantic Versioning are not compared.
+      - M(slipway.go.rollback) does not ask.
+    type: str
+    choices: [warn, refuse, accept]
+    default: warn
   report:
     description:
       - Whether a release that this host would refuse is reported and not a failure, so that the hosts of a play can be
@@ -552,6 +604,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release import intake,
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import binding
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import inspect as artefact
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits, is_url, parse_headers
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.provenance import Policy
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
@@ -565,6 +618,11 @@ POLICY = {
     "min_go_version": {"type": "str"},
     "main_module": {"type": "str"},
     "denylist": {"type": "path"},
+    "prerelease": {"type": "bool", "default": True},
+    "provenance_required": {"type": "bool", "default": False},
+    "provenance_builder": {"type": "list", "elements": "str", "default": []},
+    "provenance_repository": {"type": "list", "elements": "str", "default": []},
+    "provenance_ref": {"type": "list", "elements": "str", "default": []},
     "version_binding": {"type": "str", "choices": list(binding.LEVELS), "default": "match"},
     "vulnerability_database": {"type": "path"},
     "vulnerability_severity": {"type": "str", "choices": list(LEVELS)},
@@ -589,7 +647,10 @@ UNSEALED = {
 
 def _urls(told: dict[str, Any]) -> list[str]:
     """What this host may fetch, the artefact first."""
-    places = (told.get("source"), *(told.get(name, {}).get("place") for name in ("checksums", "signature")))
+    places = (
+        told.get("source"),
+        *(told.get(name, {}).get("place") for name in ("checksums", "signature", "provenance")),
+    )
     return [place for place in places if place and is_url(place)]
 
 
@@ -626,6 +687,10 @@ def request(values: dict[str, Any]) -> intake.Request:
             told.get("vulnerabilities", ""),
         ),
         sha512=told.get("sha512", ""),
+        provenance=intake.Text(**told.get("provenance", {})),
+        provenance_policy=Policy(
+            *(tuple(values["policy"][f"provenance_{what}"]) for what in ("builder", "repository", "ref"))
+        ),
         built=tuple(binding.recorded(told.get("built")) or ()),
         limits=Limits(values["max_size"] << 20, values["fetch_timeout"]),
         headers=parse_headers(values["fetch_headers"], _urls(told)),
@@ -659,10 +724,14 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     def spec_of(artefact: Artefact) -> Spec:
         wanted = replace(spec, artefact=artefact)
         notices.extend(preflight.notices(wanted, layout, settings, abilities))
-        stale = preflight.stale(wanted, layout, values["expected"])
-        if stale is not None and values["stale_configuration"] == "refuse":
-            raise ProblemsError([stale], current=layout.current_id())
-        notices.extend([] if stale is None else [stale])
+        doubts = (
+            (preflight.stale(wanted, layout, values["expected"]), values["stale_configuration"]),
+            (preflight.downgrade(wanted.version, layout), values["downgrade"]),
+        )
+        against = [doubt for doubt, setting in doubts if doubt is not None and setting == "refuse"]
+        if against:
+            raise ProblemsError(against, current=layout.current_id())
+        notices.extend(doubt for doubt, setting in doubts if doubt is not None and setting == "warn")
         for notice in notices:  # at once, for a failure has no other results
             module.warn(str(notice))
         return wanted
@@ -680,11 +749,12 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "version": {"type": "str", "required": True},
-            "src": {"type": "str", "required": True},
+            "src": {"type": "raw", "required": True},
             "remote_src": {"type": "bool", "default": False},
             "binary": {"type": "str", "default": ""},
-            "checksum": {"type": "str"},
-            "signature": {"type": "str"},
+            "checksum": {"type": "raw"},
+            "signature": {"type": "raw"},
+            "provenance": {"type": "raw"},
             "signature_of": {"type": "str", "choices": list(intake.SIGNED), "default": "artefact"},
             "minisign_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "allowed_signers": {"type": "path"},
@@ -705,6 +775,7 @@ def main() -> None:
             "force": {"type": "bool", "default": False},
             "configured": {"type": "bool", "default": True},
             "stale_configuration": {"type": "str", "choices": ["warn", "refuse"], "default": "warn"},
+            "downgrade": {"type": "str", "choices": ["warn", "refuse", "accept"], "default": "warn"},
             "run": {"type": "str", "default": ""},
             "by": options.BY,
             "reason_required": {"type": "bool", "default": False},

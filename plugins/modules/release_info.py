@@ -85,8 +85,9 @@ origin:
   description:
     - Where the current release comes from. C(source) is its artefact without anything secret, C(sha256) its digest,
       C(binary) the file of an archive that runs, C(checksum) where that digest is from, C(signer) who has signed it,
-      C(proof) stands for the signature that was verified, and C(claims) are where which version was named. What does
-      not apply is left out.
+      C(proof) stands for the signature that was verified, C(claims) are where which version was named, and
+      C(provenance) has C(builder), C(repository), C(ref), C(commit), C(version) and C(signer) of the provenance that
+      was verified when it was staged. What does not apply is left out.
   returned: success
   type: dict
   sample:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -296,6 +297,48 @@ def test_a_signature_of_what_the_controller_has(store: Any, binaries: Path, tmp_
     for host in store.hosts:
         assert host.current(SERVICE).startswith("3.0.0-")
         assert origin(host)["signer"].startswith("minisign ")
+
+
+def provenance(sha256: str, signer: Signer, place: Path) -> str:
+    """A file with a signed statement about the artefact with that digest."""
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": SERVICE, "digest": {"sha256": sha256}}],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {"buildType": "https://example.com/build@v1", "externalParameters": {}},
+            "runDetails": {"builder": {"id": "https://ci.example.com/release"}},
+        },
+    }
+    payload, kind = json.dumps(statement).encode(), "application/vnd.in-toto+json"
+    signature = signer.sign_plainly(f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode() + payload)
+    envelope = {
+        "payloadType": kind,
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": [{"keyid": "", "sig": base64.b64encode(signature).decode()}],
+    }
+    place.write_text(json.dumps(envelope))
+    return str(place)
+
+
+def test_a_provenance_that_was_forged(store: Any, binaries: Path, tmp_path: Path) -> None:
+    """Each host judges it; a good one is accepted by the same host in the same way."""
+    builder, program = Signer(), binaries / "shop-3.0.0"
+    digest = sha(program.read_bytes())
+    rules = {"provenance_required": True, "provenance_builder": ["https://ci.example.com/*"]}
+    given = {"version": "3.0.0", "src": str(program), "minisign_keys": [builder.public], "policy": rules}
+    good = provenance(digest, builder, tmp_path / "good")
+    elsewhere = {**rules, "provenance_builder": ["https://other.example.com/*"]}
+    refuse(
+        store,
+        refusal("missing_provenance", **given),
+        refusal("unknown_signer", **given, provenance=provenance(digest, Signer(), tmp_path / "stranger")),
+        refusal("wrong_provenance", **given, provenance=provenance("0" * 64, builder, tmp_path / "other")),
+        refusal("policy_provenance", **{**given, "policy": elsewhere}, provenance=good),
+    )
+    call = play.Call({"name": SERVICE, "listen": [str(PORT)], **given, "provenance": good}, True)
+    (told,) = play.modules("slipway.go.release", [call], store.inventory)
+    assert {result.get("action") for result in told.values()} == {"release"}, told
 
 
 def test_an_archive_with_assets(store: Any, programs: dict[str, bytes], tmp_path: Path) -> None:

@@ -826,10 +826,22 @@ INTAKE = Section(
             "It has a unit, is 0, or is negative.",
             "Give a number above 0, without a unit.",
         ),
+        "invalid_provenance": ErrorCode(
+            "`release_provenance` is no envelope of DSSE with a statement of in-toto and a predicate of SLSA "
+            "Provenance v1, or could be read in two ways.",
+            "It is another file, or somebody has changed it.",
+            "Give the file that the build has written beside the artefact.",
+        ),
         "invalid_signature": ErrorCode(
             "`release_signature` is neither a signature of minisign nor one of `ssh-keygen -Y sign`.",
             "Another file was named, or the signature was damaged.",
             "Give the file that `minisign -S` or `ssh-keygen -Y sign -n file` wrote.",
+        ),
+        "invalid_src": ErrorCode(
+            "`release_src` is by architecture, and names one that Go does not have, something else than a text, or "
+            "levels where nobody can look for them.",
+            "A name is not one of Go's, such as `x86_64` for `amd64`, or `{level}` is in a URL or a path on the host.",
+            "Name architectures as Go does, or give a dictionary in place of `{level}`.",
         ),
         "invalid_url": ErrorCode(
             "A URL cannot be fetched: it is not http or https, or is not a URL at all.",
@@ -866,10 +878,20 @@ INTAKE = Section(
             "`release_remote_src` is set, and the path is one of the controller, or is misspelt.",
             "Correct the path, or leave `release_remote_src` out for a file on the controller.",
         ),
+        "missing_provenance": ErrorCode(
+            "A rule asks for the artefact's provenance, and `release_provenance` is empty.",
+            "The service wants to know who built its releases, and this run does not say.",
+            "Set `release_provenance` to the file that the build has written beside the artefact.",
+        ),
         "missing_signature": ErrorCode(
-            "Keys are set, and `release_signature` is empty.",
+            "Keys are set, and `release_signature` and `release_provenance` are empty.",
             "The service wants signed releases, and this run names no signature.",
             "Set `release_signature` to the signature file, or leave the keys empty.",
+        ),
+        "no_artefact_for_host": ErrorCode(
+            "`release_src` has artefacts for several architectures, and none of them runs on this host's processor.",
+            "The host has another architecture or an older processor than those that were built for.",
+            "Build for the architecture that the fix names, or leave the host out.",
         ),
         "no_binary": ErrorCode(
             "The archive has no file, or more than one, that could be the program.",
@@ -903,10 +925,25 @@ INTAKE = Section(
             "Another file was named.",
             "Correct the path or URL.",
         ),
+        "policy_provenance": ErrorCode(
+            "The provenance names another builder, repository or ref than those that are allowed, or none.",
+            "It was built elsewhere, from a fork or a branch, or from changes that are in no commit.",
+            "Build it where the rule says, or add what is trusted to the rule.",
+        ),
+        "policy_prerelease": ErrorCode(
+            "`release_version` is a pre-release by Semantic Versioning, and `release_prerelease` is false.",
+            "It is a candidate such as `2.0.0-rc.1`, or a commit after a tag such as `2.0.0-5-gabcdef0`.",
+            "Release a version without a suffix, or allow pre-releases with `release_prerelease`.",
+        ),
         "unknown_signer": ErrorCode(
             "The signature was made with a key that is not in `release_minisign_keys`.",
             "Somebody else signed, or the key was changed.",
             "Sign with one of the keys, or add that public key if you trust its owner.",
+        ),
+        "wrong_provenance": ErrorCode(
+            "`release_provenance` is signed by somebody trusted, and is about another artefact.",
+            "It is that of another version or architecture, or somebody offers it in place of the right one.",
+            "Give the provenance of this very artefact.",
         ),
         "unreadable_OPTION": ErrorCode(
             "A file that `release_checksum`, `release_signature`, `release_allowed_signers` or another variable names "
@@ -1325,6 +1362,11 @@ RELEASE = Section(
             "A warning: the program's file does not name `NOTIFY_SOCKET`, which `service_type: notify` needs.",
             "The program does not tell systemd that it is ready.",
             "Set `service_type: exec`, and a `release_health` that says when it is ready.",
+        ),
+        "lower_version": ErrorCode(
+            "`release_version` is lower than the last good version on the host, and `release_downgrade` is `refuse`.",
+            "An older version was named, or the host has got a newer one by another run.",
+            "Roll back, or set `release_downgrade: accept` if the lower version is meant.",
         ),
         "no_such_address": ErrorCode(
             "`service_listen` has an address that the host has not.",

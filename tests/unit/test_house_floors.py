@@ -78,7 +78,7 @@ FLOORS = {
         "request git toolchain signing",
         "commands",
         "packages manifest",
-        "source",
+        "source provenance",
         "builder",
     ],
     "_release": [

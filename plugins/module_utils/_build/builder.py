@@ -12,6 +12,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, NoReturn, Optional
 
 from .._core import command, files
 from .._core.errors import SlipwayError
+from .._release.artefact.provenance import ENDING
 from . import commands, manifest, packages, provenance, signing, toolchain
 from .commands import Stamp
 from .manifest import Recipe
@@ -206,7 +207,7 @@ class Builder:
         """The artefact last but for its manifest, which alone makes it current."""
         name = os.path.basename(item.path)
         bill = manifest.bill_of_materials(made, self._request.name)
-        for ending in (manifest.MANIFEST, signing.MINISIG, signing.SSHSIG, provenance.ENDING):
+        for ending in (manifest.MANIFEST, signing.MINISIG, signing.SSHSIG, ENDING):
             files.remove_link(item.path + ending)
         files.replace_if_different(item.path + manifest.SBOM, bill)
         sha256 = put(made, item.path)
@@ -253,7 +254,7 @@ class Builder:
                 item.recipe,
                 source,
             )
-            path = item.path + provenance.ENDING
+            path = item.path + ENDING
             with scratch_folder(request) as scratch:
                 if not provenance.is_current(files.text(path), payload, self._keys, scratch):
                     yield path, payload
@@ -303,7 +304,7 @@ class Builder:
             "sbom": item.path + manifest.SBOM,
             "manifest": item.path + manifest.MANIFEST,
             "signatures": [item.path + ending for ending in self._keys.endings],
-            "provenance": item.path + provenance.ENDING if self._request.provenance_builder else None,
+            "provenance": item.path + ENDING if self._request.provenance_builder else None,
         }
 
 

@@ -15,7 +15,7 @@ import re
 from typing import Any, NamedTuple, Optional
 
 from .._release.artefact.dsse import PAYLOAD_TYPE, Malformed, pae, parse, render
-from .._release.artefact.provenance import BUILD_TYPE, ENDING, PREDICATE, SOURCES, STATEMENT
+from .._release.artefact.provenance import BUILD_TYPE, PREDICATE, SOURCES, STATEMENT
 from . import git, signing
 from .git import Checkout
 from .manifest import SBOM, Recipe
@@ -23,8 +23,6 @@ from .request import Request
 from .signing import Keys
 
 _USER = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/@]*@")
-
-__all__ = ["ENDING", "Source", "envelope", "is_current", "read_source", "statement"]
 
 
 class Source(NamedTuple):

@@ -26,11 +26,12 @@ from .._core import files as _files
 from .._core.errors import SlipwayError
 from .._core.problems import Problem, ProblemsError
 from . import preflight, stage
-from .artefact import binding, checksums, fetch, signature
+from .artefact import binding, checksums, dsse, fetch, provenance, signature
 from .artefact import inspect as artefact
 from .artefact.binding import Claim
 from .artefact.fetch import Headers, Limits, shown
 from .artefact.inspect import Rules
+from .artefact.provenance import Policy, Provenance
 from .artefact.signature import Trust
 from .engine import Engine
 from .outcome import Outcome
@@ -84,6 +85,8 @@ class Request:
     signed: str = "artefact"
     trust: Trust = field(default_factory=Trust)
     built: tuple[Claim, ...] = ()
+    provenance: Text = field(default_factory=Text)
+    provenance_policy: Policy = field(default_factory=Policy)
     limits: Limits = field(default_factory=lambda: Limits(MAX_ARTEFACT, 300.0))
     headers: Headers = field(default_factory=Headers, repr=False)
 
@@ -147,6 +150,7 @@ class Intake:
         self._signer = ""
         self._signed: list[Claim] = []
         self.digest = self._find_digest()
+        self._provenance = self._verify_provenance()
 
     def known(self) -> Artefact:
         """What can be said of the artefact before it is here."""
@@ -225,13 +229,14 @@ class Intake:
         return AcceptedArtefact(accepted, problems)
 
     def _origin(self, member: str) -> dict[str, Any]:
-        origin = {
+        origin: dict[str, Any] = {
             "source": self._request.label,
             "sha256": self.digest,
             "binary": member,
             "checksum": self._checksum_from,
             "signer": self._signer,
             "proof": self.proof if self._signer else "",
+            "provenance": self._provenance.record() if self._provenance else {},
         }
         return {key: value for key, value in origin.items() if value}
 
@@ -297,6 +302,16 @@ class Intake:
         text = self._read(self._request.signature, "release_signature", signature.MAX_TEXT)
         self._signer, comment = signature.verify(text, self._request.trust, path, self._work.path)
         self._signed += binding.comment_claims(comment)
+
+    def _verify_provenance(self) -> Optional[Provenance]:
+        """In every run, since it takes no more than the digest: what is allowed today holds for what is here, too."""
+        request = self._request
+        if not request.provenance:
+            return None
+        text = self._read(request.provenance, "release_provenance", dsse.MAX_TEXT)
+        found = provenance.verify(text, self.digest, request.trust, request.provenance_policy, lambda: self._work.path)
+        self._signed += found.claims()
+        return found
 
     def _read(self, text: Text, variable: str, limit: int) -> str:
         if text.content is not None:
@@ -442,6 +457,8 @@ def _foresee(engine: Engine, spec: Spec) -> tuple[Optional[Outcome], list[Proble
 def _intake(request: Request, collect: bool) -> Iterator[Intake]:
     if request.signature:
         request.trust.check()
+    elif request.provenance:
+        request.trust.check("release_provenance")
     work = Workspace(request.name)
     try:
         if collect:

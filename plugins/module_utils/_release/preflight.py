@@ -31,6 +31,8 @@ from .._linkage.checker import Checker, on_noexec_mount
 from .._units.context import unit_context
 from .._units.parser import UNIT_PATH, parse_environment_file, read_unit
 from . import configuration, stage, staged_units
+from .artefact import semver
+from .meant import version_of
 from .state.layout import Layout
 from .state.model import Artefact, Content, Settings, Spec
 from .strategies import reserved_ports
@@ -364,6 +366,22 @@ def _restart_ahead(spec: Spec, layout: Layout, current: str, content: Content) -
             f"the two processes{rehearsed}.",
             "choose the moment of the downtime, or set service_rehearsal where the service can be rehearsed",
         )
+
+
+def downgrade(version: str, layout: Layout) -> Optional[Problem]:
+    """A version that is lower than the one that was good here last, as Semantic Versioning orders them.
+
+    What is in flight and has not proven itself does not count: the version before it is no step back.
+    """
+    good = layout.last_good_id() or layout.current_id()
+    before = version_of(good) if good else ""
+    if not semver.is_lower(version, before):
+        return None
+    return Problem(
+        "lower_version",
+        f"release_version {version} is lower than {before}, the last good version on this host.",
+        "run the playbook rollback to go back, or set release_downgrade: accept if the lower version is meant",
+    )
 
 
 def digests(texts: Mapping[str, str]) -> dict[str, str]:

@@ -185,6 +185,12 @@ def _when(stamp: Any) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(stamp))) if stamp else "-"
 
 
+def _built_text(told: dict[str, Any]) -> list[str]:
+    """Who has built it from what, as its provenance says."""
+    source = " ".join(filter(None, (told.get("repository"), told.get("ref") or told.get("commit"))))
+    return [f"  built     by {told['builder']}{f' from {source}' if source else ''}"] if "builder" in told else []
+
+
 def _status_text(found: dict[str, Any]) -> str:
     from .._release.by import describe_by
 
@@ -199,6 +205,7 @@ def _status_text(found: dict[str, Any]) -> str:
     if origin:
         signed = f", signed by {origin['signer']}" if "signer" in origin else ""
         lines.append(f"  from      {origin.get('source')}{signed}")
+        lines += _built_text(origin.get("provenance") or {})
     who = describe_by(found["by"])
     lines += [f"  by        {who}"] if who else []
     if found["watched"]:

@@ -89,6 +89,7 @@ NOT_YET: dict[str, str] = {
     **_each("it needs a service that is removed.", "archive_exists invalid_archive_path"),
     **_each(
         "nobody has written the row.",
-        "policy_denied_licence vulnerability_database_too_large",
+        "policy_denied_licence vulnerability_database_too_large no_artefact_for_host invalid_src"
+        " policy_prerelease lower_version invalid_provenance missing_provenance policy_provenance wrong_provenance",
     ),
 }

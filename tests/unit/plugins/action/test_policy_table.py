@@ -33,6 +33,13 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact impor
 from ansible_collections.slipway.go.plugins.modules import release as module
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_go_build_info import inline
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.artefact.test_provenance import (
+    BUILDER,
+    KEY,
+    STRANGER,
+    envelope,
+    statement,
+)
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.vulnerabilities.entries import entry, write
 from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
@@ -69,6 +76,13 @@ SILENT = program(version="(devel)")
 DYNAMIC = {"interpreter": LOADER}
 
 
+def provenance_of(sha256, version=VERSION, **signer):
+    source = {"repository": "https://git.example.com/shop", "ref": "refs/tags/v1"}
+    parameters = {"source": source, "version": version}
+    payload = statement(subject__0__digest__sha256=sha256, predicate__buildDefinition__externalParameters=parameters)
+    return envelope(payload, **signer)
+
+
 class Rule:
     """What is released, with which options it is refused, and what it is refused for."""
 
@@ -95,10 +109,15 @@ RULES = {
     "release_main_module": policy("policy_main_module", main_module="example.com/other"),
     "release_denylist": policy("policy_denied_module", denylist="DENYLIST"),
     "release_vulnerability_database": policy("policy_vulnerable", vulnerability_database="DATABASE"),
+    "release_prerelease: false": policy("policy_prerelease", program("v1.4.2-rc.1"), "1.4.2-rc.1", prerelease=False),
     "release_version_binding: match": policy("version_mismatch", version="9.9.9", version_binding="match"),
     "release_version_binding: required": policy("version_not_named", SILENT, version_binding="required"),
     "release_checksum": Rule("wrong_checksum", checksum="0" * 64),
     "release_signature": Rule("unknown_signer", signature="SIGNATURE", minisign_keys="STRANGER"),
+    "release_provenance": Rule("wrong_provenance", provenance="OTHER"),
+    "release_provenance_builder": Rule(
+        "policy_provenance", provenance="OWN", policy={"provenance_builder": ["https://ci.example.com/other"]}
+    ),
     "release_max_size": Rule("artefact_too_large", program(size=2 * MIB), max_size=1),
     "architecture": Rule("wrong_architecture", program(machine=ARM64), serving=False, known_bad=True),
     "linkage": Rule("library_missing", program(**DYNAMIC), serving=False, known_bad=True),
@@ -237,6 +256,10 @@ def strict(lab, rule, source, kind):
         modified = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         database = write(Path(lab.folder, "vulnerabilities"), entry(modified=modified))
         asked["policy"] = {"vulnerability_database": database}
+    if "provenance" in asked:
+        subject = hashlib.sha256(content).hexdigest() if asked["provenance"] == "OWN" else "0" * 64
+        asked["provenance"] = lab.put("provenance", provenance_of(subject).encode())
+        asked["minisign_keys"] = KEY.public
     if "signature" in asked:
         asked["signature"] = lab.put("signature", (MINISIGN / "hashed.minisig").read_bytes())
         asked["minisign_keys"] = (MINISIGN / "other.pub").read_text().splitlines()[-1]
@@ -327,6 +350,84 @@ def test_a_rollback_asks_no_policy(lab):
     (good,) = [release for release in lab.host.layout.staged() if release.startswith(VERSION)]
     assert lab.play({"version": VERSION, **lab.source("URL", GOOD), "policy": {"min_go_version": "1.25"}})["failed"]
     assert lab.host.rollback().current == good
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    ("version", "downgrade", "code"),
+    [
+        ("1.4.1", "refuse", "lower_version"),
+        ("1.4.2-rc.1", "refuse", "lower_version"),
+        ("1.4.1", "warn", None),
+        ("1.4.1", None, None),
+        ("1.4.1", "accept", None),
+        ("1.4.3", "refuse", None),
+        ("1.4.2+5", "refuse", None),
+        ("older", "refuse", None),
+    ],
+)
+def test_a_lower_version_needs_a_word(lab, version, downgrade, code, check):
+    lab.bring_into("current", {"version": VERSION, **lab.source("path", GOOD)})
+    asked = {"version": version, **lab.source("path", SILENT), "downgrade": downgrade}
+    before, answer = lab.seen(), lab.play(asked, check)
+    assert answer.get("code") == code, answer
+    if code:
+        assert "1.4.2" in answer["msg"]
+        assert "release_downgrade: accept" in answer["msg"]
+        assert lab.seen() == before
+        return
+    assert answer["action"] == "release"
+    warned = version == "1.4.1" and downgrade in ("warn", None)
+    assert [notice["code"] for notice in answer["notices"]].count("lower_version") == warned
+
+
+def test_what_has_not_proven_itself_is_no_reason_to_stay_with_it(lab):
+    """A release in flight: the last good version, and what is above it, is no downgrade."""
+    lab.bring_into("current", {"version": VERSION, **lab.source("path", GOOD)})
+    lab.monkeypatch.setattr(type(lab.host.layout), "current_id", lambda _self: "9.0.0-0123456789")
+    assert preflight.downgrade(VERSION, lab.host.layout) is None
+    assert preflight.downgrade("1.4.1", lab.host.layout) is not None
+
+
+def test_a_rollback_is_no_downgrade(lab):
+    lab.bring_into("current", {"version": VERSION, **lab.source("path", GOOD)})
+    lab.lenient({"version": "2.0.0", **lab.source("path", SILENT)})
+    assert lab.host.rollback().current.startswith(VERSION)
+
+
+@pytest.mark.parametrize("state", ["new", "current", "before"])
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_provenance_is_verified_on_the_host_in_every_run(lab, source, state):
+    """It needs no memory of the release: what is allowed today decides, also of what is here."""
+    given = {"version": VERSION, **lab.source(source, GOOD)}
+    sha256 = hashlib.sha256(GOOD).hexdigest()
+    if state != "new":
+        lab.bring_into(state, given)
+    builder = {"provenance_required": True, "provenance_builder": [BUILDER], "provenance_ref": ["refs/tags/*"]}
+    asked = {**given, "minisign_keys": [KEY.public], "policy": builder}
+    before = lab.seen()
+    for text, code in (
+        (provenance_of(sha256, key=STRANGER), "unknown_signer"),
+        (provenance_of("0" * 64), "wrong_provenance"),
+        (provenance_of(sha256, version="1.0.0"), "version_mismatch"),
+        (provenance_of(sha256)[:-1], "invalid_provenance"),
+    ):
+        place = lab.put("provenance", text.encode())
+        for check in (True, False):
+            answer = lab.play({**asked, "provenance": place}, check)
+            assert answer["code"] == code, answer
+            assert lab.seen() == before
+    if source == "URL":
+        lab.web["https://host/p"] = provenance_of(sha256).encode()
+        place = "https://host/p"
+    else:
+        place = lab.put("provenance", provenance_of(sha256).encode())
+    answer = lab.play({**asked, "provenance": place})
+    assert answer["action"] == ("none" if state == "current" else "release"), answer
+    if state == "new":
+        origin = lab.host.layout.manifest(answer["current"])["origin"]["provenance"]
+        assert (origin["builder"], origin["ref"]) == (BUILDER, "refs/tags/v1")
+        assert origin["signer"] == f"minisign {KEY.name}"
 
 
 def table():

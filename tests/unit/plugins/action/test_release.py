@@ -710,3 +710,93 @@ def test_a_new_connection_shares_nothing_with_the_open_one(monkeypatch):
     assert live.get_option("ssh_args") == "-o ControlMaster=auto"
     live.transport = "local"
     assert _fresh.fresh(live, None) is live
+
+
+AMD64_V3 = {"machine": "x86_64", "goarch": "amd64", "names": ["amd64v3", "amd64v2", "amd64", "amd64v1"]}
+
+
+def test_the_host_says_which_artefact_is_its_own(act, binary, tmp_path):
+    os.rename(binary, f"{binary}-amd64v2")
+    sums = tmp_path / "SUMS"
+    sums.write_text(f"{digest_of(f'{binary}-amd64v2')}  shop-amd64v2\n")
+    action = act([AMD64_V3, {"action": "none"}], src=f"{binary}-{{goarch}}{{level}}", checksum=str(sums))
+    assert action.run(task_vars={})["action"] == "none"
+    assert [name for name, _arguments in action.executed] == ["slipway.go.processor_info", "slipway.go.release"]
+    assert action.executed[1][1]["src"] == f"{binary}-amd64v2"
+
+
+def test_of_urls_by_architecture_the_host_fetches_its_own(act):
+    given = {"src": {"amd64": "https://u:p@h/a", "arm64": "https://h/b"}, "checksum": {"amd64": "0" * 64}}
+    action = act([AMD64_V3, {"action": "none"}], **given)
+    assert action.run(task_vars={})["action"] == "none"
+    assert action.executed[1][1]["src"] == "https://h/a"
+    sealed = unsealed(action, 1)
+    assert (sealed["intake"]["source"], sealed["digest"]) == ("https://u:p@h/a", "0" * 64)
+    assert "https://h/b" not in str(action.executed)
+
+
+@pytest.mark.parametrize("report", [True, False])
+def test_a_host_without_an_artefact_of_its_own(act, binary, report):
+    action = act([AMD64_V3], src={"arm64": binary}, report=report)
+    action._task.check_mode = report
+    answer = action.run(task_vars={})
+    assert (answer["code"], answer.get("failed")) == ("no_artefact_for_host", None if report else True)
+    assert len(action.executed) == 1
+
+
+def test_a_host_that_does_not_say_what_it_is(act, binary):
+    failed = {"failed": True, "msg": "no python", "code": "defect"}
+    assert act([failed], src={"arm64": binary}).run(task_vars={})["msg"] == "no python"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "variable"),
+    [
+        ({"src": {"x86": "shop"}}, "invalid_src", "release_src"),
+        ({"src": {"amd64": ""}}, "missing_src", "release_src"),
+        ({"src": "https://h/shop-{goarch}{level}", "checksum": "0" * 64}, "invalid_src", "{level}"),
+        ({"src": "/srv/shop-{goarch}{level}", "remote_src": "yes"}, "invalid_src", "{level}"),
+        ({"checksum": {"amd64": "0" * 64}}, "invalid_checksum", "release_checksum"),
+    ],
+)
+def test_an_artefact_by_architecture_that_nobody_can_find_meets_no_host(act, arguments, code, variable):
+    action = act(**arguments)
+    result = action.run(task_vars={})
+    assert (result["failed"], result["code"], action.executed) == (True, code, [])
+    assert variable in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "variable"),
+    [
+        ({"policy": {"provenance_required": "yes"}}, "missing_provenance", "release_provenance_required"),
+        ({"policy": {"provenance_ref": "refs/tags/*"}}, "missing_provenance", "release_provenance_ref"),
+        ({"policy": {"provenance_builder": ["x"]}, "provenance": ""}, "missing_provenance", "release_provenance"),
+        ({"provenance": "SELF"}, "no_signer", "release_provenance is set"),
+        ({"provenance": "/nowhere/p"}, "unreadable_provenance", "release_provenance"),
+        ({"provenance": "shop", "remote_src": True, "src": "/srv/shop"}, "relative_path", "release_provenance"),
+        ({"provenance": ["a"]}, "invalid_provenance", "release_provenance"),
+        ({"downgrade": "maybe"}, "invalid_downgrade", "release_downgrade"),
+        ({"policy": {"prerelease": "maybe"}}, "invalid_prerelease", "release_prerelease"),
+        ({"version": "2.0.0-rc.1", "policy": {"prerelease": "false"}}, "policy_prerelease", "2.0.0-rc.1"),
+    ],
+)
+def test_bad_rules_on_origin_and_version_meet_no_host(act, tmp_path, arguments, code, variable):
+    if arguments.get("provenance") == "SELF":
+        (tmp_path / "provenance").write_text("{}")
+        arguments = {"provenance": str(tmp_path / "provenance")}
+    action = act(**arguments)
+    result = action.run(task_vars={})
+    assert (result["failed"], result["code"], action.executed) == (True, code, [])
+    assert variable in result["msg"]
+    assert result["fix"] in result["msg"]
+
+
+def test_a_provenance_may_take_the_place_of_a_signature(act, tmp_path):
+    """Whoever has signed it vouches for the artefact's digest. Without either, a key alone proves nothing."""
+    (tmp_path / "provenance").write_text("{}")
+    key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"
+    action = act([{"action": "none"}], provenance=str(tmp_path / "provenance"), minisign_keys=key)
+    assert action.run(task_vars={})["action"] == "none"
+    assert unsealed(action)["intake"]["provenance"] == {"content": "{}", "place": str(tmp_path / "provenance")}
+    assert act(minisign_keys=key).run(task_vars={})["code"] == "missing_signature"

@@ -73,7 +73,17 @@ def test_status_tells_where_it_comes_from(monkeypatch: pytest.MonkeyPatch, capsy
     assert "from " not in capsys.readouterr().out
     serve(monkeypatch, origin={"source": "https://host/shop", "signer": "minisign 9A90C55F72903870"})
     cli.main(["status"])
-    assert "from      https://host/shop, signed by minisign 9A90C55F72903870" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "from      https://host/shop, signed by minisign 9A90C55F72903870" in said
+    assert "built" not in said
+    built = {"builder": "https://ci/release", "repository": "https://git/shop", "ref": "refs/tags/v2", "commit": "4f"}
+    for provenance, line in (
+        (built, "by https://ci/release from https://git/shop refs/tags/v2"),
+        ({"builder": "ci"}, "by ci"),
+    ):
+        serve(monkeypatch, origin={"source": "/shop", "provenance": provenance})
+        cli.main(["status"])
+        assert f"  built     {line}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
