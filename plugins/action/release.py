@@ -460,7 +460,8 @@ class ActionModule(BoundedAction):
         policy = arguments.get("policy") or {}
         text, path = self._denylist(arguments)
         level = policy.get("version_binding", "match")
-        level = "match" if level == "required" and arguments.get("signature") else level
+        is_signed = arguments.get("signature") or arguments.get("provenance")
+        level = "match" if level == "required" and is_signed else level
         return Rules(str(arguments["version"]), policy, text, path, level, self._vulnerabilities(arguments))
 
     def _denylist(self, arguments: dict[str, Any]) -> tuple[str, str]:

@@ -430,6 +430,20 @@ def test_a_provenance_is_verified_on_the_host_in_every_run(lab, source, state):
         assert origin["signer"] == f"minisign {KEY.name}"
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_version_in_a_provenance_is_one_that_was_signed(lab, source):
+    """Where neither the program nor a signature names one."""
+    given = {"version": VERSION, **lab.source(source, SILENT), "policy": {"version_binding": "required"}}
+    assert lab.play(given)["code"] == "version_not_named"
+    text = provenance_of(hashlib.sha256(SILENT).hexdigest())
+    asked = {**given, "provenance": lab.put("provenance", text.encode()), "minisign_keys": [KEY.public]}
+    if source == "URL":
+        lab.web["https://host/p"] = text.encode()
+        asked["provenance"] = "https://host/p"
+    assert lab.play(asked)["action"] == "release"
+    assert lab.play(asked)["action"] == "none"
+
+
 def table():
     """The table of the document."""
     told = [f"{state}: {what}" for state, what in STATES.items()]
