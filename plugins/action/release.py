@@ -369,8 +369,8 @@ class ActionModule(BoundedAction):
         elif there:
             told["source"] = _absolute(source, "release_src")
         self._add_checksum(told, arguments, there)
-        self._add_signature(told, arguments, there)
         self._add_provenance(told, arguments, there)
+        self._add_signature(told, arguments, there)
         self._add_trust(told, arguments)
         told["denylist"] = self._denylist(arguments)[0]
         if told.get("source"):

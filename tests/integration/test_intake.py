@@ -331,7 +331,6 @@ def test_a_provenance_that_was_forged(store: Any, binaries: Path, tmp_path: Path
     elsewhere = {**rules, "provenance_builder": ["https://other.example.com/*"]}
     refuse(
         store,
-        refusal("missing_provenance", **given),
         refusal("unknown_signer", **given, provenance=provenance(digest, Signer(), tmp_path / "stranger")),
         refusal("wrong_provenance", **given, provenance=provenance("0" * 64, builder, tmp_path / "other")),
         refusal("policy_provenance", **{**given, "policy": elsewhere}, provenance=good),

@@ -772,6 +772,11 @@ def test_an_artefact_by_architecture_that_nobody_can_find_meets_no_host(act, arg
         ({"policy": {"provenance_required": "yes"}}, "missing_provenance", "release_provenance_required"),
         ({"policy": {"provenance_ref": "refs/tags/*"}}, "missing_provenance", "release_provenance_ref"),
         ({"policy": {"provenance_builder": ["x"]}, "provenance": ""}, "missing_provenance", "release_provenance"),
+        (
+            {"policy": {"provenance_required": True}, "minisign_keys": ["RW"]},
+            "missing_provenance",
+            "release_provenance is empty",
+        ),
         ({"provenance": "SELF"}, "no_signer", "release_provenance is set"),
         ({"provenance": "/nowhere/p"}, "unreadable_provenance", "release_provenance"),
         ({"provenance": "shop", "remote_src": True, "src": "/srv/shop"}, "relative_path", "release_provenance"),
