@@ -337,7 +337,7 @@ def test_a_provenance_that_was_forged(store: Any, binaries: Path, tmp_path: Path
     )
     call = play.Call({"name": SERVICE, "listen": [str(PORT)], **given, "provenance": good}, True)
     (told,) = play.modules("slipway.go.release", [call], store.inventory)
-    assert {result.get("action") for result in told.values()} == {"release"}, told
+    assert all(str(result.get("current")).startswith("3.0.0-") for result in told.values()), told
 
 
 def test_an_archive_with_assets(store: Any, programs: dict[str, bytes], tmp_path: Path) -> None:
