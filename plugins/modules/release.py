@@ -387,6 +387,19 @@ EXAMPLES = r"""
     minisign_keys:
       - RW...
 
+- name: Release what the builder has built from a tag, for the processor of each host
+  slipway.go.release:
+    name: shop
+    version: 2.0.0
+    src: "build/shop-linux-{goarch}{level}"
+    provenance: "build/shop-linux-{goarch}{level}.intoto.jsonl"
+    minisign_keys:
+      - RW...
+    policy:
+      provenance_required: true
+      provenance_builder: ["https://ci.example.com/release"]
+      provenance_ref: ["refs/tags/v*"]
+
 - name: Would this release be accepted here?
   slipway.go.release:
     name: shop
