@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.slipway.go.plugins.module_utils._binary.abilities import read_abilities
 from ansible_collections.slipway.go.plugins.module_utils._binary.policy import parse_denylist
 from ansible_collections.slipway.go.plugins.module_utils._core import files
@@ -74,6 +75,11 @@ PROXY = {
     "min_requests": ("release_min_requests", _survey.whole),
     "inconclusive": ("release_inconclusive", _survey.choice("accept", "refuse")),
 }
+ONCE = {
+    "command": ("release_once", _survey.list_of(_survey.text)),
+    "timeout": ("release_once_timeout", _survey.number),
+    "decision": ("release_once_decision", _survey.text),
+}
 OPTIONS = {
     "src": (_choice.SRC, _choice.place),
     "remote_src": ("release_remote_src", _survey.switch),
@@ -114,6 +120,7 @@ OPTIONS = {
     "keep": ("release_keep", _survey.whole),
     "policy": ("policy", _survey.options(POLICY)),
     "proxy": ("proxy", _survey.options(PROXY)),
+    "once": ("once", _survey.options(ONCE)),
 }
 # Options that may hold secrets: an environment, the headers of a health check or probe or for the intake, and its URLs.
 SEALED = ("environment", "health", "probe", "fetch_headers", "intake")
@@ -242,7 +249,7 @@ class ActionModule(BoundedAction):
             answer = reported(answer)
         if answer.get("failed") and self._task.any_errors_fatal and not self._task.check_mode:
             answer = _lost.stop(answer, task_vars or {})
-        if not self._task.check_mode:
+        if not self._task.check_mode and not self._runs_only_once():
             answer = _stats.with_stats("release", answer, task_vars or {})
         return {**result, **answer}
 
@@ -253,6 +260,11 @@ class ActionModule(BoundedAction):
         if variables is not task_vars:
             templar = templar.copy_with_new_env(available_variables=variables)
         return _configured.expected(service, variables, templar.template)
+
+    def _runs_only_once(self) -> bool:
+        """Whether this swaps nothing, so that the host has still to say what became of the release."""
+        once = self._task.args.get("once")
+        return isinstance(once, Mapping) and boolean(once.get("only", False), strict=False)
 
     def _release_and_confirm(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         answer = self._judge_and_release(arguments, task_vars)
@@ -351,6 +363,7 @@ class ActionModule(BoundedAction):
         if not _choice.is_open(src):
             _choice.require_closed(arguments)
         _choice.require_listable(src, bool(arguments.get("remote_src")) or fetch.is_url(str(src)))
+        model.Once(**{name: value for name, value in (arguments.get("once") or {}).items() if name in ONCE})
 
     def _intake(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """What the host is told of the artefact, its checksums and its signature; what is here is read here."""

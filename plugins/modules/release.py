@@ -299,6 +299,54 @@ options:
       - Seconds that each command of O(smoke) may take.
     type: float
     default: 30
+  once:
+    description:
+      - A command that is run once for a version, such as a migration of a database, before anything is swapped. It is
+        remembered on the host by O(version) and its words, so that a repeated run does not repeat it, and neither does
+        a release of the same version with another configuration. One that fails swaps nothing, and the next run tries
+        it again.
+      - It runs in a unit of its own, with the user, the environment, the credentials and the sandbox of the release's
+        unit. That unit outlives a run that is cut short, and the next run takes over how it ended. Where the host went
+        down in the meantime, nobody knows that, and the release is refused until O(once.decision) says what to do.
+    type: dict
+    default: {}
+    version_added: 0.1.0
+    suboptions:
+      command:
+        description:
+          - The command as a list of words, without a shell. A program with a relative path, such as V(bin/shop) or
+            V(assets/migrate), is the release's own, and the command runs in the release's directory.
+          - C(${NAME}) in a word is replaced by that variable of the environment; a dollar sign is written C($$).
+          - Arguments are visible to everybody on the host, so they must not hold secrets.
+        type: list
+        elements: str
+        default: []
+      timeout:
+        description:
+          - Seconds that it may take.
+        type: float
+        default: 300
+      decision:
+        description:
+          - What is to be done about one attempt whose end nobody knows, V(done-ATTEMPT) if it has done its work, or
+            V(again-ATTEMPT) to run it again. The message that asks for it says both. It holds for that attempt only.
+        type: str
+        default: ""
+      here:
+        description:
+          - Whether this host may run it. Where it may not, only what was run elsewhere is swapped.
+        type: bool
+        default: true
+      told:
+        description:
+          - The host on which it was run, by RV(once) of that host. It is not run here then, and remembered.
+        type: str
+        default: ""
+      only:
+        description:
+          - Whether to stage the release and run the command, and to swap nothing.
+        type: bool
+        default: false
   force:
     description:
       - Whether to release also what has failed on this host before, or what somebody has rolled back from.
@@ -399,6 +447,15 @@ EXAMPLES = r"""
       provenance_required: true
       provenance_builder: ["https://ci.example.com/release"]
       provenance_ref: ["refs/tags/v*"]
+
+- name: Release what needs another schema of its database
+  slipway.go.release:
+    name: shop
+    version: 2.0.0
+    src: build/shop-linux-amd64
+    once:
+      command: [bin/shop, migrate]
+      timeout: 120
 
 - name: Would this release be accepted here?
   slipway.go.release:
@@ -513,6 +570,21 @@ probe:
     before: {"sent": 12, "failed": 0, "reasons": {}, "p50_ms": 1.1, "p99_ms": 1.9, "max_ms": 1.9}
     during: {"sent": 31, "failed": 0, "reasons": {}, "p50_ms": 1.2, "p99_ms": 2.4, "max_ms": 2.4}
     after: {"sent": 100, "failed": 0, "reasons": {}, "p50_ms": 1.1, "p99_ms": 2.0, "max_ms": 2.2}
+once:
+  description:
+    - What the host knows of the command in O(once); V(null) where there is none.
+    - C(state) is V(due), V(running), V(done), V(failed) or V(unknown). C(host) is where it was run, if not here.
+      C(log) are the last lines that it has written, masked as RV(log) is.
+  returned: success, and failure of the command
+  type: dict
+  sample:
+    state: done
+    attempt: 3f2a1b2c
+    release: 2.0.0-3b1d8f00aa
+    command: bin/shop migrate
+    began: 1789000000.123
+    took: 2.41
+    log: ["applied 0042_add_orders"]
 rolled_back:
   description: Whether the former state was restored after this release failed.
   returned: failure during the swap
@@ -621,7 +693,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact.prove
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
-from ansible_collections.slipway.go.plugins.module_utils._release.state.model import STRATEGIES, Artefact, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import STRATEGIES, Artefact, Once, Spec
 from ansible_collections.slipway.go.plugins.module_utils._vulnerabilities.judge import ACCEPT, REFUSE
 from ansible_collections.slipway.go.plugins.module_utils._vulnerabilities.severity import LEVELS
 
@@ -644,6 +716,14 @@ POLICY = {
     "vulnerability_ignore": {"type": "list", "elements": "dict", "default": []},
     "vulnerability_inconclusive": {"type": "str", "choices": [ACCEPT, REFUSE], "default": REFUSE},
     "vulnerability_toolchain": {"type": "bool", "default": False},
+}
+ONCE = {
+    "command": {"type": "list", "elements": "str", "default": []},
+    "timeout": {"type": "float", "default": Once.timeout},
+    "decision": {"type": "str", "default": ""},
+    "here": {"type": "bool", "default": True},
+    "told": {"type": "str", "default": ""},
+    "only": {"type": "bool", "default": False},
 }
 # What the controller's half of this module tells the host beside its options, where it has nothing to say.
 UNSEALED = {
@@ -727,6 +807,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         smoke_timeout=values["smoke_timeout"],
         tool=values["tool"],
         run=values["run"],
+        once=Once(**values["once"]),
     )
     engine = Engine(settings, by=values["by"])
     act = intake.predict if module.check_mode else intake.release
@@ -750,7 +831,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         return wanted
 
     outcome = act(wish, spec_of, engine, layout)
-    result = {**outcome.as_dict(), "diff": outcome.diff(), "notices": [notice._asdict() for notice in notices]}
+    result = {**outcome.as_dict(), "once": outcome.once, "diff": outcome.diff()}
+    result["notices"] = [notice._asdict() for notice in notices]
     for text in outcome.warnings:
         module.warn(text)
     if not wish.source and outcome.needs_judgement(module.check_mode):
@@ -785,6 +867,7 @@ def main() -> None:
             "policy": {"type": "dict", "default": {}, "options": POLICY},
             "smoke": {"type": "list", "elements": "list", "default": []},
             "smoke_timeout": {"type": "float", "default": 30},
+            "once": {"type": "dict", "default": {}, "options": ONCE},
             "force": {"type": "bool", "default": False},
             "configured": {"type": "bool", "default": True},
             "stale_configuration": {"type": "str", "choices": ["warn", "refuse"], "default": "warn"},

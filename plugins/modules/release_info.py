@@ -185,6 +185,13 @@ draining:
   type: list
   elements: str
   sample: []
+once:
+  description:
+    - What the host knows of commands that are run once for a version, see O(slipway.go.release#module:once), each by
+      the version and a digest of its words.
+  returned: success
+  type: dict
+  sample: {"2.0.0-1c5f2e7a90": {"state": "done", "attempt": "3f2a1b2c", "began": 1789000000.123, "took": 2.41}}
 good:
   description: The ids of the releases on the host that were good and not rolled back from, the most recent last.
   returned: success
@@ -218,6 +225,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._host.systemd import Systemd
+from ansible_collections.slipway.go.plugins.module_utils._release import once
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Settings, validate_name
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import load_settings
@@ -237,8 +246,10 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     name = module.params["name"]
     operator = Operator(settings(name, module.params["root"] or f"/opt/{name}"))
     told = operator.status(module.params["answers"])
-    history = [] if told["health"] == "unknown" else operator.store.journal.history()[::-1][: module.params["history"]]
-    return {"changed": False, **told, "history": history}
+    readable, journal = told["health"] != "unknown", operator.store.journal
+    history = journal.history()[::-1][: module.params["history"]] if readable else []
+    known = once.every(Systemd(), operator.layout, journal) if readable else {}
+    return {"changed": False, **told, "history": history, "once": known}
 
 
 def main() -> None:

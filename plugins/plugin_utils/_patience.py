@@ -13,7 +13,7 @@ from typing import Any, Mapping
 
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch
 from ansible_collections.slipway.go.plugins.module_utils._release.gate import PACE
-from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Proxy, Settings, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Once, Proxy, Settings, Spec
 
 # Reading, verifying and syncing an artefact, pruning, and a slow start of Python.
 SLACK = 120.0
@@ -37,6 +37,7 @@ def of(arguments: Mapping[str, Any]) -> Patience:
     by the module at once, so it counts with its default."""
     health = arguments.get("health")
     proxy = arguments.get("proxy")
+    once = arguments.get("once")
     weights, step = (proxy.get("weights"), proxy.get("step_time")) if isinstance(proxy, Mapping) else (None, None)
     swap = (
         _seconds(arguments.get("start_timeout"), Settings.start_timeout)
@@ -50,6 +51,7 @@ def of(arguments: Mapping[str, Any]) -> Patience:
         _seconds(arguments.get("soak_time"), Settings.soak_time),
         _count(arguments.get("smoke")) * _seconds(arguments.get("smoke_timeout"), Spec.smoke_timeout),
         _count(weights) * _seconds(step, Proxy.step_time),
+        _seconds(once.get("timeout"), Once.timeout) if isinstance(once, Mapping) and once.get("command") else 0.0,
     )
     return Patience(release=SLACK + fetched + sum(waits) + SWAPS * swap, command=SLACK + swap)
 

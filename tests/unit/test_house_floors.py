@@ -90,7 +90,7 @@ FLOORS = {
         "preflight smoke",
         "context",
         "prune recovery removal",
-        "rehearsal transaction",
+        "rehearsal once transaction",
         "verbs",
         "engine",
         "intake operator",

@@ -20,8 +20,12 @@ def last_lines(unit: str, since: float, until: float, count: int) -> list[str]:
 
     Where they wrote none, what PID 1 said of the unit: it may never have come to its program.
     """
-    by_the_unit = _lines(f"_SYSTEMD_UNIT={unit}", since, until, count)
-    return by_the_unit or said_by_systemd(unit, since, until, count)
+    return written_by(unit, since, until, count) or said_by_systemd(unit, since, until, count)
+
+
+def written_by(unit: str, since: float, until: float, count: int) -> list[str]:
+    """The last lines that the unit's processes wrote in that span of the wall clock, the oldest first."""
+    return _lines(f"_SYSTEMD_UNIT={unit}", since, until, count)
 
 
 def said_by_systemd(unit: str, since: float, until: float, count: int) -> list[str]:

@@ -33,6 +33,7 @@ class Outcome:
     cut: int = 0
     draining: list[str] = field(default_factory=list)
     earlier_credentials: list[str] = field(default_factory=list)
+    once: Optional[dict[str, Any]] = None
 
     @property
     def warnings(self) -> list[str]:

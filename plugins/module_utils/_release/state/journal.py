@@ -20,7 +20,7 @@ from ..._core.errors import SlipwayError
 # The events that end a transaction.
 OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
 ENDS = (*OUTCOMES, "left_as_is")
-_ENDING = tuple(f'"{name}"'.encode() for name in (*OUTCOMES, "counted", "diagnosed", "drained"))
+_ENDING = tuple(f'"{name}"'.encode() for name in (*OUTCOMES, "counted", "diagnosed", "drained", "once"))
 # Failures that are the release's own; others, such as a missing unit, say nothing about it.
 RELEASE_FAULTS = frozenset(
     (
@@ -80,7 +80,7 @@ class Journal:
             raise self._unreadable(error) from error
 
     def _ended(self) -> list[dict[str, Any]]:
-        """The outcomes, and what was counted, diagnosed and drained, oldest first."""
+        """The outcomes, and what was counted, diagnosed, drained and run once, oldest first."""
         try:
             with open(self._path, "rb") as stream:
                 found = os.fstat(stream.fileno())
@@ -195,6 +195,15 @@ class Journal:
         """What the last transaction was about: the releases that it has brought, left or refused."""
         last = self.last_outcome()
         return [name for name in (last.get("release"), last.get("previous")) if isinstance(name, str)]
+
+    def last_once(self, key: str) -> Event:
+        """What is known last of a command that is run once for a version; empty where nothing is."""
+        ended = reversed(self._ended())
+        return next((e for e in ended if e.get("event") == "once" and e.get("once") == key), {})
+
+    def every_once(self) -> dict[str, Event]:
+        """The same of each such command, by its key."""
+        return {str(e.get("once")): e for e in self._ended() if e.get("event") == "once"}
 
     def last_count_of(self, release_id: Optional[str]) -> Optional[Event]:
         """The requests of users that had been counted when this release had proven itself last."""

@@ -32,6 +32,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RELEASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*-[0-9a-f]{10}")
+_PROGRAM = re.compile(r"[A-Za-z0-9._/][^\0]*")  # what else a command of a unit begins with has a meaning to systemd
+_DECISION = re.compile(r"(done|again)-([0-9a-f]{8})")
 
 
 def validate_name(name: str) -> str:
@@ -94,6 +96,53 @@ def validate_smoke(commands: Sequence[Sequence[str]], timeout: float, rehearsal:
             "release_smoke is set, and releases of this service are not rehearsed.",
             "set service_rehearsal, or leave release_smoke empty",
         )
+
+
+@dataclass(frozen=True)
+class Once:
+    """A command that is run once for a version, on one host, before anything is swapped; empty for none.
+
+    decision: what an operator says of one attempt, as "done-ATTEMPT" or "again-ATTEMPT". here: whether this host may
+    run it. told: the host on which it was run, by the run that asks. only: run it, and swap nothing.
+    """
+
+    command: Sequence[str] = ()
+    timeout: float = 300.0
+    decision: str = ""
+    here: bool = True
+    told: str = ""
+    only: bool = False
+
+    def __post_init__(self) -> None:
+        words = self.command
+        if isinstance(words, str) or not all(isinstance(word, str) and "\0" not in word for word in words):
+            raise SlipwayError("invalid_once", "release_once is no list of texts.", "write it as [bin/shop, migrate]")
+        if words and not _PROGRAM.fullmatch(words[0]):
+            raise SlipwayError(
+                "invalid_once",
+                f"release_once begins with {words[0]!r}, which is no program.",
+                "begin it with a path in the release, such as bin/shop, or with a program of the host",
+            )
+        if not 0 < self.timeout < math.inf:
+            raise SlipwayError(
+                "invalid_once", f"release_once_timeout is {self.timeout:g}.", "give seconds, more than 0"
+            )
+        if self.decision and not _DECISION.fullmatch(self.decision):
+            raise SlipwayError(
+                "invalid_once",
+                f"release_once_decision is {self.decision!r}.",
+                "copy done-ATTEMPT or again-ATTEMPT from the message that asks for it, or leave it empty",
+            )
+
+    def key(self, version: str) -> str:
+        """What it is remembered by on every host: the version and the command, whatever a host's own configuration."""
+        digest = hashlib.sha256(json.dumps(list(self.command)).encode()).hexdigest()[:DIGEST_LENGTH]
+        return f"{version}-{digest}"
+
+    def decided(self, attempt: str) -> str:
+        """What the operator says of that attempt: "done", "again", or nothing."""
+        found = _DECISION.fullmatch(self.decision)
+        return found.group(1) if found is not None and found.group(2) == attempt else ""
 
 
 def _is_one_line(text: str) -> bool:
@@ -244,7 +293,7 @@ class Spec:
     already; where they have not, it has to be brought. configured: the host has the configuration that it will have.
     smoke are commands to run against the rehearsal, each with smoke_timeout seconds. tool is the SHA-256 that the tool
     on the host must have, for its timers act on what this engine writes. run is the name of the run that wishes it, for
-    a rollback of just that.
+    a rollback of just that. once is what is run once for this version, before any host gets it.
     """
 
     version: str
@@ -261,6 +310,7 @@ class Spec:
     smoke_timeout: float = 30.0
     tool: str = ""
     run: str = ""
+    once: Once = field(default_factory=Once)
 
     def __post_init__(self) -> None:
         validate_version(self.version)

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Container
 
 from ..._core.errors import SlipwayError, sentence
 from ..._core.problems import ProblemsError
-from .. import confirm_timer, integrity, preflight, stage
+from .. import confirm_timer, integrity, once, preflight, stage
 from ..conditions import compares_host, conditions, is_new_try
 from ..context import Context
 from ..outcome import Outcome, timed, unchanged
@@ -26,6 +27,16 @@ from .confirm import resume_awaiting
 
 def predict(context: Context, spec: Spec) -> Outcome:
     """Check everything a release needs and say what it would do; change nothing."""
+    once.refuse_unknown(context, spec)
+    outcome = _foresee(context, spec)
+    if spec.once.only:
+        outcome.action = "once" if once.is_due(context, spec) else "none"
+        outcome.changed, outcome.current, outcome.previous = outcome.action == "once", context.current_id(), None
+    outcome.once = once.known(context, spec)
+    return outcome
+
+
+def _foresee(context: Context, spec: Spec) -> Outcome:
     release_id, current = stage.content(spec, context.layout).release_id(), context.current_id()
     if context.is_committed(release_id):
         _require_whole(context, release_id)
@@ -47,6 +58,8 @@ def release(context: Context, spec: Spec) -> Outcome:
     The action is "upload" or "tool", and nothing has happened, when the host needs that and has not got it.
     """
     with context.locked(), context.probed() as probe:
+        if spec.once.only and not once.is_due(context, spec):
+            return replace(unchanged(context.current_id()), once=once.known(context, spec))
         if not spec.judged:
             return _ask_for_artefact(context, spec)
         resumed = resume_awaiting(context, spec)
@@ -55,12 +68,19 @@ def release(context: Context, spec: Spec) -> Outcome:
         settle_in_flight(context)
         content = stage.content(spec, context.layout)
         release_id = content.release_id()
-        if context.is_committed(release_id):
-            return _take_over_settings(context, release_id)
+        if context.is_committed(release_id) and not once.is_due(context, spec):
+            return replace(_take_over_settings(context, release_id), once=once.known(context, spec))
         phases: dict[Phase, float] = {}
         missing = _check(context, spec, release_id) or _stage(context, spec, content, phases)
         if missing:
             return unchanged(context.current_id(), missing)
+        ran = bool(spec.once.command) and once.settle(context, spec, release_id)
+        known = once.known(context, spec)
+        if spec.once.only:
+            return replace(unchanged(context.current_id(), "once"), changed=ran, once=known)
+        if context.is_committed(release_id):
+            outcome = _take_over_settings(context, release_id)
+            return replace(outcome, changed=outcome.changed or ran, once=known)
         requests = context.strategy(spec.strategy).totals()
         if context.current_id():
             probe.start()
@@ -70,7 +90,7 @@ def release(context: Context, spec: Spec) -> Outcome:
                 rehearse(context, spec, release_id)
         probe.sample()
         request = SwapRequest(release_id, spec.strategy, "release", listen=spec.listen, run=spec.run, totals=requests)
-        return swap(context, request, probe, phases)
+        return replace(swap(context, request, probe, phases), once=known)
 
 
 def _ask_for_artefact(context: Context, spec: Spec) -> Outcome:

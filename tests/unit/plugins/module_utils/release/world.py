@@ -31,6 +31,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release import (
     context,
     gate,
     integrity,
+    once,
     outcome,
     preflight,
     rehearsal,
@@ -369,6 +370,7 @@ class FakeSystemd(systemd.Systemd):
         self.pids = 100
         self.inodes = 5000
         self.commands: list[str] = []
+        self.once_units: dict[str, str] = {}
         self.lowest = 99
         self.most = 0
 
@@ -423,6 +425,7 @@ class FakeSystemd(systemd.Systemd):
             found.state, found.pid, found.inode, found.restarts = "inactive", 0, None, 0
             found.next, found.leaving, found.deadline, found.wanted = None, {}, None, False
         self.host.drains = {}
+        self.once_units = {}
         for folder in (self.host.runtime_units, self.host.transient_units):
             shutil.rmtree(folder, ignore_errors=True)
         self.socket, self.umbrella, self.rehearsal_socket = None, False, False
@@ -496,6 +499,8 @@ class FakeSystemd(systemd.Systemd):
             return f"ActiveState=active\nMainPID={self.host.haproxy.pid}\n" if verb == "show" else ""
         if unit.startswith(f"slipway-drain-{NAME}:"):
             return self._do_drain(verb, unit)
+        if unit.startswith(f"slipway-once-{NAME}:"):
+            return self._do_once(verb, unit)
         own = {
             f"{NAME}.socket": self._do_socket,
             f"{NAME}-rehearsal.socket": self._do_rehearsal_socket,
@@ -509,6 +514,27 @@ class FakeSystemd(systemd.Systemd):
         assert verb in ("kill", "stop"), verb
         if verb == "stop":
             self.host.forget_drain(unit.partition(":")[2][: -len(".service")])
+        return ""
+
+    def _do_once(self, verb: str, unit: str) -> str:
+        """The unit of a command that is run once: it does its work as it starts, and ends when it has been asked."""
+        state = self.once_units.get(unit)
+        if verb == "start":
+            assert os.path.exists(os.path.join(self.host.runtime_units, unit)), f"{unit} has no file"
+            self.host.migrations.append(unit)
+            self.once_units[unit] = "activating"
+        elif verb == "show":
+            there = state or os.path.exists(os.path.join(self.host.runtime_units, unit))
+            if state == "activating":
+                self.once_units[unit] = "active" if self.host.migrates == "well" else "failed"
+            result = "timeout" if self.host.migrates == "hangs" else "exit-code" if state == "failed" else "success"
+            return (
+                f"LoadState={'loaded' if there else 'not-found'}\nActiveState={state or 'inactive'}\n"
+                f"Result={result}\nExecMainStatus={int(state == 'failed')}\n"
+            )
+        else:
+            assert verb in ("stop", "reset-failed"), verb
+            self.once_units.pop(unit, None)
         return ""
 
     def _do_umbrella(self, verb: str) -> str:
@@ -905,6 +931,8 @@ class Host:
         self.timer: str | None = None  # the transaction it would take back
         self.drain_background = 0.0
         self.log: list[dict[str, str]] = []  # what was sent to journald
+        self.migrations: list[str] = []  # the units of all attempts at what is run once
+        self.migrates = "well"  # or "badly", or it "hangs"
         self.drains: dict[str, float] = {}  # the releases whose users it waits for, and how long
         self.rehearsal = ""
         self.own = "any" if strategy == "reload" else ""  # the same environment for all releases
@@ -960,7 +988,7 @@ class Host:
     def install(self, monkeypatch: Any) -> Host:
         """Let the engine work on this host, in this clock's time."""
         played = FakeOs(self)
-        for module in (files, json_lines, store, journal, stage, slots):
+        for module in (files, json_lines, store, journal, stage, slots, once):
             monkeypatch.setattr(module, "os", played)
         monkeypatch.setattr(files, "remove_tree", lambda path: played.rmtree(path, ignore_errors=True))
         monkeypatch.setattr(handover, "running", self.systemd.processes)
@@ -970,6 +998,7 @@ class Host:
             store,
             journal,
             gate,
+            once,
             outcome,
             rehearsal,
             confirm,
@@ -986,6 +1015,7 @@ class Host:
             monkeypatch.setattr(module, "time", self.clock)
         monkeypatch.setattr(gate, "attempt", self._attempt)
         monkeypatch.setattr(journald, "last_lines", self._last_lines)
+        monkeypatch.setattr(journald, "written_by", self._last_lines)
         monkeypatch.setattr(journald, "send", self.log.append)
         monkeypatch.setattr(confirm_timer, "TOOL", "/bin/true")
         monkeypatch.setattr(confirm_timer, "arm", self._arm)
@@ -1014,6 +1044,7 @@ class Host:
         twin.clock = copy.copy(self.clock)
         twin.faults = Faults()
         twin.drains = dict(self.drains)
+        twin.migrations = list(self.migrations)
         twin.log = []
         twin.behaviours = copy.deepcopy(self.behaviours)
         moved = {k: str(v).replace(self.folder, folder, 1) for k, v in vars(self.layout).items()}
@@ -1025,6 +1056,7 @@ class Host:
         twin.haproxy.servers_now = dict(self.haproxy.servers_now)
         twin.haproxy.own_now = dict(self.haproxy.own_now)
         twin.systemd.commands = []
+        twin.systemd.once_units = dict(self.systemd.once_units)
         twin.systemd.enabled = set(self.systemd.enabled)
         twin.systemd.instances = copy.deepcopy(self.systemd.instances)
         for found in twin.systemd.instances.values():

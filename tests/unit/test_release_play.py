@@ -1,0 +1,279 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps around a release, in the role's own tasks. Modules are played, all else is real."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Once
+
+ROOT = Path(__file__).resolve().parents[2]
+OLDEST = ROOT / ".work" / "venv-oldest" / "bin" / "python"
+PYTHONS = [sys.executable, *([str(OLDEST)] if OLDEST.exists() else [])]
+KEY = Once(("bin/shop", "migrate")).key("2.0.0")
+# What the hosts do, each with its name in front, in the order in which they do it.
+PLAYED = """
+import json, os, sys, time
+from ansible.module_utils.basic import AnsibleModule
+
+module = AnsibleModule({one: {"type": "raw"} for one in OPTIONS}, supports_check_mode=True)
+host = os.path.join(os.environ["SLIPWAY_PLAYED"], module.params["name"])
+told = json.load(open(host + ".json"))
+record = host + ".once"
+
+def log(what):
+    with open(os.path.join(os.environ["SLIPWAY_PLAYED"], "log"), "a") as stream:
+        stream.write(os.path.basename(host) + " " + what + chr(10))
+
+once = module.params.get("once") or {}
+known = {"state": "done"} if os.path.exists(record) else {"state": "due"}
+if os.path.exists(record) and open(record).read():
+    known["host"] = open(record).read()
+"""
+RELEASED = """
+if module.check_mode:
+    if told.get("refuses"):
+        module.exit_json(code="port_in_use", msg=told["refuses"], problems=[1])
+    module.exit_json(action=told.get("foresees", "release"), previous="1.0.0-1", once=known, changed=True)
+if once.get("only") and known["state"] == "due":
+    if told.get("migrates") == "badly":
+        log("migrates badly")
+        module.fail_json(msg="the migration ended with exit status 1.", code="once_failed")
+    log("migrates")
+    open(record, "w").close()
+    module.exit_json(action="once", once={"state": "done"}, changed=True)
+if once.get("only"):
+    module.exit_json(action="none", once=known)
+if once.get("command") and known["state"] == "due":
+    if not once["told"]:
+        module.fail_json(msg="release_once has not been run", code="once_not_run")
+    open(record, "w").write(once["told"])
+    known = {"state": "done", "host": once["told"]}
+log("swaps")
+if told.get("swaps"):
+    module.fail_json(**told["swaps"])
+module.exit_json(action=told.get("foresees", "release"), current="2.0.0-2", changed=True, once=known)
+"""
+ASKED = """
+log("is asked")
+module.exit_json(once={KEY: known} if known["state"] == "done" else {})
+"""
+PURGED = """
+log("purges")
+module.exit_json(changed=True)
+"""
+ROLLED_BACK = {
+    "msg": "it is sick. 1.0.0-1 serves again.",
+    "code": "rolled_back",
+    "rolled_back": True,
+    "current": "1.0.0-1",
+}
+SAYS = """
+import sys
+with open(sys.argv[1], "a") as stream:
+    stream.write(" ".join(sys.argv[2:]) + chr(10))
+"""
+
+
+def step(tmp_path, what, argv=()):
+    """A file of tasks that says where it is, and then may run something else."""
+    says = [sys.executable, "-c", SAYS, str(tmp_path / "log"), "{{ inventory_hostname }}", *what]
+    tasks = [{"name": "Say so", "ansible.builtin.command": {"argv": says}}]
+    if argv:
+        tasks.append({"name": "Do more", "ansible.builtin.command": {"argv": list(argv)}})
+    path = tmp_path / f"{what[0]}.yml"
+    path.write_text(yaml.safe_dump(tasks))
+    return str(path)
+
+
+@pytest.fixture
+def run(request, tmp_path):
+    python = getattr(request, "param", sys.executable)
+    collection = tmp_path / "collections" / "ansible_collections" / "slipway" / "go"
+    for part in ("galaxy.yml", "meta", "plugins", "roles"):
+        (collection / part).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, collection / part)
+    for name, act in (("release", RELEASED), ("release_info", ASKED), ("purge", PURGED)):
+        (collection / "plugins" / "action" / f"{name}.py").unlink(missing_ok=True)
+        main = yaml.safe_load((ROOT / "roles" / "release" / "tasks" / "main.yml").read_text())
+        args = sorted({*next(t["slipway.go.release"] for t in main if "slipway.go.release" in t), "releases"})
+        text = f"OPTIONS = {args!r}\nKEY = {KEY!r}\n{PLAYED}{act}"
+        (collection / "plugins" / "modules" / f"{name}.py").write_text(text)
+
+    def run(told, *arguments, **variables):
+        own = {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
+        own |= {"service_name": "{{ inventory_hostname }}", "release_version": "2.0.0"}
+        (tmp_path / "inventory.yml").write_text(json.dumps({"all": {"hosts": dict.fromkeys(told, own)}}))
+        for name, answer in told.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps(answer))
+        play = str(ROOT / "tests" / "unit" / "plays" / "release.yml")
+        argv = [python, "-m", "ansible.cli.playbook", "-i", str(tmp_path / "inventory.yml"), play, *arguments]
+        argv += ["-e", json.dumps(variables)]
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"}
+        environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "SLIPWAY_PLAYED": str(tmp_path)}
+        (tmp_path / "log").write_text("")
+        done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, (tmp_path / "log").read_text().splitlines()
+
+    return run
+
+
+def evaluated(said):
+    """How many tasks of the role were begun for a host; Ansible names each of them."""
+    return said.count("TASK [slipway.go.release : ")
+
+
+def steps(tmp_path, **argv):
+    """All four files, by their variables."""
+    named = {"before_swap": ["before"], "after_all": ["all"], "on_failure": ["failure"]}
+    named["after_swap"] = ["after", "{{ release_outcome }}", "{{ release_serves }}"]
+    return {f"release_{name}_tasks": step(tmp_path, what, argv.get(name, ())) for name, what in named.items()}
+
+
+def test_without_steps_not_one_task_is_more(run):
+    code, said, log = run({"a": {}, "b": {}})
+    assert (code, sorted(log)) == (0, ["a swaps", "b swaps"]), said
+    main = yaml.safe_load((ROOT / "roles" / "release" / "tasks" / "main.yml").read_text())
+    assert len(main) == 2, "a task that is skipped costs a host as much as one that is not"
+    assert "around" not in said
+
+
+@pytest.mark.parametrize("run", PYTHONS, indirect=True)
+def test_steps_are_taken_around_each_host_and_after_all(run, tmp_path):
+    code, said, log = run({"a": {}, "b": {}}, **steps(tmp_path), batch=1, release_purge="others")
+    a, b = ([f"{h} before", f"{h} swaps", f"{h} purges", f"{h} after released True"] for h in "ab")
+    assert (code, log) == (0, [*a, *b, "b all"]), said
+
+
+@pytest.mark.parametrize("arguments", [["--tags", "release"], ["--check"], ["--limit", "a"]])
+def test_tags_check_mode_and_limit(run, tmp_path, arguments):
+    code, said, log = run({"a": {}, "b": {}}, *arguments, **steps(tmp_path))
+    assert code == 0, said
+    if arguments == ["--check"]:
+        assert log == [], "what changes something is left out in check mode"
+        assert said.count("Say so") == 3, said
+    elif arguments[0] == "--limit":
+        assert log == ["a before", "a swaps", "a after released True", "a all"]
+    else:
+        assert "a before" in log
+        assert log[-1].endswith(" all")
+
+
+def test_where_nothing_changes_no_step_is_taken(run, tmp_path):
+    code, said, log = run({"a": {"foresees": "none"}, "b": {}}, **steps(tmp_path))
+    assert (code, [line for line in log if line.startswith("a ")]) == (0, ["a swaps", "a all"]), said
+
+
+@pytest.mark.parametrize("run", PYTHONS, indirect=True)
+@pytest.mark.parametrize("batch", [1, "100%"])
+def test_a_swap_that_is_rolled_back_gets_its_step_and_stops_the_run(run, tmp_path, batch):
+    code, said, log = run({"a": {"swaps": ROLLED_BACK}, "b": {}, "c": {}}, **steps(tmp_path), batch=batch)
+    assert code != 0
+    assert "a after rolled_back True" in log, said
+    assert [line.split()[1] for line in log if line.split()[1] in ("all", "failure")] == ["failure"], said
+    if batch == 1:
+        assert log == ["a before", "a swaps", "a after rolled_back True", "a failure"], said
+        assert "Not touched in this play: b, c" in said
+    else:
+        assert "b after released True" in log, said
+    assert "PLAY RECAP" in said
+    assert "a                          : ok=" in said
+
+
+@pytest.mark.parametrize(
+    ("swaps", "wanted"),
+    [
+        ({"msg": "port taken.", "problems": [1]}, "refused True"),
+        ({"msg": "gone.", "code": "unreachable"}, "failed False"),
+        ({"msg": "nothing serves.", "code": "rollback_failed", "rolled_back": False}, "failed False"),
+    ],
+)
+def test_how_it_ended_is_said(run, tmp_path, swaps, wanted):
+    code, said, log = run({"a": {"swaps": swaps}}, **steps(tmp_path))
+    assert (code != 0, log) == (True, ["a before", "a swaps", f"a after {wanted}", "a failure"]), said
+
+
+def test_a_step_before_the_swap_that_fails_keeps_the_host_as_it_is(run, tmp_path):
+    code, said, log = run({"a": {}, "b": {}}, **steps(tmp_path, before_swap=["false"]), batch=1)
+    assert (code != 0, log) == (True, ["a before", "a after not_tried True", "a failure"]), said
+
+
+@pytest.mark.parametrize("which", ["before_swap", "after_swap", "after_all"])
+def test_a_step_that_hangs_is_ended_in_its_time(run, tmp_path, which):
+    hangs = [sys.executable, "-c", "import time; time.sleep(60)"]
+    code, said, log = run({"a": {}}, **steps(tmp_path, **{which: hangs}), release_step_timeout="2")
+    assert code != 0, said
+    assert "imed out" in said or "imeout" in said, said
+    wanted = {
+        "before_swap": ["a before", "a after not_tried True", "a failure"],
+        "after_swap": ["a before", "a swaps", "a after released True", "a failure"],
+        "after_all": ["a before", "a swaps", "a after released True", "a all"],
+    }
+    assert log == wanted[which], said
+
+
+@pytest.mark.parametrize("which", ["after_swap", "on_failure"])
+def test_a_step_that_fails_fails_the_run(run, tmp_path, which):
+    swaps = {"swaps": ROLLED_BACK} if which == "on_failure" else {}
+    code, said, log = run({"a": swaps, "b": {}}, **steps(tmp_path, **{which: ["false"]}), batch=1)
+    assert (code != 0, log[-1]) == (True, "a failure"), said
+
+
+def test_a_file_that_is_not_there_is_named_before_anything_happens(run, tmp_path):
+    code, said, log = run({"a": {}}, release_before_swap_tasks="nowhere.yml")
+    assert (code != 0, log) == (True, []), said
+    assert "release_before_swap_tasks nowhere.yml is in none of the places" in " ".join(said.split())
+
+
+MIGRATE = {"release_once": "bin/shop, migrate"}
+
+
+@pytest.mark.parametrize("run", PYTHONS, indirect=True)
+def test_what_is_run_once_runs_on_the_first_host_before_any_swap_over_three_runs(run):
+    for number in range(3):
+        code, said, log = run({"a": {}, "b": {}, "c": {}}, **MIGRATE)
+        assert code == 0, said
+        assert [line for line in log if "swaps" not in line] == ([] if number else ["a migrates"]), said
+        assert log[:1] == (log[:1] if number else ["a migrates"])
+
+
+def test_what_is_run_once_and_fails_stops_all(run, tmp_path):
+    code, said, log = run({"a": {"migrates": "badly"}, "b": {}}, **MIGRATE, **steps(tmp_path))
+    assert (code != 0, [line for line in log if "failure" not in line]) == (True, ["a migrates badly"]), said
+    assert [line.split()[1] for line in log[1:]] == ["failure"], said
+    assert "a has not run release_once for 2.0.0: the migration ended with exit status 1." in " ".join(said.split())
+
+
+@pytest.mark.parametrize("run", PYTHONS, indirect=True)
+def test_a_later_run_on_other_hosts_asks_the_host_that_has_run_it(run):
+    hosts = {"a": {}, "b": {}, "c": {}}
+    code, said, log = run(hosts, "--limit", "b", **MIGRATE)
+    assert (code != 0, log) == (True, ["a is asked"]), said
+    assert "set release_once_host: b" in " ".join(said.split())
+    run(hosts, "--limit", "a", **MIGRATE)
+    code, said, log = run(hosts, "--limit", "c", **MIGRATE)
+    assert (code, log) == (0, ["a is asked", "c swaps"]), said
+    code, said, log = run(hosts, "--limit", "b,c", "-e", "release_once_host=c", **MIGRATE)
+    assert (code, "c migrates" in log) == (0, False), "what a host was told it knows"
+
+
+def test_a_host_of_a_later_batch_does_not_run_it(run):
+    code, said, log = run({"a": {}, "b": {}}, batch=1, release_once_host="b", **MIGRATE)
+    assert (code != 0, log) == (True, []), said
+    assert "is not in the first batch of this run" in " ".join(said.split())
+
+
+def test_check_mode_runs_nothing_once(run):
+    code, said, log = run({"a": {}, "b": {}}, "--check", **MIGRATE)
+    assert (code, log) == (0, []), said
