@@ -93,8 +93,8 @@ def _elsewhere(answers: Mapping[str, Told], version: str, runs_it: str, batch: S
     if told is None or told.get("failed") or told.get("unreachable"):
         why = (told or {}).get("msg") or "it did not answer."
         return with_fix(
-            f"{runs_it} knows whether release_once was run for {version} (release_once_host), and cannot be asked: {why}"
-            " Nothing was swapped.",
+            f"{runs_it} knows whether release_once was run for {version} (release_once_host), and cannot be asked: "
+            f"{why} Nothing was swapped.",
             "repair that host, or leave release_once empty in this run if the command was run",
         )
     return with_fix(

@@ -1,11 +1,15 @@
-"""The operator's own commands decide in the rehearsal, before any request could reach the release."""
+"""The operator's own commands: those that decide in the rehearsal, and one that is run once for a version."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import play
 import pytest
+from waiting import wait
 
 SERVICE = "taster"
 HOST = 1
@@ -21,6 +25,14 @@ assert getpass.getuser() == "{SERVICE}", getpass.getuser()
 sys.exit(0 if '"version":"2.0.0"' in said else said)
 """
 TELLS = "import sys; print('the database says %s' % sys.argv[1]); sys.exit(7)"
+MIGRATES = f"""
+import getpass, os, time
+assert os.environ["PASSWORD"] == "{SECRET}" and os.getcwd() == os.environ["SLIPWAY_DIRECTORY"]
+with open(os.environ["STATE_DIRECTORY"] + "/migrated", "a") as stream:
+    print(getpass.getuser(), os.environ["SLIPWAY_RELEASE"], file=stream)
+time.sleep(3)
+print("applied 0042 with {SECRET}")
+"""
 
 
 def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
@@ -75,3 +87,29 @@ def test_commands_reach_the_release_as_its_own_user(released: Any, binaries: Pat
 def test_without_a_rehearsal_there_is_nothing_to_ask(released: Any, binaries: Path) -> None:
     done = released.play("release", variables(binaries, "3.0.0", release_smoke=[["true"]], release_rehearsal=""))
     assert "set service_rehearsal, or leave release_smoke empty" in done.output
+
+
+def test_a_migration_runs_once_over_three_runs_of_which_one_is_killed(released: Any, binaries: Path) -> None:
+    """It outlives the engine that has started it, and the next run takes over how it ended."""
+    (host,) = released.hosts
+    before = host.current(SERVICE)
+    once = ["/usr/bin/python3", "-c", MIGRATES]
+    values = variables(binaries, "3.0.0", release_once=once, release_once_timeout="60")
+    migrated = f"/var/lib/{SERVICE}/migrated"
+    argv = ["ansible-playbook", "playbooks/release.yml", "-i", str(released.inventory), "-e", json.dumps(values)]
+    run = subprocess.Popen(argv, env=play.environment(), cwd=play.CHECKOUT, stdout=subprocess.DEVNULL)
+    try:
+        wait("it runs", lambda: host.exists(migrated), 120)
+        host.run("kill", "-KILL", str(json.loads(host.run("cat", f"/var/lib/slipway/{SERVICE}/lock"))["pid"]))
+    finally:
+        run.wait(timeout=120)
+    assert (run.returncode != 0, host.current(SERVICE)) == (True, before)
+    for _run in range(2):
+        done = released.play("release", values)
+        assert done.code == 0, done.output
+        assert host.current(SERVICE).startswith("3.0.0-")
+    assert host.run("cat", migrated).split() == [SERVICE, host.current(SERVICE)]
+    told = host.run("grep", '"event": "once"', f"/var/lib/slipway/{SERVICE}/journal.jsonl")
+    assert [json.loads(line)["state"] for line in told.splitlines()] == ["started", "done"]
+    assert "applied 0042 with ********" in told
+    assert host.run("systemctl", "list-units", "--all", "--plain", "--no-legend", f"slipway-once-{SERVICE}*") == ""

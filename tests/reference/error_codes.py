@@ -853,6 +853,11 @@ INTAKE = Section(
             "The artefact has not been built, or is looked for in other places. The message lists them.",
             "Build the artefact, or correct the path.",
         ),
+        "missing_tasks": ErrorCode(
+            "A file of tasks around a release is not on the controller.",
+            "The path is wrong, or is relative to another folder. The message lists the folders.",
+            "Correct the path, or leave the variable empty.",
+        ),
         "missing_checksum": ErrorCode(
             "`release_src` is a URL, and `release_checksum` is empty.",
             "What a host fetches from a network is released only when it can be verified.",
@@ -1062,6 +1067,12 @@ VARIABLES = Section(
             "A name is too long, has other characters than allowed, or belongs to the system.",
             "`service_name` has capital letters or spaces, or is the name of a unit of the distribution.",
             "Use lower-case letters, digits, `-` and `_`, a letter first.",
+        ),
+        "invalid_once": ErrorCode(
+            "`release_once`, its time limit or `release_once_decision` cannot be used.",
+            "The command is no list of texts or begins with no program, the time is not above 0, or the decision names "
+            "no attempt.",
+            "Write the command as a list such as `[bin/shop, migrate]`, or copy the decision from the message.",
         ),
         "invalid_ports": ErrorCode(
             "`service_proxy_ports` is not two different ports.",
@@ -1427,6 +1438,24 @@ RELEASE = Section(
             "HAProxy does not answer at its socket, or did not do what it was told.",
             "HAProxy is stopped, restarts, or hangs.",
             "Look at `systemctl status haproxy` and `journalctl -u haproxy`.",
+        ),
+        "once_failed": ErrorCode(
+            "The command of `release_once` ended with another status than 0, or not in time. Nothing was swapped on "
+            "any host.",
+            "What it changes is not as it expects, or it needs more than `release_once_timeout`. The message has what "
+            "it wrote.",
+            "Correct what it complains of, then release again. The command is run again.",
+        ),
+        "once_not_run": ErrorCode(
+            "The command of `release_once` has not been run for this version, and this host is not the one that runs "
+            "it. Nothing was swapped.",
+            "`once.here` is false, and no host that has run it was named.",
+            "Release on the host that runs it first, or set `release_once_host`.",
+        ),
+        "once_unknown": ErrorCode(
+            "The command of `release_once` has begun, and the host does not know how it ended. Nothing was swapped.",
+            "The host went down while it ran, or the run was killed in the moment before it began.",
+            "Look at what it has done, then set `release_once_decision` as the message says.",
         ),
         "refused": ErrorCode(
             "The release failed its rehearsal, before a request could reach it. The release before it serves as "

@@ -232,8 +232,8 @@ def _unknown(spec: Spec, last: Event) -> SlipwayError:
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(last["began"])))
     return SlipwayError(
         "once_unknown",
-        f"release_once ({last.get('command')}) began for {spec.version} at {when}, and this host does not know how it"
-        " ended, for it went down in the meantime or its unit was removed. Nothing was swapped.",
+        f"release_once ({last.get('command')}) was begun for {spec.version} at {when}, and this host does not know how "
+        "it ended: the host went down in the meantime, or the run was killed just then. Nothing was swapped.",
         f"see what it has done, then set release_once_decision to done-{attempt}, or again-{attempt} to run it again",
         once=_told(last, UNKNOWN),
     )

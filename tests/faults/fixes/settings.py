@@ -100,6 +100,13 @@ ROWS = [
         give={"smoke": [["/bin/test", "1"]]},
     ),
     Row(
+        "invalid_once",
+        "what is run once has a prefix of systemd",
+        release(once={"command": ["+/bin/sh"]}),
+        literal("begin it with a path in the release, such as bin/shop, or with a program of the host"),
+        give={"once": {}},
+    ),
+    Row(
         "smoke_without_rehearsal",
         "smoke commands and no rehearsal",
         release(smoke=[["/bin/true"]]),

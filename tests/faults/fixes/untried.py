@@ -70,12 +70,16 @@ NOT_YET: dict[str, str] = {
         " unhealthy unhealthy_in_soak units_not_restored release_in_flight command_failed command_timeout os_error",
     ),
     **_each(
+        "it needs a command that is run once; `make faults-simulated` breaks it at every effect.",
+        "once_failed once_not_run once_unknown",
+    ),
+    **_each(
         _STRATEGY,
         "not_handed_over no_handover no_listen_fds no_notify_socket restart_ahead units_missing",
     ),
     **_each(
         _ROLE,
-        "damaged_record no_verify no_group no_last_good no_release stale_configuration",
+        "damaged_record missing_tasks no_verify no_group no_last_good no_release stale_configuration",
     ),
     **_each(
         _DIAGNOSIS,
