@@ -11,7 +11,10 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -229,6 +232,40 @@ def test_a_file_that_is_not_there_is_named_before_anything_happens(run, tmp_path
     code, said, log = run({"a": {}}, release_before_swap_tasks="nowhere.yml")
     assert (code != 0, log) == (True, []), said
     assert "release_before_swap_tasks nowhere.yml is in none of the places" in " ".join(said.split())
+
+
+class Balancer(BaseHTTPRequestHandler):
+    said: ClassVar[list[str]] = []
+
+    def do_PUT(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.said.append(f"{self.path.rpartition('/')[2]} {body['state']}")
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_arguments):
+        pass
+
+
+def test_the_guides_load_balancer_gets_a_host_back_only_if_it_serves_well(run, tmp_path):
+    guide = (ROOT / "docs" / "guide" / "hooks.md").read_text()
+    (tmp_path / "balancer").mkdir()
+    for name in ("out", "back"):
+        tasks = guide.partition(f"`balancer/{name}.yml`:\n```yaml\n")[2].partition("```")[0]
+        (tmp_path / "balancer" / f"{name}.yml").write_text(tasks)
+    files = {
+        f"release_{when}_swap_tasks": f"balancer/{name}.yml" for when, name in (("before", "out"), ("after", "back"))
+    }
+    server = HTTPServer(("127.0.0.1", 0), Balancer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    lost = {"swaps": {"msg": "gone.", "code": "unreachable"}}
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        _code, said, _log = run({"a": {}, "b": lost, "c": {}}, **files, balancer=address, batch=1)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert Balancer.said == ["a drain", "a ready", "b drain", "b down"], said
 
 
 MIGRATE = {"release_once": "bin/shop, migrate"}

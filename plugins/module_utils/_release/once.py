@@ -70,8 +70,7 @@ def is_due(context: Context, spec: Spec) -> bool:
     """Whether the command has not been run yet, as far as this host knows."""
     if not spec.once.command:
         return False
-    last = context.journal.last_once(spec.once.key(spec.version))
-    return last.get("state") != DONE or spec.once.decided(str(last["attempt"])) == "again"
+    return context.journal.last_once(spec.once.key(spec.version)).get("state") != DONE
 
 
 def refuse_unknown(context: Context, spec: Spec) -> None:
@@ -91,7 +90,7 @@ def settle(context: Context, spec: Spec, release_id: str) -> bool:
     if last.get("state") == STARTED:
         last = _await_end(context, once, last) or last
     state, decided = last.get("state", DUE), once.decided(str(last.get("attempt")))
-    if state == DONE and decided != "again":
+    if state == DONE:
         return False
     if state == STARTED and (not decided or _state(context.systemd, context.layout, last) == RUNNING):
         raise _unknown(spec, last)

@@ -27,6 +27,9 @@ DEFAULT = 120 + 30 + 5 + 4 * (60 + 30 + 30)
         ({"proxy": {"weights": [5, 25]}, "fetch_timeout": 10, "src": "/srv/shop"}, DEFAULT + 60, 240),
         ({"src": "https://a/shop", "checksum": "https://a/sums", "signature": "/srv/shop.sig"}, DEFAULT + 600, 240),
         ({"src": "https://a/shop", "fetch_timeout": 10}, DEFAULT + 10, 240),
+        ({"once": {"command": ["bin/shop", "migrate"], "timeout": "600"}}, DEFAULT + 600, 240),
+        ({"once": {"command": ["bin/shop", "migrate"]}}, DEFAULT + 300, 240),
+        ({"once": {"command": [], "timeout": 600}}, DEFAULT, 240),
     ],
 )
 def test_what_a_release_may_take(arguments: dict[str, Any], release: float, command: float) -> None:
