@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -19,7 +20,9 @@ from typing import ClassVar
 import pytest
 import yaml
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Once
+from ansible_collections.slipway.go.tests.lab.processes import kill_tree
 
+ONE_IN = 1 if os.environ.get("SLIPWAY_FAULTS") == "all" else 5
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST = ROOT / ".work" / "venv-oldest" / "bin" / "python"
 PYTHONS = [sys.executable, *([str(OLDEST)] if OLDEST.exists() else [])]
@@ -49,7 +52,8 @@ RELEASED = """
 if module.check_mode:
     if told.get("refuses"):
         module.exit_json(code="port_in_use", msg=told["refuses"], problems=[1])
-    module.exit_json(action=told.get("foresees", "release"), previous="1.0.0-1", once=known, changed=True)
+    foreseen = told.get("foresees", "none" if os.path.exists(host + ".swapped") else "release")
+    module.exit_json(action=foreseen, previous="1.0.0-1", once=known, changed=True)
 if once.get("only") and known["state"] == "due":
     if told.get("migrates") == "badly":
         log("migrates badly")
@@ -67,6 +71,7 @@ if once.get("command") and known["state"] == "due":
 log("swaps")
 if told.get("swaps"):
     module.fail_json(**told["swaps"])
+open(host + ".swapped", "w").close()
 module.exit_json(action=told.get("foresees", "release"), current="2.0.0-2", changed=True, once=known)
 """
 ASKED = """
@@ -116,7 +121,8 @@ def run(request, tmp_path):
         text = f"OPTIONS = {args!r}\nKEY = {KEY!r}\n{PLAYED}{act}"
         (collection / "plugins" / "modules" / f"{name}.py").write_text(text)
 
-    def run(told, *arguments, **variables):
+    def run(told, *arguments, until="", **variables):
+        """until: kill the controller with all that it has started, once this is in the log."""
         own = {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
         own |= {"service_name": "{{ inventory_hostname }}", "release_version": "2.0.0"}
         (tmp_path / "inventory.yml").write_text(json.dumps({"all": {"hosts": dict.fromkeys(told, own)}}))
@@ -128,8 +134,16 @@ def run(request, tmp_path):
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"}
         environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "SLIPWAY_PLAYED": str(tmp_path)}
         (tmp_path / "log").write_text("")
-        done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout, (tmp_path / "log").read_text().splitlines()
+        log = tmp_path / "log"
+        with open(tmp_path / "said", "w") as said:
+            playing = subprocess.Popen(argv, env=environment, cwd=tmp_path, stdout=said, stderr=subprocess.STDOUT)
+            while until and playing.poll() is None and until not in log.read_text():
+                time.sleep(0.05)
+            if until:
+                time.sleep(0.5)  # the task after the one that has said it
+                kill_tree(playing.pid)
+            code = playing.wait()
+        return code, (tmp_path / "said").read_text(), log.read_text().splitlines()
 
     return run
 
@@ -170,7 +184,8 @@ def test_tags_check_mode_and_limit(run, tmp_path, arguments):
 
 def test_where_nothing_changes_no_step_is_taken(run, tmp_path):
     code, said, log = run({"a": {"foresees": "none"}, "b": {}}, **steps(tmp_path))
-    assert (code, [line for line in log if line.startswith("a ")]) == (0, ["a swaps", "a all"]), said
+    wanted = ["a swaps", "a after unchanged True", "a all"]
+    assert (code, [line for line in log if line.startswith("a ")]) == (0, wanted), said
 
 
 @pytest.mark.parametrize("run", PYTHONS, indirect=True)
@@ -207,25 +222,40 @@ def test_a_step_before_the_swap_that_fails_keeps_the_host_as_it_is(run, tmp_path
     assert (code != 0, log) == (True, ["a before", "a after not_tried True", "a failure"]), said
 
 
-@pytest.mark.parametrize("which", ["before_swap", "after_swap", "after_all"])
-def test_a_step_that_hangs_is_ended_in_its_time(run, tmp_path, which):
-    hangs = [sys.executable, "-c", "import time; time.sleep(60)"]
-    code, said, log = run({"a": {}}, **steps(tmp_path, **{which: hangs}), release_step_timeout="2")
-    assert code != 0, said
-    assert "imed out" in said or "imeout" in said, said
-    wanted = {
-        "before_swap": ["a before", "a after not_tried True", "a failure"],
-        "after_swap": ["a before", "a swaps", "a after released True", "a failure"],
-        "after_all": ["a before", "a swaps", "a after released True", "a all"],
-    }
-    assert log == wanted[which], said
+BREAKS = {
+    "fails": ["false"],
+    "hangs": [sys.executable, "-c", "import time; time.sleep(300)"],
+    "is killed": [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"],
+    "stands while the controller is killed": [sys.executable, "-c", "import time; time.sleep(300)"],
+}
+FULL = ["a before", "a swaps", "a after released True", "b before", "b swaps", "b after released True", "b all"]
+# What a run does in which this step goes wrong on the first host where it is taken, and what the next run does.
+ENDS = {
+    "before_swap": (["a before", "a after not_tried True", "a failure"], FULL),
+    "after_swap": (
+        ["a before", "a swaps", "a after released True", "a failure"],
+        ["a swaps", "a after unchanged True", *FULL[3:]],
+    ),
+    "after_all": (FULL, ["a swaps", "a after unchanged True", "b swaps", "b after unchanged True", "b all"]),
+    "on_failure": (["a before", "a swaps", "a after rolled_back True", "a failure"], FULL),
+}
+LAST = {"before_swap": "a before", "after_swap": "a after", "after_all": "b all", "on_failure": "a failure"}
+ROWS = [(which, how) for which in ENDS for how in BREAKS]
 
 
-@pytest.mark.parametrize("which", ["after_swap", "on_failure"])
-def test_a_step_that_fails_fails_the_run(run, tmp_path, which):
-    swaps = {"swaps": ROLLED_BACK} if which == "on_failure" else {}
-    code, said, log = run({"a": swaps, "b": {}}, **steps(tmp_path, **{which: ["false"]}), batch=1)
-    assert (code != 0, log[-1]) == (True, "a failure"), said
+@pytest.mark.parametrize(("which", "how"), [row for number, row in enumerate(ROWS) if number % ONE_IN == 0])
+def test_whatever_befalls_a_step_the_next_run_comes_through(run, tmp_path, which, how):
+    """The table of all steps and all ways; `make faults-simulated` plays all of it, and `make unit` some."""
+    told = {"a": {"swaps": ROLLED_BACK} if which == "on_failure" else {}, "b": {}}
+    files = steps(tmp_path, **{which: BREAKS[how]})
+    first, second = ENDS[which]
+    until = LAST[which] if "controller" in how else ""
+    code, said, log = run(told, **files, batch=1, release_step_timeout=300 if until else "3", until=until)
+    if until:
+        first = first[: next(at for at, line in enumerate(first) if line.startswith(until)) + 1]
+    assert (code != 0, log) == (True, first), said
+    code, said, log = run({"a": {}, "b": {}}, **steps(tmp_path), batch=1)
+    assert (code, log) == (0, second), said
 
 
 def test_a_file_that_is_not_there_is_named_before_anything_happens(run, tmp_path):
@@ -282,8 +312,12 @@ def test_what_is_run_once_runs_on_the_first_host_before_any_swap_over_three_runs
 
 def test_what_is_run_once_and_fails_stops_all(run, tmp_path):
     code, said, log = run({"a": {"migrates": "badly"}, "b": {}}, **MIGRATE, **steps(tmp_path))
-    assert (code != 0, [line for line in log if "failure" not in line]) == (True, ["a migrates badly"]), said
-    assert [line.split()[1] for line in log[1:]] == ["failure"], said
+    assert (code != 0, log[0], sorted(log[1:3])) == (
+        True,
+        "a migrates badly",
+        ["a after not_tried True", "b after not_tried True"],
+    ), said
+    assert [line.split()[1] for line in log[3:]] == ["failure"], said
     assert "a has not run release_once for 2.0.0: the migration ended with exit status 1." in " ".join(said.split())
 
 
