@@ -180,9 +180,9 @@ def names_without_default(expression: str) -> set[str]:
 
 
 def handled_by_the_module() -> set[str]:
-    """Variables of the role release that go to its module as they are, whose defaults are the module's own."""
-    flat = {**action.OPTIONS, **action.POLICY, **action.PROXY}
-    return {variable for variable, _reader in flat.values()} | {"release_purge"}
+    """Variables of the role release that go to its module or its filters as they are, with the defaults of those."""
+    flat = {**action.OPTIONS, **action.POLICY, **action.PROXY, **action.ONCE}
+    return {variable for variable, _reader in flat.values()} | {"release_purge", "release_step_timeout"}
 
 
 @pytest.mark.parametrize("role", _variables.roles())

@@ -103,7 +103,7 @@ ROWS = [
         "invalid_once",
         "what is run once has a prefix of systemd",
         release(once={"command": ["+/bin/sh"]}),
-        literal("begin it with a path in the release, such as bin/shop, or with a program of the host"),
+        literal("write a path in the release first, such as bin/shop, or a program of the host"),
         give={"once": {}},
     ),
     Row(

@@ -121,7 +121,7 @@ class Once:
             raise SlipwayError(
                 "invalid_once",
                 f"release_once begins with {words[0]!r}, which is no program.",
-                "begin it with a path in the release, such as bin/shop, or with a program of the host",
+                "write a path in the release first, such as bin/shop, or a program of the host",
             )
         if not 0 < self.timeout < math.inf:
             raise SlipwayError(
@@ -131,7 +131,7 @@ class Once:
             raise SlipwayError(
                 "invalid_once",
                 f"release_once_decision is {self.decision!r}.",
-                "copy done-ATTEMPT or again-ATTEMPT from the message that asks for it, or leave it empty",
+                "use done-ATTEMPT or again-ATTEMPT as the message that asks for it says, or leave it empty",
             )
 
     def key(self, version: str) -> str:
