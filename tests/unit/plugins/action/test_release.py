@@ -227,6 +227,11 @@ def test_a_failure_of_the_host_is_handed_on(act):
         ({"environment": ["A=1"]}, "invalid_environment", "release_environment"),
         ({"health": "http://127.0.0.1/healthz"}, "invalid_health", "release_health"),
         ({"probe": ["http://127.0.0.1/"]}, "invalid_probe", "release_probe"),
+        ({"once": {"command": {"bin/shop": "migrate"}}}, "invalid_once", "release_once"),
+        ({"once": {"command": "+/bin/sh"}}, "invalid_once", "release_once"),
+        ({"once": {"command": ["bin/shop"], "timeout": "soon"}}, "invalid_duration", "release_once_timeout"),
+        ({"once": {"command": ["bin/shop"], "timeout": 0}}, "invalid_once", "release_once_timeout"),
+        ({"once": {"command": ["bin/shop"], "decision": "again"}}, "invalid_once", "release_once_decision"),
     ],
 )
 def test_bad_input_meets_no_host(act, arguments, code, variable):
@@ -238,6 +243,16 @@ def test_bad_input_meets_no_host(act, arguments, code, variable):
     assert result["fix"]
     assert result["fix"] in result["msg"]
     assert (action.executed, action.steps) == ([], [])
+
+
+@pytest.mark.parametrize("only", ["True", False])
+def test_what_is_run_once_is_read_as_a_survey_gives_it_and_swaps_nothing_to_tell(act, only):
+    once = {"command": "bin/shop, migrate", "timeout": "60", "decision": "", "here": True, "told": "", "only": only}
+    action = act([{"changed": True, "action": "once"}], strategy="restart", once=once)
+    result = action.run(task_vars={"inventory_hostname": "a", "ansible_play_hosts_all": ["a"]})
+    ((_module, told),) = action.executed
+    assert told["once"] == {"command": ["bin/shop", "migrate"], "timeout": 60, "here": True, "told": "", "only": only}
+    assert ("ansible_stats" in result) == (not only), "the release itself says what became of the host"
 
 
 def test_a_missing_option_is_named(act):
