@@ -35,7 +35,8 @@ import json, os, sys, time
 from ansible.module_utils.basic import AnsibleModule
 
 module = AnsibleModule({one: {"type": "raw"} for one in OPTIONS}, supports_check_mode=True)
-host = os.path.join(os.environ["SLIPWAY_PLAYED"], module.params["name"])
+# Where a task is delegated, this is of the host that it is delegated to.
+host = os.path.join(os.environ["SLIPWAY_PLAYED"], os.path.basename(module._remote_tmp))
 told = json.load(open(host + ".json"))
 record = host + ".once"
 
@@ -124,8 +125,9 @@ def run(request, tmp_path):
     def run(told, *arguments, until="", **variables):
         """until: kill the controller with all that it has started, once this is in the log."""
         own = {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
-        own |= {"service_name": "{{ inventory_hostname }}", "release_version": "2.0.0"}
-        (tmp_path / "inventory.yml").write_text(json.dumps({"all": {"hosts": dict.fromkeys(told, own)}}))
+        own |= {"service_name": "shop", "release_version": "2.0.0"}
+        hosts = {name: {**own, "ansible_remote_tmp": str(tmp_path / "tmp" / name)} for name in told}
+        (tmp_path / "inventory.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
         for name, answer in told.items():
             (tmp_path / f"{name}.json").write_text(json.dumps(answer))
         play = str(ROOT / "tests" / "unit" / "plays" / "release.yml")
