@@ -72,8 +72,9 @@ if once.get("command") and known["state"] == "due":
 log("swaps")
 if told.get("swaps"):
     module.fail_json(**told["swaps"])
+done = told.get("foresees", "none" if os.path.exists(host + ".swapped") else "release")
 open(host + ".swapped", "w").close()
-module.exit_json(action=told.get("foresees", "release"), current="2.0.0-2", changed=True, once=known)
+module.exit_json(action=done, current="2.0.0-2", changed=True, once=known)
 """
 ASKED = """
 log("is asked")
