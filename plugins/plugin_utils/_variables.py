@@ -231,7 +231,7 @@ def value(
     role = roles_by_variable()[name]
     option = specification(role)[name]
     given = template(variables[name]) if name in variables else None
-    if is_left_out(option, given) and name in defaults(role):
+    if (name not in variables or is_left_out(option, given)) and name in defaults(role):
         given = template(trusted(defaults(role)[name]))
     return read_value(name, option, given) if read else given
 

@@ -28,7 +28,7 @@ OLDEST = ROOT / ".work" / "venv-oldest" / "bin" / "python"
 PYTHONS = [sys.executable, *([str(OLDEST)] if OLDEST.exists() else [])]
 KEY = Once(("bin/shop", "migrate")).key("2.0.0")
 # What a play has where nothing is to be done around a release.
-TASKS = 7
+TASKS = 6
 # What the hosts do, each with its name in front, in the order in which they do it.
 PLAYED = """
 import json, os, sys, time

@@ -204,3 +204,8 @@ def test_the_firewall_lets_in_what_others_can_reach() -> None:
 
 def test_what_is_wrong_with_a_host_is_said_of_each_service() -> None:
     assert of_host([{"web1": "a"}, {"web2": "b"}, {"web1": "c"}], "web1") == ["a", "c"]
+
+
+def test_what_nobody_has_set_is_the_roles_default_be_it_empty() -> None:
+    assert look("variable", "proxy_tls_certificate", service_name="shop") == [""]
+    assert look("variable", "proxy_tls_listen", service_name="shop") == [[]]
