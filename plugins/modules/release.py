@@ -641,8 +641,10 @@ notices:
       sample: use service_swap proxy
   sample: []
 problems:
-  description: Everything that speaks against this release on this host.
-  returned: failure before the swap
+  description:
+    - Everything that speaks against this release on this host. Where the release before could not be brought back, why
+      this one has failed, and then why that one did not come back.
+  returned: failure before the swap, or with the code V(rollback_failed)
   type: list
   elements: dict
   contains:

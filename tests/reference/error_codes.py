@@ -1298,7 +1298,7 @@ RELEASE = Section(
         "no_slot": ErrorCode(
             "The file that holds a release's local port is missing or damaged.",
             "Somebody removed it from `/var/lib/slipway`.",
-            "Release that version again.",
+            "Release another version, which gets a local port of its own.",
         ),
         "not_answered": ErrorCode(
             "No health check of the new release had its whole time to be answered, so nothing is known of the release.",
@@ -1477,7 +1477,8 @@ RELEASE = Section(
         "rollback_failed": ErrorCode(
             "The new release failed, and the one before could not be brought back.",
             "The earlier release is damaged or does not start any more.",
-            "Look at `systemctl status 'NAME@*'` on the host, and release a version that works.",
+            "Remove what the message says of the way back. Where that is the earlier release itself, look at "
+            "`systemctl status 'NAME@*'` on the host, then release a version that works.",
         ),
         "rolled_back": ErrorCode(
             "The new release failed in the phase that the message names, and the one before serves again.",
@@ -1502,7 +1503,7 @@ RELEASE = Section(
         "taken_back": ErrorCode(
             "The journal says so of a release that an operator rolled back before it was confirmed.",
             "Somebody ran a rollback while the release waited.",
-            "Ask who took it back and why, then release again.",
+            "Ask who took it back and why, then release another version, or the same one with `release_force: true`.",
         ),
         "too_late": ErrorCode(
             "A confirmation came after the host had taken the release back.",
@@ -1534,7 +1535,7 @@ RELEASE = Section(
         "units_not_restored": ErrorCode(
             "A rollback brought the release back, but not its units.",
             "A unit file could not be written, or systemd refused to load it.",
-            "Remove the cause that the message names, then run the rollback again.",
+            "Remove the cause that the message names, then release a version, which brings units of its own.",
         ),
         "unknown_release": ErrorCode(
             "The release that was named is not on the host.",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 from .._core.errors import SlipwayError, sentence
+from .._core.problems import Problem
 from .._host.systemd import UnitState
 from . import confirm_timer
 from . import probe as probing
@@ -113,10 +114,17 @@ class Swap:
         self._service.store.record_phase(self._txn, **(begun if phase == Phase.INTENT else {}))
 
     def _intent(self) -> None:
-        """A first release has nothing to fall back to: the guard of its socket may start only the release itself."""
-        self._service.store.save_health(self._txn.to, self._service.settings.health)
-        if self._txn.source is None:
-            self._service.store.point_boot(self._strategy.instance(self._txn.to))
+        """A first release has nothing to fall back to: the guard of its socket may start only the release itself.
+
+        No socket starts on a host that does not know what to boot; a first release behind HAProxy that failed has left
+        it like that, also where another one was good before.
+        """
+        store, source = self._service.store, self._txn.source
+        store.save_health(self._txn.to, self._service.settings.health)
+        if source is None:
+            store.point_boot(self._strategy.instance(self._txn.to))
+        elif store.boot_instance() is None:
+            store.point_boot(strategy_of(source, self._service, self._txn.strategy).instance(source))
         if self.unconfirmed:
             seconds = self._strategy.time_limit() + self._service.settings.soak_time + self._service.settings.confirm
             self._txn.deadline = time.time() + seconds
@@ -237,10 +245,11 @@ class Swap:
                 "rollback_failed",
                 f"{self._txn.to} failed in {phase} ({reason}), and going back to {self._txn.source} failed: "
                 f"{sentence(cause(failure)[0])}{said.sentences()}",
-                f"look at systemctl status '{self._service.layout.name}@*'",
+                self._remedy(failure),
                 rolled_back=False,
                 failed_phase=phase,
                 failed_release=self._txn.to,
+                problems=[_problem(one)._asdict() for one in (error, failure)],
                 **self._measured(),
                 **said.as_dict(),
             )
@@ -270,6 +279,13 @@ class Swap:
             **self._measured(),
             **said.as_dict(),
         )
+
+    def _remedy(self, failure: Exception) -> str:
+        """What keeps the release before away goes first, unless that release itself is to blame."""
+        problem = _problem(failure)
+        if problem.fix and problem.code not in RELEASE_FAULTS:
+            return problem.fix
+        return f"look at systemctl status '{self._service.layout.name}@*', then release a version that works"
 
     def _fate(self, serving: Optional[str]) -> str:
         last_good = self._service.layout.last_good_id()
@@ -318,6 +334,11 @@ class Swap:
     def traffic(self) -> Optional[dict[str, Any]]:
         """What the users' requests say of the release; None where nothing in front of it counts them."""
         return self._traffic.figures() if self._traffic is not None else None
+
+
+def _problem(error: Exception) -> Problem:
+    unnamed = "os_error" if isinstance(error, OSError) else "defect"
+    return Problem(getattr(error, "code", unnamed), *cause(error))
 
 
 @dataclass(frozen=True)

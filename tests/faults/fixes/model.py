@@ -64,7 +64,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        return re.sub(r"\W+", "-", f"{self.code}-{self.how}").strip("-").lower()
+        return name(self.code, self.how)
 
 
 @dataclass
@@ -76,6 +76,10 @@ class Result:
     applied: str = ""
     next_run: str = ""
     broken: str = ""
+
+
+def name(code: str, how: str) -> str:
+    return re.sub(r"\W+", "-", f"{code}-{how}").strip("-").lower()
 
 
 def problems(result: Any) -> Iterator[dict[str, Any]]:

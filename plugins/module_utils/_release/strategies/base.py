@@ -245,7 +245,9 @@ class Strategy(ABC):
                 self._install_units(release_id)
         except (OSError, SlipwayError) as error:  # better in the units of another release than not at all
             other_units = SlipwayError(
-                "units_not_restored", f"{release_id} is back, but not its units: {cause(error)[0]}"
+                "units_not_restored",
+                f"{release_id} is back, but not its units: {cause(error)[0]}",
+                "remove that cause, then release a version, which brings units of its own",
             )
         self._reopen(candidate, release_id)
         if self._runs_reachable(release_id):

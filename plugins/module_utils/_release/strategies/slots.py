@@ -81,7 +81,7 @@ class Slots:
             raise SlipwayError(
                 "no_slot",
                 f"{release_id} has no local port: {self._path(release_id, rehearsal)} is missing or damaged.",
-                "release it again",
+                "release another version, which gets a local port of its own",
             ) from None
 
     def assign(self, release_id: str, taken: Container[Optional[str]], rehearsal: bool) -> Record:

@@ -269,6 +269,8 @@ class Behaviour:
     dies_after: int | None = None  # up, then gone for good
     healthy: bool = True
     sick_after: int | None = None  # healthy checks, then failing ones
+    fails_first: int = 0  # failing checks, then healthy ones
+    answer_takes: float = 0.01  # seconds, of a check that passes
     check_takes: float = 0.01  # seconds, of a check that fails
     elsewhere: bool = False  # listens on another port than it was told
     inherits: bool = True  # takes the socket it is passed
@@ -278,6 +280,8 @@ class Behaviour:
     keeps_open: int = 0  # connections that last longer than any drain
     leaves_after: float = math.inf  # seconds until they end, once it has been told to end
     answers: str = ""  # to a check that fails
+    ends_in_handover: bool = False  # is started by the one before it, and ends before it is ready
+    runs_a_copy: bool = False  # executes another file than the release's
 
 
 @dataclass
@@ -640,7 +644,9 @@ class FakeSystemd(systemd.Systemd):
         found.next_polls += 1
         pid, release_id = found.next
         behaviour = self.host.behave(version_of(release_id))
-        if behaviour.ready and found.next_polls >= behaviour.ready_after:
+        if behaviour.ends_in_handover:
+            found.next = found.next if found.next_polls < 2 else None
+        elif behaviour.ready and found.next_polls >= behaviour.ready_after:
             found.leaving[found.pid] = (found.runs, 10_000 if found.behaviour.keeps_open else 3)
             found.pid, found.runs, found.behaviour, found.next = pid, release_id, behaviour, None
             found.polls, found.checks = 0, 0
@@ -651,7 +657,7 @@ class FakeSystemd(systemd.Systemd):
         there = {pid: release_id for pid, (release_id, _left) in found.leaving.items()}
         if found.next:
             there[found.next[0]] = found.next[1]
-        return {**there, found.pid: found.runs} if found.pid else there
+        return {**there, found.pid: found.runs} if found.pid and not found.behaviour.runs_a_copy else there
 
     def kill(self, pid: int, _number: int) -> None:
         """handover.kill."""
@@ -921,6 +927,7 @@ class Host:
             proxy_root=os.path.join(folder, "haproxy"),
         )
         self.proxy: dict[str, Any] = {}
+        self.probe: dict[str, Any] = {}
         self.haproxy = FakeHaproxy(self)
         self.systemd = FakeSystemd(self)
         self.health: dict[str, Any] = {"url": URL, "deadline": 5}
@@ -1088,8 +1095,12 @@ class Host:
             return Attempt("fail", "refused", "nothing listens there")
         found.checks += 1
         behaviour = found.behaviour
-        if behaviour.healthy and (behaviour.sick_after is None or found.checks <= behaviour.sick_after):
-            self.clock.now += 0.01
+        if deadline is not None and behaviour.healthy and self.clock.now + behaviour.answer_takes > deadline:
+            self.clock.now = max(self.clock.now, deadline)
+            return Attempt("fail", "timeout", "no complete answer in time", clipped=True)
+        well = behaviour.sick_after is None or found.checks <= behaviour.sick_after
+        if behaviour.healthy and well and found.checks > behaviour.fails_first:
+            self.clock.now += behaviour.answer_takes
             return Attempt("pass", "ok", "healthy")
         self.clock.now += behaviour.check_takes
         return Attempt("fail", "status", "HTTP 503", answer=behaviour.answers.encode())
@@ -1197,6 +1208,7 @@ class Host:
             lock_timeout=0,
             confirm=self.confirm,
             proxy=self.proxy,
+            probe=self.probe,
             drain_background=self.drain_background,
         )
 

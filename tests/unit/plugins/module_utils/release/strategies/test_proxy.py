@@ -543,6 +543,15 @@ def test_after_it_has_failed_the_service_can_leave_haproxy_again(moved):
     assert moved.settled() == moved.id_of("v1")
 
 
+def test_after_it_has_failed_another_version_can_leave_haproxy_too(moved):
+    """What was forgotten of the first one, the socket needs in order to start."""
+    moved.behaviours["v2"] = Behaviour(healthy=False)
+    refused(lambda: moved.release("v2", **LISTEN), "rolled_back")
+    moved.switch("socket")
+    moved.release("v3")
+    assert moved.settled() == moved.id_of("v3")
+
+
 def test_a_rollback_opens_no_socket_at_the_port_of_haproxy(moved):
     moved.behaviours["v2"] = Behaviour(healthy=False)
     refused(lambda: moved.release("v2", **LISTEN), "rolled_back")
