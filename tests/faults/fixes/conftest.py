@@ -15,10 +15,10 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(CHECKOUT / "tests" / "lab"))
 
 import lab
-from ansible_collections.slipway.go.tests.faults.fixes import files, table
+from ansible_collections.slipway.go.tests.faults.fixes import files, scene, table
 from ansible_collections.slipway.go.tests.faults.fixes.bench import Bench
 from ansible_collections.slipway.go.tests.faults.fixes.model import Result, Row
-from ansible_collections.slipway.go.tests.faults.fixes.rows import SUBJECTS
+from ansible_collections.slipway.go.tests.faults.fixes.rows import SCENES, SUBJECTS
 
 LAB = os.environ.get("SLIPWAY_LAB", "fixes")
 WORK = CHECKOUT / ".work" / "fixes" / LAB
@@ -62,6 +62,7 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
     table.record(STORE, found.results)
     page = request.config.getoption("--page")
     if page:
-        page.write_text(table.markdown(table.recorded(STORE, SUBJECTS)), encoding="utf-8")
+        every = {**table.recorded(STORE, SUBJECTS), **scene.results(SCENES)}
+        page.write_text(table.markdown(every), encoding="utf-8")
     if not os.environ.get("SLIPWAY_LAB_KEEP"):
         lab.down(LAB)

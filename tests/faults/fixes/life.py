@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.slipway.go.tests.faults.fixes.intake import HEALTH, PORT, SERVICE, literal, release
-from ansible_collections.slipway.go.tests.faults.fixes.model import Command, Row, Task
+from ansible_collections.slipway.go.tests.faults.fixes.model import Command, Playbook, Row, Task
 
 DATABASE = 9301
 STATE, ROOT = f"/var/lib/slipway/{SERVICE}", f"/opt/{SERVICE}"
@@ -47,6 +48,27 @@ def look(code: str, how: str, says: str, make: str, fix: str, undo: str = "") ->
 def directive(*lines: str, then: str = f"systemctl restart --no-block {UNIT}; sleep 2; {FAILED}") -> str:
     text = "[Service]\\n" + "\\n".join(lines)
     return f"mkdir -p $(dirname {DROP_IN}); printf '{text}\\n' > {DROP_IN}; systemctl daemon-reload; {then}"
+
+
+RECORD = f"/etc/slipway/services/{SERVICE}.json"
+# It stands for the five minutes in which an end of the service is still named.
+LATER = "journalctl --quiet --rotate --vacuum-time=1s"
+MENDED = f"rm {DROP_IN}; systemctl daemon-reload; systemctl restart {UNIT}; {WELL}; {LATER}"
+LOG = rf"correct what its log complains of, or run (?P<command>slipway rollback {SERVICE})"
+ONCE = f"systemctl restart {UNIT}; systemctl kill --signal=KILL {UNIT}; {FAILED}"
+PAYMENTS = (
+    "systemctl stop payments 2>/dev/null; openssl req -x509 -newkey rsa:2048 -nodes -days {days} -subj /CN=127.0.0.1"
+    " -addext subjectAltName=IP:127.0.0.1 -keyout /srv/payments.key -out /srv/payments.pem 2>/dev/null;"
+    " cat /srv/payments.key >> /srv/payments.pem; systemd-run --quiet --unit=payments openssl s_server -quiet -WWW"
+    " -accept 127.0.0.1:9302 -cert /srv/payments.pem; for i in $(seq 50); do ss -ltn | grep -q :9302 && break;"
+    " sleep 0.2; done"
+)
+
+
+def depends(**entry: Any) -> str:
+    """What the role has written of the service, with another dependency."""
+    edit = f"import json; path = '{RECORD}'; told = json.load(open(path)); told['dependencies'] = [{entry!r}]"
+    return f'cp -p {RECORD} /srv/record; python3 -c "{edit}; json.dump(told, open(path, \'w\'))"'
 
 
 WORSE = {"APP_UNHEALTHY_AFTER": "0s"}
@@ -287,5 +309,119 @@ DIAGNOSIS = [
         f" for i in $(seq 100); do ss -ltn | grep -q :{PORT} && break; sleep 0.2; done;"
         f" systemctl start {SERVICE} || true",
         f"systemctl stop squatter; systemctl start {SERVICE}.socket {SERVICE}; {WELL}",
+    ),
+    look(
+        "disk_almost_full",
+        "the disk of the service's cache is almost full",
+        r"free space on the file system of (?P<path>\S+)",
+        f"mkdir -p /var/cache/{SERVICE}; mount -t tmpfs -o size=64m none /var/cache/{SERVICE};"
+        f" dd if=/dev/zero of=/var/cache/{SERVICE}/x bs=1M count=62 2>/dev/null",
+        "rm <path>/x",
+        f"umount /var/cache/{SERVICE}",
+    ),
+    look(
+        "no_descriptors",
+        "the service may have no more files than it has",
+        literal("raise LimitNOFILE in service_limits"),
+        f"pid=$(systemctl show -p MainPID --value {UNIT}); n=$(ls /proc/$pid/fd | wc -l);"
+        " prlimit --pid $pid --nofile=$n:$n",
+        directive("LimitNOFILE=65536", then=f"systemctl restart {UNIT}; {WELL}"),
+    ),
+    look(
+        "not_ready_yet",
+        "the service takes its time to be ready",
+        literal("wait, and look in its log for what it waits for"),
+        directive("Environment=APP_BOOT_DELAY=20s", then=f"systemctl restart --no-block {UNIT}; sleep 3"),
+        f"sleep 20; {WELL}",
+    ),
+    look(
+        "not_running",
+        "somebody has stopped the instance of the service",
+        rf"run (?P<command>systemctl restart {SERVICE})",
+        f"systemctl mask --runtime {SERVICE}-guard.service; systemctl stop {UNIT}",
+        f"<command>; {WELL}",
+        f"systemctl unmask --runtime {SERVICE}-guard.service",
+    ),
+    look(
+        "start_failed",
+        "the service does not take a setting, and was restarted",
+        rf"correct what the lines say, then run (?P<command>systemctl start {SERVICE})",
+        directive("Environment=DRAIN_LINGER=soon", then=f"systemctl restart {SERVICE} || true"),
+        f"rm {DROP_IN}; systemctl daemon-reload; <command>; {WELL}",
+    ),
+    look(
+        "not_executed",
+        "systemd cannot enter the working directory",
+        LOG,
+        directive("WorkingDirectory=/srv/later-made"),
+        f"mkdir /srv/later-made; systemctl restart {UNIT}; {WELL}; {LATER}",
+        "rmdir /srv/later-made",
+    ),
+    look(
+        "process_exited",
+        "the service does not take a setting",
+        LOG,
+        directive("Environment=DRAIN_LINGER=soon"),
+        MENDED,
+    ),
+    look(
+        "process_failed",
+        "systemd cannot read the environment of the unit",
+        LOG,
+        directive("EnvironmentFile=/srv/later-made.env"),
+        f"touch /srv/later-made.env; systemctl restart {UNIT}; {WELL}; {LATER}",
+        "rm -f /srv/later-made.env",
+    ),
+    look("process_killed", "somebody kills the service", LOG, directive("Restart=no", then=ONCE), MENDED),
+    look(
+        "start_timed_out",
+        "the service never says that it is ready",
+        LOG,
+        directive("Environment=APP_NEVER_READY=true", "TimeoutStartSec=2", "Restart=no"),
+        MENDED,
+    ),
+    look(
+        "stop_timed_out",
+        "the service takes longer to end than it may",
+        rf"find out in its log what it waited for, then run (?P<command>systemctl start {SERVICE})",
+        directive(
+            "Environment=DRAIN_LINGER=60s",
+            "TimeoutStopSec=1",
+            then=f"systemctl restart {UNIT}; {WELL}; systemctl stop {SERVICE}",
+        ),
+        f"rm {DROP_IN}; systemctl daemon-reload; <command>; {WELL}",
+    ),
+    look(
+        "watchdog_missed",
+        "the service hangs",
+        LOG,
+        directive(
+            "WatchdogSec=2",
+            "TimeoutStopSec=1",
+            "TimeoutAbortSec=1",
+            "Restart=no",
+            then=f"systemctl restart {UNIT}; systemctl kill --signal=STOP {UNIT}; sleep 5; {FAILED}",
+        ),
+        MENDED,
+    ),
+    look(
+        "dependency_certificate",
+        "the certificate of a dependency ends in some days",
+        r"renew the certificate of (?P<name>\w+)",
+        PAYMENTS.format(days=5)
+        + "; "
+        + depends(name="payments", priority="high", url="https://127.0.0.1:9302/", ca_file="/srv/payments.pem"),
+        PAYMENTS.format(days=90),
+        f"cp -p /srv/record {RECORD}; systemctl stop payments",
+    ),
+    replace(
+        look(
+            "dependency_not_asked",
+            "the entry of a dependency was edited",
+            r"correct service_dependencies, then run site\.yml",
+            depends(name="database", priority="high", address="nowhere"),
+            "",
+        ),
+        then=Playbook("site", variables("2.0.0", "@files/shop-2.0.0")),
     ),
 ]

@@ -69,9 +69,9 @@ class Row:
 
 @dataclass
 class Result:
-    """What became of a row. fixes: the texts that the operator saw. applied: what was done with them."""
+    """What became of a row, or of a scene. fixes: the texts that the operator saw. applied: what was done with them."""
 
-    row: Row
+    row: Any
     fixes: list[str] = field(default_factory=list)
     applied: str = ""
     next_run: str = ""

@@ -1,17 +1,25 @@
-"""Every row of the fix table by its subject, in the order in which they run."""
+"""Every row of the fix table by its subject, in the order in which they run. Scenes need no host."""
 
 from __future__ import annotations
 
 from ansible_collections.slipway.go.tests.faults.fixes import (
     access,
+    armed,
     building,
+    controllers,
+    hosts,
     intake,
     life,
     playbooks,
     programs,
+    removals,
     settings,
+    sources,
+    strategies,
+    swaps,
 )
 from ansible_collections.slipway.go.tests.faults.fixes.model import Row
+from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes
 
 SUBJECTS: dict[str, list[Row]] = {
     "programs": programs.ROWS,
@@ -22,4 +30,14 @@ SUBJECTS: dict[str, list[Row]] = {
     "playbooks": playbooks.ROWS,
     "diagnosis": life.DIAGNOSIS,
     "life": life.ROWS,
+}
+
+SCENES: dict[str, Scenes] = {
+    "swaps": swaps.SCENES,
+    "strategies": strategies.SCENES,
+    "removals": removals.SCENES,
+    "armed": armed.SCENES,
+    "controllers": controllers.SCENES,
+    "sources": sources.SCENES,
+    "hosts": hosts.SCENES,
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.slipway.go.tests.faults.fixes import untried
 from ansible_collections.slipway.go.tests.faults.fixes.model import Result, Row
+from ansible_collections.slipway.go.tests.faults.fixes.scene import Scene
 from ansible_collections.slipway.go.tests.reference import failures
 
 TITLES = {
@@ -21,6 +22,13 @@ TITLES = {
     "playbooks": "Playbooks",
     "diagnosis": "`slipway diagnose`",
     "life": "Releases",
+    "swaps": "Simulated: swaps and confirmations",
+    "strategies": "Simulated: HAProxy, handovers and other strategies",
+    "removals": "Simulated: services that are removed",
+    "armed": "Simulated: armed changes, firewall and sshd",
+    "controllers": "Simulated: fresh logins and hosts that do not answer",
+    "sources": "Simulated: builds and what is in them",
+    "hosts": "Simulated: groups, records, programs and the diagnosis",
 }
 INTRO = """# Are the fixes true?
 <!-- Written by `make fixes`. Change tests/faults/fixes, not this page. -->
@@ -31,6 +39,10 @@ pass. `make fixes` runs the table and exits 1 if one row fails, also where a fix
 The modules `sshd` and `firewall` run in check mode here, which refuses the same; `make lockout` changes access.
 `BUILT` are programs that the test has built, `FILES` files of the controller. A row has what it said when it last ran;
 one that was changed since then counts as failed.
+
+The sections that are called simulated need no host. Their rows run with the unit tests, on the simulated hosts that these
+have: a systemd, a HAProxy, a firewall or a clock that is played, with the collection's own code between the failure and
+the fix. What is applied there is told in words. Everything else was done on a real host.
 
 `tests/unit/test_fixes.py` fails for an error code that has neither a row nor a reason below.
 """
@@ -76,14 +88,13 @@ def markdown(results: dict[str, dict[str, Result]]) -> str:
         lines += [f"## {TITLES[subject]}", "", "| code | what is wrong | fix | applied | next run |", "|---" * 5 + "|"]
         lines += [row(result) for result in part.values()]
         lines.append("")
-    lines += listed("Cannot be tried on a lab host", untried.CANNOT)
-    lines += listed("Not tried yet", untried.NOT_YET)
+    lines += listed("Cannot be tried", untried.CANNOT)
     return "\n".join(lines).rstrip() + "\n"
 
 
 def row(result: Result) -> str:
     fix = "<br>".join(result.fixes)
-    applied = code(result.applied) + given(result)
+    applied = result.applied if isinstance(result.row, Scene) else code(result.applied) + given(result)
     cells = (f"`{result.row.code}`", result.row.how, fix, applied, "**fails**" if result.broken else result.next_run)
     return "| " + " | ".join(cell.replace("|", r"\|").replace("\n", " ") for cell in cells) + " |"
 

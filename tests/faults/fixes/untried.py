@@ -1,4 +1,4 @@
-"""Codes without a row: those that cannot be tried on a lab host, and those that nobody has tried, with reasons."""
+"""Codes without a row, each with the reason why it can be tried neither on a lab host nor on a simulated one."""
 
 from __future__ import annotations
 
@@ -34,66 +34,4 @@ CANNOT: dict[str, str] = {
     **_each("the lab's ssh would have to be one that does not know `ssh -G`.", "unknown_host"),
     **_each("the module brings the tool before it asks for it.", "no_tool"),
     **_each("no supported distribution has an OpenSSH of that age.", "no_ssh_keygen"),
-}
-_ACCESS = (
-    "it needs a change of access that is armed or interrupted; `make lockout` makes such failures without their fix."
-)
-_NETWORK = "it needs a network that is cut; `make fleet` cuts it and compares the next run without the fix's text."
-_BUILD = "it needs modules of others, keys, or a source that is made for it."
-_PROXY = "it needs HAProxy and users' requests."
-_SWAP = "it needs a release that fails in a phase of its own; `make faults` makes such failures without their fix."
-_STRATEGY = "it needs a service of another strategy."
-_ROLE = "it needs a playbook of its own."
-_DIAGNOSIS = "`make diagnosis` makes most of these failures without their fix."
-
-NOT_YET: dict[str, str] = {
-    **_each(
-        _ACCESS,
-        "changed_meanwhile already_armed invalid_argument invalid_argv invalid_seconds login_failed no_administrator"
-        " no_sudo not_armed not_confirmed not_reverted not_ssh"
-        " reverted overridden not_in_force other_firewall unknown_zone not_asked",
-    ),
-    **_each(_NETWORK, "no_answer unreachable unconfirmed too_late taken_back not_waiting"),
-    **_each(
-        _BUILD,
-        "build_not_reproducible build_not_signed build_offline build_outside_source packed",
-    ),
-    **_each(
-        _PROXY,
-        "canary_failed front_failed inconclusive no_slot not_proxied other_front probe_failed proxy_unexpected"
-        " proxy_unreachable proxy_down",
-    ),
-    **_each(
-        _SWAP,
-        "config_changed crashed interrupted not_answered not_committed not_proven not_purged not_removed not_started"
-        " not_utf8 refused smoke_failed rollback_failed socket_not_inherited start_timeout still_running"
-        " unhealthy unhealthy_in_soak units_not_restored release_in_flight command_failed command_timeout os_error",
-    ),
-    **_each(
-        "it needs a command that is run once; `make faults-simulated` breaks it at every effect.",
-        "once_failed once_not_run once_unknown",
-    ),
-    **_each(
-        _STRATEGY,
-        "not_handed_over no_handover no_listen_fds no_notify_socket restart_ahead units_missing",
-    ),
-    **_each(
-        _ROLE,
-        "damaged_record missing_tasks no_verify no_group no_last_good no_release stale_configuration",
-    ),
-    **_each(
-        _DIAGNOSIS,
-        "dependency_certificate dependency_not_asked disk_almost_full health_warns no_descriptors not_ready_yet"
-        " not_running port_closed start_failed",
-    ),
-    **_each(
-        "the diagnosis names the end for some minutes more after the repair, and a row would have to wait for that.",
-        "not_executed process_exited process_failed process_killed start_timed_out stop_timed_out watchdog_missed",
-    ),
-    **_each("it needs a service that is removed.", "archive_exists invalid_archive_path"),
-    **_each(
-        "nobody has written the row.",
-        "policy_denied_licence vulnerability_database_too_large no_artefact_for_host invalid_src"
-        " policy_prerelease lower_version invalid_provenance missing_provenance policy_provenance wrong_provenance",
-    ),
 }
