@@ -220,7 +220,9 @@ def asked(enabled: str = "", broken: bool = False) -> Any:
     return run
 
 
-OTHER = literal("set firewall_backend to ufw or firewalld if it is to replace them, or harden_firewall: false to keep them")
+OTHER = literal(
+    "set firewall_backend to ufw or firewalld if it is to replace them, or harden_firewall: false to keep them"
+)
 
 
 @SCENES.row("other_firewall", "nftables.service loads rules of its own", OTHER, "another `firewall_backend`")

@@ -7,10 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import confirm_login
-from ansible_collections.slipway.go.plugins.plugin_utils import _bounded, _lost
+from ansible_collections.slipway.go.plugins.plugin_utils import _bounded
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
+from ansible_collections.slipway.go.tests.unit.plugins.action.test_release import Action
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 
 SCENES = Scenes()
 AGAIN = "the same run again"
@@ -51,9 +54,6 @@ class Fresh(confirm_login.ActionModule):
             return {"logins": self._prove(self._arguments(), {})}
         except confirm_login.SlipwayError as error:
             return {"failed": True, "code": error.code, "msg": str(error), "fix": error.fix}
-
-    def validate_argument_spec(self, spec: Any) -> Any:
-        return super().validate_argument_spec(spec)
 
 
 DEPLOY = {"user": "deploy", "sudo": "full", "command": []}
@@ -106,7 +106,12 @@ def _(stage: Stage) -> None:
     logs_in(stage, Fresh(HEALTHY, **limited), Fresh(HEALTHY, **ARMED))
 
 
-@SCENES.row("not_ssh", "the connection is docker", literal("give the host ansible_connection ssh"), "another `ansible_connection`")
+@SCENES.row(
+    "not_ssh",
+    "the connection is docker",
+    literal("give the host ansible_connection ssh"),
+    "another `ansible_connection`",
+)
 def _(stage: Stage) -> None:
     logs_in(stage, Fresh(HEALTHY, "community.docker.docker", **LOGINS), Fresh(HEALTHY, **LOGINS))
 
@@ -151,7 +156,7 @@ def _(stage: Stage) -> None:
     "the connection is there, and `slipway status` says which release serves",
 )
 def _(stage: Stage) -> None:
-    lost(stage, "Failed to connect to the host via ssh: Connection timed out", "")
+    lost(stage, "Failed to connect to the host via ssh: Connection timed out")
 
 
 @SCENES.row(
@@ -161,15 +166,29 @@ def _(stage: Stage) -> None:
     "another `ansible_user`",
 )
 def _(stage: Stage) -> None:
-    lost(stage, "root@web1: Permission denied (publickey).", "deploy")
+    lost(stage, "root@web1: Permission denied (publickey).", "deploy", ansible_user="deploy")
 
 
-def lost(stage: Stage, why: str, user: str) -> None:
-    """The host lets in only this user, or nobody until the network is there again."""
+class Host(Action):
+    """The action of a release, whose host lets in nobody but this user: no one while the network is cut."""
 
-    def release(connects: bool) -> dict[str, Any]:
-        return {"changed": True} if connects else _lost.unreachable(why, {})
+    def __init__(self, stage: Stage, lets_in: str, why: str) -> None:
+        program = ElfBuilder(type=EXEC).write(stage.folder / "shop")
+        super().__init__({"name": "shop", "version": "1.0", "src": str(program), "strategy": "restart"}, [])
+        self._lets_in, self._why = lets_in, why
 
-    found = stage.fails(lambda: release(connects=False))
-    assert found.get("user", "") == user
-    stage.passes(lambda: release(connects=True))
+    def _execute_module(self, module_name: str, module_args: Any, task_vars: dict[str, Any]) -> dict[str, Any]:
+        if task_vars.get("ansible_user") != self._lets_in:
+            raise AnsibleConnectionFailure(self._why)
+        return {"changed": True, "action": "release"}
+
+
+def lost(stage: Stage, why: str, lets_in: str = "", **changed: Any) -> None:
+    """The run fails as root, and passes once the network is there, or with other variables."""
+    stage.patch.setattr(ActionBase, "run", lambda _self, _tmp, _variables: {})
+    host, variables = Host(stage, lets_in, why), {"ansible_user": "root"}
+    found = stage.fails(lambda: host.run(task_vars=variables))
+    assert found.get("user", "") == lets_in
+    if not changed:
+        host._lets_in = "root"
+    stage.passes(lambda: host.run(task_vars={**variables, **changed}))

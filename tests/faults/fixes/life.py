@@ -57,7 +57,8 @@ MENDED = f"rm {DROP_IN}; systemctl daemon-reload; systemctl restart {UNIT}; {WEL
 LOG = rf"correct what its log complains of, or run (?P<command>slipway rollback {SERVICE})"
 ONCE = f"systemctl restart {UNIT}; systemctl kill --signal=KILL {UNIT}; {FAILED}"
 PAYMENTS = (
-    "systemctl stop payments 2>/dev/null; openssl req -x509 -newkey rsa:2048 -nodes -days {days} -subj /CN=127.0.0.1"
+    "systemctl stop payments 2>/dev/null || true;"
+    " openssl req -x509 -newkey rsa:2048 -nodes -days {days} -subj /CN=127.0.0.1"
     " -addext subjectAltName=IP:127.0.0.1 -keyout /srv/payments.key -out /srv/payments.pem 2>/dev/null;"
     " cat /srv/payments.key >> /srv/payments.pem; systemd-run --quiet --unit=payments openssl s_server -quiet -WWW"
     " -accept 127.0.0.1:9302 -cert /srv/payments.pem; for i in $(seq 50); do ss -ltn | grep -q :9302 && break;"
@@ -68,7 +69,7 @@ PAYMENTS = (
 def depends(**entry: Any) -> str:
     """What the role has written of the service, with another dependency."""
     edit = f"import json; path = '{RECORD}'; told = json.load(open(path)); told['dependencies'] = [{entry!r}]"
-    return f'cp -p {RECORD} /srv/record; python3 -c "{edit}; json.dump(told, open(path, \'w\'))"'
+    return f"cp -p {RECORD} /srv/record; python3 -c \"{edit}; json.dump(told, open(path, 'w'))\""
 
 
 WORSE = {"APP_UNHEALTHY_AFTER": "0s"}
@@ -382,12 +383,11 @@ DIAGNOSIS = [
     ),
     look(
         "stop_timed_out",
-        "the service takes longer to end than it may",
+        "the service hangs, and somebody stops it",
         rf"find out in its log what it waited for, then run (?P<command>systemctl start {SERVICE})",
         directive(
-            "Environment=DRAIN_LINGER=60s",
             "TimeoutStopSec=1",
-            then=f"systemctl restart {UNIT}; {WELL}; systemctl stop {SERVICE}",
+            then=f"systemctl restart {UNIT}; {WELL}; systemctl kill --signal=STOP {UNIT}; systemctl stop {SERVICE}",
         ),
         f"rm {DROP_IN}; systemctl daemon-reload; <command>; {WELL}",
     ),
@@ -422,6 +422,6 @@ DIAGNOSIS = [
             depends(name="database", priority="high", address="nowhere"),
             "",
         ),
-        then=Playbook("site", variables("2.0.0", "@files/shop-2.0.0")),
+        then=Playbook("site", variables("1.0.0", "@files/shop-1.0.0")),
     ),
 ]

@@ -207,7 +207,12 @@ def _(stage: Stage) -> None:
     assert stage.passes(root.check)["runnable"]
 
 
-@SCENES.row("policy_denied_licence", "a component has a denied licence", r"remove (?P<name>\S+) \S+", "the SBOM of a build without it")
+@SCENES.row(
+    "policy_denied_licence",
+    "a component has a denied licence",
+    r"remove (?P<name>\S+) \S+",
+    "the SBOM of a build without it",
+)
 def _(stage: Stage) -> None:
     components = [
         {"name": "example.com/free", "version": "v1.0.0", "licenses": [{"license": {"id": "MIT"}}]},

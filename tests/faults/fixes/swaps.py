@@ -161,7 +161,9 @@ def _(stage: Stage) -> None:
     stage.passes(lambda: host.release("v2"))
 
 
-@SCENES.row("refused", "the release is unhealthy in its rehearsal", f"{SEE}, or raise release_health\\.deadline", CORRECTED)
+@SCENES.row(
+    "refused", "the release is unhealthy in its rehearsal", f"{SEE}, or raise release_health\\.deadline", CORRECTED
+)
 def _(stage: Stage) -> None:
     host = host_of(stage).rehearse()
     correct(stage, host, f"shop-rehearsal@{host.id_of('v2')}.service", healthy=False)
@@ -256,7 +258,9 @@ def _(stage: Stage) -> None:
     host.settled()
 
 
-@SCENES.row("not_proven", "the only good release has died and does not start again", SEE, "what its log complains of is mended")
+@SCENES.row(
+    "not_proven", "the only good release has died and does not start again", SEE, "what its log complains of is mended"
+)
 def _(stage: Stage) -> None:
     host = host_of(stage)
     host.systemd.die(host.id_of("v1"))
@@ -266,7 +270,9 @@ def _(stage: Stage) -> None:
     host.settled()
 
 
-@SCENES.row("not_committed", "the last step of a release fails", literal("run the same release again"), "the same run again")
+@SCENES.row(
+    "not_committed", "the last step of a release fails", literal("run the same release again"), "the same run again"
+)
 def _(stage: Stage) -> None:
     host = host_of(stage)
     host.confirm = 0
@@ -471,9 +477,7 @@ def _(stage: Stage) -> None:
 @SCENES.row(
     "taken_back",
     "somebody has run a rollback while a release waited",
-    literal(
-        "Ask who took it back and why, then release another version, or the same one with `release_force: true`."
-    ),
+    literal("Ask who took it back and why, then release another version, or the same one with `release_force: true`."),
     "`release_force: true`",
 )
 def _(stage: Stage) -> None:

@@ -40,9 +40,9 @@ The modules `sshd` and `firewall` run in check mode here, which refuses the same
 `BUILT` are programs that the test has built, `FILES` files of the controller. A row has what it said when it last ran;
 one that was changed since then counts as failed.
 
-The sections that are called simulated need no host. Their rows run with the unit tests, on the simulated hosts that these
-have: a systemd, a HAProxy, a firewall or a clock that is played, with the collection's own code between the failure and
-the fix. What is applied there is told in words. Everything else was done on a real host.
+The sections that are called simulated need no host. Their rows run with the unit tests, on the simulated hosts that
+these have: a systemd, a HAProxy, a firewall or a clock that is played, with the collection's own code between the
+failure and the fix. What is applied there is told in words. Everything else was done on a real host.
 
 `tests/unit/test_fixes.py` fails for an error code that has neither a row nor a reason below.
 """
