@@ -383,11 +383,12 @@ DIAGNOSIS = [
     ),
     look(
         "stop_timed_out",
-        "the service hangs, and somebody stops it",
+        "the service does not end when it is told to",
         rf"find out in its log what it waited for, then run (?P<command>systemctl start {SERVICE})",
         directive(
+            "KillSignal=SIGCONT",
             "TimeoutStopSec=1",
-            then=f"systemctl restart {UNIT}; {WELL}; systemctl kill --signal=STOP {UNIT}; systemctl stop {SERVICE}",
+            then=f"systemctl restart {UNIT}; {WELL}; systemctl stop {SERVICE}",
         ),
         f"rm {DROP_IN}; systemctl daemon-reload; <command>; {WELL}",
     ),

@@ -191,7 +191,9 @@ def test_haproxy_that_stays_away_leaves_the_old_release_serving(host):
         raise SlipwayError("proxy_unreachable", "HAProxy does not answer", "start it")
 
     host.haproxy.workers = away
-    refused(lambda: host.release("v2"), "rollback_failed")
+    error = refused(lambda: host.release("v2"), "rollback_failed")
+    assert error.fix == "start it", "neither release is to blame"
+    assert [one["code"] for one in error.details["problems"]] == ["proxy_unreachable"] * 2
     del host.haproxy.workers
     assert host.systemd.serving() == [host.id_of("v1")]
     host.release("v2")

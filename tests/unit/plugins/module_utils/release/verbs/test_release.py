@@ -243,6 +243,8 @@ def test_the_release_before_comes_back_even_if_it_does_not_pass_the_check_any_mo
     error = refused(lambda: host.release("v2"), "rollback_failed")
     assert "v1" in str(error)
     assert "did not become healthy" in str(error)
+    assert error.fix == "look at systemctl status 'shop@*', then release a version that works"
+    assert [one["code"] for one in error.details["problems"]] == ["unhealthy_in_soak", "unhealthy"]
     assert host.settled() == first
 
 
