@@ -30,6 +30,14 @@ def person(name: str, then: str, password: bool = True) -> str:
     return f"userdel -r {name} 2>/dev/null || true; useradd --create-home --shell /bin/bash {name}; {secret}{then}"
 
 
+def fresh(user: str, sudo: str, **options: Any) -> Task:
+    """A login over a connection of its own, as it confirms a change."""
+    return Task("confirm_login", {"logins": [{"user": user, "sudo": sudo}], "connection_user": "never", **options})
+
+
+AUTHORISED = (
+    "install -d -m 0700 -o NAME ~NAME/.ssh; install -m 0600 -o NAME ~/.ssh/authorized_keys ~NAME/.ssh/authorized_keys"
+)
 WEB = {"port": "8080"}
 CHOOSE = "choose another deploy_user_name"
 
@@ -304,5 +312,40 @@ ROWS = [
         literal("give them another primary group first"),
         person("fixesgoes", "useradd -g fixesgoes fixesstays 2>/dev/null || usermod -g fixesgoes fixesstays", False),
         "usermod -g nogroup fixesstays",
+    ),
+    # --- fresh logins; that nothing is armed here makes no difference to what is proven
+    Row(
+        "login_failed",
+        "the host does not know the key of a user",
+        fresh("fixesfresh", sudo="none"),
+        r"check the key \(passwords are not used\), AllowUsers and the firewall for (?P<user>\w+)",
+        person("fixesfresh", "true"),
+        "install -d -m 0700 -o <user> ~<user>/.ssh; install -m 0600 -o <user> ~/.ssh/authorized_keys ~<user>/.ssh/",
+    ),
+    Row(
+        "no_sudo",
+        "a user needs a password for sudo",
+        fresh("fixesasks", sudo="full"),
+        r"give (?P<user>\w+) sudo without a password \(deploy_user_sudo, or a rule in /etc/sudoers\.d\): a password for"
+        r" become is not used",
+        person("fixesasks", f"{AUTHORISED}; rm -f /etc/sudoers.d/fixes".replace("NAME", "fixesasks")),
+        "echo '<user> ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/fixes; chmod 0440 /etc/sudoers.d/fixes",
+    ),
+    Row(
+        "no_administrator",
+        "the only login that is asked for has no sudo",
+        fresh("fixesplain", sudo="none", administrator=True),
+        literal("give one login full sudo"),
+        person("fixesplain", AUTHORISED.replace("NAME", "fixesplain")),
+        "echo 'fixesplain ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/fixesplain",
+        give={"logins": [{"user": "fixesplain", "sudo": "full"}]},
+    ),
+    Row(
+        "invalid_argument",
+        "an argument of a fresh login is misspelt",
+        fresh("fixesmisspelt", sudo="none", time_out=8),
+        literal("see ansible-doc slipway.go.confirm_login"),
+        person("fixesmisspelt", AUTHORISED.replace("NAME", "fixesmisspelt")),
+        give={"time_out": None, "timeout": 8},
     ),
 ]

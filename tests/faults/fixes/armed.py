@@ -266,19 +266,29 @@ def zones(stage: Stage, zone: str, run: Any) -> Any:
 
 @SCENES.row(
     "overridden",
-    "a Match block of another file wins",
+    "another file of sshd's configuration comes first",
     literal("remove that setting from the other file"),
     "`sed -i /PermitRootLogin/d` on the other file",
 )
 def _(stage: Stage) -> None:
-    effective = {"permitrootlogin": ["yes"]}
-    stage.patch.setattr(server, "effective_settings", lambda *_words: effective)
+    other, own = stage.folder / "00-other.conf", stage.folder / "50-slipway.conf"
+    other.write_text("PermitRootLogin yes\nX11Forwarding no\n")
+    own.write_text("PermitRootLogin no\n")
+
+    def sshd_says(argv: Any) -> tuple[int, str]:
+        """What `sshd -T` prints: of each setting the value that it reads first."""
+        assert list(argv) == ["sshd", "-T"], argv
+        lines = [line.partition(" ") for path in (other, own) for line in path.read_text().splitlines()]
+        first = {name.lower(): value for name, _space, value in reversed(lines)}
+        return 0, "".join(f"{name} {value}\n" for name, value in first.items())
+
     options = sshd.Options(
         settings={"PermitRootLogin": "no"}, algorithms={}, fallback={}, ports=[], allow_users=[], keep_allowed=True,
         must_allow=[], shut_out=[], seconds=60, open_firewall=False, firewall_sources=[], firewall_limit=False,
     )  # fmt: skip
     installed = server.SshServer("sshd", (9, 2), "ssh.service", "", False, {}, "", {})
     wanted = sshd.SshPlan(installed, options.settings, {}, [], [])
-    stage.fails(lambda: sshd.verify(options, wanted, None, System()))
-    effective["permitrootlogin"] = ["no"]
-    stage.passes(lambda: sshd.verify(options, wanted, None, System()))
+    system = System(run=sshd_says)
+    stage.fails(lambda: sshd.verify(options, wanted, None, system))
+    other.write_text("".join(one for one in other.read_text().splitlines(True) if "PermitRootLogin" not in one))
+    stage.passes(lambda: sshd.verify(options, wanted, None, system))

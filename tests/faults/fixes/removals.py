@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from pathlib import Path
 from typing import Any
 
+from ansible_collections.slipway.go.plugins.module_utils._release.context import Context
+from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
+from ansible_collections.slipway.go.plugins.module_utils._release.removal.parts import Wish
 from ansible_collections.slipway.go.plugins.module_utils._release.verbs import remove
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
+from ansible_collections.slipway.go.tests.faults.fixes.swaps import host_of, killed
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.removal.placed import (
     RELEASE,
     Host,
     Pid1,
+    own_account,
     two_services,
 )
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Host as Released
 
 SCENES = Scenes()
 ARCHIVE = r"use a path such as /(?P<path>var/backups/shop\.tar\.gz)"
@@ -64,39 +68,52 @@ def _(stage: Stage) -> None:
     assert not os.path.lexists(kept[0])
 
 
-def in_flight(host: Host, phase: str) -> Path:
-    swap = {"txn": "1", "phase": phase, "to": RELEASE, "source": None, "strategy": "restart", "started": 1.0}
-    return host.write("var/lib/slipway/shop/state.json", json.dumps(swap))
+def asked(host: Released) -> Any:
+    """What a removal of the service would do now."""
+    context = Context(host.settings(), host.layout, host.systemd)
+    return remove.predict(context, Wish(*own_account(), metrics.path), host.folder)
 
 
 @SCENES.row(
     "release_in_flight",
     "a release waits to be confirmed",
-    r"run (?P<confirm>slipway confirm shop) or slipway rollback shop on the host, then run again",
+    r"run slipway confirm (?P<service>\w+) or slipway rollback (?P=service) on the host, then run again",
     "`slipway confirm shop`, and the same run again",
 )
 def _(stage: Stage) -> None:
-    host = two_services(stage.folder, stage.patch)
-    state = in_flight(host, "PROBATION")
-    stage.fails(lambda: take(host))
-    state.unlink()  # as a confirmation leaves it
-    stage.passes(lambda: take(host))
-    assert gone(host)
+    host = host_of(stage, "restart")
+    host.swap("v2")
+    stage.fails(lambda: asked(host))
+    host.engine().confirm()
+    stage.passes(lambda: asked(host))
+
+
+@SCENES.row(
+    "release_in_flight",
+    "a release waits to be confirmed, and is not wanted",
+    r"run slipway confirm (?P<service>\w+) or slipway rollback (?P=service) on the host, then run again",
+    "`slipway rollback shop`, and the same run again",
+)
+def _(stage: Stage) -> None:
+    host = host_of(stage, "restart")
+    host.swap("v2")
+    stage.fails(lambda: asked(host))
+    host.rollback()
+    stage.passes(lambda: asked(host))
 
 
 @SCENES.row(
     "release_in_flight",
     "a release was cut short",
-    r"wait for it to end, or run (?P<recover>slipway recover shop) on the host, then run again",
+    r"wait for it to end, or run slipway recover \w+ on the host, then run again",
     "`slipway recover shop`, and the same run again",
 )
 def _(stage: Stage) -> None:
-    host = two_services(stage.folder, stage.patch)
-    state = in_flight(host, "SOAK")
-    stage.fails(lambda: take(host))
-    state.unlink()  # as a recovery leaves it
-    stage.passes(lambda: take(host))
-    assert gone(host)
+    host = host_of(stage, "restart")
+    killed(host)
+    stage.fails(lambda: asked(host))
+    host.engine().recover()
+    stage.passes(lambda: asked(host))
 
 
 @SCENES.row("invalid_archive_path", "remove_archive is relative", ARCHIVE, "another `remove_archive`")
