@@ -342,10 +342,10 @@ ROWS = [
     ),
     Row(
         "invalid_argument",
-        "an argument of a fresh login is misspelt",
-        fresh("fixesmisspelt", sudo="none", time_out=8),
+        "the time for a fresh login has a unit",
+        fresh("fixesinvalid", sudo="none", timeout="20s"),
         literal("see ansible-doc slipway.go.confirm_login"),
-        person("fixesmisspelt", AUTHORISED.replace("NAME", "fixesmisspelt")),
-        give={"time_out": None, "timeout": 8},
+        person("fixesinvalid", AUTHORISED.replace("NAME", "fixesinvalid")),
+        give={"timeout": 20},
     ),
 ]

@@ -20,13 +20,13 @@ AGAIN = "the same run again"
 
 
 class Fresh(confirm_login.ActionModule):
-    """The action on a host that says to a login and to commands what `says` has: (code, output, errors) by the last
-    word of the command, or nothing where it refuses the login."""
+    """The action on a host that lets everybody in. confirms: how the command ends that confirms, and what it says."""
 
-    def __init__(self, says: dict[str, Any], transport: str = "ssh", **arguments: Any) -> None:
-        self._task = SimpleNamespace(args={"timeout": 0.1, **arguments}, check_mode=False)
+    def __init__(self, transport: str = "ssh", confirms: tuple[int, bytes] = (0, b"")) -> None:
+        arguments = {"logins": [{"user": "deploy", "sudo": "full"}], "connection_user": "never", "timeout": 0.1}
+        self._task = SimpleNamespace(args={**arguments, "name": "ssh", "token": "t"}, check_mode=False)
         self._connection = SimpleNamespace(transport=transport)
-        self._says = says
+        self._confirms = confirms
 
     def _own(self) -> str:
         return "root"
@@ -35,75 +35,19 @@ class Fresh(confirm_login.ActionModule):
         return self
 
     def exec_command(self, command: str, sudoable: bool) -> tuple[int, bytes, bytes]:
-        kind = "confirm" if "confirm" in command else "login"
-        answer = self._says.get(kind, (0, b"", b""))
-        if answer is None:
-            raise AnsibleConnectionFailure("Permission denied (publickey).")
-        code, output, errors = answer
-        return code, output, errors
-
-    def _take_back(self, variables: Any) -> dict[str, Any] | None:
-        return None
+        code, says = self._confirms if "confirm" in command else (0, b"")
+        return code, b"", says
 
     def _is_confirmed(self, variables: Any) -> bool:
         return False
 
-    def told(self) -> dict[str, Any]:
-        """As run() does, without the base class, which wants a whole task."""
-        try:
-            return {"logins": self._prove(self._arguments(), {})}
-        except confirm_login.SlipwayError as error:
-            return {"failed": True, "code": error.code, "msg": str(error), "fix": error.fix}
+    def told(self) -> Any:
+        return self._prove(self._arguments(), {})
 
 
-DEPLOY = {"user": "deploy", "sudo": "full", "command": []}
-LOGINS: dict[str, Any] = {"logins": [DEPLOY], "connection_user": "never"}
-ARMED: dict[str, Any] = {**LOGINS, "name": "ssh", "token": "t"}
-HEALTHY: dict[str, Any] = {}
-
-
-def logs_in(stage: Stage, before: Fresh, after: Fresh) -> dict[str, str]:
-    found = stage.fails(before.told)
-    assert stage.passes(after.told)["logins"]
-    return found
-
-
-@SCENES.row(
-    "invalid_argument",
-    "a task of one's own calls the action with an argument that it has not",
-    literal("see ansible-doc slipway.go.confirm_login"),
-    "an argument that the documentation has",
-)
-def _(stage: Stage) -> None:
-    logs_in(stage, Fresh(HEALTHY, **LOGINS, users=["deploy"]), Fresh(HEALTHY, **LOGINS))
-
-
-@SCENES.row(
-    "login_failed",
-    "the host does not know the key",
-    r"check the key \(passwords are not used\), AllowUsers and the firewall for (?P<user>\w+)",
-    "the key of that user is authorised",
-)
-def _(stage: Stage) -> None:
-    assert logs_in(stage, Fresh({"login": None}, **LOGINS), Fresh(HEALTHY, **LOGINS))["user"] == "deploy"
-
-
-@SCENES.row(
-    "no_sudo",
-    "the user needs a password for sudo",
-    r"give (?P<user>\w+) sudo without a password \(deploy_user_sudo, or a rule in /etc/sudoers\.d\): a password for"
-    r" become is not used",
-    "a rule in `/etc/sudoers.d`",
-)
-def _(stage: Stage) -> None:
-    refuses = {"login": (1, b"", b"sudo: a password is required")}
-    assert logs_in(stage, Fresh(refuses, **LOGINS), Fresh(HEALTHY, **LOGINS))["user"] == "deploy"
-
-
-@SCENES.row("no_administrator", "no login has full sudo", literal("give one login full sudo"), "other `logins`")
-def _(stage: Stage) -> None:
-    limited = {**ARMED, "logins": [{"user": "deploy", "sudo": "limited", "command": ["/bin/true"]}]}
-    logs_in(stage, Fresh(HEALTHY, **limited), Fresh(HEALTHY, **ARMED))
+def logs_in(stage: Stage, before: Fresh) -> None:
+    stage.fails(before.told)
+    assert stage.passes(Fresh().told)
 
 
 @SCENES.row(
@@ -113,12 +57,12 @@ def _(stage: Stage) -> None:
     "another `ansible_connection`",
 )
 def _(stage: Stage) -> None:
-    logs_in(stage, Fresh(HEALTHY, "community.docker.docker", **LOGINS), Fresh(HEALTHY, **LOGINS))
+    logs_in(stage, Fresh("community.docker.docker"))
 
 
 @SCENES.row("not_confirmed", "the command that confirms is cut off", literal("run again"), AGAIN)
 def _(stage: Stage) -> None:
-    logs_in(stage, Fresh({"confirm": (255, b"", b"Killed")}, **ARMED), Fresh(HEALTHY, **ARMED))
+    logs_in(stage, Fresh(confirms=(255, b"Killed")))
 
 
 @SCENES.row(
@@ -129,7 +73,27 @@ def _(stage: Stage) -> None:
 )
 def _(stage: Stage) -> None:
     late = b"python3: can't open file '/x/revert.pyz': [Errno 2] No such file or directory"
-    logs_in(stage, Fresh({"confirm": (2, b"", late)}, **ARMED), Fresh(HEALTHY, **ARMED))
+    logs_in(stage, Fresh(confirms=(2, late)))
+
+
+@SCENES.row(
+    "unknown_host",
+    "the ssh of the inventory does not know `ssh -G`",
+    r"correct what (?P<command>ssh -G) reports for it",
+    "another `ansible_ssh_executable`",
+)
+def _(stage: Stage) -> None:
+    old = stage.folder / "ssh"
+    old.write_text("#!/bin/sh\necho 'unknown option -- G' >&2; exit 255\n")
+    old.chmod(0o755)
+
+    def asking(executable: str) -> str:
+        action, options = Fresh(), {"ssh_executable": executable, "host": "192.0.2.7"}
+        action._connection.get_option = options.get
+        return action._only_same_key()
+
+    stage.fails(lambda: asking(str(old)))
+    assert "HostKeyAlias=192.0.2.7" in stage.passes(lambda: asking("ssh"))
 
 
 # --- hosts that do not answer

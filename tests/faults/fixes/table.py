@@ -88,7 +88,7 @@ def markdown(results: dict[str, dict[str, Result]]) -> str:
         lines += [f"## {TITLES[subject]}", "", "| code | what is wrong | fix | applied | next run |", "|---" * 5 + "|"]
         lines += [row(result) for result in part.values()]
         lines.append("")
-    lines += listed("Cannot be tried", untried.CANNOT)
+    lines += listed("Cannot be tried on a lab host", untried.CANNOT)
     return "\n".join(lines).rstrip() + "\n"
 
 

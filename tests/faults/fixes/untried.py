@@ -1,4 +1,8 @@
-"""Codes without a row, each with the reason why it can be tried neither on a lab host nor on a simulated one."""
+"""Codes without a row, each with the reason why a lab host cannot have the failure.
+
+A simulated host has nothing between such a failure and its fix that is the collection's own: the row would only hear
+what it says itself.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,6 @@ CANNOT: dict[str, str] = {
     ),
     **_each("the module would have to be called by other means than a task.", "not_rendered"),
     **_each("the collection would have to be installed without its source.", "no_source"),
-    **_each("the lab's ssh would have to be one that does not know `ssh -G`.", "unknown_host"),
     **_each("the module brings the tool before it asks for it.", "no_tool"),
     **_each("no supported distribution has an OpenSSH of that age.", "no_ssh_keygen"),
 }
