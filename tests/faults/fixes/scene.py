@@ -109,7 +109,8 @@ def play(scene: Scene) -> Result:
         stage = Stage(scene, Path(folder), patch)
         scene.act(stage)
     assert stage.passed, "nothing has run after the fix"
-    return Result(scene, list(dict.fromkeys(stage.fixes)), scene.applied, "passes")
+    fixes = [fix.replace(folder, "") for fix in stage.fixes]
+    return Result(scene, list(dict.fromkeys(fixes)), scene.applied, "passes")
 
 
 def results(scenes: Mapping[str, Scenes]) -> dict[str, dict[str, Result]]:

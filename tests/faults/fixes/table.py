@@ -42,7 +42,8 @@ one that was changed since then counts as failed.
 
 The sections that are called simulated need no host. Their rows run with the unit tests, on the simulated hosts that
 these have: a systemd, a HAProxy, a firewall or a clock that is played, with the collection's own code between the
-failure and the fix. What is applied there is told in words. Everything else was done on a real host.
+failure and the fix. What is applied there is told in words. Everything else was done on a real host. Where a failure
+has no fix of its own, the one of [its code](../reference/error-codes.md) is applied.
 
 `tests/unit/test_fixes.py` fails for an error code that has neither a row nor a reason below.
 """
@@ -78,10 +79,11 @@ def markdown(results: dict[str, dict[str, Result]]) -> str:
     codes = {result.row.code for result in every}
     kept = sum(not result.broken for result in every)
     seen, all_texts = tried_texts(every)
+    played = sum(isinstance(result.row, Scene) for result in every)
     lines = [
         INTRO,
-        f"{kept} of {len(every)} rows passed. They have {len(codes)} error codes, and {seen} of the {all_texts}"
-        " different fix texts in the code.",
+        f"{kept} of {len(every)} rows passed, {played} of these on simulated hosts. They have {len(codes)} error codes,"
+        f" and {seen} of the {all_texts} different fix texts in the code.",
         "",
     ]
     for subject, part in results.items():
