@@ -164,6 +164,14 @@ def test_a_row_that_was_changed_since_it_ran_has_not_run(tmp_path: Path) -> None
     assert table.recorded(store, {"programs": [other]})["programs"][ROW.name].broken == "it has not run"
 
 
+def test_the_page_lists_the_fixes_that_no_row_has_seen() -> None:
+    (text,) = [one for one, codes in table.texts().items() if codes == {"not_purged"}]
+    seen = Result(stub(lambda _stage: None), [text])
+    assert text not in table.unseen([seen])
+    assert text in table.unseen([replace(seen, broken="no")])
+    assert f"- `not_purged`: {text}" in table.markdown({"hosts": {"one": replace(seen, broken="no")}})
+
+
 def test_the_page_says_which_row_fails() -> None:
     passed = Result(ROW, ["install bc"], "apt install <package>", "passes")
     failed = Result(ROW, ["install a|b"], broken="no")

@@ -8,6 +8,7 @@ from ansible_collections.slipway.go.tests.faults.fixes import (
     building,
     controllers,
     hosts,
+    inputs,
     intake,
     life,
     playbooks,
@@ -40,4 +41,5 @@ SCENES: dict[str, Scenes] = {
     "controllers": controllers.SCENES,
     "sources": sources.SCENES,
     "hosts": hosts.SCENES,
+    "inputs": inputs.SCENES,
 }

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.slipway.go.plugins.module_utils._binary.policy import check_policy, parse_denylist
 from ansible_collections.slipway.go.plugins.module_utils._build import builder, signing
 from ansible_collections.slipway.go.plugins.module_utils._build.request import Request
 from ansible_collections.slipway.go.plugins.module_utils._build.signing import Keys
@@ -244,3 +245,84 @@ def _(stage: Stage) -> None:
             (folder / f"{name}.json").write_text(json.dumps(entry(name)))
     stage.fails(lambda: database.read_database(str(whole)))
     stage.passes(lambda: database.read_database(str(of_go)))
+
+
+# --- sources that cannot be built
+
+
+@SCENES.row(
+    "build_no_source",
+    "build_source is the folder above the module",
+    literal("set build_source to the folder of a Go module"),
+    "another `build_source`",
+)
+def _(stage: Stage) -> None:
+    wanted = source(stage)
+    stage.fails(lambda: built(replace(wanted, source=str(stage.folder))))
+    assert stage.passes(lambda: built(wanted))["changed"]
+
+
+@SCENES.row(
+    "build_no_source",
+    "the profile of build_pgo is not there",
+    literal("give the profile's path below build_source, or leave build_pgo out"),
+    "no `build_pgo`",
+)
+def _(stage: Stage) -> None:
+    wanted = source(stage)
+    stage.fails(lambda: built(replace(wanted, pgo="none.pprof")))
+    assert stage.passes(lambda: built(wanted))["changed"]
+
+
+@SCENES.row(
+    "build_no_stamp",
+    "the source is in no repository that tells its commit",
+    r"set build_(?P<name>\w+), or take (?P=name) out of build_variables",
+    "another `build_commit`",
+)
+def _(stage: Stage) -> None:
+    text = "package main\n\nvar commit string\n\nfunc main() { println(commit) }\n"
+    wanted = replace(source(stage, **{"main.go": text}), variables={"commit": "main.commit"})
+    name = stage.fails(lambda: built(wanted))["name"]
+    stamped: dict[str, Any] = {name: "abc123"}
+    assert stage.passes(lambda: built(replace(wanted, **stamped)))["changed"]
+
+
+@SCENES.row(
+    "build_not_signed",
+    "build_ssh_namespace has a space",
+    literal("leave it out, or give a word"),
+    "no `build_ssh_namespace`",
+)
+def _(stage: Stage) -> None:
+    stage.fails(lambda: signing.check(Keys(namespace="a file")))
+    stage.passes(lambda: signing.check(Keys()))
+
+
+def denied(constraint: str, version: str) -> Any:
+    """What a list of denied modules says of a program that has this version of the library."""
+    facts = {"go": {"version": "go1.27.3", "deps": [{"path": "example.com/lib", "version": version}]}, "path": "/app"}
+    return check_policy(facts, {"denied_modules": parse_denylist(f"example.com/lib {constraint}")})
+
+
+for how, constraint, says, other in (
+    ("older than one", "<v1.2.3", r"run go get (?P<module>\S+)@(?P<version>\S+) or newer, then build", "v1.2.3"),
+    (
+        "up to one",
+        "<=v1.2.3",
+        r"run go get (?P<module>\S+) with a version newer than (?P<version>\S+), then build",
+        "v1.2.4",
+    ),
+    ("equal to one", "=v1.2.0", r"remove (?P<module>\S+) or take another version, then build", "v1.2.1"),
+):
+
+    @SCENES.row(
+        "policy_denied_module",
+        f"a list denies the versions of a module that are {how}",
+        says,
+        f"a build with {other} of it",
+    )
+    def _(stage: Stage, constraint: str = constraint, other: str = other) -> None:
+        found = stage.fails(lambda: denied(constraint, "v1.2.0"))
+        assert found["module"] == "example.com/lib"
+        stage.passes(lambda: denied(constraint, found.get("version", other).replace("v1.2.3", other)))

@@ -196,7 +196,8 @@ def _(stage: Stage) -> None:
 
 
 class Users(Probe):
-    """The probe, whose requests are answered by the host: a release that loses requests loses one in five."""
+    """The probe, whose requests are answered by the host: a release that loses requests loses one in five,
+    and nothing is at /nowhere."""
 
     def __init__(self, plan: ProbePlan, host: Host) -> None:
         super().__init__(plan)
@@ -209,7 +210,7 @@ class Users(Probe):
         super().mark(period)
         running = [one.behaviour.loses for one in self._host.systemd.instances.values() if one.state == "active"]
         for number in range(10):
-            lost = period in running and number % 5 == 0
+            lost = (period in running and number % 5 == 0) or "/nowhere" in self._target
             made = Attempt("fail", "reset", "the connection was cut") if lost else Attempt("pass", "ok", "fine")
             self._periods.setdefault(period, _Period()).add(made)
 
@@ -333,6 +334,21 @@ def _(stage: Stage) -> None:
     stage.fails(lambda: host.engine().confirm(txn))
     stage.passes(lambda: host.release("v2"))
     assert host.settled() == host.id_of("v2")
+
+
+@SCENES.row(
+    "probe_failed",
+    "the probe asks for a page that the service does not have",
+    literal("see what the release logged, or point release_probe.url at what users ask for"),
+    "another `release_probe.url`",
+)
+def _(stage: Stage) -> None:
+    host = bare(stage, "socket")
+    host.probe = {"url": "http://127.0.0.1:8080/nowhere"}
+    stage.patch.setattr(context, "Probe", lambda plan: Users(plan, host))
+    stage.fails(lambda: host.release("v1"))
+    host.probe = {"url": "http://127.0.0.1:8080/"}
+    stage.passes(lambda: host.release("v1"))
 
 
 # --- what is released, and what was

@@ -28,6 +28,7 @@ TITLES = {
     "armed": "Simulated: armed changes, firewall and sshd",
     "controllers": "Simulated: fresh logins and hosts that do not answer",
     "sources": "Simulated: builds and what is in them",
+    "inputs": "Simulated: values that cannot be meant",
     "hosts": "Simulated: groups, records, programs and the diagnosis",
 }
 INTRO = """# Are the fixes true?
@@ -78,7 +79,8 @@ def markdown(results: dict[str, dict[str, Result]]) -> str:
     every = [result for part in results.values() for result in part.values()]
     codes = {result.row.code for result in every}
     kept = sum(not result.broken for result in every)
-    seen, all_texts = tried_texts(every)
+    all_texts = len(texts())
+    seen = all_texts - len(unseen(every))
     played = sum(isinstance(result.row, Scene) for result in every)
     lines = [
         INTRO,
@@ -91,6 +93,7 @@ def markdown(results: dict[str, dict[str, Result]]) -> str:
         lines += [row(result) for result in part.values()]
         lines.append("")
     lines += listed("Cannot be tried on a lab host", untried.CANNOT)
+    lines += left(every)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -128,11 +131,32 @@ def listed(title: str, codes: dict[str, str]) -> list[str]:
     return [f"## {title}", "", *(f"- {', '.join(names)}: {reason}" for reason, names in reasons.items()), ""]
 
 
-def tried_texts(results: list[Result]) -> tuple[int, int]:
-    """How many of the fixes in the code the rows have seen, and how many there are."""
-    texts = {
-        fix for failure in failures.failures() for fix in failure.fixes if fix.replace(failures.HOLE, "").strip(" ,")
-    }
-    patterns = {text: re.compile(".*".join(map(re.escape, text.split(failures.HOLE)))) for text in texts}
+def unseen(results: list[Result]) -> dict[str, set[str]]:
+    """The fixes in the code that no row has seen, each with the codes that it stands with."""
     seen = {fix for result in results if not result.broken for fix in result.fixes}
-    return sum(any(pattern.fullmatch(fix) for fix in seen) for pattern in patterns.values()), len(patterns)
+    return {text: codes for text, codes in texts().items() if not any(pattern(text).fullmatch(fix) for fix in seen)}
+
+
+def texts() -> dict[str, set[str]]:
+    """Every fix in the code that has words of its own."""
+    found: dict[str, set[str]] = {}
+    for failure in failures.failures():
+        for fix in failure.fixes:
+            if fix.replace(failures.HOLE, "").strip(" ,"):
+                found.setdefault(fix, set()).update(failure.codes)
+    return found
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, text.split(failures.HOLE))))
+
+
+def left(results: list[Result]) -> list[str]:
+    """Those of codes that have a row, by code: the rows have other fixes of the code."""
+    by_code: dict[str, list[str]] = {}
+    for text, codes in unseen(results).items():
+        if not codes or codes - set(untried.CANNOT):
+            named = ", ".join(f"`{code}`" for code in sorted(codes)) or "with a code that is only known at run time"
+            by_code.setdefault(named, []).append(text.replace(failures.HOLE, "…"))
+    lines = [f"- {codes}: {'; '.join(sorted(fixes))}" for codes, fixes in sorted(by_code.items())]
+    return ["## Fixes that no row has seen", "", "Their codes have rows, which have other fixes.", "", *lines, ""]
