@@ -12,6 +12,7 @@ from ansible_collections.slipway.go.plugins.module_utils._build import request, 
 from ansible_collections.slipway.go.plugins.module_utils._deadman import model as deadman
 from ansible_collections.slipway.go.plugins.module_utils._deadman import snapshot
 from ansible_collections.slipway.go.plugins.module_utils._deadman.model import RevertPlan
+from ansible_collections.slipway.go.plugins.module_utils._health.parsing import parse_check
 from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import parse_plan
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_smoke
@@ -214,3 +215,98 @@ def _(stage: Stage) -> None:
     stage.fails(lambda: host.release("v1", listen=["8080"]))
     listeners.clear()
     stage.passes(lambda: host.release("v1", listen=["8080"]))
+
+
+# --- release_health, as every check of the collection reads it
+
+PAGE = {"kind": "http", "url": "http://127.0.0.1:8080/"}
+METRICS = {"kind": "metrics", "url": "http://127.0.0.1:8080/metrics"}
+PROXY = "http://127.0.0.1:3128"
+ADDRESS = "write HOST:PORT, [IPV6]:PORT or the path of a unix socket"
+for how, fix, wrong, right in (
+    ("a header has no name", "use a plain name and one line", {**PAGE, "headers": {"": "x"}}, PAGE),
+    ("the headers are a list", "write name: value pairs", {**PAGE, "headers": ["x"]}, {**PAGE, "headers": {"a": "x"}}),
+    (
+        "command is one text",
+        "give the program and its arguments as a list, for no shell is used",
+        {"kind": "exec", "command": "/bin/true"},
+        {"kind": "exec", "command": ["/bin/true"]},
+    ),
+    ("url is not there", "write http://HOST:PORT/PATH", {"kind": "http"}, PAGE),
+    (
+        "unit is not there",
+        "name the unit, for example shop.service",
+        {"kind": "systemd"},
+        {"kind": "systemd", "unit": "shop.service"},
+    ),
+    (
+        "the address of a socket is not there",
+        "write HOST:PORT or the path of a unix socket",
+        {"kind": "unix"},
+        {"kind": "unix", "address": "/run/shop.sock"},
+    ),
+    ("address is a word", ADDRESS, {"kind": "tcp", "address": "shop"}, {"kind": "tcp", "address": "127.0.0.1:8080"}),
+    (
+        "a connection has a url",
+        "remove it, for it belongs to kind http, https, unix, metrics",
+        {"kind": "tcp", "address": "127.0.0.1:8080", "url": "http://127.0.0.1/"},
+        {"kind": "tcp", "address": "127.0.0.1:8080"},
+    ),
+    (
+        "a proxy is to lead to this very process",
+        "remove proxy or identity",
+        {**PAGE, "proxy": PROXY, "identity": {"executable": "/opt/shop"}},
+        {**PAGE, "proxy": PROXY},
+    ),
+    (
+        "a proxy is to lead to a socket",
+        "remove proxy or unix_socket",
+        {**PAGE, "proxy": PROXY, "unix_socket": "/run/shop.sock"},
+        {**PAGE, "unix_socket": "/run/shop.sock"},
+    ),
+    (
+        "identity is empty",
+        "give executable, unit or build_id",
+        {**PAGE, "identity": {}},
+        {**PAGE, "identity": {"unit": "shop.service"}},
+    ),
+    (
+        "the executable of identity is relative",
+        "give the absolute path of the deployed file",
+        {**PAGE, "identity": {"executable": "shop"}},
+        {**PAGE, "identity": {"executable": "/opt/shop"}},
+    ),
+    (
+        "unix_socket is relative",
+        "write an absolute path",
+        {**PAGE, "unix_socket": "shop.sock"},
+        {**PAGE, "unix_socket": "/run/shop.sock"},
+    ),
+    (
+        "unix_socket is longer than the kernel takes",
+        "use a shorter path",
+        {**PAGE, "unix_socket": f"/{'a' * 200}"},
+        {**PAGE, "unix_socket": "/run/shop.sock"},
+    ),
+    (
+        "a page without TLS has a server_name",
+        "use https or tls: true, or remove it",
+        {**PAGE, "server_name": "shop.example.com"},
+        {"kind": "https", "url": "https://127.0.0.1/", "server_name": "shop.example.com"},
+    ),
+    (
+        "metrics have no threshold",
+        "give a threshold to judge by",
+        {**METRICS, "metrics": {"requests": "n"}},
+        {**METRICS, "metrics": {"requests": "n", "max_error_ratio": 1}},
+    ),
+):
+    refused(
+        "health_option",
+        how,
+        fix,
+        lambda spec: parse_check({"name": "release", **spec}),
+        wrong,
+        right,
+        "release_health",
+    )
