@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import tempfile
@@ -31,17 +32,22 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact impor
     signature,
 )
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspect import InspectedArtefact, Rules
+from ansible_collections.slipway.go.plugins.module_utils._release.by import parse_by
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils import (
     _by,
     _choice,
+    _claim,
     _configured,
     _confirmation,
+    _freeze,
     _gate,
     _lost,
     _patience,
+    _plan,
+    _run,
     _services,
     _stats,
     _survey,
@@ -108,6 +114,11 @@ OPTIONS = {
     "force": ("release_force", _survey.switch),
     "run": ("release_run", _survey.text),
     "reason_required": ("release_reason_required", _survey.switch),
+    "freeze": ("release_freeze", lambda value, _variable: _freeze.parse(value)),
+    "break_glass": ("release_break_glass", _survey.text),
+    "lease": ("lease", _survey.choice("require", "take", "tell")),
+    "lease_time": ("release_lease_time", _survey.number),
+    "end_lease": ("release_end_lease", _survey.text),
     "configured": ("release_configured", _survey.switch),
     "stale_configuration": ("release_stale_configuration", _survey.choice("warn", "refuse")),
     "downgrade": ("release_downgrade", _survey.choice("warn", "refuse", "accept")),
@@ -125,7 +136,9 @@ OPTIONS = {
 # Options that may hold secrets: an environment, the headers of a health check or probe or for the intake, and its URLs.
 SEALED = ("environment", "health", "probe", "fetch_headers", "intake")
 # What only this half of the module tells the other; no option of the module, and so refused where a task has it.
-PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded", "abilities", "expected")
+PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded", "abilities", "expected", "claim")
+# What this half of the module alone acts by.
+OWN = ("freeze", "break_glass", "lease_time", "end_lease")
 # Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
 PLACES = ("src", "checksum", "signature", "provenance")
 
@@ -189,6 +202,16 @@ def refusal(problems: Sequence[Problem]) -> dict[str, Any]:
     }
 
 
+def objected(answer: dict[str, Any], objection: SlipwayError) -> dict[str, Any]:
+    """The answer of a host, with what speaks against the release before any host is asked."""
+    others = [Problem(**{key: str(one[key]) for key in Problem._fields}) for one in answer.get("problems") or []]
+    if not others and answer.get("failed"):
+        message, _, fix = str(answer.get("msg")).partition(" Fix: ")
+        others = [Problem(str(answer.get("code") or "invalid_variable"), message, fix)]
+    kept: dict[str, Any] = {name: answer[name] for name in ("plan", "lease", "claim", "current") if name in answer}
+    return {**kept, **refusal([Problem.of(objection), *others])}
+
+
 def reported(answer: dict[str, Any]) -> dict[str, Any]:
     """The answer of a host that was only asked: what speaks against the release is no failure of the task.
 
@@ -236,6 +259,9 @@ class ActionModule(BoundedAction):
     _reports = False  # whether a refusal is no failure
     _inventory = ""  # the folder of the inventory that names this host; "None" where that is no file
     _patience = _patience.of({})
+    _frozen: _freeze.Frozen | None = None
+    _broken = ""  # why this release goes on in a freeze
+    _lease = "require"
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         with _lost.explained(task_vars or {}):  # where files may be transferred, this connects first
@@ -245,13 +271,65 @@ class ActionModule(BoundedAction):
             answer = self._release_and_confirm(dict(self._task.args), task_vars)
         except AnsibleConnectionFailure as error:
             answer = _lost.unreachable(error, task_vars or {})
+        if self._task.check_mode:
+            answer = self._foreseen(answer)
+            self._show_plan(answer, task_vars or {})
         if self._reports:
             answer = reported(answer)
         if answer.get("failed") and self._task.any_errors_fatal and not self._task.check_mode:
-            answer = _lost.stop(answer, task_vars or {})
+            answer = self._stop(answer, task_vars or {})
         if not self._task.check_mode and not self._runs_only_once():
             answer = _stats.with_stats("release", answer, task_vars or {})
         return {**result, **answer}
+
+    def _foreseen(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The answer of a host in check mode, with what only the controller knows."""
+        plan: dict[str, Any] = {**answer.get("plan", {}), "at_most": self._patience.release}
+        if self._frozen is not None:
+            plan["freeze"] = {"reason": self._frozen.reason, "until": self._frozen.until, "broken": self._broken}
+        if self._frozen is not None and not self._broken and self._lease != "tell":
+            answer = objected(answer, _freeze.refusal(self._frozen))
+        return {**answer, "plan": plan}
+
+    def _show_plan(self, answer: dict[str, Any], variables: dict[str, Any]) -> None:
+        """Where one host is all there is, nobody has asked it before; else the plan of all hosts was shown."""
+        hosts = list(variables.get("ansible_play_hosts_all") or [])
+        if len(hosts) != 1 or self._reports or "release_preview" in variables:
+            return
+        name, version = (str(self._task.args.get(option) or "") for option in ("name", "version"))
+        text = _plan.render_plan(name, version, {hosts[0]: answer}, [1])
+        delegate(self, "slipway.go.show", {"text": text}, variables)
+
+    def _stop(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """The run ends here. That it gives this lease back tells the next run that it is over on all hosts."""
+        name = str(self._task.args.get("name"))
+        if answer.get("code") != "unreachable" and _run.has_lease(name, str(variables.get("inventory_hostname"))):
+            delegate(self, "slipway.go.lease", {}, variables)
+        return _lost.stop(answer, variables)
+
+    def _thaw(self, arguments: dict[str, Any]) -> None:
+        """Whether nothing is released now, by the calendar, or why this is released all the same.
+
+        When the run began counts: one that reaches into a freeze is not to leave its hosts on two releases.
+        """
+        began = datetime.datetime.fromtimestamp(_run.this().began, datetime.timezone.utc)
+        self._frozen = _freeze.find(arguments.get("freeze") or [], began)
+        if self._frozen is not None:
+            self._broken = " ".join(str(arguments.get("break_glass") or "").split())
+        if self._frozen is not None and not self._broken and not self._task.check_mode:
+            raise _freeze.refusal(self._frozen)
+
+    def _take_lease(self, arguments: dict[str, Any], variables: dict[str, Any]) -> None:
+        """Tell the host what this run is; with a claim of its own, since the task itself may not be the first."""
+        self._lease = str(arguments.get("lease") or "require")
+        frozen = self._frozen is not None and not self._broken
+        takes = self._lease == "take" and self._reports and not frozen
+        if takes:
+            _run.note_lease(str(arguments["name"]), str(variables.get("inventory_hostname")))
+        arguments["claim"] = _claim.of(arguments, self._patience, variables, self._templar.template)
+        if takes:
+            arguments["claim"]["held"] = False
+        arguments["lease"] = "require" if self._lease == "take" and not takes else self._lease
 
     def _expected(self, service: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """What the inventory says of the service now."""
@@ -283,6 +361,11 @@ class ActionModule(BoundedAction):
                 arguments["by"] = _by.complete(arguments.get("by"), task_vars or {})
                 if arguments.pop("reason_required", False):
                     _by.require_reason(arguments["by"])
+                self._thaw(arguments)
+                if self._broken:
+                    arguments["by"] = {**arguments["by"], **parse_by({"break_glass": self._broken})}
+                self._take_lease(arguments, task_vars or {})
+                arguments = {name: value for name, value in arguments.items() if name not in OWN}
                 if _choice.is_open(arguments["src"]):
                     processor = self._execute("processor_info", {}, task_vars)
                     if processor.get("failed"):
@@ -328,6 +411,9 @@ class ActionModule(BoundedAction):
         if answer.get("failed"):
             return answer
         upload = answer.get("action") == "upload"
+        if upload and not self._task.check_mode:
+            coming = {**self._foreseen(answer), "action": "release", "current": str(arguments["version"])}
+            self._show_plan(coming, task_vars or {})
         binary = seen.binary
         if profile is not None:
             problems = host_profile.judge_artifact(binary, host_profile.HostProfile.from_dict(profile))
@@ -512,6 +598,12 @@ class ActionModule(BoundedAction):
             answer: dict[str, Any] = self._execute_module(
                 f"slipway.go.{name}", module_args=arguments, task_vars=task_vars
             )
+        ended = _claim.ended(answer) if self._lease != "tell" else ""
+        if ended:
+            sealed = _claim.instead(arguments["sealed"], ended)
+            return self._execute(name, {**arguments, "sealed": sealed}, task_vars) if sealed else answer
+        if "lease" in answer:
+            answer = {**answer, "claim": json.loads(arguments["sealed"]).get("claim")}
         if answer.get("action") != "tool":
             return answer
         brought = self._bring_tool(task_vars)

@@ -208,4 +208,7 @@ options:
       reason:
         description: Why, in a sentence.
         type: str
+      break_glass:
+        description: Why it is done although releases are frozen.
+        type: str
 """

@@ -398,6 +398,45 @@ options:
         is missing. In check mode only.
     type: bool
     default: false
+  freeze:
+    description:
+      - Times in which nothing is released, each with C(reason). A time is a date, or date and time, in C(from) and
+        C(to), with an offset such as C(+01:00) or a C(zone) such as C(Europe/Berlin). One that recurs has C(zone),
+        C(weekdays) such as V([fri, sat]) and times of the day in C(from) and C(to); each of them may be left out, and
+        a C(to) before C(from) is on the day after.
+      - What counts is when the run of Ansible began, by the clock of the controller, so that a run is not stopped
+        halfway. The list may be text in YAML or JSON.
+    type: raw
+  break_glass:
+    description:
+      - Why this release is made although O(freeze) has a window now. The history and the log of each host keep it.
+      - An empty text is no reason.
+    type: str
+    default: ""
+  lease:
+    description:
+      - What a check does about the lease of the service, which keeps two runs from releasing it at the same time. In
+        check mode only, because a release refuses while another run has the lease.
+      - With V(require), the lease of another run is a problem. With V(take), a check with O(report) takes the lease for
+        this run of Ansible where nothing speaks against the release; M(slipway.go.lease) gives it back. With V(tell),
+        neither the lease of another run nor O(freeze) is a problem, and RV(plan) has them.
+    type: str
+    choices: [require, take, tell]
+    default: require
+  lease_time:
+    description:
+      - Seconds for which the host keeps the lease for a run of which it hears nothing more. Each swap of that run on
+        this host begins them anew. With V(0), as long as a release of all hosts of the play may take if it ends well.
+      - At most a day. It is counted by the host, on a clock that nobody sets.
+    type: float
+    default: 0
+  end_lease:
+    description:
+      - The id of a run that is dead, from the message of a host that refuses because of its lease. Its lease ends, and
+        where it is not dead, it is refused from then on.
+      - The lease of a run of the same machine whose process is gone needs no word.
+    type: str
+    default: ""
   sealed:
     description:
       - Not for playbooks. What the controller's half of this module tells the host, as JSON.
@@ -640,6 +679,29 @@ notices:
       type: str
       sample: use service_swap proxy
   sample: []
+plan:
+  description:
+    - What is to be known before the release. C(serving) and C(returns_to) are releases, C(took) the seconds of the
+      last swaps, C(at_most) the seconds after which a host that does not answer counts as lost, C(lease) the last lease
+      (C(left) is 0 where it is over), and C(freeze) the window of O(freeze) that the run began in.
+  returned: in check mode
+  type: dict
+  sample:
+    serving: 1.9.4-77c0aa12de
+    returns_to: 1.9.4-77c0aa12de
+    took: [1.8, 2.4]
+    at_most: 635.0
+    lease: null
+lease:
+  description: The lease of another run that speaks against the release.
+  returned: failure because of it
+  type: dict
+  sample: {"run": "90f1c2aa34bb56dd", "left": 512.3, "by": {"person": "alice", "controller": "ctl1"}}
+claim:
+  description: What this run has told the host of itself.
+  returned: failure because of the lease of another run
+  type: dict
+  sample: {"run": "90f1c2aa34bb56dd", "version": "2.0.0"}
 problems:
   description:
     - Everything that speaks against this release on this host. Where the release before could not be brought back, why
@@ -679,7 +741,7 @@ fix:
 import json
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
@@ -694,11 +756,15 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.provenance import Policy
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
+from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import parse_claim
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import STRATEGIES, Artefact, Once, Spec
 from ansible_collections.slipway.go.plugins.module_utils._vulnerabilities.judge import ACCEPT, REFUSE
 from ansible_collections.slipway.go.plugins.module_utils._vulnerabilities.severity import LEVELS
 
+# What becomes of the lease in check mode; a release requires it always.
+REQUIRE, TAKE, TELL = "require", "take", "tell"
 POLICY = {
     "require_static": {"type": "bool", "default": False},
     "require_vcs_clean": {"type": "bool", "default": False},
@@ -737,6 +803,7 @@ UNSEALED = {
     "uploaded": None,
     "abilities": None,
     "expected": {},
+    "claim": None,
 }
 
 
@@ -792,6 +859,25 @@ def request(values: dict[str, Any]) -> intake.Request:
     )
 
 
+def _foresee(engine: Engine, lease: str, predict: Callable[[], Outcome]) -> Outcome:
+    """What the release would do; what speaks against it comes with what a plan says of this host."""
+    objection = engine.lease_objection() if lease != TELL else None
+    try:
+        outcome = predict()
+        if objection is not None:
+            raise ProblemsError([Problem.of(objection)], **objection.details)
+        if lease == TAKE and outcome.action != "upload":  # else the controller asks once more, with the artefact
+            engine.take_lease()
+    except SlipwayError as error:
+        if objection is not None and error.code != objection.code:
+            against = error.problems if isinstance(error, ProblemsError) else [Problem.of(error)]
+            details = {name: told for name, told in error.details.items() if name != "problems"}
+            error = ProblemsError([*against, Problem.of(objection)], **{**details, **objection.details})
+        error.details.setdefault("plan", engine.plan())
+        raise error
+    return outcome
+
+
 def work(module: AnsibleModule) -> dict[str, Any]:
     values = {**module.params, **UNSEALED, **json.loads(module.params["sealed"] or "{}")}
     settings = options.settings(values)
@@ -811,7 +897,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         run=values["run"],
         once=Once(**values["once"]),
     )
-    engine = Engine(settings, by=values["by"])
+    engine = Engine(settings, by=values["by"], claim=parse_claim(values["claim"]))
     act = intake.predict if module.check_mode else intake.release
     wish, layout = request(values), Layout(settings.name, settings.root)
     abilities = Abilities(**values["abilities"]) if values["abilities"] else None
@@ -832,9 +918,14 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             module.warn(str(notice))
         return wanted
 
-    outcome = act(wish, spec_of, engine, layout)
+    if module.check_mode:
+        outcome = _foresee(engine, values["lease"], lambda: act(wish, spec_of, engine, layout))
+    else:
+        outcome = act(wish, spec_of, engine, layout)
     result = {**outcome.as_dict(), "once": outcome.once, "diff": outcome.diff()}
     result["notices"] = [notice._asdict() for notice in notices]
+    if module.check_mode or outcome.action == "upload":
+        result["plan"] = engine.plan()
     for text in outcome.warnings:
         module.warn(text)
     if not wish.source and outcome.needs_judgement(module.check_mode):
@@ -878,6 +969,11 @@ def main() -> None:
             "by": options.BY,
             "reason_required": {"type": "bool", "default": False},
             "report": {"type": "bool", "default": False},
+            "freeze": {"type": "raw"},
+            "break_glass": {"type": "str", "default": ""},
+            "lease": {"type": "str", "choices": [REQUIRE, TAKE, TELL], "default": REQUIRE},
+            "lease_time": {"type": "float", "default": 0},
+            "end_lease": {"type": "str", "default": ""},
             **options.argument_spec(),
         },
         supports_check_mode=True,

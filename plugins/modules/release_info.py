@@ -169,6 +169,14 @@ unsettled:
   returned: success
   type: str
   sample: 2.0.0-3b1d8f00aa is unconfirmed until 14:03:20 UTC, and is taken back then (PROBATION)
+lease:
+  description:
+    - The last lease of the service, by which one run keeps others from releasing it. C(left) is for how many seconds
+      yet, C(0) where it is over; C(run) is the id of the run of Ansible, and C(name) its name. V(null) if there was
+      none.
+  returned: success
+  type: dict
+  sample: {"run": "90f1c2aa34bb56dd", "state": "held", "left": 512.3, "by": {"person": "alice", "controller": "ctl1"}}
 run:
   description: The name of the run that has released what serves, see O(slipway.go.release#module:run); else empty.
   returned: success

@@ -183,6 +183,9 @@ from ansible_collections.slipway.go.plugins.module_utils._release.state.store im
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     engine = Engine(load_settings(module.params["name"]), by=module.params["by"])
+    lease = engine.lease_objection()
+    if lease is not None:  # a rollback is for when something is wrong
+        module.warn(f"{lease.message} The rollback goes on.")
     act = engine.predict_rollback if module.check_mode else engine.rollback
     outcome = act(module.params["release"], parse_meant(module.params["of"], module.params["run"]))
     for text in outcome.warnings:

@@ -19,6 +19,8 @@ from ansible_collections.slipway.go.plugins.module_utils._release.state.model im
 SLACK = 120.0
 # A rehearsal, a swap, its way back, and the way back of a run before this one that was cut short.
 SWAPS = 4
+# A rehearsal and a swap.
+SWAPS_THAT_END_WELL = 2
 # What the host may have to fetch, each within the time limit of one file.
 PLACES = ("src", "checksum", "signature")
 FETCH = 300.0
@@ -26,10 +28,14 @@ FETCH = 300.0
 
 @dataclass(frozen=True)
 class Patience:
-    """release: seconds for the whole task of the module; command: for one command of the tool that ends a swap."""
+    """release: seconds for the whole task of the module; command: for one command of the tool that ends a swap.
+
+    well: for a release that ends well.
+    """
 
     release: float
     command: float
+    well: float = 0.0
 
 
 def of(arguments: Mapping[str, Any]) -> Patience:
@@ -53,7 +59,8 @@ def of(arguments: Mapping[str, Any]) -> Patience:
         _count(weights) * _seconds(step, Proxy.step_time),
         _seconds(once.get("timeout"), Once.timeout) if isinstance(once, Mapping) and once.get("command") else 0.0,
     )
-    return Patience(release=SLACK + fetched + sum(waits) + SWAPS * swap, command=SLACK + swap)
+    once = fetched + sum(waits)
+    return Patience(SLACK + once + SWAPS * swap, SLACK + swap, once + SWAPS_THAT_END_WELL * swap)
 
 
 def _seconds(given: Any, default: float) -> float:

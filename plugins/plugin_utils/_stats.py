@@ -66,9 +66,10 @@ def pending(answer: Told) -> Entry:
 
 def preflight(answer: Told) -> Entry:
     problems = words(one.get("code") for one in answer.get("problems") or [])
+    serving = word((answer.get("plan") or {}).get("serving"))
     if "action" in answer:
-        return {"to": word(answer.get("current")), "verdict": "accepted", "problems": []}
-    return {"to": None, "verdict": "refused", "problems": problems or words([answer.get("code")])}
+        return {"from": serving, "to": word(answer.get("current")), "verdict": "accepted", "problems": []}
+    return {"from": serving, "to": None, "verdict": "refused", "problems": problems or words([answer.get("code")])}
 
 
 def status(answer: Told) -> Entry:

@@ -56,6 +56,7 @@ RESULTS = frozenset(
         "release_finished",
         "release_outcome",
         "release_plan",
+        "release_preview",
         "release_result",
         "release_serves",
         "release_told",

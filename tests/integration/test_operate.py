@@ -302,3 +302,51 @@ def test_a_hand_made_unit_stops_every_host_before_one_changes(released: Any, bin
         assert host.run("systemctl", "is-active", name) == "active"
         assert not any(one.exists(f"/etc/{name}") or one.exists(f"/opt/{name}") for one in released.hosts)
     host.run("sh", "-c", f"systemctl stop {name}; rm {unit}; systemctl daemon-reload")
+
+
+def begin(fleet: Any, values: dict[str, Any]) -> subprocess.Popen[str]:
+    argv = [str(play.BIN / "ansible-playbook"), "playbooks/release.yml", "-i", str(fleet.inventory)]
+    return subprocess.Popen(
+        [*argv, "-e", json.dumps(values)],
+        env=play.environment(),
+        cwd=play.CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_of_two_runs_at_once_one_is_refused_and_a_freeze_is_broken_with_a_reason(released: Any, binaries: Path) -> None:
+    freeze = [{"weekdays": "mon,tue,wed,thu,fri,sat,sun", "zone": "UTC", "reason": "the accounts of the year"}]
+    first = variables(
+        binaries,
+        "3.0.0",
+        release_freeze=freeze,
+        release_break_glass="users cannot pay",
+        release_reason="repairs the checkout",
+        release_soak_time=4,
+    )
+    host, last = released.hosts
+    run = begin(released, first)
+    wait("the last host is leased", lambda: "leased by" in host_says(last), 180)
+    other = released.play("release", variables(binaries, "1.0.0", release_freeze=json.dumps(freeze)))
+    leased = host_says(host)
+    output = run.communicate(timeout=180)[0]
+    assert run.returncode == 0, output
+    assert "repairs the checkout" in leased, "the first run was under way all the time"
+    assert other.code != 0, other.output
+    assert "repairs the checkout" in other.output
+    said = " ".join(other.output.split())
+    assert f"{SERVICE} is being released by" in said
+    assert "release_freeze has a window until" in said
+    assert "lease: " in said.partition("PLAN ")[2]
+    assert f"PLAN {SERVICE} 3.0.0: 2 hosts in 2 batches" in " ".join(output.split())
+    for one in released.hosts:
+        assert one.current(SERVICE).startswith("3.0.0-")
+        assert "no run has the lease" in host_says(one)
+        assert "released in a freeze: users cannot pay" in one.run("slipway", "history", SERVICE).splitlines()[1]
+    assert "users cannot pay" in last.run("journalctl", "-t", "slipway", "SLIPWAY_BREAK_GLASS=users cannot pay")
+
+
+def host_says(host: Any) -> str:
+    return str(host.run("slipway", "lease", SERVICE, check=False))

@@ -1043,6 +1043,11 @@ VARIABLES = Section(
             "The name has other characters than letters, digits and `_`, or the value has a line break or a NUL.",
             "Correct the name, or put the value into a configuration file (`service_config_files`).",
         ),
+        "invalid_freeze": ErrorCode(
+            "`release_freeze`, or the entry of it that the message counts, cannot be read.",
+            "A time has no zone, an end comes before its beginning, the reason is missing, or a key is unknown.",
+            "Correct that entry as the message says.",
+        ),
         "invalid_health": ErrorCode(
             "A number of `release_health` is out of its range.",
             "The interval or the deadline is negative or not a number, or a count is not 1 or more.",
@@ -1263,6 +1268,11 @@ RELEASE = Section(
             "HAProxy crashed or was restarted.",
             "Read `journalctl -u haproxy`, then release again.",
         ),
+        "frozen": ErrorCode(
+            "The run began in a window of `release_freeze`, in which nothing is released. Nothing was changed.",
+            "The calendar in the inventory says so, with the reason in the message.",
+            "Release after the window, or set `release_break_glass` to the reason why this release cannot wait.",
+        ),
         "inconclusive": ErrorCode(
             "Users sent too few requests to judge the release, and `release_inconclusive` is `refuse`.",
             "The service has little traffic at this time.",
@@ -1279,6 +1289,24 @@ RELEASE = Section(
             "and limits, on a host that has not been changed since: not started anew, no packages installed, and no "
             "file corrected that the release's configuration names.",
             "Release another version or configuration, or set `release_force: true` when the cause is gone.",
+        ),
+        "lease_ended": ErrorCode(
+            "The run had the lease of the service on the host, and somebody ended it. Nothing was changed there.",
+            "Somebody took the run for dead, and ran `slipway lease SHOP --end` or named it in `release_end_lease`.",
+            "See why it was ended, then release again.",
+        ),
+        "lease_lost": ErrorCode(
+            "The run had the lease of the service on the host, and another run has taken it or released there since. "
+            "Nothing was changed there.",
+            "The controller paused for longer than the lease holds, or `release_lease_time` is too short.",
+            "See what the other run has released, then release again.",
+        ),
+        "leased": ErrorCode(
+            "Another run has the lease of the service on the host. The message says who, since when, for how long at "
+            "most, and why.",
+            "Two runs were started, or one was killed that had the lease.",
+            "Wait for that run to end. If it is dead, set `release_end_lease` to the id in the message, or run "
+            "`slipway lease SHOP --end` on the host.",
         ),
         "locked": ErrorCode(
             "Another run releases the same service on the host, and held the lock for `release_lock_timeout` seconds.",

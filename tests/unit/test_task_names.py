@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted([*(ROOT / "roles").glob("*/tasks/*.yml"), *(ROOT / "playbooks").glob("*.yml")])
 IMPERATIVE = re.compile(
     "(Accept|Apply|Ask|Boot|Build|Change|Check|Choose|Close|Collect|Combine|Compare|Conclude|Configure|Continue|Create|Decide|Diagnose|Enforce"
-    "|Fail|Fill|Find|Install|Keep|Label|Let|Lock|Mask|Mount|Name|Open|Prove|Purge|Put|Read|Reboot|Refuse|Reject|Release|Relabel|Remember|Remove"
+    "|Fail|Fill|Find|Give|Install|Keep|Label|Let|Lock|Mask|Mount|Name|Open|Prove|Purge|Put|Read|Reboot|Refuse|Reject|Release|Relabel|Remember|Remove"
     r"|Report|Restrict|Roll|Run|Schedule|Set|Show|Skip|Start|Stop|Synchronise|Take|Tell|Try|Upgrade|Validate|Warn|Write)\b(.*[^?.!])?"
 )
 

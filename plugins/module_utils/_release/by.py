@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 # The most characters of each, so that no history and no log is flooded.
-LIMITS = {"person": 100, "controller": 100, "job": 200, "reason": 500}
+LIMITS = {"person": 100, "controller": 100, "job": 200, "reason": 500, "break_glass": 500}
 
 
 def parse_by(given: Mapping[str, Any]) -> dict[str, str]:
@@ -33,4 +33,9 @@ def describe_by(by: Mapping[str, Any]) -> str:
     where = f" on {told['controller']}" if "controller" in told else ""
     job = f" ({told['job']})" if "job" in told else ""
     who = f"{told.get('person', 'somebody')}{where}{job}" if where or job or "person" in told else ""
-    return ": ".join(part for part in (who, told.get("reason", "")) if part)
+    why = ": ".join(part for part in (who, told.get("reason", "")) if part)
+    return "; ".join(part for part in (why, _broken(told)) if part)
+
+
+def _broken(told: Mapping[str, str]) -> str:
+    return f"released in a freeze: {told['break_glass']}" if "break_glass" in told else ""

@@ -17,6 +17,7 @@ from .meant import Meant
 from .probe import Probe, parse_plan
 from .state.journal import brought_by
 from .state.layout import Layout
+from .state.lease import Claim, Leases
 from .state.model import Settings
 from .state.service import Service
 from .state.store import Store
@@ -36,12 +37,15 @@ class Context:
         layout: Optional[Layout] = None,
         systemd: Optional[Systemd] = None,
         by: Optional[Mapping[str, Any]] = None,
+        claim: Optional[Claim] = None,
     ) -> None:
         self.settings = settings
         self.by = parse_by(by or {})
+        self.claim = claim
         self.layout = layout or Layout(settings.name, settings.root)
         self.store = Store(self.layout)
         self.journal = self.store.journal
+        self.leases = Leases(self.layout, self.journal)
         self.systemd = systemd or Systemd()
         self.service = Service(settings, self.layout, self.store, self.systemd)
         Gate(self.layout, self.systemd, settings.health, shared=False)  # refuses bad options before anything happens

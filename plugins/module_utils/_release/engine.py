@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence
 
+from .._core.errors import SlipwayError
 from .._host.systemd import Systemd
 from .context import Context
 from .meant import Meant
 from .outcome import Outcome
 from .state.layout import Layout
+from .state.lease import Claim
 from .state.model import Settings, Spec
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 class Engine:
     """What can be done with one service on this host. Each method imports its verb, since a command needs only one.
 
-    by: who asks for it, from where and why (see by.py).
+    by: who asks for it, from where and why (see by.py). claim: what its run says of itself, for the service's lease.
     """
 
     def __init__(
@@ -35,8 +37,9 @@ class Engine:
         layout: Optional[Layout] = None,
         systemd: Optional[Systemd] = None,
         by: Optional[Mapping[str, Any]] = None,
+        claim: Optional[Claim] = None,
     ) -> None:
-        self._context = Context(settings, layout, systemd, by)
+        self._context = Context(settings, layout, systemd, by, claim)
 
     def predict(self, spec: Spec) -> Outcome:
         from .verbs import release
@@ -47,6 +50,21 @@ class Engine:
         from .verbs import release
 
         return release.release(self._context, spec)
+
+    def plan(self) -> dict[str, Any]:
+        from .verbs import plan
+
+        return plan.plan(self._context)
+
+    def lease_objection(self) -> Optional[SlipwayError]:
+        """What speaks against a release by this run, as far as the lease goes."""
+        return self._context.leases.objection(self._context.claim)
+
+    def take_lease(self) -> None:
+        from .verbs import lease
+
+        if self._context.claim is not None:
+            lease.take(self._context.store, self._context.claim, self._context.by, self._context.settings.lock_timeout)
 
     def predict_rollback(self, wanted: Optional[str] = None, meant: Optional[Meant] = None) -> Outcome:
         from .verbs import rollback

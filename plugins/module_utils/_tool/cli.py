@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 OK, FAILED, USAGE = 0, 1, 2
 SERVES = ("pass", "warn")
 _RECENT = 60.0  # seconds
+_LOCK_TIMEOUT = 30.0
 EPILOG = """\
 exit codes: 0 it is so or was done; 1 something is down, or could not be done; 2 wrong usage, or not root
 with --json, failures come as {"failed": true, "code": …, "msg": …, "fix": …}
@@ -66,6 +67,10 @@ nothing answers. It reads, and changes nothing. Secrets of the service are maske
 _DRAIN = """\
 A swap starts it in a unit of its own, slipway-drain-SHOP:RELEASE.service, where release_drain_background is set and
 users are still at the old release when service_drain_timeout ends. Stop that unit to end the release now."""
+_LEASE = """\
+A run that releases on many hosts has it from before its first swap until its end, and each host refuses a release by
+any other run meanwhile. A rollback is never refused. It ends by itself when that run has not been heard of for long
+enough. End it where that run is dead; if it is not, this host refuses it from then on."""
 _CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
 
@@ -98,6 +103,10 @@ def parser() -> argparse.ArgumentParser:
     confirm = add("confirm", "keep a release that waits for somebody's word that all is well", _CONFIRM)
     confirm.add_argument("service")
     confirm.add_argument("--txn", metavar="ID", help="only if it is this swap that waits (status --json)")
+    lease = add("lease", "which run may release a service, since when, and why", _LEASE)
+    lease.add_argument("service")
+    lease.add_argument("--end", action="store_true", help="end the lease of whichever run has it")
+    lease.add_argument("--reason", default="", metavar="TEXT", help="why it is ended, for the journal")
     purge = add("purge", "delete a release with its configuration and secrets", _PURGE)
     purge.add_argument("service")
     purge.add_argument("release", help="an id or a version that status lists, or others: all but the one that serves")
@@ -128,7 +137,7 @@ def parser() -> argparse.ArgumentParser:
     settle.add_argument("service")
     settle.add_argument("--metrics", default="", metavar="DIR", help="where the watch writes metrics")
     settle.add_argument("--timeout", type=float, default=60, metavar="S", help="the most seconds to wait (60)")
-    for command in (status, history, rollback, recover, confirm, purge, verify, drift, diagnose):
+    for command in (status, history, rollback, recover, confirm, lease, purge, verify, drift, diagnose):
         command.add_argument("--json", action="store_true", help="for programs")
     return top
 
@@ -208,6 +217,8 @@ def _status_text(found: dict[str, Any]) -> str:
         lines += _built_text(origin.get("provenance") or {})
     who = describe_by(found["by"])
     lines += [f"  by        {who}"] if who else []
+    lease = found.get("lease") or {}
+    lines += [f"  leased    by {_describe_lease(lease)}"] if lease.get("left") else []
     if found["watched"]:
         lines.append(f"  watched   {_ago(time.time() - found['watched'])} ago")
     if _is_neglected(found):
@@ -226,6 +237,12 @@ def _status_text(found: dict[str, Any]) -> str:
         notes += ["bad"] if release in found["bad"] else []
         lines.append(f"  release   {release}{'  (' + ', '.join(notes) + ')' if notes else ''}")
     return "\n".join(lines)
+
+
+def _describe_lease(lease: Mapping[str, Any]) -> str:
+    version = f", version {lease['version']}" if lease.get("version") else ""
+    owner = _owner(lease.get("by") or {})
+    return f"{owner}{version}, since {_when(lease.get('since'))}, for at most {_ago(float(lease['left']))} more"
 
 
 def _is_neglected(found: dict[str, Any]) -> bool:
@@ -347,7 +364,11 @@ def _rollback(options: argparse.Namespace) -> int:
     from .._release.meant import parse_meant
 
     meant = parse_meant(options.of, options.run)
-    outcome = _engine(operator(options.service), options.reason).rollback(options.release, meant)
+    one = operator(options.service)
+    lease = _lease_of(options.service)
+    if lease.get("left") and not options.json:
+        _complain(f"slipway: {options.service} is leased by {_describe_lease(lease)}; the rollback goes on")
+    outcome = _engine(one, options.reason).rollback(options.release, meant)
     for warning in [] if options.json else outcome.warnings:
         _complain(f"slipway: {warning}")
     if options.json:
@@ -377,6 +398,42 @@ def _confirm(options: argparse.Namespace) -> int:
     else:
         _say(f"{options.service}: nothing waits to be confirmed; {outcome.current} is the release")
     return OK
+
+
+def _lease(options: argparse.Namespace) -> int:
+    from .._release.state.layout import Layout
+    from .._release.state.model import validate_name
+    from .._release.state.store import Store, person
+    from .._release.verbs import lease as leasing
+
+    name = validate_name(options.service)  # one that has never been released may be leased as well
+    by = {"person": person(), "controller": "this host", "reason": options.reason}
+    ended = leasing.end(Store(Layout(name, f"/opt/{name}")), by, _LOCK_TIMEOUT) if options.end else None
+    lease = _lease_of(name)
+    if options.json:
+        _say(json.dumps({"lease": lease or None, "ended": ended is not None}, indent=2))
+    elif ended is not None:
+        _say(f"{name}: the lease of {_owner(ended.by)} has ended; that run may release nothing more here")
+    elif lease.get("left"):
+        _say(f"{name}: leased by {_describe_lease(lease)}")
+    else:
+        _say(f"{name}: no run has the lease")
+    return OK
+
+
+def _lease_of(name: str) -> dict[str, Any]:
+    """The last lease of the service; empty where there was none."""
+    from .._release.state.layout import Layout
+    from .._release.state.store import Store
+    from .._release.verbs.lease import leases_of
+
+    return leases_of(Store(Layout(name, f"/opt/{name}"))).told() or {}
+
+
+def _owner(by: Mapping[str, Any]) -> str:
+    from .._release.by import describe_by
+
+    return describe_by(by) or "another run"
 
 
 def _recover(options: argparse.Namespace) -> int:
@@ -544,6 +601,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "rollback": _rollback,
     "recover": _recover,
     "confirm": _confirm,
+    "lease": _lease,
     "verify": _verify,
     "drift": _drift,
     "diagnose": _diagnose,

@@ -22,6 +22,7 @@ from ..._host.systemd import Systemd, UnitState
 from .. import background_drain, integrity
 from ..state.journal import OUTCOMES, run_of
 from ..state.layout import Layout
+from ..state.lease import Leases
 from ..state.model import Settings
 from ..state.service import Service
 from ..state.store import Store, Transaction, load_settings
@@ -105,6 +106,7 @@ class Operator:
             "run": run_of(current, outcomes),
             "by": committed[-1].get("by") or {} if committed and current else {},
             "bad": sorted(self.store.journal.bad()),
+            "lease": Leases(self.layout, self.store.journal).told(),
             "watched": _changed(os.path.join(self.layout.state, WATCH)),
             "damaged": damaged + self._damaged_releases(current),
             "differences": differences,
@@ -322,7 +324,7 @@ def _changed(path: str) -> Optional[float]:
 def unreadable(name: str, damaged: list[str], current: Optional[str] = None) -> dict[str, Any]:
     """The status of a service of which the host does not know enough to judge it."""
     nothing = dict.fromkeys(("last_good", "version", "commit", "since", "restarts", "p99", "watched"))
-    nothing.update(dict.fromkeys(("in_flight", "unsettled", "run")))
+    nothing.update(dict.fromkeys(("in_flight", "unsettled", "run", "lease")))
     lists: dict[str, Any] = {
         "running": [],
         "draining": [],

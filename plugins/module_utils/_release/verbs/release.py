@@ -57,7 +57,9 @@ def release(context: Context, spec: Spec) -> Outcome:
 
     The action is "upload" or "tool", and nothing has happened, when the host needs that and has not got it.
     """
+    context.leases.check(context.claim)  # before it waits for the lock of a run that has the lease
     with context.locked(), context.probed() as probe:
+        context.leases.admit(context.claim, context.by)
         if spec.once.only and not once.is_due(context, spec):
             return replace(unchanged(context.current_id()), once=once.known(context, spec))
         if not spec.judged:
@@ -74,6 +76,7 @@ def release(context: Context, spec: Spec) -> Outcome:
         missing = _check(context, spec, release_id) or _stage(context, spec, content, phases)
         if missing:
             return unchanged(context.current_id(), missing)
+        context.leases.begin(context.claim, context.by)
         ran = bool(spec.once.command) and once.settle(context, spec, release_id)
         known = once.known(context, spec)
         if spec.once.only:

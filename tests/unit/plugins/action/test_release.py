@@ -820,3 +820,147 @@ def test_a_provenance_may_take_the_place_of_a_signature(act, tmp_path):
     assert action.run(task_vars={})["action"] == "none"
     assert unsealed(action)["intake"]["provenance"] == {"content": "{}", "place": str(tmp_path / "provenance")}
     assert act(minisign_keys=key).run(task_vars={})["code"] == "missing_signature"
+
+
+ALWAYS = [{"weekdays": "mon,tue,wed,thu,fri,sat,sun", "zone": "UTC", "reason": "the year's accounts"}]
+DONE = {"changed": True, "action": "release"}
+
+
+@pytest.fixture
+def run_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(plugin._run.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+
+
+@pytest.mark.parametrize("glass", [None, "", "  "])
+def test_in_a_freeze_no_host_is_asked(act, glass):
+    action = act(freeze=json.dumps(ALWAYS), break_glass=glass)
+    failed = action.run(task_vars={})
+    assert (failed["code"], action.executed) == ("frozen", [])
+    assert "the year's accounts" in failed["msg"]
+    assert "release_break_glass" in failed["msg"]
+
+
+def test_with_a_reason_it_goes_on_and_the_host_is_told(act):
+    action = act([DONE], freeze=ALWAYS, break_glass="users cannot pay")
+    assert action.run(task_vars={})["action"] == "release"
+    arguments = action.executed[0][1]
+    assert arguments["by"]["break_glass"] == "users cannot pay"
+    assert not {"freeze", "break_glass", "lease_time", "end_lease"} & set(arguments)
+
+
+def test_a_reason_without_a_freeze_is_not_written_down(act):
+    action = act([DONE], freeze=[], break_glass="users cannot pay")
+    action.run(task_vars={})
+    assert "break_glass" not in action.executed[0][1]["by"]
+
+
+def test_a_bad_calendar_is_refused_before_any_host(act):
+    action = act(freeze=[{"from": "2026-12-20"}])
+    failed = action.run(task_vars={})
+    assert (failed["code"], action.executed) == ("invalid_freeze", [])
+
+
+def test_what_counts_is_when_the_run_began(act, run_folder, monkeypatch):
+    """A run that reaches into a freeze comes to its end."""
+    began = datetime.datetime.now(datetime.timezone.utc)
+    plugin._run.this()
+    soon = [{"from": began + datetime.timedelta(seconds=30), "to": "2999-01-01", "zone": "UTC", "reason": "x"}]
+    assert act([DONE], freeze=soon).run(task_vars={})["action"] == "release"
+    early = [{"from": "2020-01-01", "to": began + datetime.timedelta(seconds=30), "zone": "UTC", "reason": "x"}]
+    assert act([DONE], freeze=early).run(task_vars={})["code"] == "frozen"
+
+
+def check(act, answers, **arguments):
+    action = act(answers, report=True, strategy="restart", **arguments)
+    action._task.check_mode = True
+    return action, action.run(task_vars={"inventory_hostname": "web1", "ansible_play_hosts_all": ["web1"]})
+
+
+def test_a_check_in_a_freeze_asks_the_host_and_takes_nothing(act, run_folder):
+    answer = {"action": "release", "current": "2.0-0123456789", "plan": {"serving": None, "lease": None}}
+    action, told = check(act, [answer], freeze=ALWAYS, lease="take")
+    assert [one["code"] for one in told["problems"]] == ["frozen"]
+    assert "action" not in told
+    assert told["plan"]["freeze"]["reason"] == "the year's accounts"
+    assert action.executed[0][1]["lease"] == "require"
+    assert not plugin._run.has_lease("shop", "web1")
+    other = {"failed": True, "code": "port_in_use", "msg": "port 80 is in use. Fix: stop it", "plan": {}}
+    _action, told = check(act, [other], freeze=ALWAYS)
+    assert [one["code"] for one in told["problems"]] == ["frozen", "port_in_use"]
+
+
+def test_a_plan_only_tells_of_a_freeze(act, run_folder):
+    answer = {"action": "release", "current": "2.0-0123456789", "plan": {"serving": None, "lease": None}}
+    action, told = check(act, [answer], freeze=ALWAYS, lease="tell")
+    assert told["action"] == "release"
+    assert told["plan"]["freeze"]["broken"] == ""
+    assert told["plan"]["at_most"] > 0
+    assert action.executed[0][1]["lease"] == "tell"
+
+
+def test_a_check_that_takes_the_lease_says_which_run_it_is(act, run_folder):
+    action, _told = check(act, [{"action": "release", "plan": {}}], lease="take", lease_time="90", run="1704")
+    assert plugin._run.has_lease("shop", "web1")
+    claim = unsealed(action)["claim"]
+    assert (claim["run"], claim["seconds"], claim["held"]) == (plugin._run.this().id, 90, False)
+    assert (claim["name"], claim["version"]) == ("1704", "1.0")
+    action = act([DONE])
+    action.run(task_vars={"inventory_hostname": "web1"})
+    assert unsealed(action)["claim"]["held"]
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    texts = []
+    monkeypatch.setattr(plugin, "delegate", lambda _action, name, told, _variables: texts.append((name, told["text"])))
+    return texts
+
+
+def test_one_host_alone_shows_its_plan_before_it_is_touched(act, shown):
+    alone = {"inventory_hostname": "web1", "ansible_play_hosts_all": ["web1"]}
+    plan = {"serving": "0.9-0123456789", "returns_to": "0.9-0123456789", "took": [], "lease": None}
+    upload = {"action": "upload", "current": "0.9-0123456789", "plan": plan}
+    act([upload, DONE]).run(task_vars=alone)
+    ((module, text),) = shown
+    assert module == "slipway.go.show"
+    assert "PLAN  shop 1.0: 1 host in 1 batch" in text
+    assert "0.9-0123456789 -> 1.0  web1" in text
+    for variables in ({**alone, "ansible_play_hosts_all": ["web1", "web2"]}, {**alone, "release_preview": {}}):
+        act([upload, DONE]).run(task_vars=variables)
+    act([DONE]).run(task_vars=alone)
+    assert len(shown) == 1
+
+
+LEASED = {"failed": True, "code": "leased", "msg": "leased.", "lease": {"run": "gone", "process": {"pid": 1}}}
+
+
+def test_a_run_of_this_machine_whose_process_is_gone_is_no_obstacle(act, monkeypatch):
+    monkeypatch.setattr(plugin._run, "has_ended", lambda told: told == {"pid": 1})
+    action = act([LEASED, DONE])
+    assert action.run(task_vars={})["action"] == "release"
+    assert unsealed(action, 1)["claim"]["instead"] == ["gone"]
+    action = act([LEASED, LEASED])
+    assert action.run(task_vars={})["code"] == "leased", "what did not help once is not tried for ever"
+
+
+def test_another_run_is_an_obstacle(act):
+    action = act([LEASED])
+    failed = action.run(task_vars={})
+    assert (failed["code"], len(action.executed)) == ("leased", 1)
+    assert failed["claim"]["run"] == plugin._run.this().id
+
+
+def test_a_failure_that_ends_the_run_gives_the_lease_back(act, run_folder, monkeypatch):
+    given_back = []
+    monkeypatch.setattr(
+        plugin, "delegate", lambda _action, name, arguments, _vars: given_back.append((name, arguments))
+    )
+    failed = {"failed": True, "code": "rolled_back", "msg": "it was rolled back."}
+    for ends, noted, expected in ((True, False, 0), (False, True, 0), (True, True, 1)):
+        if noted:
+            plugin._run.note_lease("shop", "web1")
+        action = act([failed])
+        action._task.any_errors_fatal = ends
+        assert action.run(task_vars={"inventory_hostname": "web1"})["failed"]
+        assert len(given_back) == expected
+    assert given_back == [("slipway.go.lease", {})]

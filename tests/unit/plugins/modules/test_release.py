@@ -10,6 +10,7 @@ import json
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem, ProblemsError
 from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings
 from ansible_collections.slipway.go.plugins.modules import release
@@ -33,10 +34,22 @@ def engine(monkeypatch):
 
     class Engine:
         outcome = DONE
+        objection = None
+        taken = 0
 
-        def __init__(self, settings, by):
+        def __init__(self, settings, by, claim):
             Engine.told.append(settings)
             Engine.by = by
+            Engine.claim = claim
+
+        def plan(self):
+            return {"serving": "1.0-0123456789"}
+
+        def lease_objection(self):
+            return Engine.objection
+
+        def take_lease(self):
+            Engine.taken += 1
 
         def _answer(self, how, spec):
             Engine.told.append((how, spec))
@@ -174,3 +187,43 @@ def test_bad_input_is_refused_before_the_engine_is_asked(engine, capsys, wrong, 
     assert result["failed"] is True
     assert variable in result["msg"]
     assert not any(isinstance(told, tuple) for told in engine.told)
+
+
+CLAIM = {"run": "x", "seconds": 60.0, "instead": ["y"]}
+LEASED = SlipwayError("leased", "shop is being released by alice.", "wait for that run to end", lease={"run": "z"})
+
+
+def foresee(capsys, lease):
+    sealed = json.dumps({**TOLD, "claim": CLAIM})
+    return run_module(release, capsys, **{**SENT, "sealed": sealed}, lease=lease, _ansible_check_mode=True)
+
+
+@pytest.mark.parametrize(("lease", "taken"), [("require", 0), ("tell", 0), ("take", 1)])
+def test_a_check_takes_the_lease_where_it_is_told_to(engine, capsys, lease, taken):
+    told = foresee(capsys, lease)
+    assert (engine.taken, engine.claim.run, engine.claim.instead) == (taken, "x", ("y",))
+    assert told["plan"] == {"serving": "1.0-0123456789"}
+
+
+@pytest.mark.parametrize("lease", ["require", "take"])
+def test_the_lease_of_another_run_is_a_problem_and_the_others_are_named_too(engine, capsys, lease):
+    engine.objection = LEASED
+    told = foresee(capsys, lease)
+    assert (told["failed"], [one["code"] for one in told["problems"]]) == (True, ["leased"])
+    assert (told["lease"], told["plan"]) == ({"run": "z"}, {"serving": "1.0-0123456789"})
+    engine.outcome = ProblemsError([Problem("port_in_use", "port 80 is in use.", "stop it")])
+    told = foresee(capsys, lease)
+    assert [one["code"] for one in told["problems"]] == ["port_in_use", "leased"]
+    assert told["lease"] == {"run": "z"}
+    assert engine.taken == 0
+
+
+def test_a_plan_only_tells_of_it(engine, capsys):
+    engine.objection = LEASED
+    assert foresee(capsys, "tell")["action"] == "release"
+
+
+def test_a_refusal_has_its_plan_and_takes_nothing(engine, capsys):
+    engine.outcome = SlipwayError("known_bad", "2.0 is marked bad.", "release another version")
+    told = foresee(capsys, "take")
+    assert (told["code"], told["plan"], engine.taken) == ("known_bad", {"serving": "1.0-0123456789"}, 0)

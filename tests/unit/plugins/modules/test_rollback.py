@@ -22,9 +22,14 @@ def told(monkeypatch):
     told = []
 
     class Engine:
+        objection = None
+
         def __init__(self, settings, by):
             told.append(settings)
             Engine.by = by
+
+        def lease_objection(self):
+            return Engine.objection
 
         def rollback(self, wanted, meant):
             told.append(("rollback", wanted, meant))
@@ -82,3 +87,11 @@ def test_a_service_nobody_knows(monkeypatch, capsys):
     monkeypatch.setattr(rollback, "load_settings", load)
     result = run_module(rollback, capsys, name="shop")
     assert (result["failed"], result["code"]) == (True, "unknown_service")
+
+
+def test_the_lease_of_a_run_is_told_and_keeps_nobody_from_going_back(told, capsys, monkeypatch):
+    warned = []
+    monkeypatch.setattr(rollback.AnsibleModule, "warn", lambda _self, text, **_more: warned.append(text))
+    rollback.Engine.objection = SlipwayError("leased", "shop is being released by alice.", "wait")
+    assert run_module(rollback, capsys, name="shop")["changed"]
+    assert warned == ["shop is being released by alice. The rollback goes on."]

@@ -502,3 +502,48 @@ def test_history_tells_what_a_failed_release_has_said(monkeypatch, capsys):
     assert cli.main(["history", "shop"]) == 0
     told = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert told[1:] == ["log: one", "log: two", "answer: no"]
+
+
+LEASE = {"run": "x", "left": 90.0, "since": 1.0, "version": "2.0.0", "by": {"person": "alice", "reason": "it is due"}}
+
+
+def test_who_has_the_lease_is_told(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    serve(monkeypatch, lease=LEASE)
+    cli.main(["status"])
+    assert "  leased    by alice: it is due, version 2.0.0, since 1970-01-01" in capsys.readouterr().out
+    monkeypatch.setattr(cli, "_lease_of", lambda _name: LEASE)
+    assert cli.main(["lease", "shop"]) == cli.OK
+    assert "shop: leased by alice: it is due, version 2.0.0" in capsys.readouterr().out
+    outcome = Outcome(True, "1.0-0123456789", "2.0-0123456789", "rollback")
+    monkeypatch.setattr(cli, "operator", lambda name: name)
+    monkeypatch.setattr(cli, "_engine", lambda _one, _reason: SimpleNamespace(rollback=lambda *_two: outcome))
+    assert cli.main(["rollback", "shop"]) == cli.OK
+    assert "shop is leased by alice" in capsys.readouterr().err
+
+
+def test_a_lease_that_is_over_is_not(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    serve(monkeypatch, lease={**LEASE, "left": 0.0})
+    cli.main(["status"])
+    assert "leased" not in capsys.readouterr().out
+    monkeypatch.setattr(cli, "_lease_of", lambda _name: {**LEASE, "left": 0.0})
+    assert cli.main(["lease", "shop", "--end"]) == cli.OK
+    assert "no run has the lease" in capsys.readouterr().out
+
+
+def test_an_operator_ends_a_lease(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+    from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
+    from ansible_collections.slipway.go.plugins.module_utils._release.state import layout
+    from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import Claim
+    from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Settings
+
+    monkeypatch.setattr(
+        layout.Layout.__init__, "__defaults__", (str(tmp_path), *layout.Layout.__init__.__defaults__[1:])
+    )
+    Engine(Settings("shop", "/opt/shop"), by={"person": "alice"}, claim=Claim("x", 600.0)).take_lease()
+    assert cli.main(["lease", "shop", "--end", "--reason", "its controller is dead"]) == cli.OK
+    assert "the lease of alice has ended" in capsys.readouterr().out
+    assert cli.main(["lease", "shop", "--end", "--json"]) == cli.OK
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ended"], told["lease"]["state"], told["lease"]["left"]) == (False, "ended", 0.0)
+    assert told["lease"]["ended_by"]["reason"] == "its controller is dead"
+    assert cli.main(["lease", "../x"]) == cli.FAILED

@@ -1,0 +1,96 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a run says of itself to the hosts whose lease it takes. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible_collections.slipway.go.plugins.filter.batches import batches
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.plugin_utils import _patience, _run
+from ansible_collections.slipway.go.plugins.plugin_utils._patience import Patience
+
+# release_serial where nobody has set it.
+SERIAL = (1, "50%", "100%")
+# What hardening and configuring a host may take, where a run does that between its preflight and its releases.
+CONFIGURE = 300.0
+
+
+def split(hosts: Sequence[str], sizes: Iterable[int | str]) -> list[list[str]]:
+    """The hosts batch by batch, as Ansible does it for `serial`: the last size repeats."""
+    found: list[list[str]] = []
+    left, counts = list(hosts), [_count(size, len(hosts)) for size in sizes] or [len(hosts)]
+    while left:
+        count = counts[min(len(found), len(counts) - 1)]
+        found.append(left[:count])
+        left = left[count:]
+    return found
+
+
+def _count(size: int | str, total: int) -> int:
+    number = int(str(size).rstrip("%"))
+    return max(1, int(number / 100 * total) if str(size).endswith("%") else number)
+
+
+def serial(variables: Mapping[str, Any], template: Callable[[Any], Any]) -> list[int | str]:
+    """The sizes of the batches; those of the default where they cannot be read, which another play refuses."""
+    try:
+        given = template(variables.get("release_serial"))
+        return batches(given or SERIAL, "release_serial")
+    except AnsibleError:
+        return list(SERIAL)
+
+
+def seconds(patience: Patience, groups: Sequence[Sequence[str]], forks: int, configures: bool) -> float:
+    """How long after its preflight a run may come to the last of its hosts, where all goes well.
+
+    One that needs longer may go on as long as nobody else has taken the lease.
+    """
+    waves = sum(math.ceil(len(group) / max(1, forks)) for group in groups)
+    return _patience.SLACK + max(1, waves) * (patience.well + (CONFIGURE if configures else 0.0))
+
+
+def of(
+    arguments: Mapping[str, Any], patience: Patience, variables: Mapping[str, Any], template: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """The claim of this run on this host, for a task with these options of slipway.go.release."""
+    hosts = list(variables.get("ansible_play_hosts_all") or [])
+    service, host = str(arguments["name"]), str(variables.get("inventory_hostname"))
+    groups = split(hosts, serial(variables, template))
+    configures = arguments.get("configured") is False
+    given = float(arguments.get("lease_time") or 0)
+    if given < 0:
+        raise SlipwayError("invalid_duration", f"release_lease_time is {given:g}.", "give seconds, 0 or more")
+    return {
+        "run": _run.this().id,
+        "seconds": given or seconds(patience, groups, int(variables.get("ansible_forks") or 1), configures),
+        "held": _run.has_lease(service, host),
+        "instead": [str(arguments["end_lease"])] if arguments.get("end_lease") else [],
+        "name": str(arguments.get("run") or ""),
+        "version": str(arguments.get("version") or ""),
+        "process": _run.process(),
+    }
+
+
+def ended(answer: Mapping[str, Any]) -> str:
+    """The id of the run whose lease stands in the way, where its process on this machine is gone; else empty."""
+    lease = answer.get("lease")
+    if not isinstance(lease, Mapping) or not _run.has_ended(lease.get("process") or {}):
+        return ""
+    return str(lease.get("run") or "")
+
+
+def instead(sealed: str, run: str) -> str:
+    """The sealed arguments of a task, with a claim that ends the lease of that run; empty where it did so already."""
+    told = json.loads(sealed)
+    claim = told.get("claim") or {"instead": [run]}
+    if run in claim["instead"]:
+        return ""
+    return json.dumps({**told, "claim": {**claim, "instead": [*claim["instead"], run]}})

@@ -1,0 +1,89 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One run of Ansible is one, however many processes it has; and its end is known only where it can be seen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from ansible import constants
+from ansible_collections.slipway.go.plugins.plugin_utils import _run
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    return tmp_path
+
+
+def test_all_tasks_of_a_run_have_one_id(folder):
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _number: _run.this(), range(40)))
+    assert len(found) == 1
+    assert [path.name for path in folder.iterdir()] == ["slipway-run.json"]
+
+
+def test_another_run_has_another(folder, tmp_path_factory, monkeypatch):
+    first = _run.this()
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path_factory.mktemp("other")))
+    assert _run.this().id != first.id
+
+
+def test_without_hard_links(folder, monkeypatch):
+    def refuse(*_arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(_run.os, "link", refuse)
+    assert _run.this() == _run.this()
+
+
+def test_leases_are_noted_by_service_and_host(folder):
+    assert not _run.has_lease("shop", "web1")
+    _run.note_lease("shop", "web1")
+    _run.note_lease("shop", "web1")
+    assert _run.has_lease("shop", "web1")
+    assert not _run.has_lease("shop", "web2")
+    assert not _run.has_lease("desk", "web1")
+    _run.forget_lease("shop", "web1")
+    _run.forget_lease("shop", "web1")
+    assert not _run.has_lease("shop", "web1")
+
+
+def test_a_process_that_runs_has_not_ended():
+    told = _run.process()
+    assert told["pid"]
+    assert not _run.has_ended(told)
+
+
+def test_one_that_is_gone_has():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        told = {**_run._here(), "pid": child.pid, "started": _run._started(child.pid)}
+        assert not _run.has_ended(told)
+        assert _run.has_ended({**told, "started": told["started"] - 1}), "its number is another process's now"
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert _run.has_ended(told), "its parent has not looked yet"
+    assert _run.has_ended(told)
+
+
+@pytest.mark.parametrize("other", [{"boot": "another machine"}, {"namespace": 1}])
+def test_of_another_machine_or_container_nothing_is_known(other):
+    gone = {**_run._here(), "pid": 1 << 30, "started": 1}
+    assert _run.has_ended(gone)
+    assert not _run.has_ended({**gone, **other})
+
+
+@pytest.mark.parametrize("told", [{}, {"pid": 1}, {"boot": None, "namespace": None}])
+def test_what_says_too_little_has_not_ended(told):
+    assert not _run.has_ended(told)
+
+
+@pytest.mark.parametrize("pid", ["x", None, [1]])
+def test_what_says_nonsense_has_not_ended(pid):
+    assert not _run.has_ended({**_run._here(), "pid": pid, "started": 1})
