@@ -56,7 +56,7 @@ lockout: collections ## the lock-out table: ways to lock oneself out, each tried
 lockout-interrupted: collections ## changes of access, interrupted at every task: the controller pauses, dies, loses the network (an hour)
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/interrupted --page docs/evidence/interrupted-changes.md
 
-fleet: collections ## the fleet table: hosts vanish before, in and after their swap, runs are cancelled (half an hour)
+fleet: collections ## the fleet table: hosts vanish and fail in every batch, fleets go back, runs are cancelled (an hour)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/fleet
 
 upgrade: collections ## hosts that an earlier commit has set up and left with a change in flight: make upgrade FROM=COMMIT

@@ -127,6 +127,7 @@ OPTIONS = {
     "drain_background": ("release_drain_background", _survey.number),
     "soak_time": ("release_soak_time", _survey.number),
     "confirm": ("release_confirm", _survey.number),
+    "hold": ("release_confirm_fleet", _survey.number),
     "lock_timeout": ("release_lock_timeout", _survey.number),
     "keep": ("release_keep", _survey.whole),
     "policy": ("policy", _survey.options(POLICY)),
@@ -262,18 +263,26 @@ class ActionModule(BoundedAction):
     _frozen: _freeze.Frozen | None = None
     _broken = ""  # why this release goes on in a freeze
     _lease = "require"
+    _holds = False  # whether a release waits until the whole fleet is through
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        with _lost.explained(task_vars or {}):  # where files may be transferred, this connects first
-            result: dict[str, Any] = super().run(tmp, task_vars)
-        self._inventory = str((task_vars or {}).get("inventory_dir"))
+        variables, result = task_vars or {}, dict[str, Any]()
+        self._inventory = str(variables.get("inventory_dir"))
+        alone, reached = len(variables.get("ansible_play_hosts_all") or ()) < 2, False
         try:
+            with _lost.explained(variables):  # where files may be transferred, this connects first
+                result = super().run(tmp, task_vars)
+            reached = True
             answer = self._release_and_confirm(dict(self._task.args), task_vars)
         except AnsibleConnectionFailure as error:
-            answer = _lost.unreachable(error, task_vars or {})
+            if alone and not reached:
+                raise
+            # Of a fleet, one that Ansible itself found unreachable would end the run where it is a batch.
+            answer = _lost.unreachable(error, variables)
+            self._reports = self._reports or (self._task.check_mode and str(self._task.args.get("report")) == "True")
         if self._task.check_mode:
             answer = self._foreseen(answer)
-            self._show_plan(answer, task_vars or {})
+            self._show_plan(answer, variables)
         if self._reports:
             answer = reported(answer)
         if answer.get("failed") and self._task.any_errors_fatal and not self._task.check_mode:
@@ -346,6 +355,8 @@ class ActionModule(BoundedAction):
 
     def _release_and_confirm(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         answer = self._judge_and_release(arguments, task_vars)
+        if answer.get("unconfirmed") and self._holds and answer.get("action") == "release":
+            return _confirmation.prove(self._command, str(arguments["name"]), answer)
         if answer.get("unconfirmed"):
             return _confirmation.confirm(self._command, str(arguments["name"]), answer)
         return answer
@@ -357,6 +368,7 @@ class ActionModule(BoundedAction):
                 self._reports = self._may_report(arguments.pop("report", ""))
                 arguments = _survey.understand(arguments, OPTIONS)
                 self._patience = _patience.of(arguments)
+                self._holds = bool(arguments.get("hold"))
                 self._validate(arguments)
                 arguments["by"] = _by.complete(arguments.get("by"), task_vars or {})
                 if arguments.pop("reason_required", False):
@@ -441,6 +453,13 @@ class ActionModule(BoundedAction):
         for option, variable in (("name", "service_name"), ("version", "release_version"), ("src", "release_src")):
             if not str(arguments.get(option) or ""):
                 raise SlipwayError(f"missing_{option}", f"{variable} is empty.", f"set {variable} (option {option})")
+        hold, confirm = arguments.get("hold") or 0, arguments.get("confirm", 1)
+        if hold < 0 or (hold and not confirm):
+            raise SlipwayError(
+                "invalid_confirm_fleet",
+                f"release_confirm_fleet is {hold:g}, and release_confirm is {confirm:g}.",
+                "give seconds above 0 for both, or set release_confirm_fleet to 0",
+            )
         model.validate_name(str(arguments["name"]))
         model.validate_version(str(arguments["version"]))
         model.render_environment(arguments.get("environment") or {})

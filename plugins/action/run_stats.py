@@ -19,6 +19,7 @@ ARGUMENTS = {
     "service": {"type": "str", "default": ""},
     "release": {"type": "str", "default": ""},
     "run": {"type": "str", "default": ""},
+    "outcome": {"type": "str", "default": ""},
 }
 
 

@@ -11,14 +11,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible.release import __version__ as core
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import render_environment, validate_name
-from ansible_collections.slipway.go.plugins.plugin_utils import _services
+from ansible_collections.slipway.go.plugins.plugin_utils import _lost, _services
 from ansible_collections.slipway.go.plugins.plugin_utils._sources import find_source
 
 # What holds secrets: it goes to the host as one text that no result shows.
@@ -45,9 +45,12 @@ class ActionModule(ActionBase):
             return {**result, "changed": False, "paths": [], "units": [], "drop_ins": []}
         for option in SEALED:
             arguments.pop(option, None)
-        answer: dict[str, Any] = self._execute_module(
-            "slipway.go.service_files", module_args={**arguments, "sealed": sealed}, task_vars=task_vars
-        )
+        try:
+            answer: dict[str, Any] = self._execute_module(
+                "slipway.go.service_files", module_args={**arguments, "sealed": sealed}, task_vars=task_vars
+            )
+        except AnsibleConnectionFailure as error:  # the first contact of a batch: a batch that is gone ends the run
+            answer = _lost.unreachable(error, variables)
         return {**result, **answer}
 
     def _sealed(self, arguments: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

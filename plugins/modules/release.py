@@ -362,6 +362,13 @@ options:
         O(slipway.go.rollback#module:run) can take back what just this run has brought.
     type: str
     default: ""
+  hold:
+    description:
+      - Seconds for which the release may wait, beyond O(confirm), for the rest of a fleet. The task reaches the host
+        over a new connection and leaves the release waiting; M(slipway.go.conclude) confirms it in the end. V(0)
+        confirms it at once. A first release, which has nothing to go back to, counts at once all the same.
+    type: float
+    default: 0
   reason_required:
     description:
       - Whether a release without a reason in O(by) is refused.
@@ -896,6 +903,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         tool=values["tool"],
         run=values["run"],
         once=Once(**values["once"]),
+        hold=values["hold"],
     )
     engine = Engine(settings, by=values["by"], claim=parse_claim(values["claim"]))
     act = intake.predict if module.check_mode else intake.release
@@ -966,6 +974,7 @@ def main() -> None:
             "stale_configuration": {"type": "str", "choices": ["warn", "refuse"], "default": "warn"},
             "downgrade": {"type": "str", "choices": ["warn", "refuse", "accept"], "default": "warn"},
             "run": {"type": "str", "default": ""},
+            "hold": {"type": "float", "default": 0},
             "by": options.BY,
             "reason_required": {"type": "bool", "default": False},
             "report": {"type": "bool", "default": False},

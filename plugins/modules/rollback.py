@@ -52,6 +52,13 @@ options:
         needs. Nothing else that the run has brought is where it goes, either. An empty text is an error, and so is one
         with C({{), which nobody has filled in.
     type: str
+  mark_bad:
+    description:
+      - Whether the release that is left counts as bad on this host, so that it is released again only with
+        O(slipway.go.release#module:force). V(false) where it was good here and is taken back for what happened on other
+        hosts.
+    type: bool
+    default: true
 seealso:
   - module: slipway.go.release
   - module: slipway.go.release_info
@@ -186,8 +193,11 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     lease = engine.lease_objection()
     if lease is not None:  # a rollback is for when something is wrong
         module.warn(f"{lease.message} The rollback goes on.")
-    act = engine.predict_rollback if module.check_mode else engine.rollback
-    outcome = act(module.params["release"], parse_meant(module.params["of"], module.params["run"]))
+    wanted, meant = module.params["release"], parse_meant(module.params["of"], module.params["run"])
+    if module.check_mode:
+        outcome = engine.predict_rollback(wanted, meant)
+    else:
+        outcome = engine.rollback(wanted, meant, module.params["mark_bad"])
     for text in outcome.warnings:
         module.warn(text)
     return {**outcome.as_dict(), "earlier_credentials": outcome.earlier_credentials, "diff": outcome.diff()}
@@ -200,6 +210,7 @@ def main() -> None:
             "release": {"type": "str"},
             "of": {"type": "str"},
             "run": {"type": "str"},
+            "mark_bad": {"type": "bool", "default": True},
             "by": options.BY,
         },
         supports_check_mode=True,

@@ -34,7 +34,7 @@ options:
     description:
       - What the answers are about. With V(pending) nothing is known yet.
     type: str
-    choices: [diagnose, drift, harden, pending, preflight, release, remove, rollback, status, vulnerable]
+    choices: [conclusion, diagnose, drift, harden, pending, preflight, release, remove, rollback, status, vulnerable]
     required: true
   playbook:
     description:
@@ -54,6 +54,11 @@ options:
   run:
     description:
       - The name of the run, see C(release_run).
+    type: str
+    default: ""
+  outcome:
+    description:
+      - How the run has ended on all hosts, in one word.
     type: str
     default: ""
 """

@@ -41,12 +41,26 @@ def confirm(run: Command, name: str, answer: dict[str, Any]) -> dict[str, Any]:
     return {**answer, "unconfirmed": None, "phases": phases, "pruned": said.get("pruned", [])}
 
 
+def prove(run: Command, name: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """Reach the host over a new connection, as a confirmation does, and leave the transaction waiting for one."""
+    try:
+        _try_anew(lambda: run(shlex.join([TOOL, "status", name, "--json"]), True))
+    except AnsibleError as error:
+        said = _take_back(run, name, str(answer["unconfirmed"]), answer, _one_line(str(error)))
+        return {**answer, "unconfirmed": None, **said}
+    return answer
+
+
 def _ask_anew(run: Command, command: str) -> dict[str, Any]:
+    return _try_anew(lambda: _parse(run(command, True)))
+
+
+def _try_anew(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Try for a while: a host under load, or an sshd that restarts, is no reason to go back."""
     end = time.monotonic() + WITHIN
     while True:
         try:
-            return _parse(run(command, True))
+            return ask()
         except AnsibleError as error:
             # sshd penalises an address that fails again and again, and this one is the operator's.
             if "Permission denied" in str(error) or time.monotonic() + PAUSE >= end:

@@ -91,6 +91,17 @@ def plan(service: str, answers: Mapping[str, Mapping[str, Any]], to: str, meant:
     return _go(movers, _choose(movers, target, key, _good), _lacks(target), service)
 
 
+def serving(answers: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What serves, each with its hosts, told apart as a plan tells releases apart: by id, or else by version."""
+    known = {name: parse_host(name, answer) for name, answer in answers.items()}
+    key = _key([host for host in known.values() if host is not None])
+    found: dict[str, list[str]] = {}
+    for name, answer in answers.items():
+        current = str(answer.get("current") or "")
+        found.setdefault(key(current) if current else "", []).append(name)
+    return found
+
+
 def _damage(answer: Mapping[str, Any]) -> str:
     """What is wrong with a host's record, beyond a release of which nothing is known; its answer may be wrong."""
     return " ".join(str(text) for text in answer.get("damaged") or () if "/release.json is not" not in str(text))

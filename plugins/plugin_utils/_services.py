@@ -22,6 +22,8 @@ DECLARED, CURRENT, NAME = "slipway_services", "slipway_service", "service_name"
 ALL = "all"
 # Whose variables one service may have for itself; what the others read is the whole host's.
 ROLES = ("proxy", "release", "service")
+# What a run goes by as a whole, whichever service has failed.
+OF_RUN = ("release_max_unavailable", "release_on_failure")
 
 Variables = Mapping[str, Any]
 # What a value is with these variables.
@@ -188,7 +190,7 @@ def _own(name: str, own: Any) -> Variables:
 
 
 def _may_differ(variable: str) -> bool:
-    if variable.startswith(("slipway_", "release_rollback_")) or variable in _variables.OF_PLAYBOOKS:
+    if variable.startswith(("slipway_", "release_rollback_")) or variable in {*_variables.OF_PLAYBOOKS, *OF_RUN}:
         return False
     role = _variables.roles_by_variable().get(variable)
     return role is None or role in ROLES

@@ -64,6 +64,12 @@ def pending(answer: Told) -> Entry:
     return rolled_back(answer) if "current" in answer else {"verdict": PENDING}
 
 
+def concluded(answer: Told) -> Entry:
+    """How a fleet's run has ended on a host; what it was released from and to was told before."""
+    verdict = " ".join(filter(None, map(word, str(answer.get("verdict")).split())))
+    return {"verdict": verdict, **({"now": word(answer["now"])} if answer.get("now") else {})}
+
+
 def preflight(answer: Told) -> Entry:
     problems = words(one.get("code") for one in answer.get("problems") or [])
     serving = word((answer.get("plan") or {}).get("serving"))
@@ -105,6 +111,7 @@ def vulnerable(answer: Told) -> Entry:
 
 
 READERS: dict[str, Callable[[Told], Entry]] = {
+    "conclusion": concluded,
     "diagnose": diagnose,
     "drift": drift,
     "harden": hardened,

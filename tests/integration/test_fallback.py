@@ -64,7 +64,7 @@ def test_a_release_that_crashes_after_its_commit_is_taken_back_without_ansible(
 ) -> None:
     good = [host.current(SERVICE) for host in released.hosts]
     client = load(rate=100, port=PORT)
-    falling = variables(binaries, "2.0.0", release_environment={"APP_CRASH_AFTER": "8s"})
+    falling = variables(binaries, "2.0.0", release_environment={"APP_CRASH_AFTER": "8s"}, release_serial="100%")
     done = released.play("release", falling)
     assert done.code == 0, done.output
     bad = released.hosts[0].current(SERVICE)

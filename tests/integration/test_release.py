@@ -57,6 +57,7 @@ def test_an_upgrade_a_bad_release_and_a_rollback_lose_nothing(released: Any, bin
     upgrade = released.play("release", variables(binaries, "2.0.0"))
     assert upgrade.code == 0, upgrade.output
     assert runs(released) == {"2.0.0"}
+    assert f"runs on all {len(released.hosts)} hosts, each asked anew." in upgrade.output
 
     back = released.play("rollback", variables(binaries, "2.0.0"))
     assert back.code == 0, back.output

@@ -1538,6 +1538,23 @@ RELEASE = Section(
             "The controller could not reach the host within `release_confirm` seconds.",
             "Remove what kept the confirmation from coming in time, then release again.",
         ),
+        "invalid_confirm_fleet": ErrorCode(
+            "`release_confirm_fleet` is below 0, or `release_confirm` is 0.",
+            "The fleet's confirmation proves that each host can be reached anew, which `release_confirm: 0` turns off.",
+            "Set both above 0, or set `release_confirm_fleet` to 0.",
+        ),
+        "invalid_max_unavailable": ErrorCode(
+            "`release_max_unavailable` is neither a whole number nor a percentage from 0% to 100%.",
+            "The number has a sign, a fraction or a unit.",
+            "Give a number of hosts such as 1, or a percentage of them such as 10%.",
+        ),
+        "withdrawn": ErrorCode(
+            "The journal says so of a release that waited to be confirmed, and was taken back because it did not come "
+            "through on other hosts. It is not marked bad.",
+            "More hosts of the run were lost than `release_max_unavailable` allows, and `release_on_failure` is "
+            "`fleet` or `batch`.",
+            "Correct what went wrong on the other hosts, then release again.",
+        ),
         "unconfirmed": ErrorCode(
             "The release passed its soak, but the controller could not confirm it over a new connection.",
             "The host cannot be reached over a new connection, for instance because the release or a firewall "

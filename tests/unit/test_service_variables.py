@@ -29,7 +29,7 @@ FILES = sorted(
 def own() -> set[str]:
     """What a service may have for itself, by the roles' specifications."""
     names = {name for role in _services.ROLES for name in _variables.specification(role)}
-    return {name for name in names if not name.startswith("release_rollback_")}
+    return {name for name in names if not name.startswith("release_rollback_")} - set(_services.OF_RUN)
 
 
 class AnyFilter(dict[str, Any]):

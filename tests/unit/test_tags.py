@@ -86,8 +86,18 @@ def test_a_hardening_role_runs_whole_and_alone(tag: str) -> None:
 def test_a_release_is_asked_about_first_and_configures_nothing(playbook: str) -> None:
     plays = tasks(playbook, "release")
     assert "Check the release" in plays["Preflight"]
-    last = list(plays.values())[-1]
-    assert [task for task in last if not task.startswith("slipway.go.release :")] == ["Release"]
+    *_earlier, released, concluded = plays.values()
+    assert "Release" in released
+    assert "Take back what does not stay, and tell how it has ended" in concluded
+    only = ("slipway.go.release :", "Keep what", "Release", "Skip hosts that were lost", "Take back")
+    assert [task for task in (*released, *concluded) if not task.startswith(only)] == []
+
+
+@pytest.mark.parametrize("playbook", ["site", "release"])
+@pytest.mark.parametrize("flags", [("--tags", "service"), ("--skip-tags", "release"), ("--tags", "no-such-tag")])
+def test_a_host_that_was_rescued_fails_at_the_end_whatever_the_tags(playbook: str, flags: tuple[str, str]) -> None:
+    conclusion = listed(playbook, "--list-tasks", *flags).partition(": Conclusion")[2]
+    assert "Fail each host that did not come through" in conclusion
 
 
 @pytest.mark.parametrize(
@@ -95,7 +105,7 @@ def test_a_release_is_asked_about_first_and_configures_nothing(playbook: str) ->
 )
 def test_a_batch_stops_after_a_lost_host_whatever_the_tags(playbook: str, tag: str) -> None:
     stop = "slipway.go.release : Stop where a host before this batch did not come through"
-    batched = [play for play in tasks(playbook, tag) if play not in ("Input", "Preflight", "End")]
+    batched = [play for play in tasks(playbook, tag) if play not in ("Input", "Preflight", "Conclusion")]
     assert batched
     assert all(stop in tasks(playbook, tag)[play] for play in batched)
 
@@ -104,8 +114,8 @@ def test_an_unknown_tag_changes_nothing() -> None:
     """Only what validates, what reads, and what chooses the connection is left."""
     left = [task for play in tasks("site", "no-such-tag").values() for task in play]
     reads = re.compile(
-        r"slipway\.go\.\w+ : (Check which hosts|Collect|Continue over|Find and render|Read the host's state|Reject|Stop"
-        "|Tell|Try)|Validate|Skip hosts"
+        r"slipway\.go\.\w+ : (Check which hosts|Collect|Continue over|Decide|Fail each|Find and render|Keep what"
+        "|Read the host's state|Reject|Stop|Tell|Try)|Keep what|Take back what|Validate|Skip hosts"
     )
     assert [task for task in left if not reads.match(task)] == []
 

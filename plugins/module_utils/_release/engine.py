@@ -71,10 +71,10 @@ class Engine:
 
         return rollback.predict(self._context, wanted, meant)
 
-    def rollback(self, wanted: Optional[str] = None, meant: Optional[Meant] = None) -> Outcome:
+    def rollback(self, wanted: Optional[str] = None, meant: Optional[Meant] = None, mark_bad: bool = True) -> Outcome:
         from .verbs import rollback
 
-        return rollback.rollback(self._context, wanted, meant)
+        return rollback.rollback(self._context, wanted, meant, mark_bad)
 
     def can_roll_back(self, bad: str) -> bool:
         from .verbs import rollback

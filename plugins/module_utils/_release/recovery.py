@@ -28,6 +28,7 @@ from .strategies.registry import may_replace, strategy, strategy_of
 
 UNCONFIRMED = SlipwayError("unconfirmed", "nobody confirmed it in time.")
 TAKEN_BACK = SlipwayError("taken_back", "somebody took it back before it was confirmed.")
+WITHDRAWN = SlipwayError("withdrawn", "the whole fleet went back before it was confirmed.")
 
 
 def settle_in_flight(

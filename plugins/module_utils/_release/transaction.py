@@ -26,7 +26,7 @@ from .outcome import Outcome, timed
 from .phases import Phase
 from .prune import prune
 from .recovery import commit, restore
-from .state.journal import RELEASE_FAULTS
+from .state.journal import RELEASE_FAULTS, WITHDRAWN
 from .state.service import Service, as_released
 from .state.store import Transaction
 from .strategies.base import Drained, cause
@@ -45,7 +45,9 @@ class Swap:
         transaction: Transaction,
         probe: probing.Probe,
         totals: Optional[Mapping[tuple[int, str], Totals]] = None,
+        hold: float = 0.0,
     ) -> None:
+        self._hold = hold
         self._service = service
         self._totals = totals  # of users' requests when the run began
         self._probe = probe
@@ -126,7 +128,8 @@ class Swap:
         elif store.boot_instance() is None:
             store.point_boot(strategy_of(source, self._service, self._txn.strategy).instance(source))
         if self.unconfirmed:
-            seconds = self._strategy.time_limit() + self._service.settings.soak_time + self._service.settings.confirm
+            settings = self._service.settings
+            seconds = self._strategy.time_limit() + settings.soak_time + settings.confirm + self._hold
             self._txn.deadline = time.time() + seconds
             confirm_timer.arm(self._service.layout.name, self._txn.txn, seconds)
 
@@ -182,7 +185,8 @@ class Swap:
             self._traffic.end()
             self._traffic.decide()
         self._strategy.remember(self._txn.to)
-        self._txn.measured = {"swap_seconds": round(swap_seconds(self.phases), 3), **self._measured()}
+        swapped = round(swap_seconds(self.phases), 3)
+        self._txn.measured = {**self._txn.measured, "swap_seconds": swapped, **self._measured()}
         if self.unconfirmed:
             self._service.store.propose_settings(self._service.settings)
 
@@ -347,6 +351,7 @@ class SwapRequest:
 
     kind is "release" or "rollback", reason that of a rollback nobody has asked for. listen is where users ask, run the
     name of the run that asks for it, and totals the requests of users that had been counted when that run began.
+    mark_bad is whether a rollback speaks against the release that it leaves. hold is added to the time to confirm it.
     """
 
     target: str
@@ -356,6 +361,8 @@ class SwapRequest:
     listen: Sequence[str] = ()
     run: str = ""
     totals: Optional[Mapping[tuple[int, str], Totals]] = None
+    mark_bad: bool = True
+    hold: float = 0.0
 
 
 def swap(
@@ -368,7 +375,9 @@ def swap(
     transaction = context.store.begin(
         request.target, source, request.strategy, request.kind, request.reason, request.run, context.by
     )
-    running = Swap(service, transaction, probe, request.totals)
+    if not request.mark_bad:
+        transaction.measured[WITHDRAWN] = True
+    running = Swap(service, transaction, probe, request.totals, request.hold)
     try:
         running.run()
     except SlipwayError as error:

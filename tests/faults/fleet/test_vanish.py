@@ -44,7 +44,7 @@ def test_gone_before_its_batch(fleet: Any, name: str, lost: list[int]) -> None:
     done = run.end()
     batch = [0] if lost == [0] else [1, 2]
     fleet.settle()
-    assert fleet.serves()[3:] == ["2.0.0", "2.0.0"]
+    assert fleet.serves() == ["2.0.0"] * 5
     assert_stopped(fleet, done, lost, [0, *batch])
 
 
@@ -79,7 +79,7 @@ def test_one_is_rolled_back_and_one_is_gone(fleet: Any) -> None:
     done = run.end()
     assert "was refused in REHEARSE" in done.output, done.output
     assert_stopped(fleet, done, [1, 2], [0, 1, 2])
-    assert fleet.serves() == ["3.0.0", "2.0.0", "2.0.0", "2.0.0", "2.0.0"]
+    assert fleet.serves() == ["2.0.0"] * 5
 
 
 @pytest.mark.parametrize("lost", [[0], [1]], ids=["the canary", "one of a batch"])

@@ -17,6 +17,8 @@ from typing import IO, Any, Container, Mapping, Optional, Sequence
 from ..._core import json_lines
 from ..._core.errors import SlipwayError
 
+# In the event of a rollback: the release that it left was good here, and was taken back for what happened elsewhere.
+WITHDRAWN = "withdrawn"
 # The events that end a transaction.
 OUTCOMES = ("committed", "rolled_back", "refused", "given_up")
 ENDS = (*OUTCOMES, "left_as_is")
@@ -142,13 +144,13 @@ class Journal:
         return good
 
     def bad(self) -> dict[str, dict[str, Any]]:
-        """The releases that failed or that somebody rolled back from, each with the event that says so."""
+        """The releases that failed here or that somebody rolled back from, each with the event that says so."""
         bad: dict[str, dict[str, Any]] = {}
         for event in self.outcomes():
             release = str(event.get("release"))
             if event["event"] == "committed":
                 bad.pop(release, None)
-                if event.get("kind") == "rollback" and event.get("previous"):
+                if event.get("kind") == "rollback" and event.get("previous") and not event.get(WITHDRAWN):
                     bad[str(event["previous"])] = event
             elif event.get("kind") == "release" and event.get("code") in RELEASE_FAULTS:
                 bad[release] = event

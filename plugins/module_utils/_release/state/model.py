@@ -293,7 +293,8 @@ class Spec:
     already; where they have not, it has to be brought. configured: the host has the configuration that it will have.
     smoke are commands to run against the rehearsal, each with smoke_timeout seconds. tool is the SHA-256 that the tool
     on the host must have, for its timers act on what this engine writes. run is the name of the run that wishes it, for
-    a rollback of just that. once is what is run once for this version, before any host gets it.
+    a rollback of just that. once is what is run once for this version, before any host gets it. hold is how many
+    seconds more it may wait to be confirmed, as long as a fleet takes.
     """
 
     version: str
@@ -311,6 +312,7 @@ class Spec:
     tool: str = ""
     run: str = ""
     once: Once = field(default_factory=Once)
+    hold: float = 0.0
 
     def __post_init__(self) -> None:
         validate_version(self.version)

@@ -92,7 +92,9 @@ def release(context: Context, spec: Spec) -> Outcome:
             with timed(phases, Phase.REHEARSE):
                 rehearse(context, spec, release_id)
         probe.sample()
-        request = SwapRequest(release_id, spec.strategy, "release", listen=spec.listen, run=spec.run, totals=requests)
+        request = SwapRequest(
+            release_id, spec.strategy, "release", listen=spec.listen, run=spec.run, totals=requests, hold=spec.hold
+        )
         return replace(swap(context, request, probe, phases), once=known)
 
 

@@ -15,7 +15,7 @@ from ..context import Context
 from ..meant import Meant
 from ..outcome import Outcome, unchanged
 from ..phases import Phase
-from ..recovery import TAKEN_BACK, rollback_of_recovery, settle_in_flight
+from ..recovery import TAKEN_BACK, WITHDRAWN, rollback_of_recovery, settle_in_flight
 from ..state.journal import run_of
 from ..state.model import validate_release_id
 from ..state.store import Transaction
@@ -41,17 +41,20 @@ def predict(context: Context, wanted: Optional[str] = None, meant: Optional[Mean
     return _with_earlier_credentials(context, Outcome(True, target, current, "rollback"), current)
 
 
-def rollback(context: Context, wanted: Optional[str] = None, meant: Optional[Meant] = None) -> Outcome:
+def rollback(
+    context: Context, wanted: Optional[str] = None, meant: Optional[Meant] = None, mark_bad: bool = True
+) -> Outcome:
     """Go back to the named release, or to the last good one before the current one.
 
     Where it was said what is to be taken back, only if that serves or is in flight.
+    mark_bad: whether it speaks against the release that is left; not where it was good here and failed elsewhere.
     """
     with context.locked(), context.probed() as probe:
         in_flight = context.store.load()
         if not _is_meant(context, meant):
             return unchanged(context.current_id())
         left = in_flight.to if in_flight is not None else context.current_id()
-        settle_in_flight(context, TAKEN_BACK, context.by)
+        settle_in_flight(context, TAKEN_BACK if mark_bad else WITHDRAWN, context.by)
         done = _done_by_recovery(context, in_flight, wanted, meant)
         if done is not None:
             return _with_earlier_credentials(context, done, left)
@@ -60,7 +63,7 @@ def rollback(context: Context, wanted: Optional[str] = None, meant: Optional[Mea
             return unchanged(context.current_id())
         strategy = checked_strategy(context, target)
         left = context.current_id()
-        done = swap(context, SwapRequest(target, strategy.name, "rollback"), probe)
+        done = swap(context, SwapRequest(target, strategy.name, "rollback", mark_bad=mark_bad), probe)
         return _with_earlier_credentials(context, done, left)
 
 

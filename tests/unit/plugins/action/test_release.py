@@ -165,6 +165,22 @@ def test_a_host_that_vanishes_has_failed_and_stops_the_run(act, monkeypatch):
     assert "unreachable" not in result
 
 
+@pytest.mark.parametrize("check", [False, True])
+def test_a_host_of_a_fleet_that_is_down_at_the_first_contact_is_lost_as_any_other(act, monkeypatch, check):
+    """Ansible would end the run where all of a batch are unreachable, with nobody left to take the others back."""
+
+    def lost(*_arguments):
+        raise AnsibleConnectionFailure("timed out.")
+
+    monkeypatch.setattr(plugin.BoundedAction, "run", lost)
+    action = act(**({"report": True} if check else {}))
+    action._task.check_mode = check
+    result = action.run(task_vars={"ansible_play_hosts_all": ["a", "b"], "inventory_hostname": "a"})
+    assert (result.get("failed", False), result["code"]) == (not check, "unreachable")
+    with pytest.raises(AnsibleConnectionFailure):
+        act().run(task_vars={"ansible_play_hosts_all": ["a"], "inventory_hostname": "a"})
+
+
 def test_only_what_the_host_misses_is_uploaded(act, binary):
     action = act([{"action": "upload"}, {"action": "release", "changed": True}])
     assert action.run(task_vars={})["action"] == "release"

@@ -35,7 +35,7 @@ def host(request, memory, monkeypatch):
 def confirm(host, capsys):
     """Release v2 and have the controller confirm it, with a new connection or only with the one that is open."""
 
-    def act(reachable, meanwhile=lambda: None):
+    def act(reachable, meanwhile=lambda: None, ask=_confirmation.confirm):
         done = host.swap("v2").as_dict()
         meanwhile()
 
@@ -47,7 +47,7 @@ def confirm(host, capsys):
             text = SUDO + said.err.replace("\n", "\r\n") + said.out.replace("\n", "\r\n")
             return {"rc": rc, "stdout": text, "stderr": "Shared connection to web1 closed."}
 
-        return _confirmation.confirm(run, "shop", done)
+        return ask(run, "shop", done)
 
     return act
 
@@ -57,6 +57,19 @@ def test_a_warning_of_sudo_before_the_answer_confirms_all_the_same(host, confirm
     assert "failed" not in result
     assert (result["unconfirmed"], result["current"]) == (None, host.id_of("v2"))
     assert host.settled() == host.id_of("v2")
+
+
+def test_one_that_waits_for_its_fleet_is_reached_anew_and_goes_on_waiting(host, confirm, monkeypatch):
+    monkeypatch.setattr(cli, "main", lambda _argv: 1)  # status fails for what is unconfirmed
+    result = confirm(reachable=True, ask=_confirmation.prove)
+    assert "failed" not in result
+    assert result["unconfirmed"] == host.store.load().txn
+
+
+def test_one_that_waits_for_its_fleet_and_cannot_be_reached_anew_is_taken_back(host, confirm):
+    result = confirm(reachable=False, ask=_confirmation.prove)
+    assert (result["failed"], result["rolled_back"], result["unconfirmed"]) == (True, True, None)
+    assert host.settled() == host.id_of("v1")
 
 
 def test_what_was_taken_back_is_told(host, confirm):

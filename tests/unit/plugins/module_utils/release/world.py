@@ -1270,8 +1270,8 @@ class Host:
         if txn is not None:
             self.engine().recover(txn)
 
-    def rollback(self, wanted: str | None = None) -> Outcome:
-        return self.engine().rollback(wanted)
+    def rollback(self, wanted: str | None = None, **more: Any) -> Outcome:
+        return self.engine().rollback(wanted, **more)
 
     def watch(self) -> None:
         """Forget the extremes seen so far."""

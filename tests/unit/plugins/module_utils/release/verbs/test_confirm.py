@@ -126,6 +126,29 @@ def test_an_operator_takes_it_back_and_that_makes_it_bad(host):
     assert not host.rollback().changed
 
 
+def test_a_fleet_that_goes_back_does_not_make_it_bad(host):
+    host.swap("v2")
+    assert host.rollback(mark_bad=False).current == host.id_of("v1")
+    assert host.store.journal.outcomes()[-1]["code"] == "withdrawn"
+    assert host.store.journal.bad() == {}
+    host.release("v2")
+    assert host.settled() == host.id_of("v2")
+
+
+def test_a_release_that_waits_for_its_fleet_has_a_later_deadline(host):
+    def seconds():
+        left = host.store.load()
+        return left.deadline - left.started
+
+    host.swap("v2")
+    alone = seconds()
+    host.expire()
+    txn = host.swap("v2", hold=900.0).unconfirmed
+    assert seconds() - alone == pytest.approx(900, abs=20)
+    host.engine().confirm(txn)
+    assert host.settled() == host.id_of("v2")
+
+
 def test_an_operator_confirms_without_knowing_the_transaction(host):
     host.swap("v2")
     assert host.engine().confirm().changed

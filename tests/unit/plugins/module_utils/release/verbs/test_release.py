@@ -359,6 +359,16 @@ def test_what_was_rolled_back_from_is_not_released_again_unless_forced(host):
     assert host.settled() == host.id_of("v2")
 
 
+def test_what_was_good_here_and_is_taken_back_for_other_hosts_may_be_released_again(host):
+    host.release("v1")
+    host.release("v2")
+    host.rollback(mark_bad=False)
+    assert host.store.journal.bad() == {}
+    assert host.store.journal.good() == [host.id_of("v1")], "no later rollback goes there"
+    host.release("v2")
+    assert host.settled() == host.id_of("v2")
+
+
 def test_upload_is_asked_for_and_nothing_happens(host):
     artefact = replace(host.artefact("v1"), path=None)
     outcome = host.release("v1", artefact=artefact)

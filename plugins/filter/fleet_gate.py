@@ -1,0 +1,104 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: fleet_gate
+short_description: Decide whether a run goes on with its next batch
+version_added: 0.1.0
+author:
+  - Slipway maintainers (@slipway)
+description:
+  - Counts the hosts that have failed or could not be reached, and compares that with how many may.
+  - The run stops, too, where a host was lost before the first batch, or where hosts have failed and none has the
+    release.
+options:
+  _input:
+    description:
+      - All hosts of the play.
+    type: list
+    elements: str
+    required: true
+  batch:
+    description:
+      - The hosts of this batch.
+    type: list
+    elements: str
+    required: true
+  alive:
+    description:
+      - The hosts that Ansible has not given up.
+    type: list
+    elements: str
+    required: true
+  failures:
+    description:
+      - What each host that has failed has said, C(code) and C(msg), by host. An empty one counts as none.
+    type: dict
+    required: true
+  budget:
+    description:
+      - How many hosts may be lost, a number or a percentage of all of them.
+    type: raw
+    required: true
+  begun:
+    description:
+      - Whether the batch has begun, so that its own hosts count.
+    type: bool
+    default: false
+  on_failure:
+    description:
+      - Who goes back where the run stops, V(fleet), V(batch) or V(host). It is only refused where it is none of these.
+    type: raw
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Stop where too many are lost
+  ansible.builtin.meta: end_play
+  when: (ansible_play_hosts_all | slipway.go.fleet_gate(ansible_play_batch, ansible_play_hosts, {}, 1)).stop
+"""
+
+RETURN = r"""
+_value:
+  description: Whether the run stops, and why.
+  type: dict
+  contains:
+    stop:
+      description: Whether it stops.
+      type: bool
+    text:
+      description: Who stops it, and which hosts are not touched; empty where it goes on.
+      type: str
+  sample:
+    stop: true
+    text: "web2 failed or could not be reached, and the run stops. Not touched in this play: web3."
+"""
+
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from ansible_collections.slipway.go.plugins.plugin_utils import _way_back
+from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
+
+
+def fleet_gate(
+    hosts: list[str],
+    batch: list[str],
+    alive: list[str],
+    failures: Mapping[str, Any],
+    budget: Any,
+    begun: bool = False,
+    on_failure: Any = "",
+) -> dict[str, Any]:
+    codes = {str(host): str(told.get("code") or "") for host, told in failures.items() if told}
+    with refusal():
+        _way_back.read_on_failure(on_failure)
+        return _way_back.gate(list(hosts), list(batch), list(alive), codes, budget, bool(begun))
+
+
+class FilterModule:
+    def filters(self) -> dict[str, Callable[..., dict[str, Any]]]:
+        return {"fleet_gate": fleet_gate}

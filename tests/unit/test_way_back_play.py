@@ -1,0 +1,255 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A fleet is one transaction: the playbook release as it is, with hosts that are files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OLDEST = ROOT / ".work" / "venv-oldest" / "bin" / "python"
+PYTHONS = [sys.executable, *([str(OLDEST)] if OLDEST.exists() else [])]
+OLD, NEW = "1.0.0-1111111111", "2.0.0-2222222222"
+RELEASE = f"""
+import json, os
+from ansible.plugins.action import ActionBase
+from ansible_collections.slipway.go.plugins.plugin_utils import _lost, _stats
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        path = os.path.join(os.environ["SLIPWAY_PLAYED"], task_vars["inventory_hostname"] + ".json")
+        state, check = json.load(open(path)), self._task.check_mode
+        current = state["current"]
+        if state.get("gone"):
+            told = _lost.unreachable("no route to host.", task_vars)
+            return {{**told, "failed": not self._task.args.get("report")}}
+        if not check:
+            state["tried"] = True
+            json.dump(state, open(path, "w"))
+        if state.get("fails") and not check:
+            return {{"failed": True, "code": "rolled_back", "failed_release": "{NEW}", "current": current,
+                     "msg": "{NEW} was rolled back in SOAK: it answers 500 {{{{ 6 * 7 }}}}. Now it serves no more."}}
+        if current == "{NEW}":
+            return {{"changed": False, "action": "none", "current": current, "previous": None}}
+        told = {{"changed": True, "action": "release", "current": "{NEW}", "previous": current}}
+        if check:
+            return told
+        json.dump({{**state, "current": "{NEW}"}}, open(path, "w"))
+        told["probe"] = {{"during": {{"sent": 10, "failed": 1}}, "after": {{"sent": 40, "failed": 0, "p99_ms": 4.5}}}}
+        return _stats.with_stats("release", told, task_vars)
+"""
+PLAYED = """
+import json, os
+from ansible.module_utils.basic import AnsibleModule
+
+module = AnsibleModule({{one: {{"type": "raw"}} for one in {options}}}, supports_check_mode=True)
+path = os.path.join(os.environ["SLIPWAY_PLAYED"], module.params["name"] + ".json")
+state = json.load(open(path))
+{act}
+"""
+INFO = """
+ids = [i for i in (state["current"],) if i]
+module.exit_json(changed=False, current=state["current"], good=ids, releases=ids, health="pass")
+"""
+ROLLBACK = """
+if state.get("stays"):
+    module.fail_json(msg="1.0.0-1111111111 is not {{ 6 * 7 }} on this host's disk.", code="damaged_release")
+meant = module.params["of"] in (None, state["current"]) and module.params["run"] in (None, state.get("run"))
+assert module.params["mark_bad"] is False
+if meant:
+    json.dump({**state, "current": module.params["release"] or "1.0.0-1111111111"}, open(path, "w"))
+module.exit_json(changed=meant, previous=state["current"])
+"""
+
+
+@pytest.fixture
+def run(request, tmp_path):
+    python = getattr(request, "param", sys.executable)
+    collection = tmp_path / "collections" / "ansible_collections" / "slipway" / "go"
+    for part in ("galaxy.yml", "meta", "plugins", "roles", "playbooks"):
+        (collection / part).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, collection / part)
+    (collection / "plugins" / "action" / "release.py").write_text(RELEASE)
+    options = ("name", "root", "history", "release", "of", "run", "by", "mark_bad")
+    for name, act in (("release_info", INFO), ("rollback", ROLLBACK)):
+        (collection / "plugins" / "modules" / f"{name}.py").write_text(PLAYED.format(options=options, act=act))
+
+    def run(hosts, *arguments, **variables):
+        """What the run ends with, what it has said, and what each host runs then."""
+        variables = {"service_name": "{{ inventory_hostname }}", "release_version": "2.0.0", **variables}
+        local = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
+        inventory = tmp_path / "inventory.yml"
+        inventory.write_text(json.dumps({"all": {"hosts": dict.fromkeys(hosts, local), "vars": variables}}))
+        for name, state in hosts.items():
+            (tmp_path / f"{name}.json").write_text(json.dumps({"current": OLD, **state}))
+        argv = [python, "-m", "ansible.cli.playbook", "-i", str(inventory), "slipway.go.release", *arguments]
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"}
+        environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "SLIPWAY_PLAYED": str(tmp_path)}
+        environment["ANSIBLE_SHOW_CUSTOM_STATS"] = "1"
+        done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        states = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in hosts}
+        return Done(done.returncode, done.stdout + done.stderr, states)
+
+    return run
+
+
+class Done:
+    def __init__(self, code, said, states):
+        self.code, self.text, self.said = code, said, " ".join(said.split())
+        self.runs = "".join("2" if state["current"] == NEW else "1" for state in states.values())
+        self.tried = "".join(name for name, state in states.items() if state.get("tried"))
+        recap = [line for line in said.partition("PLAY RECAP")[2].splitlines() if ":" in line and "ok=" in line]
+        self.failed = "".join(
+            line.split()[0] for line in recap if "unreachable=0" not in line or "failed=0" not in line
+        )
+        shown = said.rpartition("\nHOST  ")[2].partition("\nTASK [")[0].partition("PLAY RECAP")[0]
+        rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in shown.splitlines()[1:]]
+        self.table = {row[0]: row for row in rows if len(row) == 8}
+
+    def fatal(self, host):
+        """What the operator sees of the host's failures."""
+        return [line for line in self.text.splitlines() if line.startswith(f"fatal: [{host}]: FAILED!")]
+
+    @property
+    def verdicts(self):
+        return {host: row[3] for host, row in self.table.items()}
+
+    @property
+    def stats(self):
+        told = json.loads(self.said.partition("RUN: ")[2])["slipway"]
+        return told["outcome"], {host: one["verdict"] for host, one in told["hosts"].items()}
+
+
+SERIAL = {"release_serial": "1,2,100%"}
+WELL, ILL, GONE = {}, {"fails": True}, {"gone": True}
+RELEASED = "released"
+
+
+@pytest.mark.parametrize("run", PYTHONS, indirect=True)
+def test_a_host_that_fails_takes_the_whole_fleet_back(run):
+    done = run({"a": WELL, "b": WELL, "c": ILL, "d": WELL}, **SERIAL)
+    assert (done.code, done.runs, done.tried, done.failed) == (2, "1111", "abc", "c"), done.text
+    assert done.verdicts == {"a": "taken back", "b": "taken back", "c": "failed", "d": "not touched"}, done.text
+    assert done.stats == ("taken_back", done.verdicts)
+    told = [line for line in done.fatal("c") if "it answers 500 {{ 6 * 7 }}." in line]
+    assert len(told) == 2, "once when it happened, and once as the host's own failure, and as it was said"
+    assert done.said.index("it answers 500") < done.said.index("PLAY [Conclusion]")
+    assert f"{OLD} runs on all 4 hosts, each asked anew" in done.said
+
+
+def test_all_is_well(run):
+    done = run({"a": WELL, "b": WELL, "c": {"current": NEW}}, **SERIAL)
+    assert (done.code, done.runs, done.failed) == (0, "222", ""), done.text
+    assert done.verdicts == {"a": RELEASED, "b": RELEASED, "c": "unchanged"}
+    assert done.stats == ("complete", done.verdicts)
+    assert done.table["a"] == ["a", OLD, NEW, RELEASED, "1 of 50", "4.5 ms", NEW, "-"]
+
+
+@pytest.mark.parametrize(("run", "lost"), [(sys.executable, ILL), *((one, GONE) for one in PYTHONS)], indirect=["run"])
+def test_within_the_budget_the_run_goes_on_and_the_release_stands(run, lost):
+    done = run({"a": WELL, "b": lost, "c": WELL, "d": WELL}, release_max_unavailable="25%", **SERIAL)
+    assert (done.code, done.runs, done.failed) == (2, "2122", "b"), done.text
+    assert done.verdicts["a"] == done.verdicts["d"] == RELEASED
+    assert done.stats[0] == "incomplete"
+    assert (
+        "1 of 4 hosts failed or could not be reached, which release_max_unavailable allows: the release stands"
+        in done.said
+    )
+    assert "the hosts run different releases" in done.said
+
+
+def test_beyond_the_budget_it_stops(run):
+    done = run({"a": WELL, "b": GONE, "c": ILL, "d": WELL}, release_max_unavailable=1, **SERIAL)
+    assert (done.code, done.runs, done.tried, done.failed) == (2, "1111", "ac", "bc"), done.text
+    assert done.verdicts == {"a": "taken back", "b": "unreachable", "c": "failed", "d": "not touched"}
+    assert "release_max_unavailable allows 1" in done.said
+
+
+def test_a_host_that_is_down_in_preflight_counts_against_the_budget(run):
+    done = run({"a": WELL, "b": GONE, "c": GONE, "d": WELL}, release_max_unavailable=1, **SERIAL)
+    assert (done.code, done.runs, done.tried) == (2, "1111", ""), done.text
+    assert "PLAY [Release]" not in done.text
+
+
+def test_a_canary_that_is_down_is_within_the_budget_and_one_that_fails_is_not(run):
+    done = run({"a": GONE, "b": WELL, "c": WELL}, release_max_unavailable=1, **SERIAL)
+    assert (done.code, done.runs, done.failed) == (2, "122", "a"), done.text
+    done = run({"a": ILL, "b": WELL, "c": WELL}, release_max_unavailable=1, **SERIAL)
+    assert (done.code, done.runs, done.tried, done.failed) == (2, "111", "a", "a"), done.text
+    assert "no host has the release yet" in done.said
+
+
+@pytest.mark.parametrize(("mode", "runs"), [("batch", "21111"), ("host", "22111")])
+def test_who_goes_back(run, mode, runs):
+    hosts = {"a": WELL, "b": WELL, "c": ILL, "d": WELL, "e": WELL}
+    done = run(hosts, release_on_failure=mode, **SERIAL)
+    assert (done.code, done.runs, done.tried, done.failed) == (2, runs, "abc", "c"), done.text
+
+
+def test_what_this_run_has_not_brought_stays(run):
+    """One serves it already, and on another it was the first release."""
+    done = run({"a": {"current": NEW}, "b": {"current": None}, "c": ILL}, **SERIAL)
+    assert (done.code, done.runs, done.failed) == (2, "221", "c"), done.text
+    assert done.verdicts == {"a": "unchanged", "b": RELEASED, "c": "failed"}
+    assert "it was its first release" in done.said
+
+
+@pytest.mark.parametrize("run", PYTHONS, indirect=True)
+def test_one_that_cannot_go_back_fails_with_its_own_reason_and_keeps_no_other(run):
+    done = run({"a": {"stays": True}, "b": WELL, "c": ILL}, **SERIAL)
+    assert (done.code, done.runs, done.failed) == (2, "211", "ac"), done.text
+    assert done.verdicts == {"a": "not taken back", "b": "taken back", "c": "failed"}
+    told = [line for line in done.fatal("a") if "1.0.0-1111111111 is not {{ 6 * 7 }} on this host's disk." in line]
+    assert len(told) == 2, done.text
+    assert done.stats[0] == "stopped"
+
+
+def test_the_next_run_says_what_a_run_has_left_that_was_killed_on_its_way_back(run):
+    done = run({"a": {"current": NEW}, "b": WELL, "c": WELL}, **SERIAL)
+    assert (done.code, done.runs) == (0, "222"), done.text
+    assert done.table["a"][1] == NEW
+    assert done.table["b"][1] == OLD
+
+
+def test_one_host_alone_is_told_nothing_twice_and_has_no_table(run):
+    done = run({"a": WELL})
+    assert (done.code, done.runs) == (0, "2"), done.text
+    assert "VERDICT" not in done.text
+    done = run({"a": ILL})
+    assert (done.code, done.runs, done.failed) == (2, "1", "a"), done.text
+    assert "VERDICT" not in done.text
+
+
+def test_check_mode_takes_nothing_back(run):
+    done = run({"a": WELL, "b": WELL}, "--check", **SERIAL)
+    assert (done.code, done.runs) == (0, "11"), done.text
+    assert done.verdicts == {"a": "would be released", "b": "would be released"}
+
+
+@pytest.mark.parametrize("tags", [("--tags", "release"), ("--limit", "b,c")])
+def test_a_part_of_a_run_is_concluded_as_well(run, tags):
+    done = run({"a": WELL, "b": WELL, "c": ILL}, *tags, **SERIAL)
+    assert (done.code, done.runs, done.failed) == (2, "111", "c"), done.text
+    assert done.verdicts["c"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "given"), [("ab", {"release_max_unavailable": "some"}), ("a", {"release_on_failure": "everybody"})]
+)
+def test_bad_rules_are_refused_before_anything_changes(run, hosts, given):
+    done = run(dict.fromkeys(hosts, WELL), **given)
+    assert (done.code != 0, done.tried) == (True, ""), done.text
+    assert f"{next(iter(given))} is" in done.said
+    assert "Fix: " in done.said
+    assert "Traceback" not in done.text
