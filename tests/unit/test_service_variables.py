@@ -78,3 +78,11 @@ def test_one_that_reads_another_would_be_seen(tmp_path: Path) -> None:
     file = tmp_path / "main.yml"
     file.write_text("- debug:\n    msg: \"{{ release_src }}\"\n  when: service_swap == 'proxy'\n")
     assert read(file) & own() == {"release_src", "service_swap"}
+
+
+@pytest.mark.parametrize("role", _services.ROLES)
+def test_a_role_has_what_it_reads_under_a_name_of_its_own(role: str) -> None:
+    folder = ROOT / "roles" / role
+    defined = set(yaml.safe_load((folder / "vars" / "main.yml").read_text()))
+    of_role = {name for path in FILES if path.is_relative_to(folder) for name in read(path)}
+    assert {name for name in of_role if name.removeprefix("__") in own()} - own() - defined == set()
