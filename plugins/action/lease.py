@@ -48,7 +48,11 @@ class ActionModule(BoundedAction):
         if arguments["refused"]:
             done = self._give_back(variables)
             refuses = host in arguments["refused"]
-            return {**done, "failed": True, "msg": _leases.why(answer)} if refuses else done
+            problems = [str(one.get("code")) for one in answer.get("problems") or []]
+            code = next(iter(problems), str(answer.get("code") or "refused"))
+            return {**done, "failed": True, "msg": _leases.why(answer), "code": code} if refuses else done
+        if answer.get("code") == "unreachable":  # whether it has taken the lease is not known; its own batch asks anew
+            _run.forget_lease(name, host)
         blocking = _leases.blocked_by(answer)
         if not blocking or not _run.has_lease(name, host):
             return {"changed": False}

@@ -49,10 +49,11 @@ class ActionModule(ActionBase):
     def _of_each_service(self, answers: dict[str, Any], variables: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Where hosts declare several services, what is to come on each, by service and host."""
         found: dict[str, dict[str, Any]] = {}
+        of_hosts = {host: variables["hostvars"].raw_get(host) for host in answers}
+        if all(_survey.is_empty(theirs.get(_services.DECLARED)) for theirs in of_hosts.values()):
+            return {}
         for host, answer in answers.items():
-            theirs = variables["hostvars"].raw_get(host)
-            if _survey.is_empty(theirs.get(_services.DECLARED)):
-                continue
+            theirs = of_hosts[host]
             templar = self._templar.copy_with_new_env(available_variables=theirs)
             for name in _services.chosen(theirs, _services.template_with(templar)):
                 found.setdefault(name, {})[host] = answer

@@ -31,6 +31,14 @@ options:
     description: The sizes of the batches, as the keyword C(serial) takes them.
     type: raw
     required: true
+  hosts:
+    description: All hosts of the run, of which some may lack the service. By default those of the results.
+    type: list
+    elements: str
+  on_failure:
+    description: C(release_on_failure), by which hosts go back where the run stops.
+    type: str
+    default: fleet
 """
 
 EXAMPLES = r"""
@@ -70,16 +78,24 @@ from ansible_collections.slipway.go.plugins.filter.batches import batches
 from ansible_collections.slipway.go.plugins.filter.problem_table import problem_table
 from ansible_collections.slipway.go.plugins.plugin_utils import _leases
 from ansible_collections.slipway.go.plugins.plugin_utils._plan import render_plan
+from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
+from ansible_collections.slipway.go.plugins.plugin_utils._way_back import FLEET, read_on_failure
 
 
-def release_plan(results: Any, service: Any, version: Any, sizes: Any) -> dict[str, Any]:
+def release_plan(
+    results: Any, service: Any, version: Any, sizes: Any, hosts: Any = None, on_failure: Any = FLEET
+) -> dict[str, Any]:
     if not isinstance(results, Mapping):
         raise AnsibleFilterError(f"release_plan takes a dictionary of hosts, not {type(results).__name__}")
     answers = {str(host): told if isinstance(told, Mapping) else {} for host, told in results.items()}
     ended = _leases.over(answers.values())
     refused = [host for host, told in answers.items() if not _leases.is_accepted(told, ended)]
     shown = {host: told for host, told in answers.items() if host in refused or "action" in told}
-    plan = render_plan(str(service), str(version), answers, batches(sizes, "release_serial"))
+    with refusal():
+        mode = read_on_failure(on_failure)
+    plan = render_plan(
+        str(service), str(version), answers, batches(sizes, "release_serial"), list(hosts or answers), mode
+    )
     texts = [text for text in (plan, problem_table(shown)) if text]
     return {"text": "\n\n".join(texts), "refused": refused, "ended": sorted(ended)}
 

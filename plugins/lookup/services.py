@@ -84,7 +84,7 @@ class LookupModule(LookupBase):
         if service is None:
             return True
         theirs = variables["hostvars"].raw_get(host)
-        if theirs.get(_services.DECLARED) is None:
-            return True
+        if theirs.get(_services.DECLARED) is None and theirs.get(_services.NAME) is None:
+            return True  # a play has named the one service for all of its hosts
         templar = self._templar.copy_with_new_env(available_variables=theirs)
         return service in _services.chosen(theirs, _services.template_with(templar))

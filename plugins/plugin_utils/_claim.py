@@ -14,7 +14,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible_collections.slipway.go.plugins.filter.batches import batches
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _patience, _run
+from ansible_collections.slipway.go.plugins.plugin_utils import _patience, _run, _services
 from ansible_collections.slipway.go.plugins.plugin_utils._patience import Patience
 
 # release_serial where nobody has set it.
@@ -65,12 +65,14 @@ def of(
     service, host = str(arguments["name"]), str(variables.get("inventory_hostname"))
     groups = split(hosts, serial(variables, template))
     configures = arguments.get("configured") is False
+    # One after the other in each batch.
+    services = len(_services.declared(variables, lambda value, _variables: template(value))) or 1
     given = float(arguments.get("lease_time") or 0)
     if given < 0:
         raise SlipwayError("invalid_duration", f"release_lease_time is {given:g}.", "give seconds, 0 or more")
     return {
         "run": _run.this().id,
-        "seconds": given or seconds(patience, groups, int(variables.get("ansible_forks") or 1), configures),
+        "seconds": given or services * seconds(patience, groups, int(variables.get("ansible_forks") or 1), configures),
         "held": _run.has_lease(service, host),
         "instead": [str(arguments["end_lease"])] if arguments.get("end_lease") else [],
         "name": str(arguments.get("run") or ""),

@@ -27,14 +27,25 @@ _DIGEST = re.compile(r"-[0-9a-f]{10}$")
 Told = Mapping[str, Any]
 
 
-def render_plan(service: str, version: str, answers: Mapping[str, Told], sizes: Iterable[int | str]) -> str:
-    """The plan of a release of this version, from what each host has answered in check mode."""
-    groups = split(list(answers), sizes)
+def render_plan(
+    service: str,
+    version: str,
+    answers: Mapping[str, Told],
+    sizes: Iterable[int | str],
+    everyone: Sequence[str] = (),
+    on_failure: str = "fleet",
+) -> str:
+    """The plan of a release of this version, from what each host has answered in check mode.
+
+    everyone: the hosts of the run, some of which may lack the service.
+    """
+    batches = split(list(everyone or answers), sizes)
+    groups = [group for batch in batches if (group := [host for host in batch if host in answers])]
     ended = _leases.over(answers.values())
     head = f"PLAN  {service} {version}: {_count(len(answers), 'host')} in {_count(len(groups), 'batch', 'batches')}"
     lines = [head, *_freeze(answers), *_lease(answers, ended)]
     for number, hosts in enumerate(groups):
-        lines += _batch(groups, number, {host: answers[host] for host in hosts}, ended)
+        lines += _batch(groups, number, {host: answers[host] for host in hosts}, ended, on_failure)
     return "\n".join(lines)
 
 
@@ -42,7 +53,9 @@ def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-def _batch(groups: Sequence[Sequence[str]], number: int, answers: Mapping[str, Told], ended: set[str]) -> list[str]:
+def _batch(
+    groups: Sequence[Sequence[str]], number: int, answers: Mapping[str, Told], ended: set[str], on_failure: str
+) -> list[str]:
     lines = [f"  batch {number + 1} of {len(groups)}: {_count(len(answers), 'host')}"]
     lines += [f"    {way}  {names(hosts)}" for way, hosts in _ways(answers, ended).items()]
     going = {host: told for host, told in answers.items() if told.get("action") not in (None, "none")}
@@ -51,7 +64,8 @@ def _batch(groups: Sequence[Sequence[str]], number: int, answers: Mapping[str, T
     lines += [f"    {text}{_unless_all(hosts, going)}" for text, hosts in _grouped(going, _durations).items()]
     lines += [f"    if it fails: {text}{_unless_all(hosts, going)}" for text, hosts in _grouped(going, _return).items()]
     before, after = sum(map(len, groups[:number])), sum(map(len, groups[number + 1 :]))
-    kept = f"{_count(before, 'host')} before it released already" if before else ""
+    goes = "back, too" if on_failure == "fleet" else "on with the release"
+    kept = f"{_count(before, 'host')} before it {'goes' if before == 1 else 'go'} {goes}" if before else ""
     left = f"{_count(after, 'host')} after it not touched" if after else ""
     rest = ", ".join(filter(None, (kept, left)))
     return [*lines, f"    if the run stops here: {rest}"] if rest else lines

@@ -198,7 +198,8 @@ def decide(runs: Sequence[Run], budget: Any, on_failure: Any, sizes: Sequence[An
 
 def _waiting(runs: Sequence[Run], back: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """What a confirmation needs to know, of each release that waits for the fleet's."""
-    stay = [run for run in runs if run.has_released and run.result.get("unconfirmed") and run.name not in back]
+    swapped = [run for run in runs if run.has_swapped and run.alive and run.about]
+    stay = [run for run in swapped if run.result.get("unconfirmed") and run.name not in back]
     return {run.name: {key: str(run.result[key]) for key in ("unconfirmed", "current", "previous")} for run in stay}
 
 
@@ -290,7 +291,8 @@ def _row(run: Run, version: str, verdict: str, answer: Mapping[str, Any], decisi
     result = run.result
     failed, p99 = _probed(result.get("probe")) if run.was_tried else ("", "")
     now = str(answer.get("current") or "nothing") if _has_answered(answer) else "?"
-    swaps = not run.is_lost and result.get("action") in ("release", "confirm")  # also where that is only predicted
+    # Also where that is only predicted.
+    swaps = run.has_swapped or (not run.is_lost and result.get("action") in ("release", "confirm"))
     before = result.get("previous") if swaps else result.get("current")
     to = result.get("current") if swaps or verdict == UNCHANGED else result.get("failed_release") or version
     left = _LEFT_TO_DO.get(verdict, "")
@@ -335,7 +337,8 @@ def _sentences(
 ) -> str:
     told = []
     if decision.lost:
-        lost = f"{service}: {len(decision.lost)} of {len(runs)} hosts failed or could not be reached"
+        everyone = len({*decision.lost, *(run.name for run in runs)})
+        lost = f"{service}: {len(decision.lost)} of {everyone} hosts failed or could not be reached"
         stops = "" if decision.stops == "none may be lost" else f" ({decision.stops})"
         told.append(
             f"{lost}{stops}."

@@ -86,3 +86,12 @@ def test_a_role_has_what_it_reads_under_a_name_of_its_own(role: str) -> None:
     defined = set(yaml.safe_load((folder / "vars" / "main.yml").read_text()))
     of_role = {name for path in FILES if path.is_relative_to(folder) for name in read(path)}
     assert {name for name in of_role if name.removeprefix("__") in own()} - own() - defined == set()
+
+
+@pytest.mark.parametrize("role", _services.ROLES)
+def test_what_a_role_has_under_a_name_of_its_own_is_read(role: str) -> None:
+    """One that a merge has lost in the tasks would be documented, and without effect."""
+    folder = ROOT / "roles" / role
+    defined = set(yaml.safe_load((folder / "vars" / "main.yml").read_text()))
+    of_role = {name for path in FILES if path.is_relative_to(folder) for name in read(path)}
+    assert defined - of_role == set()

@@ -158,11 +158,13 @@ def test_the_hosts_of_a_service_are_those_that_the_run_is_about_it_on() -> None:
         web1={"slipway_services": TWO},
         web2={"slipway_services": {"mailer": {}}},
         old={"service_name": "shop"},
+        other={"service_name": "mailer"},
+        named={},
         db={"slipway_services": TWO, "service_name": "mailer"},
     )
     variables = {"hostvars": hosts, "slipway_service": "shop"}
     plugin = services.LookupModule(loader=DataLoader(), templar=Templar(DataLoader()))
-    assert plugin.run([], variables=variables, among=list(hosts)) == ["web1", "old"]
+    assert plugin.run([], variables=variables, among=list(hosts)) == ["web1", "old", "named"]
     assert plugin.run([], variables={"hostvars": hosts}, among=list(hosts)) == list(hosts)
 
 
