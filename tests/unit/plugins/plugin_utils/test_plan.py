@@ -51,12 +51,12 @@ def test_three_hosts():
         f"    {OLD} -> {NEW}  web2",
         "    lost if it takes more than 635 s; the last swaps took up to 5 s",
         f"    if it fails: back to {OLD}",
-        "    if the run stops here: 1 host before it released already, 1 host after it not touched",
+        "    if the run stops here: 1 host before it goes back, too, 1 host after it not touched",
         "  batch 3 of 3: 1 host",
         f"    {OLD} -> {NEW}  db",
         "    lost if it takes more than 635 s; no swap was measured yet",
         "    if it fails: nothing to go back to, so nothing serves",
-        "    if the run stops here: 2 hosts before it released already",
+        "    if the run stops here: 2 hosts before it go back, too",
     ]
     assert (found["refused"], found["ended"]) == ([], [])
 
