@@ -91,6 +91,11 @@ GENERAL = Section(
             "A value was copied from one service to the other, or set for all of them.",
             "Give one of the two another value.",
         ),
+        "missing_name": ErrorCode(
+            "A task has no service to be about.",
+            "`service_name` is empty, or the task of a play of your own has no option `name`.",
+            "Set `service_name`.",
+        ),
         "undeclared_service": ErrorCode(
             "`service_name` names a service that `slipway_services` declares for no host of the run.",
             "The name is misspelt, or the service was taken out of the declaration.",

@@ -53,7 +53,7 @@ import json, os
 from ansible.module_utils.basic import AnsibleModule
 
 module = AnsibleModule({{one: {{"type": "raw"}} for one in {options}}}, supports_check_mode=True)
-path = os.path.join(os.environ["SLIPWAY_PLAYED"], module.params["name"] + ".json")
+path = os.path.join(os.environ["SLIPWAY_PLAYED"], os.path.basename(module._remote_tmp) + ".json")
 state = json.load(open(path))
 {act}
 """
@@ -87,10 +87,11 @@ def run(request, tmp_path):
 
     def run(hosts, *arguments, **variables):
         """What the run ends with, what it has said, and what each host runs then."""
-        variables = {"service_name": "{{ inventory_hostname }}", "release_version": "2.0.0", **variables}
+        variables = {"service_name": "shop", "release_version": "2.0.0", **variables}
         local = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
         inventory = tmp_path / "inventory.yml"
-        inventory.write_text(json.dumps({"all": {"hosts": dict.fromkeys(hosts, local), "vars": variables}}))
+        own = {name: {**local, "ansible_remote_tmp": str(tmp_path / "tmp" / name)} for name in hosts}
+        inventory.write_text(json.dumps({"all": {"hosts": own, "vars": variables}}))
         for name, state in hosts.items():
             (tmp_path / f"{name}.json").write_text(json.dumps({"current": OLD, **state}))
         argv = [python, "-m", "ansible.cli.playbook", "-i", str(inventory), "slipway.go.release", *arguments]
