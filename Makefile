@@ -114,7 +114,7 @@ daemons: collections ## Go daemons from Debian packages in two versions each, up
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/daemons --page docs/evidence/daemons.md
 
 services: collections ## ten services of five kinds on three hosts, each released alone and all at once under load (half an hour)
-	$(BIN)/python tests/lab/lab.py run -- python tests/faults/services --page docs/evidence/services.md
+	$(BIN)/python tests/lab/lab.py run -- python tests/faults/services
 
 bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
 	$(BIN)/python tests/bench/hardening.py
