@@ -41,6 +41,12 @@ class Processor(NamedTuple):
     def __str__(self) -> str:
         return f"{self.machine} ({self.names[0]})" if self.names else self.machine
 
+    @property
+    def target(self) -> str:
+        """What to build for it. Only of arm does the usual build not run on every host."""
+        level = f"/{self.names[0][len('armv') :]}" if self.goarch == "arm" and self.names else ""
+        return f"linux/{self.goarch}{level}"
+
     def fill(self, pattern: str, name: str) -> str:
         """The pattern with the name of one build."""
         return pattern.replace(GOARCH, self.goarch).replace(LEVEL, name[len(self.goarch) :])
@@ -133,7 +139,8 @@ def _from_pattern(pattern: str, host: Processor, exists: Callable[[str], bool]) 
     paths = [(name, host.fill(pattern, name)) for name in host.names]
     found = next(((name, path) for name, path in paths if exists(path)), None)
     if found is None:
-        raise _nothing_for(host, f"none of these is on the controller: {_listed(path for _name, path in paths)}")
+        listed = _listed(path for _name, path in paths)
+        raise _nothing_for(host, f"none of these is on the controller: {listed}", "as one of these files")
     return found
 
 
@@ -141,8 +148,8 @@ def _listed(paths: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(paths))
 
 
-def _nothing_for(host: Processor, has: str) -> SlipwayError:
-    wanted = f"build it for linux/{host.goarch} and add it to {SRC}" if host.goarch else "release it elsewhere"
+def _nothing_for(host: Processor, has: str, then: str = f"and add it to {SRC}") -> SlipwayError:
+    wanted = f"build it for {host.target} {then}" if host.goarch else "release it elsewhere"
     return SlipwayError(
         "no_artefact_for_host",
         f"{SRC} has no artefact for this host, which is {host}; {has}.",

@@ -49,6 +49,7 @@ _NAMES = """
     WatchdogSec WorkingDirectory
     """
 _NOT_TAKEN = frozenset(_NAMES.split())
+_LATE = "did not end within"
 
 Event = Mapping[str, Any]
 
@@ -173,7 +174,7 @@ def _await_end(context: Context, once: Once, event: Event) -> Optional[dict[str,
 
 def _how(state: UnitState, event: Event) -> str:
     if state.result == "timeout":
-        return f"did not end within {float(event.get('timeout') or 0):g} s"
+        return f"{_LATE} {float(event.get('timeout') or 0):g} s"
     if state.result in ("", "exit-code"):
         return f"ended with exit status {state.exit_status}"
     return f"was ended: {state.describe()}"
@@ -217,10 +218,12 @@ def _told(last: Event, state: str) -> dict[str, Any]:
 def _failed(context: Context, ended: Event) -> SlipwayError:
     said = " | ".join(line.strip() for line in ended["log"][-LINES_IN_MESSAGE:] if line.strip())
     tail = f" It wrote: {sentence(said)}" if said else ""
+    late = str(ended["ended"]).startswith(_LATE)
+    correct = "see what keeps it, or raise release_once_timeout" if late else "correct what it complains of"
     return SlipwayError(
         "once_failed",
         f"release_once ({ended['command']}) {ended['ended']}. Nothing was swapped.{tail}",
-        "correct what it complains of, then release again, which runs it again",
+        f"{correct}, then release again, which runs it again",
         current=context.current_id(),
         once=_told(ended, FAILED),
     )

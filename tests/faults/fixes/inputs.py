@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ansible import constants
+from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils._binary.facts import read_binary
 from ansible_collections.slipway.go.plugins.module_utils._build import request, targets
 from ansible_collections.slipway.go.plugins.module_utils._deadman import model as deadman
@@ -16,16 +18,28 @@ from ansible_collections.slipway.go.plugins.module_utils._health.parsing import 
 from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import parse_plan
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_smoke
+from ansible_collections.slipway.go.plugins.plugin_utils import _choice, _freeze, _services, _way_back
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.faults.fixes.swaps import bare
+from ansible_collections.slipway.go.tests.unit.plugins.action.test_release import Action
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 
 SCENES = Scenes()
 GOOD = request.Request("/src", "/out", "shop", (targets.parse("amd64"), targets.parse("arm64")), "/cache")
+LEVELLESS = "https://host/shop-{goarch}"
+SUCH = "name each such as amd64, amd64v3, arm64, armv6 or riscv64"
 WORDS = "give letters, digits and . _ + - only, a letter or a digit first"
 ARTEFACT = "use {name}, {version}, {goos}, {goarch} and {level}, and no folder"
 TARGET = "name each target as linux/GOARCH or linux/GOARCH/LEVEL, such as linux/amd64/v3"
+
+
+def _as_it_is(value: Any, _variables: Any) -> Any:
+    return value
+
+
+def declared(value: Any) -> Any:
+    return _services.declared({"slipway_services": value}, _as_it_is)
 
 
 def refused(code: str, how: str, fix: str, run: Callable[[Any], object], wrong: Any, right: Any, named: str) -> None:
@@ -310,3 +324,122 @@ for how, fix, wrong, right in (
         right,
         "release_health",
     )
+
+AT = "write it like 2026-12-20T18:00:00+01:00"
+WINDOW = {"from": "2026-12-20T18:00:00+01:00", "to": "2027-01-02T08:00:00+01:00", "reason": "the year's accounts"}
+DAILY = {"from": "16:00", "to": "18:00", "weekdays": "fri", "zone": "UTC", "reason": "nobody is here at the weekend"}
+
+for how, entry, right, fix in (
+    ("is a text", "christmas", WINDOW, "give from, to and reason"),
+    ("has a key that is not known", {**WINDOW, "why": "x"}, WINDOW, "use from, to, reason, weekdays, zone"),
+    ("has no reason", {**WINDOW, "reason": ""}, WINDOW, "say in reason why nothing is released then"),
+    (
+        "has an unknown zone",
+        {**DAILY, "zone": "Mars/Base"},
+        {**DAILY, "zone": "+01:00"},
+        "give an offset such as +01:00",
+    ),
+    ("ends before it begins", {**WINDOW, "to": "2026-12-01T00:00:00Z"}, WINDOW, "set to to a time after from"),
+    ("begins with a word", {**WINDOW, "from": "christmas"}, WINDOW, AT),
+    (
+        "has a time without a zone",
+        {**WINDOW, "from": "2026-12-20T18:00:00"},
+        {**WINDOW, "from": "2026-12-20T18:00:00", "zone": "+01:00"},
+        "add an offset such as +01:00 in quotes, or set zone",
+    ),
+    ("recurs without a zone", {**DAILY, "zone": ""}, DAILY, "set zone, for example Europe/Berlin or +01:00"),
+    (
+        "has a day that is none",
+        {**DAILY, "weekdays": "today"},
+        DAILY,
+        "use some of mon, tue, wed, thu, fri, sat, sun",
+    ),
+    (
+        "recurs at a date",
+        {**DAILY, "from": "2026-12-20"},
+        DAILY,
+        "write a time of the day in quotes, such as '16:00'",
+    ),
+):
+    refused("invalid_freeze", f"a window {how}", fix, _freeze.parse, [entry], [right], "release_freeze")
+
+for wrong, right in (("1.5", "1"), ("-1", "1"), ("some", "10%"), ("200%", "10%")):
+    refused(
+        "invalid_max_unavailable",
+        f"release_max_unavailable is {wrong}",
+        "give a number such as 1, or a percentage such as 10%",
+        lambda value: _way_back.read_budget(value, 20),
+        wrong,
+        right,
+        "release_max_unavailable",
+    )
+
+for how, wrong, right, fix in (
+    ("has another name of an architecture", {"x86_64": "a"}, {"amd64": "a"}, SUCH),
+    ("has an architecture that is misspelt", {"amd46": "a"}, {"amd64": "a"}, "write 'amd64' in release_src"),
+    ("has two artefacts for an architecture", {"amd64": ["a", "b"]}, {"amd64": "a"}, "give amd64 one text"),
+):
+    refused(
+        "invalid_src",
+        f"release_src {how}",
+        fix,
+        lambda value: _choice.place(value, "release_src"),
+        wrong,
+        right,
+        "release_src",
+    )
+for how, right in (
+    ("name them", {"amd64v3": "https://host/v3", "amd64": "https://host/v1"}),
+    ("do without", LEVELLESS),
+):
+    refused(
+        "invalid_src",
+        f"release_src has levels in a URL ({how})",
+        "name them in a dictionary, such as amd64v3 and amd64, or leave {level} out",
+        lambda value: _choice.require_listable(value, True),
+        "https://host/shop-{goarch}{level}",
+        right,
+        "release_src",
+    )
+
+for how, wrong, right, fix in (
+    ("a list", [{"service_name": "shop"}], {"shop": {}}, "write it as a dictionary of services by their names"),
+    ("has a service all", {"all": {}}, {"shop": {}}, "choose another name"),
+    ("has a list for a service", {"shop": ["8080"]}, {"shop": {}}, "give shop a dictionary of variables"),
+    ("has a name twice", {"shop": {"service_name": "x"}}, {"shop": {}}, "remove it, since shop is the name already"),
+    (
+        "has a variable of the whole host",
+        {"shop": {"ssh_ports": [22]}},
+        {"shop": {}},
+        "set ssh_ports outside of slipway_services",
+    ),
+):
+    refused("invalid_services", f"slipway_services {how}", fix, declared, wrong, right, "slipway_services")
+refused(
+    "invalid_services",
+    "service_name has several services, and none is declared",
+    "declare them in slipway_services",
+    lambda value: _services.chosen({"service_name": "shop, mailer", "slipway_services": value}, _as_it_is),
+    {},
+    {"shop": {}, "mailer": {}},
+    "slipway_services",
+)
+
+BOTH = literal("give seconds above 0 for both, or set release_confirm_fleet to 0")
+for how, confirm, hold, other in (
+    ("release_confirm_fleet without release_confirm", 60, 600, "release_confirm"),
+    ("release_confirm is 0 on purpose", 0, 0, "release_confirm_fleet"),
+):
+
+    @SCENES.row("invalid_confirm_fleet", how, BOTH, f"another `{other}`")
+    def _(stage: Stage, confirm: int = confirm, hold: int = hold) -> None:
+        program = ElfBuilder(type=EXEC).write(stage.folder / "shop")
+        given = {"name": "shop", "version": "1.0", "src": str(program), "strategy": "restart"}
+        stage.patch.setattr(constants, "DEFAULT_LOCAL_TMP", str(stage.folder))
+        stage.patch.setattr(ActionBase, "run", lambda _self, _tmp, _variables: {})
+
+        def told(**options: Any) -> Any:
+            return Action({**given, **options}, [{"changed": True, "action": "release"}]).run(task_vars={})
+
+        stage.fails(lambda: told(confirm=0, hold=600))
+        assert stage.passes(lambda: told(confirm=confirm, hold=hold))["action"] == "release"

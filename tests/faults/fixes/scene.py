@@ -99,7 +99,10 @@ def _found(result: Any) -> Iterator[Problem]:
         for one in result:
             yield from _found(one)
     else:
-        yield from (Problem(one["code"], str(one.get("message", "")), one["fix"]) for one in model.problems(result))
+        yield from (
+            Problem(one["code"], str(one.get("message", one.get("msg", ""))), one["fix"])
+            for one in model.problems(result)
+        )
 
 
 def play(scene: Scene) -> Result:

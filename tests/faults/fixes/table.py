@@ -29,6 +29,9 @@ TITLES = {
     "controllers": "Simulated: fresh logins and hosts that do not answer",
     "sources": "Simulated: builds and what is in them",
     "inputs": "Simulated: values that cannot be meant",
+    "leases": "Simulated: leases, freezes and what is run once",
+    "origins": "Simulated: versions, provenance and the artefact for a host",
+    "several": "Simulated: several services of a host",
     "hosts": "Simulated: groups, records, programs and the diagnosis",
 }
 INTRO = """# Are the fixes true?

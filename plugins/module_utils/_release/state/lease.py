@@ -233,10 +233,11 @@ class Leases:
 
     def _lost(self, last: Optional[Lease]) -> SlipwayError:
         other = f"{who(last)} has taken it since" if last is not None else "it is not there any more"
+        look = "see what the other run has released" if last is not None else "see who has removed it"
         return SlipwayError(
             "lease_lost",
             f"This run had the lease of {self._name} on this host, and {other}. Nothing was changed here.",
-            "see what the other run has released, then release again",
+            f"{look}, then release again",
         )
 
     def _was_ended(self, last: Lease) -> SlipwayError:

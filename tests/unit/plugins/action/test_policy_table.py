@@ -181,7 +181,7 @@ class Lab:
         monkeypatch.setattr(inspect, "against_host", lambda _seen: self.missing)
         monkeypatch.setattr(preflight, "linkage_problems", lambda _layout, _release: self.missing)
         monkeypatch.setattr(host_profile, "judge_artifact", lambda *_arguments: self.missing)
-        monkeypatch.setattr(module, "Engine", lambda _settings, by: self.host.engine())
+        monkeypatch.setattr(module, "Engine", lambda _settings, by, claim: self.host.engine())
         monkeypatch.setattr(module, "Layout", lambda *_arguments: self.host.layout)
         monkeypatch.setattr(plugin.zipapp, "digest", str)
         monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
