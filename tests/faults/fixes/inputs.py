@@ -17,11 +17,12 @@ from ansible_collections.slipway.go.plugins.module_utils._deadman.model import R
 from ansible_collections.slipway.go.plugins.module_utils._health.parsing import parse_check
 from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import parse_plan
-from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_smoke
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Once, validate_smoke
 from ansible_collections.slipway.go.plugins.plugin_utils import _choice, _freeze, _services, _way_back
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.faults.fixes.swaps import bare
+from ansible_collections.slipway.go.tests.unit.plugins.action import test_lease
 from ansible_collections.slipway.go.tests.unit.plugins.action.test_release import Action
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 
@@ -326,6 +327,7 @@ for how, fix, wrong, right in (
     )
 
 AT = "write it like 2026-12-20T18:00:00+01:00"
+MIGRATE = {"command": ["bin/shop", "migrate"]}
 WINDOW = {"from": "2026-12-20T18:00:00+01:00", "to": "2027-01-02T08:00:00+01:00", "reason": "the year's accounts"}
 DAILY = {"from": "16:00", "to": "18:00", "weekdays": "fri", "zone": "UTC", "reason": "nobody is here at the weekend"}
 
@@ -443,3 +445,72 @@ for how, confirm, hold, other in (
 
         stage.fails(lambda: told(confirm=0, hold=600))
         assert stage.passes(lambda: told(confirm=confirm, hold=hold))["action"] == "release"
+
+
+@SCENES.row(
+    "missing_name",
+    "a lease is judged of no service",
+    literal("set service_name (option name)"),
+    "another `service_name`",
+)
+def _(stage: Stage) -> None:
+    stage.patch.setattr(constants, "DEFAULT_LOCAL_TMP", str(stage.folder))
+    stage.patch.setattr(ActionBase, "run", lambda _self, _tmp, _variables: {})
+    judged = {"answer": {"action": "release", "changed": False}}
+
+    def told(**named: str) -> Any:
+        return test_lease.Action({**judged, **named}).run(task_vars={"inventory_hostname": "web1"})
+
+    stage.fails(told)
+    assert not stage.passes(lambda: told(name="shop")).get("failed")
+
+
+for how, wrong, right, fix in (
+    ("release_once is one text", {"command": "bin/shop migrate"}, MIGRATE, "write it as [bin/shop, migrate]"),
+    ("release_once_timeout is 0", {**MIGRATE, "timeout": 0}, MIGRATE, "give seconds, more than 0"),
+    (
+        "release_once_decision is a word",
+        {**MIGRATE, "decision": "yes"},
+        {**MIGRATE, "decision": "done-01234567"},
+        "use done-ATTEMPT or again-ATTEMPT as the message that asks for it says, or leave it empty",
+    ),
+):
+    refused("invalid_once", how, fix, lambda value: Once(**value), wrong, right, how.split()[0])
+refused(
+    "invalid_variable",
+    "a host has no service",
+    "set service_name, or declare services in slipway_services",
+    lambda value: _services.chosen(value, _as_it_is),
+    {},
+    {"service_name": "shop"},
+    "service_name",
+)
+
+
+def for_arm64(given: dict[str, Any]) -> Any:
+    """What a host of that architecture gets."""
+    if not _choice.is_open(given["src"]):
+        _choice.require_closed(given)
+    host = _choice.Processor("aarch64", "arm64", ("arm64",))
+    return _choice.choose(given, host, lambda _path: True)
+
+
+OF_BOTH = {"src": {"amd64": "a", "arm64": "b"}, "checksum": {"amd64": "0" * 64, "arm64": "1" * 64}}
+refused(
+    "invalid_checksum",
+    "an architecture of release_src has no checksum",
+    "add arm64 to release_checksum",
+    for_arm64,
+    {**OF_BOTH, "checksum": {"amd64": "0" * 64}},
+    OF_BOTH,
+    "release_checksum",
+)
+refused(
+    "invalid_checksum",
+    "the checksums are by architecture, and the artefact is not",
+    "give release_src by architecture, too, or one text in release_checksum",
+    for_arm64,
+    {**OF_BOTH, "src": "build/shop"},
+    OF_BOTH,
+    "release_src",
+)

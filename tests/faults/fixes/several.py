@@ -10,6 +10,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.lookup import inventory_hostnames
 from ansible.template import Templar
 from ansible_collections.slipway.go.plugins.action import variables as plugin
+from ansible_collections.slipway.go.plugins.module_utils._host import sockets
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies import reserved_ports
 from ansible_collections.slipway.go.plugins.plugin_utils import _services
@@ -159,6 +160,6 @@ def _(stage: Stage) -> None:
 )
 def _(stage: Stage) -> None:
     programs = {str(port): port for port in range(18080, reserved_ports.LAST + 1)}
-    stage.patch.setattr(reserved_ports.sockets, "tcp_listeners", lambda: programs)
+    stage.patch.setattr(sockets, "tcp_listeners", lambda: programs)
     stage.fails(lambda: reserve(stage, "shop"))
     assert stage.passes(lambda: reserve(stage, "shop", 19500, 19501)) == (19500, 19501)
