@@ -1078,11 +1078,6 @@ VARIABLES = Section(
             "`service_name` has capital letters or spaces, or is the name of a unit of the distribution.",
             "Use lower-case letters, digits, `-` and `_`, a letter first.",
         ),
-        "missing_name": ErrorCode(
-            "A task judges the lease of a service, and does not say of which one.",
-            "`service_name` is empty.",
-            "Set `service_name`, or the option `name` of the task.",
-        ),
         "invalid_once": ErrorCode(
             "`release_once`, its time limit or `release_once_decision` cannot be used.",
             "The command is no list of texts or begins with no program, the time is not above 0, or the decision names "
