@@ -182,7 +182,7 @@ def test_tags_check_mode_and_limit(run, tmp_path, arguments):
         assert log == ["a before", "a swaps", "a after released True", "a all"]
     else:
         assert "a before" in log
-        assert log[-1].endswith(" all")
+        assert log[-1].endswith(" all"), (log, said)
 
 
 def test_where_nothing_changes_no_step_is_taken(run, tmp_path):
