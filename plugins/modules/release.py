@@ -771,7 +771,9 @@ from ansible_collections.slipway.go.plugins.module_utils._vulnerabilities.judge 
 from ansible_collections.slipway.go.plugins.module_utils._vulnerabilities.severity import LEVELS
 
 # What becomes of the lease in check mode; a release requires it always.
-REQUIRE, TAKE, TELL = "require", "take", "tell"
+REQUIRE = "require"
+TAKE = "take"
+TELL = "tell"
 POLICY = {
     "require_static": {"type": "bool", "default": False},
     "require_vcs_clean": {"type": "bool", "default": False},

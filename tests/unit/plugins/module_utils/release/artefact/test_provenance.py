@@ -322,7 +322,10 @@ def ssh(tmp_path_factory):
 @needs_ssh
 def test_a_signature_of_ssh(ssh, tmp_path):
     sign, trust = ssh
-    folder = lambda: str(tmp_path)  # noqa: E731
+
+    def folder():
+        return str(tmp_path)
+
     message = dsse.pae(TYPE, statement())
     good = envelope(signatures=[sig(key=STRANGER), sign("one", message)])
     found = verify(good, trust("one"), folder=folder)
