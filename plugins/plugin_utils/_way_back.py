@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, sentence
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
+from ansible_collections.slipway.go.plugins.plugin_utils._claim import split
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import serving
 
 FLEET, BATCH, HOST = "fleet", "batch", "host"
@@ -106,20 +107,6 @@ def gate(
     return {"stop": True, "text": text}
 
 
-def batches(hosts: Sequence[str], sizes: Sequence[Any]) -> list[list[str]]:
-    """The hosts as Ansible takes them by `serial`, of which each percentage is one of all hosts, but at least one."""
-    found: list[list[str]] = []
-    left = list(hosts)
-    for size in [*sizes, *[sizes[-1]] * len(hosts)] if sizes else [len(hosts)]:
-        if not left:
-            break
-        text = str(size)
-        count = max(1, len(hosts) * int(text[:-1]) // 100) if text.endswith("%") else int(text)
-        found.append(left[:count])
-        left = left[count:]
-    return found
-
-
 @dataclass(frozen=True)
 class Run:
     """What a run has been like on one host.
@@ -188,7 +175,7 @@ def decide(runs: Sequence[Run], budget: Any, on_failure: Any, sizes: Sequence[An
     asks = any(run.result for run in runs) and not any(run.checked for run in runs)
     if not lost.stops or not asks:
         return Decision(lost.stops, lost.hosts, {}, asks=asks, confirm=_waiting(runs, {}) if asks else {})
-    last = next((part for part in reversed(batches(everyone, sizes)) if set(part) & set(tried)), [])
+    last = next((part for part in reversed(split(everyone, sizes)) if set(part) & set(tried)), [])
     among = {FLEET: everyone, BATCH: last, HOST: []}[mode]
     ways = {run.name: _way(run, name) for run in runs if run.alive and run.about and run.name in among}
     first = tuple(run.name for run in runs if run.has_released and ways.get(run.name) == {})

@@ -85,10 +85,10 @@ def test_the_gate_before_a_batch(case):
 
 
 def test_batches_are_those_of_ansible():
-    assert _way_back.batches("abcde", [1, "40%", "100%"]) == [["a"], ["b", "c"], ["d", "e"]]
-    assert _way_back.batches("abc", [1, "50%", "100%"]) == [["a"], ["b"], ["c"]]
-    assert _way_back.batches("abcde", [2]) == [["a", "b"], ["c", "d"], ["e"]]
-    assert _way_back.batches("abc", []) == [["a", "b", "c"]]
+    assert _way_back.split("abcde", [1, "40%", "100%"]) == [["a"], ["b", "c"], ["d", "e"]]
+    assert _way_back.split("abc", [1, "50%", "100%"]) == [["a"], ["b"], ["c"]]
+    assert _way_back.split("abcde", [2]) == [["a", "b"], ["c", "d"], ["e"]]
+    assert _way_back.split("abc", []) == [["a", "b", "c"]]
 
 
 @pytest.mark.parametrize(("mode", "back"), [("fleet", "ab"), ("", "ab"), ("batch", "b"), ("host", "")])
