@@ -207,7 +207,7 @@ def objected(answer: dict[str, Any], objection: SlipwayError) -> dict[str, Any]:
     """The answer of a host, with what speaks against the release before any host is asked."""
     others = [Problem(**{key: str(one[key]) for key in Problem._fields}) for one in answer.get("problems") or []]
     if not others and answer.get("failed"):
-        message, _, fix = str(answer.get("msg")).partition(" Fix: ")
+        message, _word, fix = str(answer.get("msg")).partition(" Fix: ")
         others = [Problem(str(answer.get("code") or "invalid_variable"), message, fix)]
     kept: dict[str, Any] = {name: answer[name] for name in ("plan", "lease", "claim", "current") if name in answer}
     return {**kept, **refusal([Problem.of(objection), *others])}

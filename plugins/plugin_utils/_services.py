@@ -152,8 +152,8 @@ def check_together(name: str, of_each: Mapping[str, Mapping[str, Sequence[str]]]
 
 def _overlap(one: str, other: str) -> bool:
     """Whether two paths are the same, or two addresses of sockets cannot both be listened on."""
-    address, _, port = one.rpartition(":")
-    other_address, _, other_port = other.rpartition(":")
+    address, _colon, port = one.rpartition(":")
+    other_address, _colon, other_port = other.rpartition(":")
     return port == other_port and (address == other_address or not (address and other_address))
 
 

@@ -45,7 +45,7 @@ def host_of(stage: Stage) -> tuple[System, Commands, RevertPlan]:
     literal("wait until it is confirmed or taken back, then run this again"),
     f"the other run confirms its change, and {AGAIN}",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     system, _commands, plan = host_of(stage)
     token = deadman.arm("ssh", 30, plan, system)
     stage.fails(lambda: deadman.arm("ssh", 30, plan, system))
@@ -54,14 +54,14 @@ def _(stage: Stage) -> None:
 
 
 @SCENES.row("invalid_seconds", "confirm_timeout is 0", r"use (?P<least>\d+) to \d+", "another `confirm_timeout`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     system, _commands, plan = host_of(stage)
     least = stage.fails(lambda: deadman.arm("ssh", 0, plan, system))["least"]
     stage.passes(lambda: deadman.arm("ssh", float(least), plan, system))
 
 
 @SCENES.row("invalid_argv", "a command of the revert is one text", literal("give a list of strings"), "other `run`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     system, _commands, plan = host_of(stage)
     wrong: Any = [[1]]
     stage.fails(lambda: deadman.arm("ssh", 30, replace(plan, run=wrong), system))
@@ -69,7 +69,7 @@ def _(stage: Stage) -> None:
 
 
 @SCENES.row("not_armed", "a change is confirmed that was confirmed before", literal("run again"), AGAIN)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     system, _commands, plan = host_of(stage)
     token = deadman.arm("ssh", 30, plan, system)
     ending.confirm("ssh", token, system)
@@ -79,7 +79,7 @@ def _(stage: Stage) -> None:
 
 
 @SCENES.row("not_armed", "a change is made that is not armed any more", literal("run again"), AGAIN)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     system, _commands, plan = host_of(stage)
     token = deadman.arm("ssh", 30, plan, system)
     ending.confirm("ssh", token, system)
@@ -99,7 +99,7 @@ def held(token: str, system: System) -> None:
     literal("see what kept the confirmation from coming in time, then run again"),
     f"the connection is there, and {AGAIN}",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     system, _commands, plan = host_of(stage)
     token = deadman.arm("ssh", 30, plan, system)
     ending.revert("ssh", token, Reason.DEADLINE, system)
@@ -114,7 +114,7 @@ def _(stage: Stage) -> None:
     literal("see what kept the run from going on in time, or raise the confirm_timeout of the role, then run again"),
     AGAIN,
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     system, _commands, plan = host_of(stage)
     token = deadman.arm("ssh", 30, plan, system)
     ending.revert("ssh", token, Reason.DEADLINE, system)
@@ -129,7 +129,7 @@ def _(stage: Stage) -> None:
     literal("repair that and run again: the next run takes it back first"),
     f"the file system is writable, and {AGAIN}",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     system, commands, plan = host_of(stage)
     token = deadman.arm("ssh", 30, plan, system)
     (stage.folder / "file").write_text("after")
@@ -152,7 +152,7 @@ def _(stage: Stage) -> None:
     literal("run without check mode, which takes it back first"),
     "the same run without check mode",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     system, commands, plan = host_of(stage)
     deadman.arm("ssh", 30, plan, system)
     (stage.folder / "file").write_text("after")
@@ -184,7 +184,7 @@ def bring(stage: Stage, host: FirewallHost) -> Any:
     literal("see what else writes the rules of this host's firewall, then run again"),
     f"the other program is stopped, and {AGAIN}",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = wall(stage)
     host.at = {"enable": lambda: host.rules.write_text("22\n")}
     stage.fails(lambda: bring(stage, host))
@@ -193,7 +193,7 @@ def _(stage: Stage) -> None:
 
 
 @SCENES.row("changed_meanwhile", "somebody switches the firewall on while the run begins", literal("run again"), AGAIN)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = wall(stage)
     arm = deadman.arm
 
@@ -226,7 +226,7 @@ OTHER = literal(
 
 
 @SCENES.row("other_firewall", "nftables.service loads rules of its own", OTHER, "another `firewall_backend`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     stage.patch.setattr(Backend, "is_installed", lambda _backend: False)
     run = asked(survey.OTHERS[0])
     stage.fails(lambda: survey.choose("auto", run))
@@ -239,7 +239,7 @@ def _(stage: Stage) -> None:
     r"use zones that (?P<command>firewall-cmd --get-zones) lists in firewall_zone, firewall_zones and firewall_allow",
     "`firewall-cmd --get-zones`, and another `firewall_zone`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     stage.fails(lambda: zones(stage, "publik", asked()))
     stage.passes(lambda: zones(stage, "work", asked()))
 
@@ -250,7 +250,7 @@ def _(stage: Stage) -> None:
     r"repair firewalld \((?P<command>systemctl status firewalld)\)",
     "`systemctl status firewalld` says that it has ended, and it is started",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     stage.fails(lambda: zones(stage, "public", asked(broken=True)))
     stage.passes(lambda: zones(stage, "public", asked()))
 
@@ -270,7 +270,7 @@ def zones(stage: Stage, zone: str, run: Any) -> Any:
     literal("remove that setting from the other file"),
     "`sed -i /PermitRootLogin/d` on the other file",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     other, own = stage.folder / "00-other.conf", stage.folder / "50-slipway.conf"
     other.write_text("PermitRootLogin yes\nX11Forwarding no\n")
     own.write_text("PermitRootLogin no\n")

@@ -56,12 +56,12 @@ def logs_in(stage: Stage, before: Fresh) -> None:
     literal("give the host ansible_connection ssh"),
     "another `ansible_connection`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     logs_in(stage, Fresh("community.docker.docker"))
 
 
 @SCENES.row("not_confirmed", "the command that confirms is cut off", literal("run again"), AGAIN)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     logs_in(stage, Fresh(confirms=(255, b"Killed")))
 
 
@@ -71,7 +71,7 @@ def _(stage: Stage) -> None:
     literal("give a slow host more time (the confirm_timeout of the role that says this) and run again"),
     "another `confirm_timeout`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     late = b"python3: can't open file '/x/revert.pyz': [Errno 2] No such file or directory"
     logs_in(stage, Fresh(confirms=(2, late)))
 
@@ -82,7 +82,7 @@ def _(stage: Stage) -> None:
     r"correct what (?P<command>ssh -G) reports for it",
     "another `ansible_ssh_executable`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     old = stage.folder / "ssh"
     old.write_text("#!/bin/sh\necho 'unknown option -- G' >&2; exit 255\n")
     old.chmod(0o755)
@@ -105,7 +105,7 @@ def _(stage: Stage) -> None:
     literal("see what keeps packets from that host, then run again"),
     f"the connection is there, and {AGAIN}",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     stage.patch.setattr(_bounded, "SLACK", 0.1)
     hangs: Any = SimpleNamespace(_execute_module=lambda task_vars: time.sleep(5))
     answers: Any = SimpleNamespace(_execute_module=lambda task_vars: {"changed": True})
@@ -119,7 +119,7 @@ def _(stage: Stage) -> None:
     r"see that it can be reached again, then (?P<command>slipway status) there",
     "the connection is there, and `slipway status` says which release serves",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     lost(stage, "Failed to connect to the host via ssh: Connection timed out")
 
 
@@ -129,7 +129,7 @@ def _(stage: Stage) -> None:
     r"set ansible_user: (?P<user>\w+) in the inventory if slipway\.go\.harden has closed the login of another user",
     "another `ansible_user`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     lost(stage, "root@web1: Permission denied (publickey).", "deploy", ansible_user="deploy")
 
 

@@ -41,14 +41,14 @@ AGAIN = "the same run again"
     literal("apply the role slipway.go.service first, or correct service_group"),
     "another `service_group`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = bare(stage, "socket")
     stage.fails(lambda: host.release("v1", group="nobodys-group"))
     stage.passes(lambda: host.release("v1"))
 
 
 @SCENES.row("no_group", "service_group is not there yet", literal("create it, or correct service_group"), "`groupadd`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     groups: dict[str, Any] = {}
     stage.patch.setattr(configuration.grp, "getgrnam", lambda name: groups[name])
     stage.fails(lambda: configuration.known_group("fixes"))
@@ -62,7 +62,7 @@ def _(stage: Stage) -> None:
     literal("run site.yml to apply the inventory with this release"),
     "what `site.yml` writes",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     variables = {"service_name": "shop", "service_environment": {"A": "new"}}
     path = Path(host.layout.config, "environment")
@@ -85,7 +85,7 @@ def _(stage: Stage) -> None:
     r"remove that file and run the role service for that service again",
     "`rm`, and what the role `service` writes",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     path = stage.folder / services.RECORDS / "shop.json"
     path.parent.mkdir(parents=True)
     path.write_text("edited")
@@ -102,7 +102,7 @@ def _(stage: Stage) -> None:
     r"remove that file and run the role firewall for that service again",
     "`rm`, and what the role `firewall` writes",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     path = Path(service_rules.path("shop", str(stage.folder)))
     path.parent.mkdir(parents=True)
     path.write_text("edited")
@@ -119,7 +119,7 @@ def _(stage: Stage) -> None:
     r"remove (?P<path>\S+), and run site\.yml or harden\.yml again",
     "`rm`, and what `harden.yml` writes",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     path = stage.folder / "baseline.json"
     path.write_text("edited")
     found = stage.fails(lambda: baseline.load(str(path)))
@@ -147,7 +147,7 @@ FIND_OUT = literal("find out on the host why it hangs, then run again")
 
 
 @SCENES.row("command_timeout", "a program waits for a lock", FIND_OUT, f"the lock is freed, and {AGAIN}")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     lock = stage.folder / "lock"
     lock.touch()
     program(stage, "waiter", HANGS.format(lock=lock))
@@ -160,7 +160,7 @@ SOCKET = installer.UnitFile("shop.socket", "[Socket]\nListenStream=8080\n", enab
 
 
 @SCENES.row("no_verify", "systemd-analyze hangs", FIND_OUT, f"what it waits for is there, and {AGAIN}")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     lock = stage.folder / "lock"
     lock.touch()
     program(stage, "systemd-analyze", HANGS.format(lock=lock))
@@ -190,7 +190,7 @@ class Module:
     literal("Remove the cause that the message names, then run again."),
     f"the disk is mounted read-write, and {AGAIN}",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     read_only = [True]
 
     def work(_module: Any) -> dict[str, Any]:
@@ -223,7 +223,7 @@ def judged(**evidence: Any) -> list[Any]:
 
 
 @SCENES.row("no_release", "a service was set up and never released", literal("release one"), "a release")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = bare(stage, "socket")
     stage.fails(lambda: judged(status=status(host), running=False))
     host.release("v1")
@@ -236,7 +236,7 @@ def _(stage: Stage) -> None:
     literal("mount the file system of its releases, or release again"),
     "it is mounted",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     shutil.move(host.layout.root, stage.folder / "unmounted")
     stage.fails(lambda: judged(status=status(host), running=False))
@@ -250,7 +250,7 @@ def _(stage: Stage) -> None:
     literal("mount the file system of its releases, or release again"),
     "a release",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     shutil.rmtree(host.layout.root)
     stage.fails(lambda: judged(status=status(host), running=False))
@@ -264,7 +264,7 @@ def _(stage: Stage) -> None:
     r"see (?P<command>slipway status shop)",
     "`slipway status` says why, and the service is mended",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     answer = ["warn"]
     says = {"reason": "json", "message": "the cache is cold", "latency": {"total": 0.002, "p99": 0.002}}
@@ -281,7 +281,7 @@ def _(stage: Stage) -> None:
     r"run (?P<command>systemctl start haproxy), and see journalctl -u haproxy where that fails",
     "`systemctl start haproxy`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "proxy")
     state = {"active": "inactive", "sub": "dead"}
     stage.patch.setattr(
@@ -299,7 +299,7 @@ def _(stage: Stage) -> None:
     literal("run site.yml, which opens it again"),
     "the commands by which `site.yml` lets the port in",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     rules: list[str] = []
     asked = [Rule("8080")]
     wall = SimpleNamespace(

@@ -170,7 +170,7 @@ refused(
 
 
 @SCENES.row("not_a_file", "a path of an armed change is a named pipe", literal("leave it out"), "other `paths`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     file, pipe = stage.folder / "file", stage.folder / "pipe"
     file.touch()
     os.mkfifo(pipe)
@@ -179,7 +179,7 @@ def _(stage: Stage) -> None:
 
 
 @SCENES.row("not_found", "the path of a program has a NUL", literal("give the path of a file"), "another path")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     path = ElfBuilder(type=EXEC).write(stage.folder / "app")
     stage.fails(lambda: read_binary(f"{path}\0"))
     stage.passes(lambda: read_binary(str(path)))
@@ -191,7 +191,7 @@ for what, magic, fix in (
 ):
 
     @SCENES.row("not_elf", f"the artefact is {what}", literal(fix), "the artefact of a build for Linux")
-    def _(stage: Stage, magic: bytes = magic) -> None:
+    def _scene(stage: Stage, magic: bytes = magic) -> None:
         path = stage.folder / "app"
         path.write_bytes(magic + bytes(100))
         stage.fails(lambda: read_binary(str(path)))
@@ -206,7 +206,7 @@ for what, magic, fix in (
     r" slipway\.go\.proxy, or choose another port",
     "the program is stopped, and the role `proxy`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = bare(stage, "proxy")
     programs = {8080: {"nginx"}}
     stage.patch.setattr(sockets, "programs", lambda listen: programs if listen else {})
@@ -221,7 +221,7 @@ def _(stage: Stage) -> None:
     literal("take the service out of the proxy first (proxy_state: absent), or choose another port"),
     "`proxy_state: absent`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host, listeners = bare(stage, "restart"), {"1": 8080}
     stage.patch.setattr(sockets, "tcp_listeners", lambda: listeners)
     stage.patch.setattr(sockets, "tcp_addresses", lambda: {"1": "0.0.0.0"})
@@ -434,7 +434,7 @@ for how, confirm, hold, other in (
 ):
 
     @SCENES.row("invalid_confirm_fleet", how, BOTH, f"another `{other}`")
-    def _(stage: Stage, confirm: int = confirm, hold: int = hold) -> None:
+    def _scene(stage: Stage, confirm: int = confirm, hold: int = hold) -> None:
         program = ElfBuilder(type=EXEC).write(stage.folder / "shop")
         given = {"name": "shop", "version": "1.0", "src": str(program), "strategy": "restart"}
         stage.patch.setattr(constants, "DEFAULT_LOCAL_TMP", str(stage.folder))
@@ -453,7 +453,7 @@ for how, confirm, hold, other in (
     literal("set service_name (option name)"),
     "another `service_name`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     stage.patch.setattr(constants, "DEFAULT_LOCAL_TMP", str(stage.folder))
     stage.patch.setattr(ActionBase, "run", lambda _self, _tmp, _variables: {})
     judged = {"answer": {"action": "release", "changed": False}}

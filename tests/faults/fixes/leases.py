@@ -59,7 +59,7 @@ LEASED = r"wait for that run to end, or, where it is dead, set release_end_lease
 
 
 @SCENES.row("leased", "another run releases the service", LEASED, "that run has ended, and the same run again")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = leased_host(stage)
     first, second = take(host, "a1"), Claim("b2", SECONDS)
     assert stage.fails(lambda: release(host, "v3", second))["run"] == first.run
@@ -70,7 +70,7 @@ def _(stage: Stage) -> None:
 
 
 @SCENES.row("leased", "the run that has the lease was killed", LEASED, "`release_end_lease`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = leased_host(stage)
     take(host, "a1")
     run = stage.fails(lambda: release(host, "v2", Claim("b2", SECONDS)))["run"]
@@ -86,7 +86,7 @@ def _(stage: Stage) -> None:
     literal("see what the other run has released, then release again"),
     f"`slipway status` names what it has released, and {AGAIN}",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = leased_host(stage)
     late = take(host, "a1")
     host.clock.sleep(SECONDS + 1)
@@ -103,7 +103,7 @@ def _(stage: Stage) -> None:
     literal("see who has removed it, then release again"),
     AGAIN,
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = leased_host(stage)
     claim = take(host, "a1")
     os.unlink(os.path.join(host.layout.state, "lease.json"))
@@ -117,7 +117,7 @@ def _(stage: Stage) -> None:
     literal("see why it was ended, then release again"),
     f"the message says who has ended it, and {AGAIN}",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = leased_host(stage)
     claim = take(host, "a1")
     leasing.end(host.store, {**BOB, "reason": "it hangs"}, 0)
@@ -133,7 +133,7 @@ def _(stage: Stage) -> None:
     literal("Correct what went wrong on the other hosts, then release again."),
     "the same release again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.swap("v2")
     host.rollback(mark_bad=False)
@@ -161,13 +161,13 @@ def in_freeze(stage: Stage, began: str = "", **options: Any) -> Any:
 
 
 @SCENES.row("frozen", "the release cannot wait", FREEZE, "`release_break_glass`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     stage.fails(lambda: in_freeze(stage))
     assert stage.passes(lambda: in_freeze(stage, break_glass="users cannot pay"))["action"] == "release"
 
 
 @SCENES.row("frozen", "the release can wait", FREEZE, "a run that begins when the window has ended")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     stage.fails(lambda: in_freeze(stage))
     until = re.search(r"until (.+?): the year's accounts", stage.message)
     assert until is not None
@@ -183,7 +183,7 @@ def _(stage: Stage) -> None:
     literal("correct what it complains of, then release again, which runs it again"),
     "what it complains of is corrected, and the same release again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.migrates = "badly"
     stage.fails(lambda: host.release("v2", once=wish()))
@@ -198,7 +198,7 @@ def _(stage: Stage) -> None:
     literal("see what keeps it, or raise release_once_timeout, then release again, which runs it again"),
     "another `release_once_timeout`, and the same release again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
 
     def migrating(seconds: float) -> Any:
@@ -215,7 +215,7 @@ NOT_RUN = literal("release on the host that runs it first, or set release_once_h
 
 
 @SCENES.row("once_not_run", "the host that runs the migration is left out", NOT_RUN, "that host is released first")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     stage.fails(lambda: host.release("v2", once=wish(here=False)))
     with stage.patch.context() as patch:
@@ -226,7 +226,7 @@ def _(stage: Stage) -> None:
 
 
 @SCENES.row("once_not_run", "the host that runs the migration is gone", NOT_RUN, "another `release_once_host`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     stage.fails(lambda: host.release("v2", once=wish(here=False)))
     stage.passes(lambda: host.release("v2", once=wish(here=True)))
@@ -245,7 +245,7 @@ for how, decision, times in (("and it had ended", "done", 1), ("and it had done 
         UNKNOWN,
         f"`release_once_decision: {decision}-…`",
     )
-    def _(stage: Stage, decision: str = decision, times: int = times) -> None:
+    def _scene(stage: Stage, decision: str = decision, times: int = times) -> None:
         host = bare(stage, "socket")
         unknown(host)
         found = stage.fails(lambda: host.release("v2", once=wish()))
@@ -265,13 +265,13 @@ def steps(stage: Stage, path: str) -> dict[str, str]:
 
 
 @SCENES.row("missing_tasks", "the path of a task file is misspelt", MISSING, "another `release_before_swap_tasks`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     stage.fails(lambda: steps(stage, "drian.yml"))
     assert str(stage.folder / "playbooks") in stage.message
     assert stage.passes(lambda: steps(stage, "drain.yml"))["before_swap"].endswith("/playbooks/drain.yml")
 
 
 @SCENES.row("missing_tasks", "a task file is not written", MISSING, "no `release_before_swap_tasks`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     stage.fails(lambda: steps(stage, "none.yml"))
     assert stage.passes(lambda: steps(stage, "")) == {}

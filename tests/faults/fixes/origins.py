@@ -71,14 +71,14 @@ CANDIDATE = f"{VERSION}-rc.1"
 
 
 @SCENES.row("policy_prerelease", "a candidate is released", PRERELEASE, "another `release_version`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     here, final = Controller(stage), {"prerelease": False}
     stage.fails(lambda: here.release(CANDIDATE, SILENT, policy=final))
     released(stage.passes(lambda: here.release(VERSION, SILENT, policy=final)))
 
 
 @SCENES.row("policy_prerelease", "a candidate is released where that is meant", PRERELEASE, "`release_prerelease`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     here = Controller(stage)
     stage.fails(lambda: here.release(CANDIDATE, SILENT, policy={"prerelease": False}))
     released(stage.passes(lambda: here.release(CANDIDATE, SILENT, policy={"prerelease": True})))
@@ -97,13 +97,13 @@ def lower(stage: Stage) -> Controller:
 
 
 @SCENES.row("lower_version", "the version before is released in place of a rollback", LOWER, "the playbook rollback")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     here = lower(stage)
     assert str(stage.passes(here.lab.host.rollback).current).startswith("1.4.1-")
 
 
 @SCENES.row("lower_version", "a lower version is meant", LOWER, "another `release_downgrade`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     here = lower(stage)
     released(stage.passes(lambda: here.release("1.4.1", SILENT, downgrade="accept")))
 
@@ -115,14 +115,14 @@ GIVEN = "another `release_provenance`"
 
 
 @SCENES.row("missing_provenance", "a rule asks for it", literal(f"set release_provenance to {BESIDE}"), GIVEN)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     here, rule = Controller(stage), {"provenance_required": True}
     stage.fails(lambda: here.release(policy=rule))
     released(stage.passes(lambda: here.release(provenance=provenance_of(THIS), policy=rule)))
 
 
 @SCENES.row("invalid_provenance", "the file was cut", literal(f"give {BESIDE}, unchanged"), GIVEN)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     here, whole = Controller(stage), provenance_of(THIS)
     stage.fails(lambda: here.release(provenance=whole[:-1]))
     released(stage.passes(lambda: here.release(provenance=whole)))
@@ -132,14 +132,14 @@ WRONG = literal("give the provenance of this very artefact, or build it again")
 
 
 @SCENES.row("wrong_provenance", "it is that of another build", WRONG, GIVEN)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     here = Controller(stage)
     stage.fails(lambda: here.release(provenance=provenance_of("0" * 64)))
     released(stage.passes(lambda: here.release(provenance=provenance_of(THIS))))
 
 
 @SCENES.row("wrong_provenance", "that of the artefact is lost", WRONG, "a build with its provenance")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     here, built = Controller(stage), GOOD + b"\0"
     stage.fails(lambda: here.release(provenance=provenance_of("0" * 64)))
     text = provenance_of(hashlib.sha256(built).hexdigest())
@@ -159,7 +159,7 @@ for what, is_value, allowed in RULES:
         literal(f"build it there, or add it to release_provenance_{what} if it is trusted"),
         f"another `release_provenance_{what}`",
     )
-    def _(stage: Stage, rule: str = f"provenance_{what}", value: str = is_value, allowed: str = allowed) -> None:
+    def _scene(stage: Stage, rule: str = f"provenance_{what}", value: str = is_value, allowed: str = allowed) -> None:
         here, text = Controller(stage), provenance_of(THIS)
         stage.fails(lambda: here.release(provenance=text, policy={rule: [allowed]}))
         assert value in stage.message
@@ -185,7 +185,7 @@ def chosen(src: Any, *hosts: Processor, there: str = "") -> list[str]:
     r"build it for linux/(?P<goarch>\w+) and add it to release_src, or leave this host out with --limit",
     "another `release_src`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     table = {"arm64": "b"}
     goarch = stage.fails(lambda: chosen(table, V3))["goarch"]
     assert stage.passes(lambda: chosen({**table, goarch: "a"}, V3)) == ["a"]
@@ -197,7 +197,7 @@ def _(stage: Stage) -> None:
     r"build it for linux/(?P<goarch>\w+)/(?P<level>\w+) and add it to release_src, or leave this host out with --limit",
     "another `release_src`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     table = {"armv7": "c7"}
     found = stage.fails(lambda: chosen(table, ARMV6))
     name = f"{found['goarch']}v{found['level']}"
@@ -210,7 +210,7 @@ def _(stage: Stage) -> None:
     r"build it for linux/(?P<goarch>\w+) as one of these files, or leave this host out with --limit",
     "the file is built",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     goarch = stage.fails(lambda: chosen(PATTERN, V3, there="build/shop-arm64"))["goarch"]
     built = f"build/shop-{goarch}"
     assert f"{built}," in stage.message
@@ -223,7 +223,7 @@ def _(stage: Stage) -> None:
     literal("release it elsewhere, or leave this host out with --limit"),
     "`--limit`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     table = {"amd64": "a"}
     stage.fails(lambda: chosen(table, V3, FOREIGN))
     assert stage.passes(lambda: chosen(table, V3)) == ["a"]

@@ -41,7 +41,7 @@ def gone(host: Host) -> bool:
     r"find out what starts it \(systemctl status '(?P<unit>\S+)'\), then run again",
     "what starts the unit is stopped, and the same run again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host, systemd = two_services(stage.folder, stage.patch), Pid1([f"shop@{RELEASE}.service"])
     systemd.comes_back = True
     assert stage.fails(lambda: take(host, systemd))["unit"] in systemd.running
@@ -56,7 +56,7 @@ def _(stage: Stage) -> None:
     literal("find out what keeps it (lsattr, findmnt), then run again"),
     "`chattr -i` on the path that the message has, and the same run again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = two_services(stage.folder, stage.patch)
     delete, kept = remove.remove_path, []
     stage.patch.setattr(remove, "remove_path", kept.append)
@@ -80,7 +80,7 @@ def asked(host: Released) -> Any:
     r"run slipway confirm (?P<service>\w+) or slipway rollback (?P=service) on the host, then run again",
     "`slipway confirm shop`, and the same run again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "restart")
     host.swap("v2")
     stage.fails(lambda: asked(host))
@@ -94,7 +94,7 @@ def _(stage: Stage) -> None:
     r"run slipway confirm (?P<service>\w+) or slipway rollback (?P=service) on the host, then run again",
     "`slipway rollback shop`, and the same run again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "restart")
     host.swap("v2")
     stage.fails(lambda: asked(host))
@@ -108,7 +108,7 @@ def _(stage: Stage) -> None:
     r"wait for it to end, or run slipway recover \w+ on the host, then run again",
     "`slipway recover shop`, and the same run again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "restart")
     killed(host)
     stage.fails(lambda: asked(host))
@@ -117,12 +117,12 @@ def _(stage: Stage) -> None:
 
 
 @SCENES.row("invalid_archive_path", "remove_archive is relative", ARCHIVE, "another `remove_archive`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     named(stage, "backup.tar.gz")
 
 
 @SCENES.row("invalid_archive_path", "remove_archive is in a folder of the service", ARCHIVE, "another `remove_archive`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     named(stage, str(stage.folder / "opt/shop/releases/backup.tar.gz"))
 
 
@@ -135,7 +135,7 @@ def named(stage: Stage, path: str) -> None:
 
 
 @SCENES.row("invalid_archive_path", "the folder of remove_archive is not there", literal("create it first"), "`mkdir`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = two_services(stage.folder, stage.patch)
     path = host.top / "backups/shop.tar.gz"
     stage.fails(lambda: take(host, archive=str(path)))
@@ -148,7 +148,7 @@ THERE = literal("move it away, or name another file in remove_archive")
 
 
 @SCENES.row("archive_exists", "an earlier archive has the name", THERE, "`mv`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = two_services(stage.folder, stage.patch)
     path = host.write("shop.tar.gz")
     stage.fails(lambda: take(host, archive=str(path)))
@@ -157,7 +157,7 @@ def _(stage: Stage) -> None:
 
 
 @SCENES.row("archive_exists", "an earlier archive has the name, and stays", THERE, "another `remove_archive`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = two_services(stage.folder, stage.patch)
     path = host.write("shop.tar.gz")
     stage.fails(lambda: take(host, archive=str(path)))

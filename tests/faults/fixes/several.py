@@ -27,13 +27,13 @@ def run_about(wanted: str, *declared: str) -> None:
 
 
 @SCENES.row("undeclared_service", "service_name is misspelt", UNDECLARED, "another `service_name`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     stage.fails(lambda: run_about("shpo", "shop", "mailer"))
     stage.passes(lambda: run_about("shop", "shop", "mailer"))
 
 
 @SCENES.row("undeclared_service", "a service is new", UNDECLARED, "another `slipway_services`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     name = stage.fails(lambda: run_about("books", "shop", "mailer"))["name"]
     stage.passes(lambda: run_about("books", "shop", "mailer", name))
 
@@ -50,7 +50,7 @@ for how, variable, value, other in (
         r"give (?P<name>\w+) or (?P<other>\w+) another one in slipway_services",
         f"another `{variable}`",
     )
-    def _(stage: Stage, variable: str = variable, value: str = value, other: str = other) -> None:
+    def _scene(stage: Stage, variable: str = variable, value: str = value, other: str = other) -> None:
         of_each: dict[str, dict[str, list[str]]] = {"shop": {variable: [value]}, "mailer": {variable: [value]}}
         found = stage.fails(lambda: _services.check_together("shop", of_each))
         of_each[found["other"]][variable] = [other]
@@ -87,7 +87,7 @@ class Variables(plugin.ActionModule):
     r"give it as an extra variable, -e (?P<name>\w+)=…, and take it out of the inventory",
     "`-e slipway_hosts=web`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     judge = Variables()
     name = stage.fails(lambda: judge.judge(GROUPS["all"], {"slipway_hosts": "web"}))["name"]
     # An extra variable decides which hosts a play has, and is a variable of these.
@@ -111,14 +111,14 @@ RESERVED = literal("choose another port, or leave service_proxy_ports empty")
 
 
 @SCENES.row("port_reserved", "service_proxy_ports are another service's", RESERVED, "another `service_proxy_ports`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     reserve(stage, "mailer", 18500, 18501)
     stage.fails(lambda: reserve(stage, "shop", 18501, 18502))
     assert stage.passes(lambda: reserve(stage, "shop", 18502, 18503)) == (18502, 18503)
 
 
 @SCENES.row("port_reserved", "service_proxy_ports were copied", RESERVED, "no `service_proxy_ports`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     taken = reserve(stage, "mailer")
     stage.fails(lambda: reserve(stage, "shop", *taken))
     assert not set(stage.passes(lambda: reserve(stage, "shop"))) & set(taken)
@@ -134,7 +134,7 @@ def listens(stage: Stage, port: str) -> None:
 @SCENES.row(
     "port_reserved", "service_listen has the local port of another service", LISTENS, "another `service_listen`"
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     reserve(stage, "mailer", 18500, 18501)
     stage.fails(lambda: listens(stage, "18500"))
     stage.passes(lambda: listens(stage, "8080"))
@@ -146,7 +146,7 @@ def _(stage: Stage) -> None:
     LISTENS,
     "other `service_proxy_ports` of the other service",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     reserve(stage, "mailer", 18500, 18501)
     reserve(stage, stage.fails(lambda: listens(stage, "18500"))["service"], 18502, 18503)
     stage.passes(lambda: listens(stage, "18500"))
@@ -158,7 +158,7 @@ def _(stage: Stage) -> None:
     literal("give two free ports in service_proxy_ports"),
     "another `service_proxy_ports`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     programs = {str(port): port for port in range(18080, reserved_ports.LAST + 1)}
     stage.patch.setattr(sockets, "tcp_listeners", lambda: programs)
     stage.fails(lambda: reserve(stage, "shop"))

@@ -82,7 +82,7 @@ def proxy_with_the_library(folder: Path) -> str:
     r"run (?P<command>go mod vendor) and commit what it writes, or build once without build_offline",
     "`go mod vendor` where there is a network",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     wanted = source(stage, **{"go.mod": MOD, "main.go": USING})
     network = {
         **lab.go_environment(),
@@ -107,7 +107,7 @@ def _(stage: Stage) -> None:
     literal("move it into the repository, or leave build_verify out"),
     "`mv` into the source, and go.mod leads there",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     text = f"{MOD}\nreplace example.com/lib => ../lib\n"
     wanted = source(stage, **{"go.mod": text, "main.go": USING})
     outside = stage.folder / "lib"
@@ -128,7 +128,7 @@ def _(stage: Stage) -> None:
     literal("remove what depends on the folder or the clock from the source, such as generated files"),
     "nothing generates that file any more",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     wanted = source(stage, **{"stamp.go": 'package main\n\nvar stamp = "never"\n\nfunc init() { println(stamp) }\n'})
     generating = stage.folder / "go"
     generating.write_text(
@@ -152,7 +152,7 @@ def new_key(path: Path) -> str:
     r"put the key there, or leave (?P<variable>\w+) out",
     "the key is put there",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     keys = Keys(ssh_key=str(stage.folder / "key"))
     stage.fails(lambda: signing.check(keys))
     new_key(stage.folder / "key")
@@ -165,7 +165,7 @@ def _(stage: Stage) -> None:
     literal("check the key, and use an agent for a key with a passphrase, and build_ssh_key to its public half"),
     "`ssh-add`, and another `build_ssh_key`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     artefact, key = stage.folder / "shop", new_key(stage.folder / "key")
     artefact.write_bytes(b"shop")
     subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", key], check=True, capture_output=True)
@@ -199,7 +199,7 @@ def signed(stage: Stage, artefact: Path, key: str) -> str:
     literal("release the program without UPX, or unpack it with upx -d"),
     "the program as the build leaves it without upx",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     root, app = glibc_root(stage.folder), stage.folder / "app"
     app.write_bytes(upx_stub())
     app.chmod(0o755)
@@ -214,7 +214,7 @@ def _(stage: Stage) -> None:
     r"remove (?P<name>\S+) \S+",
     "the SBOM of a build without it",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     components = [
         {"name": "example.com/free", "version": "v1.0.0", "licenses": [{"license": {"id": "MIT"}}]},
         {"name": "example.com/lib", "version": "v1.0.0", "licenses": [{"license": {"id": "AGPL-3.0-only"}}]},
@@ -236,7 +236,7 @@ def _(stage: Stage) -> None:
     literal("give the database of Go alone, as Go publishes it"),
     "another `release_vulnerability_database`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     stage.patch.setattr(database, "MAX_FILES", 2)
     whole, of_go = stage.folder / "all", stage.folder / "go"
     for folder, names in ((whole, ("PYSEC-1", "RUSTSEC-1", "GO-1")), (of_go, ("GO-1",))):
@@ -256,7 +256,7 @@ def _(stage: Stage) -> None:
     literal("set build_source to the folder of a Go module"),
     "another `build_source`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     wanted = source(stage)
     stage.fails(lambda: built(replace(wanted, source=str(stage.folder))))
     assert stage.passes(lambda: built(wanted))["changed"]
@@ -268,7 +268,7 @@ def _(stage: Stage) -> None:
     literal("give the profile's path below build_source, or leave build_pgo out"),
     "no `build_pgo`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     wanted = source(stage)
     stage.fails(lambda: built(replace(wanted, pgo="none.pprof")))
     assert stage.passes(lambda: built(wanted))["changed"]
@@ -280,7 +280,7 @@ def _(stage: Stage) -> None:
     r"set build_(?P<name>\w+), or take (?P=name) out of build_variables",
     "another `build_commit`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     text = "package main\n\nvar commit string\n\nfunc main() { println(commit) }\n"
     wanted = replace(source(stage, **{"main.go": text}), variables={"commit": "main.commit"})
     name = stage.fails(lambda: built(wanted))["name"]
@@ -294,7 +294,7 @@ def _(stage: Stage) -> None:
     literal("leave it out, or give a word"),
     "no `build_ssh_namespace`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     stage.fails(lambda: signing.check(Keys(namespace="a file")))
     stage.passes(lambda: signing.check(Keys()))
 
@@ -322,7 +322,7 @@ for how, constraint, says, other in (
         says,
         f"a build with {other} of it",
     )
-    def _(stage: Stage, constraint: str = constraint, other: str = other) -> None:
+    def _scene(stage: Stage, constraint: str = constraint, other: str = other) -> None:
         found = stage.fails(lambda: denied(constraint, "v1.2.0"))
         assert found["module"] == "example.com/lib"
         stage.passes(lambda: denied(constraint, found.get("version", other).replace("v1.2.3", other)))

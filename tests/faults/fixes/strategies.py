@@ -48,7 +48,7 @@ CANARY = literal("see what the release logged, or correct the limit")
 
 
 @SCENES.row("canary_failed", "requests of users fail at the new release", CANARY, CORRECTED)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "proxy")
     host.proxy = {"weights": [5], "step_time": 1}
     counted(host, 30)
@@ -61,7 +61,7 @@ def _(stage: Stage) -> None:
 @SCENES.row(
     "canary_failed", "some requests may fail, and the limit allows fewer", CANARY, "another `release_max_errors`"
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "proxy")
     host.proxy = {"weights": [5], "step_time": 1, "max_errors": 1.0}
     counted(host, 10)
@@ -76,7 +76,7 @@ INCONCLUSIVE = literal(
 
 
 @SCENES.row("inconclusive", "nobody asks during the canary", INCONCLUSIVE, "another `release_inconclusive`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "proxy")
     host.proxy = {"weights": [5], "step_time": 1, "inconclusive": "refuse"}
     stage.fails(lambda: host.release("v2"))
@@ -85,7 +85,7 @@ def _(stage: Stage) -> None:
 
 
 @SCENES.row("inconclusive", "the canary is too short for the traffic", INCONCLUSIVE, "another `release_soak_time`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "proxy")
     host.proxy = {"inconclusive": "refuse"}
     stage.fails(lambda: host.release("v2"))
@@ -100,7 +100,7 @@ def _(stage: Stage) -> None:
     literal("see journalctl -u haproxy, then release again"),
     "HAProxy stays up, and the same release again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "proxy")
     host.behaviours["v2"] = Behaviour(loses="during")
     start = host.systemd.start
@@ -122,7 +122,7 @@ def _(stage: Stage) -> None:
     literal("apply the role slipway.go.proxy to this host"),
     TO_PROXY,
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = bare(stage, "proxy")
     host.haproxy.servers = lambda _worker, _backend: {}
     stage.fails(lambda: host.release("v1"))
@@ -136,7 +136,7 @@ def _(stage: Stage) -> None:
     literal("apply the role slipway.go.proxy to this host, then systemctl status haproxy"),
     TO_PROXY,
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = bare(stage, "proxy")
     listeners: dict[int, set[str]] = {8080: set()}
     stage.patch.setattr(sockets, "programs", lambda listen: listeners if listen else {})
@@ -151,7 +151,7 @@ def _(stage: Stage) -> None:
     r"set service_swap back to (?P<strategy>\w+), apply the roles service and proxy, and release that version",
     "another `service_swap`, the roles, and that version",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "restart")
     host.switch("proxy")
     host.release("v2")
@@ -171,7 +171,7 @@ def _(stage: Stage) -> None:
     ),
     "`proxy_state: absent`, another `service_swap`, the role `service`, and that version",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     found = host.systemd.instance(host.id_of("v1"))
     found.state, found.pid, found.inode = "inactive", 0, None
@@ -195,7 +195,7 @@ def _(stage: Stage) -> None:
     literal("release another version, which gets a local port of its own"),
     "another version",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "proxy")
     for name in os.listdir(host.layout.slots):
         os.unlink(os.path.join(host.layout.slots, name))
@@ -218,7 +218,7 @@ SEE_HAPROXY = literal("see journalctl -u haproxy")
     SEE_HAPROXY,
     "HAProxy, which hung by its log, is restarted",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "proxy")
     host.haproxy.set_address = lambda *_what: None
     host.proxy = {"ports": [19080, 19081]}
@@ -235,7 +235,7 @@ def _(stage: Stage) -> None:
     literal("see systemctl status haproxy, or set it up with the role slipway.go.proxy"),
     TO_PROXY,
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "proxy")
     host.haproxy.workers = Haproxy(str(stage.folder / "none.sock")).workers
     stage.fails(lambda: host.release("v2"))
@@ -250,7 +250,7 @@ def _(stage: Stage) -> None:
     literal("use HAProxy 2.4 or newer in master-worker mode, as the role slipway.go.proxy sets it up"),
     TO_PROXY,
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "proxy")
     host.haproxy.servers = lambda _worker, _backend: parse_servers("Unknown command\n")
     stage.fails(lambda: host.release("v2"))
@@ -265,7 +265,7 @@ def _(stage: Stage) -> None:
     literal("set service_swap back to socket and release that version"),
     "another `service_swap`, the role `service`, and that version",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     first = host.id_of("v1")
     shutil.rmtree(os.path.join(host.layout.release(first), "units"))
@@ -287,7 +287,7 @@ def _(stage: Stage) -> None:
     literal("remove that cause, then release a version, which brings units of its own"),
     "the folder can be written again, and the next version",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.write_unit("second")
     host.behaviours["v2"] = Behaviour(healthy=False)
@@ -308,7 +308,7 @@ def _(stage: Stage) -> None:
 
 
 @SCENES.row("not_handed_over", "the next process ends at once", SEE, CORRECTED)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "reload")
     host.behaviours["v2"] = Behaviour(ends_in_handover=True)
     assert stage.fails(lambda: host.release("v2"))["unit"] == "shop@current.service"
@@ -322,7 +322,7 @@ def _(stage: Stage) -> None:
     literal("let the service start the next process by the path in argv[0], see docs/guide/your-service.md"),
     "the next version executes its own file",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "reload")
     host.own = ""
     host.behaviours["v2"] = Behaviour(runs_a_copy=True)
@@ -337,7 +337,7 @@ def _(stage: Stage) -> None:
     literal("choose the moment of the downtime, or set service_rehearsal where the service can be rehearsed"),
     "the release in a moment of little traffic",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "reload")
 
     def notices(version: str) -> Any:
@@ -363,7 +363,7 @@ def noticed(host: Host, kind: str) -> Any:
 
 
 @SCENES.row("no_listen_fds", "the program opens its port itself", OTHER_SWAP, "another `service_swap`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     stage.fails(lambda: noticed(host, "exec"))
     host.switch("proxy")
@@ -371,7 +371,7 @@ def _(stage: Stage) -> None:
 
 
 @SCENES.row("no_handover", "the program does not hand over", OTHER_SWAP, "another `service_swap`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "reload")
     stage.fails(lambda: noticed(host, "exec"))
     host.switch("restart")
@@ -384,7 +384,7 @@ def _(stage: Stage) -> None:
     literal("set service_type: exec, and give release_health a check that says when it is ready"),
     "another `service_type`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage, "restart")
     stage.fails(lambda: noticed(host, "notify"))
     stage.passes(lambda: noticed(host, "exec"))

@@ -57,25 +57,25 @@ def release_of(host: Host, version: str) -> str:
 
 
 @SCENES.row("crashed", "the release ends in the soak", SEE, CORRECTED)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     correct(stage, host, release_of(host, "v2"), dies_after=4)
 
 
 @SCENES.row("not_started", "the release ends at once", SEE, CORRECTED)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     correct(stage, host, release_of(host, "v2"), boots=False)
 
 
 @SCENES.row("unhealthy_in_soak", "the release fails its checks after some time", SEE, CORRECTED)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     correct(stage, host, release_of(host, "v2"), sick_after=3)
 
 
 @SCENES.row("unhealthy", "the release is unhealthy", f"{SEE}, or raise release_health\\.deadline", CORRECTED)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     correct(stage, host, release_of(host, "v2"), healthy=False)
 
@@ -86,7 +86,7 @@ def _(stage: Stage) -> None:
     f"{SEE}, or raise release_health\\.deadline",
     "another `release_health.deadline`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.behaviours["v2"] = Behaviour(fails_first=30)
     stage.fails(lambda: host.release("v2"))
@@ -100,7 +100,7 @@ def _(stage: Stage) -> None:
     literal("raise release_health.deadline above release_health.timeout"),
     "another `release_health.deadline`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.health = {**host.health, "deadline": 2, "timeout": 5}
     host.behaviours["v2"] = Behaviour(answer_takes=4)
@@ -115,7 +115,7 @@ def _(stage: Stage) -> None:
     f"{SEE}, or raise release_start_timeout",
     CORRECTED,
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     correct(stage, host, release_of(host, "v2"), ready=False)
 
@@ -126,7 +126,7 @@ def _(stage: Stage) -> None:
     f"{SEE}, or raise release_start_timeout",
     "another `release_start_timeout`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.start_timeout, host.behaviours["v2"] = 1.0, Behaviour(ready_after=60)
     stage.fails(lambda: host.release("v2"))
@@ -140,7 +140,7 @@ def _(stage: Stage) -> None:
     literal("accept on the descriptors of LISTEN_FDS in the service, or set service_swap to restart"),
     "the next version takes the socket",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.behaviours["v2"] = Behaviour(inherits=False)
     stage.fails(lambda: host.release("v2"))
@@ -153,7 +153,7 @@ def _(stage: Stage) -> None:
     literal("accept on the descriptors of LISTEN_FDS in the service, or set service_swap to restart"),
     "another `service_swap`, and the role `service`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.behaviours["v2"] = Behaviour(inherits=False)
     stage.fails(lambda: host.release("v2"))
@@ -164,7 +164,7 @@ def _(stage: Stage) -> None:
 @SCENES.row(
     "refused", "the release is unhealthy in its rehearsal", f"{SEE}, or raise release_health\\.deadline", CORRECTED
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage).rehearse()
     correct(stage, host, f"shop-rehearsal@{host.id_of('v2')}.service", healthy=False)
 
@@ -182,14 +182,14 @@ def smoked(stage: Stage) -> Host:
 
 
 @SCENES.row("smoke_failed", "a smoke command fails", SMOKE, "another `release_smoke`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = smoked(stage)
     stage.fails(lambda: host.release("v2", smoke=[["false"]]))
     stage.passes(lambda: host.release("v2", smoke=[["true"]]))
 
 
 @SCENES.row("smoke_failed", "a smoke command takes longer than it may", SMOKE, "another `release_smoke_timeout`")
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = smoked(stage)
     stage.fails(lambda: host.release("v2", smoke=[["sleep", "0.5"]], smoke_timeout=0.05))
     stage.passes(lambda: host.release("v2", smoke=[["sleep", "0.5"]], smoke_timeout=30))
@@ -226,7 +226,7 @@ def losing(stage: Stage) -> Host:
 
 
 @SCENES.row("probe_failed", "users lose requests after the swap", PROBE.format("max_failed_percent"), CORRECTED)
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = losing(stage)
     stage.passes(lambda: host.release("v3"))
 
@@ -237,7 +237,7 @@ def _(stage: Stage) -> None:
     PROBE.format("max_failed_percent"),
     "another `release_probe.max_failed_percent`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = losing(stage)
     host.probe = {**host.probe, "max_failed_percent": 40}
     stage.passes(lambda: host.release("v2"))
@@ -249,7 +249,7 @@ def _(stage: Stage) -> None:
     literal("look at systemctl status 'shop@*', then release a version that works"),
     "`systemctl status` says that both have failed, and the next version works",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.systemd.die(host.id_of("v1"))
     host.behaviours["v2"] = Behaviour(healthy=False)
@@ -262,7 +262,7 @@ def _(stage: Stage) -> None:
 @SCENES.row(
     "not_proven", "the only good release has died and does not start again", SEE, "what its log complains of is mended"
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.systemd.die(host.id_of("v1"))
     stage.fails(lambda: host.release("v1"))
@@ -274,7 +274,7 @@ def _(stage: Stage) -> None:
 @SCENES.row(
     "not_committed", "the last step of a release fails", literal("run the same release again"), "the same run again"
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.confirm = 0
     start = host.systemd.start_and_wait
@@ -313,7 +313,7 @@ def killed(host: Host) -> str:
     literal("run slipway recover shop on the host, or release again"),
     "`slipway recover shop`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     txn = killed(host)
     stage.fails(lambda: host.engine().confirm(txn))
@@ -328,7 +328,7 @@ def _(stage: Stage) -> None:
     literal("run slipway recover shop on the host, or release again"),
     "the same release again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     txn = killed(host)
     stage.fails(lambda: host.engine().confirm(txn))
@@ -342,7 +342,7 @@ def _(stage: Stage) -> None:
     literal("see what the release logged, or point release_probe.url at what users ask for"),
     "another `release_probe.url`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = bare(stage, "socket")
     host.probe = {"url": "http://127.0.0.1:8080/nowhere"}
     stage.patch.setattr(context, "Probe", lambda plan: Users(plan, host))
@@ -360,7 +360,7 @@ def _(stage: Stage) -> None:
     literal("run again when nobody else writes there"),
     "the same release again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     copy = staging._copy_config
 
@@ -380,7 +380,7 @@ def _(stage: Stage) -> None:
     literal("write that file in UTF-8, for systemd takes no other values"),
     "the file in UTF-8",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     path = Path(host.layout.config, "environment")
     path.write_bytes(b'NAME="J\xfcrgen"\n')
@@ -396,7 +396,7 @@ def _(stage: Stage) -> None:
     literal("give that file another name, and release again"),
     "another name, and the same release again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     folder = os.fsencode(os.path.join(host.layout.config, "config"))
     Path(os.fsdecode(folder + b"/caf\xe9")).write_bytes(b"")
@@ -411,7 +411,7 @@ def _(stage: Stage) -> None:
     literal("name an id that slipway.go.release_info lists under releases, or release another version"),
     "another version",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     stage.fails(host.rollback)
     host.release("v2")
@@ -424,7 +424,7 @@ def _(stage: Stage) -> None:
     literal("remove what is left of it by hand"),
     "`chattr -i` and `rm -r` on the path that the message has",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.release("v2")
     remove = files.remove_tree
@@ -446,7 +446,7 @@ def _(stage: Stage) -> None:
     literal("release again"),
     "the same release again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     stage.fails(lambda: host.engine().confirm("0" * 32))
     txn = host.swap("v2").unconfirmed
@@ -459,7 +459,7 @@ def _(stage: Stage) -> None:
     literal("see what kept the confirmation from coming in time, then release it again"),
     "the network is there, and the same release again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     late = host.swap("v2").unconfirmed
     host.expire()
@@ -481,7 +481,7 @@ def last_outcome(host: Host) -> Problem:
     literal("Restore the connection, then release again."),
     "the same release again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.swap("v2")
     host.expire()
@@ -496,7 +496,7 @@ def _(stage: Stage) -> None:
     literal("Ask who took it back and why, then release another version, or the same one with `release_force: true`."),
     "`release_force: true`",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.swap("v2")
     host.rollback()
@@ -514,7 +514,7 @@ def _(stage: Stage) -> None:
     literal("Correct what the program complains of, then run again."),
     "systemd takes the units, and the same release again",
 )
-def _(stage: Stage) -> None:
+def _scene(stage: Stage) -> None:
     host = host_of(stage)
     host.write_unit("second")
     reload = host.systemd.reload

@@ -86,7 +86,8 @@ def test_dates_are_whole_days_in_their_zone():
 def test_text_as_a_survey_hands_it_over_is_the_same(written):
     moment = "2026-12-26T06:00:00+00:00"  # a Saturday
     for text in (json.dumps([written]), yaml.safe_dump([written])):
-        assert frozen(text, moment) == frozen([written], moment) is not None
+        assert frozen([written], moment) is not None
+        assert frozen(text, moment) == frozen([written], moment)
 
 
 @pytest.mark.parametrize("given_", [None, "", " ", [], "[]"])

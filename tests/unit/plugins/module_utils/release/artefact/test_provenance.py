@@ -360,7 +360,7 @@ def mutated(random_, text):
     """Something else than the text, made of it: bytes changed, taken out, doubled, moved, or words put in."""
     raw = bytearray(text.encode())
     for _count in range(random_.choice((1, 1, 1, 2, 5))):
-        at, end = sorted(random_.randrange(len(raw) + 1) for _ in range(2))
+        at, end = sorted(random_.randrange(len(raw) + 1) for _end in range(2))
         end = min(end, at + random_.choice((1, 4, 40)))
         word = random_.choice(WORDS)
         change = random_.randrange(6)
