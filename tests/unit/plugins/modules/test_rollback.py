@@ -31,8 +31,8 @@ def told(monkeypatch):
         def lease_objection(self):
             return Engine.objection
 
-        def rollback(self, wanted, meant):
-            told.append(("rollback", wanted, meant))
+        def rollback(self, wanted, meant, mark_bad):
+            told.append(("rollback", wanted, meant, mark_bad))
             return Outcome(True, "1.0-0123456789", "2.0-0123456789", "rollback")
 
         def predict_rollback(self, wanted, meant):
@@ -46,7 +46,7 @@ def told(monkeypatch):
 
 def test_rollback(told, capsys):
     result = run_module(rollback, capsys, name="shop")
-    assert told == [LAST, ("rollback", None, None)]
+    assert told == [LAST, ("rollback", None, None, True)]
     assert (result["changed"], result["current"], result["previous"]) == (True, "1.0-0123456789", "2.0-0123456789")
     assert result["diff"] == {"before": "2.0-0123456789\n", "after": "1.0-0123456789\n"}
 
@@ -58,12 +58,12 @@ def test_who_has_asked_for_it_arrives(told, capsys):
 
 def test_named_rollback(told, capsys):
     run_module(rollback, capsys, name="shop", release="0.9-0123456789")
-    assert told == [LAST, ("rollback", "0.9-0123456789", None)]
+    assert told == [LAST, ("rollback", "0.9-0123456789", None, True)]
 
 
 def test_what_is_to_be_taken_back(told, capsys):
     run_module(rollback, capsys, name="shop", of="2.0", run="4711")
-    assert told == [LAST, ("rollback", None, Meant("2.0", "4711"))]
+    assert told == [LAST, ("rollback", None, Meant("2.0", "4711"), True)]
 
 
 @pytest.mark.parametrize("option", ["of", "run"])
