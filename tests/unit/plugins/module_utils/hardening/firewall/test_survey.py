@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
@@ -215,10 +216,11 @@ def test_the_own_record_is_what_was_asked_for(host, monkeypatch):
     rules = [{"port": "8080", "source": "10.0.0.0/8", "limit": True}, {"service": "https", "zone": "dmz"}]
     has(host, SSH, "limit tcp 8080 0.0.0.0/0 any 10.0.0.0/8")
     found = look_at(host, monkeypatch, rules=rules)
-    assert json.loads(found.record) == {"rules": rules}
+    (record,) = found.records.values()
+    assert json.loads(record) == {"rules": rules}
     assert found.survey.in_order
     assert not found.in_order
-    put(host / "etc/slipway/firewall/shop.json", found.record)
+    put(host / "etc/slipway/firewall/shop.json", record)
     assert look_at(host, monkeypatch, rules=rules).in_order
 
 
@@ -231,3 +233,11 @@ def test_without_a_service_nothing_is_recorded(host, monkeypatch):
 def test_a_service_is_named_like_one(host, monkeypatch, service):
     with pytest.raises(SlipwayError, match="firewall_service"):
         look_at(host, monkeypatch, service=service)
+
+
+def test_each_service_has_a_record_of_its_own_and_all_are_wanted(host, monkeypatch):
+    services = [{"name": "books", "rules": [{"port": "8082"}]}, {"name": "mailer", "rules": []}]
+    has(host, SSH)
+    found = look_at(host, monkeypatch, rules=[{"port": "9090"}], service="", services=services)
+    assert sorted(os.path.basename(path) for path in found.records) == ["books.json", "mailer.json"]
+    assert {rule.port for rule in found.survey.missing} == {"9090", "8082"}
