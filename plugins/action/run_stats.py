@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.plugin_utils import _services, _stats, _survey
 
 ARGUMENTS = {
@@ -32,7 +33,10 @@ class ActionModule(ActionBase):
         _validated, arguments = self.validate_argument_spec(ARGUMENTS)
         kind, given = arguments.pop("kind"), arguments.pop("answers")
         answers = {str(host): told if isinstance(told, Mapping) else {} for host, told in given.items()}
-        told = self._told(kind, answers, arguments, task_vars or {})
+        try:
+            told = self._told(kind, answers, arguments, task_vars or {})
+        except SlipwayError as error:
+            return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
         return {**result, "changed": False, "ansible_stats": _stats.handed_on(told)}
 
     def _told(
@@ -55,6 +59,6 @@ class ActionModule(ActionBase):
         for host, answer in answers.items():
             theirs = of_hosts[host]
             templar = self._templar.copy_with_new_env(available_variables=theirs)
-            for name in _services.chosen(theirs, _services.template_with(templar)):
+            for name in _services.chosen_if_any(theirs, _services.template_with(templar)):
                 found.setdefault(name, {})[host] = answer
         return found

@@ -71,10 +71,16 @@ def _only(given: Any) -> str:
     return names[0]
 
 
+def chosen_if_any(variables: Variables, template: Template) -> list[str]:
+    """The same; none of a host that has no service at all, such as one that is only hardened."""
+    if _survey.is_empty(variables.get(NAME)) and not declared(variables, template):
+        return []
+    return chosen(variables, template)
+
+
 def all_names(variables: Variables, template: Template) -> list[str]:
     """Every service that a host is known to have, whatever the run is about."""
-    names = list(declared(variables, template))
-    return names or (chosen(variables, template) if not _survey.is_empty(variables.get(NAME)) else [])
+    return list(declared(variables, template)) or chosen_if_any(variables, template)
 
 
 def wanted_names(given: Any) -> list[str]:

@@ -74,6 +74,8 @@ def test_a_host_that_declares_none_has_service_name(declared: Any) -> None:
     with pytest.raises(SlipwayError, match="service_name is not set"):
         _services.chosen({"slipway_services": declared}, same)
     assert _services.all_names({"slipway_services": declared}, same) == []
+    assert _services.chosen_if_any({"slipway_services": declared, "service_name": ""}, same) == []
+    assert _services.chosen_if_any({"slipway_services": declared, "service_name": "shop"}, same) == ["shop"]
     with pytest.raises(SlipwayError, match="declares none"):
         _services.chosen({"service_name": ["shop", "mailer"]}, same)
 
