@@ -35,10 +35,12 @@ def template_with(templar: Any) -> Template:
 
 
 def declared(variables: Variables, template: Template) -> dict[str, Variables]:
-    """The services that a host declares, in their order, each with its variables; these may hold templates.
+    """The services that a host declares, in their order, each with its variables; these may hold templates."""
+    return {_name(name): _own(str(name), own) for name, own in _declaration(variables, template).items()}
 
-    A declaration that is a template as a whole is evaluated as a whole.
-    """
+
+def _declaration(variables: Variables, template: Template) -> Mapping[Any, Any]:
+    """As it stands there; one that is a template as a whole is evaluated as a whole."""
     given = variables.get(DECLARED)
     if isinstance(given, str):
         given = template(given, {**variables, NAME: variables.get(CURRENT, variables.get(NAME, ""))})
@@ -46,7 +48,7 @@ def declared(variables: Variables, template: Template) -> dict[str, Variables]:
         return {}
     if not isinstance(given, Mapping):
         raise _invalid(f"{DECLARED} is {type(given).__name__}.", "write it as a dictionary of services by their names")
-    return {_name(name): _own(str(name), own) for name, own in given.items()}
+    return given
 
 
 def chosen(variables: Variables, template: Template) -> list[str]:
@@ -110,9 +112,10 @@ def of_service(variables: Variables, template: Template, extra: Variables) -> Va
     if variables.get(DECLARED) is None:
         return variables
     name = current(variables, template)
-    own = declared({**variables, CURRENT: name}, template).get(name)
-    if own is None:
+    declaration = _declaration({**variables, CURRENT: name}, template)
+    if name not in declaration:
         return variables
+    own = _own(name, declaration[name])  # each variable is read through this: the other services are not looked at
     return {**variables, **{key: value for key, value in own.items() if key not in extra}, NAME: name}
 
 
