@@ -44,7 +44,7 @@ def this() -> Run:
     path = _folder() / _IDENTITY
     with contextlib.suppress(FileNotFoundError):
         return _read(path)
-    own = path.with_name(f"{_IDENTITY}.{os.getpid()}")
+    own = path.with_name(f"{_IDENTITY}.{os.urandom(8).hex()}")  # threads share the number of their process
     own.write_text(json.dumps({"id": os.urandom(8).hex(), "began": time.time()}), encoding="utf-8")
     try:
         os.link(own, path)
