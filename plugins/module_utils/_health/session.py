@@ -65,7 +65,7 @@ class RunningAttempt:
         """Connect, and see who accepted before a word is said: a wrong process then gets no half question."""
         stream = self._meet(endpoint)
         try:
-            place = reached(stream.raw)
+            place = reached(stream)
             if place is not None:
                 self.reached.setdefault(place.family, place)
             self.watch.restart()
@@ -94,7 +94,7 @@ class RunningAttempt:
         """
         if self.offered == 1:
             return
-        place = reached(offered[0].raw)
+        place = reached(offered[0])
         same = endpoint if place is None else Endpoint(place.host, place.port)
         try:
             while len(offered) < self.offered:

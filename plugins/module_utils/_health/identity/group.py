@@ -13,9 +13,13 @@ from __future__ import annotations
 import ipaddress
 import math
 import socket
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
+from ..net.errors import failure
 from .diagnosis import NOT_ACCEPTED, DiagUnavailable, Listener, listeners, server_inode
+
+if TYPE_CHECKING:
+    from ..net.stream import Stream
 
 _MISSED = 0.001  # how likely it is that the visits meet all members but the one that hangs
 _MOST_VISITS = 100
@@ -30,11 +34,15 @@ class Reached(NamedTuple):
     port: int
 
 
-def reached(sock: socket.socket) -> Optional[Reached]:
+def reached(stream: Stream) -> Optional[Reached]:
     """Where the connection has led to; None for another host, and for what is no TCP."""
+    sock = stream.raw
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return None
-    peer, own = sock.getpeername(), sock.getsockname()
+    try:
+        peer, own = sock.getpeername(), sock.getsockname()
+    except OSError as error:  # reset by now
+        raise failure(error, stream.where) from error
     host = str(peer[0]).partition("%")[0]
     if peer[0] != own[0] and not ipaddress.ip_address(host).is_loopback:
         return None

@@ -6,11 +6,13 @@ import contextlib
 import errno
 import socket
 import time
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._health import parsing, runner
+from ansible_collections.slipway.go.plugins.module_utils._health.deadline import Deadline, Stopwatch
 from ansible_collections.slipway.go.plugins.module_utils._health.identity import diagnosis, group
+from ansible_collections.slipway.go.plugins.module_utils._health.net.stream import Stream
 from ansible_collections.slipway.go.plugins.module_utils._health.outcome import Attempt
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
 
@@ -145,10 +147,13 @@ def test_another_host_and_a_unix_socket_are_no_group() -> None:
         def getsockname(self) -> tuple[str, int]:
             return "192.0.2.1", 40000
 
+    def led(sock: Any) -> Optional[group.Reached]:
+        return group.reached(Stream(sock, "there", Deadline.after(1), Stopwatch()))
+
     here, there = socket.socketpair()
     with here, there:
-        assert group.reached(here) is None
-    assert group.reached(Elsewhere()) is None  # type: ignore[arg-type]
+        assert led(here) is None
+    assert led(Elsewhere()) is None
 
 
 @pytest.mark.parametrize(("count", "visits"), [(2, 10), (4, 25), (8, 52), (64, 100)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._health import outcome, parsing, result, runner
+from ansible_collections.slipway.go.plugins.module_utils._health import outcome, parsing, result, runner, session
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.health import hostile
 
 
@@ -192,6 +193,24 @@ def test_out_of_descriptors_is_an_error_and_no_traceback(monkeypatch: Any) -> No
     monkeypatch.setattr(socket, "socket", none_left)
     found = runner.attempt(parsing.parse_check({"kind": "tcp", "address": "127.0.0.1:1"}))
     assert (found.reason, "Too many open files" in found.message) == ("error", True)
+
+
+def test_a_connection_that_is_reset_before_it_is_looked_at_is_a_reset(monkeypatch: Any) -> None:
+    """The kernel then knows no other end: "Transport endpoint is not connected" tells an operator nothing."""
+
+    connect = session.connect
+
+    def connect_late(*arguments: Any) -> Any:
+        stream = connect(*arguments)
+        poller = select.poll()
+        poller.register(stream.raw, 0)  # an error is reported unasked
+        assert poller.poll(5000)
+        return stream
+
+    monkeypatch.setattr(session, "connect", connect_late)
+    with serving(hostile.reset) as port:
+        found = runner.run(parsing.parse_check({"kind": "http", "url": f"http://127.0.0.1:{port}/"}))
+    assert (found.reason, found.message) == ("reset", f"127.0.0.1:{port} reset the connection")
 
 
 @pytest.mark.parametrize("family", ["4", "6"])

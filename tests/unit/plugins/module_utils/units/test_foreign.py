@@ -161,7 +161,7 @@ def test_every_unit_of_the_role_is_known_by_its_name(tmp_path: Path) -> None:
     import yaml
 
     text = (Path(__file__).parents[5] / "roles" / "service" / "vars" / "main.yml").read_text()
-    named = [name.replace("{{ service_name }}", "shop") for name in yaml.safe_load(text)["__service_units_all"]]
+    named = [name.replace("{{ __service_name }}", "shop") for name in yaml.safe_load(text)["__service_units_all"]]
     assert sorted(named) == sorted(foreign.names_of("shop"))
 
 
