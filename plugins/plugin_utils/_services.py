@@ -21,7 +21,7 @@ from ansible_collections.slipway.go.plugins.plugin_utils import _survey, _variab
 DECLARED, CURRENT, NAME = "slipway_services", "slipway_service", "service_name"
 ALL = "all"
 # Whose variables one service may have for itself; what the others read is the whole host's.
-ROLES = ("proxy", "release", "service")
+ROLES = ("balancer", "proxy", "release", "service")
 # What a run goes by as a whole, whichever service has failed.
 OF_RUN = ("release_max_unavailable", "release_on_failure")
 

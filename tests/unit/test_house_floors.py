@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "_release": "_core _binary _vulnerabilities _host _units _linkage _deadman _health",
     "_drift": "_core _host _units _hardening _release",
     "_diagnosis": "_core _host _units _linkage _hardening _health _release _drift",
+    "_balancer": "_core _host",
     "_build": "_core _binary _release",
     "_tool": "_core _host _release _drift _diagnosis",
 }
@@ -73,6 +74,7 @@ FLOORS = {
     ],
     "_drift": ["item table", "survey baseline released", "report"],
     "_diagnosis": ["evidence", "causes host dependencies text", "look", "report"],
+    "_balancer": ["model upstream", "haproxy nginx"],
     "_build": [
         "targets",
         "request git toolchain signing",

@@ -5,22 +5,19 @@
 """HAProxy through the command line of its master process. This file is PRIVATE to the collection.
 
 The master reaches every worker, also one that a reload has left behind with its open connections: that one tells what
-it does, and takes no orders any more. Format: management.txt of HAProxy 2.4 and newer, "Unix Socket commands".
+it does, and takes no orders any more.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-import socket
 from typing import NamedTuple
 
 from ..._core.errors import SlipwayError
+from ..._host import haproxy as command_line
 
 MASTER_SOCKET = "/run/haproxy-master.sock"
 TIMEOUT = 2.0
-MAX_ANSWER = 4 << 20
 READY, DRAIN, MAINT = "ready", "drain", "maint"
 _SERVERS = 4  # the bit of `show stat` that selects servers
 _NUMBERS = ("weight", "scur", "qcur", "req_tot", "econ", "eresp", "srv_abrt", "hrsp_5xx")
@@ -91,28 +88,15 @@ class Haproxy:
 
     def ask(self, command: str) -> str:
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(self._timeout)
-                connection.connect(self._path)
-                connection.sendall(command.encode() + b"\n")
-                connection.shutdown(socket.SHUT_WR)  # the master waits for more commands otherwise
-                return _read(connection, command)
+            return _require_target(command_line.ask(self._path, command, self._timeout))
+        except command_line.UnexpectedAnswer as error:
+            raise _unexpected(command, str(error)) from error
         except OSError as error:
             raise SlipwayError(
                 "proxy_unreachable",
                 f"HAProxy does not answer at {self._path}: {error.strerror or error}.",
                 "see systemctl status haproxy, or set it up with the role slipway.go.proxy",
             ) from error
-
-
-def _read(connection: socket.socket, command: str) -> str:
-    answer = b""
-    while len(answer) <= MAX_ANSWER:
-        part = connection.recv(1 << 16)
-        if not part:
-            return _require_target(answer.decode(errors="replace"))
-        answer += part
-    raise _unexpected(command, f"more than {MAX_ANSWER} bytes")
 
 
 def _require_target(answer: str) -> str:
@@ -147,17 +131,13 @@ def parse_workers(text: str) -> list[Worker]:
 
 
 def parse_servers(text: str) -> dict[str, Server]:
-    """`show stat` of one backend: CSV whose header starts with '# '."""
-    text = text.strip()
-    if not text.startswith("# "):
-        if text.startswith(("No such proxy", "Unknown proxy", "Invalid proxy")) or "such proxy" in text:
-            return {}
-        if not text:  # a worker that ends in this moment
-            raise SlipwayError("proxy_unreachable", "a worker of HAProxy did not answer.", "see journalctl -u haproxy")
-        raise _unexpected("show stat", text)
-    rows = list(csv.DictReader(io.StringIO(text[2:])))
+    """`show stat` of one backend."""
+    if not text.strip():  # a worker that ends in this moment
+        raise SlipwayError("proxy_unreachable", "a worker of HAProxy did not answer.", "see journalctl -u haproxy")
     try:
-        return {row["svname"]: _server(row) for row in rows}
+        return {row["svname"]: _server(row) for row in command_line.rows(text)}
+    except command_line.UnexpectedAnswer as error:
+        raise _unexpected("show stat", str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
         raise _unexpected("show stat", f"a table without {', '.join(_COLUMNS)} ({error})") from error
 

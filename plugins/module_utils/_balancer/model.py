@@ -1,0 +1,104 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What every kind of load balancer has in common: the wish, the answer and the refusals. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, Mapping, Sequence
+
+from .._core.errors import SlipwayError
+
+OUT, BACK = "out", "back"
+POLL = 0.1
+_LOCK = "/run/lock/slipway-balancer.lock"
+_NAME = re.compile(r"[A-Za-z0-9_.:/\[\]-]{1,255}")
+_MOST = 86400
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How one server of a backend is to be.
+
+    min_servers: how many others must serve before it is taken out. timeout: seconds, for its connections to end, or
+    for it to serve again.
+    """
+
+    backend: str
+    server: str
+    state: str
+    min_servers: int
+    timeout: float
+
+
+def parse_wish(given: Mapping[str, Any]) -> Wish:
+    """From the module's options. A name with other characters could be another command of HAProxy."""
+    for option in ("backend", "server"):
+        if not _NAME.fullmatch(given[option]):
+            raise SlipwayError(
+                "invalid_balancer",
+                f"{option} is {given[option]!r}, not a name of letters, digits and . _ - : / [ ].",
+                f"correct balancer_{option}",
+            )
+    for option in ("min_servers", "timeout"):
+        if not 0 <= given[option] <= _MOST:
+            raise SlipwayError(
+                "invalid_balancer",
+                f"{option} is {given[option]}, not 0 to {_MOST}.",
+                f"correct balancer_{option}",
+            )
+    return Wish(*(given[key] for key in ("backend", "server", "state", "min_servers", "timeout")))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """changed: whether anything was, or would be. connections: what is still open at a server that was taken out."""
+
+    changed: bool
+    others: tuple[str, ...]
+    connections: int = 0
+
+
+def require_others(wish: Wish, others: Sequence[str]) -> None:
+    """Refuse to take out a server without which too few would serve."""
+    if len(others) < wish.min_servers:
+        raise SlipwayError(
+            "balancer_last_server",
+            f"without {wish.server}, {len(others)} servers of {wish.backend} would serve, not {wish.min_servers}.",
+            "see that the others serve, or lower balancer_min_servers",
+        )
+
+
+def unknown(what: str, where: str, known: Sequence[str]) -> SlipwayError:
+    there = f"it has {', '.join(known)}" if known else "it has none"
+    return SlipwayError(
+        "balancer_unknown", f"{where} has no {what}; {there}.", "correct balancer_backend or balancer_server"
+    )
+
+
+def wait(seconds: float, is_over: Callable[[], bool]) -> bool:
+    """Whether it was over within so many seconds; asked at least once."""
+    end = time.monotonic() + seconds
+    while not is_over():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(POLL)
+    return True
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: str = _LOCK) -> Iterator[None]:
+    """Two hosts of a batch must not take each other for the one that stays (flock(2); it ends with the process)."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,307 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A server leaves a real HAProxy and a real nginx on this machine and comes back, while users ask."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._balancer import model
+from ansible_collections.slipway.go.plugins.module_utils._balancer.haproxy import Haproxy
+from ansible_collections.slipway.go.plugins.module_utils._balancer.model import BACK, OUT, Answer, Wish
+from ansible_collections.slipway.go.plugins.module_utils._balancer.nginx import Nginx
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed() -> None:
+    missing = [name for name in ("haproxy", "nginx") if shutil.which(name, path="/usr/sbin:/usr/bin") is None]
+    if missing:
+        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+            pytest.skip(f"not installed on this machine: {', '.join(missing)}")
+        subprocess.run(["apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing], check=True)
+        if "nginx" in missing and os.path.isdir("/run/systemd/system"):
+            subprocess.run(["systemctl", "disable", "--now", "nginx"], check=False)
+
+
+class Web(ThreadingHTTPServer):
+    """One server of the service; counts what it has been asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.asked = 0
+        super().__init__(("127.0.0.1", 0), Answering)
+
+    def handle_error(self, *_given: Any) -> None:
+        pass
+
+
+class Answering(BaseHTTPRequestHandler):
+    """/slow takes a second and a half."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Web)
+        if self.path != "/check":
+            self.server.asked += 1
+        if self.path == "/slow":
+            time.sleep(1.5)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_given: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def webs() -> Iterator[list[Web]]:
+    found = [Web(), Web()]
+    for one in found:
+        threading.Thread(target=one.serve_forever, args=[0.02], daemon=True).start()
+    yield found
+    for one in found:
+        one.shutdown()
+        one.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model.one_at_a_time.__wrapped__, "__defaults__", (str(tmp_path / "lock"),))
+
+
+class Balancer:
+    """A running load balancer in front of the two; users ask it in the background."""
+
+    def __init__(self, port: int, apply: Any) -> None:
+        self.port = port
+        self._apply = apply
+        self.answers: list[str] = []
+
+    def apply(self, server: int, state: str, timeout: float = 10, least: int = 1, predict: bool = False) -> Answer:
+        answer = self._apply(server, state, timeout, least, predict)
+        assert isinstance(answer, Answer)
+        return answer
+
+    def ask(self, path: str) -> str:
+        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n".encode())
+            answer = b""
+            while part := connection.recv(4096):
+                answer += part
+        self.answers.append(answer.decode().partition("\r\n")[0].split()[1] if answer else "none")
+        return self.answers[-1]
+
+    @contextlib.contextmanager
+    def users(self) -> Iterator[None]:
+        """Four requests at a time, as fast as they are answered."""
+        over = threading.Event()
+
+        def use() -> None:
+            while not over.is_set():
+                self.ask("/")
+
+        threads = [threading.Thread(target=use) for _number in range(4)]
+        for one in threads:
+            one.start()
+        try:
+            yield
+        finally:
+            over.set()
+            for one in threads:
+                one.join()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the load balancer does not listen")
+
+
+@contextlib.contextmanager
+def haproxy(folder: Path, webs: list[Web]) -> Iterator[Balancer]:
+    port, admin = free_port(), folder / "admin.sock"
+    servers = "".join(f"  server web{n} 127.0.0.1:{web.server_port} check inter 200\n" for n, web in enumerate(webs))
+    (folder / "haproxy.cfg").write_text(
+        f"global\n  stats socket {admin} mode 600 level admin\n"
+        "defaults\n  mode http\n  timeout connect 5s\n  timeout client 9s\n  timeout server 9s\n"
+        f"listen shop\n  bind 127.0.0.1:{port}\n  option httpchk GET /check\n{servers}"
+    )
+
+    def apply(server: int, state: str, timeout: float, least: int, predict: bool) -> Answer:
+        return Haproxy(str(admin), Wish("shop", f"web{server}", state, least, timeout)).apply(predict)
+
+    with subprocess.Popen(["haproxy", "-db", "-q", "-f", str(folder / "haproxy.cfg")]) as process:
+        try:
+            wait_for(port)
+            yield Balancer(port, apply)
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, webs: list[Web]) -> Iterator[Balancer]:
+    port, servers = free_port(), folder / "shop.conf"
+    lines = "".join(f"  server 127.0.0.1:{web.server_port};\n" for web in webs)
+    servers.write_text(f"upstream shop {{\n{lines}}}\n")
+    main, pid_file = folder / "nginx.conf", folder / "nginx.pid"
+    main.write_text(
+        f"daemon off;\npid {pid_file};\nerror_log {folder}/error.log;\nevents {{}}\n"
+        f"http {{ access_log off; include {servers};\n"
+        f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://shop; }} }} }}\n"
+    )
+
+    def apply(server: int, state: str, timeout: float, least: int, predict: bool) -> Answer:
+        wanted = Wish("shop", f"127.0.0.1:{webs[server].server_port}", state, least, timeout)
+        return Nginx(str(servers), wanted, str(main), str(pid_file)).apply(predict)
+
+    with subprocess.Popen(["/usr/sbin/nginx", "-c", str(main)], stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(port)
+            yield Balancer(port, apply)
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(params=[haproxy, nginx], ids=["haproxy", "nginx"])
+def balancer(request: pytest.FixtureRequest, tmp_path: Path, webs: list[Web]) -> Iterator[Balancer]:
+    with request.param(tmp_path, webs) as found:
+        yield found
+
+
+def test_a_server_leaves_and_comes_back_and_no_request_is_lost(balancer: Balancer, webs: list[Web]) -> None:
+    with balancer.users():
+        assert balancer.apply(0, OUT, predict=True).changed
+        assert balancer.apply(0, OUT).changed
+        before = webs[0].asked
+        time.sleep(0.5)
+        assert (webs[0].asked - before, webs[1].asked > 0) == (0, True)
+        assert balancer.apply(0, OUT) == Answer(False, balancer.apply(0, OUT).others)
+        assert balancer.apply(0, BACK).changed
+        assert not balancer.apply(0, BACK).changed
+        time.sleep(0.5)
+        assert webs[0].asked > before
+    assert set(balancer.answers) == {"200"}, len(balancer.answers)
+
+
+def test_its_requests_are_waited_for_and_those_that_last_are_told(balancer: Balancer) -> None:
+    slow = [threading.Thread(target=balancer.ask, args=["/slow"]) for _number in range(4)]
+    for one in slow:
+        one.start()
+    time.sleep(0.3)
+    assert balancer.apply(0, OUT, timeout=0.2).connections > 0
+    assert balancer.apply(0, OUT, timeout=10).connections == 0
+    for one in slow:
+        one.join()
+    assert balancer.answers == ["200"] * 4
+
+
+def test_the_last_server_stays(balancer: Balancer) -> None:
+    """Also where two hosts of a batch ask at the same moment."""
+    codes: list[str] = []
+
+    def leave(server: int) -> None:
+        try:
+            balancer.apply(server, OUT)
+            codes.append("")
+        except SlipwayError as error:
+            codes.append(error.code)
+
+    both = [threading.Thread(target=leave, args=[server]) for server in (0, 1)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert sorted(codes) == ["", "balancer_last_server"]
+    assert balancer.ask("/") == "200"
+
+
+def wish(backend: str, server: str) -> Wish:
+    return Wish(backend, server, OUT, 1, 1)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path, webs: list[Web]) -> None:
+    with haproxy(tmp_path, webs):
+        admin = str(tmp_path / "admin.sock")
+        no_server, no_backend = (Haproxy(admin, wish(*names)) for names in (("shop", "web7"), ("ship", "web0")))
+        refused(lambda: no_server.apply(predict=True), "balancer_unknown", "web0, web1")
+        refused(lambda: no_backend.apply(predict=True), "balancer_unknown", "backend ship with servers; it has shop")
+    refused(lambda: no_server.apply(predict=False), "balancer_unreachable", admin)
+    with nginx(tmp_path, webs):
+        main, pid_file, servers = (str(tmp_path / name) for name in ("nginx.conf", "nginx.pid", "shop.conf"))
+        other = Nginx(servers, wish("shop", "web7:80"), main, pid_file)
+        refused(lambda: other.apply(predict=False), "balancer_unknown", "web7:80")
+        nowhere = Nginx(servers + "x", wish("shop", "web7:80"), main, pid_file)
+        refused(lambda: nowhere.apply(predict=False), "balancer_unknown", "shop.confx")
+        own = Nginx(servers, wish("shop", f"127.0.0.1:{webs[0].server_port}"), main, pid_file)
+        right, before = Path(main).read_text(), Path(servers).read_text()
+        Path(main).write_text(right + "nonsense;\n")
+        refused(lambda: own.apply(predict=False), "balancer_refused", "nonsense")
+        assert Path(servers).read_text() == before
+        Path(main).write_text(right)
+        assert own.apply(predict=False).changed
+
+
+def test_a_run_that_was_cut_short_before_the_reload_is_made_good(
+    tmp_path: Path, webs: list[Web], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with nginx(tmp_path, webs) as balancer:
+
+        def die(_self: Nginx) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Nginx, "_reload", die)
+            with pytest.raises(KeyboardInterrupt):
+                balancer.apply(0, OUT)
+        balancer.apply(0, OUT)
+        before = webs[0].asked
+        for _number in range(10):
+            assert balancer.ask("/") == "200"
+        assert webs[0].asked == before
+
+
+def test_what_an_administrator_maintains_stays_so(tmp_path: Path, webs: list[Web]) -> None:
+    with haproxy(tmp_path, webs) as balancer:
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(str(tmp_path / "admin.sock"))
+            admin.sendall(b"set server shop/web0 state maint\n")
+            admin.recv(100)
+        assert not balancer.apply(0, OUT).changed
+        assert not balancer.apply(0, BACK).changed
+        for _number in range(10):
+            balancer.ask("/")
+        assert webs[0].asked == 0
+
+
+def test_a_server_that_does_not_come_back_well_is_told(tmp_path: Path, webs: list[Web]) -> None:
+    with haproxy(tmp_path, webs) as balancer:
+        balancer.apply(0, OUT)
+        webs[0].shutdown()
+        webs[0].server_close()
+        time.sleep(1)
+        refused(lambda: balancer.apply(0, BACK, timeout=1), "balancer_server_down", "shop/web0")
