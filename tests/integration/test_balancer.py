@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -305,3 +307,35 @@ def test_a_server_that_does_not_come_back_well_is_told(tmp_path: Path, webs: lis
         webs[0].server_close()
         time.sleep(1)
         refused(lambda: balancer.apply(0, BACK, timeout=1), "balancer_server_down", "shop/web0")
+
+
+PLAY = """\
+- hosts: web0
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: slipway.go.balancer, tasks_from: out, rolespec_validate: false}
+    - ansible.builtin.import_role: {name: slipway.go.balancer, tasks_from: back, rolespec_validate: false}
+      vars: {release_serves: false}
+    - ansible.builtin.import_role: {name: slipway.go.balancer, tasks_from: back, rolespec_validate: false}
+"""
+
+
+def test_the_role_goes_to_the_balancers_and_leaves_out_who_does_not_serve(tmp_path: Path, webs: list[Web]) -> None:
+    (tmp_path / "play.yml").write_text(PLAY)
+    variables = "ansible_connection=local service_name=shop"
+    hosts = f"web0 {variables}\nbalancer1 {variables} ansible_python_interpreter={sys.executable}\n"
+    (tmp_path / "inventory").write_text(hosts)
+    given = {"balancer_socket": str(tmp_path / "admin.sock"), "balancer_timeout": "5"}
+
+    def run(**more: Any) -> str:
+        extra = json.dumps({**given, **more})
+        argv = ["ansible-playbook", "-i", "inventory", "play.yml", "-e", extra]
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    with haproxy(tmp_path, webs):
+        said = run(balancer_hosts=["balancer1"])
+        assert "changed=2" in said, said
+        assert "web0 does not serve and stays out of shop on balancer1." in said
+        assert 'balancer_hosts ["nowhere"] are not hosts of the inventory' in run(balancer_hosts=["nowhere"])
+        assert "balancer_file is empty" in run(balancer_hosts=["balancer1"], balancer_kind="nginx")

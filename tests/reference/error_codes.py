@@ -1605,6 +1605,45 @@ RELEASE = Section(
     },
 )
 
+BALANCERS = Section(
+    "Load balancers (`slipway.go.balancer_server`)",
+    "The role `balancer` takes a host out before its swap and puts it back afterwards.",
+    {
+        "balancer_last_server": ErrorCode(
+            "Without this server, fewer others would serve than `balancer_min_servers`. It was not taken out.",
+            "The others are down, or are being released at the same time; or the service has one server.",
+            "See that the others serve, make `release_serial` smaller, or lower `balancer_min_servers`.",
+        ),
+        "balancer_refused": ErrorCode(
+            "HAProxy or nginx refused the change. With nginx, the file is as it was.",
+            "HAProxy's socket has a lower level than `admin`, or the configuration of nginx has an error elsewhere.",
+            "Give the socket `level admin`, or correct what `nginx -t` says.",
+        ),
+        "balancer_server_down": ErrorCode(
+            "HAProxy got the server back, and its check did not pass in `balancer_timeout` seconds.",
+            "The check asks for something that the release does not answer, or the network between them is cut.",
+            "Look at the check with `show stat`, correct it, then run again.",
+        ),
+        "balancer_unknown": ErrorCode(
+            "The load balancer has no such backend, upstream, server or file. The message lists what it has.",
+            "`balancer_backend`, `balancer_server` or `balancer_file` is misspelt, or names differ from those of the "
+            "inventory.",
+            "Correct that variable.",
+        ),
+        "balancer_unreachable": ErrorCode(
+            "HAProxy does not answer at its socket, or nginx does not run.",
+            "It is stopped, or `balancer_socket` is the path of another.",
+            "Start it, or correct the variable.",
+        ),
+        "invalid_balancer": ErrorCode(
+            "An option of the load balancer is outside of what it may be: a name of letters, digits and "
+            "`. _ - : / [ ]`, a number from 0 to 86400.",
+            "It is misspelt.",
+            "Correct the variable that the message names.",
+        ),
+    },
+)
+
 BUILD = Section(
     "Building from source",
     "These come from the module `build` and the playbook `slipway.go.build`. The folder of the artefacts stays as it "
@@ -1885,6 +1924,7 @@ DIAGNOSIS = Section(
 
 SECTIONS = (
     *(GENERAL, ACCESS, SSHD, ACCOUNTS, FIREWALL, PROGRAM, POLICY, VULNERABILITIES, BUILD, INTAKE, VARIABLES, RELEASE),
+    BALANCERS,
     DIAGNOSIS,
 )
 CODES: dict[str, ErrorCode] = {code: entry for section in SECTIONS for code, entry in section.codes.items()}

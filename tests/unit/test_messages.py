@@ -17,7 +17,7 @@ VERBS = frozenset((
     "fetch",
     "find", "free", "give", "install", "keep", "leave", "let", "link", "list", "look", "make", "mount", "move",
     "name", "pack", "put", "quote", "raise", "rebuild", "release", "remove", "renew", "repair", "replace", "run",
-    "say", "see", "set", "sign", "stop", "take", "unmask", "unpack", "upgrade", "use", "wait", "write",
+    "say", "see", "set", "sign", "start", "stop", "take", "unmask", "unpack", "upgrade", "use", "wait", "write",
 ))
 # fmt: on
 # The words of the kernel and of the loaders, which have no full stop.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ansible_collections.slipway.go.tests.faults.fixes import (
     access,
     armed,
+    balancers,
     building,
     controllers,
     hosts,
@@ -48,4 +49,5 @@ SCENES: dict[str, Scenes] = {
     "leases": leases.SCENES,
     "origins": origins.SCENES,
     "several": several.SCENES,
+    "balancers": balancers.SCENES,
 }

@@ -32,6 +32,7 @@ TITLES = {
     "leases": "Simulated: leases, freezes and what is run once",
     "origins": "Simulated: versions, provenance and the artefact for a host",
     "several": "Simulated: several services of a host",
+    "balancers": "Simulated: load balancers",
     "hosts": "Simulated: groups, records, programs and the diagnosis",
 }
 INTRO = """# Are the fixes true?
