@@ -44,7 +44,8 @@ _value:
       description: The table, and what follows from it in sentences; empty where there was no release.
       type: str
     outcome:
-      description: V(complete), V(incomplete) where hosts were lost within the budget, V(taken_back) or V(stopped).
+      description: V(complete), V(partial) where the run was to end before the last batch, V(incomplete) where hosts
+        were lost within the budget, V(taken_back) or V(stopped).
       type: str
     failures:
       description: Why each of these hosts fails.

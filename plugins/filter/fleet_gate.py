@@ -48,6 +48,17 @@ options:
       - Whether the batch has begun, so that its own hosts count.
     type: bool
     default: false
+  sizes:
+    description:
+      - The sizes of the batches, as the keyword C(serial) takes them. Only O(until) needs them.
+    type: list
+    elements: raw
+    default: []
+  until:
+    description:
+      - After which batch the run ends, V(canary) for the first or a number. By default, it goes through all.
+    type: raw
+    default: ""
   on_failure:
     description:
       - Who goes back where the run stops, V(fleet), V(batch) or V(host). It is only refused where it is none of these.
@@ -70,14 +81,14 @@ _value:
       description: Whether it stops.
       type: bool
     text:
-      description: Who stops it, and which hosts are not touched; empty where it goes on.
+      description: Who or what stops it, and which hosts are not touched; empty where it goes on.
       type: str
   sample:
     stop: true
     text: "web2 failed or could not be reached, and the run stops. Not touched in this play: web3."
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from ansible_collections.slipway.go.plugins.plugin_utils import _way_back
@@ -92,11 +103,13 @@ def fleet_gate(
     budget: Any,
     begun: bool = False,
     on_failure: Any = "",
+    sizes: Sequence[Any] = (),
+    until: Any = "",
 ) -> dict[str, Any]:
     codes = {str(host): str(told.get("code") or "") for host, told in failures.items() if told}
     with refusal():
         _way_back.read_on_failure(on_failure)
-        return _way_back.gate(list(hosts), list(batch), list(alive), codes, budget, bool(begun))
+        return _way_back.gate(list(hosts), list(batch), list(alive), codes, budget, bool(begun), list(sizes), until)
 
 
 class FilterModule:

@@ -39,6 +39,10 @@ options:
     description: C(release_on_failure), by which hosts go back where the run stops.
     type: str
     default: fleet
+  until:
+    description: C(release_until), after which batch the run ends.
+    type: raw
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -79,11 +83,11 @@ from ansible_collections.slipway.go.plugins.filter.problem_table import problem_
 from ansible_collections.slipway.go.plugins.plugin_utils import _leases
 from ansible_collections.slipway.go.plugins.plugin_utils._plan import render_plan
 from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
-from ansible_collections.slipway.go.plugins.plugin_utils._way_back import FLEET, read_on_failure
+from ansible_collections.slipway.go.plugins.plugin_utils._way_back import FLEET, read_on_failure, read_until
 
 
 def release_plan(
-    results: Any, service: Any, version: Any, sizes: Any, hosts: Any = None, on_failure: Any = FLEET
+    results: Any, service: Any, version: Any, sizes: Any, hosts: Any = None, on_failure: Any = FLEET, until: Any = ""
 ) -> dict[str, Any]:
     if not isinstance(results, Mapping):
         raise AnsibleFilterError(f"release_plan takes a dictionary of hosts, not {type(results).__name__}")
@@ -92,9 +96,9 @@ def release_plan(
     refused = [host for host, told in answers.items() if not _leases.is_accepted(told, ended)]
     shown = {host: told for host, told in answers.items() if host in refused or "action" in told}
     with refusal():
-        mode = read_on_failure(on_failure)
+        mode, last = read_on_failure(on_failure), read_until(until)
     plan = render_plan(
-        str(service), str(version), answers, batches(sizes, "release_serial"), list(hosts or answers), mode
+        str(service), str(version), answers, batches(sizes, "release_serial"), list(hosts or answers), mode, last
     )
     texts = [text for text in (plan, problem_table(shown)) if text]
     return {"text": "\n\n".join(texts), "refused": refused, "ended": sorted(ended)}

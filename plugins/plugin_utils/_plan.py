@@ -34,16 +34,24 @@ def render_plan(
     sizes: Iterable[int | str],
     everyone: Sequence[str] = (),
     on_failure: str = "fleet",
+    until: int = 0,
 ) -> str:
     """The plan of a release of this version, from what each host has answered in check mode.
 
-    everyone: the hosts of the run, some of which may lack the service.
+    everyone: the hosts of the run, some of which may lack the service. until: the batch after which the run ends.
     """
     batches = split(list(everyone or answers), sizes)
     groups = [group for batch in batches if (group := [host for host in batch if host in answers])]
     ended = _leases.over(answers.values())
     head = f"PLAN  {service} {version}: {_count(len(answers), 'host')} in {_count(len(groups), 'batch', 'batches')}"
     lines = [head, *_freeze(answers), *_lease(answers, ended)]
+    left = sum(map(len, batches[until:])) if until else 0
+    if left:
+        batches = batches[:until]
+        groups = groups[: sum(any(host in answers for host in batch) for batch in batches)]
+        lines.append(
+            f"  release_until: the run ends after batch {until}, and {_count(left, 'host')} after it not touched"
+        )
     for number, hosts in enumerate(groups):
         lines += _batch(groups, number, {host: answers[host] for host in hosts}, ended, on_failure)
     return "\n".join(lines)

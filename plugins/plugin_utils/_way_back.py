@@ -21,6 +21,8 @@ from ansible_collections.slipway.go.plugins.plugin_utils._fleet import serving
 
 FLEET, BATCH, HOST = "fleet", "batch", "host"
 UNREACHABLE = "unreachable"
+CANARY = "canary"
+_BATCHES = re.compile(r"[1-9][0-9]{0,3}")
 _BUDGET = re.compile(r"([0-9]{1,9})(?:\.0+)?(%?)")
 HEADING = ("HOST", "FROM", "TO", "VERDICT", "FAILED", "P99", "RUNS NOW", "LEFT TO DO")
 # What has become of a host. The table shows these words, and the next node of a workflow reads them.
@@ -53,6 +55,22 @@ def read_budget(given: Any, hosts: int, variable: str = "release_max_unavailable
 
 def read_on_failure(given: Any, variable: str = "release_on_failure") -> str:
     return FLEET if _survey.is_empty(given) else str(_survey.choice(FLEET, BATCH, HOST)(given, variable))
+
+
+def read_until(given: Any, variable: str = "release_until") -> int:
+    """After how many batches the run ends; 0 stands for all."""
+    if _survey.is_empty(given):
+        return 0
+    if str(given).strip() == CANARY:
+        return 1
+    found = None if isinstance(given, bool) else _BATCHES.fullmatch(str(given).strip())
+    if not found:
+        raise SlipwayError(
+            "invalid_until",
+            f"{variable} is {given!r}, neither {CANARY} nor a number of batches.",
+            f"give {CANARY} for the first batch, a number such as 2, or leave it empty",
+        )
+    return int(found[0])
 
 
 @dataclass(frozen=True)
@@ -91,6 +109,8 @@ def gate(
     failures: Mapping[str, str],
     budget: Any,
     begun: bool = False,
+    sizes: Sequence[Any] = (),
+    until: Any = "",
 ) -> dict[str, Any]:
     """What to say before a batch begins, or, once it has begun, before it is released; and whether the run stops."""
     start = everyone.index(batch[0])
@@ -98,13 +118,26 @@ def gate(
     tried = everyone[:start]
     lost = judge(everyone, everyone[: start + len(batch)] if begun else tried, alive, failures, allowed)
     if not lost.stops:
-        return {"stop": False, "text": ""}
+        ends = _ends_before(everyone, start, sizes, read_until(until))
+        return {"stop": bool(ends), "text": ends}
     left = ", ".join(host for host in everyone[start:] if host not in lost.hosts)
     some = "One or more of " if len(lost.hosts) > 1 else ""
     why = f" ({lost.stops})" if allowed else ""
     rest = f"{'Not released' if begun else 'Not touched in this play'}: {left or 'none'}."
     text = f"{some}{', '.join(lost.hosts)} failed or could not be reached{why}, and the run stops. {rest}"
     return {"stop": True, "text": text}
+
+
+def _ends_before(everyone: Sequence[str], start: int, sizes: Sequence[Any], until: int) -> str:
+    """What to say where release_until ends the run before the batch that starts there; empty where it goes on."""
+    batches = split(everyone, sizes) if until else []
+    done = sum(map(len, batches[:until]))
+    if not until or start < done:
+        return ""
+    return (
+        f"release_until ends the run here, after batch {until} of {len(batches)}: {len(everyone) - done} hosts are not "
+        "touched. A run without it goes on with them."
+    )
 
 
 @dataclass(frozen=True)
@@ -311,7 +344,9 @@ def _outcome(decision: Decision, stats: Mapping[str, Mapping[str, Any]]) -> str:
     verdicts = {told["verdict"] for told in stats.values()}
     if decision.stops:
         return "taken_back" if TAKEN_BACK in verdicts and not verdicts & {RELEASED, KEPT} else "stopped"
-    return "incomplete" if decision.lost or NOT_CONFIRMED in verdicts else "complete"
+    if decision.lost or NOT_CONFIRMED in verdicts:
+        return "incomplete"
+    return "partial" if NOT_TOUCHED in verdicts else "complete"
 
 
 def _sentences(

@@ -1553,6 +1553,11 @@ RELEASE = Section(
             "The number has a sign, a fraction or a unit.",
             "Give a number of hosts such as 1, or a percentage of them such as 10%.",
         ),
+        "invalid_until": ErrorCode(
+            "`release_until` is neither `canary` nor a whole number of batches, 1 or more.",
+            "It is a percentage or a number of hosts: those are the sizes of batches, in `release_serial`.",
+            "Give `canary` for the first batch, a number such as 2, or leave it empty.",
+        ),
         "withdrawn": ErrorCode(
             "The journal says so of a release that waited to be confirmed, and was taken back because it did not come "
             "through on other hosts. It is not marked bad.",

@@ -172,6 +172,16 @@ def test_within_the_budget_the_run_goes_on_and_the_release_stands(run, lost):
     assert "the hosts run different releases" in done.said
 
 
+def test_a_run_that_ends_after_the_canary_is_gone_on_with_by_the_next(run):
+    done = run({"a": WELL, "b": WELL, "c": WELL}, release_until="canary", **SERIAL)
+    assert (done.code, done.runs, done.tried, done.failed) == (0, "211", "a", "")
+    assert done.verdicts == {"a": "released", "b": "not touched", "c": "not touched"}
+    assert '"outcome": "partial"' in done.text
+    done = run({"a": {**WELL, "current": NEW}, "b": WELL, "c": WELL}, **SERIAL)
+    assert (done.code, done.runs) == (0, "222")
+    assert '"outcome": "complete"' in done.text
+
+
 def test_beyond_the_budget_it_stops(run):
     done = run({"a": WELL, "b": GONE, "c": ILL, "d": WELL}, release_max_unavailable=1, **SERIAL)
     assert (done.code, done.runs, done.tried, done.failed) == (2, "1111", "ac", "bc"), done.text

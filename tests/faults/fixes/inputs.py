@@ -376,6 +376,17 @@ for wrong, right in (("1.5", "1"), ("-1", "1"), ("some", "10%"), ("200%", "10%")
         "release_max_unavailable",
     )
 
+for wrong, right in (("50%", "canary"), ("0", "2"), ("half", "")):
+    refused(
+        "invalid_until",
+        f"release_until is {wrong}",
+        "give canary for the first batch, a number such as 2, or leave it empty",
+        _way_back.read_until,
+        wrong,
+        right,
+        "release_until",
+    )
+
 for how, wrong, right, fix in (
     ("has another name of an architecture", {"x86_64": "a"}, {"amd64": "a"}, SUCH),
     ("has an architecture that is misspelt", {"amd46": "a"}, {"amd64": "a"}, "write 'amd64' in release_src"),

@@ -61,6 +61,16 @@ def test_three_hosts():
     assert (found["refused"], found["ended"]) == ([], [])
 
 
+@pytest.mark.parametrize(("until", "batches"), [("canary", 1), (2, 2), (3, 3), ("", 3)])
+def test_a_plan_ends_where_the_run_does(until, batches):
+    answers = {f"web{number}": GOOD for number in range(1, 6)}
+    text = release_plan(answers, "shop", "2.0.0", [1, "50%", "100%"], until=until)["text"]
+    assert text.count("  batch ") == batches
+    left = {1: "batch 1, and 4 hosts after it not touched", 2: "batch 2, and 2 hosts after it not touched"}.get(batches)
+    assert (f"release_until: the run ends after {left}" in text) == bool(left)
+    assert ("release_until" in text) == bool(left)
+
+
 def test_a_hundred_hosts_are_a_page():
     found = plan({f"web{number:03}": GOOD for number in range(1, 101)})["text"]
     assert len(found.splitlines()) <= 20

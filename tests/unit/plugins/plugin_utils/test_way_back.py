@@ -84,6 +84,35 @@ def test_the_gate_before_a_batch(case):
     assert said in told["text"]
 
 
+UNTIL = {
+    "before the first batch": ("a", "canary", ""),
+    "after the canary": ("bc", "canary", "after batch 1 of 3: 4 hosts are not touched"),
+    "the second of two is still to come": ("bc", 2, ""),
+    "after two": ("de", " 2 ", "after batch 2 of 3: 2 hosts are not touched"),
+    "more batches than there are": ("de", "7", ""),
+    "not given": ("de", "", ""),
+}
+
+
+@pytest.mark.parametrize("case", UNTIL)
+def test_a_run_ends_after_the_batch_that_was_said(case):
+    batch, until, said = UNTIL[case]
+    told = fleet_gate(list("abcde"), list(batch), list("abcde"), {}, 0, sizes=[1, "50%", "100%"], until=until)
+    assert told["stop"] == bool(said)
+    assert said in told["text"]
+
+
+def test_a_failure_says_more_than_the_end_that_was_meant():
+    told = fleet_gate(list("abc"), ["b"], list("abc"), {"a": {"code": "x"}}, 0, sizes=[1], until=1)
+    assert "a failed or could not be reached" in told["text"]
+
+
+@pytest.mark.parametrize("until", ["half", 0, -1, 1.5, True, [1], "50%"])
+def test_what_is_no_batch_is_refused_with_its_name(until):
+    with pytest.raises(AnsibleFilterError, match=r"release_until is .* Fix: give canary"):
+        fleet_gate(["a"], ["a"], ["a"], {}, 0, sizes=[1], until=until)
+
+
 def test_batches_are_those_of_ansible():
     assert _way_back.split("abcde", [1, "40%", "100%"]) == [["a"], ["b", "c"], ["d", "e"]]
     assert _way_back.split("abc", [1, "50%", "100%"]) == [["a"], ["b"], ["c"]]
@@ -198,4 +227,6 @@ def test_whatever_happens_the_end_is_true(seed):
     assert ("the hosts run different releases" in closing["text"]) == different
     if closing["outcome"] in ("complete", "incomplete"):
         assert not decision["stops"]
-    assert (closing["outcome"] == "complete") == (not lost)
+    untouched = any(told["verdict"] == "not touched" for told in closing["stats"].values())
+    assert (closing["outcome"] == "complete") == (not lost and not untouched)
+    assert (closing["outcome"] == "partial") == (not lost and untouched)
