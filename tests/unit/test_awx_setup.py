@@ -51,10 +51,13 @@ def test_a_call_has_the_options_of_its_module(name: str, module: str, given: dic
     assert {option for option, told in known.items() if told.get("required")} <= set(given)
 
 
-def test_every_node_of_the_workflow_is_a_template_that_is_made() -> None:
-    (workflow,) = [given for _name, module, given in CALLS if module == "workflow_job_template"]
-    made = {template["playbook"] for template in PLAY["vars"]["awx_setup_templates"]} | {"take back"}
-    nodes = {node["identifier"]: node for node in workflow["workflow_nodes"]}
+WORKFLOWS = {given["name"]: given for _name, module, given in CALLS if module == "workflow_job_template"}
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+def test_every_node_of_a_workflow_is_a_template_that_is_made(workflow: str) -> None:
+    made = {template["playbook"] for template in PLAY["vars"]["awx_setup_templates"]} | {"take back", "canary"}
+    nodes = {node["identifier"]: node for node in WORKFLOWS[workflow]["workflow_nodes"]}
     for name, node in nodes.items():
         told = node["unified_job_template"]
         if told["type"] == "job_template":
@@ -62,8 +65,55 @@ def test_every_node_of_the_workflow_is_a_template_that_is_made() -> None:
             assert name in made
         followers = [one["identifier"] for kind in ("success_nodes", "failure_nodes") for one in node["related"][kind]]
         assert set(followers) <= set(nodes)
-    assert nodes["release"]["related"]["failure_nodes"] == [{"identifier": "take back"}]
-    assert [one["identifier"] for one in nodes["preflight"]["related"]["success_nodes"]] == ["approval"]
+    order = ["preflight"]
+    while nodes[order[-1]]["related"]["success_nodes"]:
+        (following,) = nodes[order[-1]]["related"]["success_nodes"]
+        order.append(following["identifier"])
+    assert order in (
+        ["preflight", "approval", "release", "status"],
+        ["preflight", "canary", "approval", "release", "status"],
+    )
+    begun = order.index("canary") if "canary" in order else order.index("release")
+    for name in order[begun:-1]:
+        assert nodes[name]["related"]["failure_nodes"] == [{"identifier": "take back"}], name
+    assert all(nodes[name]["related"]["failure_nodes"] == [] for name in order[:begun])
+
+
+def evaluated(expression: str, **variables: Any) -> Any:
+    play = {name: text for name, text in PLAY["vars"].items() if name.startswith("awx_setup_")}
+    debug = ["localhost", "-m", "debug", "-a", json.dumps({"msg": expression})]
+    told = subprocess.run(
+        [sys.executable, "-m", "ansible.cli.adhoc", *debug, "-e", json.dumps({**play, **variables})],
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(told.stdout.partition("=> ")[2])["msg"]
+
+
+def test_the_secrets_of_a_service_are_fields_that_a_job_gets_as_variables() -> None:
+    (given,) = [given for _name, module, given in CALLS if module == "credential_type"]
+    expression = {"inputs": given["inputs"], "injectors": given["injectors"]}
+    found = evaluated(expression, awx_secrets="vault_password, vault_key")
+    field = {"type": "string", "secret": True, "multiline": True}
+    assert found["inputs"]["fields"] == [
+        {**field, "id": name, "label": name} for name in ("vault_password", "vault_key")
+    ]
+    assert found["injectors"]["extra_vars"] == {
+        "vault_password": "{{ vault_password }}",
+        "vault_key": "{{ vault_key }}",
+    }
+
+
+def test_notifications_go_where_they_are_wanted_and_bad_ones_are_named() -> None:
+    (task,) = [task for task in PLAY["tasks"] if task["name"] == "Check the notifications"]
+    good = {"name": "Slack", "type": "slack", "configuration": {"token": "s3cr3t"}, "when": ["error", "approval"]}
+    bad = [{**good, "name": "late", "when": ["later"]}, {**good, "name": "never", "when": []}, {"type": "slack"}]
+    expression = [PLAY["vars"]["awx_setup_error"], PLAY["vars"]["awx_setup_success"], task["vars"]["awx_setup_bad"]]
+    given = {**task["vars"], "awx_notifications": [good, *bad]}
+    assert evaluated(expression, **{**given, "awx_notifications": [good]}) == [["Slack"], [], []]
+    assert evaluated(task["vars"]["awx_setup_bad"], **given) == ["late", "never", "one without a name"]
 
 
 def test_what_follows_a_failure_takes_back_what_this_workflow_has_released() -> None:
