@@ -43,28 +43,28 @@ def render_plan(
     batches = split(list(everyone or answers), sizes)
     groups = [group for batch in batches if (group := [host for host in batch if host in answers])]
     ended = _leases.over(answers.values())
-    head = f"PLAN  {service} {version}: {_count(len(answers), 'host')} in {_count(len(groups), 'batch', 'batches')}"
+    head = f"PLAN  {service} {version}: {count(len(answers), 'host')} in {count(len(groups), 'batch', 'batches')}"
     lines = [head, *_freeze(answers), *_lease(answers, ended)]
     left = sum(map(len, batches[until:])) if until else 0
     if left:
         batches = batches[:until]
         groups = groups[: sum(any(host in answers for host in batch) for batch in batches)]
         lines.append(
-            f"  release_until: the run ends after batch {until}, and {_count(left, 'host')} after it not touched"
+            f"  release_until: the run ends after batch {until}, and {count(left, 'host')} after it not touched"
         )
     for number, hosts in enumerate(groups):
         lines += _batch(groups, number, {host: answers[host] for host in hosts}, ended, on_failure)
     return "\n".join(lines)
 
 
-def _count(number: int, one: str, many: str = "") -> str:
+def count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _batch(
     groups: Sequence[Sequence[str]], number: int, answers: Mapping[str, Told], ended: set[str], on_failure: str
 ) -> list[str]:
-    lines = [f"  batch {number + 1} of {len(groups)}: {_count(len(answers), 'host')}"]
+    lines = [f"  batch {number + 1} of {len(groups)}: {count(len(answers), 'host')}"]
     lines += [f"    {way}  {names(hosts)}" for way, hosts in _ways(answers, ended).items()]
     going = {host: told for host, told in answers.items() if told.get("action") not in (None, "none")}
     if not going:
@@ -73,8 +73,8 @@ def _batch(
     lines += [f"    if it fails: {text}{_unless_all(hosts, going)}" for text, hosts in _grouped(going, _return).items()]
     before, after = sum(map(len, groups[:number])), sum(map(len, groups[number + 1 :]))
     goes = "back, too" if on_failure == "fleet" else "on with the release"
-    kept = f"{_count(before, 'host')} before it {'goes' if before == 1 else 'go'} {goes}" if before else ""
-    left = f"{_count(after, 'host')} after it not touched" if after else ""
+    kept = f"{count(before, 'host')} before it {'goes' if before == 1 else 'go'} {goes}" if before else ""
+    left = f"{count(after, 'host')} after it not touched" if after else ""
     rest = ", ".join(filter(None, (kept, left)))
     return [*lines, f"    if the run stops here: {rest}"] if rest else lines
 

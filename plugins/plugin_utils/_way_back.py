@@ -18,11 +18,12 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._claim import split
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import serving
+from ansible_collections.slipway.go.plugins.plugin_utils._plan import count
 
 FLEET, BATCH, HOST = "fleet", "batch", "host"
 UNREACHABLE = "unreachable"
 CANARY = "canary"
-_BATCHES = re.compile(r"[1-9][0-9]{0,3}")
+_BATCHES = re.compile(r"([1-9][0-9]{0,3})(?:\.0+)?")
 _BUDGET = re.compile(r"([0-9]{1,9})(?:\.0+)?(%?)")
 HEADING = ("HOST", "FROM", "TO", "VERDICT", "FAILED", "P99", "RUNS NOW", "LEFT TO DO")
 # What has become of a host. The table shows these words, and the next node of a workflow reads them.
@@ -61,7 +62,7 @@ def read_until(given: Any, variable: str = "release_until") -> int:
     """After how many batches the run ends; 0 stands for all."""
     if _survey.is_empty(given):
         return 0
-    if str(given).strip() == CANARY:
+    if str(given).strip().lower() == CANARY:
         return 1
     found = None if isinstance(given, bool) else _BATCHES.fullmatch(str(given).strip())
     if not found:
@@ -70,7 +71,7 @@ def read_until(given: Any, variable: str = "release_until") -> int:
             f"{variable} is {given!r}, neither {CANARY} nor a number of batches.",
             f"give {CANARY} for the first batch, a number such as 2, or leave it empty",
         )
-    return int(found[0])
+    return int(found[1])
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,10 @@ def _ends_before(everyone: Sequence[str], start: int, sizes: Sequence[Any], unti
     done = sum(map(len, batches[:until]))
     if not until or start < done:
         return ""
+    left = count(len(everyone) - done, "host")
     return (
-        f"release_until ends the run here, after batch {until} of {len(batches)}: {len(everyone) - done} hosts are not "
-        "touched. A run without it goes on with them."
+        f"release_until ends the run here, after batch {until} of {len(batches)}: {left} after it not touched. A run "
+        "without it goes on there."
     )
 
 

@@ -44,9 +44,9 @@ class Web(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.asked = 0
-        super().__init__(("127.0.0.1", 0), Answering)
+        super().__init__(("127.0.0.1", port), Answering)
 
     def handle_error(self, *_given: Any) -> None:
         pass
@@ -151,7 +151,8 @@ def haproxy(folder: Path, webs: list[Web]) -> Iterator[Balancer]:
     (folder / "haproxy.cfg").write_text(
         f"global\n  stats socket {admin} mode 600 level admin\n"
         "defaults\n  mode http\n  timeout connect 5s\n  timeout client 9s\n  timeout server 9s\n"
-        f"listen shop\n  bind 127.0.0.1:{port}\n  option httpchk GET /check\n{servers}"
+        f"frontend shop\n  bind 127.0.0.1:{port}\n  default_backend shop\n"
+        f"backend shop\n  option httpchk GET /check\n{servers}"
     )
 
     def apply(server: int, state: str, timeout: float, least: int, predict: bool) -> Answer:
@@ -277,10 +278,11 @@ def test_a_run_that_was_cut_short_before_the_reload_is_made_good(
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(Nginx, "_reload", die)
+            patch.setattr(Nginx, "_workers", die)
             with pytest.raises(KeyboardInterrupt):
                 balancer.apply(0, OUT)
-        balancer.apply(0, OUT)
+        assert balancer.apply(0, OUT, predict=True).changed
+        assert balancer.apply(0, OUT).changed
         before = webs[0].asked
         for _number in range(10):
             assert balancer.ask("/") == "200"
@@ -300,13 +302,64 @@ def test_what_an_administrator_maintains_stays_so(tmp_path: Path, webs: list[Web
         assert webs[0].asked == 0
 
 
-def test_a_server_that_does_not_come_back_well_is_told(tmp_path: Path, webs: list[Web]) -> None:
+def test_a_server_that_was_down_while_it_drained_comes_back_with_its_check(tmp_path: Path, webs: list[Web]) -> None:
+    port = webs[0].server_port
     with haproxy(tmp_path, webs) as balancer:
         balancer.apply(0, OUT)
         webs[0].shutdown()
         webs[0].server_close()
         time.sleep(1)
-        refused(lambda: balancer.apply(0, BACK, timeout=1), "balancer_server_down", "shop/web0")
+        assert not balancer.apply(0, OUT).changed, "it drains, whatever its check says"
+        refused(lambda: balancer.apply(0, BACK, timeout=0.5), "balancer_server_down", "shop/web0", "is down")
+        webs[0] = Web(port)
+        threading.Thread(target=webs[0].serve_forever, args=[0.02], daemon=True).start()
+        deadline = time.monotonic() + 10
+        while webs[0].asked == 0 and time.monotonic() < deadline:
+            balancer.ask("/")
+        assert webs[0].asked > 0, "nobody has asked again that it comes back"
+
+
+def test_who_puts_it_back_meanwhile_is_not_overruled(tmp_path: Path, webs: list[Web]) -> None:
+    with haproxy(tmp_path, webs) as balancer:
+        slow = [threading.Thread(target=balancer.ask, args=["/slow"]) for _number in range(2)]
+        for one in slow:
+            one.start()
+        time.sleep(0.3)
+        back = threading.Timer(0.3, lambda: balancer.apply(0, BACK))
+        back.start()
+        refused(lambda: balancer.apply(0, OUT), "changed_meanwhile", "put shop/web0 back")
+        back.join()
+        assert not balancer.apply(0, BACK).changed
+        for one in slow:
+            one.join()
+
+
+def test_the_file_keeps_its_owner_and_its_other_lines(tmp_path: Path, webs: list[Web]) -> None:
+    with nginx(tmp_path, webs) as balancer:
+        path = tmp_path / "shop.conf"
+        text = path.read_bytes().replace(b"\n", b"\r\n")
+        path.write_bytes(text)
+        path.chmod(0o640)
+        if os.geteuid() == 0:
+            os.chown(path, 65534, 65534)
+        status = path.stat()
+        balancer.apply(0, OUT)
+        assert path.read_bytes().count(b"\r\n") == text.count(b"\r\n")
+        balancer.apply(0, BACK)
+        assert path.read_bytes() == text
+        now = path.stat()
+        assert (now.st_uid, now.st_gid, now.st_mode) == (status.st_uid, status.st_gid, status.st_mode)
+        left = [one.name for one in tmp_path.iterdir() if "slipway" in one.name]
+        assert left == []
+
+
+def test_a_file_that_nginx_does_not_include_is_refused(tmp_path: Path, webs: list[Web]) -> None:
+    with nginx(tmp_path, webs):
+        main, pid_file, servers = (str(tmp_path / name) for name in ("nginx.conf", "nginx.pid", "shop.conf"))
+        copy = shutil.copy(servers, str(tmp_path / "copy"))
+        own = Nginx(copy, wish("shop", f"127.0.0.1:{webs[0].server_port}"), main, pid_file)
+        refused(lambda: own.apply(predict=False), "balancer_unknown", "does not include", copy)
+        assert Path(copy).read_text() == Path(servers).read_text()
 
 
 PLAY = """\
@@ -324,6 +377,7 @@ def test_the_role_goes_to_the_balancers_and_leaves_out_who_does_not_serve(tmp_pa
     (tmp_path / "play.yml").write_text(PLAY)
     variables = "ansible_connection=local service_name=shop"
     hosts = f"web0 {variables}\nbalancer1 {variables} ansible_python_interpreter={sys.executable}\n"
+    hosts += "balancer2 ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1\n"
     (tmp_path / "inventory").write_text(hosts)
     given = {"balancer_socket": str(tmp_path / "admin.sock"), "balancer_timeout": "5"}
 
@@ -337,5 +391,9 @@ def test_the_role_goes_to_the_balancers_and_leaves_out_who_does_not_serve(tmp_pa
         said = run(balancer_hosts=["balancer1"])
         assert "changed=2" in said, said
         assert "web0 does not serve and stays out of shop on balancer1." in said
+        said = run(balancer_hosts=["balancer1", "balancer2"])
+        assert "unreachable=0" in said, said
+        assert "balancer2 cannot be reached" in said, said
+        assert "release_step_timeout" in run(balancer_hosts=["balancer1"], balancer_timeout=400)
         assert 'balancer_hosts ["nowhere"] are not hosts of the inventory' in run(balancer_hosts=["nowhere"])
         assert "balancer_file is empty" in run(balancer_hosts=["balancer1"], balancer_kind="nginx")

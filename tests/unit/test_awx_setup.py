@@ -136,6 +136,13 @@ def test_a_fleet_has_one_canary_and_one_run_at_a_time() -> None:
     assert all("timeout" in given for _name, module, given in CALLS if module == "job_template")
 
 
+def test_every_job_and_workflow_tells_of_its_failure() -> None:
+    kinds = {"job_template": {"error"}, "workflow_job_template": {"started", "success", "error", "approvals"}}
+    for name, module, given in CALLS:
+        told = {option.rpartition("_")[2] for option in given if option.startswith("notification_templates_")}
+        assert told == kinds.get(module, set()), name
+
+
 def test_the_project_wraps_every_playbook_that_a_template_names() -> None:
     for template in PLAY["vars"]["awx_setup_templates"]:
         wrapper = yaml.safe_load((PROJECT / f"{template['playbook']}.yml").read_text())

@@ -16,48 +16,57 @@ from .._host import haproxy
 from .model import OUT, Answer, Wish, one_at_a_time, require_others, unknown, wait
 
 SOCKET = "/run/haproxy/admin.sock"
-_SERVERS = 4  # the bit of `show stat` that selects servers
 _SECONDS = 5.0
-_COLUMNS = ("svname", "status", "weight", "scur", "qcur")
+_STATE = ("be_name", "srv_name", "srv_op_state", "srv_admin_state", "srv_uweight")
+_MAINTAINED, _DRAINED = 0x27, 0x18  # bits of srv_admin_state, each forced, inherited or configured
+_UP = (1, 2)  # srv_op_state: it starts slowly, or runs
 
 
 class Server(NamedTuple):
-    """status: as HAProxy writes it, such as UP, UP 1/3, no check, DOWN, DRAIN or MAINT (via …)."""
+    """A server of the backend. A check may find it down while it drains, and up again.
+
+    Source: management.txt of HAProxy, "show servers state", version 1 of the format.
+    """
 
     name: str
-    status: str
+    is_up: bool
+    drains: bool
+    is_maintained: bool
     weight: int
-    connections: int
-
-    @property
-    def drains(self) -> bool:
-        return self.status.startswith("DRAIN")
-
-    @property
-    def is_maintained(self) -> bool:
-        return self.status.startswith("MAINT")
-
-    @property
-    def is_up(self) -> bool:
-        return self.status.startswith(("UP", "no check"))
 
     @property
     def serves(self) -> bool:
-        return self.is_up and self.weight > 0
+        return self.is_up and self.weight > 0 and not self.drains and not self.is_maintained
+
+    def __str__(self) -> str:
+        return "in maintenance" if self.is_maintained else "drained" if self.drains else "up" if self.is_up else "down"
 
 
-def parse_servers(text: str) -> dict[str, Server]:
+def parse_servers(text: str, backend: str) -> dict[str, Server]:
+    """`show servers state`; HAProxy may take a name that begins with digits for the number of another backend."""
+    lines = [line.split() for line in text.splitlines()]
+    header = next((line[1:] for line in lines if line[:1] == ["#"]), [])
+    found = [dict(zip(header, line)) for line in lines if line and line[0] != "#" and len(line) > 1]
     try:
-        return {row["svname"]: _server(row) for row in haproxy.rows(text)}
-    except haproxy.UnexpectedAnswer as error:
-        raise _refused(str(error) or "nothing") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise _refused(f"a table without {', '.join(_COLUMNS)} ({error})") from error
+        return {row["srv_name"]: _server(row) for row in found if row["be_name"] == backend} if header else {}
+    except (KeyError, ValueError) as error:
+        raise _refused(f"a table without {', '.join(_STATE)} ({error})") from error
 
 
 def _server(row: dict[str, str]) -> Server:
-    weight, current, queued = (int(row[key] or 0) for key in ("weight", "scur", "qcur"))
-    return Server(row["svname"], row["status"], weight, current + queued)
+    state, admin, weight = (int(row[key]) for key in _STATE[2:])
+    return Server(row["srv_name"], state in _UP, bool(admin & _DRAINED), bool(admin & _MAINTAINED), weight)
+
+
+def parse_connections(text: str, backend: str, server: str) -> int:
+    """What is open at the server or waits for it, of `show stat`, which has frontends of the same name, too."""
+    try:
+        rows = [row for row in haproxy.rows(text) if (row["pxname"], row["svname"]) == (backend, server)]
+        return sum(int(row[key] or 0) for row in rows for key in ("scur", "qcur"))
+    except haproxy.UnexpectedAnswer as error:
+        raise _refused(str(error) or "nothing") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise _refused(f"a table without pxname, svname, scur, qcur ({error})") from error
 
 
 def _refused(answer: str) -> SlipwayError:
@@ -74,6 +83,7 @@ class Haproxy:
     def __init__(self, path: str, wish: Wish) -> None:
         self._path = path
         self._wish = wish
+        self._ordered = ""  # the process that has got the order
 
     def apply(self, predict: bool) -> Answer:
         """predict: only say what would be changed."""
@@ -90,39 +100,42 @@ class Haproxy:
                 self._order()
         if predict:
             return Answer(changes, others)
-        return Answer(changes, others, self._drained() if out else self._serving(own.is_maintained))
+        return Answer(changes, others, self._drained() if out else self._back())
 
     def _drained(self) -> int:
         """Wait for its connections; how many are open at the end."""
-        wait(self._wish.timeout, lambda: self._look_out().connections == 0)
-        return self._look_out().connections
+        self._ordered = self._ordered or self._process()
+        wait(self._wish.timeout, lambda: self._look_out() == 0)
+        return self._look_out()
 
-    def _look_out(self) -> Server:
-        """A reload in the meantime has put it back."""
+    def _look_out(self) -> int:
+        """How many are open. A reload has put the server back; if there was none, somebody has."""
         own = self._servers()[self._wish.server]
         if not own.drains and not own.is_maintained:
+            if self._process() == self._ordered:
+                raise SlipwayError(
+                    "changed_meanwhile",
+                    f"somebody has put {self._wish.backend}/{own.name} back while its connections were waited for.",
+                    "run again when nobody else changes HAProxy",
+                )
             self._order()
-        return own
+        return parse_connections(self._ask("show stat -1 4 -1"), self._wish.backend, own.name)
 
-    def _serving(self, is_maintained: bool) -> int:
-        seen = ""
-
-        def is_up() -> bool:
-            nonlocal seen
-            own = self._servers()[self._wish.server]
-            seen = own.status
-            return own.is_up
-
-        if not is_maintained and not wait(self._wish.timeout, is_up):
+    def _back(self) -> int:
+        own = self._own()
+        if not own.is_maintained and not wait(self._wish.timeout, lambda: self._own().is_up):
             raise SlipwayError(
                 "balancer_server_down",
-                f"{self._wish.backend}/{self._wish.server} was put back, and is {seen} after {self._wish.timeout:g} s.",
+                f"{self._wish.backend}/{own.name} was put back, and is {self._own()} after {self._wish.timeout:g} s.",
                 "see HAProxy's check of that server (show stat), then run again",
             )
         return 0
 
+    def _own(self) -> Server:
+        return self._servers()[self._wish.server]
+
     def _servers(self) -> dict[str, Server]:
-        servers = parse_servers(self._ask(f"show stat {self._wish.backend} {_SERVERS} -1"))
+        servers = parse_servers(self._ask(f"show servers state {self._wish.backend}"), self._wish.backend)
         if not servers:
             raise unknown(f"backend {self._wish.backend} with servers", "HAProxy", self._backends())
         if self._wish.server not in servers:
@@ -133,7 +146,13 @@ class Haproxy:
         lines = self._ask("show backend").splitlines()
         return sorted(line for line in lines if line and not line.startswith("#") and line != "MASTER")
 
+    def _process(self) -> str:
+        """Which process answers; each reload makes another one."""
+        lines = self._ask("show info").splitlines()
+        return next((line for line in lines if line.startswith("Pid:")), "")
+
     def _order(self) -> None:
+        self._ordered = self._process()
         state = "drain" if self._wish.state == OUT else "ready"
         answer = self._ask(f"set server {self._wish.backend}/{self._wish.server} state {state}").strip()
         if answer:
@@ -144,6 +163,10 @@ class Haproxy:
             return haproxy.ask(self._path, command, _SECONDS)
         except haproxy.UnexpectedAnswer as error:
             raise _refused(str(error)) from error
+        except PermissionError as error:
+            raise SlipwayError(
+                "balancer_refused", f"{self._path} may not be used by this user.", "run this as root (become: true)"
+            ) from error
         except OSError as error:
             raise SlipwayError(
                 "balancer_unreachable",

@@ -18,7 +18,8 @@ from .._core.errors import SlipwayError
 
 OUT, BACK = "out", "back"
 POLL = 0.1
-_LOCK = "/run/lock/slipway-balancer.lock"
+_LOCK = "/run/slipway-balancer.lock"  # nobody but root can make or hold it
+_LOCKED = 60.0  # seconds
 _NAME = re.compile(r"[A-Za-z0-9_.:/\[\]-]{1,255}")
 _MOST = 86400
 
@@ -96,9 +97,25 @@ def wait(seconds: float, is_over: Callable[[], bool]) -> bool:
 @contextlib.contextmanager
 def one_at_a_time(path: str = _LOCK) -> Iterator[None]:
     """Two hosts of a batch must not take each other for the one that stays (flock(2); it ends with the process)."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except PermissionError as error:
+        raise SlipwayError("balancer_refused", f"{path} belongs to root.", "run this as root (become: true)") from error
+    try:
+        if not wait(_LOCKED, lambda: _locks(descriptor)):
+            raise SlipwayError(
+                "balancer_refused",
+                f"another run has been changing the servers of this load balancer for {_LOCKED:g} s.",
+                "run again when it is over",
+            )
         yield
     finally:
         os.close(descriptor)
+
+
+def _locks(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

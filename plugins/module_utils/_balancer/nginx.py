@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import Iterator
 
@@ -19,7 +20,7 @@ from .upstream import entries, with_server
 PID_FILE = "/run/nginx.pid"
 CONFIGURATION = "/etc/nginx/nginx.conf"
 _RELOADED = 10.0  # seconds until no worker of before takes new connections
-_MARK = ".slipway-reload"  # beside the file: written, and not yet known to be in force
+_FILE = re.compile(r"^# configuration file (.+):$", re.MULTILINE)
 _ENDING = b"is shutting down"
 
 
@@ -30,6 +31,7 @@ class Nginx:
         self._path = os.path.realpath(path)  # it is replaced as a whole, and a link to it stays one
         self._wish = wish
         self._configuration = configuration
+        self._program = ["nginx", "-c", configuration]
         self._pid_file = pid_file
 
     def apply(self, predict: bool) -> Answer:
@@ -39,11 +41,12 @@ class Nginx:
             before = self._read()
             others = self._others(before, out)
             after = with_server(before, self._wish.backend, self._wish.server, out)
+            changes = after != before or os.path.exists(self._beside("reload"))
             if predict:
-                return Answer(after != before, others)
-            if after != before or os.path.exists(self._path + _MARK):
+                return Answer(changes, others)
+            if changes:
                 self._change(before, after)
-        return Answer(after != before, others, self._left() if out else 0)
+        return Answer(changes, others, self._left() if out else 0)
 
     def _others(self, text: str, out: bool) -> tuple[str, ...]:
         found = entries(text, self._wish.backend)
@@ -58,7 +61,8 @@ class Nginx:
 
     def _read(self) -> str:
         try:
-            return Path(self._path).read_text(encoding="utf-8")
+            with open(self._path, encoding="utf-8", newline="") as stream:
+                return stream.read()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
             raise SlipwayError(
@@ -67,25 +71,54 @@ class Nginx:
 
     def _change(self, before: str, after: str) -> None:
         """The mark stays where this is cut short, so that the next run reloads, too."""
-        mode = os.stat(self._path).st_mode & 0o7777
-        files.write_atomic(self._path + _MARK, "", 0o600)
-        files.write_atomic(self._path, after, mode)
+        self._master()
+        self._check(included=True)
+        files.write_atomic(self._beside("reload"), "", 0o600)
+        self._replace(after)
         try:
-            self._reload()
+            self._check()
+            old = set(self._workers())
+            command.run([*self._program, "-s", "reload"]).require_success()
         except SlipwayError:
-            files.write_atomic(self._path, before, mode)
+            self._replace(before)
             raise
-        os.unlink(self._path + _MARK)
-
-    def _reload(self) -> None:
-        program = ["nginx", "-c", self._configuration]
-        tested = command.run([*program, "-t"])
-        if tested.code != 0:
-            raise _refused(f"nginx does not accept its configuration: {tested.complaint}")
-        old = set(self._workers())
-        command.run([*program, "-s", "reload"]).require_success()
         if not wait(_RELOADED, lambda: not old & set(self._workers())):
-            raise _refused(f"nginx has the workers of before {_RELOADED:g} s after its reload")
+            raise SlipwayError(
+                "balancer_refused",
+                f"nginx has workers of before {_RELOADED:g} s after its reload.",
+                "see nginx's error log, then run again",
+            )
+        os.unlink(self._beside("reload"))
+
+    def _check(self, included: bool = False) -> None:
+        """nginx accepts its configuration, and the file is part of it."""
+        tested = command.run([*self._program, "-T" if included else "-t"])
+        if tested.code != 0:
+            raise SlipwayError(
+                "balancer_refused",
+                f"nginx does not accept its configuration, and {self._path} is as it was: {tested.complaint[-500:]}",
+                "see what nginx -t says, and correct its configuration",
+            )
+        if included and not any(os.path.realpath(path) == self._path for path in _FILE.findall(tested.text)):
+            raise SlipwayError(
+                "balancer_unknown",
+                f"nginx does not include {self._path} in {self._configuration}.",
+                "correct balancer_file",
+            )
+
+    def _replace(self, text: str) -> None:
+        """As a whole, with its owner; a name with a dot is in no pattern of an include."""
+        status, draft = os.stat(self._path), self._beside("draft")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)
+        files.write_new(draft, text, status.st_mode & 0o7777)
+        os.chown(draft, status.st_uid, status.st_gid)
+        os.replace(draft, self._path)
+        files.fsync_directory(os.path.dirname(self._path))
+
+    def _beside(self, what: str) -> str:
+        folder, name = os.path.split(self._path)
+        return os.path.join(folder, f".{name}.slipway-{what}")
 
     def _left(self) -> int:
         """Wait for the workers that still know the server as it was; how many there are at the end."""
@@ -109,9 +142,3 @@ class Nginx:
             raise SlipwayError(
                 "balancer_unreachable", f"nginx does not run: {self._pid_file} names no process.", "start nginx"
             ) from error
-
-
-def _refused(why: str) -> SlipwayError:
-    return SlipwayError(
-        "balancer_refused", f"{why}. The file is as it was.", "see what nginx -t says, and correct its configuration"
-    )

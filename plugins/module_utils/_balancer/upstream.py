@@ -11,19 +11,24 @@ from __future__ import annotations
 import re
 from typing import Iterator, NamedTuple, Optional
 
+# A brace or a hash within a word is a part of it, and ${…} is a variable.
 _TOKEN = re.compile(
     r"""\s+ | \#[^\n]* | (?P<mark>[;{}])
-    | (?P<word> "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | (?:\\.|\$\{|[^\s;{}\\])+ )""",
+    | (?P<word> "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*'
+    | (?:\\.|\$\{[^}]*\}|[^\s;{}\\]) (?:\\.|\$\{[^}]*\}|[^\s;{\\])* )""",
     re.VERBOSE | re.DOTALL,
 )
 
 
 class Entry(NamedTuple):
-    """A line `server NAME … ;` of an upstream. end: where its semicolon is. down: where the word down is."""
+    """A line `server NAME … ;` of an upstream.
+
+    end: of its last word. down: where the word down is, and where the one before it ends.
+    """
 
     name: str
     end: int
-    down: Optional[tuple[int, int]]
+    down: Optional[tuple[int, int, int]]
     backup: bool
 
     @property
@@ -33,7 +38,6 @@ class Entry(NamedTuple):
 
 class _Statement(NamedTuple):
     words: list[tuple[str, int, int]]  # each with its begin and end
-    end: int
     mark: str  # what ends it: a semicolon, or a brace
 
 
@@ -48,34 +52,41 @@ def _statements(text: str) -> Iterator[_Statement]:
         if found["word"]:
             words.append((found["word"].strip("\"'"), found.start(), position))
         elif found["mark"]:
-            yield _Statement(words, found.start(), found["mark"])
+            yield _Statement(words, found["mark"])
             words = []
 
 
 def entries(text: str, upstream: str) -> list[Entry]:
     """The servers of all blocks `upstream NAME { … }`."""
-    found, depth, inside = [], 0, 0
-    for words, end, mark in _statements(text):
+    found: list[Entry] = []
+    depth, inside = 0, None
+    for words, mark in _statements(text):
         names = [word for word, _begin, _end in words]
-        if inside and mark == ";" and names[:1] == ["server"] and len(names) > 1:
-            down = next(((begin, stop) for word, begin, stop in words[2:] if word == "down"), None)
-            found.append(Entry(names[1], end, down, "backup" in names[2:]))
+        if inside == depth and mark == ";" and names[:1] == ["server"] and len(names) > 1:
+            found.append(_entry(words))
         if mark == "{":
             depth += 1
             if names == ["upstream", upstream]:
                 inside = depth
         elif mark == "}":
-            inside = 0 if inside == depth else inside
+            inside = None if inside == depth else inside
             depth -= 1
     return found
 
 
+def _entry(words: list[tuple[str, int, int]]) -> Entry:
+    down = next((i for i, (word, _begin, _end) in enumerate(words) if word == "down" and i > 1), None)
+    place = None if down is None else (words[down - 1][2], words[down][1], words[down][2])
+    return Entry(words[1][0], words[-1][2], place, "backup" in [word for word, _begin, _end in words[2:]])
+
+
 def with_server(text: str, upstream: str, server: str, down: bool) -> str:
-    """The text with that server's lines marked as down, or no longer so."""
+    """The text with that server's lines marked as down, or no longer so; a comment between the words stays."""
     for entry in reversed([one for one in entries(text, upstream) if one.name == server]):
         if down and entry.down is None:
-            text = f"{text[: entry.end].rstrip()} down{text[entry.end :]}"
+            text = f"{text[: entry.end]} down{text[entry.end :]}"
         elif not down and entry.down is not None:
-            begin, end = entry.down
-            text = text[:begin].rstrip() + text[end:]
+            before, begin, end = entry.down
+            kept = before if text[before:begin].isspace() else begin
+            text = text[:kept] + text[end:]
     return text

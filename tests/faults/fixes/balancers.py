@@ -18,6 +18,8 @@ from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 
 SCENES = Scenes()
+# What a server is, and how HAProxy writes that: srv_op_state and srv_admin_state.
+STATES = {"UP": "2 0", "DOWN": "0 0", "DRAIN": "2 8", "DRAIN, DOWN": "0 8"}
 UPSTREAM = "upstream shop {\n  server web1:80;\n  server web2:80;\n}\n"
 
 
@@ -27,19 +29,24 @@ class Played(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: str) -> None:
         self.statuses = {"web1": "UP", "web2": "UP"}
         self.denies = False
+        self.ready = "UP"  # what becomes of one that is put back
         super().__init__(path, _Command)
 
     def answer(self, command: str) -> str:
-        if command.startswith("show stat shop "):
-            rows = "".join(f"{name},{status},1,0,0\n" for name, status in self.statuses.items())
-            return f"# svname,status,weight,scur,qcur\n{rows}\n"
+        if command == "show servers state shop":
+            rows = "".join(f"3 shop 1 {name} 192.0.2.1 {STATES[state]} 1\n" for name, state in self.statuses.items())
+            return f"1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight\n{rows}\n"
+        if command == "show stat -1 4 -1":
+            return "# pxname,svname,scur,qcur\nshop,web1,0,0\n"
+        if command == "show info":
+            return "Pid: 7\n"
         if command == "show backend":
             return "# name\nshop\n"
         if command.startswith("set server shop/"):
             if self.denies:
                 return "Permission denied\n"
             name, _word, state = command.partition("/")[2].split()
-            self.statuses[name] = {"drain": "DRAIN", "ready": "UP"}[state]
+            self.statuses[name] = {"drain": "DRAIN", "ready": self.ready}[state]
             return "\n"
         return "No such proxy.\n"
 
@@ -111,9 +118,8 @@ def _scene(stage: Stage) -> None:
 )
 def _scene(stage: Stage) -> None:
     with played(stage) as server:
-        answer = server.answer
-        server.statuses["web1"] = "DOWN"
-        server.answer = lambda command: "\n" if command.startswith("set ") else answer(command)  # type: ignore[method-assign]
+        server.statuses["web1"] = "DRAIN, DOWN"
+        server.ready = "DOWN"
         stage.fails(lambda: of_haproxy(stage, state=BACK))
         server.statuses["web1"] = "UP"
         stage.passes(lambda: of_haproxy(stage, state=BACK))
@@ -159,7 +165,8 @@ def nginx_of(stage: Stage) -> None:
     one_lock(stage)
     (stage.folder / "shop.conf").write_text(UPSTREAM)
     (stage.folder / "nginx.pid").write_text("1")
-    stage.patch.setattr(nginx.command, "run", lambda argv: Finished(argv, 0))
+    named = f"# configuration file {stage.folder / 'shop.conf'}:".encode()
+    stage.patch.setattr(nginx.command, "run", lambda argv: Finished(argv, 0, named))
 
 
 @SCENES.row(
@@ -175,6 +182,45 @@ def _scene(stage: Stage) -> None:
         patch.setattr(nginx.command, "run", lambda argv: Finished(argv, 1, errors=complaint))
         stage.fails(lambda: of_nginx(stage))
     assert Path(stage.folder / "shop.conf").read_text() == UPSTREAM
+    stage.passes(lambda: of_nginx(stage))
+
+
+@SCENES.row(
+    "balancer_refused",
+    "nginx needs too long for its reload",
+    literal("see nginx's error log, then run again"),
+    "the old workers end",
+)
+def _scene(stage: Stage) -> None:
+    nginx_of(stage)
+    with stage.patch.context() as patch:
+        patch.setattr(Nginx, "_workers", lambda _nginx, ending=False: [] if ending else [7])
+        patch.setattr(nginx, "_RELOADED", 0.0)
+        stage.fails(lambda: of_nginx(stage))
+    assert "server web1:80 down;" in Path(stage.folder / "shop.conf").read_text(), "nginx is on its way there"
+    assert stage.passes(lambda: of_nginx(stage)).changed
+
+
+@SCENES.row(
+    "balancer_refused",
+    "another run holds the load balancers of the host",
+    literal("run again when it is over"),
+    "it is over",
+)
+def _scene(stage: Stage) -> None:
+    with played(stage):
+        stage.patch.setattr(model, "_LOCKED", 0.0)
+        with model.one_at_a_time():
+            stage.fails(lambda: of_haproxy(stage))
+        stage.passes(lambda: of_haproxy(stage))
+
+
+@SCENES.row("balancer_unknown", "nginx does not include the file", literal("correct balancer_file"), "it includes it")
+def _scene(stage: Stage) -> None:
+    nginx_of(stage)
+    with stage.patch.context() as patch:
+        patch.setattr(nginx.command, "run", lambda argv: Finished(argv, 0))
+        stage.fails(lambda: of_nginx(stage))
     stage.passes(lambda: of_nginx(stage))
 
 

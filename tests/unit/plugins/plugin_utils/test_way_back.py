@@ -86,9 +86,10 @@ def test_the_gate_before_a_batch(case):
 
 UNTIL = {
     "before the first batch": ("a", "canary", ""),
-    "after the canary": ("bc", "canary", "after batch 1 of 3: 4 hosts are not touched"),
+    "after the canary": ("bc", "canary", "after batch 1 of 3: 4 hosts after it not touched"),
     "the second of two is still to come": ("bc", 2, ""),
-    "after two": ("de", " 2 ", "after batch 2 of 3: 2 hosts are not touched"),
+    "after two": ("de", " 2 ", "after batch 2 of 3: 2 hosts after it not touched"),
+    "as a survey may hand it over": ("de", "2.0", "2 hosts after it"),
     "more batches than there are": ("de", "7", ""),
     "not given": ("de", "", ""),
 }

@@ -66,7 +66,35 @@ def test_the_server_is_found_in_any_shape(text: str) -> None:
     assert found == [] if "'" in text else ("a", True) in found
     marked = with_server(text, "shop", "a", down=True)
     assert not any(serves for name, serves in names(marked) if name == "a")
-    assert with_server(marked, "shop", "a", down=False) == text.replace("a ;", "a;")
+    assert with_server(marked, "shop", "a", down=False) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("upstream shop { hash ${request_uri} consistent; server a; server b; }", "ab"),
+        ("upstream shop { server a; server b; hash ${request_uri}; server c; }", "abc"),
+        ("map ${a} $b { default 1; } upstream shop { server a; }", "a"),
+        ("upstream shop { server a; } upstream shop2 { server b; } server { server c; }", "a"),
+        ("upstream shop { zone z 64k; server a; include more.conf; }", "a"),
+    ],
+)
+def test_variables_and_other_blocks_hide_no_server(text: str, found: str) -> None:
+    assert [name for name, _serves in names(text)] == list(found)
+
+
+@pytest.mark.parametrize("text", ["server a:80 # note\n ;", "server a:80\t; # note", "server a:80 weight=2\r\n;"])
+def test_a_comment_stays_a_comment(text: str) -> None:
+    whole = f"upstream shop {{ {text} }}"
+    out = with_server(whole, "shop", "a:80", down=True)
+    assert names(out) == [("a:80", False)]
+    assert with_server(out, "shop", "a:80", down=False) == whole
+
+
+def test_a_mark_behind_a_comment_goes_and_the_comment_stays() -> None:
+    back = with_server("upstream shop { server a:80 # note\n down; }", "shop", "a:80", down=False)
+    assert back == "upstream shop { server a:80 # note\n ; }"
+    assert names(back) == [("a:80", True)]
 
 
 PIECES = st.sampled_from(
