@@ -20,6 +20,7 @@ from .._release.artefact import dsse, ed25519, minisign, sshsig
 MINISIG, SSHSIG = ".minisig", ".sig"
 _SECONDS = 60.0
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_SAME_KEY = "give the secret and the public half of the same key"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def sign(path: str, ending: str, keys: Keys, version: str, scratch: str) -> str:
         raise SlipwayError(
             "build_not_signed",
             f"the signature of {os.path.basename(path)} is not by the key that was named.",
-            "give the secret and the public half of the same key",
+            _SAME_KEY,
         )
     text = files.text(made)
     os.unlink(made)
@@ -104,7 +105,7 @@ def sign_message(message: bytes, ending: str, keys: Keys, scratch: str) -> dsse.
         raise SlipwayError(
             "build_not_signed",
             "the signature of the provenance is not by the key that was named.",
-            "give the secret and the public half of the same key",
+            _SAME_KEY,
         )
     return found
 
@@ -167,7 +168,8 @@ def _ssh_keygen(path: str, keys: Keys) -> str:
 def _require(done: command.Finished, program: str, what: str) -> None:
     if done.code != 0:
         said = (done.complaint.splitlines() or ["no reason given"])[-1].rstrip(".")
-        raise SlipwayError("build_not_signed", f"{program} has not signed: {said}.", f"check the key, and use {what}")
+        fix = _SAME_KEY if "match private" in said else f"check the key, and use {what}"
+        raise SlipwayError("build_not_signed", f"{program} has not signed: {said}.", fix)
 
 
 def _is_minisigned(path: str, signature: str, keys: Keys, version: str) -> bool:

@@ -252,13 +252,7 @@ def unit(service: str, attempt: str) -> str:
 
 def unit_text(layout: Layout, release_id: str, once: Once) -> str:
     """A unit with the user, the environment, the credentials and the sandbox of the release's own."""
-    template = stage.unit_copies(layout, release_id).get(layout.template_unit)
-    if template is None:
-        raise SlipwayError(
-            "no_units",
-            f"{layout.release_units(release_id)} has no {os.path.basename(layout.template_unit)}.",
-            "apply the role slipway.go.service, then release again",
-        )
+    template = stage.unit_copies(layout, release_id)[layout.template_unit]  # the release was verified with it
     instance = layout.instance(release_id)
     meant = {"i": release_id, "p": layout.name, "n": instance, "N": instance.rpartition(".")[0]}
     taken = [

@@ -43,14 +43,23 @@ def declared(value: Any) -> Any:
     return _services.declared({"slipway_services": value}, _as_it_is)
 
 
-def refused(code: str, how: str, fix: str, run: Callable[[Any], object], wrong: Any, right: Any, named: str) -> None:
+def refused(
+    code: str,
+    how: str,
+    fix: str,
+    run: Callable[[Any], object],
+    wrong: Any,
+    right: Any,
+    named: str,
+    scenes: Scenes = SCENES,
+) -> None:
     """A row of one value. named: what has another value then."""
 
     def act(stage: Stage) -> None:
         stage.fails(lambda: run(wrong))
         stage.passes(lambda: run(right))
 
-    SCENES.row(code, how, literal(fix), f"another `{named}`")(act)
+    scenes.row(code, how, literal(fix), f"another `{named}`")(act)
 
 
 for how, field, wrong, right, fix in (

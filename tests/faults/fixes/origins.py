@@ -56,7 +56,8 @@ class Controller:
     def release(self, version: str = VERSION, content: bytes = GOOD, provenance: str = "", **options: Any) -> Any:
         asked = {"version": version, **self.lab.source("path", content), **options}
         if provenance:
-            asked.update(provenance=self.lab.put("provenance", provenance.encode()), minisign_keys=[KEY.public])
+            signed = self.lab.put("provenance", provenance.encode())
+            asked = {"minisign_keys": [KEY.public], **asked, "provenance": signed}
         return self._output.of(self.lab, asked)
 
 

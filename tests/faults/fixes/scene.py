@@ -64,7 +64,7 @@ class Stage:
         assert own, f"{code} is not reported: {said or reported}"
         self.message = own[0].message
         # A failure without a fix of its own has that of its page, and a cause may have the one of what it has caused.
-        fix = next((one.fix for one in [*own, *reported[:1]] if one.fix), error_codes.CODES[code].fix)
+        fix = next((one.fix for one in [*own, *reported[:1]] if one.fix), "") or error_codes.CODES[code].fix
         assert not said or not own[0].fix or fix in said, f"the operator does not read {fix}: {said}"
         self.fixes.append(fix)
         found = re.fullmatch(self._scene.says, fix)

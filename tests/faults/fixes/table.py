@@ -29,6 +29,12 @@ TITLES = {
     "controllers": "Simulated: fresh logins and hosts that do not answer",
     "sources": "Simulated: builds and what is in them",
     "inputs": "Simulated: values that cannot be meant",
+    "options": "Simulated: options of health checks and of surveys",
+    "builds": "Simulated: builds, their toolchain and their keys",
+    "linked": "Simulated: programs, libraries and their units",
+    "archives": "Simulated: archives, downloads and provenance",
+    "releases": "Simulated: what a release finds on the host",
+    "changes": "Simulated: commands that change a host's access and files",
     "leases": "Simulated: leases, freezes and what is run once",
     "origins": "Simulated: versions, provenance and the artefact for a host",
     "several": "Simulated: several services of a host",
@@ -50,8 +56,12 @@ these have: a systemd, a HAProxy, a firewall or a clock that is played, with the
 failure and the fix. What is applied there is told in words. Everything else was done on a real host. Where a failure
 has no fix of its own, the one of [its code](../reference/error-codes.md) is applied.
 
-`tests/unit/test_fixes.py` fails for an error code that has neither a row nor a reason below.
+`tests/unit/test_fixes.py` fails for an error code that has neither a row nor a reason below, and for a fix without
+either.
 """
+
+
+WITHOUT_REASON = "**not tried**"
 
 
 def record(store: Path, results: Mapping[str, Mapping[str, Result]]) -> None:
@@ -156,11 +166,12 @@ def pattern(text: str) -> re.Pattern[str]:
 
 
 def left(results: list[Result]) -> list[str]:
-    """Those of codes that have a row, by code: the rows have other fixes of the code."""
-    by_code: dict[str, list[str]] = {}
-    for text, codes in unseen(results).items():
-        if not codes or codes - set(untried.CANNOT):
-            named = ", ".join(f"`{code}`" for code in sorted(codes)) or "with a code that is only known at run time"
-            by_code.setdefault(named, []).append(text.replace(failures.HOLE, "…"))
-    lines = [f"- {codes}: {'; '.join(sorted(fixes))}" for codes, fixes in sorted(by_code.items())]
-    return ["## Fixes that no row has seen", "", "Their codes have rows, which have other fixes.", "", *lines, ""]
+    """By the reason why no row has them; those without a reason come last."""
+    by_reason: dict[str, list[str]] = {}
+    for text, codes in sorted(unseen(results).items()):
+        named = ", ".join(f"`{code}`" for code in sorted(codes)) or "with a code that is only known at run time"
+        by_reason.setdefault(untried.reason(text, codes), []).append(f"{text.replace(failures.HOLE, '…')} ({named})")
+    without = by_reason.pop("", [])
+    lines = [f"- {reason.rstrip('.')}: {'; '.join(fixes)}" for reason, fixes in by_reason.items()]
+    lines += [f"- {WITHOUT_REASON}: {fix}" for fix in without]
+    return ["## Fixes that no row has seen", "", *lines, ""]

@@ -49,8 +49,8 @@ _KINDS = {
     b"4": "a block device",
     b"6": "a fifo",
     b"7": "a contiguous file",
-    b"S": "a sparse file",
 }
+_SPARSE = b"S"
 _FILES = (b"0", b"\0")
 _FOLDER = b"5"
 _SET_ID = 0o6000
@@ -87,6 +87,9 @@ def _damaged(what: str) -> NoReturn:
 
 def _unsafe(what: str, fix: str) -> NoReturn:
     _refuse("unsafe_archive", what, fix)
+
+
+_NOT_SPARSE = "pack it without tar --sparse"
 
 
 def is_archive(path: str) -> bool:
@@ -377,6 +380,8 @@ def _members(tape: _Tape, tree: _Tree) -> Iterator[tuple[Member, MemberContent]]
 
 
 def _check(header: _Header, name: str) -> None:
+    if header.kind == _SPARSE:
+        _unsafe(f"has a sparse file, {name!r}", _NOT_SPARSE)
     if header.kind not in (*_FILES, _FOLDER):
         what = _KINDS.get(header.kind, f"an entry of the kind {header.kind!r}")
         _unsafe(
@@ -429,7 +434,7 @@ def _extension(tape: _Tape, header: _Header) -> dict[str, str]:
         return {}
     records = _pax(raw)
     if any(key.startswith("GNU.sparse.") for key in records):
-        _unsafe("has a sparse file", "pack it without tar --sparse")
+        _unsafe("has a sparse file", _NOT_SPARSE)
     if header.kind == b"g" and records:
         _unsafe("has a name or a size for all members", "make it anew with another tar")
     size = records.get("size", "0")

@@ -53,8 +53,6 @@ def validate_name(name: str) -> str:
 
 def validate_version(version: str) -> str:
     """Return a version that can be part of a path and of a unit name."""
-    if not version:
-        raise SlipwayError("invalid_version", "release_version is empty.", "set it to the version of the artefact")
     if not _VERSION.fullmatch(version) or len(version) > MAX_VERSION:
         raise SlipwayError(
             "invalid_version",

@@ -30,6 +30,7 @@ class Symbol:
     defined: bool = True
     weak: bool = False
     kind: int = 2  # a function
+    version: int = 0  # the index of a name in verneed, from 2 on
 
 
 @dataclass
@@ -57,6 +58,7 @@ class ElfBuilder:
     copies: list[str] = field(default_factory=list)  # symbols with a copy relocation
     fixed: list[str] = field(default_factory=list)  # symbols that data relocations name
     dynamic: bool | None = None  # a PT_DYNAMIC even without contents
+    tags: dict[int, int] = field(default_factory=dict)  # other entries of it
 
     def build(self) -> bytes:
         return _Writer(self).build()
@@ -144,6 +146,18 @@ class _Writer:
             out += name + b"\0" * (-len(name) % 4) + desc + b"\0" * (-len(desc) % 4)
         return out
 
+    def symbol_entries(self) -> list[tuple[int, int]]:
+        if not self.spec.symbols:
+            return []
+        table, count = self.symbol_table(), len(self.spec.symbols) + 1
+        symbols = (6, BASE + self.place(table))
+        hashes = (4, BASE + self.place(self.pack("III", 1, count, 0) + self.pack("I", 0) * count))
+        entries = [symbols, hashes, *self.relocations()]
+        if any(symbol.version for symbol in self.spec.symbols):
+            versions = (0, *(symbol.version for symbol in self.spec.symbols))
+            entries.append((0x6FFFFFF0, BASE + self.place(self.pack(f"{count}H", *versions))))
+        return entries
+
     def dynamic_table(self) -> bytes:
         spec = self.spec
         entries = [(1, self.string(name)) for name in spec.needed]
@@ -160,14 +174,10 @@ class _Writer:
         if spec.verdef is not None:
             entries.append((0x6FFFFFFC, BASE + self.place(self.verdef_table())))
             entries.append((0x6FFFFFFD, len(spec.verdef)))
-        if spec.symbols:
-            table = self.symbol_table()
-            count = len(spec.symbols) + 1
-            entries.append((6, BASE + self.place(table)))
-            entries.append((4, BASE + self.place(self.pack("III", 1, count, 0) + self.pack("I", 0) * count)))
-            entries += self.relocations()
+        entries += self.symbol_entries()
         if spec.bind_now:
             entries.append((24, 0))
+        entries += spec.tags.items()
         if not entries and not spec.dynamic:
             return b""
         entries.append((5, BASE + self.place(bytes(self.strings))))
