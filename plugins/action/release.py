@@ -105,6 +105,7 @@ OPTIONS = {
     "root": ("service_root", _survey.text),
     "group": ("service_group", _survey.text),
     "listen": ("service_listen", _survey.list_of(_survey.text)),
+    "more_listen": ("service_more_ports", _survey.list_of(_survey.text)),
     "environment": ("release_environment", _survey.mapping),
     "health": ("release_health", _survey.mapping),
     "probe": ("release_probe", _survey.mapping),

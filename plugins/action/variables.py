@@ -65,6 +65,9 @@ class ActionModule(ActionBase):
             if not _survey.is_empty(value):
                 value = templar.template(value)
                 found[name] = [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
+        more = lookup_loader.get("slipway.go.variable", loader=self._loader, templar=self._templar)
+        (ports,) = more.run(["service_more_ports"], variables=dict(variables))
+        found.setdefault("service_listen", []).extend(str(one) for port in ports for one in port["listen"])
         return found
 
     def _refuse_hosts(self, variables: Mapping[str, Any]) -> None:

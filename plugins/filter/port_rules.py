@@ -15,9 +15,10 @@ description:
     one that counts, because it may be narrower.
 options:
   _input:
-    description: What the service listens on, in the notation of C(ListenStream=).
+    description:
+      - What the service listens on, in the notation of C(ListenStream=), or entries of C(service_more_ports).
     type: list
-    elements: str
+    elements: raw
     required: true
   allow:
     description: The rules of the host.
@@ -40,17 +41,22 @@ _value:
   sample: [{port: "8080"}]
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._hardening.services import public_ports
 
 
 def port_rules(listen: Iterable[Any], allow: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
-    ports = list(dict.fromkeys(public_ports(map(str, listen))))
+    ports = list(dict.fromkeys(public_ports(_addresses(listen))))
     given = [dict(rule) for rule in allow if str(rule.get("port", "")) in ports]
     named = {str(rule["port"]) for rule in given}
     return given + [{"port": port} for port in ports if port not in named]
+
+
+def _addresses(listen: Iterable[Any]) -> Iterator[str]:
+    for one in listen:
+        yield from map(str, one["listen"]) if isinstance(one, Mapping) else [str(one)]
 
 
 class FilterModule:

@@ -34,6 +34,12 @@ options:
     type: list
     elements: int
     default: []
+  more_ports:
+    description:
+      - The names of the public ports that O(service) has beside the first.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: slipway.go.firewall
 """
@@ -47,17 +53,24 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ports:
-  description: Each port once, with the names of the programs that listen there; none where nobody does.
+  description:
+    - Each port once, with the names of the programs that listen there, none where nobody does, and of the services
+      other than O(service) for which HAProxy listens there.
   returned: success
   type: list
   elements: dict
-  sample: [{"port": 80, "programs": ["haproxy"]}]
+  sample: [{"port": 80, "programs": ["haproxy"], "services": ["shop"]}]
 proxy_ports:
   description: The two local ports of O(service).
   returned: when O(service) is given
   type: list
   elements: int
   sample: [18080, 18081]
+more_ports:
+  description: The two local ports of O(service) behind each of O(more_ports), and behind those that it had before.
+  returned: when O(service) is given
+  type: dict
+  sample: {"grpc": [18082, 18083]}
 code:
   description: A stable name of the failure.
   returned: failure
@@ -70,25 +83,47 @@ fix:
   sample: use for example 8080, 127.0.0.1:8080, [::1]:8080 or /run/shop.sock
 """
 
-from typing import Any
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._hardening.services import in_haproxy
 from ansible_collections.slipway.go.plugins.module_utils._host import sockets
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_name
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies import reserved_ports
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.slots import LocalPorts
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     found = sockets.programs(module.params["listen"])
     name = module.params["service"]
-    own = reserved_ports.choose(Layout(validate_name(name), "/"), module.params["proxy_ports"]) if name else ()
+    wanted, more = module.params["proxy_ports"], module.params["more_ports"]
+    own = reserved_ports.choose(Layout(validate_name(name), "/"), wanted, more) if name else LocalPorts()
     return {
         "changed": False,
-        "proxy_ports": list(own),
-        "ports": [{"port": port, "programs": sorted(programs)} for port, programs in sorted(found.items())],
+        "proxy_ports": list(own.first),
+        "more_ports": {port: list(local) for port, local in own.more.items()},
+        "ports": [
+            {"port": port, "programs": sorted(programs), "services": _services_at(port, module.params["listen"], name)}
+            for port, programs in sorted(found.items())
+        ],
     }
+
+
+def _services_at(port: int, listen: list[str], but: Optional[str]) -> list[str]:
+    """For whom else HAProxy listens on a port: it would share it among them, and each would get users of the other."""
+    wanted = [entry for entry in listen if sockets.tcp_port(entry) == port]
+    return [
+        name
+        for name, binds in in_haproxy().items()
+        if name != but and any(_meets(entry, bind) for entry in wanted for bind in binds)
+    ]
+
+
+def _meets(listen: str, bind: str) -> bool:
+    host, _colon, port = bind.rpartition(":")
+    return port == str(sockets.tcp_port(listen)) and sockets.overlaps(listen, host.strip("[]"))
 
 
 def main() -> None:
@@ -97,6 +132,7 @@ def main() -> None:
             "listen": {"type": "list", "elements": "str", "required": True},
             "service": {"type": "str"},
             "proxy_ports": {"type": "list", "elements": "int", "default": []},
+            "more_ports": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

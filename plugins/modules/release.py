@@ -166,6 +166,12 @@ options:
     type: list
     elements: str
     default: []
+  more_listen:
+    description:
+      - With the strategy V(proxy), what HAProxy listens on beside O(listen), for further ports of the service.
+    type: list
+    elements: str
+    default: []
   rehearsal:
     description:
       - The address, in the notation of C(ListenStream=), at which the release is proven before any request can reach
@@ -897,6 +903,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         group=values["group"] or values["name"],
         environment=values["environment"],
         listen=values["listen"],
+        more_listen=values["more_listen"],
         rehearsal=values["rehearsal"],
         force=values["force"],
         configured=values["configured"],
@@ -966,6 +973,7 @@ def main() -> None:
             "environment": {"type": "dict", "default": {}},
             "sealed": {"type": "str", "no_log": True},
             "listen": {"type": "list", "elements": "str", "default": []},
+            "more_listen": {"type": "list", "elements": "str", "default": []},
             "rehearsal": {"type": "str", "default": ""},
             "policy": {"type": "dict", "default": {}, "options": POLICY},
             "smoke": {"type": "list", "elements": "list", "default": []},

@@ -99,6 +99,13 @@ options:
       - None by default.
     type: list
     elements: int
+  more_ports:
+    description:
+      - With O(proxy_ports), the names of the public ports that the service has beside the first. The host chooses two
+        local ports for each, and keeps to them.
+    type: list
+    elements: str
+    default: []
   record:
     description:
       - What the runs of the host's other services have to know of this one, kept in C(/etc/slipway/services/NAME.json).
@@ -202,6 +209,13 @@ proxy_ports:
   type: list
   elements: int
   sample: [18080, 18081]
+more_ports:
+  description:
+    - With O(state=checked) and O(proxy_ports), the two local ports that are reserved behind each of O(more_ports), and
+      behind those that the service had before.
+  returned: success
+  type: dict
+  sample: {"grpc": [18082, 18083]}
 code:
   description: A stable name of the failure.
   returned: failure
@@ -231,6 +245,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.operator impor
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_name
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies import reserved_ports
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.slots import LocalPorts
 from ansible_collections.slipway.go.plugins.module_utils._units import foreign, installer
 
 RECORDS = SERVICES_ROOT
@@ -307,9 +322,18 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     drop_ins = staged_units.refuse_foreign(layout, foreign_rotation(layout.name) if values["log_rotation"] else [])
     if values["state"] == "checked":
         ports, changed = (
-            reserved_ports.reserve(layout, wished, module.check_mode) if wished is not None else ((), False)
+            reserved_ports.reserve(layout, wished, module.check_mode, values["more_ports"])
+            if wished is not None
+            else (LocalPorts(), False)
         )
-        return {"changed": changed, "paths": [], "units": [], "drop_ins": drop_ins, "proxy_ports": list(ports)}
+        return {
+            "changed": changed,
+            "paths": [],
+            "units": [],
+            "drop_ins": drop_ins,
+            "proxy_ports": list(ports.first),
+            "more_ports": {name: list(local) for name, local in ports.more.items()},
+        }
     if not values["sealed"]:
         raise SlipwayError("not_rendered", "the controller's half of this module did not run.", "use it in a task")
     wanted, absent = [installer.UnitFile(**unit) for unit in values["units"]], values["absent"]
@@ -368,6 +392,7 @@ def main() -> None:
             "credentials_shared": {"type": "bool", "default": False, "no_log": False},
             "log_rotation": {"type": "bool", "default": False},
             "proxy_ports": {"type": "list", "elements": "int"},
+            "more_ports": {"type": "list", "elements": "str", "default": []},
             "record": {"type": "dict", "default": {}},
             "watch": {"type": "dict", "default": {}},
             "units": {"type": "list", "elements": "dict", "default": [], "options": unit},

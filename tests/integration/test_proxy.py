@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import time
@@ -15,6 +16,8 @@ import pytest
 
 SERVICE, OTHER, MOVED = "kiosk", "booth", "wagon"
 PORT, OTHER_PORT, MOVED_PORT = 8096, 8097, 8110
+ADMIN_PORT = 8111
+ADMIN = {"name": "admin", "listen": [str(ADMIN_PORT)]}
 # It does not follow the drain contract: on SIGTERM it just closes what looks idle, and ends.
 RUDE = {"DRAIN_LINGER": "0s"}
 
@@ -25,6 +28,7 @@ def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
         "service_swap": "proxy",
         "service_listen": [str(PORT)],
         "service_proxy_ports": [18190, 18191],
+        "service_more_ports": [ADMIN],
         "service_environment": RUDE,
         "release_version": version,
         "release_src": str(binaries / f"shop-{version}"),
@@ -37,13 +41,13 @@ def variables(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
 def other(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
     health = {"url": f"http://127.0.0.1:{OTHER_PORT}/readyz", "deadline": 20}
     ports = {"service_listen": [str(OTHER_PORT)], "service_proxy_ports": [18290, 18291], "release_health": health}
-    return variables(binaries, version, service_name=OTHER, **ports, **more)
+    return variables(binaries, version, service_name=OTHER, service_more_ports=[], **ports, **more)
 
 
 def moved(binaries: Path, version: str, **more: Any) -> dict[str, Any]:
     health = {"url": f"http://127.0.0.1:{MOVED_PORT}/readyz", "deadline": 3}
     ports = {"service_listen": [str(MOVED_PORT)], "service_proxy_ports": [18490, 18491], "release_health": health}
-    return variables(binaries, version, service_name=MOVED, **ports, **more)
+    return variables(binaries, version, service_name=MOVED, service_more_ports=[], **ports, **more)
 
 
 def play(fleet: Any, name: str, values: dict[str, Any], *flags: str) -> Any:
@@ -55,7 +59,7 @@ def play(fleet: Any, name: str, values: dict[str, Any], *flags: str) -> Any:
 def record(host: Any, service: str = SERVICE) -> str:
     """The slot that HAProxy leads to whenever it starts."""
     lines = host.run("cat", f"/etc/haproxy/slipway.live/{service}.cfg").splitlines()
-    (live,) = [line.split()[1] for line in lines if line.endswith("_state enabled")]
+    (live,) = [line.split()[1] for line in lines if re.search("_[ab]_state enabled$", line)]
     return live[-len("a_state")]
 
 
@@ -93,19 +97,21 @@ def test_a_second_run_changes_nothing(released: Any, binaries: Path) -> None:
 
 
 def test_upgrade_rollback_and_a_bad_release_lose_nothing(released: Any, binaries: Path, load: Any) -> None:
+    """On either of its two public ports."""
     before = {record(host) for host in released.hosts}
-    client = load(100, PORT)
+    clients = [load(100, port) for port in (PORT, ADMIN_PORT)]
     play(released, "release", variables(binaries, "2.0.0"))
-    assert {version(host) for host in released.hosts} == {"2.0.0"}
+    assert {version(host, port) for host in released.hosts for port in (PORT, ADMIN_PORT)} == {"2.0.0"}
     assert {record(host) for host in released.hosts} != before
     play(released, "rollback", variables(binaries, "2.0.0"))
     bad = variables(binaries, "3.0.0", release_environment={"APP_UNHEALTHY_AFTER": "0s"}, release_rehearsal="")
     assert "was rolled back in OVERLAP" in released.play("release", bad).output
-    assert {version(host) for host in released.hosts} == {"1.0.0"}
+    assert {version(host, port) for host in released.hosts for port in (PORT, ADMIN_PORT)} == {"1.0.0"}
     assert {record(host) for host in released.hosts} == before
-    report = client.report()["total"]
-    assert (report["failed"], report["failures"]) == (0, {})
-    assert set(report["versions"]) == {"1.0.0", "2.0.0"}
+    for client in clients:
+        report = client.report()["total"]
+        assert (report["failed"], report["failures"]) == (0, {})
+        assert set(report["versions"]) == {"1.0.0", "2.0.0"}
 
 
 def test_another_service_joins_and_leaves_and_nobody_notices(released: Any, binaries: Path, load: Any) -> None:
@@ -128,7 +134,7 @@ def test_haproxy_killed_and_rebooted_leads_to_the_same_release(released: Any, bi
     deadline = time.monotonic() + 20
     while host.run("systemctl", "is-active", "haproxy", check=False) != "active" and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert version(host) == before
+    assert [version(host, port) for port in (PORT, ADMIN_PORT)] == [before] * 2
     subprocess.run(["docker", "restart", host.container], check=True, capture_output=True)
     deadline = time.monotonic() + 60
     while host.run("systemctl", "is-active", SERVICE, check=False) != "active" and time.monotonic() < deadline:
@@ -192,6 +198,7 @@ def test_input_that_cannot_be_is_refused(released: Any, binaries: Path) -> None:
         ({"service_proxy_ports": [18190]}, "service_proxy_ports"),
         ({"service_proxy_ports": [18190, 18190]}, "service_proxy_ports"),
         ({"service_listen": ["/run/kiosk.sock"]}, "service_listen"),
+        ({"proxy_server": "nginx"}, "proxy_more_ports"),
         ({"proxy_tls_listen": ["443"]}, "proxy_tls_certificate"),
         ({"proxy_trusted_proxies": ["10.0.0.1/8"]}, "proxy_trusted_proxies"),
         ({"proxy_static": [{"path": "static", "root": "/srv"}]}, "proxy_static"),
@@ -234,6 +241,7 @@ def test_tls_and_static_files(released: Any, binaries: Path, tmp_path: Path, out
     values = variables(
         binaries, "1.0.0",
         proxy_server=outer,
+        service_more_ports=[{**ADMIN, "tls": True}] if outer == "haproxy" else [],
         proxy_nginx_listen=["8190"],
         proxy_tls_listen=["8443"],
         proxy_tls_certificate=str(certificate(tmp_path)),
@@ -258,6 +266,8 @@ def test_tls_and_static_files(released: Any, binaries: Path, tmp_path: Path, out
                              ("[::1]", "[::1]")):  # fmt: skip
             redirect = curl(plain, "/version?a=b:1&c=%20d", "-H", f"Host: {named}")
             assert f"location: https://{meant}:8443/version?a=b:1&c=%20d\n" in redirect.replace("\r", "")
+        if outer == "haproxy":
+            assert "1.0.0" in curl(f"https://{host.address}:{ADMIN_PORT}", "/version")
         answer = curl(secure, "/version")
         assert "strict-transport-security: max-age=3600" in answer
         assert "1.0.0" in answer

@@ -17,10 +17,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = "are not two local ports beside service_listen"
+MORE = "are not ports of their own beside service_listen"
 LISTEN = "is not a list of ports, addresses with a port, or socket paths"
 NAME = "is not a usable service name"
 RELOAD = "service_swap reload needs service_type notify"
 CREDENTIALS = "service_credentials is not a dictionary of file names and texts"
+
+
+def more(swap: str = "proxy", **port: Any) -> dict[str, Any]:
+    return {"service_swap": swap, "service_more_ports": [{"name": "grpc", "listen": ["9090"], **port}]}
 
 
 def configuration(**more: str) -> dict[str, Any]:
@@ -48,6 +53,25 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "one local port": ({"service_swap": "proxy", "service_proxy_ports": [18080]}, PORTS),
     "a local port that users have": ({"service_swap": "proxy", "service_proxy_ports": [8080, 18081]}, PORTS),
     "a socket behind a proxy": ({"service_swap": "proxy", "service_listen": ["/run/shop"]}, PORTS),
+    "another public port": (more(), ""),
+    "another public port as text": (
+        {**more(), "service_more_ports": '[{"name": "grpc", "listen": ["[::1]:9090"]}]'},
+        "",
+    ),
+    "no other public port": ({"service_swap": "proxy", "service_more_ports": ""}, ""),
+    "a public port twice": (more(listen=["127.0.0.1:8080"]), MORE),
+    "a public port that is a local one": ({**more(listen=["18085"]), "service_proxy_ports": [18084, 18085]}, MORE),
+    "a public port without a listener": (more(listen=[]), MORE),
+    "a public port with a path": (more(listen=["/run/shop"]), MORE),
+    "a public port with another name": (more(name="gRPC"), MORE),
+    "another public port that another service has": (
+        {
+            "slipway_service": "shop",
+            "slipway_services": {"shop": more(), "mailer": {"service_listen": ["9090"], "service_root": "/opt/mailer"}},
+        },
+        "service_listen has 9090 for shop, and mailer has it, too. Nothing was changed. Fix: ",
+    ),
+    "another public port without HAProxy": (more("socket"), MORE),
     "rehearsal": ({"service_swap": "proxy", "service_rehearsal": "here"}, PORTS),
     "root": ({"service_root": "/opt"}, 'service_root "/opt" is not a plain absolute path below another directory'),
     "root above": ({"service_root": "/opt/shop/../news"}, "is not a plain absolute path below another directory"),

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from ansible_collections.slipway.go.tests.unit.expressions import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the host has answered.
-PORTS = {name: {"proxy_ports": [18080, 18081]} for name in ("__service_checked", "__proxy_ports_now")}
+ANSWER = {"proxy_ports": [18080, 18081], "more_ports": {"grpc": [18082, 18083], "admin": [18084, 18085]}}
+PORTS = dict.fromkeys(("__service_checked", "__proxy_ports_now"), ANSWER)
 
 
 def render(folder: Path, role: str, expression: str, **given: Any) -> Any:
@@ -103,6 +105,69 @@ def test_the_environment_may_name_the_port(tmp_path: Path) -> None:
                 'ExecStart=/usr/bin/env "ADDR=\\"%%a\\\\${PORT}$$x" "SLOT=${SLIPWAY_SLOT}:$${HOME}" '
                 '/opt/shop/releases/%i/bin/shop "-x"'
             )
+
+
+def test_the_environment_may_name_each_port_of_the_service(tmp_path: Path) -> None:
+    found = units(
+        tmp_path,
+        service_swap="proxy",
+        service_rehearsal="slot",
+        service_more_ports='[{"name": "grpc", "listen": ["9090"]}]',
+        service_environment={"A": "${SLIPWAY_ADDRESS_GRPC} ${PORT_GRPC} ${PORT_OTHER}", "B": "$PORT_GRPC"},
+    )
+    for name in ("shop@.service", "shop-rehearsal@.service"):
+        lines = found[name].splitlines()
+        assert "Environment=PORT_GRPC=18082 SLIPWAY_ADDRESS_GRPC=127.0.0.1:18082" in lines
+        (start,) = [line for line in lines if line.startswith("ExecStart=")]
+        assert '"A=${SLIPWAY_ADDRESS_GRPC} ${PORT_GRPC} $${PORT_OTHER}" /opt' in start.replace("  ", " ")
+
+
+def test_each_public_port_has_servers_of_its_own_in_haproxy(tmp_path: Path) -> None:
+    ports = [
+        {"name": "grpc", "listen": ["127.0.0.1:9090"], "http2": "true", "tls": "false"},
+        {"name": "admin", "listen": ["9091"], "tls": True},
+    ]
+    found = served(tmp_path, "haproxy", proxy_more_ports=ports, proxy_static=[{"path": "/s/", "root": "/srv"}])
+    sections = dict(
+        re.findall(r"^(?:frontend|backend) (\S+) from slipway-shop\n((?:(?:    .*)?\n)*)", found + "\n", re.MULTILINE)
+    )
+    admin, grpc = (sections[f"slipway-shop:{name}.users"] for name in ("admin", "grpc"))
+    assert "    bind 127.0.0.1:9090\n" in grpc
+    assert "    timeout client 3600s\n" in grpc
+    assert "    bind 0.0.0.0:9091 ssl crt" in admin
+    assert "timeout client" not in admin
+    for name, users in (("grpc", grpc), ("admin", admin)):
+        assert "    http-request del-header ^(forwarded|" in users, "nobody may say who he is, whatever the port"
+        assert f"    use_backend slipway-shop:{name}.own if " in users
+        assert f"    default_backend slipway-shop:{name}\n" in users
+        assert "redirect" not in users
+        assert "static" not in users
+    for backend in ("slipway-shop:grpc", "slipway-shop:grpc.own"):
+        assert (
+            '    server b "${SLIPWAY_shop_b_GRPC-127.0.0.1:18083}" weight 100 "${SLIPWAY_shop_b_GRPC_state-disabled}"'
+            " proto h2\n"
+        ) in sections[backend]
+        assert "SLIPWAY_shop_a_GRPC_state-disabled" in sections[backend], "nobody is led to a release without this port"
+    assert "table slipway-shop.times" in sections["slipway-shop:admin"]
+    assert "SLIPWAY_shop_a_state-enabled" in sections["slipway-shop"]
+
+
+def test_the_firewall_lets_in_each_public_port(tmp_path: Path) -> None:
+    more = [{"name": "grpc", "listen": ["9090", "127.0.0.1:9091"]}]
+    cases = (
+        ({"service_more_ports": more}, ["8080", "9090"]),
+        ({"service_more_ports": more, "firewall_service_listen": []}, []),
+    )
+    for number, (given, opened) in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        rules = render(folder, "firewall", "__firewall_rules", service_name="shop", service_listen=["8080"], **given)
+        assert [rule["port"] for rule in rules] == opened
+    services = {"shop": {"service_listen": ["8080"], "service_more_ports": more}, "mailer": {"service_listen": ["25"]}}
+    rules = render(tmp_path, "firewall", "__firewall_services", slipway_services=services)
+    assert {one["name"]: [rule["port"] for rule in one["rules"]] for one in rules} == {
+        "shop": ["8080", "9090"], "mailer": ["25"],
+    }  # fmt: skip
 
 
 def test_a_unit_without_the_port_in_its_environment_stays_as_it_was(tmp_path: Path) -> None:

@@ -40,6 +40,16 @@ def services(root: str = "/") -> list[Service]:
     return [Service(name, tuple(dict.fromkeys(_listens(root, name)))) for name in sorted(names)]
 
 
+def in_haproxy(root: str = "/") -> dict[str, list[str]]:
+    """Where HAProxy listens for each service that it has, as its configuration says it."""
+    found = {}
+    for name in sorted(_names_in(os.path.join(root, _HAPROXY))):
+        stem, extension = os.path.splitext(name)
+        if extension == ".cfg" and NAME.match(stem):
+            found[stem] = _BIND.findall(files.text(os.path.join(root, _HAPROXY, name)))
+    return found
+
+
 def public_ports(listen: Iterable[str]) -> list[str]:
     """The ports that others than this host itself can reach."""
     return [match.group(1) for match in map(_PUBLIC_PORT.match, listen) if match]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Mapping, Optional
+from types import MappingProxyType
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from .._core.errors import SlipwayError
 from .._health.kinds.registry import has_address
@@ -43,13 +44,14 @@ class Pace:
 class Subject:
     """What is being proven: one release in one unit, reached as its health check says, or by nothing but systemd.
 
-    port is what has to accept besides where the check itself is sent to no address; own says that no user asks there.
+    ports are what has to accept besides, by the variable that tells the release that port: PORT where the check itself
+    is sent to no address, and those of further public ports. own says that no user asks there.
     """
 
     release_id: str
     unit: str
     check: Optional[Check]
-    port: Optional[Check] = None
+    ports: tuple[tuple[str, Check], ...] = ()
     own: bool = False
 
 
@@ -95,23 +97,29 @@ class Gate:
 
     def by_unit(self, subject: Subject) -> Optional[Subject]:
         """The same, whatever file it executes; None where nothing asks for the file."""
-        check, port = (_by_unit(one, subject.unit) for one in (subject.check, subject.port))
-        return None if (check, port) == (subject.check, subject.port) else replace(subject, check=check, port=port)
+        check = None if subject.check is None else _by_unit(subject.check, subject.unit)
+        ports = tuple((variable, _by_unit(port, subject.unit)) for variable, port in subject.ports)
+        same = (check, ports) == (subject.check, subject.ports)
+        return None if same else replace(subject, check=check, ports=ports)
 
-    def rehearsing(self, release_id: str, address: str) -> Subject:
+    def rehearsing(self, release_id: str, address: str, more: Mapping[str, str] = MappingProxyType({})) -> Subject:
         """The release in its rehearsal, at an address of systemd.socket(5) that no user knows."""
-        return self.at(release_id, self._layout.rehearsal(release_id), address)
+        return self.at(release_id, self._layout.rehearsal(release_id), address, more)
 
-    def at(self, release_id: str, unit: str, address: str) -> Subject:
-        """The release in that unit, asked at an address of its own."""
+    def at(self, release_id: str, unit: str, address: str, more: Mapping[str, str] = MappingProxyType({})) -> Subject:
+        """The release in that unit, asked at an address of its own; more are its other ports, by their variables."""
         address = f"127.0.0.1:{address}" if address.isdigit() else address
-        check, port = self._check(release_id, unit, {"address": address}, False), None
+        check, ports = self._check(release_id, unit, {"address": address}, False), dict(more)
         if check is not None and not has_address(check.kind):
             check = replace(check, target=check.target.with_variables([("SLIPWAY_ADDRESS", address)]))
             if not _is_path(address):  # PID 1 has that one open, whatever the release does
-                identity = {"executable": self._layout.binary(release_id)}
-                port = parse_check({"name": "release", "kind": "tcp", "address": address, "identity": identity})
-        return Subject(release_id, unit, check, port, own=True)
+                ports = {"PORT": address, **ports}
+        identity = {"executable": self._layout.binary(release_id)}
+        accepts = {
+            variable: parse_check({"name": "release", "kind": "tcp", "address": where, "identity": identity})
+            for variable, where in ports.items()
+        }
+        return Subject(release_id, unit, check, tuple(accepts.items()), own=True)
 
     def _check(self, release_id: str, unit: str, where: Mapping[str, str], shared: bool) -> Optional[Check]:
         if not self._health:
@@ -139,9 +147,9 @@ class Gate:
         if subject.check is None:
             return None
         check = replace(subject.check, rise=answers, fall=1, interval=0.0, deadline=answers * subject.check.timeout)
-        if subject.port is None:
+        if not subject.ports:
             return judge(check)
-        return judge(check, lambda session, end: _ask(session.check, subject.port, end))
+        return judge(check, lambda session, end: _ask(session.check, subject.ports, end))
 
     def wait_healthy(self, subject: Subject, started: UnitState) -> None:
         """Return once the instance has passed `rise` checks in a row; raise when it dies or the deadline passes."""
@@ -151,7 +159,7 @@ class Gate:
         passes, last = 0, _NOT_ASKED
         while passes < self.pace.rise:
             self._stable(subject, started)
-            answer = _ask(subject.check, subject.port, deadline)
+            answer = _ask(subject.check, subject.ports, deadline)
             # Where no user asks, counters say nothing yet; the page is there, and the soak judges what it says.
             if answer.counts or (subject.own and subject.check.kind == "metrics"):
                 passes = passes + 1 if answer.state != "fail" else 0
@@ -189,7 +197,7 @@ class Gate:
             now = time.monotonic()
             if subject.check is not None and (now >= due or now >= deadline):
                 due = now + self.pace.interval
-                answer = _ask(subject.check, subject.port)
+                answer = _ask(subject.check, subject.ports)
                 failures = failures + 1 if answer.state == "fail" and answer.counts else 0
                 if failures >= self.pace.fall:
                     raise Unhealthy(
@@ -213,11 +221,11 @@ class Gate:
             )
 
 
-def _ask(check: Check, port: Optional[Check], deadline: Optional[float] = None) -> Attempt:
-    if port is not None:
+def _ask(check: Check, ports: Sequence[tuple[str, Check]], deadline: Optional[float] = None) -> Attempt:
+    for variable, port in ports:
         answer = attempt(port, deadline)
         if answer.state == "fail":
-            return answer
+            return answer if variable == "PORT" else replace(answer, message=f"{variable}: {answer.message}")
     return attempt(check, deadline)
 
 
@@ -229,8 +237,8 @@ def _is_path(address: str) -> bool:
     return address.startswith(("/", "@"))
 
 
-def _by_unit(check: Optional[Check], unit: str) -> Optional[Check]:
-    if check is None or check.identity is None or check.identity.executable is None:
+def _by_unit(check: Check, unit: str) -> Check:
+    if check.identity is None or check.identity.executable is None:
         return check
     return check.with_identity(replace(check.identity, executable=None, unit=unit))
 

@@ -142,7 +142,7 @@ def _has_user(name: str) -> bool:
 
 def check_addresses(spec: Spec, layout: Layout) -> None:
     """Fail when the service is to listen on an address that this host has not, or that systemd cannot read."""
-    for entry in spec.listen:
+    for variable, entry in ((variable, entry) for variable, listen in spec.public.items() for entry in listen):
         if sockets.tcp_port(entry) is None:
             continue
         host = str(entry).strip().rpartition(":")[0].strip("[]")
@@ -153,8 +153,8 @@ def check_addresses(spec: Spec, layout: Layout) -> None:
         elif _is_lacking(host) and not _may_bind_early(layout):
             raise SlipwayError(
                 "no_such_address",
-                f"service_listen has {entry}, and this host has no address {host}.",
-                "give the host that address (see ip address), or correct service_listen",
+                f"{variable} has {entry}, and this host has no address {host}.",
+                f"give the host that address (see ip address), or correct {variable}",
             )
 
 
@@ -270,6 +270,7 @@ def problems(
         lambda: check_space(spec.artefact, layout.root),
         lambda: check_ports(layout.name, listen, own_socket_ports, variable),
         lambda: reserved_ports.refuse_reserved(layout, spec.listen),
+        lambda: reserved_ports.refuse_reserved(layout, spec.more_listen, "service_more_ports"),
         lambda: check_front(spec),
         lambda: check_units(layout),
         lambda: None if _same_device(layout.state_root, layout.root) else check_state_space(layout),

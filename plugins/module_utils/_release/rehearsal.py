@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from typing import Mapping
 
 from .._core.errors import SlipwayError
 from . import smoke, stage
@@ -38,18 +39,19 @@ def _prove(context: Context, spec: Spec, release_id: str) -> None:
     context.systemd.start(unit)
     started = context.systemd.wait_active(unit, context.settings.start_timeout)
     address = strategy.rehearsal_address(release_id, spec.rehearsal)
-    subject = strategy.gate.rehearsing(release_id, address)
+    more = strategy.rehearsal_ports(release_id)
+    subject = strategy.gate.rehearsing(release_id, address, more)
     strategy.gate.wait_healthy(subject, started)
     if spec.smoke:
-        _run_smoke_commands(context, spec, release_id, address)
+        _run_smoke_commands(context, spec, release_id, address, more)
         strategy.gate.wait_healthy(subject, started)
 
 
-def _run_smoke_commands(context: Context, spec: Spec, release_id: str, address: str) -> None:
+def _run_smoke_commands(context: Context, spec: Spec, release_id: str, address: str, more: Mapping[str, str]) -> None:
     """Run the operator's own commands against the release in rehearsal, as the user it runs as."""
     account = context.systemd.properties(context.layout.rehearsal(release_id), "User", "Group")
     https = str(context.settings.health.get("url", "")).startswith("https:")
-    variables = smoke.variables(address, "https" if https else "http", release_id)
+    variables = smoke.variables(address, "https" if https else "http", release_id, more)
     folder = context.layout.release(release_id)
     run_as = smoke.RunAs(account["User"] or "root", account["Group"] or "root", folder, variables)
     secrets = stage.secrets(context.layout, release_id)

@@ -10,6 +10,7 @@ import shlex
 import tempfile
 import time
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import IO, Mapping, Sequence
 
 from .._core import command as programs
@@ -32,9 +33,15 @@ class RunAs:
     variables: Mapping[str, str]
 
 
-def variables(address: str, scheme: str, release_id: str) -> dict[str, str]:
-    """What a command finds in its environment; address in the notation of systemd.socket(5)."""
-    environment = {"SLIPWAY_RELEASE": release_id}
+def variables(
+    address: str, scheme: str, release_id: str, more: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """What a command finds in its environment; address in the notation of systemd.socket(5).
+
+    more: the addresses behind further public ports, by the variable that tells the release that port.
+    """
+    ports = {name: where.rpartition(":")[2] for name, where in more.items()}
+    environment = {"SLIPWAY_RELEASE": release_id, **ports}
     if address.startswith(("/", "@")):
         return {**environment, "SLIPWAY_ADDRESS": address, "SLIPWAY_SOCKET": address}
     where = f"127.0.0.1:{address}" if address.isdigit() else address

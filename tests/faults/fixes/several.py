@@ -104,7 +104,7 @@ def layout(stage: Stage, name: str) -> Layout:
 
 def reserve(stage: Stage, name: str, *wanted: int) -> tuple[int, ...]:
     ports, _new = reserved_ports.reserve(layout(stage, name), wanted, False)
-    return ports
+    return ports.first
 
 
 RESERVED = literal("choose another port, or leave service_proxy_ports empty")

@@ -15,6 +15,7 @@ const never = time.Duration(-1)
 
 type config struct {
 	listenAddr      string // "host:port" or "unix:/path"; empty when sockets are inherited
+	adminAddr       string // a second one, for a service with two public ports; empty for none
 	drainLinger     time.Duration
 	drainTimeout    time.Duration
 	handoverBinary  string
@@ -30,6 +31,7 @@ func readConfig() (config, error) {
 	var env environment
 	cfg := config{
 		listenAddr:      env.listenAddr(),
+		adminAddr:       env.port("PORT_ADMIN"),
 		drainLinger:     env.duration("DRAIN_LINGER", time.Second),
 		drainTimeout:    env.duration("DRAIN_TIMEOUT", 30*time.Second),
 		handoverBinary:  firstOf(os.Getenv("HANDOVER_BINARY"), os.Args[0]),
@@ -101,12 +103,17 @@ func (e *environment) listenAddr() string {
 		}
 		return addr
 	}
-	port := os.Getenv("PORT")
+	return e.port("PORT")
+}
+
+// port is the address with the port that a variable has; empty when that is not set.
+func (e *environment) port(name string) string {
+	port := os.Getenv(name)
 	if port == "" {
 		return ""
 	}
 	if !validPort(port) {
-		e.fail("PORT", port, "want a port number, 0 to 65535")
+		e.fail(name, port, "want a port number, 0 to 65535")
 	}
 	return net.JoinHostPort(os.Getenv("HOST"), port)
 }

@@ -58,12 +58,17 @@ func run(signals <-chan os.Signal) int {
 	}
 	// Only now: a port that is open early collects connections nobody answers.
 	if len(listeners) == 0 {
-		l, err := openListener(cfg.listenAddr)
-		if err != nil {
-			slog.Error("cannot listen", "error", err)
-			return exitFailed
+		for _, addr := range []string{cfg.listenAddr, cfg.adminAddr} {
+			if addr == "" {
+				continue
+			}
+			l, err := openListener(addr)
+			if err != nil {
+				slog.Error("cannot listen", "error", err)
+				return exitFailed
+			}
+			listeners = append(listeners, l)
 		}
-		listeners = []net.Listener{l}
 	}
 	return serve(cfg, listeners, signals)
 }

@@ -286,6 +286,7 @@ class Settings:
 class Spec:
     """One wish: this version of a service, swapped in this way.
 
+    more_listen is what HAProxy listens on for the ports of service_more_ports.
     rehearsal is the address of systemd.socket(5) at which it is proven first; empty for a service that cannot be.
     force releases also what has failed before. judged: the operator's rules have been applied to what lies on the host
     already; where they have not, it has to be brought. configured: the host has the configuration that it will have.
@@ -301,6 +302,7 @@ class Spec:
     group: str
     environment: Mapping[str, object] = field(default_factory=dict)
     listen: list[str] = field(default_factory=list)
+    more_listen: list[str] = field(default_factory=list)
     rehearsal: str = ""
     force: bool = False
     judged: bool = True
@@ -319,6 +321,11 @@ class Spec:
             raise SlipwayError(
                 "invalid_strategy", f"service_swap {self.strategy!r} is unknown.", f"use one of {', '.join(STRATEGIES)}"
             )
+
+    @property
+    def public(self) -> dict[str, list[str]]:
+        """What users connect to, by the variable that says so."""
+        return {"service_listen": self.listen, "service_more_ports": self.more_listen}
 
 
 @dataclass(frozen=True)

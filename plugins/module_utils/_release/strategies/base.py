@@ -128,6 +128,10 @@ class Strategy(ABC):
         """Where the release answers in its rehearsal, in the notation of systemd.socket(5)."""
         return given
 
+    def rehearsal_ports(self, _release_id: str) -> dict[str, str]:
+        """Where it answers beside that, each by the variable that tells it the port."""
+        return {}
+
     def open_rehearsal(self, release_id: str) -> None:
         """Have what a rehearsal needs beside its unit."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 from typing import Callable, Iterator, Mapping, Optional
 
 from ..._core.errors import SlipwayError
@@ -22,10 +23,10 @@ from ..phases import OVERLAPPING, PROVEN_BEFORE_FLIP, Phase
 from ..state.model import ACCEPT, PROXY_PORTS, Spec, parse_proxy
 from ..state.service import Service
 from . import reserved_ports
-from .backend import Backend, ServerState, routes
+from .backend import Backend, Routes, routes, shares
 from .base import FRONT, Strategy
-from .haproxy import DRAIN, MAINT, READY, Haproxy
-from .slots import SLOTS, Record, Slots
+from .haproxy import DRAIN, MAINT, Haproxy
+from .slots import SLOTS, LocalPorts, Slots, port_variable
 from .traffic import LOOK, WHOLE, Totals, Traffic, since_counted
 from .verdict import Counts, Rule, Verdict
 
@@ -42,9 +43,10 @@ class ProxyStrategy(Strategy):
     def __init__(self, service: Service) -> None:
         super().__init__(service)
         self._options = parse_proxy(self.settings.proxy)
-        self._ports = self._options.ports or reserved_ports.of_service(self.layout) or PROXY_PORTS
-        self._slots = Slots(self.layout, self._ports)
-        self._backend = Backend(self.layout.name, Haproxy())
+        reserved = reserved_ports.of_service(self.layout)
+        ports = LocalPorts(self._options.ports or reserved.first or PROXY_PORTS, reserved.more)
+        self._slots = Slots(self.layout, ports)
+        self._backend = Backend(self.layout.name, Haproxy(), self._slots.names)
 
     @property
     def gate(self) -> Gate:
@@ -68,7 +70,8 @@ class ProxyStrategy(Strategy):
     # Where a release is.
 
     def subject(self, release_id: str) -> Subject:
-        return self.gate.at(release_id, self.unit(release_id), self._slots.address(release_id))
+        address, more = self._slots.address(release_id), self._slots.more_addresses(release_id)
+        return self.gate.at(release_id, self.unit(release_id), address, _by_variable(more))
 
     def serves(self, release_id: str) -> bool:
         slot = self._slots.slot(release_id)
@@ -77,6 +80,9 @@ class ProxyStrategy(Strategy):
 
     def rehearsal_address(self, release_id: str, _given: str) -> str:
         return self._slots.address(release_id, rehearsal=True)
+
+    def rehearsal_ports(self, release_id: str) -> dict[str, str]:
+        return _by_variable(self._slots.more_addresses(release_id, rehearsal=True))
 
     def open_rehearsal(self, release_id: str) -> None:
         """The slot that users are not led to is free until the release itself needs it."""
@@ -88,27 +94,31 @@ class ProxyStrategy(Strategy):
 
     @property
     def own_listen(self) -> list[str]:
-        return [f"127.0.0.1:{port}" for port in self._ports]
+        return [f"127.0.0.1:{port}" for port in self._slots.local_ports(self._slots.names_of_next())]
 
     def check_front(self, spec: Spec) -> None:
-        for port, names in sockets.programs(spec.listen).items():
+        for variable, port, names in _found(spec):
             others = ", ".join(sorted(names - {FRONT, "?"}))
             if others:
                 raise SlipwayError(
                     "port_in_use",
-                    f"port {port} of service_listen is in use by {others}; with service_swap proxy it is HAProxy's.",
+                    f"port {port} of {variable} is in use by {others}; with service_swap proxy it is HAProxy's.",
                     f"stop {others} (of this service: systemctl disable --now {self.layout.name}.socket "
                     f"{self.layout.name}.service) and apply the role slipway.go.proxy, or choose another port",
                 )
 
     def check_ready(self, spec: Spec) -> None:
-        closed = [str(port) for port, names in sockets.programs(spec.listen).items() if FRONT not in names]
-        if closed:
+        for variable in spec.public:
+            closed = [str(port) for one, port, names in _found(spec) if one == variable and FRONT not in names]
+            if not closed:
+                continue
             raise SlipwayError(
                 "not_proxied",
-                f"HAProxy does not listen on port {', '.join(closed)} of service_listen.",
+                f"HAProxy does not listen on port {', '.join(closed)} of {variable}.",
                 "apply the role slipway.go.proxy to this host, then systemctl status haproxy",
             )
+        if self._slots.names_of_next():
+            self._backend.check_known(self._slots.names_of_next())
 
     # How a release starts.
 
@@ -164,7 +174,7 @@ class ProxyStrategy(Strategy):
 
     def _go_live(self, slot: Optional[str]) -> None:
         """First so that it holds after any power cut, then in fact; requests that have begun end where they are."""
-        record = Record(self._slots.record().addresses, slot)
+        record = replace(self._slots.record(), live=slot)
         self._slots.save(record)
         self._backend.apply(routes(record, DRAIN))
 
@@ -215,15 +225,15 @@ class ProxyStrategy(Strategy):
         old = str(record.live)
         for percent in self._steps():
             weights = {slot: percent, old: WHOLE - percent}
-            states = {s: ServerState(READY, a, weights[s]) for s, a in record.addresses.items()}
-            self._backend.apply(states)
+            wanted = shares(record, weights)
+            self._backend.apply(wanted)
             traffic.begin(percent)
-            hold(self._options.step_time, self._holding(states, traffic))
+            hold(self._options.step_time, self._holding(wanted, traffic))
             traffic.end()
         if self._steps():
             traffic.decide()
 
-    def _holding(self, states: Mapping[str, ServerState], traffic: Traffic) -> Callable[[], None]:
+    def _holding(self, wanted: Routes, traffic: Traffic) -> Callable[[], None]:
         """A look at the traffic, and at whether HAProxy still is so: after a reload it does as the record says."""
         due = time.monotonic() + LOOK
 
@@ -233,7 +243,7 @@ class ProxyStrategy(Strategy):
             if time.monotonic() >= due:
                 due = time.monotonic() + LOOK
                 try:
-                    self._backend.apply_now(states)
+                    self._backend.apply_now(wanted)
                 except SlipwayError as error:
                     if error.code != "proxy_unreachable":  # or the next look finds it back
                         raise
@@ -313,3 +323,15 @@ class ProxyStrategy(Strategy):
 
     def _return_users(self, release_id: str) -> None:
         self._go_live(self._slots.slot(release_id))
+
+
+def _found(spec: Spec) -> Iterator[tuple[str, int, set[str]]]:
+    """Each public port, with the variable that it is from and the programs that listen there."""
+    for variable, listen in spec.public.items():
+        for port, names in sockets.programs(listen).items():
+            yield variable, port, names
+
+
+def _by_variable(addresses: Mapping[str, str]) -> dict[str, str]:
+    """The same by the variable in which a release finds the port."""
+    return {port_variable(name): address for name, address in addresses.items()}

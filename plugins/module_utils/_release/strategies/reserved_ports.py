@@ -4,7 +4,8 @@
 
 """The local ports of the services behind HAProxy: no two have the same. This file is PRIVATE to the collection.
 
-A service keeps its two ports for as long as it is there, also the one that none of its releases has at the moment.
+A service keeps its ports for as long as it is there, also those that none of its releases has at the moment, and those
+behind a public port that it does not have any more: a release of before may come back.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import fcntl
 import json
 import os
 import re
-from typing import Collection, Iterator, Mapping, Optional, Sequence
+from typing import Any, Collection, Iterator, Mapping, Optional, Sequence
 
 from ..._core import files
 from ..._core.errors import SlipwayError
@@ -22,15 +23,22 @@ from ..._core.paths import SERVICES_ROOT
 from ..._host import sockets
 from ..state.layout import Layout
 from ..state.model import PROXY_PORTS
-from .slots import SLOTS, parse_record
+from .slots import SLOTS, LocalPorts, parse_record
 
 LAST = 18999
 _SUFFIX = ".json"
 
 
-def of_service(layout: Layout) -> tuple[int, ...]:
+def of_service(layout: Layout) -> LocalPorts:
     """The ports of this service; empty where it has none."""
-    return _reserved(layout, layout.name) or _recorded(layout.proxy_record)
+    return _of(layout, layout.name)
+
+
+def _of(layout: Layout, name: str) -> LocalPorts:
+    reserved = _reserved(layout, name)
+    if reserved.first:
+        return reserved
+    return LocalPorts(_recorded(os.path.join(layout.proxy_root, f"{name}.cfg")))
 
 
 def of_others(layout: Layout) -> dict[int, str]:
@@ -39,13 +47,15 @@ def of_others(layout: Layout) -> dict[int, str]:
     names |= {name[: -len(".cfg")] for name in _names_in(layout.proxy_root) if re.match(r"[a-z].*\.cfg\Z", name)}
     found: dict[int, str] = {}
     for name in sorted(names - {layout.name}):
-        ports = _reserved(layout, name) or _recorded(os.path.join(layout.proxy_root, f"{name}.cfg"))
-        found.update((port, name) for port in ports)
+        found.update((port, name) for port in _of(layout, name).all)
     return found
 
 
-def choose(layout: Layout, wanted: Sequence[int]) -> tuple[int, ...]:
-    """The two ports of this service: those that are wanted, or else those that it has, or the first that are free."""
+def choose(layout: Layout, wanted: Sequence[int], names: Sequence[str] = ()) -> LocalPorts:
+    """The ports of this service: those that are wanted, or else those that it has, or the first that are free.
+
+    names: its public ports beside the first, whose local ports the host chooses.
+    """
     others = of_others(layout)
     for port in wanted:
         if port in others:
@@ -54,20 +64,32 @@ def choose(layout: Layout, wanted: Sequence[int]) -> tuple[int, ...]:
                 f"service_proxy_ports has {port}, which belongs to {others[port]} on this host.",
                 "choose another port, or leave service_proxy_ports empty",
             )
-    return tuple(wanted) or of_service(layout) or _free({*others, *_in_use(layout.name)})
+    own = of_service(layout)
+    first = tuple(wanted) or own.first
+    more = {name: ports for name, ports in own.more.items() if not {*ports} & {*first}}
+    if not first or not set(names) <= set(more):
+        taken = {*others, *_in_use(layout.name), *own.all}
+        first = first or _free(taken)
+        for name in names:
+            if name not in more:
+                more[name] = _free(taken.union(first, *more.values()))
+    return LocalPorts(first, more)
 
 
-def reserve(layout: Layout, wanted: Sequence[int], check_mode: bool) -> tuple[tuple[int, ...], bool]:
+def reserve(
+    layout: Layout, wanted: Sequence[int], check_mode: bool, names: Sequence[str] = ()
+) -> tuple[LocalPorts, bool]:
     """Choose them, for good; the second is whether that is new."""
     if check_mode:
-        ports = choose(layout, wanted)
+        ports = choose(layout, wanted, names)
         return ports, _reserved(layout, layout.name) != ports
     with _alone(layout.ports_root):
-        ports = choose(layout, wanted)
-        return ports, files.replace_if_different(_path(layout, layout.name), json.dumps({"ports": ports}) + "\n")
+        ports = choose(layout, wanted, names)
+        kept = {"ports": ports.first, **({"more": ports.more} if ports.more else {})}
+        return ports, files.replace_if_different(_path(layout, layout.name), json.dumps(kept, sort_keys=True) + "\n")
 
 
-def refuse_reserved(layout: Layout, listen: Sequence[str]) -> None:
+def refuse_reserved(layout: Layout, listen: Sequence[str], variable: str = "service_listen") -> None:
     """Raise where a service is to listen on a port that another one has, be nobody there at the moment."""
     others = of_others(layout)
     for entry in listen:
@@ -75,7 +97,7 @@ def refuse_reserved(layout: Layout, listen: Sequence[str]) -> None:
         if port in others:
             raise SlipwayError(
                 "port_reserved",
-                f"port {port} of service_listen belongs to {others[port]} on this host, which has it in "
+                f"port {port} of {variable} belongs to {others[port]} on this host, which has it in "
                 "service_proxy_ports.",
                 f"choose another port, or give {others[port]} other service_proxy_ports",
             )
@@ -85,19 +107,26 @@ def _path(layout: Layout, name: str) -> str:
     return os.path.join(layout.ports_root, f"{name}{_SUFFIX}")
 
 
-def _reserved(layout: Layout, name: str) -> tuple[int, ...]:
+def _reserved(layout: Layout, name: str) -> LocalPorts:
     path = _path(layout, name)
     text = files.text(path)
     if not text:
-        return ()
+        return LocalPorts()
     try:
-        return tuple(int(port) for port in json.loads(text)["ports"])
-    except (ValueError, TypeError, KeyError):
+        kept = json.loads(text)
+        more = {str(port): _pair(ports) for port, ports in kept.get("more", {}).items()}
+        return LocalPorts(_pair(kept["ports"]), more)
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise SlipwayError(
             "damaged_record",
             f"{path} does not say which local ports its service has.",
             "remove that file and apply the role service for that service again",
         ) from None
+
+
+def _pair(ports: Any) -> tuple[int, ...]:
+    first, second = map(int, ports)
+    return first, second
 
 
 def _recorded(path: str) -> tuple[int, ...]:

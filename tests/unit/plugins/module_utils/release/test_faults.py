@@ -7,7 +7,8 @@
 Each story is played once to count its effects, then once per effect and kind of fault on a fresh copy of the host.
 Where a story is not about staging, the release is on the host already.
 
-A run plays one in eight of those copies, not the same ones in each story, and of the long ones fewer;
+A run plays one in eight of those copies, not the same ones in each story, and fewer of the long ones and of those with
+two ports;
 `make faults-simulated` plays all of them.
 """
 
@@ -216,6 +217,68 @@ PROXY_STORIES = {
         canary(sick_after=3), release("v2"), "v1", old="v1", must_see="haproxy set slipway-shop/b 10 %"
     ),
 }
+
+
+def several(then: Callable[[Host], object], **behaviour: object) -> Callable[[Host], None]:
+    """A service with two public ports."""
+
+    def before(host: Host) -> None:
+        host.have_ports(grpc=GRPC)
+        bad(**behaviour)(host)
+        then(host)
+
+    return before
+
+
+def another_port(host: Host) -> None:
+    """The release after this one has a second public port."""
+    host.release("v1")
+    host.have_ports(grpc=GRPC)
+    host.stage("v2")
+
+
+def another_port_taken(host: Host) -> None:
+    host.release("v1")
+    host.have_ports(grpc=GRPC)
+    host.release("v2")
+
+
+def port_given_up(host: Host) -> None:
+    host.have_ports(grpc=GRPC)
+    host.release("v1")
+    host.have_ports()
+    host.stage("v2")
+
+
+def with_canary(host: Host) -> None:
+    host.proxy = {"weights": [10, 50], "step_time": 0.3}
+
+
+GRPC = (18082, 18083)
+RARELY = 1 if ONE_IN == 1 else 40
+TAKES_GRPC = "haproxy set slipway-shop:grpc/b ready"
+PORT_STORIES = {
+    "two ports": Story(several(nothing), release("v2"), "v2", old="v1", must_see=TAKES_GRPC, one_in=RARELY),
+    "two ports, canary": Story(
+        several(with_canary), release("v2"), "v2", old="v1", must_see="slipway-shop:grpc/b 10 %", one_in=RARELY
+    ),
+    "two ports, deaf at one": Story(several(nothing, deaf="grpc"), release("v2"), "v1", old="v1", one_in=RARELY),
+    "two ports, sick in the soak": Story(
+        several(nothing, sick_after=2), release("v2"), "v1", old="v1", must_see=STARTS_V1, one_in=RARELY
+    ),
+    "two ports, rehearsed": Story(
+        several(Host.rehearse), release("v2"), "v2", old="v1", must_see="start --no-block shop-rehearsal@v2",
+        one_in=RARELY,
+    ),
+    "two ports, rollback": Story(
+        several(lambda host: host.release("v2")), rollback, "v1", old="v2", must_see=STARTS_V1, one_in=RARELY
+    ),
+    "another port": Story(another_port, release("v2"), "v2", old="v1", must_see=TAKES_GRPC, one_in=RARELY),
+    "back to one port": Story(another_port_taken, rollback, "v1", old="v2", must_see=STARTS_V1, one_in=RARELY),
+    "a port given up": Story(port_given_up, release("v2"), "v2", old="v1", one_in=RARELY),
+}  # fmt: skip
+SAMPLE_OF_PORTS = ("two ports", "two ports, canary", "another port", "back to one port")
+PORTS_PLAYED = tuple(PORT_STORIES) if ONE_IN == 1 else SAMPLE_OF_PORTS
 SOCKET_STORIES = {
     "new socket": Story(changed_socket(Behaviour()), release("v2"), "v2", must_see="systemctl restart shop.socket"),
     "new socket, bad release": Story(
@@ -282,6 +345,7 @@ CASES = [
     *itertools.product(("socket",), SOCKET_STORIES),
     *itertools.product(("reload",), RELOAD_STORIES),
     *itertools.product(("proxy",), PROXY_STORIES),
+    *itertools.product(("proxy",), PORTS_PLAYED),
     *itertools.product(("socket", "proxy"), DRAIN_STORIES),
     *itertools.product(("switch",), SWITCH_STORIES),
 ]
@@ -294,6 +358,7 @@ class Play:
         self.folder, self.monkeypatch, self.story = folder, monkeypatch, story
         self.switches = strategy == "switch"
         self.overlaps = strategy in ("socket", "proxy") and story.old is not None
+        self.keeps_ports = any(name.startswith("two ports") for name, one in PORT_STORIES.items() if one is story)
         self.start = Host(f"{folder}/start", "socket" if strategy == "switch" else strategy).install(monkeypatch)
         self.start.start_timeout, self.start.soak_time = 12.0, 0.3  # two attempts of a handover, not twelve
         story.before(self.start)
@@ -381,6 +446,8 @@ def again(play: Play, host: Host, force: bool = False) -> None:
     assert host.leftovers() == []
     if play.overlaps:
         assert host.systemd.lowest >= 1, "nobody held the socket"
+    if play.keeps_ports:
+        assert host.systemd.lowest_more["grpc"] >= 1, "users of the second port were led to nobody"
 
 
 def other(play: Play, host: Host) -> None:
@@ -416,7 +483,8 @@ def timer_and_again(play: Play, host: Host) -> None:
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case).replace(" ", "_"))
 def play(request, memory, monkeypatch):
     strategy, name = request.param
-    stories = {**STORIES, **SOCKET_STORIES, **RELOAD_STORIES, **PROXY_STORIES, **SWITCH_STORIES, **DRAIN_STORIES}
+    several_of = (SOCKET_STORIES, RELOAD_STORIES, PROXY_STORIES, PORT_STORIES, SWITCH_STORIES, DRAIN_STORIES)
+    stories = {**STORIES, **{name: story for stories in several_of for name, story in stories.items()}}
     return Play(memory, monkeypatch, strategy, stories[name])
 
 
@@ -451,9 +519,12 @@ def test_a_killed_run_is_finished_or_undone_by_the_next_one(play):
     assert not problems, problems.summary()
 
 
-@pytest.fixture(params=[name for name in (*STORIES, *PROXY_STORIES) if name not in ("unchanged", "other settings")])
+PROXIED = {**STORIES, **PROXY_STORIES, **{name: PORT_STORIES[name] for name in PORTS_PLAYED}}
+
+
+@pytest.fixture(params=[name for name in PROXIED if name not in ("unchanged", "other settings")])
 def proxied(request, memory, monkeypatch):
-    return Play(memory, monkeypatch, "proxy", {**STORIES, **PROXY_STORIES}[request.param])
+    return Play(memory, monkeypatch, "proxy", PROXIED[request.param])
 
 
 def test_haproxy_killed_at_any_moment_comes_back_with_the_right_server(proxied):
@@ -466,5 +537,7 @@ def test_haproxy_killed_at_any_moment_comes_back_with_the_right_server(proxied):
             problems.append(f"{where}: it ended with {ended}, undisturbed with {ended_well}")
         if proxied.overlaps and host.systemd.lowest < 1:
             problems.append(f"{where}: users were led to nobody")
+        if proxied.keeps_ports and host.systemd.lowest_more["grpc"] < 1:
+            problems.append(f"{where}: users of the second port were led to nobody")
         problems.check(where, lambda host=host: again(proxied, host, force=True))
     assert not problems, problems.summary()

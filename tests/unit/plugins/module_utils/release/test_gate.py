@@ -202,11 +202,13 @@ def test_every_kind_of_check_asks_the_release_itself(monkeypatch):
         f"/opt/shop/releases/{ID}/bin/shop",
     )
     command = at(kind="exec", command=["/bin/sh", "-c", 'test "$SLIPWAY_ADDRESS" = 127.0.0.1:18081 -a -n "$PATH"'])
-    assert (command.port.connection.endpoint.port, command.port.identity) == (18081, metrics.identity)
+    ((variable, port),) = command.ports
+    assert (variable, port.connection.endpoint.port, port.identity) == ("PORT", 18081, metrics.identity)
     assert runner.attempt(command.check).state == "pass"
     for unit, asked in (("shop", UNIT), ("shop.service", UNIT), ("shop@x.service", UNIT), ("redis.service",) * 2):
         subject = at(kind="systemd", unit=unit)
-        assert (subject.check.target.unit, subject.port.connection.endpoint.port) == (asked, 18081)
+        assert subject.check.target.unit == asked
+        assert [port.connection.endpoint.port for _variable, port in subject.ports] == [18081]
 
 
 def test_counters_that_say_nothing_yet_are_no_reason_to_wait_where_no_user_asks(monkeypatch):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import errno
+import json
 import math
 import os
 import shutil
@@ -273,6 +274,7 @@ class Behaviour:
     answer_takes: float = 0.01  # seconds, of a check that passes
     check_takes: float = 0.01  # seconds, of a check that fails
     elsewhere: bool = False  # listens on another port than it was told
+    deaf: str = ""  # at this further public port, nothing listens
     inherits: bool = True  # takes the socket it is passed
     plays_along: bool = False  # in rehearsal, none of this shows
     loses: str = ""  # in this period of the probe, users get no answer
@@ -299,6 +301,7 @@ class Instance:
     failed: bool = False
     killed: bool = False
     address: str | None = None  # behind HAProxy: where it listens itself
+    more: dict[str, str] = field(default_factory=dict)  # the same behind each further public port
     inherited: bool = False  # started by a unit with Sockets=; otherwise it opens the port itself
     runs: str = ""
     deadline: float | None = None  # it has been told to end, and is killed then
@@ -376,6 +379,7 @@ class FakeSystemd(systemd.Systemd):
         self.commands: list[str] = []
         self.once_units: dict[str, str] = {}
         self.lowest = 99
+        self.lowest_more: dict[str, int] = {}
         self.most = 0
 
     # What the tests ask.
@@ -392,6 +396,11 @@ class FakeSystemd(systemd.Systemd):
     def serving(self) -> list[str]:
         """The ids of the releases that users reach."""
         return [i.release_id for i in self.instances.values() if i.state == "active" and self._reached(i)]
+
+    def serving_at(self, port: str) -> list[str]:
+        """The ids of the releases that users of a further public port reach."""
+        there = self.host.haproxy.open_addresses(port)
+        return [i.release_id for i in self.instances.values() if i.state == "active" and i.more.get(port) in there]
 
     def _reached(self, found: Instance) -> bool:
         if found.address is not None and not found.rehearses:
@@ -477,6 +486,8 @@ class FakeSystemd(systemd.Systemd):
 
     def count(self) -> None:
         self.lowest = min(self.lowest, len(self.serving()))
+        for port in self.lowest_more:
+            self.lowest_more[port] = min(self.lowest_more[port], len(self.serving_at(port)))
         self.most = max(self.most, len(self.running()))
 
     def _do(self, arguments: list[str]) -> str:
@@ -767,9 +778,9 @@ class FakeSystemd(systemd.Systemd):
         whole = self._whole(found.release_id) and self._verified(found.release_id)
         found.inherited, found.inode = self.inherits, None
         taken: Any = not (found.inherited or found.rehearses) and (self.socket is not None or self._holders())
-        found.address = None
+        found.address, found.more = None, {}
         if "slots" in self.loaded.get(f"{NAME}@.service", ""):
-            found.address = self.host.address_of(found)
+            found.address, found.more = self.host.address_of(found), self.host.more_addresses_of(found)
             others = [i for i in self.instances.values() if i is not found and i.state in ("active", "activating")]
             taken = found.address is None or any(i.address == found.address and i.pid for i in others)
         if not whole or not found.behaviour.boots or taken:
@@ -830,6 +841,7 @@ class FakeHaproxy:
         self.host = host
         self.servers_now: dict[str, haproxy.Server] = {}
         self.own_now: dict[str, haproxy.Server] = {}
+        self.more_now: dict[str, dict[str, haproxy.Server]] = {}  # by the backend of each further public port
         self.pid = 0
         self.restart()
 
@@ -845,9 +857,22 @@ class FakeHaproxy:
             for slot, address in record.addresses.items()
         }
         self.own_now = dict(self.servers_now)
+        self.more_now = {}
+        for port, local in self.host.more.items():
+            told = record.more.get(port, {})
+            servers = {
+                slot: haproxy.Server(
+                    "ready" if slot == record.live and slot in told else "maint",
+                    told.get(slot, f"127.0.0.1:{local[slots.SLOTS.index(slot)]}"), 100, 0, 0, 0,
+                )
+                for slot in slots.SLOTS
+            }  # fmt: skip
+            self.more_now[f"slipway-{NAME}:{port}"] = servers
+            self.more_now[f"slipway-{NAME}:{port}.own"] = dict(servers)
 
-    def open_addresses(self) -> set[str]:
-        return {server.address for server in self.servers_now.values() if server.state == "ready"}
+    def open_addresses(self, port: str = "") -> set[str]:
+        servers = self.more_now.get(f"slipway-{NAME}:{port}", {}) if port else self.servers_now
+        return {server.address for server in servers.values() if server.state == "ready"}
 
     def _effect(self, what: str, act: Callable[[], Any]) -> Any:
         def counted() -> Any:
@@ -867,7 +892,8 @@ class FakeHaproxy:
         servers[slot] = servers[slot]._replace(**values)
 
     def _of(self, backend: str) -> dict[str, haproxy.Server]:
-        return {f"slipway-{NAME}": self.servers_now, f"slipway-{NAME}.own": self.own_now}[backend]
+        first = {f"slipway-{NAME}": self.servers_now, f"slipway-{NAME}.own": self.own_now}
+        return first[backend] if backend in first else self.more_now.get(backend, {})
 
     def workers(self) -> list[haproxy.Worker]:
         workers: list[haproxy.Worker] = self._effect("workers", lambda: [haproxy.Worker(7, False)])
@@ -925,7 +951,9 @@ class Host:
             config_root=os.path.join(folder, "etc"),
             unit_root=os.path.join(folder, "units"),
             proxy_root=os.path.join(folder, "haproxy"),
+            ports_root=os.path.join(folder, "ports"),
         )
+        self.more: dict[str, tuple[int, int]] = {}  # the local ports behind further public ports
         self.proxy: dict[str, Any] = {}
         self.probe: dict[str, Any] = {}
         self.haproxy = FakeHaproxy(self)
@@ -953,7 +981,8 @@ class Host:
 
     def write_unit(self, text: str, unit: str = f"{NAME}.socket") -> None:
         """What the role `service` does when this unit has changed; the others become what the strategy asks."""
-        wanted = {f"{NAME}@.service": TEMPLATES[self.strategy]}
+        told = "".join(f"\nEnvironment=PORT_{port.upper()}={local[0]}" for port, local in self.more.items())
+        wanted = {f"{NAME}@.service": TEMPLATES[self.strategy] + told}
         if self.strategy == "socket":
             wanted[f"{NAME}.socket"] = "ListenStream=8080"
             wanted[f"{NAME}-guard.service"] = "Type=oneshot"
@@ -962,7 +991,7 @@ class Host:
             if name not in wanted:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
-            elif name == unit or not os.path.exists(path) or wanted[name] not in read(path):
+            elif name == unit or not os.path.exists(path) or f"\n{wanted[name]}\n# " not in read(path):
                 with open(path, "w", encoding="utf-8") as stream:
                     stream.write(f"# {text}\n{wanted[name]}\n# /var/lib/slipway/{NAME}\n")
         self._put_in_force([UnitFile(name, read(os.path.join(self.layout.units, name))) for name in wanted])
@@ -987,6 +1016,16 @@ class Host:
         self.apply_role()
         if self.rehearsal:
             self.rehearse()
+
+    def have_ports(self, **more: tuple[int, int]) -> Host:
+        """service_more_ports has another value, and the roles have been applied."""
+        self.more = more
+        os.makedirs(self.layout.ports_root, exist_ok=True)
+        with open(os.path.join(self.layout.ports_root, f"{NAME}.json"), "w", encoding="utf-8") as stream:
+            json.dump({"ports": [18080, 18081], "more": {"grpc": [18082, 18083], **more}}, stream)
+        self.apply_role()
+        self.haproxy.restart()
+        return self
 
     def apply_role(self) -> None:
         """The role `service` once more, with nothing new."""
@@ -1062,6 +1101,7 @@ class Host:
         twin.haproxy.host = twin
         twin.haproxy.servers_now = dict(self.haproxy.servers_now)
         twin.haproxy.own_now = dict(self.haproxy.own_now)
+        twin.haproxy.more_now = {backend: dict(servers) for backend, servers in self.haproxy.more_now.items()}
         twin.systemd.commands = []
         twin.systemd.once_units = dict(self.systemd.once_units)
         twin.systemd.enabled = set(self.systemd.enabled)
@@ -1086,7 +1126,11 @@ class Host:
         release_id = check.identity.executable.split("/")[-3]
         found = self.systemd.instance(release_id)
         if found.address is not None or self.layout.manifest(release_id).get("strategy") == "proxy":
-            found = self._at_port(release_id, check.connection.endpoint.port)
+            port = check.connection.endpoint.port
+            found = self._at_port(release_id, port)
+            if f"127.0.0.1:{port}" in found.more.values():
+                deaf = found.more.get(found.behaviour.deaf) == f"127.0.0.1:{port}"
+                return Attempt("fail", "refused", "nothing listens there") if deaf else Attempt("pass", "ok", "accepts")
         elif (
             check.connection.endpoint.path == REHEARSAL_SOCKET or str(check.connection.endpoint.port) == REHEARSAL_PORT
         ):
@@ -1145,7 +1189,7 @@ class Host:
         """Which instance of this release listens there."""
         for unit in (f"{NAME}@{release_id}.service", f"{NAME}-rehearsal@{release_id}.service"):
             found = self.systemd.instances.get(unit)
-            if found is not None and found.address == f"127.0.0.1:{port}" and found.pid:
+            if found is not None and f"127.0.0.1:{port}" in (found.address, *found.more.values()) and found.pid:
                 return found
         return Instance("", Behaviour())
 
@@ -1158,6 +1202,13 @@ class Host:
         told = dict(line.partition("=")[::2] for line in read(path).splitlines() if "=" in line)
         assert told["SLIPWAY_ADDRESS"] == f"127.0.0.1:{told['PORT']}"
         return told["SLIPWAY_ADDRESS"]
+
+    def more_addresses_of(self, found: Instance) -> dict[str, str]:
+        """Where it tells it to listen beside that."""
+        path = os.path.join(self.layout.slots, f"{found.release_id}{'.rehearsal' if found.rehearses else ''}.env")
+        lines = read(path).splitlines() if os.path.exists(path) else []
+        told = [line.removeprefix("PORT_").partition("=") for line in lines if line.startswith("PORT_")]
+        return {port.lower(): f"127.0.0.1:{local}" for port, _equals, local in told}
 
     def rehearse(self) -> Host:
         """From now on, releases are rehearsed."""
@@ -1276,6 +1327,7 @@ class Host:
     def watch(self) -> None:
         """Forget the extremes seen so far."""
         self.systemd.lowest = len(self.systemd.serving())
+        self.systemd.lowest_more = {port: len(self.systemd.serving_at(port)) for port in self.more}
         self.systemd.most = 0
 
     def reboot(self) -> None:
@@ -1327,10 +1379,19 @@ class Host:
         proxied = self.layout.manifest(running)["strategy"] == "proxy"
         assert (found.address is not None) == proxied, "it runs in the units of another release"
         if proxied:
-            before = dict(self.haproxy.servers_now)
+            before, more_before = dict(self.haproxy.servers_now), self.haproxy.more_now
             self.haproxy.restart()
             assert self.haproxy.open_addresses() == {found.address}, "a restart of HAProxy leads users elsewhere"
             self.haproxy.servers_now = before
+            for port in self.more:
+                has = [running] if port in found.more else []
+                assert self.systemd.serving_at(port) == has, f"a restart of HAProxy leads users of {port} elsewhere"
+            self.haproxy.more_now = more_before
+            for port in self.more:
+                has = [running] if port in found.more else []
+                assert self.systemd.serving_at(port) == has, f"users of {port} are led elsewhere"
+                ready = self.haproxy.open_addresses(port)
+                assert ready == ({found.more[port]} if has else set()), ready
         inherited = self.layout.manifest(running)["strategy"] == "socket"
         assert found.inherited == inherited, "it runs in the units of another release"
         assert found.inode == self.systemd.socket, "PID 1 has another socket open"

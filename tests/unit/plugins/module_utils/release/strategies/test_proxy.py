@@ -31,8 +31,9 @@ def host(memory, monkeypatch):
 
 @given(st.from_regex(r"[a-z][a-z0-9_-]{0,30}", fullmatch=True), st.sampled_from(["a", "b", None]))
 def test_a_record_is_read_as_it_was_written(name, live):
-    record = Record({"a": A, "b": "127.0.0.1:9"}, live)
-    assert parse_record(record.render(name)) == record
+    for more in ({}, {"grpc": {"b": "127.0.0.1:10"}, "x": {"a": "127.0.0.1:11", "b": "127.0.0.1:12"}}):
+        record = Record({"a": A, "b": "127.0.0.1:9"}, live, more)
+        assert parse_record(record.render(name)) == record
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,110 @@ def test_services_never_share_a_variable():
     names = ("a-b", "a_b", "ab")
     texts = {Record({"a": A, "b": B}, None).render(name).partition("setenv ")[2].split()[0] for name in names}
     assert len(texts) == 3
+
+
+@pytest.fixture
+def two(host):
+    """A service with two public ports."""
+    return host.have_ports(grpc=(18082, 18083))
+
+
+def test_all_ports_are_led_to_the_same_release(two):
+    seen = []
+    for version in ("v1", "v2", "v3"):
+        two.release(version)
+        seen.append((two.haproxy.open_addresses(), two.haproxy.open_addresses("grpc")))
+    assert seen == [({A}, {"127.0.0.1:18082"}), ({B}, {"127.0.0.1:18083"}), ({A}, {"127.0.0.1:18082"})]
+    assert two.settled() == two.id_of("v3")
+
+
+def test_a_release_finds_each_port_in_a_variable(two):
+    release_id = two.release("v1").current
+    with open(f"{two.layout.slots}/{release_id}.env", encoding="utf-8") as file:
+        told = file.read().splitlines()
+    assert told[1:] == [
+        "SLIPWAY_SLOT=a", "SLIPWAY_ADDRESS=127.0.0.1:18080", "PORT=18080",
+        "SLIPWAY_ADDRESS_GRPC=127.0.0.1:18082", "PORT_GRPC=18082",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("rehearsed", [False, True])
+def test_a_release_that_does_not_listen_on_each_port_gets_no_user(two, rehearsed):
+    good = two.release("v1").current
+    if rehearsed:
+        two.rehearse()
+    two.behaviours["v2"] = Behaviour(deaf="grpc")
+    error = refused(lambda: two.release("v2"), "refused" if rehearsed else "rolled_back")
+    assert "PORT_GRPC: nothing listens there" in str(error)
+    assert two.settled() == good
+    assert "haproxy set slipway-shop:grpc/b ready" not in two.faults.seen
+
+
+def test_a_release_without_the_port_serves_the_others_and_nobody_there(host):
+    first = host.release("v1").current
+    host.have_ports(grpc=(18082, 18083))
+    assert host.systemd.serving_at("grpc") == [], "it was released without that port"
+    second = host.release("v2").current
+    assert host.systemd.serving_at("grpc") == [second]
+    host.rollback()
+    assert host.systemd.serving() == [first]
+    assert host.haproxy.open_addresses("grpc") == set(), "503 at once, and no wait for a port where nobody is"
+    assert host.settled() == first
+
+
+def test_a_port_that_is_given_up_leaves_the_release_of_before_its_own(two):
+    first = two.release("v1").current
+    two.have_ports()
+    assert two.systemd.serving() == [first]
+    second = two.release("v2").current
+    assert two.settled() == second
+    two.have_ports(grpc=(18082, 18083))
+    two.rollback()
+    assert two.systemd.serving_at("grpc") == [first]
+    assert two.settled() == first
+
+
+def test_a_port_that_haproxy_does_not_know_is_refused_before_anything_changes(host):
+    good = host.release("v1").current
+    host.have_ports(grpc=(18082, 18083))
+    host.haproxy.more_now = {}
+    host.systemd.commands.clear()
+    error = refused(lambda: host.release("v2"), "not_proxied")
+    assert "HAProxy knows no backend slipway-shop:grpc" in str(error)
+    assert not [command for command in host.systemd.commands if command.startswith("start")]
+    assert host.settled() == good
+
+
+def test_the_requests_of_all_ports_are_counted_and_their_sessions_waited_for(two):
+    two.release("v1")
+    asked, busy = two.haproxy.servers, {"left": 5}
+
+    def servers(worker, backend):
+        found = asked(worker, backend)
+        if backend == "slipway-shop:grpc" and found["a"].state == "drain" and busy["left"]:
+            busy["left"] -= 1
+            assert two.id_of("v1") in two.systemd.running()
+            found["a"] = found["a"]._replace(sessions=1)
+        return {slot: server._replace(requests=7, failures=2) for slot, server in found.items()}
+
+    two.haproxy.servers = servers
+    two.release("v2")
+    assert busy["left"] == 0
+    told_apart, totals = backend.Backend("shop", two.haproxy, ["grpc"]).totals()
+    assert told_apart
+    assert {(slot, one.requests, one.failed) for (_pid, slot), one in totals.items()} == {("a", 14, 4), ("b", 14, 4)}
+
+
+def test_all_ports_have_their_shares_of_a_canary(two):
+    two.release("v1")
+    two.proxy = {"weights": [5, 100], "step_time": 1}
+    two.release("v2")
+    weights = [seen for seen in two.faults.seen if seen.endswith("5 %") and ".own" not in seen]
+    assert weights == [
+        "haproxy set slipway-shop/a 95 %", "haproxy set slipway-shop/b 5 %",
+        "haproxy set slipway-shop:grpc/a 95 %", "haproxy set slipway-shop:grpc/b 5 %",
+    ]  # fmt: skip
+    assert two.settled() == two.id_of("v2")
 
 
 def test_releases_take_turns(host):

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies import reserved_ports
-from ansible_collections.slipway.go.plugins.module_utils._release.strategies.slots import Record
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.slots import LocalPorts, Record
 
 
 def layout(folder: Path, name: str) -> Layout:
@@ -27,6 +27,11 @@ def layout(folder: Path, name: str) -> Layout:
 
 def reserve(folder: Path, name: str, *wanted: int) -> tuple[int, ...]:
     ports, _new = reserved_ports.reserve(layout(folder, name), wanted, False)
+    return ports.first
+
+
+def reserve_more(folder: Path, name: str, *names: str) -> LocalPorts:
+    ports, _new = reserved_ports.reserve(layout(folder, name), (), False, names)
     return ports
 
 
@@ -35,15 +40,38 @@ def test_each_service_has_two_of_its_own_and_keeps_them(tmp_path: Path) -> None:
     assert len({port for ports in first.values() for port in ports}) == 6
     assert {name: reserve(tmp_path, name) for name in reversed(first)} == first
     for name, ports in first.items():
-        assert reserved_ports.of_service(layout(tmp_path, name)) == ports
-        assert reserved_ports.reserve(layout(tmp_path, name), (), False) == (ports, False)
+        assert reserved_ports.of_service(layout(tmp_path, name)) == LocalPorts(ports)
+        assert reserved_ports.reserve(layout(tmp_path, name), (), False) == (LocalPorts(ports), False)
 
 
 def test_check_mode_reserves_nothing(tmp_path: Path) -> None:
     ports, new = reserved_ports.reserve(layout(tmp_path, "shop"), (), True)
     assert new
     assert not (tmp_path / "ports_root").exists()
-    assert reserve(tmp_path, "shop") == ports
+    assert reserve(tmp_path, "shop") == ports.first
+
+
+def test_each_public_port_has_two_local_ones_and_keeps_them(tmp_path: Path) -> None:
+    alone = reserve(tmp_path, "shop")
+    one = reserve_more(tmp_path, "shop", "grpc")
+    mailer = reserve_more(tmp_path, "mailer", "admin", "grpc")
+    assert one.first == alone, "the port that it had stays"
+    assert len({*one.all, *mailer.all}) == 4 + 6
+    assert reserve_more(tmp_path, "shop", "grpc", "admin").more["grpc"] == one.more["grpc"]
+    kept = reserve_more(tmp_path, "shop")
+    assert set(kept.more) == {"grpc", "admin"}, "a release of before may come back"
+    assert reserved_ports.of_service(layout(tmp_path, "shop")) == kept
+    with pytest.raises(SlipwayError, match="belongs to mailer"):
+        reserve(tmp_path, "shop", *mailer.more["grpc"])
+
+
+def test_ports_that_are_wanted_are_taken_from_those_that_the_host_has_chosen(tmp_path: Path) -> None:
+    before = reserve_more(tmp_path, "shop", "grpc")
+    wanted = before.more["grpc"]
+    ports, new = reserved_ports.reserve(layout(tmp_path, "shop"), wanted, False, ["grpc"])
+    assert new
+    assert ports.first == wanted
+    assert len(set(ports.all)) == 4
 
 
 def test_ports_of_another_service_are_refused_though_nobody_listens(tmp_path: Path) -> None:
@@ -92,9 +120,16 @@ def test_two_that_choose_at_the_same_time_get_different_ports(tmp_path: Path) ->
 def test_a_damaged_reservation_is_named(tmp_path: Path) -> None:
     reserve(tmp_path, "shop")
     path = tmp_path / "ports_root" / "shop.json"
-    path.write_text("{}")
-    with pytest.raises(SlipwayError, match=r"shop\.json does not say which local ports"):
-        reserve(tmp_path, "mailer")
+    for text in (
+        "{}",
+        "[]",
+        '{"ports": [1]}',
+        '{"ports": [1, 2], "more": {"grpc": [3]}}',
+        '{"ports": [1, 2], "more": []}',
+    ):
+        path.write_text(text)
+        with pytest.raises(SlipwayError, match=r"shop\.json does not say which local ports"):
+            reserve(tmp_path, "mailer")
 
 
 def test_a_host_without_a_free_pair_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
