@@ -52,6 +52,7 @@ RESULTS = frozenset(
         "build_result",
         "drift_found",
         "drift_told",
+        "rebuild_result",
         "release_answer",
         "release_asked",
         "release_closing",

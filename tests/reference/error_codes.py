@@ -1731,8 +1731,8 @@ BUILD = Section(
             "Move that folder into the repository, or leave `build_verify` out.",
         ),
         "build_toolchain": ErrorCode(
-            "The Go toolchain is not the one that `build_toolchain` or the source demands, or it is too old.",
-            "Another release is installed. None is fetched.",
+            "The Go toolchain is not the one that `build_toolchain`, the source or the artefact of a rebuild demands.",
+            "Another release is installed, or one that is too old. None is fetched.",
             "Install that release and set `build_go` to it.",
         ),
         "build_unknown_ref": ErrorCode(
@@ -1746,9 +1746,54 @@ BUILD = Section(
             "Declare it as a string in that package, or correct `build_variables`.",
         ),
         "invalid_build": ErrorCode(
-            "A `build_` variable has a value that cannot be used.",
+            "A `build_` or `rebuild_` variable has a value that cannot be used.",
             "It is empty, misspelt, or of another form than the fix says.",
             "Set the variable as the fix says.",
+        ),
+    },
+)
+
+REBUILD = Section(
+    "Building an artefact again",
+    "These come from the module `rebuild` and the playbook `slipway.go.rebuild`. Nothing is changed and nothing of the "
+    "artefact is executed. The build itself fails with the codes of the section before.",
+    {
+        "rebuild_different": ErrorCode(
+            "The artefact and its rebuild have different bytes. The message and `differences` say which.",
+            "The file was changed after its build, or was built from other source, with other modules or other flags.",
+            "Do what the fix says. A file that was changed after its build must not be released.",
+        ),
+        "rebuild_modified": ErrorCode(
+            "The artefact was built from a tree with changes that are in no commit.",
+            "Its build information has `vcs.modified=true`, or its manifest has `modified`.",
+            "Commit the changes, and build the artefact again.",
+        ),
+        "rebuild_no_commit": ErrorCode(
+            "Neither the artefact nor what stands beside it names a commit.",
+            "It was built with `-buildvcs=false` or outside of a repository, and its manifest is not beside it.",
+            "Set `rebuild_ref`, or put the manifest beside the artefact.",
+        ),
+        "rebuild_no_record": ErrorCode(
+            "The artefact has no build information of Go that can be read.",
+            "It is no Go program, is packed by UPX, or was stripped of it.",
+            "Give the artefact as `go build` has written it.",
+        ),
+        "rebuild_no_source": ErrorCode(
+            "There is no source to build from, or it is that of another module.",
+            "`rebuild_source` is empty or wrong, or the provenance names a repository that `rebuild_repositories` does "
+            "not allow.",
+            "Set `rebuild_source`, or add the repository to `rebuild_repositories` if you trust it.",
+        ),
+        "rebuild_unknown_commit": ErrorCode(
+            "The commit is not in the repository.",
+            "It was not fetched, was never pushed, or the repository is another one.",
+            "Fetch it, or set `rebuild_source` to the repository that has it.",
+        ),
+        "rebuild_unsupported": ErrorCode(
+            "The artefact was built in a way that cannot be repeated from its source alone.",
+            "It was built with cgo, without `-trimpath`, for another system, from a list of files, or with flags that "
+            "could start other programs.",
+            "Build it as the fix says, such as with `slipway.go.build`.",
         ),
     },
 )
@@ -1928,8 +1973,7 @@ DIAGNOSIS = Section(
 )
 
 SECTIONS = (
-    *(GENERAL, ACCESS, SSHD, ACCOUNTS, FIREWALL, PROGRAM, POLICY, VULNERABILITIES, BUILD, INTAKE, VARIABLES, RELEASE),
-    BALANCERS,
-    DIAGNOSIS,
+    *(GENERAL, ACCESS, SSHD, ACCOUNTS, FIREWALL, PROGRAM, POLICY, VULNERABILITIES, BUILD, REBUILD, INTAKE, VARIABLES),
+    *(RELEASE, BALANCERS, DIAGNOSIS),
 )
 CODES: dict[str, ErrorCode] = {code: entry for section in SECTIONS for code, entry in section.codes.items()}

@@ -43,12 +43,12 @@ def variables(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def play(folder: Path, variables: dict[str, Any], *flags: str) -> tuple[int, str]:
+def play(folder: Path, variables: dict[str, Any], *flags: str, playbook: str = "build") -> tuple[int, str]:
     collections = os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(ROOT / ".work" / "collections"))
     host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     hosts = {"web1": host, "web2": host, "localhost": host}
     (folder / "inventory.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
-    argv = ["-m", "ansible.cli.playbook", "-i", "inventory.yml", "slipway.go.build", "-e", json.dumps(variables)]
+    argv = ["-m", "ansible.cli.playbook", "-i", "inventory.yml", f"slipway.go.{playbook}", "-e", json.dumps(variables)]
     done = subprocess.run(
         [sys.executable, *argv, *flags],
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_NOCOLOR": "1"},
@@ -82,6 +82,11 @@ def test_it_builds_for_what_the_hosts_are_and_once(tmp_path: Path, variables: di
     assert told.stderr == "2.0.0\n"
     code, said = play(tmp_path, variables)
     assert (code, changes(said)) == (0, 0), said
+    given = {**variables, "rebuild_artefact": str(artefact), "rebuild_source": variables["build_source"]}
+    artefact.write_bytes(artefact.read_bytes() + b"more")
+    code, said = play(tmp_path, given, playbook="rebuild")
+    assert code == 2
+    assert "bytes that are in no section differ" in " ".join(said.split())
 
 
 @pytest.mark.parametrize(

@@ -77,11 +77,12 @@ FLOORS = {
     "_balancer": ["model upstream", "haproxy nginx"],
     "_build": [
         "targets",
-        "request git toolchain signing",
+        "request toolchain signing",
         "commands",
-        "packages manifest",
-        "source provenance",
+        "git packages manifest",
+        "source provenance record differences",
         "builder",
+        "rebuild",
     ],
     "_release": [
         "phases by",

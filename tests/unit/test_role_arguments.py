@@ -23,7 +23,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST = ROOT / ".work" / "venv-oldest" / "bin" / "python"
 PYTHONS = [sys.executable, *([str(OLDEST)] if OLDEST.exists() else [])]
-CHECKED = {"base": "main", "build": "main", "firewall": "main", "selinux": "main"} | dict.fromkeys(
+CHECKED = {"base": "main", "build": "main", "rebuild": "main", "firewall": "main", "selinux": "main"} | dict.fromkeys(
     ("deploy_user", "proxy", "service", "ssh"), "validate"
 )
 GOOD = {

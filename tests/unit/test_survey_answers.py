@@ -32,9 +32,16 @@ from jinja2 import Environment, StrictUndefined, nodes
 from jinja2.nativetypes import NativeEnvironment
 
 ROOT = Path(__file__).resolve().parents[2]
-SET = {"service_name": "shop", "build_source": "/srv/shop", "ansible_user": "root"}
+SET = {"service_name": "shop", "build_source": "/srv/shop", "rebuild_artefact": "/srv/out/shop", "ansible_user": "root"}
 # Where nobody can tell what an empty answer means, it is refused in one sentence.
-REFUSED = {"build_source", "release_rollback_of", "release_rollback_run", "service_name", "slipway_hosts"}
+REFUSED = {
+    "build_source",
+    "rebuild_artefact",
+    "release_rollback_of",
+    "release_rollback_run",
+    "service_name",
+    "slipway_hosts",
+}
 READ = "{{{{ lookup('slipway.go.variable', '{}') }}}}"
 BLOCK = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 OMITTED = {"omit", "lookup"}

@@ -78,6 +78,7 @@ class Section(NamedTuple):
     type: int
     addr: int
     size: int
+    offset: int = 0
 
 
 class VersionNeed(NamedTuple):
@@ -689,7 +690,7 @@ def read_sections(reader: Reader, header: Header) -> tuple[Section, ...]:
         names = reader.read(offset, min(size, reader.size - offset, MAX_SECTION_NAMES))
     except ElfError:
         return ()
-    return tuple(Section(_name_in(names, row[0]), row[1], row[3], row[5]) for row in rows)
+    return tuple(Section(_name_in(names, row[0]), row[1], row[3], row[5], row[4]) for row in rows)
 
 
 def _name_in(names: bytes, start: int) -> str:

@@ -139,21 +139,7 @@ class Builder:
         return command.run(argv, self._request.timeout, variables={**places, **settings})
 
     def _fail(self, what: str, done: command.Finished, code: str) -> NoReturn:
-        said = done.complaint[-_SHOWN:]
-        newer = toolchain.newer_than(said)
-        if newer:
-            raise SlipwayError(
-                "build_toolchain",
-                f"{self._go} is {self._version}, and the source demands Go {newer} or newer.",
-                f"install Go {newer} on the host that builds, and set build_go to it",
-            )
-        if "GOPROXY=off" in said:
-            raise SlipwayError(
-                "build_offline",
-                f"build_offline is set, and the source needs modules that are not here: {said}",
-                "run go mod vendor and commit what it writes, or build once without build_offline",
-            )
-        raise SlipwayError(code, f"{what} failed ({done.code}): {said}", "correct what it names in the source")
+        raise failure(self._go, self._version, what, done, code)
 
     def _check_source(self, tree: Tree, stamp: Stamp) -> None:
         """Vet and tests run for the host that builds, whose programs it can execute."""
@@ -306,6 +292,32 @@ class Builder:
             "signatures": [item.path + ending for ending in self._keys.endings],
             "provenance": item.path + ENDING if self._request.provenance_builder else None,
         }
+
+
+def failure(
+    go: str,
+    version: str,
+    what: str,
+    done: command.Finished,
+    code: str,
+    fix: str = "correct what it names in the source",
+) -> SlipwayError:
+    """Why a command of the toolchain has failed. fix: where neither its release nor the network is the cause."""
+    said = done.complaint[-_SHOWN:]
+    newer = toolchain.newer_than(said)
+    if newer:
+        return SlipwayError(
+            "build_toolchain",
+            f"{go} is {version}, and the source demands Go {newer} or newer.",
+            f"install Go {newer} on the host that builds, and set build_go to it",
+        )
+    if "GOPROXY=off" in said:
+        return SlipwayError(
+            "build_offline",
+            f"build_offline is set, and the source needs modules that are not here: {said}",
+            "run go mod vendor and commit what it writes, or build once without build_offline",
+        )
+    return SlipwayError(code, f"{what} failed ({done.code}): {said}", fix)
 
 
 def _is_current(path: str, there: Mapping[str, Any], inputs: str) -> bool:

@@ -19,7 +19,7 @@ FILES = (
 )
 _LISTED = ("Dir", "ImportPath", "Name", "Standard", "Module", *FILES)
 # What fetching modules may need of the environment of whoever runs this.
-_NETWORK = (
+NETWORK = (
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
     *("SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR"),
 )
@@ -60,7 +60,7 @@ def places(request: Request, cache: str, inherited: Mapping[str, str]) -> dict[s
     }
     if request.offline:
         return {**found, "GOPROXY": OFFLINE}
-    found.update({name: inherited[name] for name in _NETWORK if inherited.get(name)})
+    found.update({name: inherited[name] for name in NETWORK if inherited.get(name)})
     if request.proxy:
         found["GOPROXY"] = request.proxy
     if request.private:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Optional
 
 from .._core import command
 from .._core.errors import SlipwayError
+from .commands import NETWORK
 
 _DESCRIBE = ("describe", "--tags", "--always", "--match", "v[0-9]*", "--match", "[0-9]*")
 
@@ -27,8 +28,17 @@ class Checkout(NamedTuple):
 
 
 def _git(folder: str, *arguments: str) -> command.Finished:
-    variables = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "HOME": os.environ.get("HOME", "/")}
-    return command.run(["git", "-C", folder, *arguments], variables=variables)
+    return command.run(["git", "-C", folder, *arguments], variables=_variables())
+
+
+def _variables() -> dict[str, str]:
+    return {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "HOME": os.environ.get("HOME", "/")}
+
+
+def _network() -> dict[str, str]:
+    """SSH must not ask either: nobody would answer."""
+    given = {name: os.environ[name] for name in NETWORK if os.environ.get(name)}
+    return {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes", **given}
 
 
 def _answer(folder: str, *arguments: str) -> str:
@@ -81,9 +91,14 @@ def _last_line(text: str) -> str:
     return (text.splitlines() or ["no reason given"])[0].rstrip(".")
 
 
+def find_commit(folder: str, ref: str) -> str:
+    """The commit that a tag, a branch or a commit's name means; empty where the repository has none of that name."""
+    return _answer(folder, "rev-parse", "--verify", "-q", f"{ref}^{{commit}}")
+
+
 def require_commit(folder: str, ref: str) -> str:
-    """The commit that a tag, a branch or a commit's name means."""
-    commit = _answer(folder, "rev-parse", "--verify", "-q", f"{ref}^{{commit}}")
+    """The same, where build_ref has to be one."""
+    commit = find_commit(folder, ref)
     if not commit:
         raise SlipwayError(
             "build_unknown_ref",
@@ -118,4 +133,15 @@ def is_ignored(folder: str, path: str) -> bool:
 def clone(top: str, commit: str, target: str) -> None:
     """A working tree of its own at that commit; the repository itself is only read."""
     _git("/", "clone", "-q", "--shared", "--no-checkout", "--", top, target).require_success()
-    _git(target, "checkout", "-q", "--detach", commit).require_success()
+    check_out(target, commit)
+
+
+def fetch(url: str, target: str, seconds: float) -> command.Finished:
+    """The repository at that URL without a working tree yet; nobody is asked for a password."""
+    return command.run(
+        ["git", "clone", "-q", "--no-checkout", "--", url, target], seconds, variables={**_variables(), **_network()}
+    )
+
+
+def check_out(folder: str, commit: str) -> None:
+    _git(folder, "checkout", "-q", "--detach", commit).require_success()

@@ -120,3 +120,8 @@ def of_machines(machines: Iterable[str]) -> list[Target]:
             )
         found.add(target)
     return sorted(found)
+
+
+def variable_names() -> tuple[str, ...]:
+    """Of the variables that say which processors a program is built for."""
+    return tuple(dict.fromkeys(variable for variable, _levels in _LEVELS.values() if variable))
