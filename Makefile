@@ -86,7 +86,8 @@ fixes: collections ## the fix table: failures made on purpose, whose fix is appl
 
 faults-simulated: collections ## a run that breaks at every single effect, on simulated hosts; `make unit` plays one in eight (five minutes)
 	SLIPWAY_FAULTS=all pytest -n $(WORKERS) --dist worksteal tests/unit/plugins/module_utils/release/test_faults.py \
-		tests/unit/plugins/module_utils/release/test_once.py tests/unit/test_release_play.py
+		tests/unit/plugins/module_utils/release/test_once.py tests/unit/test_release_play.py \
+		tests/unit/test_notices_play.py
 
 faults-power: collections ## the same for power cuts, in a virtual machine (half an hour without KVM)
 	$(BIN)/python tests/faults/release --power --page docs/evidence/what-fails.md

@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _by
+from ansible_collections.slipway.go.plugins.plugin_utils import _by, _run
 from ansible_collections.slipway.go.plugins.plugin_utils._told import ToldAction
+
+# What of an answer a notice tells.
+NOTED = ("action", "changed", "previous", "current", "failed", "code", "msg", "rolled_back")
 
 
 class ActionModule(ToldAction):
@@ -21,4 +25,13 @@ class ActionModule(ToldAction):
             arguments["by"] = _by.complete(arguments.get("by"), variables)
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
-        return {**result, **self._run_and_tell("rollback", arguments, variables)}
+        answer = self._run_and_tell("rollback", arguments, variables)
+        if not self._task.check_mode:
+            self._note(answer, variables)
+        return {**result, **answer}
+
+    def _note(self, answer: dict[str, Any], variables: dict[str, Any]) -> None:
+        """For the notice of the whole run; several services of a host would replace one another's result."""
+        service, host = str(self._task.args.get("name")), variables.get("inventory_hostname")
+        with contextlib.suppress(OSError):
+            _run.note_rollback(service, str(host), {key: answer[key] for key in NOTED if key in answer})

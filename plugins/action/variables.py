@@ -11,8 +11,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
+from ansible_collections.slipway.go.plugins.action.notice import template_with
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
-from ansible_collections.slipway.go.plugins.plugin_utils import _services, _survey, _variables
+from ansible_collections.slipway.go.plugins.plugin_utils import _notices, _services, _survey, _variables
 
 ARGUMENTS = {"role": {"type": "str", "choices": _variables.roles()}, "undeclared": {"type": "bool", "default": False}}
 WARN, REFUSE = "warn", "refuse"
@@ -36,11 +37,13 @@ class ActionModule(ActionBase):
             self._refuse_hosts(variables)
             if not arguments["undeclared"]:
                 _services.check_choice(dict(self._services_by_host(variables)))
+            notices = self._notices(variables)
             unknown = self._unknown(variables)
             result["warnings"] = self._judge(unknown, variables)
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
-        return {**result, "changed": False, "unknown": [one._asdict() for one in unknown]}
+        told = [one._asdict() for one in unknown]
+        return {**result, "changed": False, "unknown": told, "notices": notices}
 
     def _check(self, role: str, variables: Mapping[str, Any]) -> None:
         """The values of one role for the service that the task is about."""
@@ -100,6 +103,17 @@ class ActionModule(ActionBase):
         others = [] if _survey.is_empty(given) else _survey.list_of(_survey.text)(given, "slipway_other_variables")
         names = {host: [*theirs, *_services.own_names(theirs)] for host, theirs in _all_hosts(variables)}
         return _variables.find_unknown(names, others)
+
+    def _notices(self, variables: Mapping[str, Any]) -> list[str]:
+        """The hosts that have a slipway_notices of their own, which is checked. Most often all have the same."""
+        found: dict[str, Any] = {}
+        for host, theirs in _all_hosts(variables):
+            raw = theirs.get(_notices.VARIABLE)
+            if _survey.is_empty(raw) or raw == [] or raw in found.values():
+                continue
+            _notices.check(raw, template_with(self._templar, theirs))
+            found[host] = raw
+        return list(found)
 
     def _judge(self, unknown: list[_variables.Unknown], variables: Mapping[str, Any]) -> list[str]:
         """The warnings, or the failure where that is wanted."""

@@ -19,6 +19,7 @@ description:
     default). C(slipway_other_variables) lists names that others read, and patterns of names such as V(proxy_env*).
   - C(service_name) must name services that C(slipway_services) declares for a host of the play, if hosts declare any,
     and C(slipway_hosts) has to be given where it has an effect.
+  - Every entry of C(slipway_notices) must be usable, and its templates must be for every notice.
   - With O(role), checks the values of that role's variables for this host. One that the role could not use is a failure
     of one sentence.
   - Runs on the controller and asks no host.
@@ -53,6 +54,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+notices:
+  description: The hosts whose C(slipway_notices) say where notices go.
+  returned: success, without O(role)
+  type: list
+  elements: str
+  sample: [web1]
 unknown:
   description: The variables that nobody reads.
   returned: success

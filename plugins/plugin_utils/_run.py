@@ -24,6 +24,8 @@ from ansible import constants
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _IDENTITY = "slipway-run.json"
 _LEASES = "slipway-leases"
+_ROLLBACKS = "slipway-rollbacks"
+_ONCE = "slipway-once"
 # States of a process that only waits for its parent to take notice of its end.
 _DEAD = ("Z", "X")
 
@@ -117,3 +119,32 @@ def leased(host: str) -> list[str]:
 
 def _leases(host: str) -> Path:
     return _folder() / _LEASES / hashlib.sha256(host.encode()).hexdigest()
+
+
+def is_first(what: str) -> bool:
+    """True once in this run, for whoever asks first."""
+    folder = _folder() / _ONCE
+    folder.mkdir(exist_ok=True)
+    try:
+        (folder / what).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def note_rollback(service: str, host: str, answer: Mapping[str, Any]) -> None:
+    """How this run's rollback of that service has ended on that host."""
+    folder = _folder() / _ROLLBACKS
+    folder.mkdir(exist_ok=True)
+    text = json.dumps({"service": service, "host": host, "answer": answer}, default=str)
+    (folder / hashlib.sha256(f"{service} {host}".encode()).hexdigest()).write_text(text, encoding="utf-8")
+
+
+def rollbacks() -> dict[str, dict[str, dict[str, Any]]]:
+    """The same, by service and host."""
+    folder = _folder() / _ROLLBACKS
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in folder.glob("*"):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        found.setdefault(told["service"], {})[told["host"]] = told["answer"]
+    return found

@@ -91,6 +91,12 @@ GENERAL = Section(
             "A value was copied from one service to the other, or set for all of them.",
             "Give one of the two another value.",
         ),
+        "invalid_notices": ErrorCode(
+            "`slipway_notices` has an entry that could not be used, or a template that fails with a notice that may "
+            "come. The message names the entry. Nothing was changed.",
+            "An option is misspelt or missing, a template reads a field that there is not, or a program is not there.",
+            "Correct what the message names.",
+        ),
         "missing_name": ErrorCode(
             "A task has no service to be about.",
             "`service_name` is empty, or the task of a play of your own has no option `name`.",

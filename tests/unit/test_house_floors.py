@@ -16,6 +16,7 @@ UTILS = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
 MAY_IMPORT = {
     "_core": "",
     "_module": "_core",
+    "_notices": "_core",
     "_binary": "_core",
     "_vulnerabilities": "_core _binary",
     "_host": "_core _binary",
@@ -29,7 +30,7 @@ MAY_IMPORT = {
     "_diagnosis": "_core _host _units _linkage _hardening _health _release _drift",
     "_balancer": "_core _host",
     "_build": "_core _binary _release",
-    "_tool": "_core _host _release _drift _diagnosis",
+    "_tool": "_core _notices _host _release _drift _diagnosis",
 }
 
 # Inside of the large ones, from the ground up: each may import what stands on a line above its own.
@@ -41,6 +42,7 @@ FLOORS = {
         "program sbom functions",
         "abilities facts",
     ],
+    "_notices": ["notice delivery", "mail program webhook"],
     "_vulnerabilities": ["severity", "osv", "database judge", "gate licences", "policy"],
     "_units": ["directives parser credentials", "installer surroundings", "prerequisites", "context foreign"],
     "_linkage": [

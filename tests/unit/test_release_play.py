@@ -30,7 +30,7 @@ PYTHONS = [sys.executable, *([str(OLDEST)] if OLDEST.exists() else [])]
 NEWEST = PYTHONS if ONE_IN == 1 else PYTHONS[:1]
 KEY = Once(("bin/shop", "migrate")).key("2.0.0")
 # What a play has where nothing is to be done around a release.
-TASKS = 6
+TASKS = 8
 # What the hosts do, each with its name in front, in the order in which they do it.
 PLAYED = """
 import json, os, sys, time

@@ -213,6 +213,24 @@ def run_in_group(
         descendants.end_orphans(child)
 
 
+def feed(argv: Sequence[str], source: bytes, seconds: float) -> int:
+    """Have a program read that, and return how it ended. One that does not end in time is killed with its group.
+
+    It has the environment of this process. What it writes goes nowhere.
+    """
+    null = subprocess.DEVNULL
+    child = subprocess.Popen(list(argv), stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True)
+    try:
+        child.communicate(source, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise TimeLimitPassed(argv[:1], seconds) from None
+    finally:
+        if child.poll() is None:
+            _kill_group(child)
+            child.wait()
+    return child.returncode
+
+
 def start_filter(argv: Sequence[str]) -> subprocess.Popen[bytes]:
     """A program between two pipes, which the caller serves and ends."""
     try:

@@ -18,13 +18,14 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from .._core.errors import SlipwayError
-from .._core.paths import WATCH_ROOT, WATCHER
+from .._core.paths import STATE_ROOT, WATCH_ROOT, WATCHER
 
 if TYPE_CHECKING:
     from .._release.engine import Engine
     from .._release.operator.operator import Operator
 
 OK, FAILED, USAGE = 0, 1, 2
+NOTICE = "notice.json"
 SERVES = ("pass", "warn")
 _RECENT = 60.0  # seconds
 _LOCK_TIMEOUT = 30.0
@@ -584,15 +585,39 @@ def _watch(options: argparse.Namespace) -> int:
     policy = watching.Policy(fall=options.fall, backoff=options.backoff, cap=options.cap, rollback=options.rollback)
     try:
         decision = operator(options.service).watch(WatchOptions(policy, options.metrics))
-    except Exception:
+    except Exception as error:
         if options.metrics:
             with contextlib.suppress(OSError):  # a verdict of before must not stay when none can be had
                 os.unlink(metrics.path(options.metrics, options.service))
+        _leave_notice(options.service, "failed", str(error) if isinstance(error, SlipwayError) else "the watch failed.")
         raise
     if decision.action == watching.NOTHING:
         return OK
+    _leave_notice(options.service, decision.action, decision.message)
     _complain(f"{options.service}: {decision.action}: {decision.message}")
     return FAILED
+
+
+def _leave_notice(service: str, action: str, message: str) -> None:
+    """What service_watch_alert finds in SLIPWAY_NOTICE. The alert comes also where this cannot be written."""
+    from .._core import files
+    from .._notices import notice as notices
+    from .._release.state.model import validate_name
+
+    host = os.uname().nodename
+    told = notices.notice(
+        event=notices.WATCH_ACTED,
+        text=f"{service} on {host}: {action}: {message}",
+        services=[service],
+        hosts={"total": 1},
+        verdict=action,
+        cause=notices.one_line(message, notices.TEXT),
+        host=host,
+        controller=host,
+        when=notices.utc(time.time()),
+    )
+    with contextlib.suppress(OSError, SlipwayError):
+        files.write_atomic(os.path.join(STATE_ROOT, validate_name(service), NOTICE), json.dumps(told) + "\n", 0o600)
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -16,7 +16,15 @@ PACKAGE = "slipway_go"
 # The standard library is all that it imports; whatever else a host or a user has for Python is not read.
 INTERPRETER = b"#!/usr/bin/python3 -IS\n"
 # What talks to Ansible stays on the controller.
-LEFT_OUT = ("_module.py", "_release/options.py", "_tool/zipapp.py")
+LEFT_OUT = (
+    "_module.py",
+    "_notices/delivery.py",
+    "_notices/mail.py",
+    "_notices/program.py",
+    "_notices/webhook.py",
+    "_release/options.py",
+    "_tool/zipapp.py",
+)
 # Runs before the package is imported, for it decides where that is read from.
 BESIDE = "_tool/bootstrap.py"
 MAIN = """\

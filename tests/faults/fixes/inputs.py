@@ -18,7 +18,7 @@ from ansible_collections.slipway.go.plugins.module_utils._health.parsing import 
 from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import parse_plan
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Once, validate_smoke
-from ansible_collections.slipway.go.plugins.plugin_utils import _choice, _freeze, _services, _way_back
+from ansible_collections.slipway.go.plugins.plugin_utils import _choice, _freeze, _notices, _services, _way_back
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.faults.fixes.swaps import bare
@@ -41,6 +41,13 @@ def _as_it_is(value: Any, _variables: Any) -> Any:
 
 def declared(value: Any) -> Any:
     return _services.declared({"slipway_services": value}, _as_it_is)
+
+
+def noticed(entry: Any) -> None:
+    _notices.check([entry], lambda _notice: lambda value: value)
+
+
+CHAT = {"name": "chat", "webhook": {"url": "https://host/x"}}
 
 
 def refused(
@@ -437,6 +444,29 @@ for how, wrong, right, fix in (
     ),
 ):
     refused("invalid_services", f"slipway_services {how}", fix, declared, wrong, right, "slipway_services")
+for how, wrong, right, fix in (
+    ("has no way", {"name": "chat"}, CHAT, "give it exactly one of webhook, mail and command"),
+    ("has no name", {**CHAT, "name": ""}, CHAT, "give it a name of letters, digits and . _ -"),
+    (
+        "has the event of a host",
+        {**CHAT, "events": ["watch_acted"]},
+        {**CHAT, "events": ["failed"]},
+        "take it out, and set service_watch_alert",
+    ),
+    (
+        "has a body that is no JSON",
+        {"name": "chat", "webhook": {"url": "https://host/x", "body": '{"text": '}},
+        {"name": "chat", "webhook": {"url": "https://host/x", "body": {"text": "x"}}},
+        "write body as a dictionary, or use the filter to_json",
+    ),
+    (
+        "has no program",
+        {"name": "chat", "command": ["/no/such/program"]},
+        {"name": "chat", "command": ["/bin/sh"]},
+        "install it there",
+    ),
+):
+    refused("invalid_notices", f"an entry {how}", fix, noticed, wrong, right, "slipway_notices")
 refused(
     "invalid_services",
     "service_name has several services, and none is declared",

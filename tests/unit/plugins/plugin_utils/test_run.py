@@ -43,6 +43,19 @@ def test_without_hard_links(folder, monkeypatch):
     assert _run.this() == _run.this()
 
 
+def test_one_of_a_run_is_the_first(folder):
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _number: _run.is_first("notice"), range(40))).count(True) == 1
+    assert _run.is_first("another")
+
+
+def test_rollbacks_are_noted_by_service_and_host(folder):
+    assert _run.rollbacks() == {}
+    _run.note_rollback("shop", "web/1", {"action": "rollback"})
+    _run.note_rollback("mailer", "web/1", {"failed": True})
+    assert _run.rollbacks() == {"mailer": {"web/1": {"failed": True}}, "shop": {"web/1": {"action": "rollback"}}}
+
+
 def test_leases_are_noted_by_service_and_host(folder):
     assert not _run.has_lease("shop", "web1")
     _run.note_lease("shop", "web1")

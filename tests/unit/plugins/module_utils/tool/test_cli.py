@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._host import systemd
+from ansible_collections.slipway.go.plugins.module_utils._notices.notice import FIELDS
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
+from ansible_collections.slipway.go.plugins.module_utils._release.operator.watch import Decision
 from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._tool import cli
 
@@ -455,10 +457,38 @@ def test_a_watch_that_cannot_judge_leaves_no_verdict_of_before(
         raise SlipwayError("damaged_settings", "settings.json is not readable.", "release the service again")
 
     monkeypatch.setattr(cli, "operator", damaged)
+    monkeypatch.setattr(cli, "STATE_ROOT", str(tmp_path / "state"))
     (tmp_path / "slipway-shop.prom").write_text('slipway_health_state{state="pass"} 1\n')
     assert cli.main(["watch", "shop", "--metrics", str(tmp_path)]) == cli.FAILED
     assert list(tmp_path.iterdir()) == []
     assert cli.main(["watch", "shop", "--metrics", str(tmp_path)]) == cli.FAILED
+
+
+def test_a_watch_that_acts_leaves_a_notice_that_only_root_may_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
+    class Acts:
+        def watch(self, _options: Any) -> Decision:
+            return Decision("restart", 'unhealthy 3 times in a row: it answers "500"', {})
+
+    def damaged(_name: str) -> None:
+        raise SlipwayError("damaged_settings", "settings.json is not readable.", "release the service again")
+
+    (tmp_path / "shop").mkdir()
+    path = tmp_path / "shop" / "notice.json"
+    monkeypatch.setattr(cli, "STATE_ROOT", str(tmp_path))
+    monkeypatch.setattr(cli, "operator", lambda _name: Acts())
+    assert cli.main(["watch", "shop"]) == cli.FAILED
+    told = json.loads(path.read_text())
+    assert (path.stat().st_mode & 0o777, list(told)) == (0o600, list(FIELDS))
+    assert (told["event"], told["verdict"], told["services"]) == ("watch_acted", "restart", ["shop"])
+    assert told["text"] == f'shop on {told["host"]}: restart: unhealthy 3 times in a row: it answers "500"'
+    monkeypatch.setattr(cli, "operator", damaged)
+    assert cli.main(["watch", "shop"]) == cli.FAILED
+    assert json.loads(path.read_text())["cause"].startswith("settings.json is not readable.")
+    path.unlink()
+    assert cli.main(["watch", "../shop"]) == cli.FAILED
+    assert list((tmp_path / "shop").iterdir()) == []
 
 
 def test_a_service_whose_first_release_failed_has_a_history(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
