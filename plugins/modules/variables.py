@@ -35,7 +35,7 @@ options:
     description:
       - The role whose variables are checked.
     type: str
-    choices: [base, deploy_user, firewall, proxy, release, selinux, service, ssh]
+    choices: [base, build, bundle, deploy_user, firewall, proxy, release, selinux, service, ssh, unbundle]
   undeclared:
     description:
       - Whether C(service_name) may name a service that C(slipway_services) does not declare.

@@ -24,6 +24,7 @@ ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.rea
 OF_PLAYBOOKS = frozenset(
     {
         "build_host",
+        "bundle_host",
         "drift_service",
         "harden_accept_drift",
         "harden_base",
@@ -44,6 +45,7 @@ OF_PLAYBOOKS = frozenset(
         "slipway_other_variables",
         "slipway_unknown_variables",
         "status_answers",
+        "unbundle_host",
     }
 )
 # What the roles and playbooks leave behind for those that come after them.
@@ -51,6 +53,7 @@ RESULTS = frozenset(
     {
         "build_machine",
         "build_result",
+        "bundle_result",
         "drift_found",
         "drift_told",
         "rebuild_result",
@@ -74,6 +77,7 @@ RESULTS = frozenset(
         "remove_baseline",
         "remove_foreseen",
         "slipway_service",
+        "unbundle_result",
     }
 )
 # What goes into a unit as it is.

@@ -1804,6 +1804,69 @@ REBUILD = Section(
     },
 )
 
+BUNDLE = Section(
+    "Bundles for sites without a network",
+    "These come from the modules `bundle` and `unbundle`, their playbooks, and the program `slipway-unbundle.pyz`. "
+    "Nothing was written. Signatures have the codes of the section on artefacts, too.",
+    {
+        "bundle_in_use": ErrorCode(
+            "Another run writes to the same folder.",
+            "Two jobs make or unpack bundles there, or a run was stopped with Ctrl-Z.",
+            "Wait until the other run has ended.",
+        ),
+        "bundle_not_fetched": ErrorCode(
+            "`pip` or `ansible-galaxy` did not get what is to be in the bundle. The message quotes the end of what it "
+            "wrote.",
+            "The server does not answer or asks for a password, or a package has no such version or no wheel.",
+            "Correct what it complains of, in the settings of `pip` or of `ansible-galaxy`.",
+        ),
+        "bundle_place_taken": ErrorCode(
+            "The folder that the bundle would be unpacked to is another bundle of the same name, is no bundle, or has "
+            "files that are not of it.",
+            "Two bundles were given the same name, or somebody has put files into the unpacked folder.",
+            "Move what is not of the bundle elsewhere, or set `unbundle_dest` to another folder.",
+        ),
+        "bundle_too_large": ErrorCode(
+            "The bundle has more bytes or more files than are allowed.",
+            "It has more than `bundle_max_size` or `unbundle_max_size` allows, or a folder with very many files.",
+            "Raise the limit if that is right, or pack files together.",
+        ),
+        "damaged_bundle": ErrorCode(
+            "A byte of the bundle is not the one that its signed manifest says. The message names each file that is "
+            "missing, extra, changed, cut short or there twice.",
+            "The copy was cut short or damaged on its way, or somebody has changed it.",
+            "Fetch the bundle again. If it differs again, ask who made it.",
+        ),
+        "invalid_bundle": ErrorCode(
+            "A `bundle_` variable has a value that cannot be used, or names a file that is not as it should be.",
+            "A path is not there, is a link, or a collection was changed since it was installed.",
+            "Set the variable as the fix says.",
+        ),
+        "not_a_bundle": ErrorCode(
+            "The file is no bundle of this collection, or its manifest is not one that it writes.",
+            "Another file was named, it was packed again by another program, or a later version has made it.",
+            "Give the file as the playbook `slipway.go.bundle` has written it.",
+        ),
+        "unsafe_bundle": ErrorCode(
+            "The bundle has a link, a device or a path that leads out of its folder or that two file systems read "
+            "differently.",
+            "Somebody has changed it, or has signed a list that this collection would not write.",
+            "Unpack nothing of it, and ask who made it.",
+        ),
+        "unsigned_bundle": ErrorCode(
+            "There is no key to sign the bundle with, or the bundle has no signature.",
+            "Neither `bundle_ssh_key` nor `bundle_minisign_key` is set, or somebody has removed the signature.",
+            "Set one of both where the bundle is made.",
+        ),
+        "wrong_bundle_base": ErrorCode(
+            "The bundle holds only what is new since an earlier one, and that is not there, is another one or was "
+            "changed.",
+            "The earlier bundle was never unpacked, was removed, or `unbundle_base` leads elsewhere.",
+            "Unpack the earlier bundle first, or set `unbundle_base` to it.",
+        ),
+    },
+)
+
 DIAGNOSIS = Section(
     "What `slipway diagnose` finds",
     "These are findings about a service that runs or should, and not failures of a run. Those about its unit and its "
@@ -1979,7 +2042,7 @@ DIAGNOSIS = Section(
 )
 
 SECTIONS = (
-    *(GENERAL, ACCESS, SSHD, ACCOUNTS, FIREWALL, PROGRAM, POLICY, VULNERABILITIES, BUILD, REBUILD, INTAKE, VARIABLES),
-    *(RELEASE, BALANCERS, DIAGNOSIS),
+    *(GENERAL, ACCESS, SSHD, ACCOUNTS, FIREWALL, PROGRAM, POLICY, VULNERABILITIES, BUILD, REBUILD, BUNDLE, INTAKE),
+    *(VARIABLES, RELEASE, BALANCERS, DIAGNOSIS),
 )
 CODES: dict[str, ErrorCode] = {code: entry for section in SECTIONS for code, entry in section.codes.items()}

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "_diagnosis": "_core _host _units _linkage _hardening _health _release _drift",
     "_balancer": "_core _host",
     "_build": "_core _binary _release",
+    "_bundle": "_core _release _build",
     "_tool": "_core _notices _host _release _drift _diagnosis",
 }
 
@@ -85,6 +86,14 @@ FLOORS = {
         "source provenance record differences",
         "builder",
         "rebuild",
+    ],
+    "_bundle": [
+        "manifest",
+        "archive readme",
+        "place reader request",
+        "galaxy receive",
+        "verifier",
+        "make",
     ],
     "_release": [
         "phases by",

@@ -23,9 +23,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST = ROOT / ".work" / "venv-oldest" / "bin" / "python"
 PYTHONS = [sys.executable, *([str(OLDEST)] if OLDEST.exists() else [])]
-CHECKED = {"base": "main", "build": "main", "rebuild": "main", "firewall": "main", "selinux": "main"} | dict.fromkeys(
-    ("deploy_user", "proxy", "service", "ssh"), "validate"
-)
+AT_ONCE = ("base", "build", "bundle", "firewall", "rebuild", "selinux", "unbundle")
+CHECKED = dict.fromkeys(AT_ONCE, "main") | dict.fromkeys(("deploy_user", "proxy", "service", "ssh"), "validate")
 GOOD = {
     "service_name": "shop",
     "service_listen": ["8080"],

@@ -32,15 +32,20 @@ from jinja2 import Environment, StrictUndefined, nodes
 from jinja2.nativetypes import NativeEnvironment
 
 ROOT = Path(__file__).resolve().parents[2]
-SET = {"service_name": "shop", "build_source": "/srv/shop", "rebuild_artefact": "/srv/out/shop", "ansible_user": "root"}
+SET = {
+    "service_name": "shop",
+    "build_source": "/srv/shop",
+    "rebuild_artefact": "/srv/out/shop",
+    "bundle_dest": "/srv/bundles",
+    "unbundle_src": "/srv/shop.tar",
+    "unbundle_dest": "/srv/bundles",
+    "ansible_user": "root",
+    "ansible_version": {"full": "2.19.14"},
+}
 # Where nobody can tell what an empty answer means, it is refused in one sentence.
 REFUSED = {
-    "build_source",
-    "rebuild_artefact",
-    "release_rollback_of",
-    "release_rollback_run",
-    "service_name",
-    "slipway_hosts",
+    *("build_source", "bundle_dest", "release_rollback_of", "release_rollback_run", "service_name", "slipway_hosts"),
+    *("rebuild_artefact", "unbundle_dest", "unbundle_src"),
 }
 READ = "{{{{ lookup('slipway.go.variable', '{}') }}}}"
 BLOCK = re.compile(r"\{\{.*?\}\}", re.DOTALL)

@@ -25,13 +25,17 @@ _SAME_KEY = "give the secret and the public half of the same key"
 
 @dataclass(frozen=True)
 class Keys:
-    """minisign_key, ssh_key: paths; for a key that an agent holds, that of its public half. public: minisign's."""
+    """minisign_key, ssh_key: paths; for a key that an agent holds, that of its public half. public: minisign's.
+
+    prefix: of the variables that name them.
+    """
 
     minisign_key: str = ""
     minisign_public: str = ""
     minisign_password: str = field(default="", repr=False)
     ssh_key: str = ""
     namespace: str = "file"
+    prefix: str = "build"
 
     @property
     def endings(self) -> list[str]:
@@ -49,16 +53,18 @@ def _problems(keys: Keys) -> Iterator[Problem]:
     for variable in ("minisign_key", "ssh_key"):
         path = getattr(keys, variable)
         if path and not os.path.isfile(path):
-            message = f"build_{variable} is {path}, and there is no such file on the host that builds."
-            yield Problem("build_not_signed", message, f"put the key there, or leave build_{variable} out")
+            message = f"{keys.prefix}_{variable} is {path}, and there is no such file on the host that builds."
+            yield Problem("build_not_signed", message, f"put the key there, or leave {keys.prefix}_{variable} out")
     if keys.minisign_key:
         try:
             minisign.parse_key(keys.minisign_public)
         except SlipwayError:
-            message = "build_minisign_public_key is no public key of minisign, by which signatures are checked."
+            message = (
+                f"{keys.prefix}_minisign_public_key is no public key of minisign, by which signatures are checked."
+            )
             yield Problem("build_not_signed", message, "give the line that starts with RW of the file minisign.pub")
     if not re.fullmatch(r"[A-Za-z0-9._@-]+", keys.namespace):
-        message = f"build_ssh_namespace is {keys.namespace!r}, which is no namespace of ssh-keygen."
+        message = f"{keys.prefix}_ssh_namespace is {keys.namespace!r}, which is no namespace of ssh-keygen."
         yield Problem("build_not_signed", message, "leave it out, or give a word")
 
 
@@ -116,7 +122,7 @@ def _sign_plainly(path: str, keys: Keys) -> dsse.Signature:
     done = command.run([*argv, "-l"], _SECONDS, source=password)
     if done.code != 0 and "option" in done.complaint:
         done = command.run(argv, _SECONDS, source=password)
-    _require(done, "minisign", "build_minisign_password")
+    _require(done, "minisign", f"{keys.prefix}_minisign_password")
     found = minisign.parse_signature(files.text(made))
     if found is None or not found.is_plain:
         raise SlipwayError(
@@ -152,7 +158,7 @@ def comment(path: str, version: str) -> str:
 def _minisign(path: str, made: str, keys: Keys, version: str) -> None:
     argv = ["minisign", "-S", "-s", keys.minisign_key, "-m", path, "-x", made, "-t", comment(path, version)]
     password = f"{keys.minisign_password}\n".encode()
-    _require(command.run(argv, _SECONDS, source=password), "minisign", "build_minisign_password")
+    _require(command.run(argv, _SECONDS, source=password), "minisign", f"{keys.prefix}_minisign_password")
 
 
 def _ssh_keygen(path: str, keys: Keys) -> str:
@@ -161,7 +167,7 @@ def _ssh_keygen(path: str, keys: Keys) -> str:
     argv = ["ssh-keygen", "-Y", "sign", "-f", keys.ssh_key, "-n", keys.namespace]
     with open(path, "rb") as stream:
         done = command.run(argv, _SECONDS, variables=variables, source=stream)
-    _require(done, "ssh-keygen", "an agent for a key with a passphrase, and build_ssh_key to its public half")
+    _require(done, "ssh-keygen", f"an agent for a key with a passphrase, and {keys.prefix}_ssh_key to its public half")
     return done.text
 
 
