@@ -10,6 +10,7 @@ import datetime
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
@@ -47,6 +48,7 @@ from ansible_collections.slipway.go.plugins.plugin_utils import (
     _lost,
     _patience,
     _plan,
+    _report_notes,
     _run,
     _services,
     _stats,
@@ -264,10 +266,11 @@ class ActionModule(BoundedAction):
     _frozen: _freeze.Frozen | None = None
     _broken = ""  # why this release goes on in a freeze
     _lease = "require"
+    _by: dict[str, str] | None = None
     _holds = False  # whether a release waits until the whole fleet is through
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        variables, result = task_vars or {}, dict[str, Any]()
+        variables, result, began = task_vars or {}, dict[str, Any](), time.time()
         self._inventory = str(variables.get("inventory_dir"))
         alone, reached = len(variables.get("ansible_play_hosts_all") or ()) < 2, False
         try:
@@ -281,6 +284,7 @@ class ActionModule(BoundedAction):
             # Of a fleet, one that Ansible itself found unreachable would end the run where it is a batch.
             answer = _lost.unreachable(error, variables)
             self._reports = self._reports or (self._task.check_mode and str(self._task.args.get("report")) == "True")
+        self._keep_for_the_report(answer, began, variables)
         if self._task.check_mode:
             answer = self._foreseen(answer)
             self._show_plan(answer, variables)
@@ -291,6 +295,25 @@ class ActionModule(BoundedAction):
         if not self._task.check_mode and not self._runs_only_once():
             answer = _stats.with_stats("release", answer, task_vars or {})
         return {**result, **answer}
+
+    def _keep_for_the_report(self, answer: dict[str, Any], began: float, variables: dict[str, Any]) -> None:
+        """What happened when is for the report alone: no result, and no output of a job, grows with it."""
+        timeline = answer.pop("timeline", None)
+        if self._task.no_log or self._runs_only_once():
+            return
+        asked = self._task.args
+        kind = _report_notes.PREFLIGHT if self._task.check_mode else _report_notes.RELEASE
+        note = {
+            "answer": _report_notes.of_answer(answer),
+            "batch": _report_notes.batch_of(variables),
+            "began": began,
+            "by": self._by or {},
+            "ended": time.time(),
+            "strategy": str(asked.get("strategy") or ""),
+            "timeline": timeline,
+            "version": str(asked.get("version") or ""),
+        }
+        _report_notes.keep(kind, str(asked.get("name") or ""), str(variables.get("inventory_hostname")), note)
 
     def _foreseen(self, answer: dict[str, Any]) -> dict[str, Any]:
         """The answer of a host in check mode, with what only the controller knows."""
@@ -374,9 +397,10 @@ class ActionModule(BoundedAction):
                 arguments["by"] = _by.complete(arguments.get("by"), task_vars or {})
                 if arguments.pop("reason_required", False):
                     _by.require_reason(arguments["by"])
+                self._by = arguments["by"]
                 self._thaw(arguments)
                 if self._broken:
-                    arguments["by"] = {**arguments["by"], **parse_by({"break_glass": self._broken})}
+                    self._by = arguments["by"] = {**arguments["by"], **parse_by({"break_glass": self._broken})}
                 self._take_lease(arguments, task_vars or {})
                 arguments = {name: value for name, value in arguments.items() if name not in OWN}
                 if _choice.is_open(arguments["src"]):

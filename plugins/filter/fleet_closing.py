@@ -53,11 +53,15 @@ _value:
     stats:
       description: What the next node of a workflow is told of each host.
       type: dict
+    left:
+      description: What is left to do on a host, where there is something.
+      type: dict
   sample:
     text: "HOST  FROM  TO"
     outcome: complete
     failures: {}
     stats: {web1: {verdict: released, now: 2.0.0-3b1d8f00aa}}
+    left: {}
 """
 
 from collections.abc import Mapping

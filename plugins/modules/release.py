@@ -940,6 +940,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     else:
         outcome = act(wish, spec_of, engine, layout)
     result = {**outcome.as_dict(), "once": outcome.once, "diff": outcome.diff()}
+    if outcome.timeline is not None:  # the other half of this module keeps it out of the result
+        result["timeline"] = outcome.timeline
     result["notices"] = [notice._asdict() for notice in notices]
     if module.check_mode or outcome.action == "upload":
         result["plan"] = engine.plan()

@@ -23,7 +23,13 @@ ALL = "all"
 # Whose variables one service may have for itself; what the others read is the whole host's.
 ROLES = ("balancer", "proxy", "release", "service")
 # What a run goes by as a whole, whichever service has failed.
-OF_RUN = ("release_max_unavailable", "release_on_failure", "release_until")
+OF_RUN = (
+    "release_max_unavailable",
+    "release_on_failure",
+    "release_report",
+    "release_report_mode",
+    "release_until",
+)
 
 Variables = Mapping[str, Any]
 # What a value is with these variables.

@@ -30,7 +30,7 @@ HEADING = ("HOST", "FROM", "TO", "VERDICT", "FAILED", "P99", "RUNS NOW", "LEFT T
 RELEASED, UNCHANGED, TAKEN_BACK = "released", "unchanged", "taken back"
 NOT_CONFIRMED = "not confirmed"
 KEPT, FAILED, NOT_TOUCHED, PREDICTED = "not taken back", "failed", "not touched", "would be released"
-_LEFT_TO_DO = {
+LEFT_TO_DO = {
     FAILED: "correct the cause, then release here",
     UNREACHABLE: "see that it can be reached, then slipway status there",
     NOT_TOUCHED: "release here",
@@ -239,12 +239,16 @@ def _way(run: Run, name: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Closing:
-    """The end of a run. failures: the hosts that fail, each with its own reason; stats: what the next run is told."""
+    """The end of a run.
+
+    failures: the hosts that fail, each with its own reason; stats: what the next run is told; left: what is left to do.
+    """
 
     text: str
     outcome: str
     failures: dict[str, str]
     stats: dict[str, dict[str, Any]]
+    left: dict[str, str] = field(default_factory=dict)
 
 
 def close(
@@ -269,7 +273,9 @@ def close(
         stats[run.name] = {"verdict": verdict, **({"now": now} if now else {})}
     agreed = serving({host: answer for host, answer in answers.items() if _has_answered(answer)})
     text = f"{_table(rows)}\n{_sentences(service, runs, decision, agreed, stats, read_on_failure(on_failure))}"
-    return Closing(text if decision.asks or _predicted(runs) else "", _outcome(decision, stats), failures, stats)
+    left = {row[0]: row[-1] for row in rows if row[-1] != "-"}
+    shown = text if decision.asks or _predicted(runs) else ""
+    return Closing(shown, _outcome(decision, stats), failures, stats, left)
 
 
 def _predicted(runs: Sequence[Run]) -> bool:
@@ -311,13 +317,13 @@ def _own_failure(run: Run, verdict: str, answer: Mapping[str, Any], decision: De
 
 def _row(run: Run, version: str, verdict: str, answer: Mapping[str, Any], decision: Decision) -> tuple[str, ...]:
     result = run.result
-    failed, p99 = _probed(result.get("probe")) if run.was_tried else ("", "")
+    failed, p99 = probed(result.get("probe")) if run.was_tried else ("", "")
     now = str(answer.get("current") or "nothing") if _has_answered(answer) else "?"
     # Also where that is only predicted.
     swaps = run.has_swapped or (not run.is_lost and result.get("action") in ("release", "confirm"))
     before = result.get("previous") if swaps else result.get("current")
     to = result.get("current") if swaps or verdict == UNCHANGED else result.get("failed_release") or version
-    left = _LEFT_TO_DO.get(verdict, "")
+    left = LEFT_TO_DO.get(verdict, "")
     if run.name in decision.first:
         left = "it was its first release: there is nothing to go back to"
     if answer.get("unsettled"):
@@ -325,7 +331,7 @@ def _row(run: Run, version: str, verdict: str, answer: Mapping[str, Any], decisi
     return tuple(" ".join(str(cell or "-").split()) for cell in (run.name, before, to, verdict, failed, p99, now, left))
 
 
-def _probed(figures: Any) -> tuple[str, str]:
+def probed(figures: Any) -> tuple[str, str]:
     """How many requests of the probe failed since the swap began, and the p99 of the soak."""
     if not isinstance(figures, Mapping):
         return "", ""

@@ -90,17 +90,35 @@ def released(fleet: Any, binaries: Path) -> Any:
         host.run("systemctl", "reload", "haproxy", check=False)
 
 
+def check_report(folder: Path, output: str, verdicts: dict[str, str]) -> str:
+    """The figures of the one report are those of the table that the run has shown."""
+    (path,) = folder.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+    page = path.read_text()
+    cells = [re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", page)]
+    shown = output.rpartition("\nHOST  ")[2].partition("\n\n")[0].splitlines()
+    rows = {line.split()[0]: re.split(r"  +", line)[:7] for line in shown[1:]}
+    for host, verdict in verdicts.items():
+        place = cells.index(host)
+        assert cells[place : place + 7] == rows[host], (cells[place : place + 7], rows[host])
+        assert rows[host][3] == verdict
+    return page
+
+
 def test_a_second_run_changes_nothing(released: Any, binaries: Path) -> None:
     for flags in ((), ("--check", "--diff")):
         again = play(released, "site", variables(binaries, "1.0.0"), *flags)
         assert {host["changed"] for host in again.recap.values()} == {0}, again.output
 
 
-def test_upgrade_rollback_and_a_bad_release_lose_nothing(released: Any, binaries: Path, load: Any) -> None:
+def test_upgrade_rollback_and_a_bad_release_lose_nothing(
+    released: Any, binaries: Path, load: Any, tmp_path: Path
+) -> None:
     """On either of its two public ports."""
     before = {record(host) for host in released.hosts}
     clients = [load(100, port) for port in (PORT, ADMIN_PORT)]
-    play(released, "release", variables(binaries, "2.0.0"))
+    upgrade = play(released, "release", variables(binaries, "2.0.0", release_report=str(tmp_path / "reports")))
+    check_report(tmp_path / "reports", upgrade.output, {host.name: "released" for host in released.hosts})
     assert {version(host, port) for host in released.hosts for port in (PORT, ADMIN_PORT)} == {"2.0.0"}
     assert {record(host) for host in released.hosts} != before
     play(released, "rollback", variables(binaries, "2.0.0"))
@@ -143,15 +161,19 @@ def test_haproxy_killed_and_rebooted_leads_to_the_same_release(released: Any, bi
     host.run("slipway", "status", SERVICE)
 
 
-def test_a_canary_that_fails_its_users_is_taken_back(released: Any, binaries: Path, load: Any) -> None:
+def test_a_canary_that_fails_its_users_is_taken_back(released: Any, binaries: Path, load: Any, tmp_path: Path) -> None:
     client = load(100, PORT)
     bad = variables(
         binaries, "3.0.0", release_environment={"APP_ERROR_RATIO": "0.5"}, release_weights=[10, 50],
-        release_step_time=4, release_force=True,
+        release_step_time=4, release_force=True, release_report=str(tmp_path / "reports"),
     )  # fmt: skip
     done = released.play("release", bad)
     report = client.report()["total"]
     assert "was rolled back in CANARY: with 10 % of the requests" in done.output, done.output[-3000:]
+    first, second = (host.name for host in released.hosts)
+    page = check_report(tmp_path / "reports", done.output, {first: "failed", second: "not touched"})
+    assert "Evidence against the release" in page
+    assert "CANARY (failed)" in page
     assert {version(host) for host in released.hosts} == {"1.0.0"}
     assert set(report["failures"]) == {"status_5xx"}
     assert report["failed"] < report["sent"] * 0.1

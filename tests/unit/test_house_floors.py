@@ -96,7 +96,7 @@ FLOORS = {
         "make",
     ],
     "_release": [
-        "phases by",
+        "phases by timeline",
         "state artefact announce background_drain confirm_timer meant",
         "options configuration integrity gate conditions",
         "stage probe outcome",

@@ -24,11 +24,19 @@ OLD, NEW = "1.0.0-1111111111", "2.0.0-2222222222"
 RELEASE = f"""
 import json, os
 from ansible.plugins.action import ActionBase
-from ansible_collections.slipway.go.plugins.plugin_utils import _lost, _stats
+from ansible_collections.slipway.go.plugins.plugin_utils import _lost, _report_notes, _stats
 
 class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
+        told, host = self.told(task_vars), task_vars["inventory_hostname"]
+        kind = _report_notes.PREFLIGHT if self._task.check_mode else _report_notes.RELEASE
+        note = {{"answer": told, "batch": _report_notes.batch_of(task_vars), "by": {{"person": "alice"}}}}
+        note |= {{"began": 1789000000.0, "ended": 1789000002.0, "version": "2.0.0"}}
+        _report_notes.keep(kind, "shop", host, note)
+        return told
+
+    def told(self, task_vars):
         path = os.path.join(os.environ["SLIPWAY_PLAYED"], task_vars["inventory_hostname"] + ".json")
         state, check = json.load(open(path)), self._task.check_mode
         current = state["current"]
@@ -102,13 +110,15 @@ def run(request, tmp_path):
         environment["ANSIBLE_SHOW_CUSTOM_STATS"] = "1"
         done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         states = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in hosts}
-        return Done(done.returncode, done.stdout + done.stderr, states)
+        reports = [path.read_text() for path in sorted((tmp_path / "reports").glob("*"))]
+        return Done(done.returncode, done.stdout + done.stderr, states, reports)
 
     return run
 
 
 class Done:
-    def __init__(self, code, said, states):
+    def __init__(self, code, said, states, reports):
+        self.reports = reports
         self.code, self.text, self.said = code, said, " ".join(said.split())
         self.runs = "".join("2" if state["current"] == NEW else "1" for state in states.values())
         self.tried = "".join(name for name, state in states.items() if state.get("tried"))
@@ -129,9 +139,12 @@ class Done:
         return {host: row[3] for host, row in self.table.items()}
 
     @property
+    def told(self):
+        return json.loads(self.said.partition("RUN: ")[2])["slipway"]
+
+    @property
     def stats(self):
-        told = json.loads(self.said.partition("RUN: ")[2])["slipway"]
-        return told["outcome"], {host: one["verdict"] for host, one in told["hosts"].items()}
+        return self.told["outcome"], {host: one["verdict"] for host, one in self.told["hosts"].items()}
 
 
 SERIAL = {"release_serial": "1,2,100%"}
@@ -141,8 +154,13 @@ RELEASED = "released"
 
 @pytest.mark.parametrize("run", PYTHONS, indirect=True)
 def test_a_host_that_fails_takes_the_whole_fleet_back(run):
-    done = run({"a": WELL, "b": WELL, "c": ILL, "d": WELL}, **SERIAL)
+    done = run({"a": WELL, "b": WELL, "c": ILL, "d": WELL}, **SERIAL, release_report="reports")
     assert (done.code, done.runs, done.tried, done.failed) == (2, "1111", "abc", "c"), done.text
+    (report,) = done.reports
+    assert "shop 2.0.0 on 4 hosts: 2 taken back, 1 failed, 1 not touched. All run 1.0.0-1111111111 now." in report
+    for said in ("it answers 500 {{ 6 * 7 }}. Now it serves no more.", "1 of 50", "4.5 ms", "alice", "Batch 2"):
+        assert said in report, said
+    assert Path(done.told["report"]).read_text() == report
     assert done.verdicts == {"a": "taken back", "b": "taken back", "c": "failed", "d": "not touched"}, done.text
     assert done.stats == ("taken_back", done.verdicts)
     told = [line for line in done.fatal("c") if "it answers 500 {{ 6 * 7 }}." in line]
@@ -189,9 +207,15 @@ def test_beyond_the_budget_it_stops(run):
     assert "release_max_unavailable allows 1" in done.said
 
 
+@pytest.mark.parametrize("run", NEWEST, indirect=True)
 def test_a_host_that_is_down_in_preflight_counts_against_the_budget(run):
-    done = run({"a": WELL, "b": GONE, "c": GONE, "d": WELL}, release_max_unavailable=1, **SERIAL)
+    hosts = {"a": WELL, "b": GONE, "c": GONE, "d": WELL}
+    done = run(hosts, release_max_unavailable=1, **SERIAL, release_report="reports/shop.html")
     assert (done.code, done.runs, done.tried) == (2, "1111", ""), done.text
+    (report,) = done.reports
+    assert "shop 2.0.0 was refused before anything changed: 2 of 4 hosts cannot take it." in report
+    assert "no route to host." in report
+    assert "undefined" not in done.text, "a host that accepts the release has nothing to say of a failure"
     assert "PLAY [Release]" not in done.text
 
 
@@ -236,16 +260,19 @@ def test_the_next_run_says_what_a_run_has_left_that_was_killed_on_its_way_back(r
 
 
 def test_one_host_alone_is_told_nothing_twice_and_has_no_table(run):
-    done = run({"a": WELL})
+    done = run({"a": WELL}, release_report="reports")
     assert (done.code, done.runs) == (0, "2"), done.text
     assert "VERDICT" not in done.text
-    done = run({"a": ILL})
+    assert ["on a: released." in report for report in done.reports] == [True]
+    done = run({"a": ILL}, release_report="reports")
     assert (done.code, done.runs, done.failed) == (2, "1", "a"), done.text
     assert "VERDICT" not in done.text
+    assert sorted("on a: failed." in report for report in done.reports) == [False, True], "each run has its own file"
 
 
 def test_check_mode_takes_nothing_back(run):
-    done = run({"a": WELL, "b": WELL}, "--check", **SERIAL)
+    done = run({"a": WELL, "b": WELL}, "--check", **SERIAL, release_report="reports")
+    assert done.reports == []
     assert (done.code, done.runs) == (0, "11"), done.text
     assert done.verdicts == {"a": "would be released", "b": "would be released"}
 
@@ -258,7 +285,12 @@ def test_a_part_of_a_run_is_concluded_as_well(run, tags):
 
 
 @pytest.mark.parametrize(
-    ("hosts", "given"), [("ab", {"release_max_unavailable": "some"}), ("a", {"release_on_failure": "everybody"})]
+    ("hosts", "given"),
+    [
+        ("ab", {"release_max_unavailable": "some"}),
+        ("a", {"release_on_failure": "everybody"}),
+        ("a", {"release_report_mode": "0777"}),
+    ],
 )
 def test_bad_rules_are_refused_before_anything_changes(run, hosts, given):
     done = run(dict.fromkeys(hosts, WELL), **given)

@@ -34,6 +34,7 @@ class Outcome:
     draining: list[str] = field(default_factory=list)
     earlier_credentials: list[str] = field(default_factory=list)
     once: Optional[dict[str, Any]] = None
+    timeline: Optional[dict[str, Any]] = None
 
     @property
     def warnings(self) -> list[str]:

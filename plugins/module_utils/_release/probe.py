@@ -26,6 +26,7 @@ from .._health.runner import attempt
 from .._health.session import Session
 from .._health.spec.check import Check
 from .gate import PACE
+from .timeline import Requests
 
 BEFORE, DURING, AFTER, ROLLBACK = "before", "during", "after", "rollback"
 RATE = 20.0
@@ -117,6 +118,11 @@ def _attempt(session: Session) -> Attempt:
     return attempt(session.check, None, session)
 
 
+def duration(made: Attempt) -> Optional[float]:
+    """How long the answer took, in seconds; None without one."""
+    return made.latency.get("total") if made.state != FAIL or made.status is not None else None
+
+
 @dataclass
 class _Period:
     """What has been asked from one moment to another."""
@@ -133,8 +139,8 @@ class _Period:
             self.failed += 1
             self.reasons[made.reason] = self.reasons.get(made.reason, 0) + 1
             self.last = made.message
-        total = made.latency.get("total")
-        if total is not None and (made.state != FAIL or made.status is not None):
+        total = duration(made)
+        if total is not None:
             self.seconds.append(total)
 
     @property
@@ -164,6 +170,7 @@ class Probe:
         self._periods: dict[str, _Period] = {}
         self._period = BEFORE
         self._begun = self._due = 0.0
+        self._requests = Requests(0.0)
 
     def start(self, period: str = BEFORE) -> None:
         """Begin to ask, where that is wanted; a second call does nothing but end the period."""
@@ -172,6 +179,7 @@ class Probe:
         if check is None or self._workers or self._stop.is_set():
             return
         self._begun = self._due = time.monotonic()
+        self._requests = Requests(self._begun)
         sessions = [Session(check) for _worker in range(WORKERS)]
         self._workers = [threading.Thread(target=self._work, args=(s,), daemon=True) for s in sessions]
         with contextlib.suppress(RuntimeError):  # a host that has no thread left has other worries
@@ -203,6 +211,13 @@ class Probe:
             periods = {name: period.figures() for name, period in self._periods.items()}
             blind = self._blind()
         return {"target": str(self._plan.check.target), "rate": self._plan.rate, "blind": blind, **periods}
+
+    def series(self, zero: float) -> Optional[dict[str, Any]]:
+        """The requests by their time, in seconds from `zero`; None where nothing was asked."""
+        if self._plan.check is None or not self._workers:
+            return None
+        with self._lock:
+            return self._requests.figures(zero)
 
     def _blind(self) -> Optional[str]:
         """Why the figures say nothing of the release: not one request was answered as it should be, at no time."""
@@ -267,10 +282,11 @@ class Probe:
 
     def _work(self, session: Session) -> None:
         while not self._stop.wait(self._until_due()):
-            period = self._period
+            period, sent = self._period, time.monotonic()
             made = self._ask(session)
             with self._lock:
                 self._periods.setdefault(period, _Period()).add(made)
+                self._requests.add(sent, made.state == FAIL, duration(made))
 
     def _until_due(self) -> float:
         """Seconds until this worker's next request; what could not be sent in time is not made up for."""

@@ -33,6 +33,8 @@ from .strategies.base import Drained, cause
 from .strategies.registry import may_return, strategy, strategy_of
 from .strategies.traffic import WHOLE, Totals, Traffic
 
+# In a timeline, what follows the phase that has failed.
+GOING_BACK = "ROLLBACK"
 NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
 
 
@@ -65,6 +67,9 @@ class Swap:
         self._traffic: Optional[Traffic] = None
         self._down_since: Optional[float] = None
         self.phases: dict[Phase, float] = {}
+        self._zero, self._began = time.monotonic(), time.time()
+        self._spans: list[tuple[str, float, float]] = []  # of each phase, its name, begin and end
+        self._restored: Optional[float] = None
         self.downtime: Optional[float] = None
         self.drained = Drained()
         self._steps: dict[Phase, Callable[[], None]] = {
@@ -92,8 +97,27 @@ class Swap:
                 self._steps[phase]()
                 self._judge(phase)
             except Exception as error:  # whatever it is, the release before has to come back
-                raise self._undo(phase, self._blame(error)) from error
-            self.phases[phase] = time.monotonic() - begun
+                self._spans.append((phase, begun, time.monotonic()))
+                raise self._dated(self._undo(phase, self._blame(error))) from error
+            self._spans.append((phase, begun, time.monotonic()))
+            self.phases[phase] = self._spans[-1][2] - begun
+
+    def timeline(self) -> dict[str, Any]:
+        """What happened when, in seconds from the beginning of the swap; that by the clock of this host."""
+        return {
+            "began": round(self._began, 3),
+            "phases": [[str(name), round(b - self._zero, 3), round(e - b, 3)] for name, b, e in self._spans],
+            "probe": self._probe.series(self._zero),
+            "evidence": self._traffic.series(self._zero) if self._traffic is not None else None,
+        }
+
+    def _dated(self, failure: SlipwayError) -> SlipwayError:
+        """The failure of a release, with what happened when until the release before was back."""
+        if self._txn.kind == "release":
+            if self._restored is not None:
+                self._spans.append((GOING_BACK, self._spans[-1][2], self._restored))
+            failure.details["timeline"] = self.timeline()
+        return failure
 
     def _blame(self, error: Exception) -> Exception:
         """Hold nothing against a release that may be due to an end of what stands before it."""
@@ -241,6 +265,7 @@ class Swap:
             )
         try:
             unhealthy = restore(self._service, self._txn, error, measured=self._measured)
+            self._restored = time.monotonic()
             if unhealthy:
                 raise unhealthy
         except Exception as failure:
@@ -400,6 +425,7 @@ def swap(
         pruned=pruned,
         probe=probe.figures(),
         traffic=running.traffic,
+        timeline=running.timeline(),
         cut=running.drained.cut,
         draining=list(running.drained.left),
         unconfirmed=running.unconfirmed,

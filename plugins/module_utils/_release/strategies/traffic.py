@@ -15,7 +15,8 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 
 from ..._core.errors import SlipwayError
 from ..state.model import REFUSE
-from .verdict import FAIL, INCONCLUSIVE, Counts, Verdict
+from ..timeline import Evidence
+from .verdict import ALPHA, FAIL, INCONCLUSIVE, Counts, Verdict, e_value
 
 LOOK = 1.0  # seconds from one look to the next
 WHOLE = 100
@@ -79,6 +80,7 @@ class Traffic:
         self._inconclusive = inconclusive
         self._told_apart = True
         self._last = begun
+        self._evidence = Evidence()
         self._begun = self._looked = time.monotonic()
         self._count()
 
@@ -112,6 +114,9 @@ class Traffic:
         """Look now."""
         self._count()
         reason = self._verdict.look()
+        if self._verdict.stages:
+            errors, latency = map(e_value, (self._verdict.errors, self._verdict.latency))
+            self._evidence.add(time.monotonic(), errors, latency)
         if reason:
             raise SlipwayError(
                 "canary_failed",
@@ -129,6 +134,10 @@ class Traffic:
                 f"{figures['reason']}; release_inconclusive is {REFUSE}.",
                 "give the steps more time (release_step_time, release_soak_time) or set release_inconclusive: accept",
             )
+
+    def series(self, zero: float) -> dict[str, Any]:
+        """The evidence at each look, in seconds from `zero`, and that with which the release is refused."""
+        return {**self._evidence.figures(zero), "enough": 2 / ALPHA}
 
     def figures(self) -> dict[str, Any]:
         """What is known by now."""

@@ -359,14 +359,14 @@ class Verdict:
         figures: dict[str, Any] = {
             "verdict": self.verdict,
             "reason": self.stopped or self.doubt(),
-            "evidence": {"errors": _e_value(self.errors), "latency": _e_value(self.latency), "enough": 2 / ALPHA},
+            "evidence": {"errors": e_value(self.errors), "latency": e_value(self.latency), "enough": 2 / ALPHA},
             "before": {"requests": self._earlier.requests, "failed": self._earlier.failed},
             "steps": [_step(stage) for stage in self.stages],
         }
         return figures
 
 
-def _e_value(logarithm: float) -> float:
+def e_value(logarithm: float) -> float:
     return float(f"{math.exp(min(logarithm, 100.0)):.3g}")
 
 

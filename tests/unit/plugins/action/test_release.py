@@ -24,7 +24,7 @@ from ansible_collections.slipway.go.plugins.action import release as plugin
 from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import collect_host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
-from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _fresh, _patience
+from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _fresh, _patience, _report_notes
 from ansible_collections.slipway.go.plugins.plugin_utils._patience import Patience
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_program import upx_stub
@@ -56,7 +56,7 @@ class Action(plugin.ActionModule):
     """The plugin with a host that answers from a list."""
 
     def __init__(self, arguments, answers):
-        self._task = SimpleNamespace(args=arguments, check_mode=False, any_errors_fatal=False)
+        self._task = SimpleNamespace(args=arguments, check_mode=False, any_errors_fatal=False, no_log=False)
         self._templar = SimpleNamespace(template=lambda value: value)
         self._loader = MagicMock()
         self._loader.path_dwim = os.path.abspath
@@ -124,6 +124,36 @@ def test_the_host_is_told_what_the_controller_saw(act, binary):
     assert (sealed["size"], sealed["goarch"], told["strategy"]) == (os.path.getsize(binary), "amd64", "restart")
     assert "uploaded" not in sealed
     assert action.steps == ["execute"], "what the host has is not uploaded"
+
+
+@pytest.mark.parametrize(("check", "kind"), [(False, "release"), (True, "preflight")])
+def test_what_happened_when_is_kept_for_the_report_and_is_in_no_result(act, monkeypatch, tmp_path, check, kind):
+    monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
+    timeline = {"began": 1789000000.0, "phases": [["SOAK", 0.0, 1.0]]}
+    for failed in (False, True):
+        answer = {"action": "release", "current": "1.0-1", "failed": failed, "log": ["oops"], "timeline": timeline}
+        action = act([answer], strategy="restart", by={"person": "alice"})
+        action._task.check_mode = check
+        batch = {"ansible_play_hosts_all": ["a", "b"], "ansible_play_batch": ["b"], "inventory_hostname": "b"}
+        assert "timeline" not in action.run(task_vars=batch)
+        (note,) = _report_notes.kept()
+        assert {key: note[key] for key in ("kind", "service", "host", "version", "strategy", "batch", "timeline")} == {
+            "kind": kind, "service": "shop", "host": "b", "version": "1.0", "strategy": "restart", "batch": 1,
+            "timeline": timeline,
+        }  # fmt: skip
+        assert (note["answer"]["failed"], note["answer"]["log"], note["by"]["person"]) == (failed, ["oops"], "alice")
+        assert note["began"] <= note["ended"]
+
+
+def test_a_secret_task_and_a_full_disk_leave_no_note_and_no_trace_in_the_result(act, monkeypatch, tmp_path):
+    monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
+    action = act([{"action": "release", "timeline": {}}], strategy="restart")
+    action._task.no_log = True
+    assert action.run(task_vars={}) == {"from": "base", "action": "release"}
+    assert list(_report_notes.kept()) == []
+    (tmp_path / "slipway-report").write_text("no folder")
+    action._task.no_log, action.answers = False, [{"action": "release", "timeline": {}}]
+    assert action.run(task_vars={})["action"] == "release"
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,10 @@ def test_phases_are_those_of_the_strategy(host):
     }[host.strategy]
     assert list(outcome.phases) == ["STAGE", *swap, "PRUNE"]
     assert outcome.phases["SOAK"] >= host.soak_time
+    spans = outcome.timeline["phases"]
+    assert [name for name, _begins, _took in spans] == swap
+    assert all(later[1] >= round(begins + took, 3) - 0.002 for (_name, begins, took), later in zip(spans, spans[1:]))
+    assert "timeline" not in outcome.as_dict()
 
 
 def test_unchanged_release_does_nothing(host):
@@ -139,6 +143,8 @@ def test_bad_release_leaves_the_good_one(host, what):
     assert error.details["rolled_back"] is True
     assert error.details["current"] == good
     assert error.details["failed_release"] == host.id_of("v2")
+    ends = [name for name, _begins, _took in error.details["timeline"]["phases"]][-2:]
+    assert ends == [error.details["failed_phase"], "ROLLBACK"]
     assert host.settled() == good
     assert host.id_of("v2") in host.layout.staged(), "its files stay as evidence"
     assert host.store.journal.outcomes()[-1]["event"] == "rolled_back"

@@ -1,0 +1,97 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All of slipway.go.release_report: writes what a run has been like into one file of HTML on the controller."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ansible import release as core
+from ansible.plugins.action import ActionBase
+from ansible_collections.slipway.go.plugins.module_utils._core import files
+from ansible_collections.slipway.go.plugins.plugin_utils import (
+    _collection,
+    _report,
+    _report_notes,
+    _report_page,
+    _run,
+    _stats,
+)
+
+MODES = ("0600", "0640", "0644")
+ENDING = ".html"
+ARGUMENTS = {
+    "path": {"type": "str", "required": True},
+    "mode": {"type": "str", "default": MODES[0], "choices": list(MODES)},
+    "service": {"type": "str", "default": ""},
+    "version": {"type": "str", "default": ""},
+    "playbook": {"type": "str", "default": "release"},
+    "run": {"type": "str", "default": ""},
+    "closing": {"type": "dict", "default": {}},
+}
+
+
+def file_of(path: str, run: _run.Run) -> str:
+    """The file of this run, and of no other: in that folder, or named like that file."""
+    began = datetime.datetime.fromtimestamp(run.began, datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    own = f"{began}-{run.id}{ENDING}"
+    given = os.path.abspath(os.path.expanduser(path))
+    if given.endswith(ENDING) and not os.path.isdir(given):
+        return f"{given[: -len(ENDING)]}-{own}"
+    return os.path.join(given, f"release-{own}")
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(ARGUMENTS)
+        if self._task.check_mode or not arguments["path"]:
+            return {**result, "changed": False, "report": ""}
+        path = arguments["path"]
+        try:
+            path = file_of(path, _run.this())
+            self._write(path, arguments, task_vars or {})
+        except Exception as error:  # whatever it is, the run ends as it would have ended without a report
+            why = getattr(error, "strerror", None) or error or type(error).__name__
+            fix = "give release_report a folder in which the user who runs Ansible may write"
+            warning = f"The report of this run was not written to {path}: {why}. The release itself stands. Fix: {fix}"
+            return {**result, "changed": False, "report": "", "warnings": [warning]}
+        told = _stats.handed_on({"report": path}) if _is_plain(path) else None
+        return {**result, "changed": False, "report": path, **({"ansible_stats": told} if told else {})}
+
+    def _write(self, path: str, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
+        run, service = _run.this(), arguments["service"]
+        if arguments["closing"]:
+            note = {"closing": arguments["closing"], "version": arguments["version"]}
+            _report_notes.keep(_report_notes.CLOSING, service, "", note)
+        services, by = _report.gather(_report_notes.kept(), list(variables.get("ansible_play_hosts_all") or []))
+        report = _report.Report(run.id, run.began, time.time(), services, _about(arguments, by))
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        files.write_atomic(path, _report_page.render(report), int(arguments["mode"], 8))
+
+
+def _about(arguments: Mapping[str, Any], by: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    told = (
+        ("Who", " on ".join(filter(None, (by.get("person"), by.get("controller"))))),
+        ("Why", by.get("reason")),
+        ("In a freeze, because", by.get("break_glass")),
+        ("Job", by.get("job")),
+        ("Playbook", arguments["playbook"]),
+        ("Name of the run", arguments["run"]),
+        ("Versions", f"slipway.go {_collection.version()}, ansible-core {core.__version__}"),
+    )
+    return tuple((name, str(value)) for name, value in told if value)
+
+
+def _is_plain(path: str) -> bool:
+    """Whether it acts as no template where it becomes a variable of another run."""
+    return path.isprintable() and "{" not in path
