@@ -25,16 +25,25 @@ from ansible_collections.slipway.go.plugins.plugin_utils import (
 )
 
 MODES = ("0600", "0640", "0644")
+_OCTAL = {int(mode, 8): mode for mode in MODES}  # YAML 1.1 reads 0640 without quotes as 416
 ENDING = ".html"
 ARGUMENTS = {
     "path": {"type": "str", "required": True},
-    "mode": {"type": "str", "default": MODES[0], "choices": list(MODES)},
+    "mode": {"type": "raw", "default": MODES[0]},
     "service": {"type": "str", "default": ""},
     "version": {"type": "str", "default": ""},
     "playbook": {"type": "str", "default": "release"},
     "run": {"type": "str", "default": ""},
     "closing": {"type": "dict", "default": {}},
 }
+
+
+def mode_of(given: Any) -> str | None:
+    """Who may read the report; None where that is none of the modes."""
+    text = str(given).strip()
+    if text in MODES or f"0{text}" in MODES:
+        return text if text in MODES else f"0{text}"
+    return _OCTAL.get(int(text)) if text.isascii() and text.isdigit() else None
 
 
 def file_of(path: str, run: _run.Run) -> str:
@@ -56,7 +65,9 @@ class ActionModule(ActionBase):
         _validated, arguments = self.validate_argument_spec(ARGUMENTS)
         if self._task.check_mode or not arguments["path"]:
             return {**result, "changed": False, "report": ""}
-        path = arguments["path"]
+        path, mode = arguments["path"], mode_of(arguments["mode"])
+        warnings = [] if mode else [f"release_report_mode is {arguments['mode']!r}. Fix: use one of {', '.join(MODES)}"]
+        arguments["mode"] = mode or MODES[0]
         try:
             path = file_of(path, _run.this())
             self._write(path, arguments, task_vars or {})
@@ -64,9 +75,10 @@ class ActionModule(ActionBase):
             why = getattr(error, "strerror", None) or error or type(error).__name__
             fix = "give release_report a folder in which the user who runs Ansible may write"
             warning = f"The report of this run was not written to {path}: {why}. The release itself stands. Fix: {fix}"
-            return {**result, "changed": False, "report": "", "warnings": [warning]}
+            return {**result, "changed": False, "report": "", "warnings": [*warnings, warning]}
         told = _stats.handed_on({"report": path}) if _is_plain(path) else None
-        return {**result, "changed": False, "report": path, **({"ansible_stats": told} if told else {})}
+        more = {**({"warnings": warnings} if warnings else {}), **({"ansible_stats": told} if told else {})}
+        return {**result, "changed": False, "report": path, **more}
 
     def _write(self, path: str, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
         run, service = _run.this(), arguments["service"]

@@ -37,8 +37,7 @@ options:
   mode:
     description:
       - Who may read the file. Messages and logs of hosts are in it.
-    type: str
-    choices: ["0600", "0640", "0644"]
+    type: raw
     default: "0600"
   service:
     description:

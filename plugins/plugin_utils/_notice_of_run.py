@@ -192,8 +192,8 @@ def _ending(facts: Facts, every: Sequence[_Host]) -> tuple[str, str]:
         if words & {"failed", "unreachable"} or facts.lost:
             return notices.FAILED, "stopped"
         return (notices.ROLLED_BACK if "rolled_back" in words else notices.FINISHED), "complete"
-    if not facts.lost and outcomes <= {"complete"} and not words & {"failed", "unreachable", "rolled_back"}:
-        return notices.FINISHED, "complete"
+    if not facts.lost and outcomes <= {"complete", "partial"} and not words & {"failed", "unreachable", "rolled_back"}:
+        return notices.FINISHED, "partial" if "partial" in outcomes else "complete"
     if "rolled_back" in words and all(one.safe for one in every):
         return notices.ROLLED_BACK, "taken_back"
     if not words & {"released", "waiting", "rolled_back"} and all(one.safe for one in every):

@@ -56,7 +56,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Service:
-    """outcome: complete, incomplete, taken_back, stopped or refused."""
+    """outcome: complete, partial, incomplete, taken_back, stopped or refused."""
 
     name: str
     version: str

@@ -31,6 +31,7 @@ LOG = 10
 NARROW = 4
 _OUTCOMES = {
     "complete": ("complete", "good"),
+    "partial": ("ended before the last batch", "back"),
     "incomplete": ("incomplete", "bad"),
     "taken_back": ("taken back", "back"),
     "stopped": ("stopped", "bad"),

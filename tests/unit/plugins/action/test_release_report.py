@@ -65,10 +65,20 @@ def test_a_folder_is_made_and_the_file_is_the_operators_own(write, tmp_path):
     assert [one.name for one in path.parent.iterdir()] == [path.name], "nothing is left beside it"
 
 
-@pytest.mark.parametrize("mode", plugin.MODES)
-def test_who_may_read_it(write, mode):
-    path = write(mode=mode)["report"]
-    assert os.stat(path).st_mode & 0o777 == int(mode, 8)
+@pytest.mark.parametrize(
+    ("mode", "found"), [*((mode, int(mode, 8)) for mode in plugin.MODES), (640, 0o640), (416, 0o640)]
+)
+def test_who_may_read_it(write, mode, found):
+    told = write(mode=mode)
+    assert os.stat(told["report"]).st_mode & 0o777 == found
+    assert "warnings" not in told
+
+
+@pytest.mark.parametrize("mode", ["0777", "rw", "", 7, None])
+def test_a_mode_that_is_none_gives_a_warning_and_a_report_for_the_one_who_runs_it(write, mode):
+    told = write(mode=mode)
+    assert os.stat(told["report"]).st_mode & 0o777 == 0o600
+    assert "release_report_mode is" in told["warnings"][0]
 
 
 def test_a_file_gets_the_name_of_its_run_and_no_other_is_replaced(write, tmp_path, monkeypatch):

@@ -55,6 +55,13 @@ def counts(found: Any) -> dict[str, int]:
     [
         ({"a": SWAPPED}, {}, "finished", "complete", {"released": 1}),
         ({"a": SAME}, {}, "finished", "complete", {"unchanged": 1}),
+        (
+            {"a": SWAPPED, "b": FORESEEN},
+            {"outcome": "partial", "verdicts": {"a": "released", "b": "not touched"}},
+            "finished",
+            "partial",
+            {"released": 1, "not_touched": 1},
+        ),
         ({"a": BACK}, {}, "rolled_back", "taken_back", {"rolled_back": 1}),
         ({"a": DOWN}, {}, "failed", "stopped", {"failed": 1}),
         ({"a": NO}, {}, "failed", "refused", {"failed": 1}),
