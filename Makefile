@@ -117,10 +117,10 @@ daemons: collections ## Go daemons from Debian packages in two versions each, up
 services: collections ## ten services of five kinds on three hosts, each released alone and all at once under load (half an hour)
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/services
 
-bundle-table: collections ## bundles: every byte changed in turn, and a run killed at every effect (ten minutes)
+bundle-table: collections ## bundles: every byte changed in turn, and a run killed at every effect
 	SLIPWAY_BUNDLE=all pytest -n $(WORKERS) --dist worksteal tests/unit/plugins/module_utils/bundle
 
-bundle-offline: collections ## a bundle made here and used in a network without any route: verified, installed, released under load (five minutes)
+bundle-offline: collections ## a bundle made here and used in a network without any route: verified, installed, released under load
 	$(BIN)/python tests/lab/lab.py run --suites bookworm -- python tests/faults/offline
 
 bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
