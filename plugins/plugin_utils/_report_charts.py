@@ -185,7 +185,8 @@ def evidence(name: str, told: Any, ids: Ids) -> Html:
         return _HEIGHT - (_HEIGHT - 4) * (min(max(math.log10(max(value, _LEAST)), low), top) - low) / (top - low)
 
     def line(column: int) -> str:
-        return "".join(f"{'L' if i else 'M'}{x(row[0]):.1f} {y(row[column]):.1f}" for i, row in enumerate(rows))
+        path = "".join(f"{'L' if i else 'M'}{x(row[0]):.1f} {y(row[column]):.1f}" for i, row in enumerate(rows))
+        return f"{path}H{WIDTH}"  # a single look is a line, too
 
     shapes = [
         tag("path", d=f"M0 {y(limit):.1f}H{WIDTH}", class_="curve dashed stroke-bad"),

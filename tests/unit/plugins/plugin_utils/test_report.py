@@ -342,6 +342,15 @@ def luminance(colour):
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear))
 
 
+def test_the_evidence_of_a_single_look_is_drawn():
+    told = {"at": [1.62], "errors": [5670.0], "latency": [0.0436], "enough": 200.0}
+    drawn = charts.evidence("web1", told, charts.Ids())
+    assert re.findall(r'd="(M[^"]*)" class="curve (?:dashed )?stroke-[ab]"', drawn) == [
+        "M0.0 4.0H1000",
+        "M0.0 133.8H1000",
+    ]
+
+
 def test_numbers_have_units():
     assert [charts.seconds(one) for one in (-0.6, 0.004, 12.34, 119.4, 125, 7300)] == [
         "-0.60 s", "0.00 s", "12.3 s", "119.4 s", "2 min 5 s", "2 h 1 min",
