@@ -127,7 +127,7 @@ def _read_text(stream: IO[bytes], name: str, most: int) -> bytes:
 def verify(opened_: Opened, trust: Trust, folder: str) -> str:
     """Who has signed it; raise unless that is somebody trusted. folder: a private one."""
     if not opened_.signatures:
-        _refuse("the bundle has no signature of its manifest", "unsigned_bundle")
+        _refuse(f"the bundle has no signature of {manifest.NAME}", "unsigned_bundle")
     path = os.path.join(folder, manifest.NAME)
     with open(path, "wb") as stream:
         stream.write(opened_.raw)

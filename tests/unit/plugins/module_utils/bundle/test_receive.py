@@ -185,6 +185,7 @@ def of_beginning() -> Iterator[Tampering]:
         ("its padding", text[:-1] + b"x" + sig + rest, "MANIFEST.json"),
         ("cut short", text[:700], "MANIFEST.json"),
         ("cut in the signature", text + sig[:600], MINISIG),
+        ("cut in its header", text + sig[:100], "MANIFEST.json"),
         ("two signatures of a kind", text + sig + sig + rest, MINISIG),
     ):
         yield "beginning", what, raw, words
