@@ -120,12 +120,18 @@ def receive(argv: list[str]) -> str:
     return succeed(argv, cwd=SITE, env=environment())
 
 
+def links_up(*prefix: str) -> list[str]:
+    """The interfaces that are up; ip tells those that are not as empty entries."""
+    told = json.loads(succeed([*prefix, "ip", "-json", "link", "show", "up"]))
+    return [one["ifname"] for one in told if one]
+
+
 def require_no_network() -> None:
     for family in ("-4", "-6"):
         routes = succeed(["ip", family, "route", "show", "table", "main"]).strip()
         if routes:
             raise SystemExit(f"there is a route: {routes}")
-    links = [one["ifname"] for one in json.loads(succeed(["ip", "-json", "link", "show", "up"]))]
+    links = links_up()
     if links != ["lo"]:
         raise SystemExit(f"more than loopback is up: {links}")
 
@@ -225,9 +231,9 @@ def on_a_host() -> int:
         (WORK / "inventory.yml").write_text(json.dumps(inventory))
         pid = docker("inspect", "--format", "{{.State.Pid}}", container).strip()
         network = ["nsenter", f"--net=/proc/{pid}/ns/net"]
-        for link in json.loads(succeed([*network, "ip", "-json", "link", "show", "up"])):
-            if link["ifname"] != "lo":
-                succeed([*network, "ip", "link", "set", link["ifname"], "down"])
+        for link in links_up(*network):
+            if link != "lo":
+                succeed([*network, "ip", "link", "set", link, "down"])
         return subprocess.run([*network, sys.executable, str(HERE), "--inside"], check=False).returncode
     finally:
         lab.down(LAB)
