@@ -59,7 +59,7 @@ def template_with(templar: Any, variables: Mapping[str, Any]) -> Callable[[Mappi
 
     def with_notice(notice: Mapping[str, Any]) -> _notices.Template:
         own = templar.copy_with_new_env(available_variables={**variables, _notices.NOTICE: _as_data(dict(notice))})
-        return lambda value: own.template(value)
+        return own.template
 
     return with_notice
 

@@ -50,13 +50,13 @@ def join(*children: Any) -> Html:
     return Html("".join(parts))
 
 
-def tag(name: str, /, *children: Any, **attributes: Any) -> Html:
+def tag(element: str, /, *children: Any, **attributes: Any) -> Html:
     """An element. class_ is the attribute class, aria_label is aria-label; an attribute that is None is left out."""
     told = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{text(value)}"' if value is not True else f" {key}"
         for key, value in attributes.items()
         if value is not None and value is not False
     )
-    if name in _VOID:
-        return Html(f"<{name}{told}>")
-    return Html(f"<{name}{told}>{join(*children)}</{name}>")
+    if element in _VOID:
+        return Html(f"<{element}{told}>")
+    return Html(f"<{element}{told}>{join(*children)}</{element}>")

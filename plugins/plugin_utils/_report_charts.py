@@ -230,14 +230,14 @@ class Bar(NamedTuple):
 
 def fleet(name: str, bars: Sequence[Bar], clock: Callable[[float], str], ids: Ids) -> Html:
     """When each host had its turn."""
-    start, end = min(bar.begins for bar in bars), max(bar.ends for bar in bars)
+    start, end = min(one.begins for one in bars), max(one.ends for one in bars)
     x = _scale(start, max(end, start + 0.001))
     shapes = [
-        _bar(x, bar.begins, bar.ends, 10 * i + 1, 8, f"fill-{bar.look}", f"{bar.name}: {bar.said}")
-        for i, bar in enumerate(bars)
+        _bar(x, one.begins, one.ends, 10 * i + 1, 8, f"fill-{one.look}", f"{one.name}: {one.said}")
+        for i, one in enumerate(bars)
     ]
     said = f"{len(bars)} hosts over {seconds(end - start)}, one bar for each, in the order in which they began."
-    looks_of = {bar.look for bar in bars}
+    looks_of = {one.look for one in bars}
     words = (("good", "came through"), ("bad", "failed"), ("back", "taken back"), ("none", "another end"))
     notes = [tag("span", swatch(f"fill-{look}"), word) for look, word in words if look in looks_of]
     high = min(16 * len(bars), 480)

@@ -217,13 +217,17 @@ def _failures(service: Service) -> Html:
     return join(tag("h3", "What failed"), *shown, rest)
 
 
+def _told(problem: Mapping[str, Any], key: str) -> str:
+    return str(problem.get(key) or "")
+
+
 def _causes(host: Host) -> list[tuple[str, str, str]]:
     """Each with its code, its message and its fix."""
     answer, problems = host.answer, host.answer.get("problems")
     if isinstance(problems, list) and problems and all(isinstance(one, Mapping) for one in problems):
-        listed = [tuple(str(one.get(key) or "") for key in ("code", "message", "fix")) for one in problems]
+        listed = [(_told(one, "code"), _told(one, "message"), _told(one, "fix")) for one in problems]
         if answer.get("code") != "rollback_failed":
-            return [(code, message, fix) for code, message, fix in listed]
+            return listed
     if not host.message:
         return []
     fix = str(answer.get("fix") or "")

@@ -14,6 +14,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from ansible_collections.slipway.go.tests.unit import test_way_back_play
 from ansible_collections.slipway.go.tests.unit.test_way_back_play import (
     GONE,
     ILL,
@@ -24,8 +25,8 @@ from ansible_collections.slipway.go.tests.unit.test_way_back_play import (
     SERIAL,
     WELL,
 )
-from ansible_collections.slipway.go.tests.unit.test_way_back_play import run as run
 
+run = test_way_back_play.run  # its fixture
 SECRET = "T0123-B4567-not-for-logs"
 # `make faults-simulated` plays them all, and `make unit` what nothing else shows.
 more = pytest.mark.skipif(os.environ.get("SLIPWAY_FAULTS") != "all", reason="make faults-simulated")

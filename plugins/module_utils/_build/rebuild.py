@@ -9,7 +9,6 @@ Nothing of the artefact is executed. What it says of itself only chooses what is
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from dataclasses import dataclass, field

@@ -251,8 +251,8 @@ for how, here, spec, wrong, says in (
 ):
 
     @SCENES.row("cpu_level", how, says, "a build with that setting")
-    def _scene(stage: Stage, here: Host = here, spec: dict[str, Any] = spec, wrong: str = wrong) -> None:
-        root = glibc_root(stage.folder)
+    def _scene(stage: Stage, here: Host = here, specs: tuple[Any, ...] = (spec,), wrong: str = wrong) -> None:
+        root, spec = glibc_root(stage.folder), specs[0]
         go_with(root, wrong, **spec)
         setting = stage.fails(lambda: root.check(host=here))["setting"]
         go_with(root, setting, **spec)

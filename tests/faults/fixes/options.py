@@ -245,7 +245,8 @@ for code, variable, wrong, right, fix in (
 ):
 
     @SCENES.row(code, f"{variable} is {wrong}", literal(fix), f"another `{variable}`")
-    def _scene(stage: Stage, option: str = variable.partition("_")[2], wrong: Any = wrong, right: Any = right) -> None:
+    def _scene(stage: Stage, option: str = variable.partition("_")[2], values: Any = (wrong, right)) -> None:
+        wrong, right = values
         stage.fails(lambda: released(stage, **{option: wrong}))
         assert stage.passes(lambda: released(stage, **{option: right}))["action"] == "release"
 

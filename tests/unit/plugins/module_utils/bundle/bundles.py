@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from ansible_collections.slipway.go.plugins.module_utils._bundle import archive, manifest, receive
 from ansible_collections.slipway.go.plugins.module_utils._bundle.manifest import Entry, Manifest
@@ -23,16 +24,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 SIGNER = Signer()
 TRUST = Trust(keys=(SIGNER.public,))
 MINISIG = f"{manifest.NAME}.minisig"
-CONTENTS = {
-    "README.txt": b"read me\n",
-    "artefacts/SHA256SUMS": b"0" * 64 + b"  shop-linux-amd64\n",
-    "artefacts/shop-linux-amd64": bytes(range(256)) * 9,
-    "artefacts/shop-linux-amd64.cdx.json": b'{"bomFormat": "CycloneDX"}\n',
-    "artefacts/shop-linux-arm64": b"arm" * 500,
-    "collections/slipway-go-0.1.0.tar.gz": b"\x1f\x8b" + b"c" * 1022,
-    "files/empty": b"",
-    "wheels/ansible_core-2.19.14-py3-none-any.whl": b"PK" + b"w" * 700,
-}
+CONTENTS: Mapping[str, bytes] = MappingProxyType(
+    {
+        "README.txt": b"read me\n",
+        "artefacts/SHA256SUMS": b"0" * 64 + b"  shop-linux-amd64\n",
+        "artefacts/shop-linux-amd64": bytes(range(256)) * 9,
+        "artefacts/shop-linux-amd64.cdx.json": b'{"bomFormat": "CycloneDX"}\n',
+        "artefacts/shop-linux-arm64": b"arm" * 500,
+        "collections/slipway-go-0.1.0.tar.gz": b"\x1f\x8b" + b"c" * 1022,
+        "files/empty": b"",
+        "wheels/ansible_core-2.19.14-py3-none-any.whl": b"PK" + b"w" * 700,
+    }
+)
 KINDS = {"README.txt": "readme", "artefacts/SHA256SUMS": "checksums", "files/empty": "file"}
 BY_TOP = {"collections": "collection", "files": "file", "wheels": "wheel"}
 
