@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible_collections.slipway.go.plugins.action.notice import template_with
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
 from ansible_collections.slipway.go.plugins.plugin_utils import _notices, _services, _survey, _variables
 
-ARGUMENTS = {"role": {"type": "str", "choices": _variables.roles()}, "undeclared": {"type": "bool", "default": False}}
-WARN, REFUSE = "warn", "refuse"
+IGNORE, WARN, REFUSE = "ignore", "warn", "refuse"
+ARGUMENTS = {
+    "role": {"type": "str", "choices": _variables.roles()},
+    "undeclared": {"type": "bool", "default": False},
+    "notices": {"type": "str", "choices": [IGNORE, WARN, REFUSE], "default": IGNORE},
+}
 # What no two services of a host may share.
 OWN = ("service_root", "service_listen", "service_proxy_ports", "proxy_tls_listen")
 HOSTS = "slipway_hosts"
@@ -37,9 +42,9 @@ class ActionModule(ActionBase):
             self._refuse_hosts(variables)
             if not arguments["undeclared"]:
                 _services.check_choice(dict(self._services_by_host(variables)))
-            notices = self._notices(variables)
+            notices, warnings = self._notices(variables, arguments["notices"])
             unknown = self._unknown(variables)
-            result["warnings"] = self._judge(unknown, variables)
+            result["warnings"] = [*warnings, *self._judge(unknown, variables)]
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
         told = [one._asdict() for one in unknown]
@@ -68,10 +73,16 @@ class ActionModule(ActionBase):
             if not _survey.is_empty(value):
                 value = templar.template(value)
                 found[name] = [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
-        more = lookup_loader.get("slipway.go.variable", loader=self._loader, templar=self._templar)
-        (ports,) = more.run(["service_more_ports"], variables=dict(variables))
-        found.setdefault("service_listen", []).extend(str(one) for port in ports for one in port["listen"])
+        found.setdefault("service_listen", []).extend(self._more_ports(variables))
         return found
+
+    def _more_ports(self, variables: Mapping[str, Any]) -> list[str]:
+        more = lookup_loader.get("slipway.go.variable", loader=self._loader, templar=self._templar)
+        try:
+            (ports,) = more.run(["service_more_ports"], variables=dict(variables))
+        except AnsibleError:
+            return []
+        return [str(one) for port in ports for one in port["listen"]]
 
     def _refuse_hosts(self, variables: Mapping[str, Any]) -> None:
         """A play's hosts are templated before any host's variables are known: an inventory's pattern has no effect."""
@@ -104,16 +115,24 @@ class ActionModule(ActionBase):
         names = {host: [*theirs, *_services.own_names(theirs)] for host, theirs in _all_hosts(variables)}
         return _variables.find_unknown(names, others)
 
-    def _notices(self, variables: Mapping[str, Any]) -> list[str]:
-        """The hosts that have a slipway_notices of their own, which is checked. Most often all have the same."""
+    def _notices(self, variables: Mapping[str, Any], mode: str) -> tuple[list[str], list[str]]:
+        """The hosts that have a slipway_notices of their own, and what is wrong with it. Most have the same."""
         found: dict[str, Any] = {}
+        warnings: list[str] = []
+        if mode == IGNORE:
+            return [], []
         for host, theirs in _all_hosts(variables):
             raw = theirs.get(_notices.VARIABLE)
             if _survey.is_empty(raw) or raw == [] or raw in found.values():
                 continue
-            _notices.check(raw, template_with(self._templar, theirs))
+            try:
+                _notices.check(raw, template_with(self._templar, theirs))
+            except SlipwayError as error:
+                if mode == REFUSE:
+                    raise
+                warnings.append(str(error))
             found[host] = raw
-        return list(found)
+        return list(found), warnings
 
     def _judge(self, unknown: list[_variables.Unknown], variables: Mapping[str, Any]) -> list[str]:
         """The warnings, or the failure where that is wanted."""

@@ -19,7 +19,7 @@ description:
     default). C(slipway_other_variables) lists names that others read, and patterns of names such as V(proxy_env*).
   - C(service_name) must name services that C(slipway_services) declares for a host of the play, if hosts declare any,
     and C(slipway_hosts) has to be given where it has an effect.
-  - Every entry of C(slipway_notices) must be usable, and its templates must be for every notice.
+  - With O(notices), every entry of C(slipway_notices) must be usable, and its templates must be for every notice.
   - With O(role), checks the values of that role's variables for this host. One that the role could not use is a failure
     of one sentence.
   - Runs on the controller and asks no host.
@@ -35,12 +35,31 @@ options:
     description:
       - The role whose variables are checked.
     type: str
-    choices: [base, build, bundle, deploy_user, firewall, proxy, release, selinux, service, ssh, unbundle]
+    choices:
+      - balancer
+      - base
+      - build
+      - bundle
+      - deploy_user
+      - firewall
+      - proxy
+      - rebuild
+      - release
+      - selinux
+      - service
+      - ssh
+      - unbundle
   undeclared:
     description:
       - Whether C(service_name) may name a service that C(slipway_services) does not declare.
     type: bool
     default: false
+  notices:
+    description:
+      - Whether C(slipway_notices) is read, and whether an entry that cannot be used is a warning or a failure.
+    type: str
+    choices: [ignore, warn, refuse]
+    default: ignore
 """
 
 EXAMPLES = r"""

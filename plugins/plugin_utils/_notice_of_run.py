@@ -250,7 +250,8 @@ def _text(facts: Facts, told: Told) -> str:
         )
     why = f" {told['host']}: {told['cause']}" if told["cause"] else ""
     if event == notices.FINISHED:
-        return f"{what}: the {kind} is complete; {_counts(hosts)} of {total}."
+        how = "ended before its last batch, as release_until says" if told["verdict"] == "partial" else "is complete"
+        return f"{what}: the {kind} {how}; {_counts(hosts)} of {total}."
     if event == notices.ROLLED_BACK:
         return f"{what} was rolled back; {_counts(hosts)} of {total}.{why}"
     if told["verdict"] == "refused":

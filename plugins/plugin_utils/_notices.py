@@ -36,6 +36,7 @@ WAYS = ("webhook", "mail", "command")
 SECONDS, MOST_SECONDS = 10.0, 60.0
 METHODS = ("POST", "PUT", "PATCH")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_UNDEFINED = re.compile(r"(?:'[^'{}]*' is undefined|[^'{}:]{1,60} has no attribute '[^'{}]*')")
 _ADDRESS = re.compile(r"[!#-'*+\-./-9=?A-Z^-~]+@[A-Za-z0-9.-]+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
@@ -148,7 +149,9 @@ def _why(error: Exception) -> str:
     if isinstance(error, SlipwayError):
         return error.message
     if isinstance(error, AnsibleUndefinedVariable):
-        return one_line(str(error).rstrip(". "), 200)
+        # Older versions of Ansible quote the text before that, of which a part may be secret.
+        told = _UNDEFINED.findall(str(error))
+        return one_line(told[-1], 200) if told else "it uses what is undefined"
     return f"it fails with {type(error).__name__}"
 
 

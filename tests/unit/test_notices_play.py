@@ -109,6 +109,25 @@ def test_an_entry_that_nobody_could_use_is_refused_before_anything_changes(run, 
 
 
 @more
+@pytest.mark.parametrize("hosts", ["a", "ab"])
+def test_a_run_whose_tags_have_no_release_in_it_tells_nobody(run, chat, hosts, tmp_path):
+    done = run(dict.fromkeys(hosts, WELL), "--tags", "proxy", release_report=str(tmp_path / "reports"), **places(chat))
+    assert (done.code, done.tried, chat.got) == (0, "", []), done.text
+    assert not (tmp_path / "reports").exists()
+
+
+@more
+@pytest.mark.parametrize("run", PYTHONS, indirect=True)
+def test_a_secret_in_a_template_that_cannot_be_evaluated_is_not_told(run, chat):
+    chat_url = f"{chat.url}/{{{{ team_channel }}}}"
+    place = {"name": "chat", "webhook": {"url": "{{ vault_chat_url }}"}}
+    done = run({"a": WELL, "b": WELL}, vault_chat_url=chat_url, slipway_notices=[place])
+    assert (done.code != 0, done.tried) == (True, ""), done.text
+    assert "'team_channel' is undefined" in done.said
+    assert SECRET not in done.text
+
+
+@more
 @pytest.mark.parametrize("run", PYTHONS, indirect=True)
 def test_a_run_that_is_refused(run, chat):
     done = run({"a": WELL, "b": GONE}, **SERIAL, **places(chat))

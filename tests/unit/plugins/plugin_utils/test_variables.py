@@ -14,9 +14,15 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.modules import variables as module
 from ansible_collections.slipway.go.plugins.plugin_utils import _variables
 
 ROOT = Path(__file__).resolve().parents[4]
+
+
+def test_the_module_takes_every_role_that_checks_its_variables() -> None:
+    documented = yaml.safe_load(module.DOCUMENTATION)["options"]["role"]["choices"]
+    assert documented == _variables.roles()
 
 
 @pytest.mark.parametrize(
