@@ -60,6 +60,10 @@ def test_a_reason_is_a_sentence(code: str) -> None:
     assert not re.search(r"\b(yet|nobody|not written|later)\b", reason), f"{code} can be tried: {reason}"
 
 
+def test_every_subject_has_a_place_on_the_page() -> None:
+    assert set(table.TITLES) == {*SUBJECTS, *rows.SCENES}
+
+
 @pytest.mark.parametrize("one", SCENES, ids=lambda one: one.name)
 def test_the_fix_lets_the_next_run_pass_on_a_simulated_host(one: Scene) -> None:
     assert scene.play(one).fixes

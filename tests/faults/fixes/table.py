@@ -39,6 +39,8 @@ TITLES = {
     "origins": "Simulated: versions, provenance and the artefact for a host",
     "several": "Simulated: several services of a host",
     "balancers": "Simulated: load balancers",
+    "rebuilds": "Simulated: artefacts that are built again",
+    "bundling": "Simulated: bundles for sites without a network",
     "hosts": "Simulated: groups, records, programs and the diagnosis",
 }
 INTRO = """# Are the fixes true?
