@@ -138,6 +138,12 @@ class Strategy(ABC):
     def prepare(self, before: Optional[str], release_id: str) -> None:
         """Have what this release needs to start: `before` serves until now, or None does."""
 
+    def _end_others(self, release_id: str) -> None:
+        """What the guard of a socket, which is closed by now, has started meanwhile, since somebody connected."""
+        for unit in self.systemd.active_instances(self.layout.name):
+            if unit != self.unit(release_id):
+                self.end(unit)
+
     def start(self, before: Optional[str], release_id: str) -> UnitState:
         """Start the release in its own units and return its state once it is active; not yet proven healthy."""
         integrity.verify(self.layout, self.store, release_id)
