@@ -30,6 +30,7 @@ TITLES = {
     "sources": "Simulated: builds and what is in them",
     "inputs": "Simulated: values that cannot be meant",
     "options": "Simulated: options of health checks and of surveys",
+    "notices": "Simulated: places that notices are sent to",
     "builds": "Simulated: builds, their toolchain and their keys",
     "linked": "Simulated: programs, libraries and their units",
     "archives": "Simulated: archives, downloads and provenance",
