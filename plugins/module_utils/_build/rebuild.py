@@ -112,7 +112,8 @@ def _problems(wanted: Rebuild) -> Iterator[Problem]:
         yield Problem("invalid_build", message, "give a folder on the host that builds, or a URL such as https://…")
     if _SECRET.search(wanted.source):
         message = "rebuild_source has a password in it, which git would show to every user of the host."
-        yield Problem("invalid_build", message, "set rebuild_source to the URL alone, and keep it in a helper of git")
+        fix = "set rebuild_source to the URL alone, and give git the password by a credential helper"
+        yield Problem("invalid_build", message, fix)
     if wanted.ldflags and not record.is_plain(f"-ldflags={wanted.ldflags}"):
         message = f"rebuild_ldflags is {wanted.ldflags!r}; -s, -w and -X PACKAGE.NAME=VALUE are passed on."
         yield Problem("invalid_build", message, "give -s, -w and -X alone")

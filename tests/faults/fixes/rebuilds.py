@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import subprocess
 import tempfile
@@ -12,6 +13,8 @@ from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._build import rebuild
 from ansible_collections.slipway.go.plugins.module_utils._build.rebuild import Rebuild
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact import dsse
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.provenance import BUILD_TYPE
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.lab import build as lab
@@ -28,9 +31,9 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(argv, env={**os.environ, **dates}, check=True, capture_output=True)
 
 
-def repository(folder: Path) -> Path:
+def repository(folder: Path, module: str = "example.com/shop") -> Path:
     folder.mkdir()
-    (folder / "go.mod").write_text("module example.com/shop\n\ngo 1.21\n")
+    (folder / "go.mod").write_text(f"module {module}\n\ngo 1.21\n")
     (folder / "main.go").write_text(MAIN)
     git(folder, "init", "-q", "-b", "main")
     git(folder, "add", ".")
@@ -38,8 +41,8 @@ def repository(folder: Path) -> Path:
     return folder
 
 
-def build(source: Path, out: Path) -> None:
-    argv = [str(lab.find_go()), "build", "-buildvcs=true", f"-ldflags={LDFLAGS}", "-o", str(out), "."]
+def build(source: Path, out: Path, package: str = ".") -> None:
+    argv = [str(lab.find_go()), "build", "-buildvcs=true", f"-ldflags={LDFLAGS}", "-o", str(out), package]
     subprocess.run(argv, cwd=source, env=lab.go_environment(), check=True, capture_output=True)
 
 
@@ -76,6 +79,19 @@ def changed(stage: Stage, old: bytes, new: bytes) -> None:
     """An artefact with other bytes."""
     assert old in built()
     (stage.folder / "shop").write_bytes(built().replace(old, new))
+
+
+def given_as_built(stage: Stage, wanted: Rebuild) -> None:
+    stage.fails(lambda: looked_at(wanted))
+    (stage.folder / "shop").write_bytes(built())
+    stage.passes(lambda: looked_at(wanted))
+
+
+def set_as_told(stage: Stage, wrong: Rebuild, right: str, check_mode: bool = True) -> None:
+    """The fix names one variable, which gets that value."""
+    variable = stage.fails(lambda: rebuild.rebuild(wrong, check_mode))["variable"]
+    fixed = replace(wrong, **{variable.replace("rebuild_", ""): right})
+    stage.passes(lambda: rebuild.rebuild(fixed, check_mode))
 
 
 @SCENES.row(
@@ -132,8 +148,7 @@ def _scene(stage: Stage) -> None:
 def _scene(stage: Stage) -> None:
     wanted = prepare(stage)
     changed(stage, b"vcs.revision=", b"vcs.revisiom=")
-    variable = stage.fails(lambda: looked_at(wanted))["variable"]
-    stage.passes(lambda: looked_at(replace(wanted, **{variable.replace("rebuild_", ""): "main"})))
+    set_as_told(stage, wanted, "main")
 
 
 @SCENES.row(
@@ -145,9 +160,7 @@ def _scene(stage: Stage) -> None:
 def _scene(stage: Stage) -> None:
     wanted = prepare(stage)
     changed(stage, b"\xff Go buildinf:", bytes(14))
-    stage.fails(lambda: looked_at(wanted))
-    (stage.folder / "shop").write_bytes(built())
-    stage.passes(lambda: looked_at(wanted))
+    given_as_built(stage, wanted)
 
 
 @SCENES.row(
@@ -158,8 +171,7 @@ def _scene(stage: Stage) -> None:
 )
 def _scene(stage: Stage) -> None:
     wanted = prepare(stage)
-    variable = stage.fails(lambda: looked_at(replace(wanted, source="/srv/nowhere")))["variable"]
-    stage.passes(lambda: looked_at(replace(wanted, **{variable.replace("rebuild_", ""): wanted.source})))
+    set_as_told(stage, replace(wanted, source="/srv/nowhere"), wanted.source)
 
 
 @SCENES.row(
@@ -180,15 +192,211 @@ def _scene(stage: Stage) -> None:
     stage.passes(lambda: looked_at(one))
 
 
+for how, old, new, fix, applied in (
+    (
+        "it was built with cgo",
+        b"CGO_ENABLED=0",
+        b"CGO_ENABLED=1",
+        "build it with CGO_ENABLED=0, as slipway.go.build does",
+        "the artefact as it is built without cgo",
+    ),
+    (
+        "it was built without -trimpath",
+        b"-trimpath=true",
+        b"-trimpath=fals",
+        "build it with -trimpath, as slipway.go.build does",
+        "the artefact as it is built with -trimpath",
+    ),
+    (
+        "its Go did not write how it is built",
+        b"GOOS=linux",
+        b"XXXX=linux",
+        "build it with Go 1.18 or newer",
+        "the artefact as it is built by a newer Go",
+    ),
+    (
+        "it is for another system",
+        b"GOOS=linux",
+        b"GOOS=plan9",
+        "give an artefact that is built with GOOS=linux",
+        "the artefact for Linux",
+    ),
+):
+
+    @SCENES.row("rebuild_unsupported", how, literal(fix), applied)
+    def _scene(stage: Stage, old: bytes = old, new: bytes = new) -> None:
+        wanted = prepare(stage)
+        changed(stage, old, new)
+        given_as_built(stage, wanted)
+
+
 @SCENES.row(
     "rebuild_unsupported",
-    "it was built with cgo",
-    literal("build it with CGO_ENABLED=0, as slipway.go.build does"),
-    "the artefact as it is built without cgo",
+    "it was built from a list of files",
+    literal("build it as a package, such as ./cmd/shop, and not from a list of files"),
+    "`go build .`",
 )
 def _scene(stage: Stage) -> None:
     wanted = prepare(stage)
-    changed(stage, b"CGO_ENABLED=0", b"CGO_ENABLED=1")
+    build(Path(wanted.source), stage.folder / "shop", "main.go")
+    given_as_built(stage, wanted)
+
+
+def beside(stage: Stage, *flags: str) -> None:
+    """A manifest of the build."""
+    (stage.folder / "shop.json").write_text(json.dumps({"flags": flags}))
+
+
+@SCENES.row(
+    "rebuild_unsupported",
+    "its manifest names another linker",
+    r"build it with the flags that slipway\.go\.build has, or set (?P<variable>\w+) to -s, -w and -X alone",
+    "`rebuild_ldflags`",
+)
+def _scene(stage: Stage) -> None:
+    wanted = prepare(stage)
+    beside(stage, "-trimpath", "-buildvcs=auto", "-ldflags=-s -w -extld=/bin/sh")
+    set_as_told(stage, replace(wanted, ldflags=""), LDFLAGS, check_mode=False)
+
+
+@SCENES.row(
+    "rebuild_unsupported",
+    "it was built with a profile that is not the package's",
+    r"put the manifest of the build beside it \(NAME\.json\)",
+    "its manifest",
+)
+def _scene(stage: Stage) -> None:
+    wanted = prepare(stage)
+    changed(stage, b"vcs.time=2026-01-31T12:00:00Z", b"-pgo=profile-of-january.pprof")
     stage.fails(lambda: looked_at(wanted))
-    (stage.folder / "shop").write_bytes(built())
-    stage.passes(lambda: looked_at(wanted))
+    beside(stage, "-trimpath", "-buildvcs=auto", "-pgo=profile-of-january.pprof", f"-ldflags={LDFLAGS}")
+    stage.passes(lambda: looked_at(replace(wanted, ldflags="")))
+
+
+# Where it is built from
+
+
+def provenance(stage: Stage, repository: str) -> None:
+    definition = {
+        "buildType": BUILD_TYPE,
+        "externalParameters": {"source": {"repository": repository}},
+        "internalParameters": {"flags": ["-trimpath", "-buildvcs=auto", f"-ldflags={LDFLAGS}"]},
+        "resolvedDependencies": [],
+    }
+    statement = {"subject": [{"digest": {"sha256": ""}}], "predicate": {"buildDefinition": definition}}
+    text = dsse.render(dsse.PAYLOAD_TYPE, json.dumps(statement).encode(), [dsse.Signature("", b"0")])
+    (stage.folder / "shop.intoto.jsonl").write_text(text)
+
+
+@SCENES.row(
+    "rebuild_no_source",
+    "its provenance names a repository that nobody allows",
+    r"add it to (?P<variable>\w+) if you trust it, or set rebuild_source",
+    "`rebuild_repositories`",
+)
+def _scene(stage: Stage) -> None:
+    wanted = replace(prepare(stage), source="")
+    provenance(stage, f"file://{stage.folder / 'source'}")
+    assert stage.fails(lambda: rebuild.rebuild(wanted, False))["variable"] == "rebuild_repositories"
+    one = replace(wanted, repositories=("file://*",))
+    assert stage.passes(lambda: rebuild.rebuild(one, False))["verdict"] == "same"
+
+
+@SCENES.row(
+    "rebuild_no_source",
+    "nothing says where its source is",
+    r"set (?P<variable>\w+) to a clone of the repository or to its URL",
+    "`rebuild_source`",
+)
+def _scene(stage: Stage) -> None:
+    wanted = prepare(stage)
+    set_as_told(stage, replace(wanted, source=""), wanted.source)
+
+
+@SCENES.row(
+    "rebuild_no_source",
+    "rebuild_source is a copy of the files alone",
+    r"set (?P<variable>\w+) to a clone of the repository, or to its URL",
+    "`rebuild_source`",
+)
+def _scene(stage: Stage) -> None:
+    wanted, copy = prepare(stage), stage.folder / "copy"
+    copy.mkdir()
+    (copy / "main.go").write_text(MAIN)
+    set_as_told(stage, replace(wanted, source=str(copy)), wanted.source)
+
+
+@SCENES.row(
+    "rebuild_no_source",
+    "git cannot clone the URL",
+    r"correct (?P<variable>\w+), or let the user who builds read that repository",
+    "another `rebuild_source`",
+)
+def _scene(stage: Stage) -> None:
+    wanted = prepare(stage)
+    wrong = replace(wanted, source=f"file://{stage.folder / 'none'}")
+    set_as_told(stage, wrong, f"file://{wanted.source}", check_mode=False)
+
+
+@SCENES.row(
+    "rebuild_no_source",
+    "rebuild_source is the repository of another module",
+    r"set (?P<variable>\w+) to the repository of that module",
+    "another `rebuild_source`",
+)
+def _scene(stage: Stage) -> None:
+    wanted = prepare(stage)
+    other = repository(stage.folder / "other", "example.com/other")
+    set_as_told(stage, replace(wanted, source=str(other), ref="main"), wanted.source, check_mode=False)
+
+
+@SCENES.row(
+    "build_failed",
+    "rebuild_ref names a commit that does not compile",
+    literal("correct what it names on the host that builds, and name a commit that compiles"),
+    "another `rebuild_ref`",
+)
+def _scene(stage: Stage) -> None:
+    wanted = prepare(stage)
+    source = Path(wanted.source)
+    git(source, "checkout", "-q", "-b", "broken")
+    (source / "main.go").write_text("package main\n")
+    git(source, "commit", "-q", "-a", "-m", "two")
+    stage.fails(lambda: rebuild.rebuild(replace(wanted, ref="broken"), False))
+    stage.passes(lambda: rebuild.rebuild(replace(wanted, ref="main"), False))
+
+
+# Variables that cannot be meant
+
+
+for how, field, wrong, right, fix in (
+    (
+        "rebuild_artefact is relative",
+        "artefact",
+        "shop",
+        "{folder}/shop",
+        "set rebuild_artefact to a path that begins with /",
+    ),
+    (
+        "rebuild_source is a word",
+        "source",
+        "shop",
+        "{folder}/source",
+        "give a folder on the host that builds, or a URL such as https://…",
+    ),
+    (
+        "rebuild_source has a password",
+        "source",
+        "https://ci:secret@git.example.com/shop",
+        "https://git.example.com/shop",
+        "set rebuild_source to the URL alone, and give git the password by a credential helper",
+    ),
+    ("rebuild_ldflags names a program", "ldflags", "-extld=/bin/sh", LDFLAGS, "give -s, -w and -X alone"),
+):
+
+    @SCENES.row("invalid_build", how, literal(fix), f"another `rebuild_{field}`")
+    def _scene(stage: Stage, field: str = field, values: Any = (wrong, right)) -> None:
+        wanted = prepare(stage)
+        wrong, right = (replace(wanted, **{field: value.format(folder=stage.folder)}) for value in values)
+        stage.fails(lambda: looked_at(wrong))
+        stage.passes(lambda: looked_at(right))
