@@ -34,6 +34,7 @@ _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?")
 _ANEW = "fetch the bundle again from whoever made it"
+_NEWER = "unpack it with the version of slipway.go that has made it, or a newer one"
 
 
 class Entry(NamedTuple):
@@ -160,8 +161,7 @@ def parse(raw: bytes, most: int) -> Manifest:
     if not isinstance(document, dict) or "schema" not in document:
         _refuse("is no manifest of a bundle")
     if document["schema"] != SCHEMA or isinstance(document["schema"], bool):
-        fix = "unpack it with the version of slipway.go that has made it, or a newer one"
-        _refuse(f"has the schema {str(document['schema'])[:20]}, and this version reads {SCHEMA}", fix=fix)
+        _refuse(f"has the schema {str(document['schema'])[:20]}, and this version reads {SCHEMA}", fix=_NEWER)
     found = _manifest(document)
     _require_limits(found, most)
     _require_paths(found)
@@ -179,7 +179,7 @@ def _manifest(document: Mapping[str, Any]) -> Manifest:
     if not is_name(name) or not is_name(version) or not _TIME.fullmatch(created):
         _refuse(f"has the name {name[:100]!r}, the version {version[:100]!r} or a time that none can have")
     if len(files) > MAX_FILES:
-        _refuse(f"lists {len(files)} files, and {MAX_FILES} are allowed", "bundle_too_large", "pack files together")
+        _refuse(f"lists {len(files)} files, and this version reads {MAX_FILES}", "bundle_too_large", _NEWER)
     return Manifest(name, version, created, tuple(map(_entry, files)), _base(document.get("base")))
 
 

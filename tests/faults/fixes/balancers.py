@@ -14,6 +14,7 @@ from ansible_collections.slipway.go.plugins.module_utils._balancer.haproxy impor
 from ansible_collections.slipway.go.plugins.module_utils._balancer.model import BACK, OUT, Answer, parse_wish
 from ansible_collections.slipway.go.plugins.module_utils._balancer.nginx import Nginx
 from ansible_collections.slipway.go.plugins.module_utils._core.command import Finished
+from ansible_collections.slipway.go.plugins.module_utils._host import haproxy
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 
@@ -29,7 +30,7 @@ class Played(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: str) -> None:
         self.statuses = {"web1": "UP", "web2": "UP"}
         self.denies = False
-        self.ready = "UP"  # what becomes of one that is put back
+        self.becomes = {"drain": "DRAIN", "ready": "UP"}  # what a server is after an order
         super().__init__(path, _Command)
 
     def answer(self, command: str) -> str:
@@ -46,7 +47,7 @@ class Played(socketserver.ThreadingUnixStreamServer):
             if self.denies:
                 return "Permission denied\n"
             name, _word, state = command.partition("/")[2].split()
-            self.statuses[name] = {"drain": "DRAIN", "ready": self.ready}[state]
+            self.statuses[name] = self.becomes[state]
             return "\n"
         return "No such proxy.\n"
 
@@ -119,7 +120,7 @@ def _scene(stage: Stage) -> None:
 def _scene(stage: Stage) -> None:
     with played(stage) as server:
         server.statuses["web1"] = "DRAIN, DOWN"
-        server.ready = "DOWN"
+        server.becomes["ready"] = "DOWN"
         stage.fails(lambda: of_haproxy(stage, state=BACK))
         server.statuses["web1"] = "UP"
         stage.passes(lambda: of_haproxy(stage, state=BACK))
@@ -212,6 +213,37 @@ def _scene(stage: Stage) -> None:
         stage.patch.setattr(model, "_LOCKED", 0.0)
         with model.one_at_a_time():
             stage.fails(lambda: of_haproxy(stage))
+        stage.passes(lambda: of_haproxy(stage))
+
+
+@SCENES.row(
+    "balancer_refused",
+    "the user may not use the socket",
+    literal("run this as root (become: true)"),
+    "`become: true`",
+)
+def _scene(stage: Stage) -> None:
+    def denied(*_arguments: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    with played(stage):
+        with stage.patch.context() as other_user:
+            other_user.setattr(haproxy, "ask", denied)
+            stage.fails(lambda: of_haproxy(stage))
+        stage.passes(lambda: of_haproxy(stage))
+
+
+@SCENES.row(
+    "changed_meanwhile",
+    "somebody puts the server back while it drains",
+    literal("run again when nobody else changes HAProxy"),
+    "nobody else changes it",
+)
+def _scene(stage: Stage) -> None:
+    with played(stage) as server:
+        server.becomes["drain"] = "UP"
+        stage.fails(lambda: of_haproxy(stage))
+        server.becomes["drain"] = "DRAIN"
         stage.passes(lambda: of_haproxy(stage))
 
 

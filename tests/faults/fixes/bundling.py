@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._build.signing import Keys
-from ansible_collections.slipway.go.plugins.module_utils._bundle import make, manifest, place, receive
+from ansible_collections.slipway.go.plugins.module_utils._bundle import galaxy, make, manifest, place, receive
 from ansible_collections.slipway.go.plugins.module_utils._bundle.request import Request
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
+from ansible_collections.slipway.go.plugins.modules import unbundle
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.faults.fixes.sources import new_key
@@ -94,6 +98,158 @@ def _scene(stage: Stage) -> None:
     stage.fails(lambda: made(wanted))
     link.unlink()
     link.write_bytes(b"program")
+    stage.passes(lambda: made(wanted))
+
+
+for how, wrong, right, fix, named in (
+    (
+        "bundle_name is a path",
+        {"name": "shop/1.0"},
+        {"name": "shop-1.0"},
+        "set bundle_name to letters, digits and . _ + -",
+        "bundle_name",
+    ),
+    (
+        "bundle_dest is relative",
+        {"dest": "out"},
+        {"dest": "{folder}/out"},
+        "set bundle_dest to the folder for the bundle",
+        "bundle_dest",
+    ),
+    (
+        "bundle_dest is in what is packed",
+        {"dest": "{folder}/artefacts/out"},
+        {"dest": "{folder}/out"},
+        "set bundle_dest to a folder elsewhere",
+        "bundle_dest",
+    ),
+    ("bundle_timeout is 0", {"timeout": 0}, {"timeout": 60}, "set both to more than 0", "bundle_timeout"),
+    (
+        "bundle_platforms has a blank",
+        {"platforms": ("linux x86_64",)},
+        {"platforms": ("manylinux2014_x86_64",)},
+        "give platforms such as manylinux2014_x86_64, and a version such as 3.12",
+        "bundle_platforms",
+    ),
+    (
+        "bundle_collections has a relative path",
+        {"collections": ("collections/one",)},
+        {"collections": ("{folder}/collection",)},
+        "give NAMESPACE.NAME, NAMESPACE.NAME:VERSION, or the absolute path of a tarball or a collection's folder",
+        "bundle_collections",
+    ),
+    (
+        "bundle_collections has a folder of collections",
+        {"collections": ("{folder}",)},
+        {"collections": ("{folder}/collection",)},
+        "give the path of a tarball, or of a folder with galaxy.yml or MANIFEST.json",
+        "bundle_collections",
+    ),
+    (
+        "bundle_collections has another tarball",
+        {"collections": ("{folder}/out/shop-1.0.tar",)},
+        {"collections": ("{folder}/example-one-1.0.0.tar.gz",)},
+        "give one that ansible-galaxy collection build has made",
+        "bundle_collections",
+    ),
+):
+
+    @SCENES.row("invalid_bundle", how, literal(fix), f"another `{named}`")
+    def _scene(stage: Stage, values: Any = (wrong, right)) -> None:
+        wanted = request(stage)
+        made(wanted)
+        galaxy.local(str(installed(stage.folder / "collection")), str(stage.folder), "", 60)
+        wrong, right = (replace(wanted, **filled(value, stage.folder)) for value in values)
+        stage.fails(lambda: made(wrong))
+        stage.passes(lambda: made(right))
+
+
+def filled(given: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """With the folder of the scene in texts and lists of texts."""
+    return {
+        name: tuple(one.format(folder=folder) for one in value)
+        if isinstance(value, tuple)
+        else value.format(folder=folder)
+        if isinstance(value, str)
+        else value
+        for name, value in given.items()
+    }
+
+
+@SCENES.row(
+    "invalid_bundle",
+    "a name has a line break",
+    literal("give it another name"),
+    "`mv`",
+)
+def _scene(stage: Stage) -> None:
+    wanted = request(stage)
+    file = stage.folder / "artefacts" / "one\ntwo"
+    file.touch()
+    stage.fails(lambda: made(wanted))
+    file.rename(file.with_name("one-two"))
+    stage.passes(lambda: made(wanted))
+
+
+@SCENES.row(
+    "invalid_bundle",
+    "two folders have a file of the same name",
+    literal("give the folder above both, or rename one of them"),
+    "the folder above both",
+)
+def _scene(stage: Stage) -> None:
+    wanted = request(stage)
+    folders = [stage.folder / "artefacts" / name for name in ("amd64", "arm64")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "shop").write_bytes(b"program")
+    stage.fails(lambda: made(replace(wanted, artefacts=tuple(map(str, folders)))))
+    (above,) = {str(folder.parent) for folder in folders}
+    stage.passes(lambda: made(replace(wanted, artefacts=(above,))))
+
+
+@SCENES.row(
+    "invalid_bundle",
+    "SOURCE_DATE_EPOCH is a date",
+    literal("correct it, or leave it out"),
+    "seconds in `SOURCE_DATE_EPOCH`",
+)
+def _scene(stage: Stage) -> None:
+    wanted = request(stage)
+    stage.patch.setenv("SOURCE_DATE_EPOCH", "2026-01-31")
+    stage.fails(lambda: made(wanted))
+    stage.patch.setenv("SOURCE_DATE_EPOCH", "1769860800")
+    assert stage.passes(lambda: made(wanted))["created"] == "2026-01-31T12:00:00Z"
+
+
+@SCENES.row(
+    "bundle_too_large",
+    "there are more files than a bundle can have",
+    literal("pack files together, or make two bundles"),
+    "two bundles",
+)
+def _scene(stage: Stage) -> None:
+    wanted = request(stage)
+    (stage.folder / "artefacts" / "mailer").write_bytes(b"another")
+    stage.patch.setattr(manifest, "MAX_FILES", 2)
+    stage.fails(lambda: made(wanted))
+    for name in ("shop", "mailer"):
+        one = replace(wanted, name=name, artefacts=(str(stage.folder / "artefacts" / name),))
+        stage.passes(lambda one=one: made(one))
+
+
+@SCENES.row(
+    "bundle_too_large",
+    "a file has more than 8 GiB",
+    literal("take it out of the bundle, or split it"),
+    "it is taken out",
+)
+def _scene(stage: Stage) -> None:
+    wanted, image = request(stage), stage.folder / "artefacts" / "image"
+    image.touch()
+    os.truncate(image, 1 << 33)
+    stage.fails(lambda: made(wanted))
+    image.unlink()
     stage.passes(lambda: made(wanted))
 
 
@@ -281,3 +437,119 @@ def _scene(stage: Stage) -> None:
     assert stage.fails(lambda: unpacked(wanted))["name"] == "shop-1.0"
     unpacked(earlier)
     assert stage.passes(lambda: unpacked(wanted))["base"] == "shop-1.0"
+
+
+def received(wanted: receive.Request, **trust: Any) -> Any:
+    """What the module makes of its options."""
+    defaults = {"allowed_signers": None, "signer": "", "namespace": "file", "minisign_keys": [], "base": None}
+    params = {"src": wanted.src, "dest": wanted.dest, "max_size": 4096, **defaults, **trust}
+    return unbundle.work(SimpleNamespace(params=params, check_mode=False))
+
+
+@SCENES.row(
+    "no_signer",
+    "nobody is trusted",
+    r"set (?P<variable>\w+) or unbundle_minisign_keys to those who may make bundles",
+    "`unbundle_allowed_signers`",
+)
+def _scene(stage: Stage) -> None:
+    wanted, file = sent(stage), stage.folder / "signers"
+    file.write_text(wanted.trust.allowed_signers)
+    variable = stage.fails(lambda: received(wanted))["variable"]
+    stage.passes(lambda: received(wanted, **{variable.replace("unbundle_", ""): str(file)}))
+
+
+@SCENES.row(
+    "no_signer",
+    "the file of signers is not there",
+    literal("set unbundle_allowed_signers to a file of lines IDENTITY KEYTYPE KEY"),
+    "such a file",
+)
+def _scene(stage: Stage) -> None:
+    wanted, file = sent(stage), stage.folder / "signers"
+    stage.fails(lambda: received(wanted, allowed_signers=str(file)))
+    keytype, key = (stage.folder / "key.pub").read_text().split()[:2]
+    file.write_text(f"ci@example.com {keytype} {key}\n")
+    assert "ci@example.com" in stage.passes(lambda: received(wanted, allowed_signers=str(file)))["signer"]
+
+
+@contextlib.contextmanager
+def careless(stage: Stage) -> Iterator[None]:
+    """A program of others, which makes bundles with any name in them."""
+    with stage.patch.context() as patch:
+        patch.setattr(manifest, "why_unsafe", lambda _path: "")
+        yield
+
+
+@SCENES.row(
+    "unsafe_bundle",
+    "its maker has listed a name that no terminal shows",
+    literal("unpack nothing of it, and ask who made it"),
+    "its maker gives the file another name",
+)
+def _scene(stage: Stage) -> None:
+    file = stage.folder / "artefacts" / "one\ntwo"
+    file.parent.mkdir()
+    file.touch()
+    with careless(stage):
+        wanted = sent(stage)
+    stage.fails(lambda: unpacked(wanted))
+    assert not Path(wanted.dest).exists()
+    file.rename(file.with_name("one-two"))
+    made(request(stage))
+    stage.passes(lambda: unpacked(wanted))
+
+
+@SCENES.row(
+    "bundle_too_large",
+    "a later version of the collection has made it, with more files",
+    literal("unpack it with the version of slipway.go that has made it, or a newer one"),
+    "that version",
+)
+def _scene(stage: Stage) -> None:
+    wanted = sent(stage)
+    with stage.patch.context() as earlier:
+        earlier.setattr(manifest, "MAX_FILES", 1)
+        stage.fails(lambda: unpacked(wanted))
+    stage.passes(lambda: unpacked(wanted))
+
+
+@SCENES.row(
+    "wrong_bundle_base",
+    "unbundle_base is another bundle of that name",
+    r"set (?P<variable>\w+) to (?P<name>\S+) as its maker has sent it, or to the folder that it was unpacked to",
+    "`unbundle_base`",
+)
+def _scene(stage: Stage) -> None:
+    earlier = sent(stage)
+    newer = replace(request(stage, "shop-1.1"), base=earlier.src)
+    made(newer)
+    kept = stage.folder / "kept.tar"
+    os.rename(earlier.src, kept)
+    (stage.folder / "artefacts" / "more").write_bytes(b"more")
+    made(request(stage))
+    wrong = replace(earlier, src=newer.path, base=earlier.src)
+    told = stage.fails(lambda: unpacked(wrong))
+    assert told == {"variable": "unbundle_base", "name": "shop-1.0"}
+    stage.passes(lambda: unpacked(replace(wrong, base=str(kept))))
+
+
+@SCENES.row(
+    "wrong_bundle_base",
+    "unbundle_base has only what is new since a bundle before it",
+    r"unpack (?P<name>\S+), and set (?P<variable>\w+) to its folder",
+    "the bundle between is unpacked, and `unbundle_base`",
+)
+def _scene(stage: Stage) -> None:
+    first = sent(stage)
+    paths = [first.src]
+    for name in ("shop-1.1", "shop-1.2"):
+        one = replace(request(stage, name), base=paths[-1])
+        made(one)
+        paths.append(one.path)
+    second, third = (replace(first, src=path) for path in paths[1:])
+    told = stage.fails(lambda: unpacked(replace(third, base=second.src)))
+    assert told == {"variable": "unbundle_base", "name": "shop-1.1"}
+    unpacked(first)
+    folder = unpacked(second)["path"]
+    stage.passes(lambda: unpacked(replace(third, base=folder)))
