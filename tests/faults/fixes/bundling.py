@@ -16,6 +16,7 @@ from ansible_collections.slipway.go.plugins.module_utils._bundle import galaxy, 
 from ansible_collections.slipway.go.plugins.module_utils._bundle.request import Request
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
 from ansible_collections.slipway.go.plugins.modules import unbundle
+from ansible_collections.slipway.go.tests.faults.fixes import model
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.faults.fixes.sources import new_key
@@ -112,43 +113,43 @@ for how, wrong, right, fix, named in (
     (
         "bundle_dest is relative",
         {"dest": "out"},
-        {"dest": "{folder}/out"},
+        {"dest": "@folder/out"},
         "set bundle_dest to the folder for the bundle",
         "bundle_dest",
     ),
     (
         "bundle_dest is in what is packed",
-        {"dest": "{folder}/artefacts/out"},
-        {"dest": "{folder}/out"},
+        {"dest": "@folder/artefacts/out"},
+        {"dest": "@folder/out"},
         "set bundle_dest to a folder elsewhere",
         "bundle_dest",
     ),
     ("bundle_timeout is 0", {"timeout": 0}, {"timeout": 60}, "set both to more than 0", "bundle_timeout"),
     (
         "bundle_platforms has a blank",
-        {"platforms": ("linux x86_64",)},
-        {"platforms": ("manylinux2014_x86_64",)},
+        {"platforms": ["linux x86_64"]},
+        {"platforms": ["manylinux2014_x86_64"]},
         "give platforms such as manylinux2014_x86_64, and a version such as 3.12",
         "bundle_platforms",
     ),
     (
         "bundle_collections has a relative path",
-        {"collections": ("collections/one",)},
-        {"collections": ("{folder}/collection",)},
+        {"collections": ["collections/one"]},
+        {"collections": ["@folder/collection"]},
         "give NAMESPACE.NAME, NAMESPACE.NAME:VERSION, or the absolute path of a tarball or a collection's folder",
         "bundle_collections",
     ),
     (
         "bundle_collections has a folder of collections",
-        {"collections": ("{folder}",)},
-        {"collections": ("{folder}/collection",)},
+        {"collections": ["@folder"]},
+        {"collections": ["@folder/collection"]},
         "give the path of a tarball, or of a folder with galaxy.yml or MANIFEST.json",
         "bundle_collections",
     ),
     (
         "bundle_collections has another tarball",
-        {"collections": ("{folder}/out/shop-1.0.tar",)},
-        {"collections": ("{folder}/example-one-1.0.0.tar.gz",)},
+        {"collections": ["@folder/out/shop-1.0.tar"]},
+        {"collections": ["@folder/example-one-1.0.0.tar.gz"]},
         "give one that ansible-galaxy collection build has made",
         "bundle_collections",
     ),
@@ -159,21 +160,9 @@ for how, wrong, right, fix, named in (
         wanted = request(stage)
         made(wanted)
         galaxy.local(str(installed(stage.folder / "collection")), str(stage.folder), "", 60)
-        wrong, right = (replace(wanted, **filled(value, stage.folder)) for value in values)
+        wrong, right = (replace(wanted, **model.filled(value, {"@folder": str(stage.folder)})) for value in values)
         stage.fails(lambda: made(wrong))
         stage.passes(lambda: made(right))
-
-
-def filled(given: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """With the folder of the scene in texts and lists of texts."""
-    return {
-        name: tuple(one.format(folder=folder) for one in value)
-        if isinstance(value, tuple)
-        else value.format(folder=folder)
-        if isinstance(value, str)
-        else value
-        for name, value in given.items()
-    }
 
 
 @SCENES.row(

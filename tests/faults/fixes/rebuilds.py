@@ -374,14 +374,14 @@ for how, field, wrong, right, fix in (
         "rebuild_artefact is relative",
         "artefact",
         "shop",
-        "{folder}/shop",
+        "@folder/shop",
         "set rebuild_artefact to a path that begins with /",
     ),
     (
         "rebuild_source is a word",
         "source",
         "shop",
-        "{folder}/source",
+        "@folder/source",
         "give a folder on the host that builds, or a URL such as https://…",
     ),
     (
@@ -397,6 +397,6 @@ for how, field, wrong, right, fix in (
     @SCENES.row("invalid_build", how, literal(fix), f"another `rebuild_{field}`")
     def _scene(stage: Stage, field: str = field, values: Any = (wrong, right)) -> None:
         wanted = prepare(stage)
-        wrong, right = (replace(wanted, **{field: value.format(folder=stage.folder)}) for value in values)
+        wrong, right = (replace(wanted, **{field: value.replace("@folder", str(stage.folder))}) for value in values)
         stage.fails(lambda: looked_at(wrong))
         stage.passes(lambda: looked_at(right))
