@@ -70,10 +70,11 @@ def _differences(one: Opened, other: Opened, first: Optional[int]) -> Iterator[D
 
 
 def _of_modules(left: BuildInfo, right: BuildInfo) -> Iterator[Difference]:
-    """The program's own module, and those that it uses: another version, another checksum, or one that the other lacks."""
+    """The program's own module, and those it uses: another version, another checksum, or one that the other lacks."""
     if left.main is not None and right.main is not None and _shown(left.main) != _shown(right.main):
-        text = f"the module {left.main.path} is {_shown(left.main)} in the artefact and {_shown(right.main)} in the rebuild"
-        yield Difference("module", left.main.path, _shown(left.main), _shown(right.main), text)
+        here, there = _shown(left.main), _shown(right.main)
+        text = f"the module {left.main.path} is {here} in the artefact and {there} in the rebuild"
+        yield Difference("module", left.main.path, here, there, text)
     mine, theirs = ({module.path: _shown(module) for module in info.deps} for info in (left, right))
     for path in sorted({*mine, *theirs}):
         versions = mine.get(path, "absent"), theirs.get(path, "absent")

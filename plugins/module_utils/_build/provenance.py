@@ -4,8 +4,8 @@
 
 """What the builder says of an artefact, for others to verify: from what, by whom, how. PRIVATE to the collection.
 
-A statement of in-toto with a predicate of SLSA Provenance v1. No clock and no path goes into it, so that the same inputs
-give the same statement.
+A statement of in-toto with a predicate of SLSA Provenance v1. No clock and no path goes into it, so that the same
+inputs give the same statement.
 """
 
 from __future__ import annotations

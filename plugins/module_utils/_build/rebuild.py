@@ -151,7 +151,8 @@ def _require_toolchain(wanted: Rebuild, go: str, found: Record) -> str:
         release = found.toolchain.split()[0].replace("go", "")
         raise SlipwayError(
             "build_toolchain",
-            f"{found.path} was built with {found.toolchain}, and {go} is {version}: another toolchain makes other bytes.",
+            f"{found.path} was built with {found.toolchain}, and {go} is {version}: another toolchain makes other "
+            "bytes.",
             f"install Go {release} and set build_go to it",
         )
     return version
