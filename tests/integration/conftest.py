@@ -73,9 +73,9 @@ class Fleet:
         self.retire(variables["service_name"])
 
     def retire(self, service: str) -> None:
-        """Nothing of it runs any more; no watch of it takes processor time from the tests that follow."""
+        """Nothing of it runs any more; no watch of it takes processor time from the tests that follow, and no port."""
         for host in self.hosts:
-            host.run("rm", "-f", f"/etc/slipway/watch/{service}.json")
+            host.run("rm", "-f", *(f"/etc/slipway/{kind}/{service}.json" for kind in ("watch", "ports")))
             for kind in (".service", ".socket"):  # one that is not there would keep the other
                 host.run("systemctl", "disable", "--now", f"{service}{kind}", check=False)
 

@@ -54,7 +54,7 @@ SERVICES: dict[str, dict[str, Any]] = {
         "path": "/",
         "service_swap": "proxy",
         "service_listen": ["19080"],
-        "service_proxy_ports": [18490, 18491],
+        "service_proxy_ports": [18690, 18691],
         "service_type": "notify",
         "service_environment": {"HOME": "/var/lib/web"},
         "service_arguments": ["run", "--adapter", "caddyfile", "--config", "config/Caddyfile"],
