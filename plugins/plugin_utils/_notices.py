@@ -36,7 +36,7 @@ WAYS = ("webhook", "mail", "command")
 SECONDS, MOST_SECONDS = 10.0, 60.0
 METHODS = ("POST", "PUT", "PATCH")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_UNDEFINED = re.compile(r"(?:'[^'{}]*' is undefined|[^'{}:]{1,60} has no attribute '[^'{}]*')")
+_UNDEFINED = re.compile(r"'[^'{}]*' is undefined|(?:object of type '\w+' |'\w+ object' )?has no attribute '[^'{}]*'")
 _ADDRESS = re.compile(r"[!#-'*+\-./-9=?A-Z^-~]+@[A-Za-z0-9.-]+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
