@@ -73,7 +73,8 @@ class ActionModule(ActionBase):
             if not _survey.is_empty(value):
                 value = templar.template(value)
                 found[name] = [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
-        found.setdefault("service_listen", []).extend(self._more_ports(variables))
+        if of_service.get("service_more_ports"):
+            found.setdefault("service_listen", []).extend(self._more_ports(variables))
         return found
 
     def _more_ports(self, variables: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 # Copyright (c) Slipway maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+
 """A server of an upstream of nginx on this host, by its configuration. This file is PRIVATE to the collection."""
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 # Copyright (c) Slipway maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+
 """The servers of an upstream in a configuration of nginx, as text. Pure. This file is PRIVATE to the collection.
 
 Syntax: nginx's beginner's guide, "Configuration File's Structure", and ngx_http_upstream_module, "server".

@@ -135,11 +135,12 @@ class Strategy(ABC):
     def open_rehearsal(self, release_id: str) -> None:
         """Have what a rehearsal needs beside its unit."""
 
-    def prepare(self, before: Optional[str], release_id: str) -> None:
-        """Have what this release needs to start: `before` serves until now, or None does."""
+    def prepare(self, _before: Optional[str], release_id: str) -> None:
+        """Have what this release needs to start: the one before serves until now, or none does.
 
-    def _end_others(self, release_id: str) -> None:
-        """What the guard of a socket, which is closed by now, has started meanwhile, since somebody connected."""
+        One that has the port for itself needs that nothing else runs: the guard of a socket, which is closed by now,
+        has started a release again if somebody connected meanwhile.
+        """
         for unit in self.systemd.active_instances(self.layout.name):
             if unit != self.unit(release_id):
                 self.end(unit)

@@ -62,9 +62,6 @@ class ReloadStrategy(Strategy):
         if self.layout.current_id() != release_id:
             super().flip(release_id)
 
-    def prepare(self, _before: Optional[str], release_id: str) -> None:
-        self._end_others(release_id)
-
     def _start_unit(self, release_id: str) -> UnitState:
         self.flip(release_id)
         state = self._handover.state()

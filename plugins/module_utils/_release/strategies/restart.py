@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 from ..phases import IN_TURN
 from .base import Strategy, has_own_port
 
@@ -17,9 +15,6 @@ class RestartStrategy(Strategy):
 
     name = "restart"
     phases = IN_TURN
-
-    def prepare(self, _before: Optional[str], release_id: str) -> None:
-        self._end_others(release_id)
 
     def _in_own_units(self, main_pid: int) -> bool:
         return has_own_port(main_pid)
