@@ -14,7 +14,6 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible.utils.vars import load_extra_vars
 from ansible_collections.slipway.go.plugins.action.show import printable
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
 from ansible_collections.slipway.go.plugins.module_utils._notices.delivery import Outcome, deliver
@@ -179,8 +178,7 @@ class ActionModule(ActionBase):
 
     def _turn(self, event: str, hosts: Sequence[str], variables: Mapping[str, Any]) -> tuple[list[str], int, int]:
         """The hosts of the batches that are done, their number, and how many batches there are."""
-        # What a play's serial sees of it: an inventory's release_serial has no effect there.
-        groups = _claim.split(hosts, _claim.serial(load_extra_vars(self._loader), self._templar.template))
+        groups = _claim.split(hosts, _claim.serial(hosts, variables, _services.template_with(self._templar)))
         if event not in (BATCH_DONE, WAITING):
             return ([] if event == STARTED else list(hosts)), 0, len(groups)
         batch = list(map(str, variables.get("ansible_play_batch") or hosts))

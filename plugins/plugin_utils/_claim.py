@@ -12,13 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible_collections.slipway.go.plugins.filter.batches import batches
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _patience, _run, _services
+from ansible_collections.slipway.go.plugins.plugin_utils import _patience, _run, _serial, _services
 from ansible_collections.slipway.go.plugins.plugin_utils._patience import Patience
 
-# release_serial where nobody has set it.
-SERIAL = (1, "50%", "100%")
 # What hardening and configuring a host may take, where a run does that between its preflight and its releases.
 CONFIGURE = 300.0
 
@@ -39,13 +36,14 @@ def _count(size: int | str, total: int) -> int:
     return max(1, int(number / 100 * total) if str(size).endswith("%") else number)
 
 
-def serial(variables: Mapping[str, Any], template: Callable[[Any], Any]) -> list[int | str]:
+def serial(
+    hosts: Sequence[str], variables: Mapping[str, Any], template: Callable[[Any, Mapping[str, Any]], Any]
+) -> list[int | str]:
     """The sizes of the batches; those of the default where they cannot be read, which another play refuses."""
     try:
-        given = template(variables.get("release_serial"))
-        return batches(given or SERIAL, "release_serial")
+        return _serial.sizes(_serial.RELEASE, hosts, variables, template)
     except AnsibleError:
-        return list(SERIAL)
+        return list(_serial.SIZES[_serial.RELEASE])
 
 
 def seconds(patience: Patience, groups: Sequence[Sequence[str]], forks: int, configures: bool) -> float:
@@ -63,7 +61,7 @@ def of(
     """The claim of this run on this host, for a task with these options of slipway.go.release."""
     hosts = list(variables.get("ansible_play_hosts_all") or [])
     service, host = str(arguments["name"]), str(variables.get("inventory_hostname"))
-    groups = split(hosts, serial(variables, template))
+    groups = split(hosts, serial([host], variables, lambda value, _variables: template(value)))
     configures = arguments.get("configured") is False
     # One after the other in each batch.
     services = len(_services.declared(variables, lambda value, _variables: template(value))) or 1

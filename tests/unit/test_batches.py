@@ -103,6 +103,14 @@ def test_hosts_that_have_not_come_through_are_told_as_pending(run):
     assert told == {"playbook": "release", "total": 5, "hosts": {name: {"verdict": "pending"} for name in HOSTS}}
 
 
+@pytest.mark.parametrize("run", [sys.executable, *([str(OLDEST)] if OLDEST.exists() else [])], indirect=True)
+def test_an_inventory_says_how_large_batches_are(run):
+    done, touched = run(harden_serial="2,100%")
+    begun = done.stdout.partition("PLAY [Later]")[0].split("PLAY [Earlier]")[1:]
+    assert ["".join(host for host in HOSTS if f"changed: [{host}]" in batch) for batch in begun] == ["ab", "cde"]
+    assert "".join(touched["later"]) == "abcde", done.stdout
+
+
 def test_strategies_of_others_are_not_asked(run):
     done, touched = run(gone=("a",), strategy="free")
     assert touched["later"] == [], done.stdout

@@ -11,7 +11,7 @@ import json
 import pytest
 from ansible.errors import AnsibleError
 from ansible.utils.helpers import pct_to_int
-from ansible_collections.slipway.go.plugins.plugin_utils import _claim, _patience, _run
+from ansible_collections.slipway.go.plugins.plugin_utils import _claim, _patience, _run, _serial
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,12 +84,16 @@ def test_the_operator_has_the_last_word_on_its_time():
 
 
 def test_batches_that_cannot_be_read_are_for_their_play_to_refuse():
-    def refuse(_value):
+    def as_it_is(value, _variables):
+        return value
+
+    def refuse(_value, _variables):
         raise AnsibleError("undefined")
 
-    assert _claim.serial({"release_serial": "many"}, lambda value: value) == list(_claim.SERIAL)
-    assert _claim.serial({}, refuse) == list(_claim.SERIAL)
-    assert _claim.serial({"release_serial": "2,100%"}, lambda value: value) == [2, "100%"]
+    default = list(_serial.SIZES["release_serial"])
+    assert _claim.serial([], {"release_serial": "many"}, as_it_is) == default
+    assert _claim.serial([], {"release_serial": "{{ nobody }}"}, refuse) == default
+    assert _claim.serial([], {"release_serial": "2,100%"}, as_it_is) == [2, "100%"]
 
 
 def test_a_run_whose_process_is_gone_is_named_once(monkeypatch):
