@@ -69,7 +69,7 @@ def test_a_run_that_comes_through_also_where_a_place_takes_nothing(run, chat):
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{SECRET}"
         hangs = {"name": "silent", "events": ["finished"], "timeout": 1, "webhook": {"url": url}}
         there = [*places(chat)["slipway_notices"], broken, hangs]
-        done = run(hosts, **SERIAL, slipway_notices=there, release_reason="ticket 7")
+        done = run(hosts, release_serial="1,1,1", slipway_notices=there, release_reason="ticket 7")
     assert (done.code, done.runs, done.failed) == (0, "222", ""), done.text
     assert [one["event"] for one in chat.got] == ["started", "batch_done", "batch_done", "finished"]
     started, batch, other, finished = chat.got
