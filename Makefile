@@ -81,6 +81,9 @@ tamper: collections ## the tampering table: files of a release changed by hand b
 diagnosis: collections ## the diagnosis table: what makes a service fail, made on purpose, must be the first finding (five minutes)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/diagnosis
 
+cookbook: collections ## the recipes of docs/guide/cookbook.md, word for word, on lab hosts (ten minutes)
+	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/cookbook
+
 fixes: collections ## the fix table: failures made on purpose, whose fix is applied and lets the next run pass (half an hour)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/fixes --page docs/evidence/fixes.md
 
