@@ -33,6 +33,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact impor
     signature,
 )
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspect import InspectedArtefact, Rules
+from ansible_collections.slipway.go.plugins.module_utils._release.build_host import read_built
 from ansible_collections.slipway.go.plugins.module_utils._release.by import parse_by
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
@@ -140,11 +141,13 @@ OPTIONS = {
 # Options that may hold secrets: an environment, the headers of a health check or probe or for the intake, and its URLs.
 SEALED = ("environment", "health", "probe", "fetch_headers", "intake")
 # What only this half of the module tells the other; no option of the module, and so refused where a task has it.
-PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded", "abilities", "expected", "claim")
+PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded", "abilities", "build_host", "expected", "claim")
 # What this half of the module alone acts by.
 OWN = ("freeze", "break_glass", "lease_time", "end_lease")
 # Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
 PLACES = ("src", "checksum", "signature", "provenance")
+# What a host has told of itself that counts, too, where something speaks against the release before any host is asked.
+KEPT = ("plan", "lease", "claim", "current", "build_host")
 
 
 def check_readable(path: str) -> None:
@@ -212,7 +215,7 @@ def objected(answer: dict[str, Any], objection: SlipwayError) -> dict[str, Any]:
     if not others and answer.get("failed"):
         message, _word, fix = str(answer.get("msg")).partition(" Fix: ")
         others = [Problem(str(answer.get("code") or "invalid_variable"), message, fix)]
-    kept: dict[str, Any] = {name: answer[name] for name in ("plan", "lease", "claim", "current") if name in answer}
+    kept: dict[str, Any] = {name: answer[name] for name in KEPT if name in answer}
     return {**kept, **refusal([Problem.of(objection), *others])}
 
 
@@ -419,6 +422,7 @@ class ActionModule(BoundedAction):
                 seen = self._look_into(source, arguments, folder)
                 against = inspect.judge(seen, self._rules(arguments), [])
                 abilities = _abilities(seen.program)
+                built = read_built(source, seen.binary)
             except SlipwayError as error:
                 return {"failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
             except OSError as error:
@@ -426,6 +430,7 @@ class ActionModule(BoundedAction):
             if against:
                 return refusal(against)
             arguments.update(size=seen.size, goarch=seen.binary.elf.goarch, abilities=abilities)
+            arguments["build_host"] = None if built is None else built._asdict()
             arguments["sealed"] = seal(arguments)
             return self._release(source, seen, arguments, task_vars)
 
@@ -455,7 +460,8 @@ class ActionModule(BoundedAction):
         if profile is not None:
             problems = host_profile.judge_artifact(binary, host_profile.HostProfile.from_dict(profile))
             if problems:
-                return refusal(seen.relabelled(problems))
+                compared = {name: answer[name] for name in ("build_host",) if name in answer}
+                return {**compared, **refusal(seen.relabelled(problems))}
         if not upload and (profile is None or binary.elf.elf_class in ("static", "static-pie")):
             return answer
         with self._uploaded(source) as remote:  # also in check mode: only the host finds the libraries of a dynamic one

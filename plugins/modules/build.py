@@ -26,6 +26,8 @@ requirements:
   - minisign or ssh-keygen on that host, for signatures
 extends_documentation_fragment:
   - slipway.go.attributes
+  - slipway.go.building.toolchain
+  - slipway.go.building.signing
 attributes:
   check_mode:
     support: full
@@ -130,22 +132,6 @@ options:
     type: str
     choices: [auto, 'true', 'false']
     default: auto
-  offline:
-    description:
-      - Whether to fetch no module (C(GOPROXY=off)). They must be in C(vendor/) or in O(cache) then.
-    type: bool
-    default: false
-  proxy:
-    description:
-      - C(GOPROXY). By default that of C(go). Put no password into it; C(go) reads C(~/.netrc).
-    type: str
-    default: ''
-  private:
-    description:
-      - Patterns of modules that no public server is asked for (C(GOPRIVATE)).
-    type: list
-    elements: str
-    default: []
   dirty:
     description:
       - Whether a repository with changes that are in no commit is built. The manifest says V(modified) then.
@@ -159,10 +145,6 @@ options:
     type: str
     choices: [refuse, without]
     default: refuse
-  go:
-    description:
-      - The path of the program C(go). By default the one on C(PATH), else that of C(/usr/local/go).
-    type: path
   toolchain:
     description:
       - The release of Go that it must be, such as V(1.27.3), or a series, such as V(1.27). No toolchain is fetched.
@@ -184,43 +166,11 @@ options:
         own, and to refuse it unless both have the same bytes.
     type: bool
     default: false
-  cache:
-    description:
-      - The folder for C(go)'s caches, which stay for the next run.
-    type: path
-    default: ~/.cache/slipway-build
-  as_root:
-    description:
-      - Whether to build although the user is root.
-    type: bool
-    default: false
   timeout:
     description:
       - Seconds that one command of C(go) may take.
     type: float
     default: 1800
-  minisign_key:
-    description:
-      - The file with the secret key of minisign to sign with, on the host that builds.
-    type: path
-  minisign_public_key:
-    description:
-      - The public half of O(minisign_key), the line that starts with C(RW). Each signature is verified with it.
-    type: str
-    default: ''
-  minisign_password:
-    description:
-      - The password of O(minisign_key). It is written to the program's standard input.
-    type: str
-  ssh_key:
-    description:
-      - The file with the key to sign with by C(ssh-keygen -Y sign). For a key that an agent holds, its public half.
-    type: path
-  ssh_namespace:
-    description:
-      - The namespace of signatures by C(ssh-keygen).
-    type: str
-    default: file
   provenance_builder:
     description:
       - The URI that names who builds. If it is set, the provenance of each artefact is written beside it, signed with

@@ -27,6 +27,8 @@ requirements:
   - minisign or ssh-keygen on that host
 extends_documentation_fragment:
   - slipway.go.attributes
+  - slipway.go.building.signing
+  - slipway.go.building.bundle
 attributes:
   check_mode:
     support: full
@@ -107,38 +109,11 @@ options:
       - The folder in which the bundle is put together.
     type: path
     default: ~/.cache/slipway-bundle
-  max_size:
-    description:
-      - How many MiB all files may have.
-    type: int
-    default: 4096
   timeout:
     description:
       - Seconds that C(pip) or C(ansible-galaxy) may take.
     type: float
     default: 1800
-  minisign_key:
-    description:
-      - The file with the secret key of minisign to sign with.
-    type: path
-  minisign_public_key:
-    description:
-      - The public half of O(minisign_key), the line that starts with C(RW).
-    type: str
-    default: ''
-  minisign_password:
-    description:
-      - The password of O(minisign_key). It is written to the program's standard input.
-    type: str
-  ssh_key:
-    description:
-      - The file with the key to sign with by C(ssh-keygen -Y sign). For a key that an agent holds, its public half.
-    type: path
-  ssh_namespace:
-    description:
-      - The namespace of signatures by C(ssh-keygen).
-    type: str
-    default: file
 seealso:
   - module: slipway.go.unbundle
   - module: slipway.go.build

@@ -25,6 +25,7 @@ requirements:
   - The release of Go that the artefact was built with, and git if the source is in a repository
 extends_documentation_fragment:
   - slipway.go.attributes
+  - slipway.go.building.toolchain
 attributes:
   check_mode:
     support: full
@@ -63,36 +64,6 @@ options:
       - The C(-ldflags) of the build, of C(-s), C(-w) and C(-X PACKAGE.NAME=VALUE).
     type: str
     default: ''
-  go:
-    description:
-      - The path of the program C(go). By default the one on C(PATH), else that of C(/usr/local/go).
-    type: path
-  cache:
-    description:
-      - The folder for C(go)'s caches, which stay for the next run.
-    type: path
-    default: ~/.cache/slipway-build
-  offline:
-    description:
-      - Whether to fetch no module (C(GOPROXY=off)).
-    type: bool
-    default: false
-  proxy:
-    description:
-      - C(GOPROXY). By default that of C(go).
-    type: str
-    default: ''
-  private:
-    description:
-      - Patterns of modules that no public server is asked for (C(GOPRIVATE)).
-    type: list
-    elements: str
-    default: []
-  as_root:
-    description:
-      - Whether to build although the user is root.
-    type: bool
-    default: false
   timeout:
     description:
       - Seconds that a clone or a command of C(go) may take.

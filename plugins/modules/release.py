@@ -692,6 +692,50 @@ notices:
       type: str
       sample: use service_swap proxy
   sample: []
+build_host:
+  description:
+    - The host that built the artefact, as its manifest says, beside this host. The manifest is the file C(NAME.json)
+      that M(slipway.go.build) puts beside the artefact C(NAME), on the controller, or on the host with O(remote_src).
+      One that is damaged or about another artefact does not count, and none is fetched from a URL.
+  returned: where a manifest is beside the artefact
+  type: dict
+  contains:
+    built_on:
+      description:
+        - The host that built it, with C(os), C(kernel), C(architecture) as C(uname -m) says it, and C(libc). What is
+          not known is empty.
+      type: dict
+      sample: {os: Ubuntu 24.04.3 LTS, kernel: 6.8.0-71-generic, architecture: x86_64, libc: glibc 2.39}
+    runs_on:
+      description: The same of this host.
+      type: dict
+      sample: {os: Debian GNU/Linux 12 (bookworm), kernel: 6.1.0-38-amd64, architecture: x86_64, libc: glibc 2.36}
+    toolchain:
+      description: The version of Go.
+      type: str
+      sample: go1.27.3
+    target:
+      description: The architecture that it was built for, with the level of its processors.
+      type: str
+      sample: amd64v3
+    linked:
+      description: How the program is linked, such as V(static) or V(dynamic); empty where that is not known.
+      type: str
+      sample: dynamic
+    differs:
+      description:
+        - The codes of the differences that matter to this program, each with an entry in RV(notices) unless this
+          release serves already.
+      type: list
+      elements: str
+      sample: [older_libc]
+  sample:
+    built_on: {os: Ubuntu 24.04.3 LTS, kernel: 6.8.0-71-generic, architecture: x86_64, libc: glibc 2.39}
+    runs_on: {os: Debian GNU/Linux 12 (bookworm), kernel: 6.1.0-38-amd64, architecture: x86_64, libc: glibc 2.36}
+    toolchain: go1.27.3
+    target: amd64v3
+    linked: dynamic
+    differs: [older_libc]
 plan:
   description:
     - What is to be known before the release. C(serving) and C(returns_to) are releases, C(took) the seconds of the
@@ -754,13 +798,15 @@ fix:
 import json
 import math
 from dataclasses import replace
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
 from ansible_collections.slipway.go.plugins.module_utils._binary.abilities import Abilities
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem, ProblemsError
+from ansible_collections.slipway.go.plugins.module_utils._host.cpu import read_cpu
+from ansible_collections.slipway.go.plugins.module_utils._host.fingerprint import read_fingerprint
 from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import collect_host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release import intake, options, preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import binding
@@ -768,6 +814,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact impor
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits, is_url, parse_headers
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.provenance import Policy
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
+from ansible_collections.slipway.go.plugins.module_utils._release.build_host import Built, Comparison, read_built
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
@@ -817,6 +864,7 @@ UNSEALED = {
     "goarch": None,
     "uploaded": None,
     "abilities": None,
+    "build_host": None,
     "expected": {},
     "claim": None,
 }
@@ -874,6 +922,13 @@ def request(values: dict[str, Any]) -> intake.Request:
     )
 
 
+def _built(values: dict[str, Any], wish: intake.Request) -> Optional[Built]:
+    """How the artefact was built, as far as a manifest beside it says; of a URL, none is fetched."""
+    if values["build_host"]:
+        return Built(**values["build_host"])
+    return read_built(wish.source) if wish.source and not is_url(wish.source) else None
+
+
 def _foresee(engine: Engine, lease: str, predict: Callable[[], Outcome]) -> Outcome:
     """What the release would do; what speaks against it comes with what a plan says of this host."""
     objection = engine.lease_objection() if lease != TELL else None
@@ -918,11 +973,13 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     act = intake.predict if module.check_mode else intake.release
     wish, layout = request(values), Layout(settings.name, settings.root)
     abilities = Abilities(**values["abilities"]) if values["abilities"] else None
+    comparison = Comparison(_built(values, wish), read_fingerprint(), read_cpu())
     notices: list[Problem] = []
 
     def spec_of(artefact: Artefact) -> Spec:
         wanted = replace(spec, artefact=artefact)
-        notices.extend(preflight.notices(wanted, layout, settings, abilities))
+        differences = comparison.differences(artefact.sha256)
+        notices.extend(preflight.notices(wanted, layout, settings, abilities, differences))
         doubts = (
             (preflight.stale(wanted, layout, values["expected"]), values["stale_configuration"]),
             (preflight.downgrade(wanted.version, layout), values["downgrade"]),
@@ -935,14 +992,16 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             module.warn(str(notice))
         return wanted
 
-    if module.check_mode:
-        outcome = _foresee(engine, values["lease"], lambda: act(wish, spec_of, engine, layout))
-    else:
-        outcome = act(wish, spec_of, engine, layout)
+    with comparison.told_of_failures():
+        if module.check_mode:
+            outcome = _foresee(engine, values["lease"], lambda: act(wish, spec_of, engine, layout))
+        else:
+            outcome = act(wish, spec_of, engine, layout)
     result = {**outcome.as_dict(), "once": outcome.once, "diff": outcome.diff()}
     if outcome.timeline is not None:  # the other half of this module keeps it out of the result
         result["timeline"] = outcome.timeline
     result["notices"] = [notice._asdict() for notice in notices]
+    result.update(comparison.result)
     if module.check_mode or outcome.action == "upload":
         result["plan"] = engine.plan()
     for text in outcome.warnings:

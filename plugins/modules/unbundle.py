@@ -22,6 +22,7 @@ description:
     folder is replaced. A folder that is another bundle, or that has other files, is refused.
 extends_documentation_fragment:
   - slipway.go.attributes
+  - slipway.go.building.bundle
 attributes:
   check_mode:
     support: full
@@ -65,11 +66,6 @@ options:
       - The earlier bundle that this one needs, or the folder that it was unpacked to. By default the folder of its name
         in O(dest).
     type: path
-  max_size:
-    description:
-      - How many MiB all files may have.
-    type: int
-    default: 4096
 seealso:
   - module: slipway.go.bundle
 """

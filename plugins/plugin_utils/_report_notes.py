@@ -24,6 +24,7 @@ _FOLDER = "slipway-report"
 _ANSWERED = (
     "action",
     "answer",
+    "build_host",
     "changed",
     "code",
     "current",

@@ -312,10 +312,12 @@ def _host(host: Host, page: Page, anchor: str, is_open: bool) -> Html:
 
 def _facts(host: Host) -> Html:
     answer, began = host.answer, host.timeline.get("began")
-    cut = answer.get("cut")
+    cut, hosts = answer.get("cut"), answer.get("build_host")
     told = [
         ("Batch", str(host.batch) if host.batch else ""),
         ("Began", clock(host.began) if host.began is not None else ""),
+        ("Built on", _machine(hosts, "built_on")),
+        ("Runs on", _machine(hosts, "runs_on")),
         ("Strategy", host.strategy),
         ("Swap began", f"{utc(began)}, by the clock of the host" if isinstance(began, (int, float)) else ""),
         ("Swap took", _seconds(answer.get("swap_seconds"))),
@@ -327,6 +329,15 @@ def _facts(host: Host) -> Html:
     ]
     shown = [join(tag("dt", name), tag("dd", value)) for name, value in told if value]
     return tag("dl", *shown) if shown else Html()
+
+
+def _machine(hosts: Any, which: str) -> str:
+    """One host in a line; nothing where the artefact has no manifest."""
+    told = hosts.get(which) if isinstance(hosts, Mapping) else None
+    if not isinstance(told, Mapping):
+        return ""
+    kernel = f"kernel {told['kernel']}" if told.get("kernel") else ""
+    return ", ".join(str(part) for part in (told.get("os"), kernel, told.get("architecture"), told.get("libc")) if part)
 
 
 def _seconds(value: Any) -> str:

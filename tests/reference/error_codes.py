@@ -1413,6 +1413,26 @@ RELEASE = Section(
             "The program does not tell systemd that it is ready.",
             "Set `service_type: exec`, and a `release_health` that says when it is ready.",
         ),
+        "lower_processor": ErrorCode(
+            "A warning: the artefact was built for a level of processors, such as `GOAMD64=v3`, that the host has not.",
+            "The host is older than those that the build was meant for.",
+            "Build for the level that the message names; `release_src` may name an artefact for each level.",
+        ),
+        "older_kernel": ErrorCode(
+            "A warning: the artefact was built with a release of Go that needs a newer kernel than the host runs.",
+            "The host is older than what that release of Go supports.",
+            "Upgrade the kernel, or build with an older Go.",
+        ),
+        "older_libc": ErrorCode(
+            "A warning: the program loads the host's C library, which is older than that of the host that built it.",
+            "It was built with cgo on a newer system.",
+            "Build it with `CGO_ENABLED=0`, or on a system as old as the host.",
+        ),
+        "other_libc": ErrorCode(
+            "A warning: the program loads another C library than the host's, glibc or musl.",
+            "It was built with cgo on another kind of system.",
+            "Build it with `CGO_ENABLED=0`, or on a system with the host's C library.",
+        ),
         "lower_version": ErrorCode(
             "`release_version` is lower than the last good version on the host, and `release_downgrade` is `refuse`.",
             "An older version was named, or the host has got a newer one by another run.",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.slipway.go.plugins.doc_fragments import building
 from ansible_collections.slipway.go.plugins.doc_fragments.attributes import ModuleDocFragment
 from ansible_collections.slipway.go.plugins.module_utils._core.paths import STATE_ROOT, TOOL, UNIT_ROOT
 from ansible_collections.slipway.go.plugins.module_utils._release import options
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import STRATEGIES
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies import registry
-from ansible_collections.slipway.go.plugins.modules import release, tool
+from ansible_collections.slipway.go.plugins.modules import build, bundle, rebuild, release, tool, unbundle
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = ROOT / "roles"
@@ -63,6 +65,23 @@ def defaults(documented: dict[str, Any]) -> dict[str, Any]:
 def test_the_options_of_the_engine_default_to_what_is_documented() -> None:
     documented = module_options(ModuleDocFragment.ENGINE)
     assert defaults(documented) == defaults(options.argument_spec())
+
+
+@pytest.mark.parametrize(("one", "other"), [*itertools.combinations((build, rebuild, bundle, unbundle), 2)])
+def test_an_option_that_modules_share_is_described_in_one_place(one: Any, other: Any) -> None:
+    """Where two describe an option of that name, each means something else by it."""
+    mine, others = module_options(one.DOCUMENTATION), module_options(other.DOCUMENTATION)
+    assert [name for name in mine if mine[name] == others.get(name)] == []
+
+
+def test_the_shared_options_of_builds_and_bundles_stand_in_no_module_again() -> None:
+    users = {"TOOLCHAIN": (build, rebuild), "SIGNING": (build, bundle), "BUNDLE": (bundle, unbundle)}
+    for fragment, modules in users.items():
+        shared = module_options(getattr(building.ModuleDocFragment, fragment))
+        for module in modules:
+            named = yaml.safe_load(module.DOCUMENTATION)
+            assert f"slipway.go.building.{fragment.lower()}" in named["extends_documentation_fragment"]
+            assert set(shared) & set(named["options"]) == set()
 
 
 def test_the_tool_is_in_one_place() -> None:

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "_drift": "_core _host _units _hardening _release",
     "_diagnosis": "_core _host _units _linkage _hardening _health _release _drift",
     "_balancer": "_core _host",
-    "_build": "_core _binary _release",
+    "_build": "_core _binary _host _release",
     "_bundle": "_core _release _build",
     "_tool": "_core _notices _host _release _drift _diagnosis",
 }
@@ -96,7 +96,7 @@ FLOORS = {
         "make",
     ],
     "_release": [
-        "phases by timeline",
+        "phases by timeline build_host",
         "state artefact announce background_drain confirm_timer meant",
         "options configuration integrity gate conditions",
         "stage probe outcome",

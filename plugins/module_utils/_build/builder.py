@@ -12,6 +12,7 @@ from typing import Any, Iterator, Mapping, NamedTuple, NoReturn, Optional
 
 from .._core import command, files
 from .._core.errors import SlipwayError
+from .._host.fingerprint import read_fingerprint
 from .._release.artefact.provenance import ENDING
 from . import commands, manifest, packages, provenance, signing, toolchain
 from .commands import Stamp
@@ -200,7 +201,7 @@ class Builder:
         size = os.path.getsize(item.path)
         verified = True if self._request.verify else None
         document = manifest.describe(
-            self._request.name, name, item.recipe, sha256, size, verified, manifest.fingerprint()
+            self._request.name, name, item.recipe, sha256, size, verified, read_fingerprint()._asdict()
         )
         files.replace_if_different(item.path + manifest.MANIFEST, manifest.as_text(document))
 

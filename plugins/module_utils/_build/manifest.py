@@ -7,19 +7,16 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import re
 from typing import Any, Iterable, Mapping, NamedTuple, Optional
 
 from .._binary.facts import read_binary
 from .._binary.sbom import cyclonedx
 from .._core import files
+from .._release.build_host import FORMAT, SUFFIX
 from .commands import Stamp
 from .targets import GOOS, Target
 
-FORMAT = 1
-MANIFEST, SBOM, CHECKSUMS = ".json", ".cdx.json", "SHA256SUMS"
+MANIFEST, SBOM, CHECKSUMS = SUFFIX, ".cdx.json", "SHA256SUMS"
 
 
 class Recipe(NamedTuple):
@@ -31,24 +28,6 @@ class Recipe(NamedTuple):
     settings: Mapping[str, str]
     stamp: Stamp
     inputs: str
-
-
-def fingerprint() -> dict[str, str]:
-    """The host that builds. Nothing of it decides what comes out."""
-    named = re.search(r'^PRETTY_NAME="?([^"\n]*)', files.text("/etc/os-release"), re.MULTILINE)
-    return {
-        "os": named.group(1) if named else platform.system(),
-        "kernel": platform.release(),
-        "architecture": platform.machine(),
-        "libc": _libc(),
-    }
-
-
-def _libc() -> str:
-    try:
-        return os.confstr("CS_GNU_LIBC_VERSION") or ""
-    except (ValueError, OSError):
-        return ""
 
 
 def describe(

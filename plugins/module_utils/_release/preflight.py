@@ -17,7 +17,7 @@ import platform
 import pwd
 import re
 import socket
-from typing import Any, Callable, Iterator, Mapping, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from .._binary.abilities import Abilities
 from .._binary.machines import SIBLINGS, host_goarch
@@ -285,13 +285,22 @@ def problems(
     return list(dict.fromkeys(against))  # two checks may meet the same
 
 
-def notices(spec: Spec, layout: Layout, settings: Settings, abilities: Optional[Abilities]) -> list[Problem]:
-    """What an operator should know before this release, and what may be a wrong guess: none of it refuses anything."""
+def notices(
+    spec: Spec,
+    layout: Layout,
+    settings: Settings,
+    abilities: Optional[Abilities],
+    differences: Sequence[Problem] = (),
+) -> list[Problem]:
+    """What an operator should know before this release, and what may be a wrong guess: none of it refuses anything.
+
+    differences: between the host that built it and this one.
+    """
     current = layout.current_id()
     content = stage.content(spec, layout) if spec.artefact.sha256 and current else None
     if content is not None and content.release_id() == current:
         return []
-    found = [*_health_port(spec, settings)]
+    found = [*differences, *_health_port(spec, settings)]
     if abilities is not None:
         found += _abilities_lacking(spec, layout, abilities)
     if current and content is not None and spec.configured:

@@ -12,6 +12,7 @@ from ansible_collections.slipway.go.tests.faults.fixes import (
     bundling,
     changes,
     controllers,
+    elsewhere,
     hosts,
     inputs,
     intake,
@@ -66,6 +67,7 @@ SCENES: dict[str, Scenes] = {
     "changes": changes.SCENES,
     "leases": leases.SCENES,
     "origins": origins.SCENES,
+    "elsewhere": elsewhere.SCENES,
     "several": several.SCENES,
     "balancers": balancers.SCENES,
 }

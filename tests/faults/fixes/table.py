@@ -38,6 +38,7 @@ TITLES = {
     "changes": "Simulated: commands that change a host's access and files",
     "leases": "Simulated: leases, freezes and what is run once",
     "origins": "Simulated: versions, provenance and the artefact for a host",
+    "elsewhere": "Simulated: artefacts of another host than the one that runs them",
     "several": "Simulated: several services of a host",
     "balancers": "Simulated: load balancers",
     "rebuilds": "Simulated: artefacts that are built again",

@@ -27,6 +27,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import release as plugin
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem
+from ansible_collections.slipway.go.plugins.module_utils._host.fingerprint import Fingerprint
 from ansible_collections.slipway.go.plugins.module_utils._linkage import host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release import context, intake, preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch, inspect
@@ -379,6 +380,68 @@ def test_a_lower_version_needs_a_word(lab, version, downgrade, code, check):
     assert answer["action"] == "release"
     warned = version == "1.4.1" and downgrade in ("warn", None)
     assert [notice["code"] for notice in answer["notices"]].count("lower_version") == warned
+
+
+def built_elsewhere(lab, content):
+    """A manifest beside the artefact, of a host with a glibc that is newer than any."""
+    host = {"os": "Ubuntu 99.04", "kernel": "9.9.0", "architecture": "x86_64", "libc": "glibc 9.99"}
+    manifest = {"format": 1, "sha256": hashlib.sha256(content).hexdigest(), "build_host": host}
+    lab.monkeypatch.setattr(module, "read_fingerprint", lambda: Fingerprint("Debian", "6.1.0", "x86_64", "glibc 2.36"))
+    lab.put("artefact.json", json.dumps(manifest).encode())
+    lab.web["https://host/shop.json"] = json.dumps(manifest).encode()
+    return host
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_release_says_where_it_was_built(lab, source, check):
+    content = program(interpreter=LOADER, needed=["libc.so.6"])
+    host = built_elsewhere(lab, content)
+    answer = lab.play({"version": VERSION, **lab.source(source, content)}, check)
+    said = [notice["message"] for notice in answer["notices"] if notice["code"] == "older_libc"]
+    assert answer["action"] == "release"
+    assert len(said) == (source != "URL")
+    assert ("build_host" in answer) == (source != "URL")
+    if source != "URL":
+        assert answer["build_host"]["built_on"] == host
+        assert answer["build_host"]["runs_on"]["libc"] == "glibc 2.36"
+        assert "glibc 9.99; this host has glibc 2.36" in said[0]
+
+
+@pytest.mark.parametrize("source", ["path", "remote_src"])
+def test_what_serves_already_is_not_warned_of(lab, source):
+    content = program(interpreter=LOADER, needed=["libc.so.6"])
+    given = {"version": VERSION, **lab.source(source, content)}
+    lab.bring_into("current", given)
+    built_elsewhere(lab, content)
+    answer = lab.play(given)
+    assert (answer["action"], answer["notices"]) == ("none", [])
+    assert answer["build_host"]["differs"] == ["older_libc"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("source", ["path", "remote_src"])
+@pytest.mark.parametrize(
+    "content", [program(interpreter=LOADER, needed=["libc.so.6"]), GOOD], ids=["dynamic", "static"]
+)
+def test_a_refusal_says_where_it_was_built(lab, source, content, check):
+    host = built_elsewhere(lab, content)
+    lab.missing = [Problem("symbol_missing", "GLIBC_9.98 is missing", "rebuild it")]
+    answer = lab.play({"version": VERSION, **lab.source(source, content)}, check)
+    assert answer["code"] == "symbol_missing"
+    assert answer["build_host"]["built_on"] == host
+
+
+@pytest.mark.parametrize("source", ["path", "remote_src"])
+@pytest.mark.parametrize(
+    "manifest", [b"", b"{", b"\xff" * 9, b"[" * 99_999, b'{"format": 1, "build_host": 7, "target": []}']
+)
+def test_a_damaged_manifest_is_no_matter(lab, source, manifest):
+    built_elsewhere(lab, GOOD)
+    lab.put("artefact.json", manifest)
+    answer = lab.play({"version": VERSION, **lab.source(source, GOOD)})
+    assert answer["action"] == "release"
+    assert "build_host" not in answer
 
 
 def test_what_has_not_proven_itself_is_no_reason_to_stay_with_it(lab):

@@ -245,6 +245,16 @@ def test_the_figures_are_those_of_the_result():
         assert said in source, said
 
 
+def test_where_it_was_built_and_where_it_runs():
+    built = {"os": "Ubuntu 24.04", "kernel": "6.8.0", "architecture": "x86_64", "libc": "glibc 2.39"}
+    source = page(note("web1", {**RELEASED, "build_host": {"built_on": built, "runs_on": {**built, "libc": ""}}}))
+    assert "<dt>Built on</dt><dd>Ubuntu 24.04, kernel 6.8.0, x86_64, glibc 2.39</dd>" in source
+    assert "<dt>Runs on</dt><dd>Ubuntu 24.04, kernel 6.8.0, x86_64</dd>" in source
+    assert "Built on" not in PAGES["one host"]()
+    for damaged in (7, {}, {"built_on": 7, "runs_on": []}):
+        assert "Built on" not in page(note("web1", {**RELEASED, "build_host": damaged}))
+
+
 def test_the_series_of_the_chart_adds_up_to_that_of_the_result():
     for most in (120, 60, 24, 7, 1):
         found = charts.points(TIMELINE["probe"], most)

@@ -22,6 +22,7 @@ from ansible_collections.slipway.go.plugins.module_utils._build import git as gi
 from ansible_collections.slipway.go.plugins.module_utils._build.request import Request
 from ansible_collections.slipway.go.plugins.module_utils._build.signing import Keys
 from ansible_collections.slipway.go.plugins.module_utils._build.targets import parse
+from ansible_collections.slipway.go.plugins.module_utils._host.fingerprint import read_fingerprint
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import (
     binding,
     checksums,
@@ -31,6 +32,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact impor
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import provenance as release_provenance
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.provenance import Policy
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
+from ansible_collections.slipway.go.plugins.module_utils._release.build_host import read_built
 from ansible_collections.slipway.go.tests.lab import build as lab
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -198,6 +200,9 @@ def test_a_ref_is_built_whatever_lies_in_the_folder(wanted, source):
     told = build(replace(wanted, ref="v1.2.3", targets=(parse("amd64"),)))
     manifest = json.loads(Path(told["artefacts"][0]["manifest"]).read_text())
     assert (manifest["version"], manifest["modified"], manifest["branch"]) == ("v1.2.3", False, "")
+    built = read_built(told["artefacts"][0]["path"])
+    assert (built.host, built.digest) == (read_fingerprint(), told["artefacts"][0]["sha256"])
+    assert (built.target, built.linked, built.toolchain) == ("amd64v1", "static", told["toolchain"])
     assert build(replace(wanted, ref="main", targets=(parse("amd64"),)))["branch"] == "main"
     refused(lambda: build(replace(wanted, ref="v9")), "build_unknown_ref", "v9")
     assert os.listdir(os.path.join(wanted.cache, "work")) == []
