@@ -37,6 +37,12 @@ options:
       - Whether a variable that nobody has set, or that is empty, is its role's default. If not, it is an empty text.
     type: bool
     default: true
+  names:
+    description:
+      - Whether to return only the names in a dictionary, as a list. Its values are not read then, and may use variables
+        that nobody has set.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -77,11 +83,13 @@ class LookupModule(LookupBase):
         read: bool = True,
         every_service: bool = False,
         defaults: bool = True,
+        names: bool = False,
     ) -> list[Any]:
         given = variables or {}
         try:
             of_each = self._of_each_service(given) if every_service else [given]
-            return [self._value(name, one, read, defaults) for one in of_each for name in terms]
+            values = [self._value(name, one, read, defaults, names) for one in of_each for name in terms]
+            return [list(value) for value in values] if names else values
         except SlipwayError as error:
             raise AnsibleLookupError(str(error)) from None
 
@@ -89,8 +97,10 @@ class LookupModule(LookupBase):
         names = _services.all_names(variables, _services.template_with(self._templar))
         return [{**variables, _services.CURRENT: name} for name in names]
 
-    def _value(self, name: str, variables: Mapping[str, Any], read: bool, defaults: bool) -> Any:
+    def _value(self, name: str, variables: Mapping[str, Any], read: bool, defaults: bool, names: bool) -> Any:
         of_service = _services.at_hand(variables, self._templar, self._loader)
+        if names and isinstance(of_service.get(name), Mapping):
+            return of_service[name]
         if not defaults and _survey.is_empty(of_service.get(name)):
             return ""
         meant = _variables.with_defaults(of_service, _trusted)

@@ -291,6 +291,10 @@ def test_a_hand_made_unit_stops_every_host_before_one_changes(released: Any, bin
     unit = f"/etc/systemd/system/{name}.service"
     host.run("sh", "-c", f"printf '[Service]\\nExecStart=/bin/sleep 1000\\n' > {unit}; systemctl daemon-reload")
     host.run("systemctl", "start", name)
+    looked = ("slipway.go.adoption_info", {"name": name}, released.inventory, "--become", "--limit", host.name)
+    told = play.module(*looked)[host.name]
+    assert (told["state"], told["program"], told["moved"]) == ("active (running)", "/bin/sleep", [unit])
+    assert [one["setting"] for one in told["findings"] if one["blocks"]] == ["User="]
     values = variables(binaries, "1.0.0", service_name=name, service_listen=["8097"], site_harden=False)
     for flags in (["--check"], []):
         done = released.play("site", values, *flags)

@@ -1020,7 +1020,8 @@ VARIABLES = Section(
         "foreign_unit": ErrorCode(
             "A unit of the service's name is on the host, or a drop-in changes one, and it is not the collection's.",
             "A service was set up by hand or by a package.",
-            "Remove it with the commands of the fix, or choose another `service_name`.",
+            "Take it over as `slipway.go.adopt` shows, remove it with the commands of the fix, or choose another "
+            "`service_name`.",
         ),
         "health_option": ErrorCode(
             "An option of a health check has a wrong value, is missing, or has no meaning for this kind. The "

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "_release": "_core _binary _vulnerabilities _host _units _linkage _deadman _health",
     "_drift": "_core _host _units _hardening _release",
     "_diagnosis": "_core _host _units _linkage _hardening _health _release _drift",
+    "_adoption": "_core _binary _host _units _release",
     "_balancer": "_core _host",
     "_build": "_core _binary _host _release",
     "_bundle": "_core _release _build",
@@ -77,6 +78,7 @@ FLOORS = {
     ],
     "_drift": ["item table", "survey baseline released", "report"],
     "_diagnosis": ["evidence", "causes host dependencies text", "look", "report"],
+    "_adoption": ["masking former", "strategies text", "proposal", "obstacles", "look"],
     "_balancer": ["model upstream", "haproxy nginx"],
     "_build": [
         "targets",

@@ -38,7 +38,7 @@ def refuse_foreign(layout: Layout, also: Sequence[str] = ()) -> list[str]:
     """
     where = place(layout)
     own = foreign.check(where)
-    unmanaged = [] if foreign.is_managed(where) else [*configuration.members(layout), *_foreign_links(layout), *also]
+    unmanaged = [] if foreign.is_managed(where) else [*configuration.members(layout), *foreign_links(layout), *also]
     if unmanaged:
         one = len(unmanaged) == 1
         raise SlipwayError(
@@ -51,7 +51,7 @@ def refuse_foreign(layout: Layout, also: Sequence[str] = ()) -> list[str]:
     return own
 
 
-def _foreign_links(layout: Layout) -> list[str]:
+def foreign_links(layout: Layout) -> list[str]:
     """What has the place of the engine's links, and leads to no release of slipway's."""
     links = (layout.current, layout.last_good)
     return [path for path in links if os.path.lexists(path) and not is_release_id(files.link_name(path) or "")]

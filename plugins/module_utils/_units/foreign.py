@@ -140,17 +140,19 @@ def check(units: ServiceUnits, systemd: Optional[Systemd] = None) -> list[str]:
     if not ours:
         foreign_files += own
     if foreign_files or running:
-        raise _foreign(foreign_files, running)
+        raise _foreign(units.service, foreign_files, running)
     return []
 
 
-def _foreign(paths: Sequence[str], running: Sequence[str]) -> SlipwayError:
+def _foreign(service: str, paths: Sequence[str], running: Sequence[str]) -> SlipwayError:
     what = [f"{path} -> {os.readlink(path)}" if os.path.islink(path) else path for path in paths]
     sentences = [f"{', '.join(what)} {'is' if len(what) == 1 else 'are'} not slipway's."] if what else []
     sentences += (
         [f"{', '.join(running)} {'runs' if what else 'runs, and is not from a unit of slipway'}."] if running else []
     )
-    steps = [f"stop it with systemctl disable --now {running[0].split(' ', 1)[0]}"] if running else []
+    is_service = f"{service}.service" in map(os.path.basename, paths)
+    steps = ["look at it with slipway.go.adopt"] if is_service else []
+    steps += [f"stop it with systemctl disable --now {running[0].split(' ', 1)[0]}"] if running else []
     steps += [f"move {'it' if len(what) == 1 else 'them'} away and run systemctl daemon-reload"] if what else []
     return SlipwayError(
         "foreign_unit",

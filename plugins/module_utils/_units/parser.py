@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import Iterator, Mapping, NamedTuple, Optional, Sequence
+from typing import Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from .._core.errors import SlipwayError
 from .._core.paths import UNIT_ROOT
@@ -97,6 +97,14 @@ def parse_name(text: str) -> UnitName:
 def read_unit(text: str, unit_path: Sequence[str] = UNIT_PATH) -> Unit:
     """The unit of that name, or the unit file at that path."""
     name = parse_name(os.path.basename(text))
+    paths = files_of(text, unit_path)
+    service = tuple((key, value) for section, key, value in settings_of(paths) if section == "Service")
+    return Unit(name, paths[0], service)
+
+
+def files_of(text: str, unit_path: Sequence[str] = UNIT_PATH) -> list[str]:
+    """The file of that unit and its drop-ins, in the order in which systemd reads them."""
+    name = parse_name(os.path.basename(text))
     path = text if text.startswith("/") else _find(name, unit_path)
     if path is None or not os.path.exists(path):
         raise SlipwayError(
@@ -106,10 +114,12 @@ def read_unit(text: str, unit_path: Sequence[str] = UNIT_PATH) -> Unit:
         raise SlipwayError(
             "unit_masked", f"unit: {name.full} is masked ({path}).", f"unmask it with systemctl unmask {name.full}"
         )
-    service: list[tuple[str, str]] = []
-    for file in [path, *_drop_ins(name, path, unit_path)]:
-        service.extend((key, value) for section, key, value in parse(_read(file)) if section == "Service")
-    return Unit(name, path, tuple(service))
+    return [path, *_drop_ins(name, path, unit_path)]
+
+
+def settings_of(paths: Iterable[str]) -> list[tuple[str, str, str]]:
+    """(section, key, value) of every setting of a unit, whatever the section."""
+    return [setting for path in paths for setting in parse(_read(path))]
 
 
 def _find(name: UnitName, unit_path: Sequence[str]) -> Optional[str]:

@@ -353,7 +353,8 @@ ROWS = [
         "foreign_unit",
         "a unit of the service's name is somebody else's",
         checked("kiosk"),
-        r"move it away and run systemctl daemon-reload, or choose another service_name",
+        r"look at it with slipway.go.adopt, then move it away and run systemctl daemon-reload,"
+        r" or choose another service_name",
         "printf '[Service]\\nExecStart=/bin/true\\n' > /etc/systemd/system/kiosk.service; systemctl daemon-reload",
         "mv /etc/systemd/system/kiosk.service /srv/; systemctl daemon-reload",
     ),
@@ -361,7 +362,8 @@ ROWS = [
         "foreign_unit",
         "a service of that name runs, and is somebody else's",
         checked("booth"),
-        r"stop it with (?P<stop>systemctl disable --now \S+), then move (it|them) away and run systemctl daemon-reload,"
+        r"look at it with slipway.go.adopt, then stop it with (?P<stop>systemctl disable --now \S+),"
+        r" then move (it|them) away and run systemctl daemon-reload,"
         r" or choose another service_name",
         "printf '[Service]\\nExecStart=/bin/sleep 3600\\n[Install]\\nWantedBy=multi-user.target\\n'"
         " > /etc/systemd/system/booth.service; systemctl daemon-reload; systemctl enable --now booth.service",
