@@ -56,6 +56,12 @@ baseline:
   returned: success
   type: float
   sample: 1788999994.511
+services:
+  description: The services that were compared.
+  returned: success
+  type: list
+  elements: str
+  sample: [shop]
 notes:
   description: What could not be compared, or not as a whole, such as a service with a release in flight.
   returned: success

@@ -107,8 +107,10 @@ swap_seconds:
   type: float
   sample: 1.71
 downtime_seconds:
-  description: Seconds nothing served, measured; V(null) for a strategy that has no downtime.
-  returned: success
+  description:
+    - Seconds nothing served, measured; V(null) for a strategy that has no downtime. If the swap was rolled back, it
+      includes going back.
+  returned: success, or when a swap that had a downtime was rolled back
   type: float
   sample: 0.3
 restarted_because:

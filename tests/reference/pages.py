@@ -74,11 +74,18 @@ def metrics_page() -> str:
         *metrics.unit("shop", False, 0),
         *metrics.health("shop", [told], 1.0),
         *metrics.watch("shop", {}),
-        *metrics.swaps("shop", {"committed": 1}),
+        metrics.swaps("shop", {"committed": 1}),
+        *metrics.last_swaps("shop", {"committed": {}}),
+        metrics.rollbacks("shop", {"watch": 0}),
+        metrics.unconfirmed("shop", {"unconfirmed": 0}),
         *metrics.unfinished("shop", False, None),
         metrics.bad("shop", 0),
+        *metrics.drift({"shop": 0}, 1.0),
     ]
-    lines = ["# Metrics", NOTE, "", "The watch writes them for node_exporter's textfile collector.", ""]
+    writers = (
+        "The watch writes them for node_exporter's textfile collector, and `slipway drift --metrics` those of drift."
+    )
+    lines = ["# Metrics", NOTE, "", writers, ""]
     lines += ["| name | type | labels | meaning |", "|---|---|---|---|"]
     for family in families:
         labels = ", ".join(f"`{name}`" for name in dict(family.samples[0][0]))

@@ -71,13 +71,21 @@ class Nginx:
             ) from error
 
     def _change(self, before: str, after: str) -> None:
-        """The mark stays where this is cut short, so that the next run reloads, too."""
+        """The mark stays where this is cut short, so that the next run reloads, too; not where nothing is to reload."""
         self._master()
         self._check(included=True)
-        files.write_atomic(self._beside("reload"), "", 0o600)
+        mark = self._beside("reload")
+        was_marked = os.path.exists(mark)
+        files.write_atomic(mark, "", 0o600)
         self._replace(after)
         try:
             self._check()
+        except SlipwayError:
+            self._replace(before)
+            if not was_marked:
+                os.unlink(mark)
+            raise
+        try:
             old = set(self._workers())
             command.run([*self._program, "-s", "reload"]).require_success()
         except SlipwayError:
@@ -89,7 +97,7 @@ class Nginx:
                 f"nginx has workers of before {_RELOADED:g} s after its reload.",
                 "see nginx's error log, then run again",
             )
-        os.unlink(self._beside("reload"))
+        os.unlink(mark)
 
     def _check(self, included: bool = False) -> None:
         """nginx accepts its configuration, and the file is part of it."""

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Iterator, Mapping, Optional
 
 from .._core import files
@@ -24,10 +24,11 @@ DISK, RECORD, STATE, UNITS = "release", "record", "state", "units"
 
 @dataclass(frozen=True)
 class Compared:
-    """in_flight: the services that a release is under way for, which were not compared."""
+    """services: those that were compared. in_flight: those that a release is under way for, which were not."""
 
     findings: list[Finding]
     in_flight: list[str]
+    services: list[str] = field(default_factory=list)
 
 
 def compare_services(only: str = "", systemd: Optional[Systemd] = None) -> Compared:
@@ -38,6 +39,7 @@ def compare_services(only: str = "", systemd: Optional[Systemd] = None) -> Compa
         if of_one is None:
             found.in_flight.append(name)
         else:
+            found.services.append(name)
             found.findings.extend(of_one)
     return found
 

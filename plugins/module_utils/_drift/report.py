@@ -31,7 +31,18 @@ def drift(service: str = "") -> dict[str, Any]:
     elif not service:
         notes.append(NO_BASELINE)
     rows = [one.as_dict() for one in sorted(found, key=_order)]
-    return {"findings": rows, "baseline": kept.time if kept else None, "notes": notes}
+    return {
+        "findings": rows,
+        "baseline": kept.time if kept else None,
+        "services": services.services,
+        "notes": notes,
+    }
+
+
+def counts(told: Mapping[str, Any]) -> dict[str, int]:
+    """How many findings each part that was compared has; the host's are without a name."""
+    parts = [*([] if told["baseline"] is None else [""]), *told["services"]]
+    return {part: sum(one["service"] == part for one in told["findings"]) for part in parts}
 
 
 def _order(one: Finding) -> tuple[str, str, str, str]:

@@ -10,6 +10,7 @@ Each step is safe to repeat, for whoever does this may be killed, too.
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any, Callable, Mapping, Optional
 
 from .._core import files
@@ -20,7 +21,7 @@ from .conditions import conditions
 from .context import Context
 from .outcome import Outcome
 from .phases import Phase
-from .state.journal import RELEASE_FAULTS
+from .state.journal import RELEASE_FAULTS, is_number
 from .state.service import Service, as_released
 from .state.store import Transaction
 from .strategies.base import STOP_MARGIN, cause, install_units
@@ -51,13 +52,22 @@ def settle_in_flight(
     if awaited and by is not None:
         in_flight.by = dict(by)
     reason = unconfirmed if awaited else SlipwayError("interrupted", "the run was cut short.")
+    begun = time.monotonic()
     try:
-        restore(context.service, in_flight, reason, interrupted=not awaited)
+        restore(
+            context.service, in_flight, reason, interrupted=not awaited, measured=lambda: _downtime(in_flight, begun)
+        )
     except Exception as error:
         source = in_flight.source
         if source is None or context.strategy_of(source, in_flight.strategy).serves(source):
             raise
         _adopt_or_give_up(context.service, in_flight, source, error)
+
+
+def _downtime(in_flight: Transaction, begun: float) -> dict[str, float]:
+    """Where the swap had a downtime, going back has one, too: in all, the seconds that nothing served."""
+    swap: Any = in_flight.measured.get("downtime_seconds")
+    return {"downtime_seconds": round(swap + time.monotonic() - begun, 3)} if is_number(swap) else {}
 
 
 def is_awaiting_confirmation(context: Context, in_flight: Transaction) -> bool:

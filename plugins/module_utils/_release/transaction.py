@@ -165,8 +165,12 @@ class Swap:
 
     def _start(self) -> None:
         self._overlap()
+        self._end_downtime()
+
+    def _end_downtime(self) -> None:
         if self._down_since is not None:
-            self.downtime = time.monotonic() - self._down_since
+            self.downtime = (self.downtime or 0.0) + time.monotonic() - self._down_since
+            self._down_since = None
 
     def _canary(self) -> None:
         subject = self._strategy.subject(self._txn.to)
@@ -190,7 +194,7 @@ class Swap:
         self._strategy.flip(self._txn.to)
 
     def _drain(self) -> None:
-        self._down_since = time.monotonic() if Phase.START in self._plan and self._txn.source else None
+        self._down_since = time.monotonic() if self._goes_down and self._txn.source else None
         self.drained = self._strategy.drain(self._txn.to, self._look_in_drain, beside=Phase.OVERLAP in self._plan)
 
     def _look_in_drain(self) -> None:
@@ -259,12 +263,14 @@ class Swap:
                 "run the same release again",
             )
         self._probe.mark(probing.ROLLBACK)
+        if self.downtime is not None:  # the new release has served meanwhile, and ends before the old one is back
+            self._down_since = time.monotonic()
         with contextlib.suppress(OSError):  # a full disk must not keep the old release from coming back
             self._service.store.journal.record(
                 "rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason
             )
         try:
-            unhealthy = restore(self._service, self._txn, error, measured=self._measured)
+            unhealthy = restore(self._service, self._txn, error, measured=self._measured_back)
             self._restored = time.monotonic()
             if unhealthy:
                 raise unhealthy
@@ -350,6 +356,11 @@ class Swap:
                 self._service.store.journal.record("diagnosed", txn=self._txn.txn, release=to, **said.as_dict())
         return said
 
+    def _measured_back(self) -> Mapping[str, Any]:
+        """What is known once the release before serves again."""
+        self._end_downtime()
+        return self._measured()
+
     def _measured(self) -> Mapping[str, Any]:
         cut, left = self.drained.cut, list(self.drained.left)
         return {
@@ -357,6 +368,7 @@ class Swap:
             "traffic": self.traffic,
             **({"cut": cut} if cut else {}),
             **({"draining": left} if left else {}),
+            **({} if self.downtime is None else {"downtime_seconds": round(self.downtime, 3)}),
         }
 
     @property

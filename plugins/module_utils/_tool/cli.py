@@ -61,7 +61,7 @@ slipway-watch.service watches all services that have a file in /etc/slipway/watc
 something is to be done."""
 _DRIFT = """\
 Compares each service with its current release, and the host with what hardening has left. It reads, and changes
-nothing; contents of files are not shown."""
+nothing but the file of --metrics; contents of files are not shown."""
 _DIAGNOSE = """\
 Looks at the service, its unit, its host and what it needs of others. It takes seconds, and about half a minute where
 nothing answers. It reads, and changes nothing. Secrets of the service are masked."""
@@ -116,7 +116,9 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("release", nargs="?", help="an id that status lists; what the next boot starts when left out")
     verify.add_argument("--root", help=argparse.SUPPRESS)  # of the unit, which depends on nothing that was written
     drift = add("drift", "what is not as it was hardened and released? exit 1 if something is", _DRIFT)
-    drift.add_argument("service", nargs="?", help="the host and all services when left out")
+    which = drift.add_mutually_exclusive_group()
+    which.add_argument("service", nargs="?", help="the host and all services when left out")
+    which.add_argument("--metrics", default="", metavar="DIR", help="write node_exporter's textfile metrics there")
     diagnose = add("diagnose", "why does a service fail? the likely cause first; exit 1 if one is found", _DIAGNOSE)
     diagnose.add_argument("service")
     drain = add("drain", "wait until the users of a release have left it, and end it", _DRAIN)
@@ -321,6 +323,9 @@ def _history(options: argparse.Namespace) -> int:
 
 def _requests(event: Mapping[str, Any]) -> Iterator[str]:
     """What became of requests while this release took over, where that is known."""
+    downtime = event.get("downtime_seconds")
+    if isinstance(downtime, (int, float)):
+        yield f"downtime: nothing served for {downtime:.2f} s"
     if event.get("cut"):
         yield f"cut: {event['cut']} open connections, as the drain of the old release ended"
     yield from map(_describe_drained, event.get("drained") or ())
@@ -500,6 +505,11 @@ def _drift(options: argparse.Namespace) -> int:
     from .._drift.table import render_drift_table
 
     found = report.drift(options.service or "")
+    if options.metrics:
+        from .._release.operator import metrics
+
+        text = metrics.render(metrics.drift(report.counts(found), time.time()))
+        metrics.write(metrics.drift_path(options.metrics), text)
     host = os.uname().nodename
     if options.json:
         _say(json.dumps(found, indent=2))

@@ -153,32 +153,105 @@ def watch(service: str, state: Mapping[str, Any]) -> list[Family]:
     ]
 
 
-def swaps(service: str, counts: Mapping[str, int], last: Optional[Mapping[str, Any]] = None) -> list[Family]:
-    """How swaps ended. counts: per result; last: what is known of the last one that was committed.
-
-    seconds: how long it took. at: when it ended. lost: requests of the probe that failed. cut: connections that its
-    drain has cut.
-    """
-    labels = {"service": service}
-    shown: dict[str, Any] = dict(last or {})
+def swaps(service: str, counts: Mapping[str, int]) -> Family:
+    """How swaps ended. counts: per result."""
     totals = [({"service": service, "result": result}, float(count)) for result, count in sorted(counts.items())]
+    return Family("slipway_swaps_total", "counter", "Swaps by their result.", totals)
+
+
+def last_swaps(service: str, last: Mapping[str, Mapping[str, Any]]) -> list[Family]:
+    """What the last swap with each result has cost. last: figures as figures.of_swap() gives them, per result."""
+
+    def each(figure: str) -> list[tuple[Labels, Optional[float]]]:
+        return [({"service": service, "result": name}, told.get(figure)) for name, told in sorted(last.items())]
+
+    def beside(figure: str) -> list[tuple[Labels, Optional[float]]]:
+        return [
+            ({"service": service, "result": name, "side": side}, told.get(f"{side}_{figure}"))
+            for name, told in sorted(last.items())
+            for side in ("new", "old")
+        ]
+
     return [
-        Family("slipway_swaps_total", "counter", "Swaps by their result.", totals),
-        Family("slipway_swap_seconds", "gauge", "How long the last swap took.", [(labels, shown.get("seconds"))]),
-        Family("slipway_swap_timestamp_seconds", "gauge", "When the last swap ended.", [(labels, shown.get("at"))]),
+        Family("slipway_swap_seconds", "gauge", "How long the last swap with this result took.", each("seconds")),
+        Family(
+            "slipway_swap_downtime_seconds",
+            "gauge",
+            "How long nothing served in the last swap with this result; only where its strategy has a downtime.",
+            each("downtime"),
+        ),
+        Family("slipway_swap_timestamp_seconds", "gauge", "When the last swap with this result ended.", each("at")),
         Family(
             "slipway_swap_probe_failures",
             "gauge",
-            "Requests of the probe that failed in the last swap.",
-            [(labels, shown.get("lost"))],
+            "Requests of the probe that failed in the last swap with this result.",
+            each("lost"),
         ),
         Family(
             "slipway_swap_connections_cut",
             "gauge",
-            "Connections that the drain of the last swap has cut.",
-            [(labels, shown.get("cut"))],
+            "Connections that the drain of the last swap with this result has cut.",
+            each("cut"),
+        ),
+        Family(
+            "slipway_swap_canary_ratio",
+            "gauge",
+            "The largest share of users' requests, 0 to 1, that the new release had in the last swap with this result.",
+            each("share"),
+        ),
+        Family(
+            "slipway_swap_canary_requests",
+            "gauge",
+            "Users' requests that were counted at each release in the last swap with this result.",
+            beside("requests"),
+        ),
+        Family(
+            "slipway_swap_canary_errors",
+            "gauge",
+            "Users' requests that failed at each release in the last swap with this result.",
+            beside("errors"),
         ),
     ]
+
+
+def rollbacks(service: str, counts: Mapping[str, int]) -> Family:
+    """Swaps back to an older release that succeeded. counts: per trigger."""
+    totals = [({"service": service, "trigger": name}, float(count)) for name, count in sorted(counts.items())]
+    return Family(
+        "slipway_rollbacks_total", "counter", "Rollbacks of a release that had been committed, by who began it.", totals
+    )
+
+
+def unconfirmed(service: str, counts: Mapping[str, int]) -> Family:
+    """Releases that waited to be confirmed. counts: per reason for which they were taken back."""
+    totals = [({"service": service, "reason": name}, float(count)) for name, count in sorted(counts.items())]
+    return Family(
+        "slipway_confirmations_failed_total",
+        "counter",
+        "Releases that waited to be confirmed and were taken back, by the reason.",
+        totals,
+    )
+
+
+def drift(counts: Mapping[str, int], now: float) -> list[Family]:
+    """What differs on a host. counts: per service, and without a name for the host itself; now: when it was asked."""
+    samples = [
+        ({"service": name} if name else {}, float(count)) for name, count in sorted(counts.items(), reverse=True)
+    ]
+    return [
+        Family(
+            "slipway_drift_findings",
+            "gauge",
+            "Differences from what was released; without a service, from what was hardened.",
+            samples,
+        ),
+        Family("slipway_drift_timestamp_seconds", "gauge", "When this host was last compared.", [({}, now)]),
+    ]
+
+
+def drift_path(folder: str) -> str:
+    """Of no service: those of services have a hyphen there."""
+    return os.path.join(folder, "slipway_drift.prom")
 
 
 def path(folder: str, service: str) -> str:

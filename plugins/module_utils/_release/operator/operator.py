@@ -13,14 +13,14 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ..._core import files
 from ..._core.errors import SlipwayError
 from ..._host import processes
 from ..._host.systemd import Systemd, UnitState
 from .. import background_drain, integrity
-from ..state.journal import OUTCOMES, run_of
+from ..state.journal import run_of
 from ..state.layout import Layout
 from ..state.lease import Leases
 from ..state.model import Settings
@@ -263,45 +263,30 @@ class Operator:
         """Write the metrics, if there is a place for them; what does not run is not healthy."""
         if not folder or not os.path.isdir(folder):
             return
+        from . import figures
         from . import metrics as textfile
 
         name, now = self.settings.name, time.time()
-        outcomes = self.store.journal.outcomes()
-        counts = dict.fromkeys(OUTCOMES, 0)
-        for event in outcomes:
-            counts[str(event["event"])] += 1
-        committed = [e for e in self.store.journal.history() if e["event"] == "committed"]
-        last = committed[-1] if committed else {}
+        history = self.store.journal.history()
+        last = figures.last_by_result(history)
         manifest = self.layout.manifest(current) if current else {}
         info = {"release": current, "version": manifest.get("version"), "commit": manifest.get("commit")}
         damaged: list[str] = []
         swap = _whole(self.store.load, None, damaged)
         families = [
-            *(textfile.release(name, info, last.get("time")) if current else []),
+            *(textfile.release(name, info, last.get("committed", {}).get("at")) if current else []),
             textfile.up(name, seen.up),
             *textfile.unit(name, seen.stopped, seen.restarts),
             *textfile.health(name, [look.as_dict()] if look else self._unasked(seen.up), now),
             *textfile.watch(name, decision.state),
-            *textfile.swaps(name, counts, _figures(last)),
+            textfile.swaps(name, figures.results(history)),
+            *textfile.last_swaps(name, last),
+            textfile.rollbacks(name, figures.rollbacks(history)),
+            textfile.unconfirmed(name, figures.unconfirmed(history)),
             *textfile.unfinished(name, None if damaged else swap is not None, swap.deadline if swap else None),
             textfile.bad(name, len(self.store.journal.bad())),
         ]
         textfile.write(textfile.path(folder, name), textfile.render(families))
-
-
-def _figures(swap: Mapping[str, Any]) -> dict[str, Any]:
-    """What the journal knows of a swap."""
-    from ..probe import AFTER, DURING
-
-    probe = swap.get("probe") or {}
-    periods = [probe.get(name) or {} for name in (DURING, AFTER)]
-    sent = any(period.get("sent") for period in periods)
-    return {
-        "seconds": swap.get("swap_seconds"),
-        "at": swap.get("time"),
-        "lost": sum(period.get("failed", 0) for period in periods) if sent else None,
-        "cut": swap.get("cut", 0) + sum(one.get("cut", 0) for one in swap.get("drained", ())) if swap else None,
-    }
 
 
 def _whole(ask: Callable[[], Any], otherwise: Any, damaged: list[str]) -> Any:

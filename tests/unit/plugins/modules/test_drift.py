@@ -12,8 +12,8 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.go.plugins.filter.drift_table import drift_table
 from ansible_collections.slipway.go.plugins.module_utils._drift import baseline as store
-from ansible_collections.slipway.go.plugins.module_utils._drift import report
-from ansible_collections.slipway.go.plugins.module_utils._drift.item import Item
+from ansible_collections.slipway.go.plugins.module_utils._drift import released, report
+from ansible_collections.slipway.go.plugins.module_utils._drift.item import Finding, Item
 from ansible_collections.slipway.go.plugins.module_utils._tool import cli
 from ansible_collections.slipway.go.plugins.modules import baseline, drift_info
 from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
@@ -83,6 +83,42 @@ def test_the_command(host, capsys, monkeypatch):
     assert [one["found"] for one in json.loads(capsys.readouterr().out)["findings"]] == ["2"]
     assert cli.main(["drift", "nobody", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["code"] == "unknown_service"
+
+
+def test_the_command_writes_metrics(host, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 0)
+
+    def samples():
+        cli.main(["drift", "--metrics", str(tmp_path)])
+        lines = (tmp_path / "slipway_drift.prom").read_text().splitlines()
+        told = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        assert float(told.pop("slipway_drift_timestamp_seconds")) > 1e9
+        return told
+
+    assert samples() == {}, "a host without a baseline was not compared"
+    run_module(baseline, capsys)
+    assert samples() == {"slipway_drift_findings": "0"}
+    host["a"] = "2"
+    compared = released.Compared([Finding("shop", "units", "x", "a", "b")], ["busy"], ["mail", "shop"])
+    monkeypatch.setattr(report.released, "compare_services", lambda _only: compared)
+    assert samples() == {
+        "slipway_drift_findings": "1",
+        'slipway_drift_findings{service="mail"}': "0",
+        'slipway_drift_findings{service="shop"}': "1",
+    }
+
+
+def test_metrics_are_of_the_whole_host(monkeypatch, tmp_path, capsys):
+    """Those of one service would take the place of all others."""
+    with pytest.raises(SystemExit):
+        cli.main(["drift", "shop", "--metrics", str(tmp_path)])
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_missing_is_said(host, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 0)
+    assert cli.main(["drift", "--metrics", str(tmp_path / "nowhere")]) == 1
+    assert "nowhere" in capsys.readouterr().err
 
 
 FINDING = {"service": "shop", "area": "units", "what": "x", "expected": "a", "found": "b", "since": None}

@@ -191,7 +191,7 @@ def host(monkeypatch):
 
 
 def test_the_host_and_its_services(host):
-    assert report.drift() == {"findings": [], "baseline": 7.0, "notes": []}
+    assert report.drift() == {"findings": [], "baseline": 7.0, "services": [], "notes": []}
     host["survey"] = look(a="2")
     host["services"] = [Finding("till", "state", "till.service", "active", "inactive (dead)")]
     assert [(one["service"], one["what"]) for one in report.drift()["findings"]] == [
@@ -205,7 +205,7 @@ def test_the_host_and_its_services(host):
 def test_a_host_that_nobody_has_hardened_says_so(host, monkeypatch):
     monkeypatch.setattr(report.baseline, "load", lambda: None)
     host["survey"] = look(a="2")
-    assert report.drift() == {"findings": [], "baseline": None, "notes": [report.NO_BASELINE]}
+    assert report.drift() == {"findings": [], "baseline": None, "services": [], "notes": [report.NO_BASELINE]}
     assert report.drift("shop")["notes"] == []
 
 

@@ -95,7 +95,7 @@ def test_a_service_that_cannot_be_read_does_not_hide_the_others(shop, monkeypatc
     compared = released.compare_services("", SimpleNamespace(is_enabled=lambda _unit: False))
     first = compared.findings[0]
     assert (first.service, first.found) == ("bad", told)
-    assert {one.service for one in compared.findings} == {"bad", "shop"}
+    assert {one.service for one in compared.findings} == {"bad", "shop"} == set(compared.services)
 
 
 def test_a_service_that_is_not_there_is_a_failure(monkeypatch):

@@ -232,6 +232,20 @@ def test_history_tells_every_way_a_swap_can_end(monkeypatch: pytest.MonkeyPatch,
     assert said.count("because") == len(OUTCOMES) == said.count("\n")
 
 
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [({}, []), ({"downtime_seconds": 1.236}, ["downtime: nothing served for 1.24 s"]), ({"downtime_seconds": "x"}, [])],
+)
+def test_history_tells_how_long_nothing_served(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, told: dict[str, Any], line: list[str]
+) -> None:
+    event = {"event": "committed", "time": 1.0, "release": "2.0-0123456789", **told}
+    journal = SimpleNamespace(history=lambda: [event])
+    monkeypatch.setattr(cli, "operator", lambda _name: SimpleNamespace(store=SimpleNamespace(journal=journal)))
+    assert cli.main(["history", "shop"]) == cli.OK
+    assert [one.strip() for one in capsys.readouterr().out.splitlines()[1:]] == line
+
+
 def test_one_service_that_cannot_be_recovered_does_not_keep_the_others_from_it(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -20,7 +20,8 @@ def test_the_page_of_a_service() -> None:
         metrics.release("shop", {"release": "1.4.2-0123456789", "version": "1.4.2", "commit": None}, 1700000000.5)
         + metrics.health("shop", [result], 1700000100)
         + metrics.watch("shop", watch.fresh(""))
-        + metrics.swaps("shop", {"committed": 3, "rolled_back": 1}, {"seconds": 1.5})
+        + [metrics.swaps("shop", {"committed": 3, "rolled_back": 1})]
+        + metrics.last_swaps("shop", {"committed": {"seconds": 1.5}})
     )
     assert page.splitlines()[:3] == [
         "# HELP slipway_release_info The release that serves, always 1.",
@@ -35,7 +36,7 @@ def test_the_page_of_a_service() -> None:
         'slipway_health_timestamp_seconds{service="shop"} 1700000100',
         'slipway_watch_restarts_total{service="shop"} 0',
         'slipway_swaps_total{service="shop",result="rolled_back"} 1',
-        'slipway_swap_seconds{service="shop"} 1.5',
+        'slipway_swap_seconds{service="shop",result="committed"} 1.5',
     ):
         assert line in page.splitlines()
     assert "certificate" not in page

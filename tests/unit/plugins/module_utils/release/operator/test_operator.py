@@ -222,6 +222,12 @@ def test_what_is_documented_is_exported(host, tmp_path):
         "slipway_health_certificate_days",  # with TLS
         "slipway_swap_deadline_timestamp_seconds",  # while it waits to be confirmed
         "slipway_swap_probe_failures",  # with a probe
+        "slipway_swap_downtime_seconds",  # with a strategy that has one
+        "slipway_swap_canary_ratio",  # behind HAProxy, like the next two
+        "slipway_swap_canary_requests",
+        "slipway_swap_canary_errors",
+        "slipway_drift_findings",  # by another command
+        "slipway_drift_timestamp_seconds",
     }
     for page in ("reference/metrics.md", "guide/health.md"):
         documented = (DOCS / page).read_text()
@@ -255,8 +261,8 @@ def test_nothing_is_exported_of_a_swap_whose_record_is_damaged(host, tmp_path):
 @pytest.mark.parametrize(
     ("measured", "lines"),
     [
-        ({}, ['slipway_swap_connections_cut{service="shop"} 0']),
-        ({"cut": 3}, ['slipway_swap_connections_cut{service="shop"} 3']),
+        ({}, ['slipway_swap_connections_cut{service="shop",result="committed"} 0']),
+        ({"cut": 3}, ['slipway_swap_connections_cut{service="shop",result="committed"} 3']),
         (
             {
                 "probe": {
@@ -265,7 +271,7 @@ def test_nothing_is_exported_of_a_swap_whose_record_is_damaged(host, tmp_path):
                     "after": {"sent": 9, "failed": 2},
                 }
             },
-            ['slipway_swap_probe_failures{service="shop"} 3'],
+            ['slipway_swap_probe_failures{service="shop",result="committed"} 3'],
         ),
         ({"probe": {"before": {"sent": 9, "failed": 4}, "during": {"sent": 0, "failed": 0}}}, []),
     ],

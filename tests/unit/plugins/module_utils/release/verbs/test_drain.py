@@ -110,7 +110,10 @@ def test_what_a_drain_has_cut_afterwards_is_exported_with_the_swap(host, tmp_pat
     host.finish_drain("v1")
     options = WatchOptions(watch.Policy(), str(tmp_path))
     Operator(host.settings(), host.layout, host.systemd).watch(options)
-    assert f'slipway_swap_connections_cut{{service="shop"}} {USERS}' in (tmp_path / "slipway-shop.prom").read_text()
+    assert (
+        f'slipway_swap_connections_cut{{service="shop",result="committed"}} {USERS}'
+        in (tmp_path / "slipway-shop.prom").read_text()
+    )
 
 
 def test_a_drain_in_a_hurry_ends_at_once(host):
