@@ -36,6 +36,11 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Read the inventory
+  hosts: web
+  gather_facts: false
+  tasks: []
+
 - name: Release
   hosts: web
   serial: "{{ query('slipway.go.batches', 'release_serial', among=groups['web']) }}"
@@ -62,13 +67,13 @@ from ansible_collections.slipway.go.plugins.plugin_utils import _serial, _servic
 
 
 class LookupModule(LookupBase):
-    def run(
-        self, terms: Sequence[str], variables: dict[str, Any] | None = None, among: Sequence[str] = ()
-    ) -> list[int | str]:
+    def run(self, terms: Sequence[str], variables: dict[str, Any] | None = None, among: Any = None) -> list[int | str]:
         given = variables or {}
         name = str(terms[0]) if len(terms) == 1 else ""
         if name not in _serial.SIZES:
             raise AnsibleLookupError(f"Name one of the variables {', '.join(sorted(_serial.SIZES))}.")
+        if not isinstance(among, (list, tuple)):
+            raise AnsibleLookupError("among is a list of hosts, such as groups['web'].")
         in_play = given.get("ansible_play_hosts_all")
         hosts = [host for host in among if in_play is None or host in in_play]
         return _serial.sizes(name, hosts, given, _services.template_with(self._templar))

@@ -14,18 +14,25 @@ from typing import Sequence
 
 HIDDEN = "********"
 _NAME = re.compile(r"(?i)pass|pwd|secret|token|key|credential|auth|dsn|private|salt|cookie|session|signature")
-_IN_URL = re.compile(r"://[^/\s@]+@")
+# user:password@host, in a URL or without one.
+_AT_A_HOST = re.compile(r":\S*@\S")
 _OPTION = re.compile(r"\A(--?[A-Za-z0-9_.-]+)=(.*)\Z", re.DOTALL)
 
 
 def is_secret(name: str, value: str) -> bool:
     """Whether the value of a variable may be a secret, by its name or its form."""
-    return bool(value) and bool(_NAME.search(name) or _IN_URL.search(value) or _names_one(value))
+    return bool(value) and bool(_NAME.search(name) or _AT_A_HOST.search(value) or _names_one(value))
 
 
 def _names_one(value: str) -> bool:
     """host=db password=x, or ?token=x."""
     return any(_NAME.search(name) for name in re.findall(r"([A-Za-z0-9_-]+)\s*[=:]\s*\S", value))
+
+
+def hides_one(setting: str, value: str) -> bool:
+    """Whether the value of a unit's setting is a command with a secret."""
+    words = value.split()
+    return setting.startswith("Exec") and shown_arguments(words) != words
 
 
 def shown_arguments(arguments: Sequence[str]) -> list[str]:
@@ -47,7 +54,7 @@ def _shown(argument: str, before: str) -> str:
         return argument
     if before.startswith("-") and "=" not in before and _NAME.search(before) and not argument.startswith("-"):
         return HIDDEN
-    return HIDDEN if _IN_URL.search(argument) or _names_one(argument) else argument
+    return HIDDEN if _AT_A_HOST.search(argument) or _names_one(argument) else argument
 
 
 def _is_reference(value: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Iterator
 
 from .._units.parser import expand, is_true
 from .former import Former, Seen, Variable, portable, seconds
-from .masking import HIDDEN, is_secret, shown_arguments
+from .masking import HIDDEN, hides_one, is_secret, shown_arguments
 from .strategies import chosen
 
 # What the role sets itself; a value of the unit that differs goes into service_sandbox.
@@ -148,7 +148,7 @@ def _directives(former: Former, place: str) -> Iterator[tuple[str, Any]]:
         values = [portable(value, former.values) for value in former.unit.every(name)]
         values = values[-1:] if place == "limits" else values
         if place == _place(name) and values and not _is_the_roles(former.name, name, values):
-            shown = [HIDDEN if is_secret(name, value) and name.startswith("Exec") else value for value in values]
+            shown = [HIDDEN if hides_one(name, value) else value for value in values]
             yield name, shown[0] if len(shown) == 1 else shown
 
 

@@ -13,10 +13,11 @@ import shlex
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 from .._core.errors import sentence, with_fix
-from .masking import shown_arguments
+from .masking import HIDDEN, hides_one, shown_arguments
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/._-]*")
 _WORDS_OF_YAML = ("yes", "no", "true", "false", "on", "off", "null", "y", "n")
+_TEMPLATE = re.compile(r"\{[{%#]")
 _TO_BE_SET = re.compile(r"\{\{ vault_[a-z0-9_]+ \}\}")
 # What may hold secrets: compared by name, and never shown.
 _BY_NAME = ("service_environment", "service_credentials")
@@ -91,7 +92,7 @@ def _scalar(value: Any) -> str:
 def _quoted(value: Any) -> str:
     """As JSON, which is YAML; a text that Ansible would take for a template is marked as none."""
     text = json.dumps(value, ensure_ascii=False)
-    is_template = isinstance(value, str) and ("{{" in value or "{%" in value) and not _TO_BE_SET.fullmatch(value)
+    is_template = isinstance(value, str) and _TEMPLATE.search(value) and not _TO_BE_SET.fullmatch(value)
     return f"!unsafe {text}" if is_template else text
 
 
@@ -110,7 +111,10 @@ def _told(name: str, value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return json.dumps(shown_arguments([_word(one) for one in value]), ensure_ascii=False)
     if isinstance(value, Mapping):
-        words = {key: [_word(one) for one in _list(of_key)] for key, of_key in value.items()}
+        words = {
+            key: [HIDDEN if hides_one(str(key), _word(one)) else _word(one) for one in _list(of_key)]
+            for key, of_key in value.items()
+        }
         return json.dumps(words, ensure_ascii=False, sort_keys=True)
     return _word(value)
 
@@ -147,7 +151,7 @@ def _steps(told: Mapping[str, Any], host: str) -> Iterator[str]:
     yield "  on the host, to make room for it (the service is down from the second line on):"
     yield f"    (umask 077; set -C; tar -C / -cz {kept} > {archive} && sync) &&"
     yield f"    systemctl disable --now {units} &&"
-    yield f"    rm -r -- {_words(told['moved'])} &&"
+    yield f"    rm -rf -- {_words(told['moved'])} &&"
     yield "    systemctl daemon-reload"
     yield "  then on the controller, which ends the downtime:"
     yield f"    ansible-playbook slipway.go.site {limit}-e service_name={name} -e release_version=VERSION"

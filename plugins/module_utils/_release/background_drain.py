@@ -87,6 +87,17 @@ def allow(systemd: Systemd, unit_name: str, seconds: float) -> None:
     systemd.call("daemon-reload")
 
 
+def collect_drafts(unit_name: str) -> None:
+    """Remove what a run that was cut short in allow() has left half-written."""
+    path = _drop_in(unit_name)
+    drafts = glob.glob(f"{glob.escape(path)}.tmp-*")
+    for draft in drafts:
+        os.unlink(draft)
+    if drafts:
+        with contextlib.suppress(OSError):  # the drop-in is there
+            os.rmdir(os.path.dirname(path))
+
+
 def is_allowed(unit_name: str) -> bool:
     return os.path.exists(_drop_in(unit_name))
 

@@ -20,7 +20,7 @@ from .._core import command
 from .._core import files as _files
 from .._core.errors import SlipwayError
 from .._units.parser import parse_environment_file
-from . import configuration, integrity
+from . import background_drain, configuration, integrity
 from .artefact import archive
 from .state.layout import Layout
 from .state.model import Content, Spec, render_environment
@@ -175,6 +175,8 @@ def collect_leftovers(layout: Layout) -> None:
             for entry in os.scandir(folder):
                 if entry.name.startswith(names):
                     remove(entry.path)
+    for release_id in layout.staged():
+        background_drain.collect_drafts(layout.instance(release_id))
     with contextlib.suppress(FileNotFoundError):
         staged = set(layout.staged())
         for entry in os.scandir(layout.released):

@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional, Sequence
 
 from ..probe import AFTER, DURING, ROLLBACK
-from ..state.journal import OUTCOMES, Event, is_number
+from ..state.journal import OUTCOMES, WITHDRAWN, Event, is_number
 
 SWAPPED = ("committed", "rolled_back")
-OPERATOR, WATCH = "operator", "watch"
+OPERATOR, WATCH, FLEET = "operator", "watch", "fleet"
 OTHER = "other"
 # Why a release that waited was taken back, by the code of its entry; any other code counts as OTHER.
 UNCONFIRMED_REASONS = ("unconfirmed", "taken_back", "withdrawn", "crashed", OTHER)
@@ -28,10 +28,16 @@ def results(outcomes: Sequence[Event]) -> dict[str, int]:
 
 
 def rollbacks(outcomes: Sequence[Event]) -> dict[str, int]:
-    """How many rollbacks succeeded, by who began them; only one that nobody has asked for has a reason of its own."""
-    back = [e for e in outcomes if e["event"] == "committed" and e.get("kind") == "rollback"]
-    by_watch = sum(bool(event.get("reason")) for event in back)
-    return {OPERATOR: len(back) - by_watch, WATCH: by_watch}
+    """How many rollbacks succeeded, by who began them."""
+    begun = [_trigger(e) for e in outcomes if e["event"] == "committed" and e.get("kind") == "rollback"]
+    return {name: begun.count(name) for name in (OPERATOR, WATCH, FLEET)}
+
+
+def _trigger(rollback: Event) -> str:
+    """Only the watch gives a reason of its own; a run that takes all hosts back says so."""
+    if rollback.get(WITHDRAWN):
+        return FLEET
+    return WATCH if rollback.get("reason") else OPERATOR
 
 
 def unconfirmed(outcomes: Sequence[Event]) -> dict[str, int]:
@@ -68,7 +74,9 @@ def _lost(probe: Mapping[str, Any]) -> Optional[float]:
 
 
 def _cut(swap: Event) -> float:
-    return (_number(swap.get("cut")) or 0) + _sum(swap.get("drained", ()), "cut")
+    drained = swap.get("drained")
+    told = [one for one in drained if isinstance(one, dict)] if isinstance(drained, list) else []
+    return (_number(swap.get("cut")) or 0) + _sum(told, "cut")
 
 
 def _canary(traffic: Any) -> dict[str, float]:

@@ -130,7 +130,9 @@ class Journal:
         outcomes = [{**_said(said.get(e.get("txn") or "none", {})), **e} for e in self.outcomes()]
         for drained in (e for e in ended if e.get("event") == "drained"):
             for swap in [e for e in outcomes if _has_left(e, drained)][-1:]:
-                swap.setdefault("drained", []).append(drained)
+                if not isinstance(swap.get("drained"), list):
+                    swap["drained"] = []
+                swap["drained"].append(drained)
         return outcomes
 
     def good(self) -> list[str]:
@@ -238,7 +240,10 @@ def _said(event: Event) -> dict[str, Any]:
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a number with hundreds of digits
+        return False
 
 
 def why(error: Exception) -> str:

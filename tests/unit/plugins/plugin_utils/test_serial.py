@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleError
+from ansible_collections.slipway.go.plugins.lookup.batches import LookupModule
 from ansible_collections.slipway.go.plugins.plugin_utils import _serial
 
 NAME = "release_serial"
@@ -60,3 +61,9 @@ def test_what_is_no_size_is_refused_by_its_name(value):
     for own in ({NAME: value}, {}):
         with pytest.raises(AnsibleError, match=r"release_serial is .* Fix: give a number of hosts"):
             sizes({"a": value}, **own)
+
+
+@pytest.mark.parametrize(("names", "among"), [(["release_serial"], None), (["release_serial"], "web"), ([], ["a"])])
+def test_the_lookup_wants_one_name_and_a_list_of_hosts(names, among):
+    with pytest.raises(AnsibleError, match=r"among is a list of hosts|Name one of the variables"):
+        LookupModule().run(names, {}, among=among)

@@ -134,11 +134,22 @@ def test_strategies(host: Host, lines: list[str], seen: Seen, strategy: str, ver
         (":/srv/shop $x", ["$$x"]),
         ("/srv/shop --token=abc --db-password hunter2", ["--token=********", "--db-password", "********"]),
         ("/srv/shop --db postgres://u:p@db/x", ["--db", "********"]),
+        ("/srv/shop --db=shop:hunter2@tcp(db:3306)/shop", ["--db=********"]),
+        ("/srv/shop redis://:hunter/2@db", ["********"]),
         ("/srv/shop --token=${TOKEN} --key /etc/shop/key.pem", ["--token=${TOKEN}", "--key", "/etc/shop/key.pem"]),
     ],
 )
 def test_arguments(host: Host, line: str, arguments: list[str]) -> None:
     assert propose(host, f"ExecStart={line}")["service_arguments"] == arguments
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["/usr/bin/migrate --password hunter2", "/usr/bin/curl -u admin:hunter2@db", "+/usr/bin/x --token=hunter2"],
+)
+def test_a_command_beside_the_service_shows_no_secret_either(host: Host, command: str) -> None:
+    found = propose(host, "ExecStart=/srv/shop", f"ExecStartPre={command}", "ExecReload=/bin/kill -HUP $MAINPID")
+    assert found["service_directives"] == {"ExecStartPre": "********", "ExecReload": "/bin/kill -HUP $MAINPID"}
 
 
 def test_what_the_role_does_by_itself_is_left_to_it(host: Host) -> None:

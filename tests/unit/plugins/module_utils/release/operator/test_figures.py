@@ -96,6 +96,22 @@ JOURNALS: dict[str, tuple[list[dict[str, Any]], dict[str, float]]] = {
             "swap_canary_errors old rolled_back": 2,
         },
     ),
+    "figures that are none": (
+        [
+            event("committed", 1, swap_seconds=10**400, cut="2", drained=None),
+            event("rolled_back", 2, drained=[1, {"cut": 2}]),
+            event("given_up", 3, drained={"cut": 2}),
+        ],
+        {
+            "swaps_total committed": 1,
+            "swaps_total rolled_back": 1,
+            "swaps_total given_up": 1,
+            "swap_timestamp_seconds committed": 1,
+            "swap_timestamp_seconds rolled_back": 2,
+            "swap_timestamp_seconds given_up": 3,
+            "swap_connections_cut rolled_back": 2,
+        },
+    ),
     "what never came to a swap": (
         [event("refused", 2), event("given_up", 3)],
         {
@@ -126,15 +142,17 @@ JOURNALS: dict[str, tuple[list[dict[str, Any]], dict[str, float]]] = {
             event("committed", 1, kind="rollback"),
             event("rolled_back", 2, kind="rollback"),
             event("committed", 3, kind="rollback", reason="3 crashes"),
+            event("committed", 3, kind="rollback", withdrawn=True),
             event("committed", 4, kind="rollback", by={"reason": "the shop is slow"}),
         ],
         {
-            "swaps_total committed": 3,
+            "swaps_total committed": 4,
             "swaps_total rolled_back": 1,
             "swap_timestamp_seconds committed": 4,
             "swap_timestamp_seconds rolled_back": 2,
             "rollbacks_total operator": 2,
             "rollbacks_total watch": 1,
+            "rollbacks_total fleet": 1,
         },
     ),
 }
