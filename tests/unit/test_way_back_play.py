@@ -170,8 +170,9 @@ def test_a_host_that_fails_takes_the_whole_fleet_back(run):
 
 
 def test_all_is_well(run):
-    done = run({"a": WELL, "b": WELL, "c": {"current": NEW}}, **SERIAL)
-    assert (done.code, done.runs, done.failed) == (0, "222", ""), done.text
+    hosts = '{"slipway_hosts": ["a", "b", "c"]}'
+    done = run({"a": WELL, "b": WELL, "c": {"current": NEW}, "d": WELL}, "-e", hosts, **SERIAL)
+    assert (done.code, done.runs, done.failed) == (0, "2221", ""), done.text
     assert done.verdicts == {"a": RELEASED, "b": RELEASED, "c": "unchanged"}
     assert done.stats == ("complete", done.verdicts)
     assert done.table["a"] == ["a", OLD, NEW, RELEASED, "1 of 50", "4.5 ms", NEW, "-"]
