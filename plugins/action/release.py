@@ -460,7 +460,7 @@ class ActionModule(BoundedAction):
         if profile is not None:
             problems = host_profile.judge_artifact(binary, host_profile.HostProfile.from_dict(profile))
             if problems:
-                compared = {name: answer[name] for name in ("build_host",) if name in answer}
+                compared = {"build_host": answer["build_host"]} if "build_host" in answer else {}
                 return {**compared, **refusal(seen.relabelled(problems))}
         if not upload and (profile is None or binary.elf.elf_class in ("static", "static-pie")):
             return answer

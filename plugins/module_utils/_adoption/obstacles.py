@@ -11,7 +11,7 @@ from typing import Iterator, NamedTuple
 
 from .._core.paths import UNIT_ROOT
 from .._host.sockets import tcp_port
-from .._units.parser import expand
+from .._units.parser import expand, is_true
 from . import proposal
 from .former import Former, Seen, seconds
 from .masking import HIDDEN
@@ -41,7 +41,7 @@ def findings(former: Former, seen: Seen) -> list[Finding]:
     blocking += [*_socket(former), *_place(former, seen)]
     return [Finding(*one, blocks=True) for one in blocking] + [
         Finding(*one, blocks=False)
-        for one in [*_values(former, seen), *_surroundings(former), *_sandbox(former, seen), *_listening(former, seen)]
+        for one in [*_values(former), *_surroundings(former), *_sandbox(former, seen), *_listening(former, seen)]
     ]
 
 
@@ -129,7 +129,7 @@ def _user(former: Former) -> _Told:
 
 
 def _socket(former: Former) -> _Told:
-    if any(value.lower() in ("yes", "true", "1", "on") for value in former.of_socket("Accept")[-1:]):
+    if any(map(is_true, former.of_socket("Accept")[-1:])):
         yield (
             f"{former.name}.socket",
             "Accept=yes starts one process for each connection",
@@ -160,7 +160,7 @@ def _place(former: Former, seen: Seen) -> _Told:
         yield "service_root", problem.message.rstrip("."), f"{problem.fix}, or choose another service_root"
 
 
-def _values(former: Former, seen: Seen) -> _Told:
+def _values(former: Former) -> _Told:
     hidden = [one.name for one in former.variables if not proposal.is_shown(one)] + proposal.credentials(former)
     if hidden:
         yield (
@@ -168,8 +168,7 @@ def _values(former: Former, seen: Seen) -> _Told:
             f"the values of {', '.join(hidden)} may be secrets and are not shown",
             "put them into a vault under the names that the proposal has for them",
         )
-    directives = proposal.propose(former, seen).get("service_directives", {})
-    if any(HIDDEN in one for one in proposal.arguments(former)) or HIDDEN in str(directives):
+    if any(HIDDEN in one for one in proposal.arguments(former)) or HIDDEN in str(proposal.directives(former)):
         yield (
             "ExecStart=",
             f"what stands as {HIDDEN} may be a secret and is not shown, and everybody on the host can read it in ps",
@@ -228,7 +227,8 @@ def _sandbox(former: Former, seen: Seen) -> _Told:
             f"the role's sandbox is narrower than this unit: a release can write only to /var/lib/{former.name}",
             "add the other folders that it writes to as ReadWritePaths in service_sandbox",
         )
-    low = [entry for entry in proposal.listen(former, seen) if (_port(entry) or _LOWEST_FREE_PORT) < _LOWEST_FREE_PORT]
+    entries = proposal.listen(former, seen)
+    low = [entry for entry in entries if (tcp_port(entry) or _LOWEST_FREE_PORT) < _LOWEST_FREE_PORT]
     if low and not former.streams and "AmbientCapabilities" not in dict(former.unit.service):
         yield (
             "AmbientCapabilities=",
@@ -236,11 +236,6 @@ def _sandbox(former: Former, seen: Seen) -> _Told:
             "set AmbientCapabilities and CapabilityBoundingSet to CAP_NET_BIND_SERVICE, and PrivateUsers to false, in "
             "service_sandbox, or use service_swap: proxy",
         )
-
-
-def _port(entry: str) -> int:
-    """0 for a path, which is no port."""
-    return 0 if entry.startswith(("/", "@", "vsock:")) else tcp_port(entry) or 0
 
 
 def _listening(former: Former, seen: Seen) -> _Told:

@@ -76,9 +76,9 @@ def propose(former: Former, seen: Seen) -> dict[str, Any]:
         "service_environment": {one.name: shown_value(former.name, one) for one in former.variables},
         "service_credentials": {name: to_be_set(former.name, name) for name in credentials(former)},
         **dict(_times(former)),
-        "service_limits": dict(_directives(former, "limits")),
-        "service_sandbox": dict(_directives(former, "sandbox")),
-        "service_directives": dict(_directives(former, "directives")),
+        "service_limits": dict(_settings(former, "limits")),
+        "service_sandbox": dict(_settings(former, "sandbox")),
+        "service_directives": directives(former),
     }
     return {name: value for name, value in proposal.items() if value not in ("", [], {})}
 
@@ -142,7 +142,11 @@ def _times(former: Former) -> Iterator[tuple[str, Any]]:
             yield name, math.ceil(found)
 
 
-def _directives(former: Former, place: str) -> Iterator[tuple[str, Any]]:
+def directives(former: Former) -> dict[str, Any]:
+    return dict(_settings(former, "directives"))
+
+
+def _settings(former: Former, place: str) -> Iterator[tuple[str, Any]]:
     """The settings for one of the role's dictionaries: a text, or a list where there are several."""
     for name in dict.fromkeys(key for key, _value in former.unit.service):
         values = [portable(value, former.values) for value in former.unit.every(name)]

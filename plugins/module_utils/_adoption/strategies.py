@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from .._host.sockets import tcp_port
 from .former import Former, Seen
@@ -49,7 +49,7 @@ def _socket(former: Former, seen: Seen) -> Fit:
 
 
 def _proxy(former: Former, seen: Seen) -> Fit:
-    port = next(filter(None, map(_port, [*former.streams, *seen.listen])), None)
+    port = next(filter(None, map(tcp_port, [*former.streams, *seen.listen])), None)
     if port is None:
         return Fit("proxy", UNKNOWN, "it listens on no TCP port now")
     where = _said_in(former, port)
@@ -58,10 +58,6 @@ def _proxy(former: Former, seen: Seen) -> Fit:
     if where:
         return Fit("proxy", MAY_FIT, f"its port {port} stands in {where}; write ${{PORT}} there")
     return Fit("proxy", UNKNOWN, f"its port {port} stands in no argument and no variable of the unit")
-
-
-def _port(entry: str) -> Optional[int]:
-    return None if entry.startswith(("/", "@", "vsock:")) else tcp_port(entry)
 
 
 def _said_in(former: Former, port: int) -> str:

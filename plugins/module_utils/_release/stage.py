@@ -175,10 +175,10 @@ def collect_leftovers(layout: Layout) -> None:
             for entry in os.scandir(folder):
                 if entry.name.startswith(names):
                     remove(entry.path)
-    for release_id in layout.staged():
+    staged = layout.staged()
+    for release_id in staged:
         background_drain.collect_drafts(layout.instance(release_id))
     with contextlib.suppress(FileNotFoundError):
-        staged = set(layout.staged())
         for entry in os.scandir(layout.released):
             if _KEPT.sub("", entry.name) not in staged:
                 remove(entry.path)
