@@ -13,6 +13,7 @@ from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
 from ..._health.outcome import STATES
 
 Labels = Mapping[str, str]
+_DAY = 86400
 
 
 class Family(NamedTuple):
@@ -125,11 +126,20 @@ def health(service: str, results: Sequence[Mapping[str, Any]], now: float) -> li
         for one in results
         for state in STATES
     ]
-    days = [({"service": service, "check": str(one["name"])}, one.get("certificate_days")) for one in results]
+    expiries = [
+        ({"service": service, "check": str(one["name"])}, None if left is None else now + left * _DAY)
+        for one in results
+        for left in [one.get("certificate_days")]
+    ]
     return [
         Family("slipway_health_state", "gauge", "1 for the state a health check is in, 0 for the others.", states),
         Family("slipway_health_latency_seconds", "gauge", "Time of the last attempt of a health check.", each("total")),
-        Family("slipway_health_certificate_days", "gauge", "Days left on the certificate a health check saw.", days),
+        Family(
+            "slipway_health_certificate_expiry_timestamp_seconds",
+            "gauge",
+            "When the certificate ends that a health check saw.",
+            expiries,
+        ),
         Family(
             "slipway_health_timestamp_seconds",
             "gauge",

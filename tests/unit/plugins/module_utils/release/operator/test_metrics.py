@@ -43,6 +43,16 @@ def test_the_page_of_a_service() -> None:
     assert "None" not in page
 
 
+def test_the_end_of_a_certificate_is_a_time_and_not_a_number_of_days() -> None:
+    """Days would stand still when the watch does."""
+    result = runner.run(parsing.parse_check({"name": "live", "kind": "exec", "command": ["/bin/true"]})).as_dict()
+    page = metrics.render(metrics.health("shop", [{**result, "certificate_days": 1.5}], 1700000000))
+    assert (
+        'slipway_health_certificate_expiry_timestamp_seconds{service="shop",check="live"} 1700129600'
+        in page.splitlines()
+    )
+
+
 @given(
     st.dictionaries(st.from_regex(r"\A[a-z_]+\Z"), st.text(max_size=20), min_size=1),
     st.floats(allow_nan=False, allow_infinity=False),

@@ -219,7 +219,7 @@ def test_what_is_documented_is_exported(host, tmp_path):
     host.release("v1")
     text = metrics(host, tmp_path, operator(host).watch)
     exported = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) | {
-        "slipway_health_certificate_days",  # with TLS
+        "slipway_health_certificate_expiry_timestamp_seconds",  # with TLS
         "slipway_swap_deadline_timestamp_seconds",  # while it waits to be confirmed
         "slipway_swap_probe_failures",  # with a probe
         "slipway_swap_downtime_seconds",  # with a strategy that has one
