@@ -60,6 +60,7 @@ class _Programs:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: dict[int, int] = {}  # when each was started
+        self._earlier: dict[int, set[tuple[int, int]]] = {}  # the children before each, and when they were started
         self._was_subreaper = False
 
     def start(self, make: Callable[[Any], Started]) -> Started:
@@ -68,9 +69,11 @@ class _Programs:
             if not self._running:
                 self._was_subreaper = _is_subreaper()
             _set_subreaper(True)
+            earlier = {(one.pid, one.started) for one in self._own()}
             try:
                 program = make(libc() and functools.partial(libc().prctl, _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
                 self._running[program.pid] = next((one.started for one in _read([program.pid])), 0)
+                self._earlier[program.pid] = earlier
             finally:
                 self._restore()
             return program
@@ -88,6 +91,7 @@ class _Programs:
             time.sleep(_PAUSE)
         with self._lock:
             self._running.pop(program.pid, None)
+            self._earlier.pop(program.pid, None)
             self._restore()
 
     def _restore(self) -> None:
@@ -95,18 +99,26 @@ class _Programs:
             _set_subreaper(self._was_subreaper)
 
     def _orphans(self, program: Program) -> set[int]:
-        """Children that this process has not started: of another session than its own, and younger than the program."""
-        own, session = os.getpid(), os.getsid(0)
+        """Children that this process has not started: of another session than its own, and younger than the program.
+
+        Two that began in the same tick have the same age, so those that were there before it are known one by one.
+        """
+        session = os.getsid(0)
         with self._lock:
-            since = self._running.get(program.pid, 0)
+            since, earlier = self._running.get(program.pid, 0), self._earlier.get(program.pid, set())
             return {
                 one.pid
-                for one in _read(_children())
-                if one.parent == own
-                and one.session != session
+                for one in self._own()
+                if one.session != session
                 and one.started >= since
                 and one.pid not in self._running
+                and (one.pid, one.started) not in earlier
             }
+
+    @staticmethod
+    def _own() -> list[_Process]:
+        own = os.getpid()
+        return [one for one in _read(_children()) if one.parent == own]
 
 
 def _is_subreaper() -> bool:

@@ -170,6 +170,18 @@ def test_groups_side_by_side_keep_their_own_until_they_end(tmp_path: Path) -> No
     assert children() == set()
 
 
+def test_what_was_there_just_before_is_not_taken_for_an_orphan() -> None:
+    """The kernel tells when a process began in hundredths of a second, and two may begin in the same one."""
+    for _turn in range(10):
+        bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
+        try:
+            assert command.run_in_group(["true"], 10).code == 0
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
+            bystander.wait()
+
+
 def children() -> set[str]:
     found = set()
     for name in filter(str.isdigit, os.listdir("/proc")):
