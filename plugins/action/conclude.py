@@ -20,7 +20,12 @@ ARGUMENTS = {
     "back": {
         "type": "dict",
         "default": {},
-        "options": {"of": {"type": "str"}, "release": {"type": "str"}, "run": {"type": "str"}},
+        "options": {
+            "of": {"type": "str"},
+            "release": {"type": "str"},
+            "run": {"type": "str"},
+            "mark_bad": {"type": "bool"},
+        },
     },
     "confirm": {
         "type": "dict",

@@ -42,6 +42,7 @@ from ansible_collections.slipway.go.plugins.plugin_utils import (
     _by,
     _choice,
     _claim,
+    _compare,
     _configured,
     _confirmation,
     _freeze,
@@ -90,6 +91,7 @@ ONCE = {
     "decision": ("release_once_decision", _survey.text),
 }
 OPTIONS = {
+    "compare": (_compare.VARIABLE, lambda value, _variable: _compare.parse(value)),
     "src": (_choice.SRC, _choice.place),
     "remote_src": ("release_remote_src", _survey.switch),
     "binary": ("release_binary", _survey.text),
@@ -143,7 +145,7 @@ SEALED = ("environment", "health", "probe", "fetch_headers", "intake")
 # What only this half of the module tells the other; no option of the module, and so refused where a task has it.
 PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded", "abilities", "build_host", "expected", "claim")
 # What this half of the module alone acts by.
-OWN = ("freeze", "break_glass", "lease_time", "end_lease")
+OWN = ("compare", "freeze", "break_glass", "lease_time", "end_lease")
 # Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
 PLACES = ("src", "checksum", "signature", "provenance")
 # What a host has told of itself that counts, too, where something speaks against the release before any host is asked.
@@ -397,6 +399,7 @@ class ActionModule(BoundedAction):
                 self._patience = _patience.of(arguments)
                 self._holds = bool(arguments.get("hold"))
                 self._validate(arguments)
+                self._check_comparison(arguments)
                 arguments["by"] = _by.complete(arguments.get("by"), task_vars or {})
                 if arguments.pop("reason_required", False):
                     _by.require_reason(arguments["by"])
@@ -477,6 +480,12 @@ class ActionModule(BoundedAction):
                 "unsupported_option", "option report is for check mode.", "remove it, or set check_mode: true"
             )
         return wanted
+
+    def _check_comparison(self, arguments: dict[str, Any]) -> None:
+        """One host asks for all: the queries are the run's."""
+        wanted: _compare.Comparison | None = arguments.get("compare")
+        if wanted is not None and self._reports and _run.is_first(f"compare {arguments['name']}"):
+            _compare.check(_compare.prometheus(wanted), wanted)
 
     @staticmethod
     def _validate(arguments: dict[str, Any]) -> None:

@@ -54,6 +54,10 @@ options:
         description:
           - As O(slipway.go.rollback#module:run).
         type: str
+      mark_bad:
+        description:
+          - As O(slipway.go.rollback#module:mark_bad), but V(false) by default.
+        type: bool
   confirm:
     description:
       - The release that waits to be confirmed, as P(slipway.go.fleet_decision#filter) says it. Nothing when empty.

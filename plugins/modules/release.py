@@ -426,6 +426,12 @@ options:
       - An empty text is no reason.
     type: str
     default: ""
+  compare:
+    description:
+      - How the batch of this host is compared with later ones, as O(slipway.go.compare#module:by). Nothing is compared
+        here, but the lease holds for that time, too. A check with O(report) refuses queries that Prometheus does not
+        understand.
+    type: raw
   lease:
     description:
       - What a check does about the lease of the service, which keeps two runs from releasing it at the same time. In
@@ -1051,6 +1057,7 @@ def main() -> None:
             "by": options.BY,
             "reason_required": {"type": "bool", "default": False},
             "report": {"type": "bool", "default": False},
+            "compare": {"type": "raw"},
             "freeze": {"type": "raw"},
             "break_glass": {"type": "str", "default": ""},
             "lease": {"type": "str", "choices": [REQUIRE, TAKE, TELL], "default": REQUIRE},

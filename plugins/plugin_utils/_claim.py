@@ -46,13 +46,17 @@ def serial(
         return list(_serial.SIZES[_serial.RELEASE])
 
 
-def seconds(patience: Patience, groups: Sequence[Sequence[str]], forks: int, configures: bool) -> float:
+def seconds(
+    patience: Patience, groups: Sequence[Sequence[str]], forks: int, configures: bool, compares: float = 0.0
+) -> float:
     """How long after its preflight a run may come to the last of its hosts, where all goes well.
 
-    One that needs longer may go on as long as nobody else has taken the lease.
+    One that needs longer may go on as long as nobody else has taken the lease. compares: how long each batch but the
+    last may be compared with those after it.
     """
     waves = sum(math.ceil(len(group) / max(1, forks)) for group in groups)
-    return _patience.SLACK + max(1, waves) * (patience.well + (CONFIGURE if configures else 0.0))
+    compared = compares * max(0, len(groups) - 1)
+    return _patience.SLACK + max(1, waves) * (patience.well + (CONFIGURE if configures else 0.0)) + compared
 
 
 def of(
@@ -66,11 +70,14 @@ def of(
     # One after the other in each batch.
     services = len(_services.declared(variables, lambda value, _variables: template(value))) or 1
     given = float(arguments.get("lease_time") or 0)
+    comparison = arguments.get("compare")
+    compares = comparison.at_most if comparison else 0.0
+    forks = int(variables.get("ansible_forks") or 1)
     if given < 0:
         raise SlipwayError("invalid_duration", f"release_lease_time is {given:g}.", "give seconds, 0 or more")
     return {
         "run": _run.this().id,
-        "seconds": given or services * seconds(patience, groups, int(variables.get("ansible_forks") or 1), configures),
+        "seconds": given or services * seconds(patience, groups, forks, configures, compares),
         "held": _run.has_lease(service, host),
         "instead": [str(arguments["end_lease"])] if arguments.get("end_lease") else [],
         "name": str(arguments.get("run") or ""),

@@ -63,6 +63,7 @@ RESULTS = frozenset(
         "release_closings",
         "release_decision",
         "release_failed",
+        "release_compared",
         "release_lost",
         "release_finished",
         "release_outcome",

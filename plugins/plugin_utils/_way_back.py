@@ -17,6 +17,7 @@ from typing import Any
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, sentence
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._claim import split
+from ansible_collections.slipway.go.plugins.plugin_utils._compare import UNCLEAR, WORSE
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import serving
 from ansible_collections.slipway.go.plugins.plugin_utils._plan import count
 
@@ -26,6 +27,11 @@ CANARY = "canary"
 _BATCHES = re.compile(r"([1-9][0-9]{0,3})(?:\.0+)?")
 _BUDGET = re.compile(r"([0-9]{1,9})(?:\.0+)?(%?)")
 HEADING = ("HOST", "FROM", "TO", "VERDICT", "FAILED", "P99", "RUNS NOW", "LEFT TO DO")
+# What stops the run, however many hosts may be lost: these hosts are well, and the release is not.
+JUDGED = {
+    WORSE: "the new release does worse than the one before",
+    UNCLEAR: "nobody knows whether the new release is good",
+}
 # What has become of a host. The table shows these words, and the next node of a workflow reads them.
 RELEASED, UNCHANGED, TAKEN_BACK = "released", "unchanged", "taken back"
 NOT_CONFIRMED = "not confirmed"
@@ -94,6 +100,9 @@ def judge(
     through = [host for host in tried if host not in lost]
     if not lost:
         return Lost()
+    judged = next((why for code, why in JUDGED.items() if code in failures.values()), "")
+    if judged:
+        return Lost(lost, judged)
     if len(lost) > budget:
         return Lost(lost, f"release_max_unavailable allows {budget}" if budget else "none may be lost")
     if not set(lost) <= set(tried):
@@ -193,7 +202,7 @@ class Decision:
 
     stops: str
     lost: tuple[str, ...]
-    back: dict[str, dict[str, str]]
+    back: dict[str, dict[str, Any]]
     first: tuple[str, ...] = ()  # would go back, and have nothing to go back to
     asks: bool = False  # whether there is anything to ask the hosts
     confirm: dict[str, dict[str, str]] = field(default_factory=dict)  # whose release counts only now
@@ -211,10 +220,12 @@ def decide(runs: Sequence[Run], budget: Any, on_failure: Any, sizes: Sequence[An
     if not lost.stops or not asks:
         return Decision(lost.stops, lost.hosts, {}, asks=asks, confirm=_waiting(runs, {}) if asks else {})
     last = next((part for part in reversed(split(everyone, sizes)) if set(part) & set(tried)), [])
-    among = {FLEET: everyone, BATCH: last, HOST: []}[mode]
+    judged = set(failures.values()) & set(JUDGED)
+    among = {FLEET: everyone, BATCH: last, HOST: last if judged else []}[mode]
     ways = {run.name: _way(run, name) for run in runs if run.alive and run.about and run.name in among}
     first = tuple(run.name for run in runs if run.has_released and ways.get(run.name) == {})
-    back = {host: way for host, way in ways.items() if way}
+    bad = {"mark_bad": True} if WORSE in judged else {}
+    back = {host: {**way, **bad} for host, way in ways.items() if way}
     return Decision(lost.stops, lost.hosts, back, first, asks, _waiting(runs, back))
 
 
@@ -323,7 +334,7 @@ def _row(run: Run, version: str, verdict: str, answer: Mapping[str, Any], decisi
     swaps = run.has_swapped or (not run.is_lost and result.get("action") in ("release", "confirm"))
     before = result.get("previous") if swaps else result.get("current")
     to = result.get("current") if swaps or verdict == UNCHANGED else result.get("failed_release") or version
-    left = LEFT_TO_DO.get(verdict, "")
+    left = LEFT_TO_DO.get(FAILED if decision.back.get(run.name, {}).get("mark_bad") else verdict, "")
     if run.name in decision.first:
         left = "it was its first release: there is nothing to go back to"
     if answer.get("unsettled"):

@@ -1575,6 +1575,24 @@ RELEASE = Section(
             "The fleet's confirmation proves that each host can be reached anew, which `release_confirm: 0` turns off.",
             "Set both above 0, or set `release_confirm_fleet` to 0.",
         ),
+        "fleet_unclear": ErrorCode(
+            "After `release_compare` had its time, nobody knows whether the new release is as good as the one before, "
+            "and `release_inconclusive` is `refuse`. The message says what is missing.",
+            "There was too little traffic, or Prometheus does not know the hosts by these names.",
+            "Give `release_compare` more time, correct `release_compare_name`, or set `release_inconclusive: accept`.",
+        ),
+        "fleet_worse": ErrorCode(
+            "On the hosts of a batch, the new release failed more requests than the one before on the others, or was "
+            "slower, than the limits allow.",
+            "The release does worse than the one before, or the limit is too narrow for the traffic.",
+            "Look at what the release logged, or correct the limit.",
+        ),
+        "invalid_compare": ErrorCode(
+            "`release_compare` cannot be used: an entry is missing, unknown or no value of its kind, or Prometheus "
+            "does not understand a query.",
+            "A name is misspelled, or the query is wrong.",
+            "Correct what the message names. `release_compare: {}` compares nothing.",
+        ),
         "invalid_max_unavailable": ErrorCode(
             "`release_max_unavailable` is neither a whole number nor a percentage from 0% to 100%.",
             "The number has a sign, a fraction or a unit.",

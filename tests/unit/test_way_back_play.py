@@ -11,7 +11,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -75,9 +79,9 @@ ROLLBACK = """
 if state.get("stays"):
     module.fail_json(msg="1.0.0-1111111111 is not {{ 6 * 7 }} on this host's disk.", code="damaged_release")
 meant = module.params["of"] in (None, state["current"]) and module.params["run"] in (None, state.get("run"))
-assert module.params["mark_bad"] is False
 if meant:
-    json.dump({**state, "current": module.params["release"] or "1.0.0-1111111111"}, open(path, "w"))
+    marked = {"marked": True} if module.params["mark_bad"] else {}
+    json.dump({**state, **marked, "current": module.params["release"] or "1.0.0-1111111111"}, open(path, "w"))
 module.exit_json(changed=meant, previous=state["current"])
 """
 
@@ -122,6 +126,7 @@ class Done:
         self.code, self.text, self.said = code, said, " ".join(said.split())
         self.runs = "".join("2" if state["current"] == NEW else "1" for state in states.values())
         self.tried = "".join(name for name, state in states.items() if state.get("tried"))
+        self.marked = "".join(name for name, state in states.items() if state.get("marked"))
         recap = [line for line in said.partition("PLAY RECAP")[2].splitlines() if ":" in line and "ok=" in line]
         self.failed = "".join(
             line.split()[0] for line in recap if "unreachable=0" not in line or "failed=0" not in line
@@ -189,6 +194,58 @@ def test_within_the_budget_the_run_goes_on_and_the_release_stands(run, lost):
         in done.said
     )
     assert "the hosts run different releases" in done.said
+
+
+class Prometheus(BaseHTTPRequestHandler):
+    """Each answer tells of a hundred requests more on each host; on `ill`, half of them fail."""
+
+    looks: ClassVar[dict[str, int]] = {}
+    ill: ClassVar[str] = ""
+
+    def do_GET(self):
+        query = parse_qs(urlsplit(self.path).query)["query"][0]
+        looks = self.looks[query] = self.looks.get(query, 0) + 1
+        share = {"requests": 100, "failures": 50}[query]
+        hosts = "abcd" if query == "requests" else self.ill
+        entries = [{"metric": {"instance": f"{host}:9"}, "value": [1, str(looks * share)]} for host in hosts]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"data": {"resultType": "vector", "result": entries}}).encode())
+
+    def log_message(self, *_arguments):
+        pass
+
+
+@pytest.fixture
+def compare():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Prometheus) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        Prometheus.looks, Prometheus.ill = {}, ""
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        yield {"url": url, "requests": "requests", "failures": "failures", "time": 2, "interval": 1}
+        server.shutdown()
+
+
+@pytest.mark.parametrize("run", PYTHONS, indirect=True)
+def test_a_release_that_does_worse_than_the_one_before_goes_back_and_is_marked_bad(run, compare):
+    Prometheus.ill = "bc"
+    rules = {"release_max_unavailable": 3, "release_on_failure": "host", "release_min_requests": 10}
+    done = run(dict.fromkeys("abcd", WELL), release_compare=compare, **rules, **SERIAL)
+    assert "shop: pass after " in done.said, "the first batch, a"
+    assert "shop: fail after " in done.said, "the second one, b and c"
+    assert (done.code, done.runs, done.tried, done.marked) == (2, "2111", "abc", "bc"), done.text
+    assert "on 2 of 3 hosts, the new release does worse than the one before on the others" in done.said
+    assert done.verdicts == {"a": RELEASED, "b": "taken back", "c": "taken back", "d": "not touched"}, done.text
+    assert done.table["c"][-1] == "correct the cause, then release here"
+
+
+def test_what_is_not_known_takes_the_fleet_back_where_that_is_wanted(run, compare):
+    rules = {"release_compare": json.dumps(compare), "release_min_requests": 10**6, "release_inconclusive": "refuse"}
+    done = run(dict.fromkeys("abcd", WELL), **rules, **SERIAL)
+    assert (done.code, done.runs, done.tried, done.marked, done.failed) == (2, "1111", "a", "", "a"), done.text
+    assert "nobody knows whether the new release is good" in done.said
+    done = run(dict.fromkeys("abcd", WELL), "--check", **rules, **SERIAL)
+    assert (done.code, done.runs, "inconclusive" in done.said) == (0, "1111", False)
 
 
 def test_a_run_that_ends_after_the_canary_is_gone_on_with_by_the_next(run):

@@ -18,7 +18,15 @@ from ansible_collections.slipway.go.plugins.module_utils._health.parsing import 
 from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import parse_plan
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Once, validate_smoke
-from ansible_collections.slipway.go.plugins.plugin_utils import _choice, _freeze, _notices, _services, _way_back
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Rule
+from ansible_collections.slipway.go.plugins.plugin_utils import (
+    _choice,
+    _compare,
+    _freeze,
+    _notices,
+    _services,
+    _way_back,
+)
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.faults.fixes.swaps import bare
@@ -476,6 +484,80 @@ refused(
     {"shop": {}, "mailer": {}},
     "slipway_services",
 )
+
+COMPARED = {"url": "http://prometheus:9090", "requests": "a", "failures": "b"}
+_TIME = "give 1 to 86400 seconds"
+for how, wrong, repair, right in (
+    ("an entry that there is not", {"querry": "a"}, f"use {', '.join(_compare.ACCEPTED)}", {}),
+    ("no query for failures", {"failures": ""}, "give failures, or leave release_compare empty", {"failures": "b"}),
+    ("a time of 0 seconds", {"time": 0}, _TIME, {"time": 60}),
+    (
+        "a URL without its scheme",
+        {"url": "prometheus:9090"},
+        "give the URL of Prometheus, with https:// or http://",
+        {"url": "http://prometheus:9090"},
+    ),
+):
+    refused(
+        "invalid_compare", how, repair, _compare.parse, {**COMPARED, **wrong}, {**COMPARED, **right}, "release_compare"
+    )
+
+
+@SCENES.row("invalid_compare", "a query that Prometheus cannot read", "correct that query", "another query")
+def _scene(_stage: Stage) -> None:
+    def ask(query: str) -> Any:
+        if query == "rate(":
+            raise _compare.Unanswered("http://prometheus:9090 answers 400 (parse error) to rate(", True)
+        return []
+
+    wanted = _compare.Comparison(**COMPARED)
+    _stage.fails(lambda: _compare.check(ask, replace(wanted, requests="rate(")))
+    _stage.passes(lambda: _compare.check(ask, wanted))
+
+
+def _figures(failed: int, requests: int) -> dict[str, Any]:
+    """Of a comparison with one host that has the release before."""
+    clock = [0.0]
+
+    def ask(query: str) -> Any:
+        looks = clock[0] / 10
+        share = {"a": {"web1": requests, "web2": 1000}, "b": {"web1": failed}}[query]
+        return [({"instance": host}, looks * count) for host, count in share.items()]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    wanted = _compare.Comparison(**COMPARED, time=60.0, interval=10.0)
+    return _compare.compare(wanted, Rule(), ["web1"], ["web2"], ask, lambda: clock[0], sleep)
+
+
+def _judged(figures: dict[str, Any], inconclusive: str) -> None:
+    against = _compare.objection(figures, inconclusive == "refuse")
+    if against is not None:
+        raise against
+
+
+@SCENES.row(
+    "fleet_worse",
+    "a tenth of its requests fail",
+    "see what the release logged, or correct the limit",
+    "a release without the defect",
+)
+def _scene(_stage: Stage) -> None:
+    _stage.fails(lambda: _judged(_figures(100, 1000), "accept"))
+    _stage.passes(lambda: _judged(_figures(0, 1000), "accept"))
+
+
+@SCENES.row(
+    "fleet_unclear",
+    "one request a minute",
+    "give release_compare more time, or set release_inconclusive to accept",
+    "`release_inconclusive: accept`",
+)
+def _scene(_stage: Stage) -> None:
+    _stage.fails(lambda: _judged(_figures(0, 1), "refuse"))
+    _stage.passes(lambda: _judged(_figures(0, 1), "accept"))
+
 
 BOTH = literal("give seconds above 0 for both, or set release_confirm_fleet to 0")
 for how, confirm, hold, other in (

@@ -231,3 +231,18 @@ def test_whatever_happens_the_end_is_true(seed):
     untouched = any(told["verdict"] == "not touched" for told in closing["stats"].values())
     assert (closing["outcome"] == "complete") == (not lost and not untouched)
     assert (closing["outcome"] == "partial") == (not lost and untouched)
+
+
+@pytest.mark.parametrize(("code", "bad"), [("fleet_worse", True), ("fleet_unclear", False)])
+@pytest.mark.parametrize(
+    ("on_failure", "back"), [("fleet", ["a", "b", "c"]), ("batch", ["b", "c"]), ("host", ["b", "c"])]
+)
+def test_a_release_that_the_others_speak_against_goes_back_whatever_the_budget_is(on_failure, back, code, bad):
+    """Hosts that are well but have it fail, and no further host gets it."""
+    results = {"a": RELEASED, "b": RELEASED, "c": RELEASED, "d": {}}
+    against = {host: {"code": code, "msg": "it does worse."} for host in "bc"}
+    told = fleet(results, budget="100%", on_failure=on_failure, sizes=[1, 2, "100%"], failures=against)
+    decision = fleet_decision(told)
+    assert sorted(decision["back"]) == back
+    assert all(way.get("mark_bad", False) is bad for way in decision["back"].values())
+    assert fleet_gate(list("abcd"), ["d"], list("abcd"), against, "100%")["stop"]

@@ -1,0 +1,64 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All of slipway.go.compare: compares the hosts of a batch with those after it, by what Prometheus knows of both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import ACCEPT, REFUSE
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Rule
+from ansible_collections.slipway.go.plugins.plugin_utils import _compare, _survey
+from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
+
+ARGUMENTS = {
+    "name": {"type": "str", "required": True},
+    "by": {"type": "raw", "required": True},
+    "max_errors": {"type": "raw"},
+    "max_latency_ratio": {"type": "raw"},
+    "min_requests": {"type": "raw"},
+    "inconclusive": {"type": "raw"},
+}
+LIMITS = {
+    "max_errors": ("release_max_errors", _survey.number),
+    "max_latency_ratio": ("release_max_latency_ratio", _survey.number),
+    "min_requests": ("release_min_requests", _survey.whole),
+}
+INCONCLUSIVE = ("release_inconclusive", _survey.choice(ACCEPT, REFUSE))
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(ARGUMENTS)
+        try:
+            return {**result, **self._compare(arguments, task_vars or {})}
+        except SlipwayError as error:
+            return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
+
+    def _compare(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        wanted, name = _compare.parse(arguments["by"]), str(arguments["name"])
+        given = _survey.understand(
+            {option: arguments[option] for option in (*LIMITS, "inconclusive")},
+            {**LIMITS, "inconclusive": INCONCLUSIVE},
+        )
+        refuses = given.pop("inconclusive", ACCEPT) == REFUSE
+        new, old = _compare.sides(variables, name)
+        # Of another service of these hosts, which went before.
+        against = dict((variables.get("release_compared") or {}).get("against") or {})
+        if wanted is None or self._task.check_mode or not new or not old:
+            return {"changed": False, "compared": None, "against": against}
+        told = _compare.compare(wanted, Rule(**given), new, old, _compare.prometheus(wanted))
+        delegate(self, "slipway.go.show", {"text": _compare.sentence(name, told)}, variables)
+        objection = _compare.objection(told, refuses)
+        if objection is not None:
+            why = {"code": objection.code, "msg": str(objection)}
+            against |= dict.fromkeys(_compare.swapped(variables), why)
+        return {"changed": False, "compared": told, "against": against}
