@@ -120,6 +120,9 @@ daemons: collections ## Go daemons from Debian packages in two versions each, up
 services: collections ## ten services of five kinds on three hosts, each released alone and all at once under load (half an hour)
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/services
 
+compared: collections ## defects that show only under traffic, on four hosts that a Prometheus knows (half an hour; needs prometheus)
+	$(BIN)/python tests/lab/lab.py run -- python tests/faults/compared --page docs/evidence/compared.md
+
 bundle-table: collections ## bundles: every byte changed in turn, and a run killed at every effect
 	SLIPWAY_BUNDLE=all pytest -n $(WORKERS) --dist worksteal tests/unit/plugins/module_utils/bundle
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -41,6 +42,8 @@ _LONGEST = 86400.0
 _TIMEOUT = 10.0  # seconds for one answer
 _LARGEST = 16 << 20  # bytes of one answer
 _MISREAD = (400, 422)
+_OFTEN = 2
+ENDED = "the counters of the new release began anew, as they do when its process ends"
 ACCEPTED = {
     "url": _survey.text,
     "requests": _survey.text,
@@ -233,6 +236,12 @@ def between(before: Reading, now: Reading, names: Iterable[str], upper: bool) ->
     return counts
 
 
+def ended(before: Reading, now: Reading, names: Iterable[str]) -> int:
+    """How many of these hosts have begun to count anew."""
+    known = [place for place in places(names, now) if place in before]
+    return sum(_begun_anew(before[place], now[place]) for place in known)
+
+
 def _begun_anew(then: Sample, now: Sample) -> bool:
     lower = any(now.buckets.get(bound, 0.0) < value for bound, value in then.buckets.items())
     return lower or now.requests < then.requests or now.failures < then.failures
@@ -309,7 +318,7 @@ def compare(
     It ends at the first moment at which the evidence says that the new release is worse. new and old are what
     Prometheus calls the hosts.
     """
-    judge, silent = Verdict(rule), ""
+    judge, silent, ends = Verdict(rule), "", Counter[str]()
     last: dict[str, Sample] | None = None
     judge.begin(min(max(round(100 * len(new) / (len(new) + len(old))), 1), 99))
     sleep(wanted.interval)  # so that no reading is of the process before
@@ -319,20 +328,32 @@ def compare(
             now = read(ask, wanted)
             if last is not None:
                 judge.count(between(last, now, new, False), between(last, now, old, True), clock() - begun)
+                ends.update(new=ended(last, now, new), old=ended(last, now, old))
             last, silent = now, ""
         except Unanswered as error:
             silent = str(error)
         left = begun + wanted.time - clock()
-        if judge.look() or left <= 0:
+        if judge.look() or _crashes(ends) or left <= 0:
             break
         sleep(min(wanted.interval, left))
     sides = {"new": (new, judge.stages[0].new), "old": (old, judge.stages[0].old)}
     told = {side: _counted(names, counts) for side, (names, counts) in sides.items()}
-    verdict, reason = judge.verdict, judge.look() or ""
+    reason = judge.look() or _crashes(ends)
+    verdict = FAIL if reason else judge.verdict
     if verdict != FAIL:
-        reason = silent or _unknown(wanted, last or {}, [*new, *old]) or judge.doubt() or _too_few(told["old"], rule)
+        once = ENDED if ends["new"] and not ends["old"] else ""
+        reason = (
+            silent or once or _unknown(wanted, last or {}, [*new, *old]) or judge.doubt() or _too_few(told["old"], rule)
+        )
         verdict = INCONCLUSIVE if reason else verdict
     return {"verdict": verdict, "reason": reason, "seconds": round(clock() - begun, 1), **told}
+
+
+def _crashes(ends: Mapping[str, int]) -> str:
+    """Once may be a machine that was started anew, twice is no chance."""
+    if ends["new"] < _OFTEN or ends["old"]:
+        return ""
+    return f"the counters of the new release began anew {ends['new']} times, as they do when its process ends"
 
 
 def _counted(names: Sequence[str], counts: Counts) -> dict[str, Any]:

@@ -167,8 +167,12 @@ class Run:
 
     @property
     def has_swapped(self) -> bool:
-        """Also where the host has failed afterwards, in a step after the swap or with another of its services."""
-        return bool(self.result.get("changed")) and self.result.get("action") in ("release", "confirm")
+        """Also where the host has failed afterwards, in a step after the swap or with another of its services.
+
+        Not where it has gone back by itself, because nobody confirmed the release.
+        """
+        gone = self.result.get("failed_release") not in (None, self.result.get("current"))
+        return bool(self.result.get("changed")) and self.result.get("action") in ("release", "confirm") and not gone
 
     @property
     def has_released(self) -> bool:

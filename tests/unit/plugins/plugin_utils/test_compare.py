@@ -32,6 +32,7 @@ class Fleet:
         """rates: requests a second, and the share of them that fails. slow: seconds that each request takes."""
         self.now, self.rates, self.slow = 0.0, rates, slow or {}
         self.restarted: dict[str, float] = {}
+        self.every: dict[str, float] = {}  # seconds after which its process ends
         self.away = (1e9, 1e9)  # from when to when Prometheus does not answer
 
     def sleep(self, seconds: float) -> None:
@@ -46,6 +47,8 @@ class Fleet:
         found = []
         for host, (rate, share) in self.rates.items():
             count = 1000 + rate * self.now
+            if host in self.every:
+                count = rate * (self.now % self.every[host])
             if self.now > self.restarted.get(host, 1e9):
                 count = rate * (self.now - self.restarted[host])
             if query == "requests_total":
@@ -137,8 +140,24 @@ def test_a_process_that_begins_anew_loses_only_what_nobody_has_seen() -> None:
     fleet = Fleet({"web1": (10, 0.0), "web2": (10, 0.0), "web3": (10, 0.0)})
     fleet.restarted = {"web1": 35.0}
     told = fleet.compare()
-    assert told["verdict"] == "pass"
     assert told["new"]["requests"] == 550
+    assert (told["verdict"], told["reason"]) == (
+        "inconclusive",
+        "the counters of the new release began anew, as they do when its process ends",
+    )
+    fleet = Fleet({"web1": (10, 0.0), "web2": (10, 0.0), "web3": (10, 0.0)})
+    fleet.restarted = {"web1": 35.0, "web2": 38.0}
+    assert fleet.compare()["verdict"] == "pass", "both: a database was restarted, or the machine paused"
+
+
+def test_a_release_that_ends_again_and_again_is_worse() -> None:
+    """Such a process counts no request that it has not answered."""
+    fleet = Fleet({"web1": (10, 0.0), "web2": (10, 0.0), "web3": (10, 0.0)})
+    fleet.every = {"web1": 20.0}
+    told = fleet.compare()
+    assert told["verdict"] == "fail"
+    assert told["reason"] == "the counters of the new release began anew 2 times, as they do when its process ends"
+    assert told["seconds"] == 30.0
 
 
 def test_a_restart_is_seen_in_any_counter() -> None:

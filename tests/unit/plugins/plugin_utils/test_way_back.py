@@ -246,3 +246,14 @@ def test_a_release_that_the_others_speak_against_goes_back_whatever_the_budget_i
     assert sorted(decision["back"]) == back
     assert all(way.get("mark_bad", False) is bad for way in decision["back"].values())
     assert fleet_gate(list("abcd"), ["d"], list("abcd"), against, "100%")["stop"]
+
+
+def test_a_host_that_has_gone_back_because_nobody_confirmed_it_is_not_sent_back_again():
+    """Its answer still says that the release was swapped in."""
+    gone_back = {**RELEASED, "failed": True, "code": "unconfirmed", "msg": "no new connection.", "current": OLD}
+    told = fleet({"a": RELEASED, "b": {**gone_back, "failed_release": NEW}, "c": {}})
+    decision = fleet_decision(told)
+    assert decision["back"] == {"a": {"of": NEW, "release": OLD}}
+    closing = fleet_closing(told, {host: runs(OLD) for host in "abc"})
+    assert closing["stats"]["b"]["verdict"] == "failed"
+    assert closing["failures"] == {"b": "no new connection."}
