@@ -1017,6 +1017,13 @@ VARIABLES = Section(
             "Another service, or one that was set up by hand, has the same name.",
             "Move them away, or choose another `service_name`.",
         ),
+        "root_changed": ErrorCode(
+            "`service_root` names another folder than the one that has the service's releases on this host.",
+            "The variable was changed, or left out, after the first release. Below the new one there is nothing to go back "
+            "to.",
+            "Set it as it was. The steps of a move are in [Rename a service, or move "
+            "it](../guide/remove.md#rename-a-service-or-move-it).",
+        ),
         "foreign_unit": ErrorCode(
             "A unit of the service's name is on the host, or a drop-in changes one, and it is not the collection's.",
             "A service was set up by hand or by a package.",

@@ -23,6 +23,7 @@ from .._binary.abilities import Abilities
 from .._binary.machines import SIBLINGS, host_goarch
 from .._core import files
 from .._core.errors import SlipwayError
+from .._core.paths import SERVICES_ROOT
 from .._core.problems import Problem
 from .._host import processes, sockets
 from .._host.kernel import read_host
@@ -33,7 +34,7 @@ from .._units.parser import UNIT_PATH, parse_environment_file, read_unit
 from . import configuration, stage, staged_units
 from .artefact import semver
 from .meant import version_of
-from .state.layout import Layout
+from .state.layout import Layout, read_object
 from .state.model import Artefact, Content, Settings, Spec
 from .strategies import reserved_ports
 
@@ -45,6 +46,8 @@ INODES = 64
 STATE_RESERVE = 1 << 20
 _LOCAL_PORT = re.compile(r"(?:https?://)?(?:127\.[0-9.]+|localhost|\[::1\]):([0-9]{1,5})(?![0-9])")
 _FREE_BIND = re.compile(r"^FreeBind=(yes|true|on|1)$", re.MULTILINE)
+# SHOP.socket, SHOP.service, and the instance of a release, whose id has dots.
+_UNIT_NAME = re.compile(r"([a-z][a-z0-9-]*)(?:@\S*)?\.(?:socket|service)\b")
 
 
 def check_architecture(goarch: Optional[str], machine: str) -> None:
@@ -197,6 +200,17 @@ def _may_bind_early(layout: Layout) -> bool:
     return any(_FREE_BIND.search(files.text(path)) for path in places)
 
 
+def check_root(layout: Layout) -> None:
+    """Fail when the service's releases are below another folder: from there it could never go back to them."""
+    known = str((read_object(os.path.join(layout.state, "settings.json")) or {}).get("root") or layout.root)
+    if os.path.normpath(known) != os.path.normpath(layout.root) and os.path.lexists(os.path.join(known, "current")):
+        raise SlipwayError(
+            "root_changed",
+            f"service_root is {layout.root}, and the releases of {layout.name} on this host are in {known}.",
+            f"set service_root to {known}, or remove the service first (slipway.go.remove)",
+        )
+
+
 def check_units(layout: Layout) -> None:
     """Fail when somebody else's units, processes or configuration have the service's name."""
     staged_units.refuse_foreign(layout)
@@ -216,15 +230,20 @@ def check_ports(name: str, listen: list[str], own_socket_ports: set[int], variab
         own = port in own_socket_ports
         who = next(filter(None, (_stranger(name, inode, own, port) for inode in sorted(inodes))), None)
         if who:
-            raise SlipwayError(
-                "port_in_use",
-                f"port {port} of {variable} is in use by {who}.",
-                "take the service out of the proxy first (proxy_state: absent), or choose another port"
-                if who.startswith("haproxy ")
-                else f"run systemctl disable --now {who.partition(' ')[0]}, or choose another port in {variable}"
-                if ".socket (" in who
-                else f"stop that process, or choose another port in {variable}",
-            )
+            message = f"port {port} of {variable} is in use by {who}."
+            raise SlipwayError("port_in_use", message, _port_fix(name, who, variable))
+
+
+def _port_fix(name: str, who: str, variable: str) -> str:
+    elsewhere = f"choose another port in {variable}"
+    other = _service_named(who)
+    if other:
+        return f"remove the service {other} first (slipway.go.remove) if {name} replaces it, or {elsewhere}"
+    if who.startswith("haproxy "):
+        return "take the service out of the proxy first (proxy_state: absent), or choose another port"
+    if ".socket (" in who:
+        return f"run systemctl disable --now {who.partition(' ')[0]}, or {elsewhere}"
+    return f"stop that process, or {elsewhere}"
 
 
 def _stranger(name: str, inode: str, own_socket: bool, port: Optional[int]) -> Optional[str]:
@@ -234,9 +253,17 @@ def _stranger(name: str, inode: str, own_socket: bool, port: Optional[int]) -> O
         return None  # each child of PID 1 holds all its sockets, too, until it has become another program
     strangers = [pid for pid in holders if not processes.in_unit(pid, f"{name}@")]
     if strangers:
-        named = f"{processes.name(strangers[0])} (pid {strangers[0]})"
+        unit = next((one for one in processes.units(strangers[0]) if _service_named(one)), "")
+        named = f"{unit or processes.name(strangers[0])} (pid {strangers[0]})"
         return _socket_of_systemd(port, named) if strangers[0] == 1 else named
     return None if holders else "another process"
+
+
+def _service_named(who: str) -> str:
+    """The service of this host that a unit belongs to; empty where it is none of slipway's."""
+    name = _UNIT_NAME.match(who)
+    known = name and os.path.exists(os.path.join(SERVICES_ROOT, f"{name[1]}.json"))
+    return str(name[1]) if name and known else ""
 
 
 def _socket_of_systemd(port: Optional[int], otherwise: str) -> str:
@@ -273,6 +300,7 @@ def problems(
         lambda: reserved_ports.refuse_reserved(layout, spec.more_listen, "service_more_ports"),
         lambda: check_front(spec),
         lambda: check_units(layout),
+        lambda: check_root(layout),
         lambda: None if _same_device(layout.state_root, layout.root) else check_state_space(layout),
         lambda: check_mount(layout.root),
         lambda: check_addresses(spec, layout),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,9 @@ from ansible_collections.slipway.go.plugins.module_utils._deadman import snapsho
 from ansible_collections.slipway.go.plugins.module_utils._deadman.model import RevertPlan
 from ansible_collections.slipway.go.plugins.module_utils._health.parsing import parse_check
 from ansible_collections.slipway.go.plugins.module_utils._host import processes, sockets
+from ansible_collections.slipway.go.plugins.module_utils._release import preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import parse_plan
+from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Once, validate_smoke
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Rule
 from ansible_collections.slipway.go.plugins.plugin_utils import (
@@ -484,6 +487,47 @@ refused(
     {"shop": {}, "mailer": {}},
     "slipway_services",
 )
+
+
+@SCENES.row(
+    "root_changed",
+    "another service_root than that of the releases",
+    r"set service_root to (?P<root>\S+), or remove the service first \(slipway\.go\.remove\)",
+    "`service_root: ROOT`",
+)
+def _scene(stage: Stage) -> None:
+    old, state = stage.folder / "opt", stage.folder / "state"
+    (state / "shop").mkdir(parents=True)
+    (state / "shop" / "settings.json").write_text(json.dumps({"root": str(old)}))
+    old.mkdir()
+    (old / "current").symlink_to("releases/1.0.0-0123456789")
+
+    def check(root: str) -> None:
+        preflight.check_root(Layout("shop", root, state_root=str(state)))
+
+    found = stage.fails(lambda: check(str(stage.folder / "srv")))
+    stage.passes(lambda: check(found["root"]))
+
+
+@SCENES.row(
+    "port_in_use",
+    "the service has another name now",
+    r"remove the service (?P<other>\S+) first \(slipway\.go\.remove\) if store replaces it, or choose another port in "
+    "service_listen",
+    "`slipway.go.remove` for OTHER",
+)
+def _scene(stage: Stage) -> None:
+    record = stage.folder / "shop.json"
+    record.write_text("{}")
+    stage.patch.setattr(preflight, "SERVICES_ROOT", str(stage.folder))
+    stage.patch.setattr(preflight.Systemd, "listening_sockets", lambda _self: [("shop.socket", {8101})])
+    stage.patch.setattr(sockets, "tcp_addresses", dict)
+    stage.patch.setattr(sockets, "holders", lambda _inodes: [1])
+    stage.patch.setattr(sockets, "tcp_listeners", lambda: {"11": 8101} if record.exists() else {})
+    stage.fails(lambda: preflight.check_ports("store", ["8101"], set()))
+    record.unlink()
+    stage.passes(lambda: preflight.check_ports("store", ["8101"], set()))
+
 
 COMPARED = {"url": "http://prometheus:9090", "requests": "a", "failures": "b"}
 _TIME = "give 1 to 86400 seconds"

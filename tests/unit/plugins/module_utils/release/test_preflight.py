@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
@@ -265,6 +266,41 @@ def test_the_socket_unit_of_another_name(listener, monkeypatch):
     )
     error = refused(lambda: preflight.check_ports("shop", [port], set()), "port_in_use", "old-shop.socket", "pid 1")
     assert "systemctl disable --now old-shop.socket" in error.fix
+
+
+def test_the_port_of_another_service_of_slipway(listener, monkeypatch, tmp_path):
+    """As after a change of service_name in the inventory."""
+    _ignored, port = listener
+    (tmp_path / "old-shop.json").write_text("{}")
+    monkeypatch.setattr(preflight, "SERVICES_ROOT", str(tmp_path))
+    fix = "remove the service old-shop first (slipway.go.remove) if shop replaces it, or choose another port in"
+    monkeypatch.setattr(
+        preflight.processes, "units", lambda _pid: ["system.slice", "old-shop@1.0.0-0123456789.service"]
+    )
+    error = refused(lambda: preflight.check_ports("shop", [port], set()), "port_in_use", "old-shop@1.0.0-0123456789")
+    assert error.fix == f"{fix} service_listen"
+    monkeypatch.setattr(sockets, "holders", lambda _inodes: [1])
+    monkeypatch.setattr(preflight.Systemd, "listening_sockets", lambda _self: [("old-shop.socket", {int(port)})])
+    error = refused(lambda: preflight.check_ports("shop", [port], set()), "port_in_use", "old-shop.socket", "pid 1")
+    assert error.fix == f"{fix} service_listen"
+
+
+def test_another_root_than_that_of_the_releases(tmp_path):
+    old, new = tmp_path / "opt", tmp_path / "srv"
+    layout = Layout("shop", str(new), state_root=str(tmp_path / "state"))
+    preflight.check_root(layout)
+    (tmp_path / "state" / "shop").mkdir(parents=True)
+    settings = tmp_path / "state" / "shop" / "settings.json"
+    settings.write_text(json.dumps({"root": str(old)}))
+    preflight.check_root(layout)  # a service that was removed with its data
+    old.mkdir()
+    (old / "current").symlink_to("releases/1.0.0-0123456789")
+    error = refused(lambda: preflight.check_root(layout), "root_changed", f"service_root is {new}", f"are in {old}")
+    assert error.fix == f"set service_root to {old}, or remove the service first (slipway.go.remove)"
+    preflight.check_root(Layout("shop", f"{old}/", state_root=str(tmp_path / "state")))
+    for damaged in ("{}", "[]", "{", '{"root": null}'):
+        settings.write_text(damaged)
+        preflight.check_root(layout)
 
 
 def test_its_own_socket_does_not_excuse_a_stranger(monkeypatch):
