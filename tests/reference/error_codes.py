@@ -1019,10 +1019,14 @@ VARIABLES = Section(
         ),
         "root_changed": ErrorCode(
             "`service_root` names another folder than the one that has the service's releases on this host.",
-            "The variable was changed, or left out, after the first release. Below the new one there is nothing to go back "
-            "to.",
+            "The variable was changed, or left out, after the first release. The new one has nothing to go back to.",
             "Set it as it was. The steps of a move are in [Rename a service, or move "
             "it](../guide/remove.md#rename-a-service-or-move-it).",
+        ),
+        "root_taken": ErrorCode(
+            "Another service of this host has its releases in this `service_root`.",
+            "The variable was copied from the other service, or `service_name` was changed and it was not.",
+            "Give each service a folder of its own. The default, `/opt/NAME`, is one.",
         ),
         "foreign_unit": ErrorCode(
             "A unit of the service's name is on the host, or a drop-in changes one, and it is not the collection's.",

@@ -201,14 +201,31 @@ def _may_bind_early(layout: Layout) -> bool:
 
 
 def check_root(layout: Layout) -> None:
-    """Fail when the service's releases are below another folder: from there it could never go back to them."""
-    known = str((read_object(os.path.join(layout.state, "settings.json")) or {}).get("root") or layout.root)
+    """Fail when the service's releases are below another folder, or another service has this one.
+
+    From another folder it could never go back to them. In one folder, two services would have one release.
+    """
+    roots = _roots(layout.state_root)
+    known = roots.pop(layout.name, layout.root)
+    for other, root in sorted(roots.items()):
+        if os.path.realpath(root) == os.path.realpath(layout.root):
+            raise SlipwayError(
+                "root_taken",
+                f"service_root is {layout.root}, where the service {other} has its releases on this host.",
+                f"choose another service_root for {layout.name}",
+            )
     if os.path.normpath(known) != os.path.normpath(layout.root) and os.path.lexists(os.path.join(known, "current")):
         raise SlipwayError(
             "root_changed",
             f"service_root is {layout.root}, and the releases of {layout.name} on this host are in {known}.",
             f"set service_root to {known}, or remove the service first (slipway.go.remove)",
         )
+
+
+def _roots(state_root: str) -> dict[str, str]:
+    """Where each service of this host has its releases, as its settings say."""
+    told = {path: read_object(path) or {} for path in glob.glob(os.path.join(state_root, "*", "settings.json"))}
+    return {path.split("/")[-2]: str(settings["root"]) for path, settings in told.items() if settings.get("root")}
 
 
 def check_units(layout: Layout) -> None:

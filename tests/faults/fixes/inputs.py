@@ -227,6 +227,19 @@ for what, magic, fix in (
 
 
 @SCENES.row(
+    "root_taken",
+    "two services with one service_root",
+    literal("choose another service_root for store"),
+    "another `service_root`",
+)
+def _scene(stage: Stage) -> None:
+    (stage.folder / "shop").mkdir()
+    (stage.folder / "shop" / "settings.json").write_text(json.dumps({"root": "/srv/shop"}))
+    stage.fails(lambda: preflight.check_root(Layout("store", "/srv/shop", state_root=str(stage.folder))))
+    stage.passes(lambda: preflight.check_root(Layout("store", "/srv/store", state_root=str(stage.folder))))
+
+
+@SCENES.row(
     "port_in_use",
     "another program than HAProxy has the port of users",
     r"stop (?P<other>\w+) \(of this service: systemctl disable --now shop\.socket shop\.service\) and apply the role"

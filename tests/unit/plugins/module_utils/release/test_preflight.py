@@ -303,6 +303,23 @@ def test_another_root_than_that_of_the_releases(tmp_path):
         preflight.check_root(layout)
 
 
+def test_the_root_of_another_service(tmp_path):
+    """The releases of the one would be those of the other."""
+    root, state = tmp_path / "srv", tmp_path / "state"
+    root.mkdir()
+    for service in ("shop", "mailer"):
+        (state / service).mkdir(parents=True)
+        settings = {"root": str(root if service == "shop" else tmp_path / "mailer")}
+        (state / service / "settings.json").write_text(json.dumps(settings))
+    preflight.check_root(Layout("shop", str(root), state_root=str(state)))
+    (tmp_path / "link").symlink_to(root)
+    for place in (str(root), f"{root}/", str(tmp_path / "link")):
+        layout = Layout("store", place, state_root=str(state))
+        error = refused(lambda layout=layout: preflight.check_root(layout), "root_taken", place, "the service shop")
+        assert error.fix == "choose another service_root for store"
+    preflight.check_root(Layout("store", str(tmp_path / "other"), state_root=str(state)))
+
+
 def test_its_own_socket_does_not_excuse_a_stranger(monkeypatch):
     """Two sockets on one port (SO_REUSEPORT)."""
     monkeypatch.setattr(sockets, "tcp_listeners", lambda: {"11": 8080, "12": 8080})

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import errno
+import glob
 import json
 import math
 import os
@@ -1097,6 +1098,12 @@ class Host:
         twin.behaviours = copy.deepcopy(self.behaviours)
         moved = {k: str(v).replace(self.folder, folder, 1) for k, v in vars(self.layout).items()}
         twin.layout = Layout(**moved)
+        # A real host is never moved; its settings say where its releases are.
+        for path in glob.glob(os.path.join(twin.layout.state_root, "*", "settings*.json")):
+            with open(path, encoding="utf-8") as stream:
+                text = stream.read()
+            with open(path, "w", encoding="utf-8") as stream:
+                stream.write(text.replace(self.folder + "/", folder + "/"))
         twin.systemd = copy.copy(self.systemd)
         twin.systemd.host = twin
         twin.haproxy = copy.copy(self.haproxy)
