@@ -60,5 +60,5 @@ class ActionModule(ActionBase):
         objection = _compare.objection(told, refuses)
         if objection is not None:
             why = {"code": objection.code, "msg": str(objection)}
-            against |= dict.fromkeys(_compare.swapped(variables), why)
+            against |= dict.fromkeys(_compare.swapped(variables, name), why)
         return {"changed": False, "compared": told, "against": against}

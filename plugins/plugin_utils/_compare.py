@@ -269,11 +269,19 @@ def check(ask: Ask, wanted: Comparison) -> None:
             _refuse(f"cannot be used: {error}", "correct that query")
 
 
-def swapped(variables: Mapping[str, Any]) -> list[str]:
-    """The hosts of this batch that have got the release in this run."""
+def swapped(variables: Mapping[str, Any], service: str) -> list[str]:
+    """The hosts of this batch that have got the release in this run.
+
+    Preflight has asked the hosts that have the service. On another one, the last answer is of another service.
+    """
     hosts = variables.get("hostvars") or {}
-    batch = variables.get("ansible_play_batch") or []
+    batch = [host for host in variables.get("ansible_play_batch") or [] if host in _asked(variables, service)]
     return [host for host in batch if _has_swapped(_of(hosts, host, "release_result"))]
+
+
+def _asked(variables: Mapping[str, Any], service: str) -> Mapping[str, Any]:
+    """What each host that has the service has said in preflight."""
+    return (variables.get("release_previews") or {}).get(service) or {}
 
 
 def sides(variables: Mapping[str, Any], service: str) -> tuple[list[str], list[str]]:
@@ -283,11 +291,11 @@ def sides(variables: Mapping[str, Any], service: str) -> tuple[list[str], list[s
     """
     everyone = list(variables.get("ansible_play_hosts_all") or [])
     hosts = variables.get("hostvars") or {}
-    asked = (variables.get("release_previews") or {}).get(service) or {}
+    asked = _asked(variables, service)
     batch = set(variables.get("ansible_play_batch") or [])
     last = max((place for place, host in enumerate(everyone) if host in batch), default=len(everyone))
     old = [host for host in everyone[last + 1 :] if (asked.get(host) or {}).get("action") in ("release", "upload")]
-    return [_name(hosts, host) for host in swapped(variables)], [_name(hosts, host) for host in old]
+    return [_name(hosts, host) for host in swapped(variables, service)], [_name(hosts, host) for host in old]
 
 
 def _has_swapped(answer: Any) -> bool:

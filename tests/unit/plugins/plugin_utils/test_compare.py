@@ -209,7 +209,9 @@ def about(batch: list[str], after: dict[str, str], **more: Any) -> dict[str, Any
     return {
         "ansible_play_hosts_all": [*batch, *after],
         "ansible_play_batch": batch,
-        "release_previews": {"shop": {host: {"action": action} for host, action in after.items()}},
+        "release_previews": {
+            "shop": {host: {"action": action} for host, action in {**dict.fromkeys(batch, "release"), **after}.items()}
+        },
         "hostvars": hosts,
     }
 
@@ -219,7 +221,7 @@ def test_who_is_compared_with_whom() -> None:
     assert _compare.sides(about(["web1", "web2"], later), "shop") == (["web1", "web2"], ["web3", "web5"])
     named = about(["web1"], {"web3": "release"}, release_compare_name="10.0.0.1")
     assert _compare.sides(named, "shop") == (["10.0.0.1"], ["web3"])
-    assert _compare.sides(named, "mail") == (["10.0.0.1"], [])
+    assert _compare.sides(named, "mail") == ([], []), "its answer is about the other service"
     for answer in (
         {"changed": False, "action": "none"},
         {"failed": True},
