@@ -102,6 +102,10 @@ PAGES ?= 200000
 fuzz-metrics: collections ## pages of counters against another parser of the format: make fuzz-metrics PAGES=200000
 	$(BIN)/python tests/unit/plugins/module_utils/health/kinds/metrics_fuzz.py $(PAGES)
 
+MUTATIONS ?= 200000
+fuzz-intake: collections ## what intake reads from others, damaged: envelopes, manifests, checksums, signatures, archives (five minutes)
+	$(BIN)/python tests/unit/plugins/module_utils/release/artefact/intake_fuzz.py $(MUTATIONS)
+
 canary-table: collections ## the verdict on users' requests, by simulation (about ten minutes)
 	$(BIN)/python tests/bench/canary.py --page docs/evidence/canary.md
 
@@ -128,6 +132,9 @@ bundle-table: collections ## bundles: every byte changed in turn, and a run kill
 
 bundle-offline: collections ## a bundle made here and used in a network without any route: verified, installed, released under load
 	$(BIN)/python tests/lab/lab.py run --suites bookworm -- python tests/faults/offline
+
+builds: collections ## six modules built for five architectures twice, and each program executed (needs minisign, qemu-user and requirements-bench.txt; ten minutes)
+	$(BIN)/python tests/faults/builds
 
 bench-hardening: collections ## what a no-op run costs on one host and on ten, in units of a ping
 	$(BIN)/python tests/bench/hardening.py

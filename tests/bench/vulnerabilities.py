@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import os
 import random
@@ -77,7 +78,8 @@ def precedes(one: str, two: str) -> bool:
 
 def parts(version: str) -> tuple[list[int], list[str]]:
     core, _dash, pre = version.partition("+")[0].lstrip("v").partition("-")
-    return [int(number) for number in core.split(".")], pre.split(".") if pre else []
+    numbers = [int(number) for number in core.split(".")]
+    return numbers + [0] * (3 - len(numbers)), pre.split(".") if pre else []
 
 
 def entry(number: int, dice: random.Random) -> dict[str, Any]:
@@ -157,9 +159,20 @@ def build_programs(folder: Path, count: int, dice: random.Random) -> None:
         subprocess.run(argv, cwd=source, check=True, env=environment)
 
 
+def programs_below(folders: list[str]) -> list[str]:
+    """ELF files, executable or not: wheels lose that when they are unpacked."""
+    found = []
+    for folder in folders:
+        for path in sorted(Path(folder).rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                with path.open("rb") as stream:
+                    found += [str(path)] if stream.read(4) == b"\x7fELF" else []
+    return found
+
+
 def independent_modules(folders: list[str]) -> dict[str, dict[str, Any]]:
     """{program: its Go version, and of each module by its import path which one is in it}, as go prints them."""
-    argv = [str(build.find_go()), "version", "-m", *folders]
+    argv = [str(build.find_go()), "version", "-m", *programs_below(folders)]
     printed = subprocess.run(argv, check=False, capture_output=True, text=True, env=build.go_environment()).stdout
     found: dict[str, dict[str, Any]] = {}
     told: dict[str, Any] = {}
@@ -168,14 +181,17 @@ def independent_modules(folders: list[str]) -> dict[str, dict[str, Any]]:
         words = line.split("\t")
         if not line.startswith("\t"):
             path, _colon, version = line.rpartition(": ")
-            told = found[path] = {"go": version, "modules": {}, "path": ""}
+            told = found[path] = {"go": version, "modules": {}, "path": "", "settings": {}}
         elif words[1] == "path":
             told["path"] = words[2]
         elif words[1] in ("mod", "dep"):
             last = words[2]
             told["modules"][last] = (words[2], words[3])
         elif words[1] == "=>":
-            told["modules"][last] = (words[2], words[3])
+            told["modules"][last] = (last, "") if words[2].startswith((".", "/")) else (words[2], words[3])
+        elif words[1] == "build":
+            name, _equals, value = words[2].partition("=")
+            told["settings"][name] = value
     return found
 
 
@@ -194,31 +210,63 @@ def independent_symbols(path: str) -> set[str] | None:
     return names if "runtime.main" in names else None
 
 
-def independent_ids(told: dict[str, Any], symbols: set[str] | None, entries: list[dict[str, Any]]) -> set[str]:
+Said = dict[str, list[tuple[str, dict[str, Any]]]]
+
+
+def by_module(entries: list[dict[str, Any]]) -> Said:
+    """What the entries say of each module, each with its id."""
+    found: Said = defaultdict(list)
+    for one in entries:
+        for affected in [] if one.get("withdrawn") else one["affected"]:
+            found[affected["package"]["name"]].append((one["id"], affected))
+    return found
+
+
+def independent_ids(told: dict[str, Any], symbols: set[str] | None, said: Said) -> set[str]:
     go = re.sub(r"(rc|beta)(\d+)", r".0-\1.\2", told["go"].split()[0][2:])
     go = go if go.count(".") >= 2 else f"{go}.0"
     subjects = [("stdlib", "stdlib", go)]
+    subjects += [("toolchain", "toolchain", go)] if told["path"].startswith("cmd/") else []
     subjects += [(imported, module, version) for imported, (module, version) in told["modules"].items()]
-    ids = set()
-    for one in entries:
-        affected = one["affected"][0]
-        for imported, module, version in subjects:
-            if module != affected["package"]["name"] or not re.match(r"v?\d", version):
-                continue
-            pairs = [(r["events"][0]["introduced"], r["events"][1]["fixed"]) for r in affected["ranges"]]
-            inside = any((a == "0" or not precedes(version, a)) and precedes(version, b) for a, b in pairs)
-            if inside and is_linked(affected["ecosystem_specific"]["imports"], symbols, imported, module):
-                ids.add(one["id"])
-    return ids
+    return {
+        name
+        for imported, module, version in subjects
+        for name, affected in said.get(module, ())
+        if is_affected(affected, version)
+        and is_linked(imports_here(affected, told["settings"]), symbols, imported, module)
+    }
 
 
-def is_linked(imports: list[dict[str, Any]], symbols: set[str] | None, imported: str, module: str) -> bool:
-    here = [one for one in imports if "goos" not in one]
-    if not imports or symbols is None:
-        return bool(here) or not imports
+def is_affected(affected: dict[str, Any], version: str) -> bool:
+    """A version that is none may be any."""
+    if not re.match(r"v?\d", version):
+        return True
+    return any(is_inside(one["events"], version) for one in affected["ranges"])
+
+
+def is_inside(events: list[dict[str, str]], version: str) -> bool:
+    begins = [event["introduced"] for event in events if "introduced" in event]
+    ends = [event["fixed"] for event in events if "fixed" in event]
+    return any(
+        (begin == "0" or not precedes(version, begin)) and (end is None or precedes(version, end))
+        for begin, end in itertools.zip_longest(begins, ends)
+    )
+
+
+def imports_here(affected: dict[str, Any], settings: dict[str, str]) -> list[dict[str, Any]] | None:
+    """The packages that are affected on the program's system; None where none are named."""
+    named = affected["ecosystem_specific"].get("imports")
+    goos, goarch = settings.get("GOOS", "linux"), settings.get("GOARCH", "amd64")
+    here = [one for one in named or () if goos in one.get("goos", [goos]) and goarch in one.get("goarch", [goarch])]
+    return here if named else None
+
+
+def is_linked(here: list[dict[str, Any]] | None, symbols: set[str] | None, imported: str, module: str) -> bool:
+    if here is None or symbols is None:
+        return here is None or bool(here)
     for one in here:
         path = one["path"].replace(module, imported, 1)
-        wanted = [f"{path}.{name}" for name in one["symbols"]]
+        wanted = [f"{path}.{name}" for name in one.get("symbols", ())]
         if wanted and symbols.intersection(wanted):
             return True
         if not wanted and any(name.startswith(f"{path}.") for name in symbols):
@@ -229,7 +277,7 @@ def is_linked(imports: list[dict[str, Any]], symbols: set[str] | None, imported:
 def compare(folder: str, folders: list[str], entries: list[dict[str, Any]]) -> int:
     """How many programs are judged otherwise."""
     modules = read_database(folder).modules
-    gate = Gate(modules, Rules(date.today()))
+    gate, said = Gate(modules, Rules(date.today())), by_module(entries)
     differing = judged = findings = narrowed = 0
     kinds: dict[str, int] = defaultdict(int)
     for path, told in independent_modules(folders).items():
@@ -239,7 +287,7 @@ def compare(folder: str, folders: list[str], entries: list[dict[str, Any]]) -> i
             continue
         judgement = judge_program(path, facts, gate)
         symbols = independent_symbols(path)
-        ours, theirs = {one.id for one in judgement.findings}, independent_ids(told, symbols, entries)
+        ours, theirs = {one.id for one in judgement.findings}, independent_ids(told, symbols, said)
         judged += 1
         kinds["stripped" if symbols is None else "with symbols"] += 1
         kinds["without modules, said so" if judgement.unjudged else "with modules"] += 1

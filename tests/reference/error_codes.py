@@ -758,6 +758,12 @@ VULNERABILITIES = Section(
             "It is a database of all languages, or a zip that was made to fill the memory.",
             "Give the database of Go alone.",
         ),
+        "vulnerability_database_undated": ErrorCode(
+            "No entry of the vulnerability database says when it was changed, so its age cannot be compared with "
+            "`release_vulnerability_max_age`.",
+            "It is a copy of the repository golang/vulndb, whose entries get their times when they are published.",
+            "Give `vulndb.zip` as Go publishes it, or set `release_vulnerability_max_age` to 0.",
+        ),
         "vulnerability_ignore_syntax": ErrorCode(
             "An element of `release_vulnerability_ignore` lacks its id, reason or last day, or has another key.",
             "A key is misspelt, or the day is no date.",

@@ -123,7 +123,7 @@ class Builder:
         if self._request.cgo == REFUSE:
             with_cgo = self._run(argv, commands.settings(target, stamp, cgo=True))
             if with_cgo.code == 0:
-                packages.require_no_cgo(packages.parse(with_cgo.text), str(target))
+                packages.require_no_cgo(packages.parse(with_cgo.text), target)
         if done.code != 0:
             self._fail("go list", done, "build_failed")
         found = packages.parse(done.text)

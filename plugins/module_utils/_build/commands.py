@@ -17,7 +17,7 @@ FILES = (
     *("GoFiles", "CgoFiles", "CFiles", "CXXFiles", "MFiles", "HFiles", "FFiles", "SFiles", "SwigFiles"),
     *("SwigCXXFiles", "SysoFiles", "EmbedFiles"),
 )
-_LISTED = ("Dir", "ImportPath", "Name", "Standard", "Module", *FILES)
+_LISTED = ("Dir", "ImportPath", "Name", "Standard", "Module", "CgoLDFLAGS", "CgoPkgConfig", *FILES)
 # What fetching modules may need of the environment of whoever runs this.
 NETWORK = (
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),

@@ -16,10 +16,16 @@ from .._core import files
 from .._core.errors import SlipwayError
 from . import commands
 from .request import AUTO, OFF, Request
+from .targets import Target
+
+_CXX = "a C++ compiler"
 
 
 class Package(NamedTuple):
-    """files: paths of what goes into the program. module: of a module that was fetched, its path and version."""
+    """files: paths of what goes into the program. module: of a module that was fetched, its path and version.
+
+    needs: what its C code is compiled with or linked to, beside a C compiler and the C library.
+    """
 
     path: str
     name: str
@@ -27,6 +33,7 @@ class Package(NamedTuple):
     files: Sequence[str]
     module: str
     uses_c: bool
+    needs: Sequence[str] = ()
 
 
 def parse(text: str) -> list[Package]:
@@ -57,7 +64,15 @@ def _package(found: Mapping[str, Any]) -> Package:
         [os.path.join(folder, name) for name in names],
         version,
         bool(found.get("CgoFiles") or found.get("SwigFiles") or found.get("SwigCXXFiles")),
+        tuple(_needs(found)),
     )
+
+
+def _needs(found: Mapping[str, Any]) -> Iterator[str]:
+    if found.get("CXXFiles") or found.get("SwigCXXFiles"):
+        yield _CXX
+    yield from (flag for flag in found.get("CgoLDFLAGS") or () if flag.startswith("-l"))
+    yield from (f"{name} (pkg-config)" for name in found.get("CgoPkgConfig") or () if not name.startswith("-"))
 
 
 def inputs(packages: Iterable[Package], folder: str, request: Request) -> Iterator[tuple[str, str]]:
@@ -94,17 +109,27 @@ def digest(found: Iterable[tuple[str, str]], parameters: Mapping[str, Any]) -> s
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def require_no_cgo(packages: Iterable[Package], target: str) -> None:
+def require_no_cgo(packages: Iterable[Package], target: Target) -> None:
     """packages: as they would be with cgo."""
-    using = [package.path for package in packages if package.uses_c]
+    using = [package for package in packages if package.uses_c]
     if using:
-        shown = ", ".join(using[:5]) + (f" and {len(using) - 5} more" if len(using) > 5 else "")
+        paths = [package.path for package in using]
+        shown = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
         raise SlipwayError(
             "build_cgo",
-            f"{shown} calls C through cgo. That needs a C compiler for {target}, with the headers and libraries of its "
-            "packages for that architecture, and programs built here are made without one.",
+            f"{shown} calls C through cgo. That needs a C compiler for {target} such as {target.compiler}, "
+            f"{_with(using)}; programs built here are made without them.",
             "use a package in Go alone, or set build_cgo to without if these packages work when cgo is off",
         )
+
+
+def _with(using: Iterable[Package]) -> str:
+    """Each need once, in the order of the packages."""
+    needs = list(dict.fromkeys(need for package in using for need in package.needs))
+    compiler = f"{_CXX}, " if _CXX in needs else ""
+    *others, last = ["its C library", *(need for need in needs if need != _CXX)]
+    libraries = f"{', '.join(others)} and {last}" if others else last
+    return f"{compiler}and headers and libraries of that architecture: {libraries}"
 
 
 def require_variables(packages: Sequence[Package], request: Request) -> None:

@@ -32,6 +32,17 @@ _LEVELS: dict[str, tuple[str, Sequence[str]]] = {
 }
 # What Go takes by itself; for arm that depends on the machine that builds, so it is always given.
 _USUAL = {"amd64": "v1", "arm": "7"}
+# What GNU's compilers for an architecture are called after, where Go has another name for it.
+_COMPILERS = {
+    "386": "i686",
+    "amd64": "x86_64",
+    "arm64": "aarch64",
+    "loong64": "loongarch64",
+    "mips64le": "mips64el",
+    "mipsle": "mipsel",
+    "ppc64": "powerpc64",
+    "ppc64le": "powerpc64le",
+}
 
 
 class Target(NamedTuple):
@@ -49,6 +60,12 @@ class Target(NamedTuple):
         if self.level == "v1" and self.goarch == "amd64":
             return ""
         return f"v{self.level}" if self.goarch == "arm" else self.level
+
+    @property
+    def compiler(self) -> str:
+        """What its C compiler is called where it is not the host's own."""
+        abi = {"arm": "gnueabi" if self.level == "5" else "gnueabihf", "mips64": "gnuabi64", "mips64le": "gnuabi64"}
+        return f"{_COMPILERS.get(self.goarch, self.goarch)}-linux-{abi.get(self.goarch, 'gnu')}-gcc"
 
     @property
     def variables(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from datetime import date
 from typing import Any, Callable, Iterator, NamedTuple, Optional
 
 from .._core.errors import SlipwayError
-from .osv import Affected, BrokenEntry, Entry, day_of, parse
+from .osv import UNDATED, Affected, BrokenEntry, Entry, day_of, parse
 from .severity import rank
 
 MAX_ARCHIVE = 128 << 20
@@ -37,7 +37,10 @@ Read = Callable[[], bytes]
 
 
 class Database(NamedTuple):
-    """modules: what is said of each. newest: the day of the latest change. withdrawn: entries that were taken back."""
+    """modules: what is said of each. newest: the day of the latest change, UNDATED if no entry names one.
+
+    withdrawn: entries that were taken back.
+    """
 
     modules: dict[str, list[Affected]]
     newest: date
@@ -54,6 +57,9 @@ def read_database(path: str) -> Database:
 
 def check_age(database: Database, today: date, max_days: float, label: str) -> None:
     """Raise where the database is too old to tell what is known today. max_days: 0 for any age."""
+    if database.newest == UNDATED:
+        _require_no_age(max_days, label)
+        return
     age = (today - database.newest).days
     if age < -1:
         raise SlipwayError(
@@ -67,6 +73,16 @@ def check_age(database: Database, today: date, max_days: float, label: str) -> N
             f"{label}: its latest change is of {database.newest}, {age} days ago; "
             f"release_vulnerability_max_age allows {max_days:g}.",
             _FETCH,
+        )
+
+
+def _require_no_age(max_days: float, label: str) -> None:
+    if max_days > 0:
+        raise SlipwayError(
+            "vulnerability_database_undated",
+            f"{label}: none of its entries says when it was changed, so its age is unknown; "
+            f"release_vulnerability_max_age allows {max_days:g} days.",
+            "give vulndb.zip as Go publishes it, or set release_vulnerability_max_age to 0",
         )
 
 

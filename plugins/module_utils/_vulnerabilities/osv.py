@@ -19,6 +19,7 @@ _ID = re.compile(r"[A-Za-z0-9][\w.:-]{0,127}", re.ASCII)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _KINDS = ("introduced", "fixed", "last_affected", "limit")
 _START = "0"
+UNDATED = date.min  # Go's zero time, which entries have until the Go project publishes them
 MAX_SUMMARY = 200
 
 
@@ -176,7 +177,7 @@ def _imports(value: Any) -> tuple[Import, ...]:
 
 def _day(value: Any) -> str:
     match = _TIME.fullmatch(value) if isinstance(value, str) else None
-    return match.group(1) if match else ""
+    return match.group(1) if match and match.group(1) != UNDATED.isoformat() else ""
 
 
 def _summary(data: dict[str, Any]) -> str:

@@ -111,6 +111,7 @@ def databases(folder: Path) -> None:
     database(folder / "database", today)
     database(folder / "database-old", today - datetime.timedelta(days=400))
     database(folder / "database-future", today + datetime.timedelta(days=30))
+    database(folder / "database-undated", datetime.date.min)
     database(folder / "database-broken", today)
     (folder / "database-broken/ID/GO-2026-0001.json").write_text("{")
     database(folder / "database-of-shop", today, "stdlib")

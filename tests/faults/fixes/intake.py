@@ -484,6 +484,13 @@ ROWS = [
         give={"policy": {DATABASE: "@files/database"}},
     ),
     Row(
+        "vulnerability_database_undated",
+        "the database is a copy of the repository of the Go one, whose entries have no times",
+        judged(**{DATABASE: "@files/database-undated"}),
+        literal("give vulndb.zip as Go publishes it, or set release_vulnerability_max_age to 0"),
+        give={"policy": {DATABASE: "@files/database-undated", "vulnerability_max_age": 0}},
+    ),
+    Row(
         "vulnerability_ignore_syntax",
         "an exception has no last day",
         judged(**{DATABASE: "@files/database", "vulnerability_ignore": [{"id": "GO-1", "reason": "unused"}]}),

@@ -78,15 +78,39 @@ def test_parameters_and_the_version_of_a_module_count(source):
     assert len(found) == 3
 
 
+def calling_c(**more):
+    document = {"Dir": "/m", "ImportPath": "example.com/sqlite", "CgoFiles": ["a.go"], **more}
+    return packages.parse(json.dumps(document))
+
+
 def test_cgo_is_refused_with_what_it_would_need():
-    found = packages.parse(json.dumps({"Dir": "/m", "ImportPath": "example.com/sqlite", "CgoFiles": ["a.go"]}))
+    found = calling_c(
+        CgoLDFLAGS=["-O2", "-L/opt/lib", "-lsqlite3", "-lm"], CgoPkgConfig=["gtk4", "--static"], CXXFiles=["a.cc"]
+    )
     refused(
-        lambda: packages.require_no_cgo(found, "linux/arm64"),
+        lambda: packages.require_no_cgo([*found, *found], parse("arm64")),
         "build_cgo",
         "example.com/sqlite",
-        "C compiler for linux/arm64",
+        "a C compiler for linux/arm64 such as aarch64-linux-gnu-gcc, a C++ compiler,",
+        "its C library, -lsqlite3, -lm and gtk4 (pkg-config)",
     )
-    packages.require_no_cgo(listed("/src"), "linux/arm64")
+    packages.require_no_cgo(listed("/src"), parse("arm64"))
+
+
+@pytest.mark.parametrize(
+    ("target", "compiler"),
+    [
+        ("amd64/v3", "x86_64-linux-gnu-gcc"),
+        ("386", "i686-linux-gnu-gcc"),
+        ("arm/5", "arm-linux-gnueabi-gcc"),
+        ("arm/7", "arm-linux-gnueabihf-gcc"),
+        ("riscv64", "riscv64-linux-gnu-gcc"),
+    ],
+)
+def test_the_compiler_of_an_architecture(target, compiler):
+    refused(
+        lambda: packages.require_no_cgo(calling_c(), parse(target)), "build_cgo", compiler, "its C library; programs"
+    )
 
 
 @pytest.mark.parametrize("variable", ["main.version", "example.com/shop.version"])

@@ -144,3 +144,20 @@ def test_its_age(tmp_path, today, limit, code):
     with pytest.raises(SlipwayError) as caught:
         check_age(found, today, limit, "db")
     assert caught.value.code == code
+
+
+def test_a_database_without_times_has_no_age(tmp_path):
+    """As in the repository golang/vulndb, whose entries get their times when they are published."""
+    undated = {"modified": "0001-01-01T00:00:00Z", "published": "0001-01-01T00:00:00Z"}
+    found = read_database(write(tmp_path, entry(**undated)))
+    with pytest.raises(SlipwayError) as caught:
+        check_age(found, date(2026, 12, 20), 30, "db")
+    assert caught.value.code == "vulnerability_database_undated"
+    assert "release_vulnerability_max_age allows 30 days" in caught.value.message
+    check_age(found, date(2026, 12, 20), 0, "db")
+    assert found.modules["golang.org/x/sys"][0].published == ""
+
+
+def test_one_time_is_enough_for_an_age(tmp_path):
+    found = read_database(write(tmp_path, entry(), entry("GO-2", modified="0001-01-01T00:00:00Z")))
+    check_age(found, date(2026, 12, 20), 30, "db")
