@@ -23,6 +23,7 @@ _PROC = "/proc"
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 _SECONDS = 1.0
+_LOOKS = 200
 _PAUSE = 0.001
 
 
@@ -82,7 +83,10 @@ class _Programs:
         """Kill what the program, which has ended, has left; and what that leaves, until there is nothing more."""
         end = time.monotonic() + _SECONDS
         spared: set[int] = set()
-        while libc() and time.monotonic() < end:
+        looks = 0
+        # On a busy machine, the time may be over before what was killed has ended.
+        while libc() and (time.monotonic() < end or looks < _LOOKS):
+            looks += 1
             # Twice, because the kernel may leave out a child while others end.
             orphans = (self._orphans(program) or self._orphans(program)) - spared
             if not orphans:

@@ -182,6 +182,13 @@ def test_what_was_there_just_before_is_not_taken_for_an_orphan() -> None:
             bystander.wait()
 
 
+def test_what_is_left_is_ended_however_little_time_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may need the whole time for one look."""
+    monkeypatch.setattr(descendants, "_SECONDS", 0.0)
+    assert command.run_in_group(["sh", "-c", "setsid sleep 60 & setsid sleep 60 & sleep 0.1"], 20).code == 0
+    assert children() == set()
+
+
 def children() -> set[str]:
     found = set()
     for name in filter(str.isdigit, os.listdir("/proc")):
