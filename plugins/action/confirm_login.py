@@ -52,19 +52,23 @@ _USERS = ("ansible_user", "ansible_ssh_user", "remote_user")
 _PORTS = ("ansible_port", "ansible_ssh_port")
 
 
+# sudo that may ask for nothing, and sudo that reads a password without showing a prompt.
+SILENT, ASKING = ("sudo", "-n"), ("sudo", "-S", "-p", "")
+
+
 @dataclass(frozen=True)
 class Login:
     user: str
     sudo: str = "full"
     command: tuple[str, ...] = ()
 
-    def proof(self) -> str:
+    def proof(self, sudo: tuple[str, ...] = SILENT) -> str:
         """The command line whose success proves what is asked for."""
         if self.sudo == "none" or self.user == "root":
             return "true"
         if self.sudo == "limited":
-            return shlex.join(["sudo", "-n", "-l", "--", *self.command]) + " >/dev/null"
-        return "sudo -n -- true"
+            return shlex.join([*sudo, "-l", "--", *self.command]) + " >/dev/null"
+        return shlex.join([*sudo, "--", "true"])
 
     @property
     def administers(self) -> bool:
@@ -95,10 +99,10 @@ def last_lines(output: bytes) -> str:
     return "; ".join([line for line in lines if line and not line.startswith("debug")][-2:]) or "nothing"
 
 
-def confirm_command(name: str, token: str, python: str, user: str) -> str:
+def confirm_command(name: str, token: str, python: str, user: str, sudo: tuple[str, ...] = SILENT) -> str:
     runner = f"{model.ROOT}/{name}/{model.RUNNER}"
     argv = [python, runner, "confirm", name, "--token", token]
-    return shlex.join(argv if user == "root" else ["sudo", "-n", "--", *argv])
+    return shlex.join(argv if user == "root" else [*sudo, "--", *argv])
 
 
 def describe_revert(answer: dict[str, Any] | None, code: str) -> str:
@@ -189,10 +193,12 @@ class ActionModule(BoundedAction):
         proven = []
         for number, login in enumerate(logins):
             begun = time.monotonic()
-            commands = [login.proof()]
+            password = self._password_of(login.user)
+            sudo = SILENT if password is None else ASKING
+            commands = [login.proof(sudo)]
             if token and number == len(logins) - 1:
-                commands.append(confirm_command(str(name), str(token), self._python(variables), login.user))
-            self._log_in(login, route, commands, deadline, variables)
+                commands.append(confirm_command(str(name), str(token), self._python(variables), login.user, sudo))
+            self._log_in(login, route, commands, deadline, variables, password)
             proven.append({"user": login.user, "sudo": login.sudo, "seconds": round(time.monotonic() - begun, 2)})
         return proven
 
@@ -200,6 +206,14 @@ class ActionModule(BoundedAction):
         """The user of the host's own connection; ssh takes the controller's where none is set."""
         named = self._connection.get_option("remote_user") or self._play_context.remote_user
         return str(named or self._ssh_configuration().get("user") or getpass.getuser())
+
+    def _password_of(self, user: str) -> bytes | None:
+        """What sudo asks the user of the host's own connection for, as a line; None where it is to ask for nothing."""
+        become = self._connection.become
+        if user != self._own() or become is None or become.name.rpartition(".")[2] != "sudo":
+            return None
+        given = become.get_option("become_pass", playcontext=self._play_context)
+        return f"{given}\n".encode() if given else None
 
     def _ssh_configuration(self) -> dict[str, str]:
         """What ssh makes of its configuration and of the host's variables, by keyword; empty if it cannot say."""
@@ -230,14 +244,20 @@ class ActionModule(BoundedAction):
         return interpreter if interpreter.startswith("/") else "/usr/bin/python3"
 
     def _log_in(
-        self, login: Login, route: Route, commands: list[str], deadline: float, variables: dict[str, Any]
+        self,
+        login: Login,
+        route: Route,
+        commands: list[str],
+        deadline: float,
+        variables: dict[str, Any],
+        password: bytes | None = None,
     ) -> None:
         """Try until the deadline; the commands after the first run at most once each."""
         refused, asked = 0, False
         while True:
             try:
                 connection = self._connect(login.user, route, variables)
-                self._execute(connection, login, commands)
+                self._execute(connection, login, commands, password)
                 return
             except SlipwayError as error:
                 # The connection may have been cut between the confirmation and its answer.
@@ -288,11 +308,13 @@ class ActionModule(BoundedAction):
         return connection
 
     @staticmethod
-    def _execute(connection: Any, login: Login, commands: list[str]) -> None:
+    def _execute(connection: Any, login: Login, commands: list[str], password: bytes | None) -> None:
         for command in commands:
             proof = command == commands[0]
             try:
-                code, output, errors = connection.exec_command(f"/bin/sh -c {shlex.quote(command)}", sudoable=False)
+                code, output, errors = connection.exec_command(
+                    f"/bin/sh -c {shlex.quote(command)}", in_data=password, sudoable=False
+                )
             except AnsibleError as error:
                 raise _TryAgain(
                     SlipwayError(
@@ -307,8 +329,8 @@ class ActionModule(BoundedAction):
                     SlipwayError(
                         "no_sudo",
                         f"{login.user} can log in, but `{command}` failed: {last_lines(errors or output)}.",
-                        f"give {login.user} sudo without a password (deploy_user_sudo, or a rule in /etc/sudoers.d): "
-                        "a password for become is not used",
+                        f"give {login.user} sudo without a password (deploy_user_sudo, or a rule in /etc/sudoers.d), "
+                        "or correct ansible_become_password where it is the user of the connection",
                     )
                 )
             if code != 0:

@@ -13,10 +13,11 @@ author:
   - Slipway maintainers (@slipway)
 description:
   - Opens new SSH connections from the controller, with the host's own connection variables and never through a
-    connection that is already open, and runs C(sudo -n) on each.
+    connection that is already open, and runs C(sudo) on each.
   - With O(token), the last login that has full sudo also confirms the change; if a login fails, the change is taken
     back over the connection that is still open, or by the host itself at its deadline.
-  - Passwords are not used, so that the proof is one of keys.
+  - Passwords of SSH are not used, so that the proof is one of keys. The user of the host's own connection may need a
+    password for sudo, which is then C(ansible_become_password); every other user has to be allowed without one.
   - It works through jump hosts, with other ports, with keys in files and in an agent, and without a terminal.
 extends_documentation_fragment:
   - slipway.go.attributes
@@ -50,14 +51,14 @@ options:
         required: true
       sudo:
         description:
-          - What C(sudo -n) has to allow. V(full) is everything, V(limited) is what O(logins[].command) says, V(none) is
+          - What C(sudo) has to allow. V(full) is everything, V(limited) is what O(logins[].command) says, V(none) is
             a login without sudo. The user C(root) needs none.
         type: str
         choices: [full, limited, none]
         default: full
       command:
         description:
-          - A command that C(sudo -n -l) must list, with V(limited).
+          - A command that C(sudo -l) must list, with V(limited).
         type: list
         elements: str
         default: []
@@ -118,7 +119,7 @@ logins:
       type: str
       sample: deploy
     sudo:
-      description: What was proven of C(sudo -n).
+      description: What was proven of C(sudo).
       type: str
       sample: full
     seconds:

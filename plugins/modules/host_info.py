@@ -113,6 +113,33 @@ updated:
   returned: success
   type: int
   sample: 3600
+machine:
+  description: The machine, as C(uname -m) says it.
+  returned: success
+  type: str
+  sample: x86_64
+root_password:
+  description: Whether root's password is V(set), V(locked) or V(empty).
+  returned: success
+  type: str
+  sample: locked
+advertised:
+  description: The interfaces that have a route by an IPv6 router advertisement.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+scheduling_users:
+  description: Who has jobs of cron and of at, or is allowed to have some.
+  returned: success
+  type: dict
+  sample: {"cron": ["root"], "at": []}
+audit_enabled:
+  description:
+    - What the kernel's audit says of itself, V(2) where its rules stay until the next boot; V(null) without auditctl.
+  returned: success
+  type: int
+  sample: 1
 """
 
 from typing import Any

@@ -34,7 +34,19 @@ options:
     description:
       - What the answers are about. With V(pending) nothing is known yet.
     type: str
-    choices: [conclusion, diagnose, drift, harden, pending, preflight, release, remove, rollback, status, vulnerable]
+    choices:
+      - compliance
+      - conclusion
+      - diagnose
+      - drift
+      - harden
+      - pending
+      - preflight
+      - release
+      - remove
+      - rollback
+      - status
+      - vulnerable
     required: true
   playbook:
     description:

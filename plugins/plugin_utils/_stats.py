@@ -92,6 +92,13 @@ def drift(answer: Told) -> Entry:
     return {"verdict": "drifted" if found else "same", "differences": len(found)}
 
 
+def compliance(answer: Told) -> Entry:
+    if _has_failed(answer) or not isinstance(answer.get("controls"), list):
+        return {"verdict": NO_ANSWER, "deviations": []}
+    wrong = words(one.get("control") for one in answer["controls"] if one.get("verdict") in ("fail", "unknown"))
+    return {"verdict": "deviates" if wrong else "complies", "deviations": wrong}
+
+
 def diagnose(answer: Told) -> Entry:
     if _has_failed(answer) or not isinstance(answer.get("findings"), list):
         return {"verdict": NO_ANSWER, "causes": []}
@@ -111,6 +118,7 @@ def vulnerable(answer: Told) -> Entry:
 
 
 READERS: dict[str, Callable[[Told], Entry]] = {
+    "compliance": compliance,
     "conclusion": concluded,
     "diagnose": diagnose,
     "drift": drift,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.slipway.go.plugins.module_utils._compliance import controls
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._units import directives
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
@@ -25,6 +26,8 @@ OF_PLAYBOOKS = frozenset(
     {
         "build_host",
         "bundle_host",
+        "compliance_fail",
+        "compliance_report",
         "drift_service",
         "harden_accept_drift",
         "harden_base",
@@ -51,9 +54,12 @@ OF_PLAYBOOKS = frozenset(
 # What the roles and playbooks leave behind for those that come after them.
 RESULTS = frozenset(
     {
+        "base_compliance",
         "build_machine",
         "build_result",
         "bundle_result",
+        "compliance_found",
+        "compliance_written",
         "drift_found",
         "drift_told",
         "rebuild_result",
@@ -183,6 +189,8 @@ def check(role: str, variables: Mapping[str, Any], value: Callable[[str], Any]) 
                 raise SlipwayError("invalid_variable", f"{name} is not set.", f"set {name}")
         elif variables[name] != option.get("default"):
             check_value(name, option, value(name))
+            if name == controls.VARIABLE:
+                controls.check(read_value(name, option, value(name)) or {})
             if name in OF_DIRECTIVES:
                 check_directives(name, value(name))
 

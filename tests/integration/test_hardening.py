@@ -104,17 +104,25 @@ def changes(done: play.Play) -> int:
     return recap["changed"]
 
 
+OFF = dict.fromkeys(
+    ("base_update", "base_unattended_upgrades", "base_password_policy", "base_apparmor", "base_faillock"), False
+)
+
+
 def test_a_host_that_has_never_fetched_its_lists_of_packages(host: Host) -> None:
     """Not even where it is not to be updated: apt calls an empty directory as young as its last change."""
     host.inside("rm -rf /var/lib/apt/lists/*; touch /var/lib/apt/lists")
-    off = dict.fromkeys(("base_update", "base_unattended_upgrades", "base_password_policy", "base_apparmor"), False)
-    host.role("base", **off, base_faillock=False, base_tools=["debsums"])
+    host.role("base", **OFF, base_tools=["debsums"])
     host.inside("command -v debsums")
 
 
 def test_sudo_written_anew_takes_the_same_rules(host: Host) -> None:
     """sudo-rs knows no wildcards in arguments and fewer settings; limited sudo must hold there, too."""
+    assert "logfile" in host.inside("cat /etc/sudoers.d/00-slipway-log")
     host.inside(SUDO_RS)
+    assert host.inside("sudo -n id -u 2>/dev/null").strip() == "0", "what it does not know stops it"
+    host.role("base", **OFF, base_tools=[])
+    assert host.inside("ls /etc/sudoers.d | grep -c slipway-log || true").strip() == "0"
     values = {
         "deploy_user_keys": [(host.inventory.parent / "id_ed25519.pub").read_text().strip()],
         "deploy_user_sudo": "limited",

@@ -269,6 +269,19 @@ def test_nothing_has_drifted_that_nobody_has_changed(hardened: Any) -> None:
     assert code == 0, said
 
 
+def test_each_control_holds_or_has_a_reason(hardened: Any, tmp_path: Path) -> None:
+    site, _predicted, _real = hardened
+    if site.way.user != "root":
+        pytest.skip("one host shows it")
+    code, _results, said = site.play("compliance", ansible_user="deploy", compliance_report=str(tmp_path / "reports"))
+    told = json.loads((tmp_path / "reports" / f"{site.name}.json").read_text())
+    rows = {row["control"]: row for row in told["controls"]}
+    assert code == 0, said
+    assert {row["verdict"] for row in rows.values()} == {"pass", "off", "not applicable"}
+    assert [name for name, row in rows.items() if row["verdict"] == "off"] == ["passwords_of_root"]
+    assert rows["password_history"]["verdict"] == rows["su_wheel"]["verdict"] == rows["sudo_log"]["verdict"] == "pass"
+
+
 def test_what_is_changed_by_hand_is_found_and_named(hardened: Any) -> None:
     site, _predicted, _real = hardened
     before = drift(site)

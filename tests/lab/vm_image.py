@@ -26,7 +26,7 @@ PACKAGES = (
 # for it. The kernel comes with them, so that there is one and it is the newest.
 READY = (
     "unattended-upgrades", "libpam-pwquality", "apparmor", "apparmor-utils", "needrestart", "debsums", "acct", "ufw",
-    "policycoreutils-python-utils", "python3-semanage", "lynis",
+    "policycoreutils-python-utils", "python3-semanage", "lynis", "logrotate",
 )  # fmt: skip
 KERNEL = "linux-image-cloud-amd64"
 DISK_SIZE = "4G"

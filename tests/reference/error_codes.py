@@ -215,8 +215,10 @@ ACCESS = Section(
         ),
         "no_sudo": ErrorCode(
             "The user can log in, but a command with `sudo` failed over the fresh login.",
-            "The user needs a password for `sudo`; a password for become is not used for this proof.",
-            "Give the user sudo without a password (`deploy_user_sudo`, or a rule in `/etc/sudoers.d`).",
+            "The user needs a password for `sudo` and is not that of the connection, or `ansible_become_password` is "
+            "wrong.",
+            "Give the user sudo without a password (`deploy_user_sudo`, or a rule in `/etc/sudoers.d`), or correct "
+            "`ansible_become_password`.",
         ),
         "no_timer": ErrorCode(
             "`systemd-run` did not set the timer that reverts the change. Nothing was changed.",

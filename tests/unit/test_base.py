@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Callable
 
@@ -18,6 +19,12 @@ HOST = {
     "mounts": {"/tmp": {"type": "tmpfs", "options": ["rw"], "fstab": None}},
     "sysctl": {},
     "selinux": {"mode": "disabled"},
+    "missing_packages": ["sudo-rs"],
+    "machine": "x86_64",
+    "root_password": "locked",
+    "advertised": [],
+    "scheduling_users": {"cron": ["backup"], "at": []},
+    "audit_enabled": 1,
 }
 DROP_IN = "/etc/systemd/system/tmp.mount.d/50-slipway.conf"
 SYSCTL = "/etc/sysctl.d/99-zz-slipway.conf"
@@ -89,4 +96,40 @@ def test_a_control_that_is_off_as_a_string_is_off(files: Callable[..., Files]) -
     switches = dict.fromkeys([name for name, spec in specs.items() if spec["type"] == "bool"], "false")
     found = files({}, **{**switches, "base_core_dumps": "true"})
     assert set(found) == {"/etc/modprobe.d/50-slipway.conf", "/etc/profile.d/50-slipway-umask.sh", "/etc/login.defs",
-                          "/etc/issue", "/etc/issue.net"}  # fmt: skip
+                          "/etc/issue", "/etc/issue.net", "/etc/default/useradd", "/etc/logrotate.d/slipway-sudo",
+                          "/etc/sudoers.d/00-slipway-log",
+                          "/etc/profile.d/50-slipway-timeout.sh"}  # fmt: skip
+
+
+ACCEPTS_NOTHING = "net.ipv6.conf.all.accept_ra = 0"
+RULES, LAST = "/etc/audit/rules.d/50-slipway.rules", "/etc/audit/rules.d/zz-slipway-immutable.rules"
+CONTROLS = ("faillock", "password_quality", "journal", "umask", "banner", "mounts", "shell_timeout", "sudo_log")
+
+
+def test_base_controls_turns_the_other_controls_off_and_on(files: Callable[..., Files]) -> None:
+    chosen = {**dict.fromkeys(CONTROLS, "a reason"), "router_advertisements": True}
+    found = files({"advertised": ["eth0"]}, base_controls=json.dumps(chosen))
+    gone = ("faillock", "pwquality", "journald", "umask", "issue", "tmp.mount", "timeout", "sudo")
+    assert [path for path in found if any(word in path for word in gone)] == []
+    assert ACCEPTS_NOTHING in found[SYSCTL]["content"]
+    assert (found[LAST]["state"], found[RULES]["run"]) == ("absent", [["augenrules", "--load"]])
+
+
+def test_what_the_host_says_decides(files: Callable[..., Files]) -> None:
+    """Nobody who has jobs is left out, routes by advertisement stay, and immutable rules wait for the next boot."""
+    host = {"units": {"cron.service": "enabled", "atd.service": "enabled"}, "advertised": ["eth0"], "audit_enabled": 2}
+    found = files(host, deploy_user_name="releaser", base_controls={"audit_immutable": "true"})
+    assert found["/etc/cron.allow"]["content"] == "backup\nreleaser\nroot\n"
+    assert found["/etc/at.allow"]["content"] == "releaser\nroot\n"
+    assert ACCEPTS_NOTHING not in found[SYSCTL]["content"]
+    assert (found[LAST]["state"], found[RULES]["run"]) == ("present", [["augenrules"]])
+
+
+def test_su_of_the_red_hat_family(tmp_path: Path) -> None:
+    """By the line that is there behind a comment sign, with its tabs; asked for, as root has a password."""
+    beneath = [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml")]
+    host = {**HOST, "family": "redhat", "root_password": "set"}
+    (file,) = evaluate(
+        tmp_path, "base", "__base_pam_files", beneath, {"__base_host": host, "base_controls": {"su_wheel": True}}
+    )
+    assert file == {"path": "/etc/pam.d/su", "settings": {"auth\t\trequired\tpam_wheel.so": "use_uid group=wheel"}}

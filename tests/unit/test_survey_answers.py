@@ -94,6 +94,8 @@ def example(option: dict[str, Any]) -> Any:
         return not default
     if kind in ("int", "float"):
         return int(default or 0) + 1
+    if "Controls by their name" in str(option["description"]):
+        return {"su_wheel": "why it is off"}
     if kind == "list" and option["elements"] == "dict":
         return [{name: BY_TYPE.get(one.get("type", "str"), ["x"])[0] for name, one in option["options"].items()
                  if one.get("required")}]  # fmt: skip

@@ -221,17 +221,10 @@ def _account(entry: pwd.struct_passwd, shadow: Optional[list[str]]) -> Item:
             "gid": str(entry.pw_gid),
             "home": entry.pw_dir,
             "shell": entry.pw_shell or "/bin/sh",
-            "password": _password(shadow[1] if shadow else entry.pw_passwd),
+            "password": hardening.password_state(shadow[1] if shadow else entry.pw_passwd),
             "expires": f"day {shadow[7]}" if shadow and shadow[7] else "never",
         }
     )
-
-
-def _password(field: str) -> str:
-    """Source: shadow(5)."""
-    if not field:
-        return "empty"
-    return "locked" if field[0] in "!*" else "set"
 
 
 def firewall() -> dict[str, Item]:

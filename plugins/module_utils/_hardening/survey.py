@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import glob
 import os
+import pwd
 import re
 import shutil
 import time
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from .._core import files
 from .._deadman.model import System
@@ -23,6 +24,12 @@ PAM = "/etc/pam.d"
 PAM_STACKS = ("common-auth", "common-account", "system-auth", "password-auth")
 WRITABLE = ("/tmp", "/dev/shm")  # noqa: S108
 CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
+IPV6_ROUTES = "/proc/net/ipv6_route"
+# Of linux/ipv6_route.h: a router advertisement has brought the route.
+_RTF_ADDRCONF = 0x00040000
+# Debian's, and the RHEL family's.
+CRONTABS = ("/var/spool/cron/crontabs", "/var/spool/cron")
+AT_JOBS = ("/var/spool/cron/atjobs", "/var/spool/at")
 
 
 def family(os_release: str) -> tuple[str, str]:
@@ -126,6 +133,52 @@ def selinux() -> dict[str, str]:
     }
 
 
+def password_state(field: str) -> str:
+    """Of a field of shadow(5)."""
+    if not field:
+        return "empty"
+    return "locked" if field[0] in "!*" else "set"
+
+
+def root_password(shadow: str) -> str:
+    match = re.search(r"^root:([^:]*):", shadow, re.MULTILINE)
+    return password_state(match.group(1)) if match else "locked"
+
+
+def advertised(routes: str) -> list[str]:
+    """The interfaces that have a route by router advertisement, of the kernel's table of IPv6 routes."""
+    rows = [line.split() for line in routes.splitlines()]
+    return sorted({row[9] for row in rows if len(row) == 10 and int(row[8], 16) & _RTF_ADDRCONF})
+
+
+def scheduling_users() -> dict[str, list[str]]:
+    """Who has jobs of cron and of at, or is allowed to have some."""
+    crontabs = next((folder for folder in CRONTABS if os.path.isdir(folder)), "")
+    with_crontab = [path for path in glob.glob(f"{crontabs}/*") if crontabs and os.path.isfile(path)]
+    jobs = [path for folder in AT_JOBS for path in glob.glob(f"{folder}/[a-z=]*") if os.path.isfile(path)]
+    return {"cron": _users("cron", map(os.path.basename, with_crontab)), "at": _users("at", map(_owner_name, jobs))}
+
+
+def _users(program: str, with_jobs: Iterable[str]) -> list[str]:
+    """Those that are denied are not, as long as nothing says who is allowed."""
+    allowed = files.text(f"/etc/{program}.allow").split()
+    denied = [] if allowed else files.text(f"/etc/{program}.deny").split()
+    return sorted({name for name in (*with_jobs, *allowed) if name and name not in denied})
+
+
+def _owner_name(path: str) -> str:
+    try:
+        return pwd.getpwuid(os.stat(path).st_uid).pw_name
+    except (OSError, KeyError):
+        return ""
+
+
+def audit_enabled(system: System) -> Optional[int]:
+    """2 where the rules cannot be changed until the next boot; None where there is no auditctl, or it may not ask."""
+    match = re.search(r"^enabled (\d)", system.run(["auditctl", "-s"])[1], re.MULTILINE)
+    return int(match.group(1)) if match else None
+
+
 def updated() -> Optional[int]:
     lists = [*glob.glob("/var/lib/apt/lists/*Release"), *glob.glob("/var/cache/dnf/*.solv*")]
     # A mirror's file keeps its own time; the directory has that of the last fetch.
@@ -158,4 +211,9 @@ def survey(
         "faillock": faillock(PAM),
         "selinux": selinux(),
         "updated": updated(),
+        "machine": os.uname().machine,
+        "root_password": root_password(files.text("/etc/shadow")),
+        "advertised": advertised(files.text(IPV6_ROUTES)),
+        "scheduling_users": scheduling_users(),
+        "audit_enabled": audit_enabled(system),
     }

@@ -326,8 +326,8 @@ ROWS = [
         "no_sudo",
         "a user needs a password for sudo",
         fresh("fixesasks", sudo="full"),
-        r"give (?P<user>\w+) sudo without a password \(deploy_user_sudo, or a rule in /etc/sudoers\.d\): a password for"
-        r" become is not used",
+        r"give (?P<user>\w+) sudo without a password \(deploy_user_sudo, or a rule in /etc/sudoers\.d\), or correct"
+        r" ansible_become_password where it is the user of the connection",
         person("fixesasks", f"{AUTHORISED}; rm -f /etc/sudoers.d/fixes".replace("NAME", "fixesasks")),
         "echo '<user> ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/fixes; chmod 0440 /etc/sudoers.d/fixes",
     ),

@@ -12,6 +12,7 @@ from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils._binary.facts import read_binary
 from ansible_collections.slipway.go.plugins.module_utils._build import request, targets
+from ansible_collections.slipway.go.plugins.module_utils._compliance import controls
 from ansible_collections.slipway.go.plugins.module_utils._deadman import model as deadman
 from ansible_collections.slipway.go.plugins.module_utils._deadman import snapshot
 from ansible_collections.slipway.go.plugins.module_utils._deadman.model import RevertPlan
@@ -674,6 +675,28 @@ refused(
     {"service_name": "shop"},
     "service_name",
 )
+for how, wrong, right, fix in (
+    (
+        "base_controls names a control that there is not",
+        {"su_whel": "a reason"},
+        {"su_wheel": "a reason"},
+        "write su_wheel in base_controls",
+    ),
+    ("base_controls has a name that means nothing", {"quux": True}, {}, "remove quux from base_controls"),
+    (
+        "base_controls gives a control a list",
+        {"su_wheel": []},
+        {"su_wheel": True},
+        "set su_wheel to true, or to the reason why it is off",
+    ),
+    (
+        "base_controls turns off what belongs to another role",
+        {"ssh_root": False},
+        {"ssh_root": "a reason"},
+        "write the reason why ssh_root is off",
+    ),
+):
+    refused("invalid_variable", how, fix, controls.check, wrong, right, "base_controls")
 
 
 def for_arm64(given: dict[str, Any]) -> Any:

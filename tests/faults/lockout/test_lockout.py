@@ -38,7 +38,15 @@ KERNEL_ONLY = {
     ),
     **dict.fromkeys([f"base_{name}" for name in ("password_policy", "faillock", "apparmor")], "false"),
     "base_tools": [],
+    "base_controls": dict.fromkeys(
+        ("sudo_log", "password_history", "su_wheel", "router_advertisements"), "not what the case is about"
+    ),
 }
+ASKED = """
+useradd --create-home --shell /bin/bash --groups sudo admin; echo admin:Secret-1234-word | chpasswd
+install -d -m 0700 -o admin -g admin /home/admin/.ssh
+install -m 0600 -o admin -g admin /root/.ssh/authorized_keys /home/admin/.ssh/authorized_keys
+"""
 WRITTEN = "printf '# Written by slipway.go\\nnet.ipv4.conf.all.rp_filter = 1\\n' > /etc/sysctl.d/99-zz-slipway.conf"
 
 
@@ -178,6 +186,12 @@ CASES = [
         {"deploy_user_sudo": "limited", "ansible_user": "deploy"},
         user="deploy",
         says="`sudo -n -- true` failed.*(taken back|takes? the change back)",
+    ),
+    Case(
+        "an-administrator-whom-sudo-asks-for-a-password",
+        ("deploy_user", "ssh"),
+        {"ansible_user": "admin", "ansible_become_password": "Secret-1234-word", "ssh_permit_root_login": "yes"},
+        before=ASKED,
     ),
     Case(
         "removing-the-own-user",

@@ -52,6 +52,39 @@ def test_root_confirms_without_sudo():
     assert confirm_login.confirm_command("ssh", "t", "/usr/bin/python3", "deploy").startswith("sudo -n -- /usr/bin/")
 
 
+def test_a_password_for_sudo_is_read_and_not_shown():
+    asking = confirm_login.ASKING
+    assert Login("admin").proof(asking) == "sudo -S -p '' -- true"
+    assert Login("admin", "limited", ("/bin/x",)).proof(asking) == "sudo -S -p '' -l -- /bin/x >/dev/null"
+    assert Login("root").proof(asking) == Login("admin", "none").proof(asking) == "true"
+    told = confirm_login.confirm_command("ssh", "t", "/usr/bin/python3", "admin", asking)
+    assert told.startswith("sudo -S -p '' -- /usr/bin/python3 ")
+
+
+def become(name, password):
+    return SimpleNamespace(name=name, get_option=lambda _option, playcontext: password)
+
+
+@pytest.mark.parametrize(
+    ("user", "plugin", "given"),
+    [
+        ("admin", become("sudo", "secret"), b"secret\n"),
+        ("admin", become("ansible.builtin.sudo", "secret"), b"secret\n"),
+        ("admin", become("sudo", None), None),
+        ("admin", become("sudo", ""), None),
+        ("admin", become("su", "secret"), None),
+        ("admin", None, None),
+        ("deploy", become("sudo", "secret"), None),
+    ],
+)
+def test_the_password_is_the_connections_own_users(user, plugin, given, monkeypatch):
+    action = confirm_login.ActionModule.__new__(confirm_login.ActionModule)
+    monkeypatch.setattr(action, "_connection", SimpleNamespace(become=plugin), raising=False)
+    monkeypatch.setattr(action, "_play_context", None, raising=False)
+    monkeypatch.setattr(action, "_own", lambda: "admin")
+    assert action._password_of(user) == given
+
+
 def test_what_ssh_said_is_short():
     assert confirm_login.last_lines(b"debug1: x\nWelcome\n\nhost: Permission denied (publickey).\n").endswith(
         "(publickey)."
@@ -106,7 +139,7 @@ class Cut(confirm_login.ActionModule):
     def _connect(self, user, route, variables):
         return self
 
-    def exec_command(self, command, sudoable):
+    def exec_command(self, command, in_data, sudoable):
         if "confirm" not in command:
             return 0, b"", b""
         self.sent.append(command)

@@ -48,6 +48,11 @@ SECRET = "{{ lookup('pipe', 'id') }} hunter2"
         ("drift", {"findings": []}, {"verdict": "same", "differences": 0}),
         ("drift", {"findings": [{"found": SECRET}]}, {"verdict": "drifted", "differences": 1}),
         ("drift", {"failed": True, "findings": []}, {"verdict": "no answer", "differences": None}),
+        ("compliance", {"controls": [{"control": "mounts", "verdict": "pass"}]},
+         {"verdict": "complies", "deviations": []}),
+        ("compliance", {"controls": [{"control": "ssh_root", "verdict": "fail", "found": SECRET}]},
+         {"verdict": "deviates", "deviations": ["ssh_root"]}),
+        ("compliance", LOST, {"verdict": "no answer", "deviations": []}),
         ("diagnose", {"findings": [{"rank": "note", "code": "x"}]}, {"verdict": "well", "causes": []}),
         ("diagnose", {"findings": [{"rank": "cause", "code": "oom_kill", "lines": [SECRET]}]},
          {"verdict": "failing", "causes": ["oom_kill"]}),
@@ -98,7 +103,7 @@ def test_no_input_has_that_name() -> None:
 
 def test_every_playbook_says_it() -> None:
     """By one task at most; what comes from the role release is one task there."""
-    said = {"drift": 1, "harden": 1, "remove": 1}
+    said = {"compliance": 1, "drift": 1, "harden": 1, "remove": 1}
     for path in sorted((ROOT / "playbooks").glob("*.yml")):
         tasks = [task for play in yaml.safe_load(path.read_text()) for task in play.get("tasks", [])]
         telling = [task for task in tasks if "slipway.go.run_stats" in task]

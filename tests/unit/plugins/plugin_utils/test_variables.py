@@ -212,3 +212,18 @@ def test_directives_that_are_left_to_the_host() -> None:
     """Those that this systemd knows, systemd's own extension mark, and what only a later one may know."""
     given = {"service_name": "shop", "service_sandbox": {"ProtectSystem": "full", "X-Team": "shop", "Quux": 1}}
     _variables.check("service", given, given.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("given", "fix"),
+    [
+        ({"su_whel": True}, "write su_wheel in base_controls"),
+        ('{"su_whel": true}', "write su_wheel in base_controls"),
+        ({"ssh_root": "false"}, "write the reason why ssh_root is off"),
+    ],
+)
+def test_a_control_that_there_is_not(given: Any, fix: str) -> None:
+    with pytest.raises(SlipwayError) as caught:
+        _variables.check("base", {"base_controls": given}, lambda _name: given)
+    assert (caught.value.code, caught.value.fix) == ("invalid_variable", fix)
+    _variables.check("base", {"base_controls": {"su_wheel": "a reason"}}, lambda _name: {"su_wheel": "a reason"})

@@ -137,7 +137,7 @@ def test_held_packages(folder):
     [("", "empty"), ("!", "locked"), ("*", "locked"), ("!$6$x", "locked"), ("$6$x", "set"), ("x", "set")],
 )
 def test_passwords(field, told):
-    assert survey._password(field) == told
+    assert survey.hardening.password_state(field) == told
 
 
 def test_accounts():

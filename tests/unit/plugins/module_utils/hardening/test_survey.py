@@ -95,3 +95,44 @@ def test_stacks_of_pam_that_lock_wrong_passwords_out(tmp_path):
     (tmp_path / "common-account").write_text("# account required pam_faillock.so\naccount required pam_unix.so\n")
     (tmp_path / "sshd").write_text("auth required pam_faillock.so\n")
     assert survey.faillock(str(tmp_path)) == ["common-auth"]
+
+
+def test_the_password_of_root():
+    assert survey.root_password("daemon:*:1::\nroot:$y$j9T$x:1::\n") == "set"
+    assert survey.root_password("root:!:1::\n") == survey.root_password("") == "locked"
+    assert survey.root_password("root::1::\n") == "empty"
+
+
+def test_interfaces_with_routes_by_advertisement():
+    zeros, ends = "0" * 32, "00000400 00000001 00000000"
+    default = f"{zeros} 00 {zeros} 00 fe80{'0' * 26}01 {ends} 00450003     eth0"
+    prefix = f"2001{'0' * 28} 40 {zeros} 00 {zeros} {ends} 004c0001     eth1"
+    static = f"{zeros} 00 {zeros} 00 fe80{'0' * 26}01 {ends} 00000003     eth2"
+    assert survey.advertised("\n".join([default, prefix, static])) == ["eth0", "eth1"]
+    assert survey.advertised("") == []
+
+
+def test_who_has_jobs_and_who_may(tmp_path, monkeypatch):
+    crontabs, texts = tmp_path / "crontabs", {}
+    crontabs.mkdir()
+    for name in ("backup", "shop"):
+        (crontabs / name).write_text("")
+    monkeypatch.setattr(survey, "CRONTABS", (str(tmp_path / "nothing"), str(crontabs)))
+    monkeypatch.setattr(survey, "AT_JOBS", (str(tmp_path / "nothing"),))
+    monkeypatch.setattr(survey.files, "text", lambda path: texts.get(path, ""))
+    texts["/etc/cron.deny"] = "shop\n"
+    assert survey.scheduling_users() == {"cron": ["backup"], "at": []}
+    texts["/etc/cron.allow"] = "root\nshop\n"
+    assert survey.scheduling_users()["cron"] == ["backup", "root", "shop"]
+
+
+@pytest.mark.parametrize(
+    ("said", "enabled"), [("enabled 2\nfailure 1\n", 2), ("enabled 0\n", 0), ("not permitted", None), ("", None)]
+)
+def test_whether_the_audit_rules_can_change(said, enabled):
+    class System:
+        @staticmethod
+        def run(_argv):
+            return 0, said
+
+    assert survey.audit_enabled(System()) == enabled

@@ -1,0 +1,31 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The table of playbooks/compliance.yml. Pure. This file is PRIVATE to the collection."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+COLUMNS = ("host", "control", "verdict", "expected", "found", "reason")
+_ABSENT = "-"
+_WIDEST = 60
+
+
+def render_compliance_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One line for each row, in the order given."""
+    table = [[column.upper() for column in COLUMNS], *([_cell(row, column) for column in COLUMNS] for row in rows)]
+    widths = [max(len(line[index]) for line in table) for index in range(len(COLUMNS))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table)
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    shown = "".join(character if character.isprintable() else " " for character in str(row.get(column) or ""))
+    return (shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…") or _ABSENT
+
+
+def summary(host: str, counts: Mapping[str, int]) -> str:
+    """How many controls of a host have each verdict, in one line."""
+    told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
+    return f"{host}: {told}"
