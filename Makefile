@@ -81,6 +81,9 @@ tamper: collections ## the tampering table: files of a release changed by hand b
 diagnosis: collections ## the diagnosis table: what makes a service fail, made on purpose, must be the first finding (five minutes)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/diagnosis
 
+adoption: collections ## services of five shapes, taken over under load and given back; killed controllers, a reboot (fifteen minutes)
+	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/adoption
+
 cookbook: collections ## the recipes of docs/guide/cookbook.md, word for word, on lab hosts (ten minutes)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/cookbook
 
@@ -89,7 +92,8 @@ fixes: collections ## the fix table: failures made on purpose, whose fix is appl
 
 faults-simulated: collections ## a run that breaks at every single effect, on simulated hosts; `make unit` plays one in eight (five minutes)
 	SLIPWAY_FAULTS=all pytest -n $(WORKERS) --dist worksteal tests/unit/plugins/module_utils/release/test_faults.py \
-		tests/unit/plugins/module_utils/release/test_once.py tests/unit/test_release_play.py \
+		tests/unit/plugins/module_utils/release/test_once.py tests/unit/plugins/module_utils/release/test_takeover.py \
+		tests/unit/test_release_play.py \
 		tests/unit/test_notices_play.py
 
 faults-power: collections ## the same for power cuts, in a virtual machine (half an hour without KVM)

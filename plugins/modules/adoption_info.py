@@ -53,6 +53,11 @@ managed:
   returned: success
   type: bool
   sample: false
+former_kept:
+  description: Whether the host keeps the unit that the service had before, for M(slipway.go.adoption) to bring back.
+  returned: when the service is slipway's
+  type: bool
+  sample: true
 service:
   description: The service's name.
   returned: success

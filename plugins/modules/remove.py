@@ -18,6 +18,8 @@ description:
   - Takes the service's lock. It fails while a release is under way or waits to be confirmed, and where units of the
     service's names are not slipway's. Nothing changes then.
   - Nothing starts what has been stopped, not even a boot. A run that was interrupted is finished by the next one.
+  - Where M(slipway.go.adoption) has given the service back to the unit that it had before, that unit stays and goes on
+    running. With O(data), the module fails then.
   - What the service had let in through the firewall is closed by M(slipway.go.firewall).
 extends_documentation_fragment:
   - slipway.go.attributes

@@ -295,7 +295,8 @@ def watch(name: str, options: dict[str, Any], check_mode: bool) -> bool:
 def plan(layout: Layout, wanted: list[installer.UnitFile], absent: list[str]) -> installer.UnitPlan:
     installer.validate(wanted, absent, layout.unit_root)
     now, gone = staged_units.in_force(wanted, absent, layout, installer.is_active)
-    return installer.plan(now, gone, layout.unit_root)
+    others = staged_units.besides_former(layout)
+    return installer.plan([unit for unit in now if others(unit.name)], list(filter(others, gone)), layout.unit_root)
 
 
 def foreign_rotation(name: str) -> list[str]:
@@ -345,16 +346,18 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     group = values["group"] or values["name"]
     if not module.check_mode:
         configuration.known_group(group)
+    held = False
     told = bool(values["record"]) and record(RECORDS, layout.name, values["record"], module.check_mode)
     watched = watch(layout.name, values["watch"], module.check_mode)
     if not module.check_mode:
         foreign.note(place, {unit.name: unit.content for unit in planned.wanted})
         # Cut short after this, a first release is refused for want of its units, and a later one has the set of before.
         installer.apply(planned)
+        held = staged_units.hold(layout, wanted)
         drop_metrics(layout.name, planned.changes)
         changes = configuration.write(layout, members, group)
     return {
-        "changed": bool(planned.changed or changes or told or watched),
+        "changed": bool(planned.changed or changes or told or watched or held),
         "paths": [change.path for change in changes],
         "units": planned.changed_names,
         "drop_ins": drop_ins,

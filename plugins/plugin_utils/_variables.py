@@ -24,6 +24,9 @@ ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.rea
 # What only the playbooks read.
 OF_PLAYBOOKS = frozenset(
     {
+        "adopt_foreground",
+        "adopt_switch",
+        "adopt_undo",
         "build_host",
         "bundle_host",
         "compliance_fail",
@@ -54,6 +57,9 @@ OF_PLAYBOOKS = frozenset(
 # What the roles and playbooks leave behind for those that come after them.
 RESULTS = frozenset(
     {
+        "adopt_found",
+        "adopt_kept",
+        "adopt_undone",
         "base_compliance",
         "build_machine",
         "build_result",

@@ -1036,6 +1036,27 @@ VARIABLES = Section(
             "The variable was copied from the other service, or `service_name` was changed and it was not.",
             "Give each service a folder of its own. The default, `/opt/NAME`, is one.",
         ),
+        "damaged_former": ErrorCode(
+            "The record of what a service was before slipway is on the host and not readable.",
+            "The disk is damaged, or somebody has changed `/var/lib/slipway/SHOP/former/former.json`.",
+            "Replace it from a backup of the host. If the service's unit is slipway's and stays so, remove the folder.",
+        ),
+        "former_changed": ErrorCode(
+            "The unit of a service that a release was to take over is not as when a copy of it was kept. Nothing was "
+            "changed.",
+            "Somebody changed the unit, a drop-in or a link of it while `slipway.go.adopt` was running.",
+            "Run `slipway.go.adopt` again, which looks anew.",
+        ),
+        "former_needs_data": ErrorCode(
+            "`remove_data` is true for a service that was given back to its former unit. Nothing was changed.",
+            "The former service runs, and has its data where a release has it.",
+            "Run again without `remove_data`.",
+        ),
+        "former_not_started": ErrorCode(
+            "The files of the service that was there before slipway are back, and it does not run.",
+            "Something that it needs has changed since: its program, its port, its user or its data.",
+            "Correct what `journalctl` says of its unit, then run again, which starts it.",
+        ),
         "foreign_unit": ErrorCode(
             "A unit of the service's name is on the host, or a drop-in changes one, and it is not the collection's.",
             "A service was set up by hand or by a package.",
@@ -1392,6 +1413,19 @@ RELEASE = Section(
             "A file in it is immutable or on another file system.",
             "Remove what is left of it by hand.",
         ),
+        "not_adoptable": ErrorCode(
+            "`slipway.go.adopt` was to let a release take the service over, and it cannot be taken over as it is. "
+            "The message names each reason. Nothing was changed.",
+            "The unit has what a release cannot have, or a variable of the service would be in the way of the one that "
+            "still runs.",
+            "Do what the message says, or switch by hand as the playbook shows.",
+        ),
+        "not_adopted": ErrorCode(
+            "The service was to be given back to the unit that it had before slipway, and the host keeps none, or no "
+            "release is there that it would replace.",
+            "`slipway.go.adopt` has not taken this service over on this host, or it was removed since.",
+            "Choose a service and a host that were taken over.",
+        ),
         "not_removed": ErrorCode(
             "A file or folder of a service could not be removed. What came before it in the removal is gone.",
             "It is immutable, a mount point, or on a file system that is read-only.",
@@ -1621,6 +1655,12 @@ RELEASE = Section(
             "`release_until` is neither `canary` nor a whole number of batches, 1 or more.",
             "It is a percentage or a number of hosts: those are the sizes of batches, in `release_serial`.",
             "Give `canary` for the first batch, a number such as 2, or leave it empty.",
+        ),
+        "given_back": ErrorCode(
+            "The journal says so of a release that ended so that the service's former unit runs again. It is not "
+            "marked bad.",
+            "Somebody ran `slipway.go.adopt` with `adopt_undo`.",
+            "Run `slipway.go.adopt` with `adopt_switch` when the service is to be slipway's again.",
         ),
         "withdrawn": ErrorCode(
             "The journal says so of a release that waited to be confirmed, and was taken back because it did not come "

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST = ROOT / ".work" / "venv-oldest" / "bin" / "python"
@@ -91,3 +92,17 @@ def test_each_host_has_its_own(tmp_path: Path, python: str) -> None:
     assert "service_environment: the names TOKEN, and the unit: the names FORMAT, TOKEN" in shown["other"]
     assert "service_user: clerk, and the unit: shop" in shown["several"]
     assert "hunter2" not in said
+
+
+def test_both_ways_in_one_run_are_refused_and_without_either_nothing_is_switched() -> None:
+    plays = yaml.safe_load((ROOT / "playbooks" / "adopt.yml").read_text())
+    assert [play["name"] for play in plays] == ["Adopt", "Switch", "Undo"]
+    assert [play.get("serial") for play in plays] == [None, 1, 1]
+    for wanted in ("adopt_switch", "adopt_undo"):
+        assert sum(f"if {wanted} | default(false)" in play["hosts"] for play in plays) == 1
+    argv = [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", "playbooks/adopt.yml", "--check"]
+    given = {"adopt_switch": "yes", "adopt_undo": "yes", "service_name": "shop", "ansible_connection": "local"}
+    both = [*argv, "-e", json.dumps({**given, "ansible_become": False})]
+    done = subprocess.run(both, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "adopt_switch and adopt_undo are both true. Nothing was changed." in done.stdout + done.stderr

@@ -80,7 +80,7 @@ FLOORS = {
     "_drift": ["item table", "survey baseline released", "report"],
     "_compliance": ["audit controls published table", "evidence", "checks", "look", "report"],
     "_diagnosis": ["evidence", "causes host dependencies text", "look", "report"],
-    "_adoption": ["masking former", "strategies text", "proposal", "obstacles", "look"],
+    "_adoption": ["masking former", "strategies text", "proposal", "obstacles", "look", "switch"],
     "_balancer": ["model upstream", "haproxy nginx"],
     "_build": [
         "targets",
@@ -104,6 +104,7 @@ FLOORS = {
         "state artefact announce background_drain confirm_timer meant",
         "options configuration integrity gate conditions",
         "stage probe outcome",
+        "takeover",
         "staged_units strategies diagnostics",
         "preflight smoke",
         "context",

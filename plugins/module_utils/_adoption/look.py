@@ -17,6 +17,8 @@ from .._host import processes, sockets
 from .._host.systemd import Systemd
 from .._release import configuration, integrity, staged_units
 from .._release.state.layout import Layout
+from .._release.state.store import Store
+from .._release.takeover import Takeover
 from .._units import foreign
 from .._units.parser import UNIT_PATH
 from . import obstacles, proposal, strategies
@@ -28,8 +30,10 @@ _NO_LOGIN = ("nologin", "false")
 def look(layout: Layout, systemd: Optional[Systemd] = None, unit_path: Sequence[str] = UNIT_PATH) -> dict[str, Any]:
     """What is there, and what it would become; raise where there is no unit of that name."""
     name = layout.name
-    if foreign.is_managed(staged_units.place(layout)):
-        return {"managed": True, "service": name}
+    takeover = Takeover(layout)
+    runs_again = takeover.in_force and Store(layout).load() is None
+    if foreign.is_managed(staged_units.place(layout)) and not runs_again:
+        return {"managed": True, "service": name, "former_kept": takeover.exists}
     _refuse_template(name, unit_path)
     former = read(name, accounts(), unit_path)
     seen = see(former, layout, systemd or Systemd())
@@ -99,8 +103,8 @@ def see(former: Former, layout: Layout, systemd: Systemd) -> Seen:
         abilities=abilities,
         problem=problem,
         triggers=tuple(unit for unit in (f"{name}.timer", f"{name}.path") if systemd.is_active(unit)),
-        others=tuple(_others(former, layout.unit_root)),
-        occupied=(*configuration.members(layout), *staged_units.foreign_links(layout)),
+        others=tuple(_others(former, layout)),
+        occupied=tuple(_occupied(layout)),
         owners=tuple(integrity.foreign(layout)),
     )
 
@@ -119,11 +123,17 @@ def _program(path: str) -> tuple[Optional[Abilities], str]:
         return None, f"{path}: {error.message}".rstrip(".")
 
 
-def _others(former: Former, unit_root: str) -> list[str]:
-    """Units in /etc that have names which slipway needs, beside the service's own."""
-    own = (f"{former.name}.service", f"{former.name}.socket")
-    paths = [os.path.join(unit_root, name) for name in foreign.names_of(former.name) if name not in own]
-    return [path for path in paths if os.path.lexists(path)]
+def _others(former: Former, layout: Layout) -> list[str]:
+    """Units in /etc that have names which slipway needs, beside the service's own and what an earlier run has left."""
+    own, place = (f"{former.name}.service", f"{former.name}.socket"), staged_units.place(layout)
+    names = [name for name in foreign.names_of(former.name) if name not in own and not foreign.is_ours(place, name)]
+    return [path for path in (os.path.join(layout.unit_root, name) for name in names) if os.path.lexists(path)]
+
+
+def _occupied(layout: Layout) -> list[str]:
+    """What has the place of slipway's files; where a run before has written them, they are slipway's."""
+    members = [] if foreign.is_managed(staged_units.place(layout)) else configuration.members(layout)
+    return [*members, *staged_units.foreign_links(layout)]
 
 
 def listening(unit: str) -> list[str]:

@@ -84,7 +84,7 @@ def _type(former: Former) -> _Told:
             "the program goes into the background, "
             + (f"with its process in {pid_file}" if pid_file else "and no PIDFile= says which process is the service")
             + "; the role's units start it in the foreground",
-            "use the option that keeps the program in the foreground, and Type=exec",
+            "put the option that keeps it in the foreground into service_arguments, and set adopt_foreground to true",
         )
     elif kind == "oneshot":
         yield "Type=oneshot", "the program ends by itself, and a release is one that stays", "leave it as it is"

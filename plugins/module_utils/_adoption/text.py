@@ -33,7 +33,8 @@ def render(told: Mapping[str, Any], declared: Mapping[str, Any], host: str = "")
     """The whole answer. declared: what the inventory says of these variables today. host: its name there."""
     name = f"{host}, {told['service']}" if host else told["service"]
     if told["managed"]:
-        return f"{name}: slipway has this service already; nothing is to be adopted"
+        back = "; adopt_undo gives it back to the unit that it had before" if told.get("former_kept") else ""
+        return f"{name}: slipway has this service already; nothing is to be adopted{back}"
     return "\n".join(
         [
             *_head(name, told),
@@ -138,17 +139,18 @@ def _compared(found: Sequence[Difference]) -> Iterator[str]:
 
 
 def _steps(told: Mapping[str, Any], host: str) -> Iterator[str]:
-    """By hand: nothing of slipway's switches a service that is somebody else's.
-
-    Each command needs the one before, and the first one never replaces an archive.
-    """
+    """By the playbook, and by hand: then each command needs the one before, and the first never replaces an archive."""
     name = told["service"]
     archive = f"/root/{name}-before-slipway.tar.gz"
     has_socket = any(os.path.basename(path) == f"{name}.socket" for path in told["unit_files"])
     units = " ".join([*([f"{name}.socket"] if has_socket else []), f"{name}.service"])
     kept = _words(path.lstrip("/") for path in told["kept"])
     limit = f"--limit {shlex.quote(host)} " if host else ""
-    yield "  on the host, to make room for it (the service is down from the second line on):"
+    adopt = f"ansible-playbook slipway.go.adopt {limit}-e service_name={name}"
+    yield "  to let the first release take it over, once the inventory has these variables, and the way back:"
+    yield f"    {adopt} -e release_version=VERSION -e adopt_switch=true"
+    yield f"    {adopt} -e adopt_undo=true"
+    yield "  or by hand, on the host, to make room for it (the service is down from the second line on):"
     yield f"    (umask 077; set -C; tar -C / -cz {kept} > {archive} && sync) &&"
     yield f"    systemctl disable --now {units} &&"
     yield f"    rm -rf -- {_words(told['moved'])} &&"

@@ -111,6 +111,22 @@ class Engine:
 
         return purge.predict(self._context, names) if predict else purge.purge(self._context, names)
 
+    def keep_former(self, moved: Sequence[str], kept: Sequence[str]) -> bool:
+        from .verbs import keep_former
+
+        return keep_former.keep_former(self._context, moved, kept)
+
+    def takes_over(self) -> bool:
+        """Whether the next release, or the one that waits to be confirmed, takes a former service over."""
+        from .takeover import Takeover
+
+        return Takeover(self._context.layout).in_force
+
+    def give_back(self, predict: bool = False) -> Outcome:
+        from .verbs import give_back
+
+        return give_back.predict(self._context) if predict else give_back.give_back(self._context)
+
     def remove(self, wish: Wish, predict: bool = False) -> Removed:
         from .verbs import remove
 

@@ -37,6 +37,7 @@ from .meant import version_of
 from .state.layout import Layout, read_object
 from .state.model import Artefact, Content, Settings, Spec
 from .strategies import reserved_ports
+from .takeover import Takeover
 
 # The release itself, and as much again for its journal, its logs and a neighbour's growth while it is written.
 DISK_FACTOR = 2
@@ -233,11 +234,19 @@ def check_units(layout: Layout) -> None:
     staged_units.refuse_foreign(layout)
 
 
-def check_ports(name: str, listen: list[str], own_socket_ports: set[int], variable: str = "service_listen") -> None:
+def check_ports(
+    name: str,
+    listen: list[str],
+    own_socket_ports: set[int],
+    variable: str = "service_listen",
+    former: bool = False,
+) -> None:
     """Fail when a port the service is to listen on belongs to somebody else; variable is where listen comes from.
 
-    own_socket_ports are those that PID 1 holds open for this service's own socket unit.
+    own_socket_ports are those that PID 1 holds open for this service's own socket unit. former: whether the service
+    that has its name until now ends before the release begins.
     """
+    units = (f"{name}@", f"{name}.service") if former else (f"{name}@",)
     listeners = sockets.tcp_listeners()
     for entry in listen:
         port = sockets.tcp_port(entry)
@@ -245,7 +254,7 @@ def check_ports(name: str, listen: list[str], own_socket_ports: set[int], variab
         addresses = sockets.tcp_addresses() if same else {}
         inodes = {inode for inode in same if sockets.overlaps(entry, addresses.get(inode))}
         own = port in own_socket_ports
-        who = next(filter(None, (_stranger(name, inode, own, port) for inode in sorted(inodes))), None)
+        who = next(filter(None, (_stranger(units, inode, own, port) for inode in sorted(inodes))), None)
         if who:
             message = f"port {port} of {variable} is in use by {who}."
             raise SlipwayError("port_in_use", message, _port_fix(name, who, variable))
@@ -263,12 +272,12 @@ def _port_fix(name: str, who: str, variable: str) -> str:
     return f"stop that process, or {elsewhere}"
 
 
-def _stranger(name: str, inode: str, own_socket: bool, port: Optional[int]) -> Optional[str]:
+def _stranger(units: Sequence[str], inode: str, own_socket: bool, port: Optional[int]) -> Optional[str]:
     """Who holds this listening socket beside the service; None where it is the service's own."""
     holders = sockets.holders({inode})
     if own_socket and 1 in holders:
         return None  # each child of PID 1 holds all its sockets, too, until it has become another program
-    strangers = [pid for pid in holders if not processes.in_unit(pid, f"{name}@")]
+    strangers = [pid for pid in holders if not any(processes.in_unit(pid, unit) for unit in units)]
     if strangers:
         unit = next((one for one in processes.units(strangers[0]) if _service_named(one)), "")
         named = f"{unit or processes.name(strangers[0])} (pid {strangers[0]})"
@@ -312,7 +321,7 @@ def problems(
     for check in (
         lambda: check_architecture(spec.artefact.goarch, platform.machine()),
         lambda: check_space(spec.artefact, layout.root),
-        lambda: check_ports(layout.name, listen, own_socket_ports, variable),
+        lambda: check_ports(layout.name, listen, own_socket_ports, variable, former=Takeover(layout).is_open),
         lambda: reserved_ports.refuse_reserved(layout, spec.listen),
         lambda: reserved_ports.refuse_reserved(layout, spec.more_listen, "service_more_ports"),
         lambda: check_front(spec),

@@ -15,7 +15,7 @@ from typing import Any, Callable, Mapping, Optional
 
 from .._core import files
 from .._core.errors import SlipwayError
-from . import confirm_timer, integrity, stage
+from . import background_drain, confirm_timer, integrity, stage
 from .announce import announce
 from .conditions import conditions
 from .context import Context
@@ -26,6 +26,7 @@ from .state.service import Service, as_released
 from .state.store import Transaction
 from .strategies.base import STOP_MARGIN, cause, install_units
 from .strategies.registry import may_replace, strategy, strategy_of
+from .takeover import Takeover
 
 UNCONFIRMED = SlipwayError("unconfirmed", "nobody confirmed it in time.")
 TAKEN_BACK = SlipwayError("taken_back", "somebody took it back before it was confirmed.")
@@ -81,7 +82,10 @@ def is_awaiting_confirmation(context: Context, in_flight: Transaction) -> bool:
 
 def rollback_of_recovery(context: Context, in_flight: Optional[Transaction]) -> Optional[Outcome]:
     """The rollback that a recovery has been, where the release it was about waited to be confirmed."""
-    if in_flight is None or in_flight.phase != Phase.PROBATION or not context.is_committed(str(in_flight.source)):
+    if in_flight is None or in_flight.phase != Phase.PROBATION:
+        return None
+    came_back = in_flight.source is None and Takeover(context.layout).in_force
+    if not came_back and not context.is_committed(str(in_flight.source)):
         return None
     return Outcome(True, in_flight.source, in_flight.to, "rollback")
 
@@ -94,6 +98,7 @@ def commit(service: Service, transaction: Transaction) -> None:
     service.store.point_boot(strategy(transaction.strategy, service).instance(transaction.to))
     files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
     service.systemd.start_and_wait(f"{layout.name}.service")
+    Takeover(layout).settle()
     _conclude(
         service,
         transaction,
@@ -135,15 +140,18 @@ def restore(
     """
     source = _intact_source(service, transaction)
     unhealthy = None
+    former = source is None and Takeover(service.layout).in_force
     if source is not None:
         unhealthy = _return_to(as_released(service, source), transaction, source)
+    elif former:
+        unhealthy = _return_to_former(service, transaction)
     elif service.layout.last_good_id() != transaction.to:
         _forget_first(service, transaction)
     service.store.drop_settings()
     _conclude(
         service,
         transaction,
-        "rolled_back" if source or service.layout.last_good_id() != transaction.to else "left_as_is",
+        "rolled_back" if source or former or service.layout.last_good_id() != transaction.to else "left_as_is",
         serving=source,
         strategy=transaction.strategy,
         started=round(transaction.started, 3),
@@ -153,6 +161,8 @@ def restore(
         **_judged_by(service, transaction, error),
         **{**transaction.measured, **measured()},
     )
+    if former:
+        service.store.forget_settings()
     return unhealthy
 
 
@@ -194,6 +204,19 @@ def _return_to(service: Service, transaction: Transaction, source: str) -> Optio
             before.end(other)
     _point_back(service, source, before.instance(source))
     return unhealthy
+
+
+def _return_to_former(service: Service, transaction: Transaction) -> Optional[SlipwayError]:
+    """Make the service that was there before slipway the one that serves. No boot starts a release meanwhile."""
+    settings, systemd = service.settings, service.systemd
+    files.remove_link(service.layout.boot_file)
+    _forget_first(service, transaction)
+    files.remove_link(service.layout.last_good)
+    background_drain.stop_all(systemd, service.layout.name)
+    for unit in systemd.active_instances(service.layout.name):
+        systemd.end(unit, settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
+    takeover = Takeover(service.layout, systemd)
+    return takeover.come_back(settings.drain_timeout + 2 * STOP_MARGIN, settings.start_timeout)
 
 
 def _forget_first(service: Service, transaction: Transaction) -> None:

@@ -22,6 +22,7 @@ from . import configuration, integrity, stage
 from .state.layout import Layout
 from .state.model import is_release_id
 from .state.store import Store
+from .takeover import Takeover
 
 
 def place(layout: Layout) -> foreign.ServiceUnits:
@@ -34,10 +35,10 @@ def refuse_foreign(layout: Layout, also: Sequence[str] = ()) -> list[str]:
     """Raise where units, processes or configuration of this service's names are somebody else's.
 
     also: other files that a service which slipway does not know must not replace. Return the drop-ins of a service that
-    is slipway's: they are the operator's own.
+    is slipway's: they are the operator's own. The former service that a run is taking over is none of it.
     """
-    where = place(layout)
-    own = foreign.check(where)
+    where, takeover = place(layout), Takeover(layout)
+    own = foreign.check(where, former=takeover.paths() if takeover.is_open else ())
     unmanaged = [] if foreign.is_managed(where) else [*configuration.members(layout), *foreign_links(layout), *also]
     if unmanaged:
         one = len(unmanaged) == 1
@@ -49,6 +50,20 @@ def refuse_foreign(layout: Layout, also: Sequence[str] = ()) -> list[str]:
             files=unmanaged,
         )
     return own
+
+
+def besides_former(layout: Layout) -> Callable[[str], bool]:
+    """Whether a unit has none of the names that a service has which a run is taking over."""
+    takeover = Takeover(layout)
+    names = takeover.names if takeover.is_open else ()
+    return lambda name: name not in names
+
+
+def hold(layout: Layout, wanted: Sequence[UnitFile]) -> bool:
+    """Have the units wait that a former service has the names of; return whether that changed anything."""
+    is_other = besides_former(layout)
+    waiting = {unit.name: unit.content for unit in wanted if not is_other(unit.name)}
+    return bool(waiting) and Takeover(layout).hold(waiting)
 
 
 def foreign_links(layout: Layout) -> list[str]:

@@ -23,15 +23,16 @@ from . import probe as probing
 from .context import Context
 from .diagnostics import Diagnostics, Failure, diagnose
 from .outcome import Outcome, timed
-from .phases import Phase
+from .phases import IN_TURN, Phase
 from .prune import prune
 from .recovery import commit, restore
 from .state.journal import RELEASE_FAULTS, WITHDRAWN
 from .state.service import Service, as_released
 from .state.store import Transaction
-from .strategies.base import Drained, cause
+from .strategies.base import STOP_MARGIN, Drained, cause
 from .strategies.registry import may_return, strategy, strategy_of
 from .strategies.traffic import WHOLE, Totals, Traffic
+from .takeover import Takeover
 
 # In a timeline, what follows the phase that has failed.
 GOING_BACK = "ROLLBACK"
@@ -39,7 +40,7 @@ NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
 
 
 class Swap:
-    """One transaction: from `source` (None on a first release) to `to`."""
+    """One transaction: from `source` (None on a first release, which may have a former service to end) to `to`."""
 
     def __init__(
         self,
@@ -57,8 +58,10 @@ class Swap:
         self._strategy = strategy(transaction.strategy, service)
         self._front = self._strategy.front()
         source, to = transaction.source, transaction.to
+        self._takeover = Takeover(service.layout, service.systemd)
+        self._takes_over = source is None and self._takeover.in_force
         before = strategy_of(source, service, transaction.strategy) if source else None
-        self._plan = self._strategy.plan(before, source, to)
+        self._plan = IN_TURN if self._takes_over else self._strategy.plan(before, source, to)
         self.in_turn_because = self._strategy.in_turn_because(before, source, to)
         if transaction.kind == "rollback" or before is None:
             # Going back is for when something is wrong: it does not wait for a share of the requests to tell.
@@ -86,7 +89,7 @@ class Swap:
 
     def run(self) -> None:
         """Walk the strategy's phases; when one fails, restore `source` and raise what happened."""
-        if self._txn.source is not None:
+        if self._has_users:
             self._probe.start(probing.DURING)
         for phase in self._plan:
             if phase == Phase.COMMIT and self.unconfirmed:
@@ -145,17 +148,19 @@ class Swap:
         No socket starts on a host that does not know what to boot; a first release behind HAProxy that failed has left
         it like that, also where another one was good before.
         """
-        store, source = self._service.store, self._txn.source
-        store.save_health(self._txn.to, self._service.settings.health)
+        store, source, settings = self._service.store, self._txn.source, self._service.settings
+        store.save_health(self._txn.to, settings.health)
+        if self._takes_over:
+            store.save_settings(settings)  # by them a boot knows the service, and settles what is in flight
+        if self._takes_over or self.unconfirmed:
+            seconds = self._strategy.time_limit() + settings.soak_time + settings.confirm + self._hold
+            seconds += settings.drain_timeout + STOP_MARGIN if self._takes_over else 0
+            self._txn.deadline = time.time() + seconds
+            confirm_timer.arm(self._service.layout.name, self._txn.txn, seconds)
         if source is None:
             store.point_boot(self._strategy.instance(self._txn.to))
         elif store.boot_instance() is None:
             store.point_boot(strategy_of(source, self._service, self._txn.strategy).instance(source))
-        if self.unconfirmed:
-            settings = self._service.settings
-            seconds = self._strategy.time_limit() + settings.soak_time + settings.confirm + self._hold
-            self._txn.deadline = time.time() + seconds
-            confirm_timer.arm(self._service.layout.name, self._txn.txn, seconds)
 
     def _overlap(self) -> None:
         self._started = self._strategy.start(self._txn.source, self._txn.to)
@@ -194,8 +199,10 @@ class Swap:
         self._strategy.flip(self._txn.to)
 
     def _drain(self) -> None:
-        self._down_since = time.monotonic() if self._goes_down and self._txn.source else None
+        self._down_since = time.monotonic() if self._goes_down and self._has_users else None
         self.drained = self._strategy.drain(self._txn.to, self._look_in_drain, beside=Phase.OVERLAP in self._plan)
+        if self._takes_over:
+            self._takeover.step_aside(self._service.settings.drain_timeout + STOP_MARGIN)
 
     def _look_in_drain(self) -> None:
         """The new release has all users already, and the old one can still take them back."""
@@ -229,6 +236,11 @@ class Swap:
             self._raise(self._probe.objection(probing.DURING))
 
     @property
+    def _has_users(self) -> bool:
+        """Whether something served when the swap began."""
+        return self._txn.source is not None or self._takes_over
+
+    @property
     def _goes_down(self) -> bool:
         """Whether nothing serves between the end of the old release and the beginning of the new one."""
         return Phase.START in self._plan and self._plan.index(Phase.DRAIN) < self._plan.index(Phase.START)
@@ -244,7 +256,7 @@ class Swap:
 
         Without a release before, there would be nothing to go back to; who asks for a rollback wants it.
         """
-        wanted = self._service.settings.confirm and self._txn.source is not None and self._txn.kind == "release"
+        wanted = self._service.settings.confirm and self._has_users and self._txn.kind == "release"
         return self._txn.txn if wanted else None
 
     def _await_confirmation(self) -> None:
@@ -278,7 +290,7 @@ class Swap:
             said = self._diagnose(phase, failed_at, error)
             return SlipwayError(
                 "rollback_failed",
-                f"{self._txn.to} failed in {phase} ({reason}), and going back to {self._txn.source} failed: "
+                f"{self._txn.to} failed in {phase} ({reason}), and going back to {self._came_from} failed: "
                 f"{sentence(cause(failure)[0])}{said.sentences()}",
                 self._remedy(failure),
                 rolled_back=False,
@@ -315,17 +327,25 @@ class Swap:
             **said.as_dict(),
         )
 
+    @property
+    def _came_from(self) -> str:
+        return f"the former {self._takeover.service}" if self._takes_over else str(self._txn.source)
+
     def _remedy(self, failure: Exception) -> str:
         """What keeps the release before away goes first, unless that release itself is to blame."""
         problem = _problem(failure)
         if problem.fix and problem.code not in RELEASE_FAULTS:
             return problem.fix
+        if self._takes_over:
+            return f"look at systemctl status {self._takeover.service} and start it, then run slipway.go.adopt again"
         return f"look at systemctl status '{self._service.layout.name}@*', then release a version that works"
 
     def _fate(self, serving: Optional[str]) -> str:
         last_good = self._service.layout.last_good_id()
         if serving:
             return f"{serving} serves again"
+        if self._takes_over:
+            return f"{self._takeover.service} runs again as it did before slipway"
         if last_good is None:
             return "it was the first release, so nothing serves"
         was = strategy_of(last_good, self._service).name
@@ -389,6 +409,7 @@ class SwapRequest:
     kind is "release" or "rollback", reason that of a rollback nobody has asked for. listen is where users ask, run the
     name of the run that asks for it, and totals the requests of users that had been counted when that run began.
     mark_bad is whether a rollback speaks against the release that it leaves. hold is added to the time to confirm it.
+    takes_over is whether it ends a former service.
     """
 
     target: str
@@ -400,12 +421,15 @@ class SwapRequest:
     totals: Optional[Mapping[tuple[int, str], Totals]] = None
     mark_bad: bool = True
     hold: float = 0.0
+    takes_over: bool = False
 
 
 def swap(
     context: Context, request: SwapRequest, probe: probing.Probe, before: Optional[Mapping[Phase, float]] = None
 ) -> Outcome:
     """Carry out the transaction; before are the seconds of the phases that came before it."""
+    if not request.takes_over:
+        Takeover(context.layout).settle()  # one that was given back, and of which nothing is left here
     source = _source(context, request)
     is_rollback = request.kind == "rollback"
     service = as_released(context.service, request.target) if is_rollback else context.service
@@ -446,6 +470,8 @@ def swap(
 
 def _source(context: Context, request: SwapRequest) -> Optional[str]:
     """What serves until then, and again when the swap fails."""
+    if request.takes_over:
+        return None
     source = context.current_id()
     if source == request.target or source not in context.layout.staged():
         source = context.earlier_good(request.target)

@@ -268,9 +268,10 @@ def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
         fix = f"slipway recover {service}, unless a release is under way"
         return [f"  IN FLIGHT {swap['phase']} to {swap['to']}{until}: {fix}"]
     until = f"{_when(swap.get('deadline'))} ({max(0.0, float(swap.get('deadline') or 0) - time.time()):.0f}s left)"
+    before = swap["source"] or "the former unit"
     return [
         f"  WAITING   for somebody to confirm {swap['to']} until {until}",
-        f"            keep it: slipway confirm {service}; back to {swap['source']}: slipway rollback {service}",
+        f"            keep it: slipway confirm {service}; back to {before}: slipway rollback {service}",
     ]
 
 
@@ -380,7 +381,8 @@ def _rollback(options: argparse.Namespace) -> int:
     if options.json:
         _say(json.dumps(outcome.as_dict(), indent=2))
     elif outcome.changed:
-        _say(f"{options.service}: {outcome.current} serves; {outcome.previous} was left and is marked bad")
+        serves = outcome.current or "the former unit"
+        _say(f"{options.service}: {serves} serves; {outcome.previous} was left and is marked bad")
     elif meant:
         _say(
             f"{options.service}: {outcome.current} serves, and what was to be taken back does not: nothing was changed"

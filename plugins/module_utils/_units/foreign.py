@@ -121,22 +121,25 @@ def _distinct(paths: Iterable[str]) -> list[str]:
     return sorted({os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)) for path in paths})
 
 
-def check(units: ServiceUnits, systemd: Optional[Systemd] = None) -> list[str]:
+def check(units: ServiceUnits, systemd: Optional[Systemd] = None, former: Sequence[str] = ()) -> list[str]:
     """Raise where a unit, drop-in or process of this service's names is somebody else's.
 
+    former: the files of a service that slipway is taking over; they, and what runs from them, are no obstacle.
     Return the drop-ins of a service that is slipway's: they are the operator's own.
     """
+    known = _distinct(former)
     names = names_of(units.service)
     ours = [name for name in names if is_ours(units, name)]
     roots = (units.unit_root,) if ours else units.roots
     candidates = [
         os.path.join(root, name) for root in roots for name in names if root != units.unit_root or name not in ours
     ]
-    foreign_files = _distinct(path for path in candidates if os.path.lexists(path))
-    own = drop_ins(units)
+    foreign_files = [path for path in _distinct(filter(os.path.lexists, candidates)) if path not in known]
+    own = [path for path in drop_ins(units) if path not in known]
     if ours and not foreign_files:
         return own
-    running = _running(units.service, systemd or Systemd())
+    adopted = set(map(os.path.basename, known))
+    running = [unit for unit in _running(units.service, systemd or Systemd()) if unit.split(" ")[0] not in adopted]
     if not ours:
         foreign_files += own
     if foreign_files or running:

@@ -32,6 +32,7 @@ from ansible_collections.slipway.go.tests.faults.fixes import (
     sources,
     strategies,
     swaps,
+    takeovers,
 )
 from ansible_collections.slipway.go.tests.faults.fixes.model import Row
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes
@@ -51,6 +52,7 @@ SCENES: dict[str, Scenes] = {
     "swaps": swaps.SCENES,
     "strategies": strategies.SCENES,
     "removals": removals.SCENES,
+    "takeovers": takeovers.SCENES,
     "armed": armed.SCENES,
     "controllers": controllers.SCENES,
     "sources": sources.SCENES,

@@ -25,6 +25,7 @@ TITLES = {
     "swaps": "Simulated: swaps and confirmations",
     "strategies": "Simulated: HAProxy, handovers and other strategies",
     "removals": "Simulated: services that are removed",
+    "takeovers": "Simulated: services that were there before slipway",
     "armed": "Simulated: armed changes, firewall and sshd",
     "controllers": "Simulated: fresh logins and hosts that do not answer",
     "sources": "Simulated: builds and what is in them",

@@ -24,6 +24,7 @@ from ..._units import foreign
 from ..._units.parser import parse
 from .. import staged_units
 from ..state.layout import Layout
+from ..takeover import Takeover
 
 # Of /etc/SHOP; what else is there is not the collection's.
 CONFIGURATION = ("environment", "config", "credentials", "units")
@@ -58,6 +59,7 @@ class Parts:
     def __init__(self, layout: Layout, wish: Wish, top: str = "/") -> None:
         self.layout, self.wish, self.top = layout, wish, top
         self.place = staged_units.place(layout)
+        self.takeover = Takeover(layout)
 
     def at(self, path: str) -> str:
         return os.path.join(self.top, path.lstrip("/"))
@@ -103,7 +105,8 @@ class Parts:
     def drop_ins(self) -> list[str]:
         """Changes of an operator's to its units, which would be in the way of another service of that name."""
         mine = tuple(self.at(folder) for folder in _OWN_UNITS)
-        return [path for path in foreign.drop_ins(self.place) if path.startswith(mine)]
+        found = [path for path in foreign.drop_ins(self.place) if path.startswith(mine)]
+        return [path for path in found if not (self.takeover.in_force and path in self.takeover.paths())]
 
     @property
     def sockets(self) -> list[str]:
@@ -158,7 +161,7 @@ class Parts:
         """
         name = self.layout.name
         folders = [self.at(f"/var/{kind}/{name}") for kind in ("lib", "cache", "log")]
-        releases = [self.layout.releases, self.layout.released, self.layout.boot_file]
+        releases = [self.layout.releases, self.layout.released, self.layout.boot_file, self.takeover.folder]
         return _present([*(path for path in folders if self._is_services(path)), *releases])
 
     @property

@@ -218,6 +218,10 @@ class Store:
         """Keep how the service is treated, for the tool on the host. A health check may hold secrets: root only."""
         files.write_atomic(self._settings, json.dumps(asdict(settings)) + "\n", 0o600)
 
+    def forget_settings(self) -> None:
+        """The tool on the host knows the service no more."""
+        files.remove_link(self._settings)
+
     def kept(self, otherwise: int) -> int:
         """How many releases stay, by the settings that are in force."""
         keep = (read_object(self._settings) or {}).get("keep")

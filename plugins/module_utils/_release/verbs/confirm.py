@@ -18,6 +18,7 @@ from ..prune import prune
 from ..recovery import commit, is_awaiting_confirmation, settle_in_flight
 from ..state.model import Spec
 from ..state.store import Transaction
+from ..takeover import Takeover
 
 
 def confirm(context: Context, txn: Optional[str] = None) -> Outcome:
@@ -90,10 +91,11 @@ def _rolled_back(context: Context, release_id: str, message: str, fix: str) -> S
 
 
 def _not_confirmed(context: Context, code: str, release_id: Optional[str], message: str, fix: str) -> SlipwayError:
-    current = context.current_id()
+    current, takeover = context.current_id(), Takeover(context.layout)
+    serves = current or (f"the former {takeover.service}" if takeover.in_force else "nothing")
     return SlipwayError(
         code,
-        f"{message} Now {current} serves.",
+        f"{message} Now {serves} serves.",
         fix,
         rolled_back=True,
         failed_phase=Phase.PROBATION,

@@ -21,6 +21,8 @@ from ..prune import prune, surplus
 from ..recovery import settle_in_flight
 from ..rehearsal import rehearse
 from ..state.model import Content, Spec
+from ..strategies.registry import PROXY
+from ..takeover import Takeover
 from ..transaction import SwapRequest, swap
 from .confirm import resume_awaiting
 
@@ -73,6 +75,7 @@ def release(context: Context, spec: Spec) -> Outcome:
         if context.is_committed(release_id) and not once.is_due(context, spec):
             return replace(_take_over_settings(context, release_id), once=once.known(context, spec))
         phases: dict[Phase, float] = {}
+        takes_over = Takeover(context.layout).is_open
         missing = _check(context, spec, release_id) or _stage(context, spec, content, phases)
         if missing:
             return unchanged(context.current_id(), missing)
@@ -85,7 +88,7 @@ def release(context: Context, spec: Spec) -> Outcome:
             outcome = _take_over_settings(context, release_id)
             return replace(outcome, changed=outcome.changed or ran, once=known)
         requests = context.strategy(spec.strategy).totals()
-        if context.current_id():
+        if context.current_id() or takes_over:
             probe.start()
         context.check_linkage(release_id)
         if spec.rehearsal:
@@ -95,7 +98,7 @@ def release(context: Context, spec: Spec) -> Outcome:
         request = SwapRequest(
             release_id, spec.strategy, "release", listen=spec.listen, run=spec.run, totals=requests, hold=spec.hold
         )
-        return replace(swap(context, request, probe, phases), once=known)
+        return replace(swap(context, replace(request, takes_over=takes_over), probe, phases), once=known)
 
 
 def _ask_for_artefact(context: Context, spec: Spec) -> Outcome:
@@ -117,6 +120,7 @@ def _check(context: Context, spec: Spec, release_id: str) -> str:
     if spec.tool and context.current_id() and not confirm_timer.has_tool(spec.tool):
         return "tool"
     _require_tool(context)
+    _check_takeover(context, spec)
     if spec.judged:
         _make_room(context, spec, release_id)
     _preflight(context, spec, but=() if spec.judged else ("disk_full",))
@@ -206,6 +210,21 @@ def _require_tool(context: Context) -> None:
     """Raise where a release would wait to be confirmed, and the host could not take it back by itself."""
     if context.settings.confirm and context.current_id():
         confirm_timer.require_tool()
+
+
+def _check_takeover(context: Context, spec: Spec) -> None:
+    """Raise where a former service could not step aside for this release, or not be brought back by the host."""
+    takeover = Takeover(context.layout, context.systemd)
+    if not takeover.is_open:
+        return
+    if spec.strategy == PROXY:
+        raise SlipwayError(
+            "not_adoptable",
+            f"service_swap is proxy, and {takeover.service} has the port that HAProxy would need.",
+            "take the service over with service_swap: restart, and change to proxy with the next release",
+        )
+    confirm_timer.require_tool()
+    takeover.require_ready()
 
 
 def _make_room(context: Context, spec: Spec, release_id: str) -> None:

@@ -26,6 +26,7 @@ from ..removal import account, archive, front
 from ..removal.parts import Parts, Wish
 from ..state.store import remove as remove_path
 from ..strategies.base import STOP_MARGIN
+from ..takeover import Takeover
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,14 @@ def remove(context: Context, wish: Wish, top: str = "/", system: Optional[System
 
 def _refuse(context: Context, parts: Parts) -> None:
     """Raise where units are somebody else's, where a release is under way, or where the archive cannot be written."""
+    if parts.wish.data and _of_others(context):
+        raise SlipwayError(
+            "former_needs_data",
+            f"the service that {context.layout.name} was before slipway runs again, and its data would be deleted.",
+            "run again without remove_data",
+        )
     if parts.is_managed or parts.wish.data:
-        foreign.check(parts.place, context.systemd)
+        foreign.check(parts.place, context.systemd, former=_of_others(context))
     name, in_flight = context.layout.name, context.store.load()
     if in_flight is not None and in_flight.phase == Phase.PROBATION:
         raise SlipwayError(
@@ -93,6 +100,12 @@ def _refuse(context: Context, parts: Parts) -> None:
     archive.check(parts)
 
 
+def _of_others(context: Context) -> list[str]:
+    """What a service has of these names that was there before slipway, and runs again."""
+    takeover = Takeover(context.layout)
+    return takeover.paths() if takeover.in_force else []
+
+
 def _forget_at_boot(context: Context, parts: Parts) -> None:
     """Nothing looks after the service any more, and no boot starts it."""
     name, systemd = context.layout.name, context.systemd
@@ -109,8 +122,10 @@ def _stop(context: Context) -> None:
     """The address closes, as its strategy does that, and every instance ends its requests."""
     name, systemd, settings = context.layout.name, context.systemd, context.settings
     strategy = context.strategy_of(context.current_id() or "")
+    others = set(map(os.path.basename, _of_others(context)))
     for unit in (f"{name}.socket", f"{name}-guard.service", f"{name}-rehearsal.socket"):
-        systemd.call("stop", unit, check=False)
+        if unit not in others:
+            systemd.call("stop", unit, check=False)
     background_drain.stop_all(systemd, name)
     running = systemd.active_instances(name)
     if running:
@@ -119,7 +134,8 @@ def _stop(context: Context) -> None:
         strategy.end(unit)
     for unit in [*systemd.active_instances(name), *systemd.active_instances(f"{name}-rehearsal")]:
         systemd.end(unit, settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
-    systemd.call("stop", f"{name}.service", timeout=settings.drain_timeout + 2 * STOP_MARGIN, check=False)
+    if f"{name}.service" not in others:
+        systemd.call("stop", f"{name}.service", timeout=settings.drain_timeout + 2 * STOP_MARGIN, check=False)
     left = systemd.active_instances(name)
     if left:
         raise SlipwayError(

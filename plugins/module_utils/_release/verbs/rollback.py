@@ -21,6 +21,7 @@ from ..state.model import validate_release_id
 from ..state.store import Transaction
 from ..strategies.base import Strategy
 from ..strategies.registry import check_return
+from ..takeover import Takeover
 from ..transaction import SwapRequest, swap
 
 
@@ -144,16 +145,23 @@ def _has_brought(context: Context, meant: Optional[Meant], release_id: Optional[
 
 def _target(context: Context, wanted: Optional[str], meant: Optional[Meant], current: Optional[str]) -> Optional[str]:
     """The release a rollback from `current` would go to; None when it has been done already."""
+    if current is None and Takeover(context.layout).in_force:
+        raise SlipwayError(
+            "no_last_good",
+            f"{context.layout.name} runs as it did before slipway, and no release of it serves.",
+            "run slipway.go.adopt with adopt_switch, so that a release takes it over",
+        )
     if wanted is not None:
         return _named_target(context, validate_release_id(wanted))
     if meant is None and context.journal.has_gone_back() and context.is_committed(str(current)):
         return None
     target = context.earlier_good(current, meant)
     if target is None:
+        former = ", or run slipway.go.adopt with adopt_undo" if Takeover(context.layout).exists else ""
         raise SlipwayError(
             "no_last_good",
             f"{context.layout.name} has no earlier good release on this host to go back to.",
-            "name an id that slipway.go.release_info lists under releases, or release another version",
+            f"name an id that slipway.go.release_info lists under releases, or release another version{former}",
         )
     return target
 

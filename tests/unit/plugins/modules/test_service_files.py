@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
+from ansible_collections.slipway.go.plugins.module_utils._release.takeover import Takeover
 from ansible_collections.slipway.go.plugins.module_utils._units import installer
 from ansible_collections.slipway.go.plugins.modules import service_files
 from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
@@ -103,6 +104,24 @@ def test_a_hand_made_unit_leaves_everything_as_it_was(host: Path, capsys: Any, m
     assert apply(capsys, host, **more)["code"] == "foreign_unit"
     assert texts(host) == {"unit/shop.service": "[Service]\nExecStart=/srv/shop\n"}
     assert not (host / "state").exists()
+
+
+def test_beside_a_service_that_is_taken_over_the_units_of_its_names_wait(host: Path, capsys: Any) -> None:
+    roots = {f"{name}_root": str(host / name) for name in ("state", "config", "unit", "proxy")}
+    by_hand = {"shop.service": "[Service]\nExecStart=/srv/shop\n", "shop.socket": "[Socket]\nListenStream=8080\n"}
+    for name, text in by_hand.items():
+        (host / "unit" / name).write_text(text)
+    takeover = Takeover(Layout("shop", str(host / "shop"), **roots))
+    takeover.keep([str(host / "unit" / name) for name in by_hand], [])
+    for changed in (True, False):
+        done = apply(capsys, host, absent=["shop.socket", "shop-guard.service"])
+        assert done["changed"] is changed, done
+        found = texts(host)
+        assert {name: found.get(f"unit/{name}") for name in by_hand} == by_hand
+        assert found["unit/shop@.service"] == UNITS[0]["content"]
+        assert takeover.held() == {"shop.service": UNITS[1]["content"]}
+    takeover.settle()
+    assert apply(capsys, host)["code"] == "foreign_unit"
 
 
 @pytest.mark.parametrize("more", [{}, {"state": "checked"}, {"_ansible_check_mode": True}])

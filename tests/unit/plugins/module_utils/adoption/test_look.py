@@ -117,7 +117,7 @@ def test_a_program_behind_links_is_kept_where_it_is(host: Host) -> None:
 
 def test_a_service_that_slipway_has(host: Host) -> None:
     host.write("shop.service", "[Service]\nExecStart=/usr/local/sbin/slipway boot shop\n")
-    assert look(host) == {"managed": True, "service": "shop"}
+    assert look(host) == {"managed": True, "service": "shop", "former_kept": False}
 
 
 @pytest.mark.parametrize("files", [[], ["shop@.service"]])

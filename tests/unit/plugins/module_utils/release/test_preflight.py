@@ -251,6 +251,13 @@ def test_the_port_of_an_instance_of_its_own(listener, monkeypatch):
     assert (pid, "shop@") in asked
 
 
+def test_the_port_of_a_former_service_that_ends_first(listener, monkeypatch):
+    _pid, port = listener
+    monkeypatch.setattr(processes, "in_unit", lambda _who, prefix: prefix == "shop.service")
+    preflight.check_ports("shop", [port], set(), former=True)
+    refused(lambda: preflight.check_ports("shop", [port], set()), "port_in_use")
+
+
 def test_the_port_of_its_own_socket_unit(listener, monkeypatch):
     _ignored, port = listener
     monkeypatch.setattr(sockets, "holders", lambda _inodes: [1])

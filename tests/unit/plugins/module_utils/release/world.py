@@ -1002,10 +1002,11 @@ class Host:
         names = {unit.name for unit in wanted}
         absent = [name for name in map(os.path.basename, self.layout.own_units) if name not in names]
         now, gone = staged_units.in_force(wanted, absent, self.layout, lambda _socket: self.systemd.socket is not None)
-        for unit in now:
+        others = staged_units.besides_former(self.layout)
+        for unit in (unit for unit in now if others(unit.name)):
             with open(os.path.join(self.layout.unit_root, unit.name), "w", encoding="utf-8") as stream:
                 stream.write(unit.content)
-        for name in gone:
+        for name in filter(others, gone):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(self.layout.unit_root, name))
         self.systemd.reload()
@@ -1084,10 +1085,10 @@ class Host:
         monkeypatch.setattr(preflight, "linkage_problems", lambda layout, release_id: [])
         return self
 
-    def copy(self, folder: str) -> Host:
+    def copy(self, folder: str) -> Any:
         """The same host once more, in another folder."""
         copy_tree(self.folder, folder)
-        twin = Host.__new__(Host)
+        twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__)
         twin.folder = folder
         twin.clock = copy.copy(self.clock)

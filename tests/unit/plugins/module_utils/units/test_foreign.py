@@ -102,6 +102,17 @@ def test_a_link_is_never_ours(place: foreign.ServiceUnits, target: str) -> None:
     assert f"shop.service -> {target}" in not_ours(place).message
 
 
+def test_a_service_that_is_taken_over_is_no_obstacle_and_what_is_beside_it_is(place: foreign.ServiceUnits) -> None:
+    former = [write(place, "etc/shop.service"), write(place, "etc/shop.service.d/limits.conf")]
+    assert foreign.check(place, Pid1(shop=7), former) == []
+    write(place, "etc/shop@.service", OURS)
+    assert foreign.check(place, Pid1(shop=7), former) == []
+    other = write(place, "etc/shop.service.d/other.conf")
+    assert foreign.check(place, Pid1(shop=7), former) == [other]
+    write(place, "etc/shop.socket")
+    refused(lambda: foreign.check(place, Pid1(shop=7), former), "foreign_unit", "shop.socket is not slipway's")
+
+
 def test_a_unit_beside_ours_is_refused(place: foreign.ServiceUnits) -> None:
     write(place, "etc/shop.service", OURS)
     path = write(place, "etc/shop.socket")
