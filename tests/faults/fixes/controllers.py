@@ -25,7 +25,7 @@ class Fresh(confirm_login.ActionModule):
     def __init__(self, transport: str = "ssh", confirms: tuple[int, bytes] = (0, b"")) -> None:
         arguments = {"logins": [{"user": "deploy", "sudo": "full"}], "connection_user": "never", "timeout": 0.1}
         self._task = SimpleNamespace(args={**arguments, "name": "ssh", "token": "t"}, check_mode=False)
-        self._connection = SimpleNamespace(transport=transport)
+        self._connection = SimpleNamespace(transport=transport, become=None)
         self._confirms = confirms
 
     def _own(self) -> str:
