@@ -34,7 +34,7 @@ class Fresh(confirm_login.ActionModule):
     def _connect(self, user: str, route: Any, variables: Any) -> Any:
         return self
 
-    def exec_command(self, command: str, sudoable: bool) -> tuple[int, bytes, bytes]:
+    def exec_command(self, command: str, in_data: bytes | None, sudoable: bool) -> tuple[int, bytes, bytes]:
         code, says = self._confirms if "confirm" in command else (0, b"")
         return code, b"", says
 
