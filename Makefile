@@ -87,6 +87,9 @@ adoption: collections ## services of five shapes, taken over under load and give
 cookbook: collections ## the recipes of docs/guide/cookbook.md, word for word, on lab hosts (ten minutes)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/cookbook
 
+pull-table: collections ## hosts that fetch a signed state themselves: what they release, refuse and finish (six minutes)
+	$(BIN)/python tests/lab/lab.py run --suites trixie -- pytest tests/faults/pull
+
 fixes: collections ## the fix table: failures made on purpose, whose fix is applied and lets the next run pass (half an hour)
 	$(BIN)/python tests/lab/lab.py run -- pytest tests/faults/fixes --page docs/evidence/fixes.md
 

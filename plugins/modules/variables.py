@@ -43,6 +43,7 @@ options:
       - deploy_user
       - firewall
       - proxy
+      - pull
       - rebuild
       - release
       - selinux

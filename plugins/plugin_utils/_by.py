@@ -4,7 +4,7 @@
 
 """Who runs this playbook, from where and in which job. This file is PRIVATE to the collection.
 
-AWX says it in extra variables, GitLab, GitHub and Jenkins in the environment of the job.
+AWX says it in extra variables, GitLab, GitHub and Jenkins in the environment of the job, and so does `slipway pull`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._release.by import LIMITS, parse_by
 
 _PERSON_VARIABLES = ("awx_user_name", "tower_user_name")
-_PERSON_ENVIRONMENT = ("GITLAB_USER_LOGIN", "GITHUB_ACTOR", "BUILD_USER_ID", "SUDO_USER")
-_JOB_ADDRESSES = ("CI_JOB_URL", "BUILD_URL")
+_PERSON_ENVIRONMENT = ("GITLAB_USER_LOGIN", "GITHUB_ACTOR", "BUILD_USER_ID", "SLIPWAY_PULL_SIGNER", "SUDO_USER")
+_JOB_ADDRESSES = ("CI_JOB_URL", "BUILD_URL", "SLIPWAY_PULL_JOB")
 
 
 def _user() -> str:

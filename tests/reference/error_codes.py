@@ -2139,8 +2139,59 @@ DIAGNOSIS = Section(
     },
 )
 
+PULL = Section(
+    "Hosts that pull",
+    "These come from `slipway pull` on the host, and are in the log of `slipway-pull.service`. But for `pull_failed`, "
+    "nothing was run. [Hosts that pull](../guide/pull.md) explains them.",
+    {
+        "invalid_pull_settings": ErrorCode(
+            "A file of the host's pulls is missing, or is not what the role or an earlier pull has written.",
+            "The role `pull` was not applied to this host, or the file was changed by hand.",
+            "Apply the role `pull` again. Remove `accepted.json` only after `pull_at_least` names a commit that the "
+            "host has to have.",
+        ),
+        "pull_failed": ErrorCode(
+            "The playbook of the commit has failed. A release that failed was rolled back by the engine.",
+            "The release is bad, or something else in the commit does not work on this host.",
+            "Read the log above the message, and push a signed commit that corrects the cause.",
+        ),
+        "pull_in_use": ErrorCode(
+            "Another pull has the lock, or the Ansible that it started does.",
+            "The timer started one, or somebody did by hand.",
+            "Wait until `slipway-pull.service` has ended.",
+        ),
+        "pull_no_wave": ErrorCode(
+            "The host has a wave, and the newest commit has no file `wave` with a number.",
+            "The file was removed or has something else in it, or the branch is not meant for hosts with waves.",
+            "Push a signed commit whose file `wave` has a number, or set `pull_wave` to 0.",
+        ),
+        "pull_not_fetched": ErrorCode(
+            "The branch could not be fetched. The message quotes the first line of what git wrote.",
+            "The network is down, the server does not know the key of this host or this host that of the server, or "
+            "there is no such branch.",
+            "Run the same `git fetch` on the host as root, and correct what it complains of.",
+        ),
+        "pull_not_signed": ErrorCode(
+            "No key of `pull_signers` has signed the commit, and nothing of it was used.",
+            "Somebody forgot to sign, the server merged on its own, the key is a new one, or somebody else has pushed.",
+            "Look at who has pushed the commit. Then sign a new one, or add the key to `pull_signers`.",
+        ),
+        "pull_replayed": ErrorCode(
+            "The newest commit does not descend from the one that the host has accepted before, or from "
+            "`pull_at_least`.",
+            "Somebody has pushed by force, or hands this host an earlier state of the repository.",
+            "Find out who has moved the branch. To go back on purpose, push a new commit with the earlier content.",
+        ),
+        "pull_unknown_host": ErrorCode(
+            "The inventory of the commit does not have this host, or cannot be read.",
+            "The host is new or has another name, or the inventory has an error, which the message quotes.",
+            "Add the host in a signed commit, or set `pull_host` to its name in the inventory.",
+        ),
+    },
+)
+
 SECTIONS = (
     *(GENERAL, ACCESS, SSHD, ACCOUNTS, FIREWALL, PROGRAM, POLICY, VULNERABILITIES, BUILD, REBUILD, BUNDLE, INTAKE),
-    *(VARIABLES, RELEASE, BALANCERS, DIAGNOSIS),
+    *(PULL, VARIABLES, RELEASE, BALANCERS, DIAGNOSIS),
 )
 CODES: dict[str, ErrorCode] = {code: entry for section in SECTIONS for code, entry in section.codes.items()}

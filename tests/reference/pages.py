@@ -81,9 +81,11 @@ def metrics_page() -> str:
         *metrics.unfinished("shop", False, None),
         metrics.bad("shop", 0),
         *metrics.drift({"shop": 0}, 1.0),
+        *metrics.pull(False, 1.0),
     ]
     writers = (
-        "The watch writes them for node_exporter's textfile collector, and `slipway drift --metrics` those of drift."
+        "The watch writes them for node_exporter's textfile collector, `slipway drift --metrics` those of drift, and "
+        "`slipway pull` those of pulls."
     )
     lines = ["# Metrics", NOTE, "", writers, ""]
     lines += ["| name | type | labels | meaning |", "|---|---|---|---|"]

@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "_balancer": "_core _host",
     "_build": "_core _binary _host _release",
     "_bundle": "_core _release _build",
-    "_tool": "_core _notices _host _release _drift _diagnosis",
+    "_pull": "_core",
+    "_tool": "_core _notices _host _release _drift _diagnosis _pull",
 }
 
 # Inside of the large ones, from the ground up: each may import what stands on a line above its own.
@@ -99,6 +100,7 @@ FLOORS = {
         "verifier",
         "make",
     ],
+    "_pull": ["settings waves accepted", "repository", "pull"],
     "_release": [
         "phases by timeline build_host",
         "state artefact announce background_drain confirm_timer meant",

@@ -14,7 +14,7 @@ MESSAGES = sorted({(text, failure.path) for failure in FAILURES for text in fail
 # fmt: off
 VERBS = frozenset((
     "accept", "add", "apply", "build", "change", "check", "choose", "commit", "correct", "create", "declare", "expose",
-    "fetch",
+    "fetch", "push",
     "find", "free", "give", "install", "keep", "leave", "let", "link", "list", "look", "make", "mount", "move",
     "name", "pack", "put", "quote", "raise", "rebuild", "release", "remove", "renew", "repair", "replace", "run",
     "say", "see", "set", "sign", "start", "stop", "take", "unmask", "unpack", "upgrade", "use", "wait", "write",

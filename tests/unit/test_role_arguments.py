@@ -23,7 +23,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST = ROOT / ".work" / "venv-oldest" / "bin" / "python"
 PYTHONS = [sys.executable, *([str(OLDEST)] if OLDEST.exists() else [])]
-AT_ONCE = ("base", "build", "bundle", "firewall", "rebuild", "selinux", "unbundle")
+AT_ONCE = ("base", "build", "bundle", "firewall", "pull", "rebuild", "selinux", "unbundle")
 CHECKED = dict.fromkeys(AT_ONCE, "main") | dict.fromkeys(("deploy_user", "proxy", "service", "ssh"), "validate")
 GOOD = {
     "service_name": "shop",

@@ -33,6 +33,8 @@ PACKAGES: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("groupadd", "useradd", "usermod"), ("passwd", "shadow-utils")),
     **dict.fromkeys(("firewall-cmd", "firewall-offline-cmd"), ("firewalld",)),
     **dict.fromkeys(("ssh", "ssh-keygen"), ("openssh-client", "openssh-clients")),
+    **dict.fromkeys(("ansible-inventory", "ansible-playbook"), ("ansible-core",)),
+    "git": ("git", "git-core"),
     "ip": ("iproute2", "iproute"),
     "restorecon": ("policycoreutils",),
     "sshd": ("openssh-server",),
@@ -129,11 +131,12 @@ def run(
     output: Optional[IO[bytes]] = None,
     merged: bool = False,
     ends_with_parent: bool = False,
+    folder: Optional[str] = None,
 ) -> Finished:
     """Run a program to its end; raise where it is not on this host or does not end in time.
 
     variables: added to its environment. source: what it reads. output: a file for all that it writes. merged: its
-    errors are part of its output. ends_with_parent: it is killed when this process is.
+    errors are part of its output. ends_with_parent: it is killed when this process is. folder: where it runs.
     """
     text, stream = (source, None) if isinstance(source, bytes) else (b"", source)
     try:
@@ -146,6 +149,7 @@ def run(
             stdout=output or subprocess.PIPE,
             stderr=subprocess.STDOUT if merged or output else subprocess.PIPE,
             env={**environment(), **(variables or {})},
+            cwd=folder,
             preexec_fn=_ending_with_parent() if ends_with_parent else None,
         )
     except FileNotFoundError as error:
@@ -153,6 +157,25 @@ def run(
     except subprocess.TimeoutExpired:
         raise TimeLimitPassed(argv, seconds) from None
     return Finished(argv, done.returncode, done.stdout or b"", done.stderr or b"")
+
+
+def attend(argv: Sequence[str], folder: str, variables: Mapping[str, str], kept: int) -> int:
+    """Run a program to its end, however long that takes, and return how it ended. What it writes is this process's own.
+
+    kept: an open file that it keeps open as well.
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**environment(), **variables},
+            cwd=folder,
+            pass_fds=(kept,),
+        )
+    except FileNotFoundError as error:
+        _refuse_missing(argv[0], error)
+    return done.returncode
 
 
 def _refuse_missing(program: str, error: FileNotFoundError) -> NoReturn:

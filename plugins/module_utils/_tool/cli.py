@@ -72,6 +72,10 @@ _LEASE = """\
 A run that releases on many hosts has it from before its first swap until its end, and each host refuses a release by
 any other run meanwhile. A rollback is never refused. It ends by itself when that run has not been heard of for long
 enough. End it where that run is dead; if it is not, this host refuses it from then on."""
+_PULL = """\
+slipway-pull.timer calls it. It fetches the branch, verifies who has signed its newest commit, refuses one that does
+not descend from what this host had, takes the newest one that is for the host's wave, and runs its playbook here.
+Nothing of a commit is used before its signature is verified."""
 _CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
 
@@ -125,6 +129,8 @@ def parser() -> argparse.ArgumentParser:
     drain.add_argument("service")
     drain.add_argument("release", help="one that goes on draining: status lists it")
     drain.add_argument("--until", type=float, required=True, metavar="S", help="how long, on the clock since the boot")
+    pull = add("pull", "bring this host to the newest signed commit that is for it", _PULL)
+    pull.add_argument("--check", action="store_true", help="run the playbook in check mode")
     watch = add("watch", "look at a service once, and do what is to be done; slipway-watch.service calls it", _WATCH)
     which = watch.add_mutually_exclusive_group(required=True)
     which.add_argument("service", nargs="?")
@@ -561,6 +567,33 @@ def _settle(options: argparse.Namespace) -> int:
     return OK
 
 
+def _pull(options: argparse.Namespace) -> int:
+    from .._core import command
+    from .._pull import pull as pulling
+    from .._pull import settings
+
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # before what Ansible writes
+    given = settings.load()
+    try:
+        pulling.pull(given, _say, pulling.Place(), options.check, command.attend)
+    except Exception as error:
+        if not options.check and getattr(error, "code", "") != pulling.IN_USE:  # the other one exports how it ends
+            _export_pull(given.metrics, True)
+        raise
+    if not options.check:
+        _export_pull(given.metrics, False)
+    return OK
+
+
+def _export_pull(folder: str, failed: bool) -> None:
+    """A pull does not fail for its metrics."""
+    from .._release.operator import metrics
+
+    if folder and os.path.isdir(folder):
+        with contextlib.suppress(OSError):
+            metrics.write(metrics.pull_path(folder), metrics.render(metrics.pull(failed, time.time())))
+
+
 def _purge(options: argparse.Namespace) -> int:
     from .._release.verbs.purge import OTHERS
 
@@ -645,6 +678,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "watch": _watch,
     "settle": _settle,
     "drain": _drain,
+    "pull": _pull,
     "purge": _purge,
 }
 

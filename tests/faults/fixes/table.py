@@ -44,6 +44,7 @@ TITLES = {
     "balancers": "Simulated: load balancers",
     "rebuilds": "Simulated: artefacts that are built again",
     "bundling": "Simulated: bundles for sites without a network",
+    "pulls": "Simulated: hosts that pull",
     "hosts": "Simulated: groups, records, programs and the diagnosis",
 }
 INTRO = """# Are the fixes true?

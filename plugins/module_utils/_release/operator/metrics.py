@@ -259,6 +259,18 @@ def drift(counts: Mapping[str, int], now: float) -> list[Family]:
     ]
 
 
+def pull(failed: bool, now: float) -> list[Family]:
+    """How the last pull of this host ended, and when."""
+    return [
+        Family("slipway_pull_failed", "gauge", "1 where the last pull of this host failed.", [({}, float(failed))]),
+        Family("slipway_pull_timestamp_seconds", "gauge", "When the last pull of this host ended.", [({}, now)]),
+    ]
+
+
+def pull_path(folder: str) -> str:
+    return os.path.join(folder, "slipway_pull.prom")
+
+
 def drift_path(folder: str) -> str:
     """Of no service: those of services have a hyphen there."""
     return os.path.join(folder, "slipway_drift.prom")

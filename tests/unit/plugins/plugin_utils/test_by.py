@@ -42,6 +42,12 @@ from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
             "bob",
             "https://github.example/team/shop/actions/runs/9",
         ),
+        (
+            {},
+            {"SLIPWAY_PULL_SIGNER": "fred@example.com", "SLIPWAY_PULL_JOB": "pull of 0123 of main"},
+            "fred@example.com",
+            "pull of 0123 of main",
+        ),
         ({}, {"BUILD_USER_ID": "dora", "BUILD_URL": "https://ci.example/1"}, "dora", "https://ci.example/1"),
     ],
 )

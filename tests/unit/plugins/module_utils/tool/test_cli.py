@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._host import systemd
 from ansible_collections.slipway.go.plugins.module_utils._notices.notice import FIELDS
+from ansible_collections.slipway.go.plugins.module_utils._pull import pull, settings
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.watch import Decision
 from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
@@ -591,3 +592,45 @@ def test_an_operator_ends_a_lease(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert (told["ended"], told["lease"]["state"], told["lease"]["left"]) == (False, "ended", 0.0)
     assert told["lease"]["ended_by"]["reason"] == "its controller is dead"
     assert cli.main(["lease", "../x"]) == cli.FAILED
+
+
+def pulls(monkeypatch: pytest.MonkeyPatch, folder: Path, *errors: Exception) -> list[Any]:
+    """The arguments of each pull; the first ones end with these errors."""
+    given: list[Any] = []
+    ends = list(errors)
+
+    def run(*arguments: Any) -> None:
+        given.append(arguments)
+        if ends:
+            raise ends.pop(0)
+
+    monkeypatch.setattr(settings, "load", lambda: SimpleNamespace(metrics=str(folder)))
+    monkeypatch.setattr(pull, "pull", run)
+    return given
+
+
+def exported_pull(folder: Path) -> list[str]:
+    text = "".join(path.read_text() for path in folder.iterdir())
+    return [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith("slipway_pull_failed")]
+
+
+@pytest.mark.parametrize("error", [SlipwayError("pull_failed", "it ended with 2.", "see above"), OSError(28, "full")])
+def test_a_pull_exports_how_it_has_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception) -> None:
+    pulls(monkeypatch, tmp_path, error)
+    assert cli.main(["pull"]) == cli.FAILED
+    assert exported_pull(tmp_path) == ["1"]
+    assert cli.main(["pull"]) == cli.OK
+    assert exported_pull(tmp_path) == ["0"]
+
+
+def test_a_pull_that_meets_another_leaves_its_metrics_to_that(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pulls(monkeypatch, tmp_path, SlipwayError(pull.IN_USE, "another pull is running.", "wait"))
+    assert cli.main(["pull"]) == cli.FAILED
+    assert exported_pull(tmp_path) == []
+
+
+def test_a_pull_in_check_mode_exports_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given = pulls(monkeypatch, tmp_path)
+    assert cli.main(["pull", "--check"]) == cli.OK
+    assert given[0][3] is True
+    assert exported_pull(tmp_path) == []

@@ -1,0 +1,284 @@
+"""What a host takes of a repository that others can write to, and what it refuses."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core import command
+from ansible_collections.slipway.go.plugins.module_utils._pull import repository
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.pull.remote import (
+    ALICE,
+    MALLORY,
+    Puller,
+    Remote,
+    make_keys,
+)
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make_keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def remote(memory: Path, keys: dict[str, Path]) -> Remote:
+    return Remote(memory, keys)
+
+
+@pytest.fixture
+def host(memory: Path, remote: Remote) -> Puller:
+    return Puller(memory, remote)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder whose files are written through to no disk."""
+    within = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path
+    with tempfile.TemporaryDirectory(prefix="pull-", dir=within) as folder:
+        yield Path(folder)
+
+
+def test_a_signed_commit_is_applied_again_and_again(host: Puller, remote: Remote) -> None:
+    first = remote.commit(**{"local.yml": "one"})
+    host.pull()
+    host.pull()
+    second = remote.commit(**{"local.yml": "two"})
+    host.pull()
+    assert host.applied == ["one", "one", "two"]
+    assert host.said[0] == (f"main is at {first[:12]}, signed by {ALICE}: running local.yml of {first[:12]} on web1")
+    assert host.said[-1] == f"{second[:12]} is applied"
+
+
+def test_ansible_runs_on_this_host_alone(host: Puller, remote: Remote) -> None:
+    commit = remote.commit()
+    host.pull(environment={"https_proxy": "http://proxy:3128", **host.settings.environment})
+    (run,) = host.runs
+    own = host.place.own_inventory
+    assert run["argv"][1:] == ["-i", "inventory", "-i", own, "--limit", "web1", "--", "local.yml"]
+    told = json.loads(Path(own).read_text())["all"]["hosts"]
+    assert {name: given["ansible_connection"] for name, given in told.items()} == {"web1": "local"}
+    assert run["variables"]["https_proxy"] == "http://proxy:3128"
+    assert run["variables"]["SLIPWAY_PULL_SIGNER"] == ALICE
+    assert run["variables"]["SLIPWAY_PULL_JOB"] == f"pull of {commit[:12]} of main"
+
+
+@pytest.mark.parametrize("signer", [MALLORY, "nobody"])
+def test_what_nobody_trusted_has_signed_is_neither_run_nor_written(host: Puller, remote: Remote, signer: str) -> None:
+    remote.commit(**{"local.yml": "one"})
+    host.pull()
+    commit = remote.commit(signer, **{"local.yml": "evil"})
+    for _turn in range(2):
+        error = refused(host.pull, "pull_not_signed")
+        assert commit[:12] in error.message
+        assert "No principal matched" in error.message or "it is not signed" in error.message
+    assert host.applied == ["one"]
+    assert Path(host.place.checkout, "local.yml").read_text() == "one"
+
+
+def test_a_signature_for_something_else_is_none(host: Puller, remote: Remote) -> None:
+    remote.signers.write_text(f'{ALICE} namespaces="file" {remote.public(ALICE)}')
+    remote.commit()
+    refused(host.pull, "pull_not_signed")
+
+
+def test_a_commit_that_was_changed_after_it_was_signed(host: Puller, remote: Remote) -> None:
+    remote.commit()
+    signed = remote.git("cat-file", "commit", "HEAD")
+    done = subprocess.run(
+        ["git", "-C", str(remote.path), "hash-object", "-t", "commit", "-w", "--stdin"],
+        input=signed.replace("\n\nx", "\n\ny") + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    remote.git("reset", "--quiet", "--hard", done.stdout.strip())
+    refused(host.pull, "pull_not_signed")
+
+
+def test_an_older_commit_is_refused_although_it_is_signed(host: Puller, remote: Remote) -> None:
+    older, newer = remote.commit(**{"local.yml": "one"}), remote.commit(**{"local.yml": "two"})
+    host.pull()
+    remote.git("reset", "--quiet", "--hard", older)
+    error = refused(host.pull, "pull_replayed")
+    assert older[:12] in error.message
+    assert newer[:12] in error.message
+    assert host.applied == ["two"]
+
+
+def test_an_older_commit_is_refused_also_after_the_copy_is_lost(host: Puller, remote: Remote) -> None:
+    older = remote.commit()
+    remote.commit()
+    host.pull()
+    shutil.rmtree(host.place.repository)
+    remote.git("reset", "--quiet", "--hard", older)
+    refused(host.pull, "pull_replayed")
+
+
+def test_a_way_back_is_a_new_commit(host: Puller, remote: Remote) -> None:
+    for text in ("one", "two", "one"):
+        remote.commit(**{"local.yml": text})
+        host.pull()
+    assert host.applied == ["one", "two", "one"]
+
+
+def test_a_new_host_wants_a_commit_at_least(host: Puller, remote: Remote) -> None:
+    older, newer = remote.commit(), remote.commit()
+    host.pull(at_least=older)
+    remote.git("reset", "--quiet", "--hard", older)
+    Path(host.place.accepted).unlink()
+    assert newer[:12] in refused(lambda: host.pull(at_least=newer), "pull_replayed").message
+
+
+def test_what_was_begun_is_remembered_before_it_runs(host: Puller, remote: Remote) -> None:
+    older, newer = remote.commit(), remote.commit(**{"local.yml": "two"})
+    host.ends_with = 2
+    error = refused(host.pull, "pull_failed")
+    assert error.message == f"local.yml of {newer[:12]} ended with 2."
+    remote.git("reset", "--quiet", "--hard", older)
+    refused(host.pull, "pull_replayed")
+    remote.git("reset", "--quiet", "--hard", newer)
+    host.ends_with = 0
+    host.pull()
+    assert host.applied == ["two", "two"]
+
+
+def test_check_mode_remembers_nothing(host: Puller, remote: Remote) -> None:
+    remote.commit()
+    host.pull(check=True)
+    assert "--check" in host.runs[0]["argv"]
+    assert not Path(host.place.accepted).exists()
+    assert host.said[-1].endswith(" is checked")
+
+
+def test_a_damaged_memory_is_not_taken_for_none(host: Puller, remote: Remote) -> None:
+    remote.commit()
+    host.pull()
+    Path(host.place.accepted).write_text('{"head": 7')
+    error = refused(host.pull, "invalid_pull_settings")
+    assert host.place.accepted in error.fix
+
+
+def test_a_repository_that_cannot_be_reached(host: Puller, remote: Remote) -> None:
+    remote.commit()
+    host.pull()
+    remote.path.rename(remote.path.with_name("away"))
+    error = refused(host.pull, "pull_not_fetched")
+    assert str(remote.path) in error.message
+    assert len(host.runs) == 1
+
+
+@pytest.mark.parametrize("text", ["one", "two"])
+def test_a_copy_that_is_damaged_is_made_anew(host: Puller, remote: Remote, text: str) -> None:
+    """Whether there is something to fetch or not."""
+    remote.commit(**{"local.yml": "one"})
+    host.pull()
+    for path in Path(host.place.repository, "objects").glob("*/*"):
+        path.chmod(0o600)
+        path.write_bytes(b"")
+    Path(host.place.repository, "packed-refs.lock").touch()
+    if text == "two":
+        remote.commit(**{"local.yml": text})
+    host.pull()
+    assert host.applied == ["one", text]
+
+
+def test_one_pull_at_a_time_also_while_ansible_goes_on(host: Puller, remote: Remote) -> None:
+    remote.commit()
+    host.pull()
+    with open(host.place.lock) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused(host.pull, "pull_in_use")
+
+
+def test_the_lock_is_handed_to_ansible(tmp_path: Path) -> None:
+    with open(tmp_path / "lock", "w") as lock:
+        code = f"import os, sys; os.fstat({lock.fileno()}); sys.exit(3)"
+        assert command.attend([sys.executable, "-c", code], str(tmp_path), {}, lock.fileno()) == 3
+
+
+def test_an_ansible_that_is_not_there(tmp_path: Path) -> None:
+    with open(tmp_path / "lock", "w") as lock:
+        run = functools.partial(command.attend, ["/nowhere/ansible-playbook"], str(tmp_path), {}, lock.fileno())
+        refused(run, "no_program", "ansible-core")
+
+
+def test_a_host_that_the_inventory_does_not_have(host: Puller, remote: Remote) -> None:
+    remote.commit()
+    host.knows_host(False)
+    error = refused(host.pull, "pull_unknown_host")
+    assert "web1" in error.message
+    assert "no such host" in error.message
+    assert host.runs == []
+
+
+def test_a_wave_takes_what_is_for_it(host: Puller, remote: Remote) -> None:
+    remote.commit(wave="3\n", **{"local.yml": "one"})
+    remote.commit(wave="1\n", **{"local.yml": "two"})
+    for wave in (1, 2, 3):
+        Path(host.place.accepted).unlink(missing_ok=True)
+        host.pull(wave=wave)
+    assert host.applied == ["two", "one", "one"]
+    remote.commit(wave="2\n")
+    host.pull(wave=3)
+    host.pull(wave=2)
+    assert host.applied[3:] == ["one", "two"]
+
+
+def test_a_wave_that_has_nothing_yet(host: Puller, remote: Remote) -> None:
+    remote.commit(wave="1\n")
+    host.pull(wave=2)
+    assert host.runs == []
+    assert host.said[-1].endswith("; no commit of it is for wave 2 so far, and nothing was run")
+
+
+def test_a_host_that_moves_to_a_later_wave_keeps_what_it_has(host: Puller, remote: Remote) -> None:
+    remote.commit(wave="3\n", **{"local.yml": "one"})
+    remote.commit(wave="1\n", **{"local.yml": "two"})
+    host.pull(wave=1)
+    host.pull(wave=3)
+    assert host.applied == ["two", "two"]
+
+
+def test_a_branch_without_waves_is_refused_by_a_host_with_one(host: Puller, remote: Remote) -> None:
+    remote.commit()
+    error = refused(lambda: host.pull(wave=1), "pull_no_wave")
+    assert "file wave" in error.message
+
+
+def test_the_commit_of_a_wave_is_signed_itself(host: Puller, remote: Remote) -> None:
+    """Whoever signs a later commit has not looked at all before it."""
+    unsigned = remote.commit("nobody", wave="2\n")
+    remote.commit(wave="1\n")
+    assert unsigned[:12] in refused(lambda: host.pull(wave=2), "pull_not_signed").message
+    assert host.runs == []
+
+
+def test_links_and_folders_are_exported_as_they_are(host: Puller, remote: Remote) -> None:
+    (remote.path / "roles").mkdir()
+    (remote.path / "roles" / "one").write_text("x")
+    (remote.path / "link").symlink_to("roles/one")
+    remote.commit()
+    host.pull()
+    made = Path(host.place.checkout)
+    assert (made / "link").read_text() == "x"
+    assert made.stat().st_mode & 0o777 == 0o700
+    (remote.path / "link").unlink()
+    remote.commit()
+    host.pull()
+    assert not (made / "link").is_symlink()
+
+
+def test_what_stands_where_the_number_is_wanted() -> None:
+    answers = b"aa blob 2\n3\n\nbb missing\ncc tree 4\nabcd\ndd blob 0\n\n"
+    assert list(repository._contents(answers)) == [b"3\n", None, None, b""]

@@ -1,0 +1,74 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the role pull refuses before it asks the host, all of it at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB"
+GOOD = {
+    "pull_repository": "ssh://git@git.example.com:2222/state.git",
+    "pull_signers": [f"alice@example.com {KEY}", f'bob@example.com namespaces="git",valid-before="20300101" {KEY} bob'],
+    "pull_inventory": "inventory/hosts..yml",
+    "pull_playbook": "slipway.go.site",
+    "pull_at_least": "0" * 40,
+    "pull_interval": "60",
+    "pull_environment": {"https_proxy": "http://proxy:3128"},
+}
+BAD = {
+    "pull_repository": "https://git:secret@git.example.com/state.git",
+    "pull_branch": "--upload-pack=x",
+    "pull_signers": [KEY],
+    "pull_wave": 10000,
+    "pull_at_least": "0" * 12,
+    "pull_host": "web*",
+    "pull_inventory": "../inventory",
+    "pull_playbook": "/etc/local.yml",
+    "pull_ansible": "ansible-playbook",
+    "pull_environment": {"A B": "c"},
+    "pull_interval": 59,
+    "pull_splay": -1,
+    "pull_timeout": "1",
+}
+
+
+def apply(tmp_path: Path, variables: dict[str, Any]) -> str:
+    """The role as far as its first look at the host, which is not let through."""
+    collections = os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(ROOT / ".work" / "collections"))
+    role = {"ansible.builtin.import_role": {"name": "slipway.go.pull"}}
+    (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "web1", "gather_facts": False, "tasks": [role]}]))
+    argv = [sys.executable, "-m", "ansible.cli.playbook", "-i", "web1,", "-c", "local", "play.yml"]
+    python = {"ansible_python_interpreter": "/nowhere/python"}
+    done = subprocess.run(
+        [*argv, "-e", json.dumps({**variables, **python})],
+        cwd=tmp_path,
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_each_value_that_cannot_be_used_is_refused_with_its_fix(tmp_path: Path) -> None:
+    told = apply(tmp_path, BAD)
+    refused = re.findall(r'^failed: \[web1\] \(item=(\w+)\).*"msg": ".* Fix: [^"]', told, re.MULTILINE)
+    assert set(refused) == set(BAD), told
+    assert "secret" not in told
+    assert "Read the host's state" not in told
+
+
+def test_values_that_can_be_used_are_let_through(tmp_path: Path) -> None:
+    told = apply(tmp_path, GOOD)
+    assert "failed: [web1] (item=" not in told
+    assert "Read the host's state" in told
