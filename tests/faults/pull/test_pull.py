@@ -197,6 +197,21 @@ def test_a_host_without_network_serves_on(site: Site) -> None:
     assert site.current() == "2.0.0"
 
 
+def test_the_role_takes_back_what_it_has_set_up(site: Site, tmp_path: Path) -> None:
+    kept = site.run("cat", "/var/lib/slipway-pull/accepted.json")
+    for changed in (2, 0):
+        done = site.set_up(tmp_path, pull_state="absent", pull_repository="", pull_signers="")
+        assert done.recap[site.host]["failed"] == 0, done.output
+        assert done.recap[site.host]["changed"] == changed, done.output
+    assert site.run("sh", "-c", "ls /etc/slipway/pull* /etc/systemd/system/slipway-pull* || true") == ""
+    assert site.run("systemctl", "is-active", "shop@*.service") == "active"
+    done = site.set_up(tmp_path)
+    assert done.code == 0, done.output
+    wait("the timer's pull", site.has_pulled, 120)
+    assert site.ended().good
+    assert site.run("cat", "/var/lib/slipway-pull/accepted.json") == kept
+
+
 def access(site: Site) -> dict[str, Any]:
     """Hardening of who may come in, without the rest, which takes long.
 
