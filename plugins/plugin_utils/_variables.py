@@ -65,7 +65,6 @@ RESULTS = frozenset(
         "build_result",
         "bundle_result",
         "compliance_found",
-        "compliance_written",
         "drift_found",
         "drift_told",
         "rebuild_result",

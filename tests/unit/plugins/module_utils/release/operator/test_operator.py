@@ -228,6 +228,8 @@ def test_what_is_documented_is_exported(host, tmp_path):
         "slipway_swap_canary_errors",
         "slipway_drift_findings",  # by another command
         "slipway_drift_timestamp_seconds",
+        "slipway_pull_failed",
+        "slipway_pull_timestamp_seconds",
     }
     for page in ("reference/metrics.md", "guide/health.md"):
         documented = (DOCS / page).read_text()
