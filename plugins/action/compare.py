@@ -51,14 +51,11 @@ class ActionModule(ActionBase):
         )
         refuses = given.pop("inconclusive", ACCEPT) == REFUSE
         new, old = _compare.sides(variables, name)
-        # Of another service of these hosts, which went before.
-        against = dict((variables.get("release_compared") or {}).get("against") or {})
         if wanted is None or self._task.check_mode or not new or not old:
-            return {"changed": False, "compared": None, "against": against}
+            return {"changed": False, "compared": None, "against": {}}
         told = _compare.compare(wanted, Rule(**given), new, old, _compare.prometheus(wanted))
         delegate(self, "slipway.go.show", {"text": _compare.sentence(name, told)}, variables)
         objection = _compare.objection(told, refuses)
-        if objection is not None:
-            why = {"code": objection.code, "msg": str(objection)}
-            against |= dict.fromkeys(_compare.swapped(variables, name), why)
-        return {"changed": False, "compared": told, "against": against}
+        hosts = _compare.swapped(variables, name) if objection is not None else []
+        why = {"code": getattr(objection, "code", ""), "msg": str(objection), "service": name}
+        return {"changed": False, "compared": told, "against": dict.fromkeys(hosts, why)}

@@ -144,7 +144,8 @@ class ActionModule(ActionBase):
             results = _results(of_hosts, services, event == STARTED)
             lost = {host: theirs["release_lost"] for host, theirs in of_hosts.items() if theirs.get("release_lost")}
             for theirs in of_hosts.values():
-                lost |= (theirs.get("release_compared") or {}).get("against") or {}
+                for against in (theirs.get("release_against") or {}).values():
+                    lost |= against
         return Facts(
             event=event,
             playbook=playbook,

@@ -75,7 +75,7 @@ EXAMPLES = r"""
       requests: sum by (instance) (http_requests_total{job="shop"})
       failures: sum by (instance) (http_requests_total{job="shop", code=~"5.."})
       time: 120
-  register: release_compared
+  register: compared
   run_once: true
 """
 
@@ -107,8 +107,8 @@ compared:
       sample: {"hosts": 9, "requests": 7201, "failed": 3, "p99_ms": 25}
 against:
   description:
-    - What speaks against the hosts of this batch that have got the release, C(code) and C(msg) by host. Empty where the
-      release may stay. What C(release_compared) has of a comparison before this one is there, too.
+    - What speaks against the hosts of this batch that have got the release, C(code), C(msg) and C(service) by host.
+      Empty where the release may stay.
   returned: success
   type: dict
   sample: {}

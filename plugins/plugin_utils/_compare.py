@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
@@ -42,6 +43,7 @@ _LONGEST = 86400.0
 _TIMEOUT = 10.0  # seconds for one answer
 _LARGEST = 16 << 20  # bytes of one answer
 _MISREAD = (400, 422)
+_MOST = 1e15  # no counter of requests comes so far, and sums of it stay exact
 _OFTEN = 2
 ENDED = "the counters of the new release began anew, as they do when its process ends"
 ACCEPTED = {
@@ -116,6 +118,13 @@ def parse(given: Any) -> Comparison | None:
         _refuse(f"has {', '.join(unknown)}, which is unknown", f"use {', '.join(ACCEPTED)}")
     try:
         given = {name: value for name, value in told.items() if not _survey.is_empty(value)}
+        if "headers" in given:
+            # What is decrypted often ends with a line break.
+            given["headers"] = {
+                name: str(value).strip() if isinstance(value, (str, int)) else value
+                for name, value in _survey.mapping(given["headers"], f"{VARIABLE}.headers").items()
+            }
+            fetch.parse_headers(given["headers"], [], f"{VARIABLE}.headers")
         values: dict[str, Any] = {name: ACCEPTED[name](value, f"{VARIABLE}.{name}") for name, value in given.items()}
     except SlipwayError as error:
         raise SlipwayError("invalid_compare", error.message, error.fix) from None
@@ -130,7 +139,6 @@ def parse(given: Any) -> Comparison | None:
     for name in ("time", "interval"):
         if not 1 <= values.get(name, 1) <= _LONGEST:
             _refuse(f"has {name}: {values[name]:g}", f"give 1 to {_LONGEST:g} seconds")
-    values["headers"] = {str(name): str(value) for name, value in values.get("headers", {}).items()}
     return Comparison(**values)
 
 
@@ -152,9 +160,11 @@ def prometheus(wanted: Comparison) -> Ask:
                 return vector(response.read(_LARGEST), place)
         except HTTPError as error:
             raise Unanswered(f"{place} answers {error.code}{_said(error)} to {query}", error.code in _MISREAD) from None
-        except (URLError, UrlsError, SSLValidationError, OSError, ValueError) as error:
+        except (URLError, UrlsError, SSLValidationError, OSError) as error:
             reason = getattr(error, "reason", error)
             raise Unanswered(f"{place} does not answer: {' '.join(str(reason).split())}") from None
+        except (HTTPException, ValueError):  # their text may be the answer's, or a header's
+            raise Unanswered(f"{place} does not answer as Prometheus does") from None
 
     return ask
 
@@ -163,7 +173,7 @@ def _said(error: HTTPError) -> str:
     """What Prometheus says of a query that it does not understand."""
     try:
         return f" ({' '.join(str(json.loads(error.read(_LARGEST))['error']).split())[:200]})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, HTTPException, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 
@@ -177,9 +187,9 @@ def vector(answer: bytes, place: str) -> list[tuple[Mapping[str, str], float]]:
             ({str(name): str(value) for name, value in one["metric"].items()}, float(one["value"][1]))
             for one in told["data"]["result"]
         ]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+    except (ArithmeticError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         raise Unanswered(f"{place} does not answer as Prometheus does") from None
-    return [(labels, value) for labels, value in entries if math.isfinite(value) and value >= 0]
+    return [(labels, value) for labels, value in entries if 0 <= value <= _MOST]
 
 
 def read(ask: Ask, wanted: Comparison) -> dict[str, Sample]:

@@ -24,6 +24,7 @@ ALL = "all"
 ROLES = ("balancer", "proxy", "release", "service")
 # What a run goes by as a whole, whichever service has failed.
 OF_RUN = (
+    "release_compare_name",
     "release_max_unavailable",
     "release_on_failure",
     "release_report",

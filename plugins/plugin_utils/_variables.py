@@ -74,7 +74,7 @@ RESULTS = frozenset(
         "release_closings",
         "release_decision",
         "release_failed",
-        "release_compared",
+        "release_against",
         "release_lost",
         "release_finished",
         "release_outcome",

@@ -212,8 +212,10 @@ class Decision:
     confirm: dict[str, dict[str, str]] = field(default_factory=dict)  # whose release counts only now
 
 
-def decide(runs: Sequence[Run], budget: Any, on_failure: Any, sizes: Sequence[Any], name: str = "") -> Decision:
-    """name: that of the run, by which a host tells what this run has brought."""
+def decide(
+    runs: Sequence[Run], budget: Any, on_failure: Any, sizes: Sequence[Any], name: str = "", service: str = ""
+) -> Decision:
+    """name: that of the run, by which a host tells what this run has brought. service: the one that this is about."""
     everyone = [run.name for run in runs]
     allowed, mode = read_budget(budget, len(runs)), read_on_failure(on_failure)
     alive = [run.name for run in runs if run.alive]
@@ -228,7 +230,8 @@ def decide(runs: Sequence[Run], budget: Any, on_failure: Any, sizes: Sequence[An
     among = {FLEET: everyone, BATCH: last, HOST: last if judged else []}[mode]
     ways = {run.name: _way(run, name) for run in runs if run.alive and run.about and run.name in among}
     first = tuple(run.name for run in runs if run.has_released and ways.get(run.name) == {})
-    bad = {"mark_bad": True} if WORSE in judged else {}
+    worse = any(run.code == WORSE and run.failure.get("service", service) == service for run in runs)
+    bad = {"mark_bad": True} if worse else {}
     back = {host: {**way, **bad} for host, way in ways.items() if way}
     return Decision(lost.stops, lost.hosts, back, first, asks, _waiting(runs, back))
 
@@ -419,7 +422,7 @@ def _runs(fleet: Mapping[str, Any]) -> list[Run]:
 def decide_for(fleet: Mapping[str, Any]) -> Decision:
     """The same, from the variables of a play."""
     name = str(fleet.get("run") or "").strip()
-    return decide(_runs(fleet), fleet["budget"], fleet["on_failure"], list(fleet["sizes"]), name)
+    return decide(_runs(fleet), fleet["budget"], fleet["on_failure"], list(fleet["sizes"]), name, str(fleet["service"]))
 
 
 def close_for(fleet: Mapping[str, Any], answers: Mapping[str, Any]) -> Closing:

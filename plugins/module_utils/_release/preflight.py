@@ -215,7 +215,7 @@ def check_root(layout: Layout) -> None:
                 f"service_root is {layout.root}, where the service {other} has its releases on this host.",
                 f"choose another service_root for {layout.name}",
             )
-    if os.path.normpath(known) != os.path.normpath(layout.root) and os.path.lexists(os.path.join(known, "current")):
+    if os.path.realpath(known) != os.path.realpath(layout.root) and os.path.lexists(os.path.join(known, "current")):
         raise SlipwayError(
             "root_changed",
             f"service_root is {layout.root}, and the releases of {layout.name} on this host are in {known}.",

@@ -88,15 +88,16 @@ class Takeover:
     def record(self) -> Optional[Record]:
         path = os.path.join(self.folder, "former.json")
         loaded = read_object(path)
-        if loaded is None:
-            if os.path.lexists(path):
-                raise SlipwayError(
-                    "damaged_former",
-                    f"{path} is not readable, and it says what the service was before slipway had it.",
-                    f"replace it from a backup of the host, or remove {self.folder} if {self.service} is slipway's",
-                )
+        if loaded is None and not os.path.lexists(path):
             return None
-        return _parse(loaded)
+        try:
+            return _parse(loaded or {})
+        except (TypeError, ValueError, AttributeError):
+            raise SlipwayError(
+                "damaged_former",
+                f"{path} is not readable, and it says what the service was before slipway had it.",
+                f"replace it from a backup of the host, or remove {self.folder} if {self.service} is slipway's",
+            ) from None
 
     @property
     def exists(self) -> bool:
@@ -326,7 +327,14 @@ def _parse(loaded: Mapping[str, Any]) -> Record:
     values["entries"] = tuple(Entry(**one) for one in values.get("entries", ()))
     values["folders"] = tuple(Folder(**one) for one in values.get("folders", ()))
     values["up"] = tuple(values.get("up", ()))
-    return Record(**values)
+    record = Record(**values)
+    paths = [*(entry.path for entry in record.entries), *(folder.path for folder in record.folders)]
+    texts = [record.copies, *record.up, *paths]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(record.in_force, bool):
+        raise TypeError("one of its values is of another kind")
+    if not all(isinstance(number, (int, float)) for number in (record.open_until, record.since)):
+        raise TypeError("one of its times is none")
+    return record
 
 
 def _keep(path: str, copies: str, number: int, moves: bool) -> Entry:

@@ -101,20 +101,20 @@ def _origin(parts: SplitResult) -> Origin:
     return parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme]
 
 
-def parse_headers(given: Mapping[str, Any], urls: Sequence[str]) -> Headers:
+def parse_headers(given: Mapping[str, Any], urls: Sequence[str], variable: str = "release_fetch_headers") -> Headers:
     """The headers for the server of the first URL; raise, without a word of a value, for what cannot be sent."""
     for name, value in given.items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name) or name.lower() in _OWN_HEADERS:
             shown_name = repr(name) if isinstance(name, str) and _TOKEN.fullmatch(name) else "a name"
             raise SlipwayError(
                 "invalid_headers",
-                f"release_fetch_headers has {shown_name}, which cannot be a header of the request.",
+                f"{variable} has {shown_name}, which cannot be a header of the request.",
                 "write it as name: value pairs, such as Authorization: Bearer TOKEN",
             )
         if not isinstance(value, (str, int)) or isinstance(value, bool) or not _VALUE.fullmatch(str(value)):
             raise SlipwayError(
                 "invalid_headers",
-                f"the value of {name} in release_fetch_headers is empty, or is not one line of ASCII.",
+                f"the value of {name} in {variable} is empty, or is not one line of ASCII.",
                 "give the value as one line of text",
             )
     if not urls or not given:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -242,6 +243,9 @@ def test_what_is_given() -> None:
     assert found == Comparison(**GIVEN, time=120.0, headers={"Authorization": "Bearer x"})
     assert found is not None
     assert found.at_most > 135
+    decrypted = _compare.parse({**GIVEN, "headers": {"Authorization": "Bearer x\n"}})
+    assert decrypted is not None
+    assert decrypted.headers == {"Authorization": "Bearer x"}
 
 
 @pytest.mark.parametrize(
@@ -253,6 +257,8 @@ def test_what_is_given() -> None:
         ({**GIVEN, "time": 0}, "time: 0"),
         ({**GIVEN, "interval": 1e9}, "interval"),
         ({**GIVEN, "headers": "x"}, "release_compare.headers"),
+        ({**GIVEN, "headers": {"a b": "x"}}, "release_compare.headers has a name"),
+        ({**GIVEN, "headers": {"Authorization": "a\nb"}}, "the value of Authorization in release_compare.headers"),
         ({**GIVEN, "requests": ["a"]}, "release_compare.requests"),
         ({**GIVEN, "url": "prometheus:9090"}, "https://"),
         ("some text", "release_compare is not a dictionary"),
@@ -313,6 +319,7 @@ def test_a_query_is_asked_over_http(asked: Comparison) -> None:
         ((200, b"<html>"), "does not answer as Prometheus does", False),
         ((200, b'{"status": "success", "data": {"resultType": "vector", "result": [1]}}'), "does not answer as", False),
         ((200, b"[" * 100000), "does not answer as", False),
+        ((200, vector(({"instance": "web1"}, 10**400))), "does not answer as", False),
     ],
 )  # fmt: skip
 def test_what_is_no_answer(asked: Comparison, answer: tuple[int, bytes], said: str, misread: bool) -> None:
@@ -326,6 +333,37 @@ def test_what_is_no_answer(asked: Comparison, answer: tuple[int, bytes], said: s
         refused(lambda: _compare.check(_compare.prometheus(asked), asked), "invalid_compare", said)
     else:
         _compare.check(_compare.prometheus(asked), asked)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
+        b"HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"",
+    ],
+)
+def test_something_else_on_the_port(raw: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            conn, _address = server.accept()
+            with conn:
+                conn.recv(65536)
+                conn.sendall(raw)
+
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(_compare.Unanswered):
+            _compare.prometheus(Comparison(**{**GIVEN, "url": url}))("requests_total")
+
+
+def test_a_counter_that_is_too_high_is_none(asked: Comparison) -> None:
+    Prometheus.answer = (200, vector(({"instance": "web1"}, "1e308"), ({"instance": "web2"}, "1e15")))
+    assert _compare.prometheus(asked)("a") == [({"instance": "web2"}, 1e15)]
 
 
 def test_nobody_there(asked: Comparison) -> None:

@@ -257,3 +257,12 @@ def test_a_host_that_has_gone_back_because_nobody_confirmed_it_is_not_sent_back_
     closing = fleet_closing(told, {host: runs(OLD) for host in "abc"})
     assert closing["stats"]["b"]["verdict"] == "failed"
     assert closing["failures"] == {"b": "no new connection."}
+
+
+def test_another_service_of_these_hosts_goes_back_and_is_not_marked_bad():
+    """It has done nothing, but the run stops, and the fleet is one transaction."""
+    against = {"a": {"code": "fleet_worse", "msg": "it does worse.", "service": "mail"}}
+    told = fleet({"a": RELEASED, "b": {}}, sizes=[1], failures=against)
+    assert fleet_decision(told)["back"] == {"a": {"of": NEW, "release": OLD}}
+    told = fleet({"a": RELEASED, "b": {}}, sizes=[1], failures={"a": {**against["a"], "service": "shop"}})
+    assert fleet_decision(told)["back"] == {"a": {"of": NEW, "release": OLD, "mark_bad": True}}

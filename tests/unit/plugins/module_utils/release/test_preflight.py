@@ -304,7 +304,9 @@ def test_another_root_than_that_of_the_releases(tmp_path):
     (old / "current").symlink_to("releases/1.0.0-0123456789")
     error = refused(lambda: preflight.check_root(layout), "root_changed", f"service_root is {new}", f"are in {old}")
     assert error.fix == f"set service_root to {old}, or remove the service first (slipway.go.remove)"
-    preflight.check_root(Layout("shop", f"{old}/", state_root=str(tmp_path / "state")))
+    (tmp_path / "link").symlink_to(old)
+    for same in (f"{old}/", str(tmp_path / "link")):
+        preflight.check_root(Layout("shop", same, state_root=str(tmp_path / "state")))
     for damaged in ("{}", "[]", "{", '{"root": null}'):
         settings.write_text(damaged)
         preflight.check_root(layout)

@@ -10,6 +10,7 @@ few of those, on two kinds of hosts; `make faults-simulated` plays all of them.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -217,10 +218,28 @@ def test_a_service_that_nobody_has_taken_over_cannot_be_given_back(host):
     refused(lambda: host.engine().give_back(), "not_adopted")
 
 
-def test_a_damaged_record_is_told(host):
+WHOLE = {"in_force": False, "open_until": 0, "copies": "copies-1", "entries": [], "folders": [], "up": []}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        json.dumps({**WHOLE, "entries": 5}),
+        json.dumps({**WHOLE, "entries": [5]}),
+        json.dumps({**WHOLE, "entries": [{}]}),
+        json.dumps({**WHOLE, "folders": [{"path": 1, "mode": 0, "uid": 0, "gid": 0}]}),
+        json.dumps({**WHOLE, "open_until": "now"}),
+        json.dumps({**WHOLE, "of_a_newer_version": True}),
+        json.dumps({**WHOLE, "in_force": "yes"}),
+    ],
+)
+def test_a_damaged_record_is_told(host, text):
     host.adopt("v1")
     with open(os.path.join(host.takeover.folder, "former.json"), "w", encoding="utf-8") as stream:
-        stream.write("{")
+        stream.write(text)
     refused(lambda: host.engine().give_back(), "damaged_former")
 
 
