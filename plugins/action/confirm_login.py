@@ -209,8 +209,11 @@ class ActionModule(BoundedAction):
 
     def _password_of(self, user: str) -> bytes | None:
         """What sudo asks the user of the host's own connection for, as a line; None where it is to ask for nothing."""
-        become = self._connection.become
-        if user != self._own() or become is None or become.name.rpartition(".")[2] != "sudo":
+        become = getattr(self._connection, "become", None)
+        if user != self._own() or become is None:
+            return None
+        name = str(getattr(become, "name", None) or "")
+        if name.rpartition(".")[2] != "sudo":
             return None
         given = become.get_option("become_pass", playcontext=self._play_context)
         return f"{given}\n".encode() if given else None

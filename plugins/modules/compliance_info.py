@@ -29,7 +29,7 @@ options:
     description:
       - The least length of a new password.
     type: int
-    default: 14
+    default: 15
   umask:
     description:
       - The umask of logins.
@@ -154,7 +154,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "controls": {"type": "dict", "default": {}},
-            "password_length": {"type": "int", "default": 14, "no_log": False},
+            "password_length": {"type": "int", "default": 15, "no_log": False},
             "umask": {"type": "str", "default": "027"},
             "sysctl": {"type": "dict", "default": {}},
             "services_off": {"type": "list", "elements": "str", "default": []},

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 import yaml
+from ansible_collections.slipway.go.plugins.module_utils._compliance import checks, controls
+from ansible_collections.slipway.go.plugins.module_utils._compliance.evidence import Evidence, Wanted
 from ansible_collections.slipway.go.tests.unit.expressions import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,3 +138,52 @@ def test_su_of_the_red_hat_family(tmp_path: Path) -> None:
         tmp_path, "base", "__base_pam_files", beneath, {"__base_host": host, "base_controls": {"su_wheel": True}}
     )
     assert file == {"path": "/etc/pam.d/su", "settings": {"auth\t\trequired\tpam_wheel.so": "use_uid group=wheel"}}
+
+
+TIMEOUT = ROLE / "templates/etc/profile.d/50-slipway-timeout.sh.j2"
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash"])
+@pytest.mark.parametrize(
+    ("before", "value"),
+    [
+        (":", "900"),
+        ("TMOUT=0", "900"),
+        ("TMOUT=900", "900"),
+        ("TMOUT=600; readonly TMOUT", "600"),
+        ("readonly TMOUT", ""),
+        ("unset PS1", ""),
+    ],
+)
+def test_an_idle_shell_ends_unless_another_profile_has_decided(shell: str, before: str, value: str) -> None:
+    """Read twice, as by a shell in a shell, it says nothing, and does not keep a shell from what comes after it."""
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"there is no {shell}")
+    script = f'set -u; PS1="$ "; {before}; . {TIMEOUT}; . {TIMEOUT}; echo "${{TMOUT:-}}"'
+    environment = {name: told for name, told in os.environ.items() if name != "TMOUT"}
+    done = subprocess.run([program, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"{value}\n", "")
+
+
+def test_the_check_reads_what_the_role_writes_for_idle_shells() -> None:
+    evidence = Evidence(texts={"/etc/profile.d/50-slipway-timeout.sh": TIMEOUT.read_text()})
+    found = checks.answer("shell_timeout", evidence, Wanted(controls.choose({})))
+    assert (found.verdict, found.found) == (checks.Verdict.PASS, "TMOUT 900")
+
+
+def test_a_folder_in_skel_stays_one_that_can_be_entered(files: Callable[..., Files], tmp_path: Path) -> None:
+    """By systemd-tmpfiles itself. A new account gets a copy of what is there."""
+    program = shutil.which("systemd-tmpfiles")
+    if program is None or os.getuid() != 0:
+        pytest.skip("it needs root and systemd-tmpfiles")
+    root = tmp_path / "root"
+    (root / "etc/skel/.ssh").mkdir(parents=True, mode=0o755)
+    (root / "etc/skel/.bashrc").touch(mode=0o644)
+    (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    (root / "etc/group").write_text("root:x:0:\n")
+    lines = [line for line in files({})["/etc/tmpfiles.d/50-slipway.conf"]["content"].splitlines() if "skel" in line]
+    (root / "skel.conf").write_text("\n".join([*lines, ""]))
+    subprocess.run([program, f"--root={root}", "--create", str(root / "skel.conf")], check=True)
+    found = {path.name: f"{path.stat().st_mode & 0o777:04o}" for path in (root / "etc/skel").iterdir()}
+    assert found == {".ssh": "0750", ".bashrc": "0640"}

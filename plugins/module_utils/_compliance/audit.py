@@ -12,9 +12,12 @@ from typing import Iterator, Mapping, Sequence
 
 USERS = "-F auid>=1000 -F auid!=unset"
 LOGGED_IN = "-F auid!=unset"
-# These have no calls that name a file by its path alone.
-ONLY_AT = ("aarch64", "riscv64", "loongarch64")
 BY_PATH = ("chmod", "chown", "lchown", "rename", "unlink", "rmdir", "creat", "open")
+# The calls that a machine has not: those that name a file by its path alone, and on newer ones what renameat2 replaces.
+LACKS: Mapping[str, Sequence[str]] = {
+    "aarch64": BY_PATH,
+    **dict.fromkeys(("riscv64", "loongarch64"), (*BY_PATH, "renameat")),
+}
 BOTH = "x86_64"
 
 
@@ -27,7 +30,7 @@ class Calls:
     key: str
 
     def on(self, machine: str) -> list[str]:
-        return [name for name in self.names if machine not in ONLY_AT or name not in BY_PATH]
+        return [name for name in self.names if name not in LACKS.get(machine, ())]
 
     def line(self, arch: str, machine: str) -> str:
         words = [

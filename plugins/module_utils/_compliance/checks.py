@@ -240,7 +240,10 @@ def firewall(evidence: Evidence, _wanted: Wanted) -> Answer:
 
 
 def published_ports(evidence: Evidence, _wanted: Wanted) -> Answer:
-    return _all([str(one) for one in evidence.published], "none", "none")
+    unread = [f"a rule of the chain {chain}" for chain in evidence.unread_chains]
+    if unread and not evidence.published:
+        return _unknown("none", ", ".join(unread))
+    return _all([*map(str, evidence.published), *(f"{rule} could not be read" for rule in unread)], "none", "none")
 
 
 # --- logins
@@ -329,6 +332,8 @@ def _sudo(option: str, expected: str) -> Check:
             return _inapplicable(
                 f"sudo-rs has no {option} that could be set" if option == "logfile" else "sudo-rs does so"
             )
+        if "sudo" not in evidence.has:
+            return _inapplicable("there is no sudo")
         if evidence.sudo is None:
             return _unknown(expected, "cvtsudoers")
         value = evidence.sudo.get(option)

@@ -22,7 +22,7 @@ class Wanted:
     """What the variables of the host ask for."""
 
     choices: Mapping[str, Choice]
-    password_length: int = 14
+    password_length: int = 15
     umask: str = "027"
     sysctl: Mapping[str, Any] = field(default_factory=dict)
     services_off: Sequence[str] = ()
@@ -41,7 +41,8 @@ class Evidence:
 
     texts: files by their path. modes: the permissions of a path, without those that are not there. sysctl: the settings
     that have another value than the wanted one. audit, audit_enabled: of auditctl. sudo: the unbound Defaults.
-    advertised: the interfaces with a route by router advertisement.
+    advertised: the interfaces with a route by router advertisement. unread_chains: those of containers in which a rule
+    could not be read.
     """
 
     family: str = "debian"
@@ -69,6 +70,7 @@ class Evidence:
     journal_on_disk: bool = False
     has: Sequence[str] = ()
     published: Sequence[Published] = ()
+    unread_chains: Sequence[str] = ()
 
     def text(self, path: str) -> str:
         return self.texts.get(path, "")

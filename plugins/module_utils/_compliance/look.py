@@ -20,7 +20,7 @@ from .._drift.item import IS, NOW
 from .._hardening import survey as hardening
 from .checks import ADVERTISED, CRON_MODES
 from .evidence import Evidence, Mode, Wanted
-from .published import Published, published
+from .published import Seen, published
 
 TEXTS = (
     "/etc/bash.bashrc",
@@ -36,7 +36,7 @@ TEXTS = (
     "/proc/sys/fs/suid_dumpable",
 )
 MODES = ("/etc/sudoers.d", "/etc/cron.allow", "/etc/at.allow", *CRON_MODES)
-PROGRAMS = ("crontab", "at", "unattended-upgrade")
+PROGRAMS = ("crontab", "at", "sudo", "unattended-upgrade")
 SECONDS = 60.0
 JOURNAL = "/var/log/journal"
 SUDOERS = "/etc/sudoers"
@@ -46,6 +46,7 @@ def look(wanted: Wanted, system: System) -> Evidence:
     name, _release = hardening.family(files.text("/etc/os-release") or files.text("/usr/lib/os-release"))
     units = _area(drift.units) or {}
     sysctl = {**wanted.sysctl, **ADVERTISED}
+    forwarded = _published()
     return Evidence(
         family=name,
         machine=os.uname().machine,
@@ -71,7 +72,8 @@ def look(wanted: Wanted, system: System) -> Evidence:
         advertised=hardening.advertised(files.text(hardening.IPV6_ROUTES)),
         journal_on_disk=any(glob.iglob(f"{JOURNAL}/*/*.journal")),
         has=[program for program in PROGRAMS if command.is_there(program)],
-        published=_published(),
+        published=forwarded.ports,
+        unread_chains=forwarded.unread_chains,
     )
 
 
@@ -122,6 +124,6 @@ def sudo_defaults(text: Optional[str]) -> Optional[dict[str, Any]]:
         return None
 
 
-def _published() -> list[Published]:
+def _published() -> Seen:
     saved = [_said([program, "-t", "nat"]) or "" for program in ("iptables-save", "ip6tables-save")]
     return published(_said(["nft", "--json", "list", "ruleset"]) or "", saved)

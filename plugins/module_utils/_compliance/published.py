@@ -13,8 +13,8 @@ import ipaddress
 import json
 import re
 import shlex
-from dataclasses import dataclass
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Iterator, Mapping, Sequence, Union
 
 # The chains of Docker, of Podman's netavark, and of the plugins of CNI.
 CHAIN = re.compile(r"docker|netavark|^nv_|^cni-", re.IGNORECASE)
@@ -34,10 +34,26 @@ class Published:
         return f"{self.port}/{self.protocol}{where} → {self.to}"
 
 
-def published(ruleset: str, saved: Sequence[str]) -> list[Published]:
+@dataclass(frozen=True)
+class Unread:
+    """A rule that could not be read, of a chain of containers."""
+
+    chain: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """unread_chains: those in which a rule could not be read, so that a port may be missing."""
+
+    ports: Sequence[Published] = field(default_factory=list)
+    unread_chains: Sequence[str] = field(default_factory=list)
+
+
+def published(ruleset: str, saved: Sequence[str]) -> Seen:
     """ruleset: of nft --json list ruleset. saved: of iptables-save and ip6tables-save, each for the table nat."""
     found = [*_of_nft(ruleset), *(one for text in saved for one in _of_iptables(text))]
-    return sorted({one for one in found if not _is_loopback(one.address)})
+    ports = {one for one in found if isinstance(one, Published) and not _is_loopback(one.address)}
+    return Seen(sorted(ports), sorted({one.chain for one in found if isinstance(one, Unread)}))
 
 
 def _is_loopback(address: str) -> bool:
@@ -47,49 +63,87 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
-def _of_nft(text: str) -> Iterator[Published]:
+def _map(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _of_nft(text: str) -> Iterator[Union[Published, Unread]]:
     try:
-        entries = json.loads(text)["nftables"] if text.strip() else []
-    except (ValueError, KeyError, TypeError):
+        found = json.loads(text) if text.strip() else {}
+    except ValueError:
         return
-    for entry in entries:
-        rule = entry.get("rule") or {}
-        if CHAIN.search(f"{rule.get('table', '')}") or CHAIN.search(f"{rule.get('chain', '')}"):
-            one = _of_rule(rule.get("expr") or [])
+    for entry in _list(_map(found).get("nftables")):
+        rule = _map(_map(entry).get("rule"))
+        chain = f"{rule.get('chain', '')}"
+        if CHAIN.search(f"{rule.get('table', '')}") or CHAIN.search(chain):
+            one = _of_rule(chain, rule.get("expr") or [])
             if one is not None:
                 yield one
 
 
-def _of_rule(expressions: Sequence[Mapping[str, Any]]) -> Optional[Published]:
+def _of_rule(chain: str, expressions: Any) -> Union[Published, Unread, None]:
+    if not isinstance(expressions, list):
+        return Unread(chain)
     protocol, port, address, target = "", "", "", None
-    for expression in expressions:
-        match = expression.get("match") or {}
-        left = (match.get("left") or {}).get("payload") or {}
+    for expression in map(_map, expressions):
+        match = _map(expression.get("match"))
+        left = _map(_map(match.get("left")).get("payload"))
         if left.get("field") == "dport":
             protocol, port = str(left.get("protocol")), _value(match.get("right"))
         elif left.get("field") == "daddr" and match.get("op") == "==":
             address = _value(match.get("right"))
         target = expression.get("dnat", target)
-    if not isinstance(target, Mapping) or not port:
+    if not isinstance(target, Mapping):
         return None
+    if not port:
+        return None if all(map(_is_known, expressions)) else Unread(chain)
     to = ":".join(_value(target[key]) for key in ("addr", "port") if key in target)
     return Published("tcp and udp" if protocol == "th" else protocol, port, address, to)
 
 
+def _is_known(expression: Any) -> bool:
+    """Whether it can be told that it is about no port. nft tells as text what it has no JSON for."""
+    if not isinstance(expression, Mapping) or "match" not in expression:
+        return isinstance(expression, Mapping)
+    left = _map(expression["match"]).get("left")
+    payload = _map(left).get("payload", {})
+    return isinstance(left, Mapping) and isinstance(payload, Mapping) and payload.get("field") != "dport"
+
+
 def _value(value: Any) -> str:
+    """Empty where it has another form than nft gives it."""
     if isinstance(value, Mapping):
         if "prefix" in value:
-            return f"{value['prefix']['addr']}/{value['prefix']['len']}"
+            prefix = _map(value["prefix"])
+            return f"{prefix['addr']}/{prefix['len']}" if {"addr", "len"} <= set(prefix) else ""
         if "range" in value:
-            return "-".join(map(str, value["range"]))
-        return ",".join(map(_value, value.get("set") or []))
+            return "-".join(map(str, _list(value["range"])))
+        return ",".join(map(_value, _list(value.get("set"))))
     return str(value)
 
 
-def _of_iptables(text: str) -> Iterator[Published]:
+def _of_iptables(text: str) -> Iterator[Union[Published, Unread]]:
     for line in text.splitlines():
-        words = shlex.split(line) if line.startswith("-A ") else []
-        options = {name: value for sign, name, value in zip(["", *words], words, words[1:]) if sign != "!"}
-        if options.get("-j") == "DNAT" and "--dport" in options and CHAIN.search(options["-A"]):
-            to = options.get("--to-destination", "")
-            yield Published(options.get("-p", ""), options["--dport"], options.get("-d", ""), to)
+        chain = (line.split()[1:2] or [""])[0] if line.startswith("-A ") else ""
+        if CHAIN.search(chain):
+            one = _of_line(chain, line)
+            if one is not None:
+                yield one
+
+
+def _of_line(chain: str, line: str) -> Union[Published, Unread, None]:
+    """A comment may have a line break, so that its quotes end on another line."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return Unread(chain)
+    options = {name: value for sign, name, value in zip(["", *words], words, words[1:]) if sign != "!"}
+    if options.get("-j") != "DNAT" or "--dport" not in options:
+        return None
+    return Published(
+        options.get("-p", ""), options["--dport"], options.get("-d", ""), options.get("--to-destination", "")
+    )

@@ -73,6 +73,8 @@ def become(name, password):
         ("admin", become("sudo", None), None),
         ("admin", become("sudo", ""), None),
         ("admin", become("su", "secret"), None),
+        ("admin", become(None, "secret"), None),
+        ("admin", SimpleNamespace(), None),
         ("admin", None, None),
         ("deploy", become("sudo", "secret"), None),
     ],
@@ -83,6 +85,13 @@ def test_the_password_is_the_connections_own_users(user, plugin, given, monkeypa
     monkeypatch.setattr(action, "_play_context", None, raising=False)
     monkeypatch.setattr(action, "_own", lambda: "admin")
     assert action._password_of(user) == given
+
+
+def test_a_connection_plugin_that_knows_of_no_become(monkeypatch):
+    action = confirm_login.ActionModule.__new__(confirm_login.ActionModule)
+    monkeypatch.setattr(action, "_connection", SimpleNamespace(), raising=False)
+    monkeypatch.setattr(action, "_own", lambda: "admin")
+    assert action._password_of("admin") is None
 
 
 def test_what_ssh_said_is_short():

@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.go.plugins.filter.audit_rules import audit_rules
 from ansible_collections.slipway.go.plugins.filter.compliance_table import compliance_table
 from ansible_collections.slipway.go.plugins.filter.controls import controls as filtered
 from ansible_collections.slipway.go.plugins.module_utils._compliance import look
 from ansible_collections.slipway.go.plugins.module_utils._compliance.controls import CONTROLS
+from ansible_collections.slipway.go.plugins.module_utils._compliance.evidence import Wanted
 from ansible_collections.slipway.go.plugins.module_utils._core import command
 from ansible_collections.slipway.go.plugins.modules import compliance_info
 from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
 
 NONE = "\u2013"
-PAGE = Path(__file__).resolve().parents[4] / "docs" / "guide" / "compliance.md"
+ROOT = Path(__file__).resolve().parents[4]
+PAGE = ROOT / "docs" / "guide" / "compliance.md"
+DEFAULTS = ROOT / "roles" / "base" / "defaults" / "main.yml"
 
 
 def test_a_host_that_was_never_hardened(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +46,14 @@ def test_a_host_that_was_never_hardened(capsys: pytest.CaptureFixture[str], monk
     assert rows["ssh_passwords"]["verdict"] == "unknown"
     assert all(bool(row["fix"]) == (row["verdict"] in ("fail", "unknown")) for row in rows.values())
     assert not told["changed"]
+
+
+def test_the_length_of_a_password_is_that_of_the_role(capsys: pytest.CaptureFixture[str]) -> None:
+    length = yaml.safe_load(DEFAULTS.read_text())["base_password_length"]
+    documented = yaml.safe_load(compliance_info.DOCUMENTATION)["options"]["password_length"]["default"]
+    (row,) = [one for one in run_module(compliance_info, capsys)["controls"] if one["control"] == "password_quality"]
+    assert Wanted({}).password_length == documented == length
+    assert row["expected"].startswith(f"minlen {length},")
 
 
 def test_a_control_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ def written(machine: str, **more: bool) -> audit.Loaded:
     return audit.parse(listed([*lines, *audit.rules({**ON, **more}, machine)]))
 
 
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64", "riscv64", "loongarch64"])
 def test_what_the_role_writes_is_all_that_is_asked_for(machine: str) -> None:
     loaded = written(machine)
     wanted = [name for name in CONTROLS if name != "audit_b32" or machine == "x86_64"]
@@ -64,3 +64,11 @@ def test_a_machine_without_calls_by_path_gets_no_rule_with_them() -> None:
     assert not re.search(r"[ ,](chmod|chown|lchown|rename|unlink|rmdir|creat|open)[ ,]", lines)
     assert "fchmodat" in lines
     assert "openat" in lines
+
+
+@pytest.mark.parametrize(("machine", "named"), [("aarch64", True), ("riscv64", False), ("loongarch64", False)])
+def test_renameat_is_named_where_there_is_one(machine: str, named: bool) -> None:
+    """augenrules --load refuses a rule with a call that the machine has not."""
+    lines = "\n".join(audit.rules(ON, machine))
+    assert bool(re.search(r"[ ,]renameat[ ,]", lines)) is named
+    assert re.search(r"[ ,]renameat2[ ,]", lines)

@@ -31,7 +31,7 @@ TEXTS = {
     "/etc/security/limits.d/50-slipway.conf": "* hard core 0\n",
     "/etc/security/pwquality.conf": "# minlen = 8\n",
     "/etc/security/pwquality.conf.d/50-slipway.conf": (
-        "minlen = 14\nminclass = 3\nmaxrepeat = 3\ndifok = 2\nmaxsequence = 3\n"
+        "minlen = 15\nminclass = 3\nmaxrepeat = 3\ndifok = 2\nmaxsequence = 3\n"
         "dcredit = -1\nucredit = -1\nlcredit = -1\nocredit = -1\nenforce_for_root\n"
     ),
     "/etc/security/faillock.conf": "deny = 5\nunlock_time = 900\neven_deny_root\nroot_unlock_time = 60\n",
@@ -77,7 +77,7 @@ HARDENED = Evidence(
     audit_enabled=2,
     sudo={"use_pty": True, "logfile": "/var/log/sudo.log"},
     journal_on_disk=True,
-    has=["crontab", "at", "unattended-upgrade"],
+    has=["crontab", "at", "sudo", "unattended-upgrade"],
 )
 WANTED = Wanted(
     controls.choose({"audit_immutable": True, "passwords_of_root": True}),
@@ -117,7 +117,7 @@ PASSWORD = "/etc/pam.d/common-password"
     [
         ({"apt": 'APT::Periodic::Unattended-Upgrade "0";\n'}, "security_updates", '"0", the program is installed'),
         ({"apt": None}, "security_updates", "apt-config dump could not be read"),
-        ({"has": ["crontab", "at"]}, "security_updates", '"1", the program is not installed'),
+        ({"has": ["crontab", "at", "sudo"]}, "security_updates", '"1", the program is not installed'),
         ({"unit_files": {"cups.service": "disabled"}}, "services_off", "cups.service disabled"),
         ({"modprobe": "install dccp /bin/true\n"}, "kernel_modules", "firewire-core"),
         ({"sysctl": {"kernel.sysrq": "176"}}, "kernel_settings", "kernel.sysrq 176"),
@@ -155,7 +155,13 @@ PASSWORD = "/etc/pam.d/common-password"
         (texts("/etc/pam.d/su", "auth       required", "# auth"), "su_wheel", "anybody may use su"),
         ({"sudo": {"logfile": "/var/log/sudo.log"}}, "sudo_pty", "no use_pty"),
         ({"sudo": {"use_pty": True}}, "sudo_log", "no logfile"),
-        (texts(POLICY, "minlen = 14", "minlen = 8"), "password_quality", "minlen 8, minclass 3, maxrepeat 3"),
+        ({"unread_chains": ["DOCKER"]}, "published_ports", "a rule of the chain DOCKER could not be read"),
+        (
+            {"published": [Published("tcp", "80", "", "172.17.0.2:80")], "unread_chains": ["DOCKER"]},
+            "published_ports",
+            "80/tcp → 172.17.0.2:80; a rule of the chain DOCKER could not be read",
+        ),
+        (texts(POLICY, "minlen = 15", "minlen = 8"), "password_quality", "minlen 8, minclass 3, maxrepeat 3"),
         (texts(POLICY, "ocredit = -1", "ocredit = 1"), "password_quality_more", "ocredit 1"),
         (texts(PASSWORD, "remember=24", "remember=5"), "password_history", "remember 5"),
         (
@@ -277,6 +283,19 @@ def test_firewalld(zone: str) -> None:
     assert deviations(replace(HARDENED, firewall=lines)) == {}
     assert deviations(replace(HARDENED, firewall=lines[1:])) == {"firewall": "none in force"}
     assert deviations(replace(HARDENED, firewall=["firewalld does not run"])) == {"firewall": "none in force"}
+
+
+@pytest.mark.parametrize("control", ["sudo_pty", "sudo_log"])
+@pytest.mark.parametrize(
+    ("has", "verdict"), [(["crontab"], Verdict.NOT_APPLICABLE), (["crontab", "sudo"], Verdict.UNKNOWN)]
+)
+def test_sudo_that_is_not_there_is_no_deviation(control: str, has: list[str], verdict: Verdict) -> None:
+    assert checks.answer(control, replace(HARDENED, sudo=None, has=has), WANTED).verdict is verdict
+
+
+def test_a_rule_that_could_not_be_read_is_no_port() -> None:
+    evidence = replace(HARDENED, unread_chains=["DOCKER"])
+    assert checks.answer("published_ports", evidence, WANTED).verdict is Verdict.UNKNOWN
 
 
 def test_sudo_rs_has_no_log_file() -> None:
