@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB"
 GOOD = {
@@ -64,6 +66,22 @@ def test_each_value_that_cannot_be_used_is_refused_with_its_fix(tmp_path: Path) 
     told = apply(tmp_path, BAD)
     refused = re.findall(r'^failed: \[web1\] \(item=(\w+)\).*"msg": ".* Fix: [^"]', told, re.MULTILINE)
     assert set(refused) == set(BAD), told
+    assert "secret" not in told
+    assert "Read the host's state" not in told
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://secret@github.com/o/r.git",
+        "https://u:pa/secret@h/x",
+        "Https://h/x?access_token=secret",
+        " https://u:secret@h/x",
+    ],
+)
+def test_a_secret_in_the_address_is_refused_and_not_told(tmp_path: Path, url: str) -> None:
+    told = apply(tmp_path, {**GOOD, "pull_repository": url})
+    assert "pull_repository has a user, a password or a query in it" in told
     assert "secret" not in told
     assert "Read the host's state" not in told
 

@@ -10,8 +10,9 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from dataclasses import dataclass
-from typing import Callable, Iterator, Mapping, Optional, Sequence
+from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
 from .._core import command, files
 from .._core.errors import SlipwayError
@@ -24,6 +25,9 @@ from .settings import Settings
 ROOT = "/var/lib/slipway-pull"
 IN_USE = "pull_in_use"
 _INVENTORY_SECONDS = 120.0
+# A host in the tree that ansible-inventory prints; a group begins with an @.
+_HOST = re.compile(r"^[ |]*\|--([^@].*)$", re.MULTILINE)
+_Found = TypeVar("_Found")
 
 # Starts Ansible with these arguments, in that folder with those variables, and says how it ended.
 # kept: an open file that it keeps open as well.
@@ -55,6 +59,13 @@ class Place:
         return os.path.join(self.root, "self.yml")
 
 
+class Found(NamedTuple):
+    """head: the newest commit. chosen: the one for this host, where there is one."""
+
+    head: Signed
+    chosen: Optional[Signed]
+
+
 def pull(settings: Settings, say: Callable[[str], None], place: Place, check: bool, start: Start) -> None:
     """Bring this host to the newest signed commit that is for it; raise where that did not come through.
 
@@ -64,9 +75,7 @@ def pull(settings: Settings, say: Callable[[str], None], place: Place, check: bo
     with _alone(place.lock) as kept:
         repository = Repository(place.repository, settings.environment)
         before = state.load(place.accepted)
-        head = repository.verify(repository.fetch(settings.repository, settings.branch), settings.signers)
-        _require_progress(repository, head.commit, before, settings)
-        chosen = _choose(repository, head, before, settings)
+        head, chosen = _from_sound_copy(repository, settings, lambda: _find(repository, before, settings))
         where = f"{settings.branch} is at {short(head.commit)}, signed by {head.signer}"
         if chosen is None:
             if not check:
@@ -77,7 +86,8 @@ def pull(settings: Settings, say: Callable[[str], None], place: Place, check: bo
         say(f"{where}: running {settings.playbook} of {short(chosen.commit)} on {settings.host}{of_wave}")
         if not check:
             state.save(place.accepted, Accepted(head.commit, chosen.commit))
-        repository.export(chosen.commit, place.checkout)
+        commit = chosen.commit
+        _from_sound_copy(repository, settings, lambda: repository.export(commit, place.checkout))
         _apply(settings, place, chosen, check, start, kept)
         say(f"{short(chosen.commit)} is {'checked' if check else 'applied'}")
 
@@ -98,6 +108,24 @@ def _alone(path: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _from_sound_copy(repository: Repository, settings: Settings, step: Callable[[], _Found]) -> _Found:
+    """What the step finds in the copy of the repository; if that fails and the copy is damaged, in a new one."""
+    try:
+        return step()
+    except SlipwayError:
+        if not repository.is_damaged():
+            raise
+    repository.remove()
+    repository.fetch(settings.repository, settings.branch)
+    return step()
+
+
+def _find(repository: Repository, before: Accepted, settings: Settings) -> Found:
+    head = repository.verify(repository.fetch(settings.repository, settings.branch), settings.signers)
+    _require_progress(repository, head.commit, before, settings)
+    return Found(head, _choose(repository, head, before, settings))
 
 
 def _require_progress(repository: Repository, head: str, before: Accepted, settings: Settings) -> None:
@@ -159,15 +187,22 @@ def _apply(settings: Settings, place: Place, chosen: Signed, check: bool, start:
 
 
 def _require_host(settings: Settings, place: Place, chosen: Signed, variables: Mapping[str, str]) -> None:
-    """A host that the inventory does not have would run the playbook without its variables."""
+    """A host that the inventory does not have would run the playbook without its variables.
+
+    Ansible makes up a localhost, and takes a group for its hosts: so the name has to be among those of the inventory.
+    They are asked for without variables, as those of other hosts may be encrypted with what this host does not have.
+    """
     program = os.path.join(os.path.dirname(settings.ansible), "ansible-inventory")
-    argv = [program, "-i", settings.inventory, "--host", settings.host]
+    argv = [program, "-i", settings.inventory, "--graph"]
     done = command.run(argv, _INVENTORY_SECONDS, variables=variables, folder=place.checkout)
-    if done.code != 0:
-        told = [line for line in done.errors.decode(errors="replace").splitlines() if line.strip()]
-        raise SlipwayError(
-            "pull_unknown_host",
-            f"{settings.inventory} of {short(chosen.commit)} has no host {settings.host}, or cannot be read: "
-            f"{(told or ['no reason given'])[-1].strip()}",
-            f"add {settings.host} to it in a signed commit, or set pull_host to the name that it has there",
-        )
+    if done.code == 0 and settings.host in _HOST.findall(done.text):
+        return
+    told = [line.strip() for line in done.errors.decode(errors="replace").splitlines() if line.strip()]
+    where = f"{settings.inventory} of {short(chosen.commit)}"
+    raise SlipwayError(
+        "pull_unknown_host",
+        f"{where} has no host {settings.host}, or cannot be read: {told[-1].rstrip('.')}."
+        if told
+        else f"{where} has no host {settings.host}.",
+        f"add {settings.host} to it in a signed commit, or set pull_host to the name that it has there",
+    )

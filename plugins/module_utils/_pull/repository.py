@@ -17,6 +17,7 @@ from typing import Iterator, Mapping, NamedTuple, Optional
 
 from .._core import command, files
 from .._core.errors import SlipwayError
+from .settings import shown
 from .waves import FILE, Candidate, parse
 
 FETCHED = "refs/slipway/fetched"
@@ -45,7 +46,7 @@ _FETCH_SECONDS = 900.0
 # Of a branch with waves, so many commits are looked at.
 _FAR = 1000
 _SIGNER = re.compile(r'^Good "git" signature for (.+) with \S+ key \S+$', re.MULTILINE)
-_ENTRY = re.compile(rb"[0-9a-f]+ blob (\d+)")
+_ENTRY = re.compile(rb"[0-9a-f]+ (\w+) (\d+)")
 
 
 class Signed(NamedTuple):
@@ -71,26 +72,27 @@ class Repository:
         options = [part for item in {**_SAFE, **(more or {})}.items() for part in ("-c", "=".join(item))]
         variables = {**self._variables, **({"GIT_INDEX_FILE": index} if index else {})}
         argv = ["git", *options, f"--git-dir={self._path}", *arguments]
-        return command.run(argv, seconds, variables=variables, source=source)
+        try:
+            return command.run(argv, seconds, variables=variables, source=source)
+        except command.TimeLimitPassed:
+            raise command.TimeLimitPassed(argv[:1], seconds) from None
 
     def fetch(self, url: str, branch: str) -> str:
-        """The newest commit of the branch, with its history; a copy that a power cut has damaged is made anew."""
-        known = os.path.isdir(self._path)
-        if not known:
+        """The newest commit of the branch, with its history."""
+        if not os.path.isdir(self._path):
             self._create()
         self._forget_locks()
-        done = self._fetch(url, branch)
-        if done.code != 0 and known and self._is_damaged():
-            files.remove_tree(self._path)
-            self._create()
-            done = self._fetch(url, branch)
+        refspec = f"+refs/heads/{branch}:{FETCHED}"
+        done = self._git("fetch", "--quiet", "--no-tags", "--", url, refspec, seconds=_FETCH_SECONDS)
         if done.code != 0:
+            complaint = _first_line(done.complaint).replace(url, shown(url))
             raise SlipwayError(
                 "pull_not_fetched",
-                f"branch {branch} of {url} could not be fetched: {_first_line(done.complaint)}.",
+                f"branch {branch} of {shown(url)} could not be fetched: {complaint}.",
                 "see that this host reaches that address and may read the repository, then run slipway pull",
             )
-        return self._git("rev-parse", "--verify", f"{FETCHED}^{{commit}}").require_success().text.strip()
+        found = self._git("rev-parse", "--verify", f"{FETCHED}^{{commit}}")
+        return _require(found, f"the newest commit of {branch}").text.strip()
 
     def _create(self) -> None:
         argv = ["git", "init", "--quiet", "--bare", "--template=", self._path]
@@ -104,12 +106,18 @@ class Repository:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(os.path.join(folder, name))
 
-    def _fetch(self, url: str, branch: str) -> command.Finished:
-        refspec = f"+refs/heads/{branch}:{FETCHED}"
-        return self._git("fetch", "--quiet", "--no-tags", "--", url, refspec, seconds=_FETCH_SECONDS)
+    def is_damaged(self) -> bool:
+        """Whether an object of the copy is lost or is not what its name says, as after a power cut."""
+        if not os.path.isdir(self._path):
+            return False
+        try:
+            done = self._git("fsck", "--no-dangling", "--no-progress", seconds=_FETCH_SECONDS)
+        except command.TimeLimitPassed:
+            return False
+        return done.code != 0
 
-    def _is_damaged(self) -> bool:
-        return self._git("fsck", "--connectivity-only", "--no-dangling", "--no-progress").code != 0
+    def remove(self) -> None:
+        files.remove_tree(self._path)
 
     def verify(self, commit: str, signers: str) -> Signed:
         """Refuse a commit that no allowed key has signed."""
@@ -130,11 +138,12 @@ class Repository:
 
     def line(self, head: str) -> Iterator[Candidate]:
         """The branch from its newest commit backwards, each with the wave that it is for. Merges count as one step."""
-        told = self._git("rev-list", "--first-parent", f"--max-count={_FAR}", head).require_success()
+        what = f"the line of commits before {short(head)}"
+        told = _require(self._git("rev-list", "--first-parent", f"--max-count={_FAR}", head), what)
         commits = told.text.split()
         wanted = "".join(f"{commit}:{FILE}\n" for commit in commits).encode()
-        answers = self._git("cat-file", "--batch", source=wanted).require_success().output
-        return map(Candidate, commits, map(parse, _contents(answers)))
+        answers = _require(self._git("cat-file", "--batch", source=wanted), what)
+        return map(Candidate, commits, map(parse, _contents(answers.output)))
 
     def export(self, commit: str, folder: str) -> None:
         """The files of that commit in a folder that holds nothing else."""
@@ -144,8 +153,9 @@ class Repository:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(index)
         files.make_directory(made, 0o700)
-        self._git("read-tree", commit, index=index).require_success()
-        self._git(f"--work-tree={made}", "checkout-index", "--all", "--force", index=index).require_success()
+        what = f"the files of commit {short(commit)}"
+        _require(self._git("read-tree", commit, index=index), what)
+        _require(self._git(f"--work-tree={made}", "checkout-index", "--all", "--force", index=index), what)
         os.rename(made, folder)
 
 
@@ -159,19 +169,29 @@ def _first_line(text: str, otherwise: str = "no reason given") -> str:
     return (told or [otherwise])[0].rstrip(".")
 
 
+def _require(done: command.Finished, what: str) -> command.Finished:
+    """Raise unless git has ended well. What it cannot read of the copy, it answers as if it had never been there."""
+    told = done.errors.decode(errors="replace").splitlines()
+    if done.code != 0 or any(line.startswith("error: ") for line in told):
+        raise SlipwayError(
+            "command_failed",
+            f"git could not read {what}: {_first_line(done.complaint)}.",
+            "see that the disk of this host is sound and has space, then run slipway pull",
+        )
+    return done
+
+
 def _contents(answers: bytes) -> Iterator[Optional[bytes]]:
-    """What `git cat-file --batch` says of each object: its content, or None where there is none."""
+    """What `git cat-file --batch` says of each object: its content, or None where there is no file.
+
+    Any other answer, such as that a name is missing or ambiguous, is one line.
+    """
     while answers:
-        head, _newline, rest = answers.partition(b"\n")
+        head, _newline, answers = answers.partition(b"\n")
         found = _ENTRY.fullmatch(head)
-        if found is None and not head.endswith(b" missing"):
-            size = int(head.rpartition(b" ")[2])
+        if found is None:
             yield None
-            answers = rest[size + 1 :]
-        elif found is None:
-            yield None
-            answers = rest
-        else:
-            size = int(found.group(1))
-            yield rest[:size]
-            answers = rest[size + 1 :]
+            continue
+        size = int(found.group(2))
+        yield answers[:size] if found.group(1) == b"blob" else None
+        answers = answers[size + 1 :]

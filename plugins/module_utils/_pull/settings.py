@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Mapping, get_type_hints
 
@@ -14,6 +15,10 @@ from .._core.errors import SlipwayError
 
 PATH = "/etc/slipway/pull.json"
 FIX = "apply the role pull again"
+# What git would have among its arguments. Over HTTP, a user alone can be a token, and git is looser than a browser
+# about where the user ends: so no @ at all, and no query. As in the role's own rule.
+_OPEN_SECRET = re.compile(r"https?:.*[@?]|://[^/@]*:[^/@]*@", re.IGNORECASE | re.DOTALL)
+_USER = re.compile(r"(?<=://)[^/?#]*@")
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,14 @@ def parse(given: Any) -> Settings:
     wrong += sorted(name for name in set(given) & set(types) if not _fits(given[name], types[name]))
     if wrong:
         raise ValueError(f"{', '.join(wrong)} is missing, unknown or of another type")
+    if _OPEN_SECRET.search(given["repository"]):
+        raise ValueError("its repository has a user, a password or a query in it, which every user of this host sees")
     return Settings(**given)
+
+
+def shown(url: str) -> str:
+    """The address of a repository without what may be secret in it: the user with a password, and the query."""
+    return _USER.sub("", url).partition("?")[0] if "://" in url else url
 
 
 def _fits(value: Any, wanted: Any) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ansible_collections.slipway.go.plugins.module_utils._pull import settings
+from ansible_collections.slipway.go.plugins.module_utils._pull.repository import Repository
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.pull.remote import (
@@ -86,6 +87,23 @@ def _scene(stage: Stage) -> None:
     away = remote.path.rename(remote.path.with_name("away"))
     stage.fails(host.pull)
     away.rename(remote.path)
+    stage.passes(host.pull)
+
+
+@SCENES.row(
+    "command_failed",
+    "git cannot write the files of the commit",
+    literal("see that the disk of this host is sound and has space, then run slipway pull"),
+    "git can write them",
+)
+def _scene(stage: Stage) -> None:
+    host, _remote = met(stage)
+    obstacle = Path(host.place.repository, "slipway-index.lock")
+    copy = Repository(host.place.repository, host.settings.environment)
+    commit = copy.fetch(host.settings.repository, host.settings.branch)
+    obstacle.touch()
+    stage.fails(lambda: copy.export(commit, host.place.checkout))
+    obstacle.unlink()
     stage.passes(host.pull)
 
 

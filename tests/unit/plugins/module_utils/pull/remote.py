@@ -82,7 +82,15 @@ class Puller:
         self.ends_with = 0
 
     def knows_host(self, known: bool) -> None:
-        self.inventory.write_text(f"#!/bin/sh\necho 'no such host' >&2\nexit {int(not known)}\n")
+        """Or has an inventory that cannot be read."""
+        if known:
+            self.answers("@all:\n  |--@ungrouped:\n  |  |--web0\n  |  |--web1")
+        else:
+            self.answers("", "no such host", 1)
+
+    def answers(self, text: str, errors: str = "", code: int = 0) -> None:
+        """What ansible-inventory says."""
+        self.inventory.write_text(f"#!/bin/sh\necho '{text}'\necho '{errors}' >&2\nexit {code}\n")
         self.inventory.chmod(0o755)
 
     def start(self, argv: Sequence[str], folder: str, variables: Mapping[str, str], _kept: int) -> int:

@@ -193,6 +193,72 @@ def test_a_copy_that_is_damaged_is_made_anew(host: Puller, remote: Remote, text:
     assert host.applied == ["one", text]
 
 
+def empty(host: Puller, *names: str) -> list[Path]:
+    """What a power cut leaves of objects of the copy: files of these names without content."""
+    paths = [Path(host.place.repository, "objects", name[:2], name[2:]) for name in names]
+    for path in paths:
+        path.chmod(0o600)
+        path.write_bytes(b"")
+    return paths
+
+
+@pytest.mark.parametrize("what", ["HEAD:local.yml", "HEAD^{tree}", "HEAD"])
+@pytest.mark.parametrize("text", ["one", "two"])
+def test_one_object_that_is_damaged_is_fetched_anew(host: Puller, remote: Remote, text: str, what: str) -> None:
+    """Also where git can still fetch."""
+    remote.commit(**{"local.yml": "one"})
+    host.pull()
+    empty(host, remote.git("rev-parse", what))
+    if text == "two":
+        remote.commit(other=text)
+    host.pull()
+    assert host.applied == ["one", "one"]
+    assert not repository.Repository(host.place.repository).is_damaged()
+
+
+def test_a_damaged_number_of_a_wave_is_fetched_anew(host: Puller, remote: Remote) -> None:
+    remote.commit(wave="2\n", **{"local.yml": "one"})
+    host.pull(wave=2)
+    remote.commit(wave="1\n")
+    empty(host, remote.git("rev-parse", "HEAD~1:wave"))
+    Path(host.place.accepted).unlink()
+    host.pull(wave=2)
+    assert host.applied == ["one", "one"]
+
+
+def test_a_sound_copy_is_kept(host: Puller, remote: Remote) -> None:
+    remote.commit()
+    host.pull()
+    kept = Path(host.place.repository, "kept")
+    kept.touch()
+    remote.commit("nobody")
+    refused(host.pull, "pull_not_signed")
+    assert kept.exists()
+
+
+def test_what_cannot_be_read_is_told_in_a_sentence(host: Puller, remote: Remote) -> None:
+    commit = remote.commit()
+    host.pull()
+    (path,) = empty(host, remote.git("rev-parse", "HEAD:local.yml"))
+    copy = repository.Repository(host.place.repository)
+    error = refused(lambda: copy.export(commit, host.place.checkout), "command_failed")
+    assert error.message.startswith(f"git could not read the files of commit {commit[:12]}: error: ")
+    assert path.name in error.message
+    assert "core.hooksPath" not in str(error)
+
+
+def test_a_git_that_hangs_is_told_in_a_sentence(host: Puller, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote.commit()
+    monkeypatch.setattr(repository, "_FETCH_SECONDS", 0.0)
+    assert refused(host.pull, "command_timeout").message == "git did not end within 0 s."
+
+
+def test_no_message_tells_what_may_be_secret(host: Puller) -> None:
+    error = refused(lambda: host.pull(repository="nowhere://token@host/o/r.git?access_token=x"), "pull_not_fetched")
+    assert "branch main of nowhere://host/o/r.git could not be fetched" in error.message
+    assert "token" not in str(error)
+
+
 def test_one_pull_at_a_time_also_while_ansible_goes_on(host: Puller, remote: Remote) -> None:
     remote.commit()
     host.pull()
@@ -220,6 +286,23 @@ def test_a_host_that_the_inventory_does_not_have(host: Puller, remote: Remote) -
     assert "web1" in error.message
     assert "no such host" in error.message
     assert host.runs == []
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "shop", "all", "web", "@shop"])
+def test_what_ansible_takes_for_a_host_and_is_none(host: Puller, remote: Remote, name: str) -> None:
+    """Only what a real ansible-inventory lists, also where this host cannot decrypt what is of another one."""
+    (remote.path / "host_vars").mkdir()
+    (remote.path / "host_vars" / "web0.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n6162\n")
+    inventory = {"all": {"hosts": {"web0": {}}, "children": {"shop": {"hosts": {"web1": {}}}}}}
+    commit = remote.commit(inventory=json.dumps(inventory))
+    host.inventory.unlink()
+    host.inventory.write_text(f'#!/bin/sh\nexec {sys.executable} -m ansible.cli.inventory "$@"\n')
+    host.inventory.chmod(0o755)
+    error = refused(lambda: host.pull(host=name), "pull_unknown_host")
+    assert error.message == f"inventory of {commit[:12]} has no host {name}."
+    assert host.runs == []
+    host.pull(host="web1")
+    assert len(host.runs) == 1
 
 
 def test_a_wave_takes_what_is_for_it(host: Puller, remote: Remote) -> None:
@@ -282,3 +365,8 @@ def test_links_and_folders_are_exported_as_they_are(host: Puller, remote: Remote
 def test_what_stands_where_the_number_is_wanted() -> None:
     answers = b"aa blob 2\n3\n\nbb missing\ncc tree 4\nabcd\ndd blob 0\n\n"
     assert list(repository._contents(answers)) == [b"3\n", None, None, b""]
+
+
+@pytest.mark.parametrize("answer", [b"x ambiguous", b"x:wave missing", b"dangling 4", b"x submodule"])
+def test_another_answer_than_a_file_is_one_line(answer: bytes) -> None:
+    assert list(repository._contents(answer + b"\nbb blob 2\n3\n\n")) == [None, b"3\n"]

@@ -45,3 +45,47 @@ def test_a_damaged_file(tmp_path, content):
     assert (
         "cannot be read" in refused(lambda: settings.load(str(tmp_path / "pull.json")), "invalid_pull_settings").message
     )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hunter2@git.example.com/o/r.git",
+        "https://u:hunter2@git.example.com/o/r.git",
+        "https://u:pa/hunter2@git.example.com/o/r.git",
+        "HTTP://git.example.com/o/r.git?access_token=hunter2",
+        "https::https://hunter2@git.example.com/r.git",
+        "ssh://git:hunter2@git.example.com/r.git",
+    ],
+)
+def test_a_secret_in_the_address_is_refused_and_not_told(tmp_path, url):
+    (tmp_path / "pull.json").write_text(json.dumps({**GOOD, "repository": url}))
+    error = refused(lambda: settings.load(str(tmp_path / "pull.json")), "invalid_pull_settings")
+    assert "has a user, a password or a query in it" in error.message
+    assert "hunter2" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://git.example.com:8443/o/r.git",
+        "ssh://git@git.example.com:2222/o/r.git",
+        "git@git.example.com:o/r.git",
+        "file:///srv/@o/r.git",
+    ],
+)
+def test_an_address_without_a_secret(url):
+    assert settings.parse({**GOOD, "repository": url}).repository == url
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://t@h/o?q#f", "https://h/o"),
+        ("ssh://git:x@h:22/o/@r", "ssh://h:22/o/@r"),
+        ("git@h:o/r.git", "git@h:o/r.git"),
+        ("/srv/a?b@c", "/srv/a?b@c"),
+    ],
+)
+def test_what_is_shown_of_an_address(url, shown):
+    assert settings.shown(url) == shown
