@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from types import SimpleNamespace
 from typing import Any
 
-from ansible_collections.slipway.go.plugins.module_utils._adoption import switch
+from ansible_collections.slipway.go.plugins.module_utils._adoption import look, switch
 from ansible_collections.slipway.go.plugins.module_utils._release.context import Context
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
 from ansible_collections.slipway.go.plugins.module_utils._release.removal.parts import Wish
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.registry import PROXY
 from ansible_collections.slipway.go.plugins.module_utils._release.verbs import remove
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
@@ -226,3 +228,62 @@ def _scene(stage: Stage) -> None:
     host.adopt("v1")
     stage.passes(lambda: last_outcome(host))
     assert host.serves() == "v1"
+
+
+@SCENES.row(
+    "units_missing",
+    "the former service is kept, and the role service was not applied",
+    literal("run slipway.go.adopt with adopt_switch, which applies the role service"),
+    "`slipway.go.adopt -e adopt_switch=true`",
+)
+def _scene(stage: Stage) -> None:
+    host = by_hand(stage)
+    host.keep_former()
+    stage.fails(lambda: host.release("v1"))
+    stage.passes(lambda: host.adopt("v1"))
+
+
+@SCENES.row(
+    "no_last_good",
+    "a rollback while the former service runs",
+    literal("run slipway.go.adopt with adopt_switch, so that a release takes it over"),
+    "`slipway.go.adopt -e adopt_switch=true`",
+)
+def _scene(stage: Stage) -> None:
+    host = by_hand(stage)
+    host.keep_former()
+    host.apply_role()
+    stage.fails(lambda: host.engine().rollback())
+    stage.passes(lambda: host.adopt("v1"))
+
+
+@SCENES.row(
+    "other_front",
+    "a service is given back while HAProxy has its port",
+    literal("release a version with service_swap: restart and proxy_state: absent first"),
+    "`service_swap: restart`, `proxy_state: absent`",
+)
+def _scene(stage: Stage) -> None:
+    host = adopted(stage)
+
+    def strategy_of(_context: Context, _release: str) -> Any:
+        return SimpleNamespace(name=PROXY)
+
+    with stage.patch.context() as played:
+        played.setattr(Context, "strategy_of", strategy_of)
+        stage.fails(lambda: host.engine().give_back())
+    host.release("v2")
+    stage.passes(lambda: host.engine().give_back())
+
+
+@SCENES.row(
+    "unit_not_found",
+    "the name is that of a template",
+    literal("give each instance a unit and a service_name of its own"),
+    "a unit of its own",
+)
+def _scene(stage: Stage) -> None:
+    (stage.folder / "shop@.service").write_text("[Service]\nExecStart=/bin/true\n")
+    stage.fails(lambda: look._refuse_template("shop", [str(stage.folder)]))
+    (stage.folder / "shop.service").write_text("[Service]\nExecStart=/bin/true\n")
+    stage.passes(lambda: look._refuse_template("shop", [str(stage.folder)]))
