@@ -53,7 +53,8 @@ _PORTS = ("ansible_port", "ansible_ssh_port")
 
 
 # sudo that may ask for nothing, and sudo that reads a password without showing a prompt.
-SILENT, ASKING = ("sudo", "-n"), ("sudo", "-S", "-p", "")
+SILENT = ("sudo", "-n")
+ASKING = ("sudo", "-S", "-p", "")
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,8 @@ from ansible_collections.slipway.go.plugins.module_utils._release.engine import 
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import STRATEGIES, Settings, validate_name
 
-KEPT, GIVEN_BACK = "kept", "given_back"
+KEPT = "kept"
+GIVEN_BACK = "given_back"
 
 
 def keep(engine: Engine, layout: Layout, values: dict[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -52,10 +52,10 @@ USING = """\
 package main
 
 import (
-	"fmt"
-	"runtime"
+\t"fmt"
+\t"runtime"
 
-	"example.com/lib"
+\t"example.com/lib"
 )
 
 var version string
