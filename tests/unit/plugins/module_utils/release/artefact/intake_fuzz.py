@@ -10,6 +10,7 @@ an artefact, manifests of bundles, and archives. `make fuzz-intake MUTATIONS=200
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -205,8 +206,10 @@ def run(mutations: int, seed: int) -> tuple[Counter[str], list[str]]:
     """As many of each kind; how they were judged, and what is wrong."""
     dice, verdicts, wrong = random.Random(seed), Counter[str](), []
     shm = Path("/dev/shm")
-    quick = [mock.patch.object(module, "verify", bundles.verify_quickly) for module in (minisign, ed25519)]
-    with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder, quick[0], quick[1]:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None))
+        for module in (minisign, ed25519):
+            stack.enter_context(mock.patch.object(module, "verify", bundles.verify_quickly))
         kinds = seeds(Path(folder))
         for number in range(mutations):
             kind = kinds[number % len(kinds)]
