@@ -75,5 +75,5 @@ def shown(url: str) -> str:
 
 def _fits(value: Any, wanted: Any) -> bool:
     if wanted in (str, int):
-        return isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool)
+        return isinstance(value, wanted) and not isinstance(value, bool)
     return isinstance(value, dict) and all(isinstance(text, str) for text in (*value, *value.values()))
