@@ -18,17 +18,8 @@ from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegat
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "by": {"type": "raw", "required": True},
-    "max_errors": {"type": "raw"},
-    "max_latency_ratio": {"type": "raw"},
-    "min_requests": {"type": "raw"},
-    "inconclusive": {"type": "raw"},
+    **{option: {"type": "raw"} for option in _compare.RULE},
 }
-LIMITS = {
-    "max_errors": ("release_max_errors", _survey.number),
-    "max_latency_ratio": ("release_max_latency_ratio", _survey.number),
-    "min_requests": ("release_min_requests", _survey.whole),
-}
-INCONCLUSIVE = ("release_inconclusive", _survey.choice(ACCEPT, REFUSE))
 
 
 class ActionModule(ActionBase):
@@ -45,10 +36,7 @@ class ActionModule(ActionBase):
 
     def _compare(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         wanted, name = _compare.parse(arguments["by"]), str(arguments["name"])
-        given = _survey.understand(
-            {option: arguments[option] for option in (*LIMITS, "inconclusive")},
-            {**LIMITS, "inconclusive": INCONCLUSIVE},
-        )
+        given = _survey.understand({option: arguments[option] for option in _compare.RULE}, _compare.RULE)
         refuses = given.pop("inconclusive", ACCEPT) == REFUSE
         new, old = _compare.sides(variables, name)
         if wanted is None or self._task.check_mode or not new or not old:

@@ -80,10 +80,7 @@ PROXY = {
     "ports": ("service_proxy_ports", _survey.list_of(_survey.whole)),
     "weights": ("release_weights", _survey.list_of(_survey.whole)),
     "step_time": ("release_step_time", _survey.number),
-    "max_errors": ("release_max_errors", _survey.number),
-    "max_latency_ratio": ("release_max_latency_ratio", _survey.number),
-    "min_requests": ("release_min_requests", _survey.whole),
-    "inconclusive": ("release_inconclusive", _survey.choice("accept", "refuse")),
+    **_compare.RULE,
 }
 ONCE = {
     "command": ("release_once", _survey.list_of(_survey.text)),

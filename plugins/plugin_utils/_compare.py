@@ -45,7 +45,7 @@ _LARGEST = 16 << 20  # bytes of one answer
 _MISREAD = (400, 422)
 _MOST = 1e15  # no counter of requests comes so far, and sums of it stay exact
 _OFTEN = 2
-ENDED = "the counters of the new release began anew, as they do when its process ends"
+ENDED = "the counters of the new release began anew{}, as they do when its process ends"
 ACCEPTED = {
     "url": _survey.text,
     "requests": _survey.text,
@@ -56,6 +56,13 @@ ACCEPTED = {
     "interval": _survey.number,
     "headers": _survey.mapping,
     "ca_file": _survey.text,
+}
+# How much worse a release may be, and what follows where nobody knows: a canary on one host goes by the same.
+RULE: dict[str, tuple[str, _survey.Reader]] = {
+    "max_errors": ("release_max_errors", _survey.number),
+    "max_latency_ratio": ("release_max_latency_ratio", _survey.number),
+    "min_requests": ("release_min_requests", _survey.whole),
+    "inconclusive": ("release_inconclusive", _survey.choice(ACCEPT, REFUSE)),
 }
 _REQUIRED = ("url", "requests", "failures")
 
@@ -359,7 +366,7 @@ def compare(
     reason = judge.look() or _crashes(ends)
     verdict = FAIL if reason else judge.verdict
     if verdict != FAIL:
-        once = ENDED if ends["new"] and not ends["old"] else ""
+        once = ENDED.format("") if ends["new"] and not ends["old"] else ""
         reason = (
             silent or once or _unknown(wanted, last or {}, [*new, *old]) or judge.doubt() or _too_few(told["old"], rule)
         )
@@ -371,7 +378,7 @@ def _crashes(ends: Mapping[str, int]) -> str:
     """Once may be a machine that was started anew, twice is no chance."""
     if ends["new"] < _OFTEN or ends["old"]:
         return ""
-    return f"the counters of the new release began anew {ends['new']} times, as they do when its process ends"
+    return ENDED.format(f" {ends['new']} times")
 
 
 def _counted(names: Sequence[str], counts: Counts) -> dict[str, Any]:

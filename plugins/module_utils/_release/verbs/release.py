@@ -96,9 +96,16 @@ def release(context: Context, spec: Spec) -> Outcome:
                 rehearse(context, spec, release_id)
         probe.sample()
         request = SwapRequest(
-            release_id, spec.strategy, "release", listen=spec.listen, run=spec.run, totals=requests, hold=spec.hold
+            release_id,
+            spec.strategy,
+            "release",
+            listen=spec.listen,
+            run=spec.run,
+            totals=requests,
+            hold=spec.hold,
+            takes_over=takes_over,
         )
-        return replace(swap(context, replace(request, takes_over=takes_over), probe, phases), once=known)
+        return replace(swap(context, request, probe, phases), once=known)
 
 
 def _ask_for_artefact(context: Context, spec: Spec) -> Outcome:
