@@ -17,17 +17,19 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "lab")]
 
+import inside
 import lab
 import look
 import play
 import table
 from build import build_load, build_releases
 from client import Load
-from declared import PORTS, PROMISED, SERVICES, variables
+from declared import BY_HAND, PORTS, PROMISED, SERVICES, variables
 
 LAB, HOSTS, RATE = "services", 3, 20
 WORK = lab.CHECKOUT / ".work" / "services"
-GONE = "post"
+GONE, OLD, NEW = "post", "sweep", "broom"
+NAMES = (*SERVICES, NEW, BY_HAND.name)
 
 
 class Bench:
@@ -58,21 +60,48 @@ class Bench:
 
 def step(bench: Bench, title: str, about: set[str], act: Any) -> table.Row:
     """One run under load. about: the services that it may touch."""
-    before = [look.services(container, SERVICES) for container in bench.containers]
+    before = [look.services(container, NAMES) for container in bench.containers]
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, bench.load(Path(folder)) as client:
         time.sleep(1)
         done = act()
         report = client.report()
-    after = [look.services(container, SERVICES) for container in bench.containers]
+    after = [look.services(container, NAMES) for container in bench.containers]
     touched = {name for old, new in zip(before, after) for name in look.differing(old, new)} - about
     row = table.row(title, time.monotonic() - begun, report, PROMISED, about & set(PORTS))
     if done.code:
         row.broken.append(f"the run failed: {done.output[-400:]}")
     if touched:
         row.broken.append(f"it touched {', '.join(sorted(touched))}")
+    changed = {host: count["changed"] for host, count in done.recap.items() if count["changed"]}
+    if changed and not about:
+        row.broken.append(f"it changed something: {changed}")
     print(row.line(), file=sys.stderr, flush=True)
     return row
+
+
+def renamed(bench: Bench) -> play.Play:
+    """As docs/guide/remove.md says it."""
+    done = bench.play("remove", "3.0.0", service_name=OLD, remove_confirm=OLD)
+    if done.code:
+        return done
+    for container in bench.containers:
+        inside.run(container, "mv", f"/var/lib/{OLD}", f"/var/lib/{NEW}")
+    given = variables(WORK, "3.0.0", bench.key)["slipway_services"]
+    services = {NEW if name == OLD else name: value for name, value in given.items() if name != GONE}
+    done = bench.play("site", "3.0.0", service_name=NEW, slipway_services=services)
+    for container in bench.containers:
+        if inside.run(container, "systemctl", "is-active", f"{NEW}.service", check=False).strip() != "active":
+            return play.Play(1, done.seconds, f"{NEW}.service does not run on {container}. {done.output}")
+    return done
+
+
+def adopted(bench: Bench) -> play.Play:
+    for container in bench.containers:
+        BY_HAND.set_up(container, WORK / "shop-1.0.0")
+    services = {BY_HAND.name: BY_HAND.variables}
+    switch = {"service_name": BY_HAND.name, "adopt_switch": True, "slipway_services": services}
+    return bench.play("adopt", "1.0.0", **switch)
 
 
 def run(bench: Bench) -> list[table.Row]:
@@ -97,6 +126,8 @@ def run(bench: Bench) -> list[table.Row]:
     )
     gone = {"service_name": GONE, "remove_confirm": GONE}
     rows.append(step(bench, f"`remove` of {GONE}", {GONE}, lambda: bench.play("remove", "3.0.0", **gone)))
+    rows.append(step(bench, f"{OLD} becomes {NEW}", {OLD, NEW}, lambda: renamed(bench)))
+    rows.append(step(bench, "`adopt` of one set up by hand", {BY_HAND.name}, lambda: adopted(bench)))
     return rows
 
 

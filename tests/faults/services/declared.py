@@ -1,9 +1,13 @@
-"""The ten services of the table, two of each kind."""
+"""The ten services of the table, two of each kind, and one that somebody has set up by hand."""
 
 from __future__ import annotations
 
+import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import inside
 
 # Two workers have a port that only they know of.
 PORTS = {
@@ -60,3 +64,33 @@ def variables(binaries: Path, version: str, key: str) -> dict[str, Any]:
         "harden_selinux": False,
         "harden_ssh": False,
     }
+
+
+@dataclass(frozen=True)
+class ByHand:
+    name: str
+    port: int
+
+    def set_up(self, container: str, program: Path) -> None:
+        inside.run(container, "useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", self.name)
+        subprocess.run(["docker", "cp", str(program), f"{container}:/usr/local/bin/{self.name}"], check=True)
+        unit = (
+            f"[Service]\nUser={self.name}\nEnvironment=PORT={self.port}\n"
+            f"ExecStart=/usr/local/bin/{self.name}\nRestart=always\n[Install]\nWantedBy=multi-user.target\n"
+        )
+        path = f"/etc/systemd/system/{self.name}.service"
+        inside.run(container, "sh", "-c", f"printf %s '{unit}' > {path} && systemctl daemon-reload")
+        inside.run(container, "systemctl", "enable", "--now", f"{self.name}.service")
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self.port}/readyz"
+        return {
+            "service_swap": "restart",
+            "service_listen": [str(self.port)],
+            "service_user": self.name,
+            "release_health": {"url": url, "deadline": 30},
+        }
+
+
+BY_HAND = ByHand("ledger", 8109)

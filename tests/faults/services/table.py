@@ -11,7 +11,8 @@ PAGE = """# Ten services on each of three hosts
 `make services` declares ten services in `slipway_services`: two each of the strategies `socket`, `proxy` and `reload`,
 two that restart, and two workers without a public port, on three hosts (Debian 12 and 13) with a firewall and the
 deploy user's sudo rules. `site` configures and releases all of them. Each row is one more run under load on every
-public port. The run writes this page.
+public port; the last two are the steps of [a new name](../guide/remove.md#rename-a-service-or-move-it), and
+[the switch](../guide/adopt.md#the-switch) of an eleventh service that was set up by hand. The run writes this page.
 
 {summary}
 
@@ -19,9 +20,9 @@ public port. The run writes this page.
 |---|---|---|---|---|
 {rows}
 
-A row is kept if the run succeeds, if no service that need not be restarted loses a request, and if the files, units,
-processes, ports, sudo rules and firewall rules of every service that the run is not about are the same before and
-after.
+A row is kept if the run succeeds (the second `site` without any change), if no service that need not be restarted
+loses a request, and if the files, units, processes, ports, sudo rules and firewall rules of every service that the run
+is not about are the same before and after.
 """
 
 
