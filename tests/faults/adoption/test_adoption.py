@@ -90,6 +90,11 @@ class Host:
     def take_over(self, shape: Shape, **more: Any) -> play.Play:
         return self.adopt(shape, adopt_switch=True, **{**shape.adopt, **more})
 
+    def put_away(self, shape: Shape) -> None:
+        """Whoever runs by now."""
+        play.module("slipway.go.adoption", {"name": shape.name, "state": "given_back"}, self.inventory, "--become")
+        self.sh(f"systemctl disable --now {shape.name}.service {shape.fill(shape.starts)}")
+
     def record(self, **measured: Any) -> None:
         MEASURED.parent.mkdir(parents=True, exist_ok=True)
         with MEASURED.open("a") as stream:
@@ -168,7 +173,7 @@ def test_it_is_taken_over_under_load_given_back_and_taken_over_again(host: Host,
         run_seconds=round(done.seconds, 1),
         load=report["targets"],
     )
-    host.sh(f"systemctl disable --now {unit} {shape.fill(shape.starts)}")
+    host.put_away(shape)
 
 
 def begin(host: Host, values: dict[str, Any]) -> subprocess.Popen[bytes]:
@@ -191,9 +196,7 @@ def plain(host: Host) -> Iterator[str]:
     host.set_up(PLAIN)
     before = host.files(PLAIN)
     yield before
-    back = {"name": PLAIN.name, "state": "given_back"}
-    play.module("slipway.go.adoption", back, host.inventory, "--become")
-    host.sh(f"systemctl disable --now {UNIT}")
+    host.put_away(PLAIN)
 
 
 def test_a_release_that_fails_brings_the_former_service_back(host: Host, plain: str) -> None:
