@@ -258,6 +258,16 @@ def test_a_run_that_ends_after_the_canary_is_gone_on_with_by_the_next(run):
     assert '"outcome": "complete"' in done.text
 
 
+APART = "{{ {'shop': {}} if inventory_hostname in 'cd' else {'books': {}} }}"
+
+
+def test_a_run_ends_after_the_first_batch_in_which_somebody_has_the_service(run):
+    more = {"release_until": "canary", "slipway_services": APART, "service_name": "shop", "release_serial": "1"}
+    done = run(dict.fromkeys("abcd", WELL), **more)
+    assert (done.code, done.runs, done.tried, done.failed) == (0, "1121", "c", ""), done.text
+    assert "release_until ends the run here, after batch 3 of 4: 1 host after it not touched." in done.said
+
+
 def test_beyond_the_budget_it_stops(run):
     done = run({"a": WELL, "b": GONE, "c": ILL, "d": WELL}, release_max_unavailable=1, **SERIAL)
     assert (done.code, done.runs, done.tried, done.failed) == (2, "1111", "ac", "bc"), done.text
