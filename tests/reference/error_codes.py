@@ -1503,8 +1503,8 @@ RELEASE = Section(
             "Set it in the inventory, for all playbooks.",
         ),
         "port_reserved": ErrorCode(
-            "A port is one of another service's two local ports behind HAProxy. The message names that service.",
-            "Both services were given the port, or one listens on what the other has in `service_proxy_ports`.",
+            "A port is one of a service's two local ports behind HAProxy. The message names that service.",
+            "Two services were given the port, or one listens on what it or another has in `service_proxy_ports`.",
             "Choose another port, or leave `service_proxy_ports` empty.",
         ),
         "no_free_port": ErrorCode(
