@@ -131,7 +131,7 @@ def test_each_service_is_tried_whatever_becomes_of_the_others(run):
     why = f"{V1} is not on this host's disk as it was released."
     never = {"current": None, "good": [], "releases": [], "history": [], "in_flight": None}
     told = {"shop": never, "books": {**SERVES, "refuses": why}, "mailer": SERVES}
-    about = {"slipway_services": dict.fromkeys(told, {}), "service_name": "all", "hosts": ["a", "b"]}
+    about = {"slipway_services": {name: {} for name in told}, "service_name": "all", "hosts": ["a", "b"]}
     code, said, went = run(told, playbook="slipway.go.rollback", ansible_connection="local", **about)
     assert code != 0
     assert {name: sorted(calls) for name, calls in went.items()} == {"books": ["asked"] * 2, "mailer": sorted(BOTH * 2)}
