@@ -2165,6 +2165,13 @@ PULL = Section(
             "The file was removed or has something else in it, or the branch is not meant for hosts with waves.",
             "Push a signed commit whose file `wave` has a number, or set `pull_wave` to 0.",
         ),
+        "pull_other_branch": ErrorCode(
+            "The newest commit, or that of the host's wave, names other branches in its file `branch` than the one that "
+            "this host pulls.",
+            "Somebody has moved the branch to a commit that was signed for another one, or a merge has brought the file "
+            "with it.",
+            "Find out who has moved the branch, and push a signed commit whose file `branch` names it.",
+        ),
         "pull_not_fetched": ErrorCode(
             "The branch could not be fetched. The message quotes the first line of what git wrote.",
             "The network is down, the server does not know the key of this host or this host that of the server, or "
