@@ -163,7 +163,7 @@ def _take_over_settings(context: Context, serving: str) -> Outcome:
     except SlipwayError as error:
         raise SlipwayError(
             error.code,
-            f"{serving} serves, and does not pass the release_health that is specified now: {error.message} "
+            f"{serving} serves, and does not pass the release_health that is specified now: {sentence(error.message)} "
             "Nothing was changed, and the watch goes on with the one before.",
             "correct release_health, or release a version that passes it",
             current=serving,
@@ -184,7 +184,7 @@ def _require_whole(context: Context, serving: str) -> None:
     other = "release another version or configuration"
     raise SlipwayError(
         damage.code,
-        f"{serving} serves, and {damage.message[len(serving) + 1 :]} Nothing was changed.",
+        f"{serving} serves, and {sentence(damage.message[len(serving) + 1 :])} Nothing was changed.",
         f"{first}, then release this one again with release_force: true, or release another version"
         if first
         else integrity.remedy(context.layout) or other,
