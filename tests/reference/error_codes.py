@@ -2166,10 +2166,10 @@ PULL = Section(
             "Push a signed commit whose file `wave` has a number, or set `pull_wave` to 0.",
         ),
         "pull_other_branch": ErrorCode(
-            "The newest commit, or that of the host's wave, names other branches in its file `branch` than the one that "
-            "this host pulls.",
-            "Somebody has moved the branch to a commit that was signed for another one, or a merge has brought the file "
-            "with it.",
+            "The newest commit, or that of the host's wave, names other branches in its file `branch` than the one "
+            "that this host pulls.",
+            "Somebody has moved the branch to a commit that was signed for another one, or a merge has brought the "
+            "file with it.",
             "Find out who has moved the branch, and push a signed commit whose file `branch` names it.",
         ),
         "pull_not_fetched": ErrorCode(
