@@ -19,7 +19,7 @@ from typing import Any
 from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import connection_loader
-from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_sentence, without_fix
 from ansible_collections.slipway.go.plugins.module_utils._deadman import model
 from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction, limit
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import SSH_PLUGINS, separate
@@ -114,19 +114,19 @@ def describe_revert(answer: dict[str, Any] | None, code: str) -> str:
         if code == REVERTED:
             return ""
         return (
-            " The host could not be asked to take the change back; it does so by itself at its deadline, unless it has"
+            "The host could not be asked to take the change back; it does so by itself at its deadline, unless it has"
             " done so before."
         )
     line = answer["reverted"]
     if line is None:
-        return " The change is not armed any more, so it stays as it is."
-    problems = f", but not all of it: {'; '.join(line['problems'])}" if line.get("problems") else ""
+        return "The change is not armed any more, so it stays as it is."
+    left = "; ".join(line.get("problems") or ())
+    problems = f", but not all of it: {left}" if left else ""
     if line.get("reason") == "again":
-        late = (
-            f" What was changed after that was put back, too: {', '.join(line['restored'])}" if line["restored"] else ""
-        )
-        return f"{late}{problems}." if late or problems else ""
-    return "" if code == REVERTED and not problems else f" The change was taken back{problems}."
+        if line["restored"]:
+            return f"What was changed after that was put back, too: {', '.join(line['restored'])}{problems}."
+        return f"Not all of it was put back: {left}." if left else ""
+    return "" if code == REVERTED and not problems else f"The change was taken back{problems}."
 
 
 def parse_configuration(text: str) -> dict[str, str]:
@@ -159,7 +159,7 @@ class ActionModule(BoundedAction):
             return {
                 **result,
                 "failed": True,
-                "msg": f"{error}{describe_revert(answer, error.code)}",
+                "msg": with_sentence(str(error), error.fix, describe_revert(answer, error.code)),
                 "code": error.code,
                 "fix": error.fix,
                 "reverted": error.code == REVERTED or bool((answer or {}).get("reverted")),
@@ -376,10 +376,7 @@ def _not_confirmed(output: bytes, errors: bytes) -> SlipwayError:
     with contextlib.suppress(ValueError, KeyError, IndexError):
         answer = json.loads(output.decode(errors="replace").strip().splitlines()[-1])
         fix = str(answer.get("fix") or "")
-        told = str(answer["msg"])
-        return SlipwayError(
-            str(answer["code"]), told[: -len(f" Fix: {fix}")] if fix and told.endswith(fix) else told, fix
-        )
+        return SlipwayError(str(answer["code"]), without_fix(str(answer["msg"]), fix), fix)
     # A revert removes the program that would have confirmed.
     if model.RUNNER.encode() in errors and b"No such file" in errors:
         return SlipwayError(

@@ -223,7 +223,10 @@ def _lost_in_rollback(of_hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, An
         reason = ((theirs.get("release_plan") or {}).get("reasons") or {}).get(host)
         told = [theirs.get(name) for name in ("release_asked", "release_told")]
         said = next((one for one in told if isinstance(one, Mapping) and one.get("msg") and "action" not in one), {})
-        if reason or said:
+        kept = next(iter((theirs.get("release_rollback_failed") or {}).values()), None)
+        if kept:  # of the first of several services that has failed
+            found[host] = {"code": kept["code"], "msg": kept["msg"]}
+        elif reason or said:
             found[host] = {"code": said.get("code") or "refused", "msg": reason or said.get("msg")}
     return found
 

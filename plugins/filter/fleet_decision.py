@@ -19,6 +19,8 @@ options:
         C(failures) what has kept a host from that, and C(alive) the hosts that Ansible has not given up.
       - C(service), C(version), C(run), C(budget), C(on_failure) and C(sizes) are the variables of the role, and
         C(checked) is whether nothing was changed.
+      - With several services, C(services) are those that the run is about on each host, and C(of_each) what each host
+        has answered, by service.
     type: dict
     required: true
 """

@@ -35,7 +35,8 @@ options:
     required: true
   failures:
     description:
-      - What each host that has failed has said, C(code) and C(msg), by host. An empty one counts as none.
+      - What each host that has failed has said, C(code), C(msg) and the C(service), by host. An empty one counts as
+        none.
     type: dict
     required: true
   budget:
@@ -59,6 +60,11 @@ options:
       - After which batch the run ends, V(canary) for the first or a number. By default, it goes through all.
     type: raw
     default: ""
+  services:
+    description:
+      - By host, the services that the run is about there. A batch without any does not count for O(until), and a host
+        without those of one that has failed says nothing of its release. By default, each host has the same.
+    type: dict
   on_failure:
     description:
       - Who goes back where the run stops, V(fleet), V(batch) or V(host). It is only refused where it is none of these.
@@ -105,11 +111,13 @@ def fleet_gate(
     on_failure: Any = "",
     sizes: Sequence[Any] = (),
     until: Any = "",
+    services: Any = None,
 ) -> dict[str, Any]:
-    codes = {str(host): str(told.get("code") or "") for host, told in failures.items() if told}
     with refusal():
         _way_back.read_on_failure(on_failure)
-        return _way_back.gate(list(hosts), list(batch), list(alive), codes, budget, bool(begun), list(sizes), until)
+        return _way_back.gate(
+            list(hosts), list(batch), list(alive), failures, budget, bool(begun), list(sizes), until, services
+        )
 
 
 class FilterModule:

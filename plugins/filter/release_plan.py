@@ -43,6 +43,11 @@ options:
     description: C(release_until), after which batch the run ends.
     type: raw
     default: ""
+  services:
+    description:
+      - By host, the services that the run is about there; a batch without any does not count for O(until). By default,
+        each host has the same.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -83,11 +88,23 @@ from ansible_collections.slipway.go.plugins.filter.problem_table import problem_
 from ansible_collections.slipway.go.plugins.plugin_utils import _leases
 from ansible_collections.slipway.go.plugins.plugin_utils._plan import render_plan
 from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
-from ansible_collections.slipway.go.plugins.plugin_utils._way_back import FLEET, read_on_failure, read_until
+from ansible_collections.slipway.go.plugins.plugin_utils._way_back import (
+    FLEET,
+    known_services,
+    read_on_failure,
+    read_until,
+)
 
 
 def release_plan(
-    results: Any, service: Any, version: Any, sizes: Any, hosts: Any = None, on_failure: Any = FLEET, until: Any = ""
+    results: Any,
+    service: Any,
+    version: Any,
+    sizes: Any,
+    hosts: Any = None,
+    on_failure: Any = FLEET,
+    until: Any = "",
+    services: Any = None,
 ) -> dict[str, Any]:
     if not isinstance(results, Mapping):
         raise AnsibleFilterError(f"release_plan takes a dictionary of hosts, not {type(results).__name__}")
@@ -97,8 +114,9 @@ def release_plan(
     shown = {host: told for host, told in answers.items() if host in refused or "action" in told}
     with refusal():
         mode, last = read_on_failure(on_failure), read_until(until)
+    split = batches(sizes, "release_serial")
     plan = render_plan(
-        str(service), str(version), answers, batches(sizes, "release_serial"), list(hosts or answers), mode, last
+        str(service), str(version), answers, split, list(hosts or answers), mode, last, known_services(services)
     )
     texts = [text for text in (plan, problem_table(shown)) if text]
     return {"text": "\n\n".join(texts), "refused": refused, "ended": sorted(ended)}

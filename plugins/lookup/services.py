@@ -27,6 +27,10 @@ options:
     description: Return those of these hosts where the run is about C(slipway_service), instead of services.
     type: list
     elements: str
+  each:
+    description: Return one list for each of these hosts instead, with the services that the run is about there.
+    type: list
+    elements: str
 """
 
 EXAMPLES = r"""
@@ -69,11 +73,14 @@ class LookupModule(LookupBase):
         variables: dict[str, Any] | None = None,
         which: str = "chosen",
         among: Sequence[str] | None = None,
+        each: Sequence[str] | None = None,
     ) -> list[Any]:
         given = variables or {}
         try:
             if among is not None:
                 return [host for host in among if self._is_about(host, given)]
+            if each is not None:
+                return [self._chosen_by(host, given) for host in each]
             return READERS[which](given, _services.template_with(self._templar))
         except SlipwayError as error:
             raise AnsibleLookupError(str(error)) from None
@@ -84,7 +91,17 @@ class LookupModule(LookupBase):
         if service is None:
             return True
         theirs = variables["hostvars"].raw_get(host)
-        if theirs.get(_services.DECLARED) is None and theirs.get(_services.NAME) is None:
+        if _names_none(theirs):
             return True  # a play has named the one service for all of its hosts
         templar = self._templar.copy_with_new_env(available_variables=theirs)
         return service in _services.chosen(theirs, _services.template_with(templar))
+
+    def _chosen_by(self, host: str, variables: Mapping[str, Any]) -> list[str]:
+        theirs = variables["hostvars"].raw_get(host)
+        theirs = variables if _names_none(theirs) else theirs
+        templar = self._templar.copy_with_new_env(available_variables=theirs)
+        return _services.chosen_if_any(theirs, _services.template_with(templar))
+
+
+def _names_none(theirs: Mapping[str, Any]) -> bool:
+    return theirs.get(_services.DECLARED) is None and theirs.get(_services.NAME) is None

@@ -14,8 +14,10 @@ author:
 description:
   - With O(state=kept), keeps a copy of the former unit, its drop-ins, its links, its environment files and its program
     in C(/var/lib/slipway/NAME/former), which only root can read. The service goes on running, and nothing of it
-    changes. For half an hour, the role C(service) and M(slipway.go.release) then accept the former service. The role's
-    units of its names wait; the release ends the former service, starts in its place, and brings it back when it fails.
+    changes. For ten minutes, anew with each call of M(slipway.go.release), the role C(service) and that module then
+    accept the former service. The role's units of its names wait; the release ends the former service, starts in its
+    place, and brings it back when it fails.
+  - With O(state=closed), they accept it no longer, unless a release has taken it over by then. Nothing else changes.
   - With O(state=given_back), ends the release that serves and brings the former service back, its files as they were.
   - Fails where M(slipway.go.adoption_info) has a finding that blocks. Nothing changes then.
   - Takes the service's lock, and first settles what an interrupted run has left.
@@ -39,9 +41,10 @@ options:
     type: path
   state:
     description:
-      - Whether the former service is kept for a release to take over, or is to run again.
+      - Whether the former service is kept for a release to take over, is not to be taken over any more by what
+        was prepared, or is to run again.
     type: str
-    choices: [kept, given_back]
+    choices: [kept, closed, given_back]
     default: kept
   strategy:
     description:
@@ -133,6 +136,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.state.layout i
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import STRATEGIES, Settings, validate_name
 
 KEPT = "kept"
+CLOSED = "closed"
 GIVEN_BACK = "given_back"
 
 
@@ -162,6 +166,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     layout = Layout(name, values["root"] or f"/opt/{name}")
     times = {key: values[key] for key in ("start_timeout", "drain_timeout")}
     engine = Engine(Settings(name, layout.root, **times), by=values["by"])
+    if values["state"] == CLOSED:
+        return {"changed": engine.close_former(predict=module.check_mode)}
     if values["state"] == GIVEN_BACK:
         return give_back(engine, module.check_mode)
     return keep(engine, layout, values, module.check_mode)
@@ -172,7 +178,7 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "root": {"type": "path"},
-            "state": {"type": "str", "choices": [KEPT, GIVEN_BACK], "default": KEPT},
+            "state": {"type": "str", "choices": [KEPT, CLOSED, GIVEN_BACK], "default": KEPT},
             "strategy": {"type": "str", "choices": list(STRATEGIES), "default": "restart"},
             "log_file": {"type": "bool", "default": False},
             "foreground": {"type": "bool", "default": False},

@@ -40,6 +40,13 @@ options:
     type: list
     elements: str
     default: []
+  public:
+    description:
+      - What all services of the host are to listen on, in the notation of C(ListenStream=). None of these is chosen as
+        a local port.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: slipway.go.firewall
 """
@@ -99,7 +106,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     found = sockets.programs(module.params["listen"])
     name = module.params["service"]
     wanted, more = module.params["proxy_ports"], module.params["more_ports"]
-    own = reserved_ports.choose(Layout(validate_name(name), "/"), wanted, more) if name else LocalPorts()
+    layout = Layout(validate_name(name), "/") if name else None
+    own = reserved_ports.choose(layout, wanted, more, module.params["public"]) if layout else LocalPorts()
     return {
         "changed": False,
         "proxy_ports": list(own.first),
@@ -133,6 +141,7 @@ def main() -> None:
             "service": {"type": "str"},
             "proxy_ports": {"type": "list", "elements": "int", "default": []},
             "more_ports": {"type": "list", "elements": "str", "default": []},
+            "public": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

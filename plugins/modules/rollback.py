@@ -184,6 +184,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.go.plugins.module_utils import _module
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import sentence
 from ansible_collections.slipway.go.plugins.module_utils._release import options
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import parse_meant
@@ -194,7 +195,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     engine = Engine(load_settings(module.params["name"]), by=module.params["by"])
     lease = engine.lease_objection()
     if lease is not None:  # a rollback is for when something is wrong
-        module.warn(f"{lease.message} The rollback goes on.")
+        module.warn(f"{sentence(lease.message)} The rollback goes on.")
     wanted, meant = module.params["release"], parse_meant(module.params["of"], module.params["run"])
     if module.check_mode:
         outcome = engine.predict_rollback(wanted, meant)

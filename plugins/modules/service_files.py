@@ -106,6 +106,13 @@ options:
     type: list
     elements: str
     default: []
+  public:
+    description:
+      - What all services of the host are to listen on, in the notation of C(ListenStream=). None of these is chosen as
+        a local port.
+    type: list
+    elements: str
+    default: []
   record:
     description:
       - What the runs of the host's other services have to know of this one, kept in C(/etc/slipway/services/NAME.json).
@@ -323,7 +330,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     drop_ins = staged_units.refuse_foreign(layout, foreign_rotation(layout.name) if values["log_rotation"] else [])
     if values["state"] == "checked":
         ports, changed = (
-            reserved_ports.reserve(layout, wished, module.check_mode, values["more_ports"])
+            reserved_ports.reserve(layout, wished, module.check_mode, values["more_ports"], values["public"])
             if wished is not None
             else (LocalPorts(), False)
         )
@@ -396,6 +403,7 @@ def main() -> None:
             "log_rotation": {"type": "bool", "default": False},
             "proxy_ports": {"type": "list", "elements": "int"},
             "more_ports": {"type": "list", "elements": "str", "default": []},
+            "public": {"type": "list", "elements": "str", "default": []},
             "record": {"type": "dict", "default": {}},
             "watch": {"type": "dict", "default": {}},
             "units": {"type": "list", "elements": "dict", "default": [], "options": unit},

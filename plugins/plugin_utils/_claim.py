@@ -31,6 +31,15 @@ def split(hosts: Sequence[str], sizes: Iterable[int | str]) -> list[list[str]]:
     return found
 
 
+def reached(batches: Sequence[Sequence[str]], until: int, services: Mapping[str, Sequence[str]]) -> int:
+    """After how many batches a run ends that is to release in so many of them.
+
+    until: 0 stands for all. services: by host, those that the run is about there; a batch without any does not count.
+    """
+    counted = [place for place, hosts in enumerate(batches, 1) if any(services.get(host, True) for host in hosts)]
+    return counted[until - 1] if 0 < until <= len(counted) else len(batches)
+
+
 def _count(size: int | str, total: int) -> int:
     number = int(str(size).rstrip("%"))
     return max(1, int(number / 100 * total) if str(size).endswith("%") else number)

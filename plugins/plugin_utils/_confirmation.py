@@ -14,6 +14,7 @@ import time
 from typing import Any, Callable
 
 from ansible.errors import AnsibleError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import sentence, with_fix, without_fix
 from ansible_collections.slipway.go.plugins.module_utils._core.paths import TOOL
 from ansible_collections.slipway.go.plugins.module_utils._release.verbs.recover import SERVING
 
@@ -77,15 +78,19 @@ def _take_back(run: Command, name: str, txn: str, answer: dict[str, Any], why: s
         if not taken_back.get("failed") and taken_back.get(name) is None:
             return _parse(run(shlex.join([TOOL, "confirm", name, "--txn", txn, "--json"]), False))
     except AnsibleError:
-        return _unconfirmed(answer, wanted, f"{lost} The host takes it back by itself at its deadline.")
+        return _unconfirmed(answer, wanted, f"{sentence(lost)} The host takes it back by itself at its deadline.")
     if taken_back.get("failed"):
-        return _unconfirmed(answer, wanted, f"{lost} Taking it back failed: {taken_back.get('msg')}")
+        return _unconfirmed(answer, wanted, f"{sentence(lost)} Taking it back failed: {_message(taken_back)}")
     now = taken_back.get(SERVING, {name: before}).get(name)
     if now is None:
-        return _unconfirmed(answer, now, f"{lost} It was taken back, but {before} does not run: nothing serves.", DOWN)
+        return _unconfirmed(
+            answer, now, f"{sentence(lost)} It was taken back, but {before} does not run: nothing serves.", DOWN
+        )
     if now == wanted:
-        return _unconfirmed(answer, now, f"{lost} It was not taken back: it serves, and is the last good one.", STAYS)
-    return _unconfirmed(answer, now, f"{lost} It was taken back, and {now} serves again.")
+        return _unconfirmed(
+            answer, now, f"{sentence(lost)} It was not taken back: it serves, and is the last good one.", STAYS
+        )
+    return _unconfirmed(answer, now, f"{sentence(lost)} It was taken back, and {now} serves again.")
 
 
 def _unconfirmed(answer: dict[str, Any], now: str | None, text: str, fix: str = AGAIN) -> dict[str, Any]:
@@ -98,8 +103,12 @@ def _unconfirmed(answer: dict[str, Any], now: str | None, text: str, fix: str = 
         "failed_release": answer.get("current"),
         "rolled_back": now not in (None, answer.get("current")),
         "current": now,
-        "msg": f"{text} Fix: {fix}",
+        "msg": with_fix(text, fix),
     }
+
+
+def _message(answer: dict[str, Any]) -> str:
+    return without_fix(str(answer.get("msg")), str(answer.get("fix") or ""))
 
 
 def _parse(done: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, Mapping
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible_collections.slipway.go.plugins.module_utils._core.errors import with_fix
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import sentence, with_fix, with_sentence
 
 DENIED = "Permission denied"
 DEPLOY = "deploy"
@@ -55,8 +55,8 @@ def unreachable(reason: object, variables: Mapping[str, Any]) -> dict[str, Any]:
         "changed": False,
         "code": "unreachable",
         "fix": fix,
-        "msg": f"the host became unreachable: {why} What it had begun and nobody confirms, it takes back by itself at "
-        f"its deadline. Fix: {fix}",
+        "msg": f"the host became unreachable: {sentence(why)} What it had begun and nobody confirms, it takes back by "
+        f"itself at its deadline. Fix: {fix}",
     }
 
 
@@ -71,5 +71,5 @@ def not_touched(variables: Mapping[str, Any]) -> list[str]:
 def stop(result: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
     """The failed result, with what it means for the run that ends with it."""
     left = not_touched(variables)
-    tail = f" {variables.get('inventory_hostname')} stops the run; not touched: {', '.join(left)}." if left else ""
-    return {**result, "msg": f"{result.get('msg', '')}{tail}"}
+    more = f"{variables.get('inventory_hostname')} stops the run; not touched: {', '.join(left)}." if left else ""
+    return {**result, "msg": with_sentence(str(result.get("msg", "")), str(result.get("fix") or ""), more)}

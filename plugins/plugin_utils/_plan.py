@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.slipway.go.plugins.module_utils._release.by import describe_by
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.status_table import age
 from ansible_collections.slipway.go.plugins.plugin_utils import _leases
-from ansible_collections.slipway.go.plugins.plugin_utils._claim import split
+from ansible_collections.slipway.go.plugins.plugin_utils._claim import reached, split
 
 # Where the hosts of a batch go different ways, ids say less than versions.
 WAYS = 4
@@ -35,23 +35,24 @@ def render_plan(
     everyone: Sequence[str] = (),
     on_failure: str = "fleet",
     until: int = 0,
+    services: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The plan of a release of this version, from what each host has answered in check mode.
 
     everyone: the hosts of the run, some of which may lack the service. until: the batch after which the run ends.
+    services: by host, those that the run is about there.
     """
     batches = split(list(everyone or answers), sizes)
     groups = [group for batch in batches if (group := [host for host in batch if host in answers])]
     ended = _leases.over(answers.values())
     head = f"PLAN  {service} {version}: {count(len(answers), 'host')} in {count(len(groups), 'batch', 'batches')}"
     lines = [head, *_freeze(answers), *_lease(answers, ended)]
-    left = sum(map(len, batches[until:])) if until else 0
+    ends = reached(batches, until, services or {})
+    left = sum(host in answers for batch in batches[ends:] for host in batch)
     if left:
-        batches = batches[:until]
-        groups = groups[: sum(any(host in answers for host in batch) for batch in batches)]
-        lines.append(
-            f"  release_until: the run ends after batch {until}, and {count(left, 'host')} after it not touched"
-        )
+        groups = groups[: sum(any(host in answers for host in batch) for batch in batches[:ends])]
+        where = f"after batch {len(groups)}" if groups else f"before a host of {service}"
+        lines.append(f"  release_until: the run ends {where}, and {count(left, 'host')} after it not touched")
     for number, hosts in enumerate(groups):
         lines += _batch(groups, number, {host: answers[host] for host in hosts}, ended, on_failure)
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import with_fix
 from ansible_collections.slipway.go.plugins.plugin_utils import _report_charts as charts
 from ansible_collections.slipway.go.plugins.plugin_utils import _report_style
 from ansible_collections.slipway.go.plugins.plugin_utils._html import Html, join, tag, text
@@ -458,7 +459,8 @@ def _evidence(traffic: Mapping[str, Any], told: Any, page: Page) -> Html:
 def _notices(told: Any) -> Html:
     notices = [one for one in told if isinstance(one, Mapping)] if isinstance(told, list) else []
     lines = [
-        tag("li", tag("code", str(one.get("code"))), f" {one.get('message')} Fix: {one.get('fix')}") for one in notices
+        tag("li", tag("code", str(one.get("code"))), " ", with_fix(str(one.get("message")), str(one.get("fix") or "")))
+        for one in notices
     ]
     return join(tag("h4", "Notices"), tag("ul", *lines)) if lines else Html()
 

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,8 @@ from typing import Any, NamedTuple
 from ansible import constants
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_IDENTITY = "slipway-run.json"
+_IDENTITY = "slipway-run"
+_FILE = "run.json"
 _LEASES = "slipway-leases"
 _ROLLBACKS = "slipway-rollbacks"
 _ONCE = "slipway-once"
@@ -47,19 +49,17 @@ def this() -> Run:
     with contextlib.suppress(FileNotFoundError):
         return _read(path)
     own = path.with_name(f"{_IDENTITY}.{os.urandom(8).hex()}")  # threads share the number of their process
-    own.write_text(json.dumps({"id": os.urandom(8).hex(), "began": time.time()}), encoding="utf-8")
+    own.mkdir()
+    (own / _FILE).write_text(json.dumps({"id": os.urandom(8).hex(), "began": time.time()}), encoding="utf-8")
     try:
-        os.link(own, path)
-    except FileExistsError:
-        pass  # another host's task was faster
-    except OSError:  # a file system without hard links
-        os.replace(own, path)
-    own.unlink(missing_ok=True)
-    return _read(path)
+        os.rename(own, path)  # replaces no folder with something in it (rename(2)), and needs no hard links
+    except OSError:
+        shutil.rmtree(own)
+    return _read(path)  # where another host's task was faster, that one's
 
 
 def _read(path: Path) -> Run:
-    told = json.loads(path.read_text(encoding="utf-8"))
+    told = json.loads((path / _FILE).read_text(encoding="utf-8"))
     return Run(str(told["id"]), float(told["began"]))
 
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, sentence, with_fix
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Once
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
 
@@ -94,7 +94,7 @@ def _elsewhere(answers: Mapping[str, Told], version: str, runs_it: str, batch: S
         why = (told or {}).get("msg") or "it did not answer."
         return with_fix(
             f"{runs_it} knows whether release_once was run for {version} (release_once_host), and cannot be asked: "
-            f"{why} Nothing was swapped.",
+            f"{sentence(why)} Nothing was swapped.",
             "repair that host, or leave release_once empty in this run if the command was run",
         )
     return with_fix(

@@ -84,6 +84,7 @@ RESULTS = frozenset(
         "release_previews",
         "release_result",
         "release_results",
+        "release_rollback_failed",
         "release_serves",
         "release_told",
         "remove_baseline",

@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, sentence
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
-from ansible_collections.slipway.go.plugins.plugin_utils._claim import split
+from ansible_collections.slipway.go.plugins.plugin_utils._claim import reached, split
 from ansible_collections.slipway.go.plugins.plugin_utils._compare import UNCLEAR, WORSE
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import serving
 from ansible_collections.slipway.go.plugins.plugin_utils._plan import count
@@ -88,15 +88,31 @@ class Lost:
     stops: str = ""
 
 
+def known_services(given: Any, failures: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, list[str]]:
+    """By host, the services that the run is about there; empty where each has the same, or where none is known.
+
+    Of a host that has failed with one of them, that one.
+    """
+    told = {str(host): [str(one) for one in names or ()] for host, names in (given or {}).items()}
+    failed = {host: [str(one["service"])] for host, one in (failures or {}).items() if one and one.get("service")}
+    return {**told, **failed} if any(told.values()) else {}
+
+
 def judge(
-    everyone: Sequence[str], tried: Collection[str], alive: Collection[str], failures: Mapping[str, str], budget: int
+    everyone: Sequence[str],
+    tried: Collection[str],
+    alive: Collection[str],
+    failures: Mapping[str, str],
+    budget: int,
+    services: Mapping[str, Sequence[str]],
 ) -> Lost:
     """Whether the run goes on.
 
     tried: the hosts whose turn it has been. alive: those that Ansible still has. failures: those that have failed in
-    this play, each with its code.
+    this play, each with its code. services: what `known_services` says.
     """
     lost = tuple(host for host in everyone if host not in alive or host in failures)
+    failed = [host for host in lost if failures.get(host, UNREACHABLE) != UNREACHABLE]
     through = [host for host in tried if host not in lost]
     if not lost:
         return Lost()
@@ -107,28 +123,38 @@ def judge(
         return Lost(lost, f"release_max_unavailable allows {budget}" if budget else "none may be lost")
     if not set(lost) <= set(tried):
         return Lost(lost, "that was before the first batch")
-    if not through and any(failures.get(host, UNREACHABLE) != UNREACHABLE for host in lost):
+    if not all(any(_share(host, other, services) for other in through) for host in failed):
         return Lost(lost, "no host has the release yet")
     return Lost(lost)
+
+
+def _share(host: str, other: str, services: Mapping[str, Sequence[str]]) -> bool:
+    """Whether what has come through on the other one says anything of the services of this one."""
+    if not services:
+        return True
+    own, theirs = services.get(host, ()), services.get(other, ())
+    return bool(set(own) & set(theirs) if own else theirs)
 
 
 def gate(
     everyone: Sequence[str],
     batch: Sequence[str],
     alive: Collection[str],
-    failures: Mapping[str, str],
+    failures: Mapping[str, Any],
     budget: Any,
     begun: bool = False,
     sizes: Sequence[Any] = (),
     until: Any = "",
+    services: Any = None,
 ) -> dict[str, Any]:
     """What to say before a batch begins, or, once it has begun, before it is released; and whether the run stops."""
+    known = known_services(services, failures)
     start = everyone.index(batch[0])
     allowed = read_budget(budget, len(everyone))
     tried = everyone[:start]
-    lost = judge(everyone, everyone[: start + len(batch)] if begun else tried, alive, failures, allowed)
+    lost = judge(everyone, everyone[: start + len(batch)] if begun else tried, alive, _codes(failures), allowed, known)
     if not lost.stops:
-        ends = _ends_before(everyone, start, sizes, read_until(until))
+        ends = _ends_before(everyone, start, sizes, read_until(until), known)
         return {"stop": bool(ends), "text": ends}
     left = ", ".join(host for host in everyone[start:] if host not in lost.hosts)
     some = "One or more of " if len(lost.hosts) > 1 else ""
@@ -138,15 +164,22 @@ def gate(
     return {"stop": True, "text": text}
 
 
-def _ends_before(everyone: Sequence[str], start: int, sizes: Sequence[Any], until: int) -> str:
+def _codes(failures: Mapping[str, Any]) -> dict[str, str]:
+    return {str(host): str(told.get("code") or "") for host, told in failures.items() if told}
+
+
+def _ends_before(
+    everyone: Sequence[str], start: int, sizes: Sequence[Any], until: int, services: Mapping[str, Sequence[str]]
+) -> str:
     """What to say where release_until ends the run before the batch that starts there; empty where it goes on."""
     batches = split(everyone, sizes) if until else []
-    done = sum(map(len, batches[:until]))
+    ends = reached(batches, until, services)
+    done = sum(map(len, batches[:ends]))
     if not until or start < done:
         return ""
     left = count(len(everyone) - done, "host")
     return (
-        f"release_until ends the run here, after batch {until} of {len(batches)}: {left} after it not touched. A run "
+        f"release_until ends the run here, after batch {ends} of {len(batches)}: {left} after it not touched. A run "
         "without it goes on there."
     )
 
@@ -164,6 +197,7 @@ class Run:
     alive: bool = True
     checked: bool = False
     about: bool = True  # whether the host has the service; where it has others, it may be what stops the run
+    others: bool = False  # whether the run has come to another service of the host
 
     @property
     def has_swapped(self) -> bool:
@@ -213,15 +247,22 @@ class Decision:
 
 
 def decide(
-    runs: Sequence[Run], budget: Any, on_failure: Any, sizes: Sequence[Any], name: str = "", service: str = ""
+    runs: Sequence[Run],
+    budget: Any,
+    on_failure: Any,
+    sizes: Sequence[Any],
+    name: str = "",
+    service: str = "",
+    services: Any = None,
 ) -> Decision:
     """name: that of the run, by which a host tells what this run has brought. service: the one that this is about."""
     everyone = [run.name for run in runs]
     allowed, mode = read_budget(budget, len(runs)), read_on_failure(on_failure)
     alive = [run.name for run in runs if run.alive]
     failures = {run.name: run.code for run in runs if run.failure}
-    tried = [run.name for run in runs if run.was_tried]
-    lost = judge(everyone, tried, alive, failures, allowed)
+    tried = [run.name for run in runs if run.was_tried or run.others]
+    known = known_services(services, {run.name: run.failure for run in runs})
+    lost = judge(everyone, tried, alive, failures, allowed, known)
     asks = any(run.result for run in runs) and not any(run.checked for run in runs)
     if not lost.stops or not asks:
         return Decision(lost.stops, lost.hosts, {}, asks=asks, confirm=_waiting(runs, {}) if asks else {})
@@ -413,8 +454,17 @@ def _runs(fleet: Mapping[str, Any]) -> list[Run]:
     results, failures, alive = fleet["results"], fleet["failures"], set(fleet["alive"])
     checked = bool(fleet.get("checked"))
     about = set(fleet.get("about", fleet["hosts"]))
+    others = {host for host, of_each in (fleet.get("of_each") or {}).items() if any((of_each or {}).values())}
     return [
-        Run(host, results.get(host) or {}, failures.get(host) or {}, host in alive, checked, host in about)
+        Run(
+            host,
+            results.get(host) or {},
+            failures.get(host) or {},
+            host in alive,
+            checked,
+            host in about,
+            host in others,
+        )
         for host in fleet["hosts"]
     ]
 
@@ -422,7 +472,15 @@ def _runs(fleet: Mapping[str, Any]) -> list[Run]:
 def decide_for(fleet: Mapping[str, Any]) -> Decision:
     """The same, from the variables of a play."""
     name = str(fleet.get("run") or "").strip()
-    return decide(_runs(fleet), fleet["budget"], fleet["on_failure"], list(fleet["sizes"]), name, str(fleet["service"]))
+    return decide(
+        _runs(fleet),
+        fleet["budget"],
+        fleet["on_failure"],
+        list(fleet["sizes"]),
+        name,
+        str(fleet["service"]),
+        fleet.get("services"),
+    )
 
 
 def close_for(fleet: Mapping[str, Any], answers: Mapping[str, Any]) -> Closing:

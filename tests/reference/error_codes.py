@@ -1503,8 +1503,8 @@ RELEASE = Section(
             "Set it in the inventory, for all playbooks.",
         ),
         "port_reserved": ErrorCode(
-            "A port is one of another service's two local ports behind HAProxy. The message names that service.",
-            "Both services were given the port, or one listens on what the other has in `service_proxy_ports`.",
+            "A port is one of a service's two local ports behind HAProxy. The message names that service.",
+            "Two services were given the port, or one listens on what it or another has in `service_proxy_ports`.",
             "Choose another port, or leave `service_proxy_ports` empty.",
         ),
         "no_free_port": ErrorCode(
@@ -2164,6 +2164,13 @@ PULL = Section(
             "The host has a wave, and the newest commit has no file `wave` with a number.",
             "The file was removed or has something else in it, or the branch is not meant for hosts with waves.",
             "Push a signed commit whose file `wave` has a number, or set `pull_wave` to 0.",
+        ),
+        "pull_other_branch": ErrorCode(
+            "The newest commit, or that of the host's wave, names other branches in its file `branch` than the one "
+            "that this host pulls.",
+            "Somebody has moved the branch to a commit that was signed for another one, or a merge has brought the "
+            "file with it.",
+            "Find out who has moved the branch, and push a signed commit whose file `branch` names it.",
         ),
         "pull_not_fetched": ErrorCode(
             "The branch could not be fetched. The message quotes the first line of what git wrote.",

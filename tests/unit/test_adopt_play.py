@@ -94,6 +94,15 @@ def test_each_host_has_its_own(tmp_path: Path, python: str) -> None:
     assert "hunter2" not in said
 
 
+def test_a_switch_closes_what_it_has_prepared_however_it_ends() -> None:
+    switch = yaml.safe_load((ROOT / "playbooks" / "adopt.yml").read_text())[1]
+    (block,) = [task for task in switch["tasks"] if "block" in task]
+    roles = [task["ansible.builtin.include_role"]["name"] for task in block["block"]]
+    assert roles == ["slipway.go.service", "slipway.go.release"]
+    assert [task["slipway.go.adoption"]["state"] for task in block["always"]] == ["closed"]
+    assert switch["tasks"].index(block) > [task["name"] for task in switch["tasks"]].index("Keep the former service")
+
+
 def test_both_ways_in_one_run_are_refused_and_without_either_nothing_is_switched() -> None:
     plays = yaml.safe_load((ROOT / "playbooks" / "adopt.yml").read_text())
     assert [play["name"] for play in plays] == ["Adopt", "Switch", "Undo"]

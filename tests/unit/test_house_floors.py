@@ -100,7 +100,7 @@ FLOORS = {
         "verifier",
         "make",
     ],
-    "_pull": ["settings waves accepted", "repository", "pull"],
+    "_pull": ["settings waves branches accepted", "repository", "pull"],
     "_release": [
         "phases by timeline build_host",
         "state artefact announce background_drain confirm_timer meant",

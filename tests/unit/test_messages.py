@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import with_sentence
 from ansible_collections.slipway.go.tests.reference import failures
 
 FAILURES = failures.failures()
@@ -46,6 +50,51 @@ def test_a_fix_is_one_imperative_clause(fix: str, path: str) -> None:
 def test_a_fix_that_begins_with_another_begins_with_an_imperative(fix: str, path: str) -> None:
     """The few that are put together: their first part is one of the clauses above."""
     assert fix[len(failures.HOLE) :].startswith((", then ", ", or ")), f"{path}: {fix}"
+
+
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
+# A hole of a text, and what follows it there: what begins a sentence, or another hole.
+_BEGINS = re.compile(r" (?!MiB|KiB)[A-Z][a-z]")
+
+
+def _joined(source: str) -> Iterator[tuple[int, str]]:
+    """The lines of a source in which a sentence follows what may have no full stop, such as a fix."""
+    for node in ast.walk(ast.parse(source)):
+        parts = node.values if isinstance(node, ast.JoinedStr) else []
+        for hole, after in zip(parts, parts[1:]):
+            if not isinstance(hole, ast.FormattedValue):
+                continue
+            shown = ast.unparse(hole.value)
+            is_error = shown in ("error", "failure") and isinstance(after, ast.FormattedValue)
+            begins = isinstance(after, ast.Constant) and _BEGINS.match(str(after.value))
+            if is_error or (begins and not shown.startswith("sentence(")):
+                yield node.lineno, shown
+
+
+def test_what_is_told_ends_before_the_next_sentence_begins() -> None:
+    """An error says its fix last, without a full stop: `with_sentence` puts what else is to be said before it."""
+    found = {
+        f"{path.relative_to(PLUGINS)}:{line} {shown}"
+        for path in PLUGINS.rglob("*.py")
+        for line, shown in _joined(path.read_text(encoding="utf-8"))
+    }
+    assert not found
+    assert list(_joined('f"{why} Nothing was changed."')) == [(1, "why")]
+    assert list(_joined('f"{error}{more}"')) == [(1, "error")]
+    assert not list(_joined('f"{sentence(why)} Nothing was changed: {size} MiB."'))
+
+
+@pytest.mark.parametrize(
+    ("told", "fix", "wanted"),
+    [
+        ("It failed. Fix: run again", "run again", "It failed. web1 stops the run. Fix: run again"),
+        ("It failed", "", "It failed. web1 stops the run."),
+        ("Two failed. Fix: a. Fix: b", "c", "Two failed. Fix: a. Fix: b. web1 stops the run."),
+    ],
+)
+def test_a_sentence_more_comes_before_the_fix(told: str, fix: str, wanted: str) -> None:
+    assert with_sentence(told, fix, "web1 stops the run.") == wanted
+    assert with_sentence(told, fix, "") == told
 
 
 @pytest.mark.parametrize(("message", "path"), MESSAGES)

@@ -45,7 +45,7 @@ module.exit_json(changed=True, current=module.params["release"], action="rollbac
 def run(request, tmp_path):
     python = getattr(request, "param", sys.executable)
     collection = tmp_path / "collections" / "ansible_collections" / "slipway" / "go"
-    for part in ("galaxy.yml", "meta", "plugins", "roles/release"):
+    for part in ("galaxy.yml", "meta", "plugins", "playbooks", "roles/release"):
         (collection / part).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, collection / part)
@@ -55,15 +55,16 @@ def run(request, tmp_path):
     ):
         (collection / "plugins" / "modules" / f"{name}.py").write_text(PLAYED.format(options=options, act=act))
 
-    def run(told, *arguments, gone=()):
+    def run(told, *arguments, gone=(), playbook=str(ROOT / "tests" / "unit" / "plays" / "rollback.yml"), **more):
         (tmp_path / "gone").write_text("".join(f"{name}\n" for name in gone))
         variables = {"ansible_python_interpreter": sys.executable, "ansible_connection": "vanishing"}
         variables |= {"vanishing_gone": str(tmp_path / "gone"), "service_name": "{{ inventory_hostname }}"}
-        (tmp_path / "inventory.yml").write_text(json.dumps({"all": {"hosts": dict.fromkeys(told, variables)}}))
+        hosts = more.pop("hosts", told)
+        variables |= {"ansible_become": False, **more}
+        (tmp_path / "inventory.yml").write_text(json.dumps({"all": {"hosts": dict.fromkeys(hosts, variables)}}))
         for name, answer in told.items():
             (tmp_path / f"{name}.json").write_text(json.dumps(answer))
-        play = str(ROOT / "tests" / "unit" / "plays" / "rollback.yml")
-        argv = [python, "-m", "ansible.cli.playbook", "-i", str(tmp_path / "inventory.yml"), play, *arguments]
+        argv = [python, "-m", "ansible.cli.playbook", "-i", str(tmp_path / "inventory.yml"), playbook, *arguments]
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"}
         environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "SLIPWAY_PLAYED": str(tmp_path)}
         environment["ANSIBLE_SHOW_CUSTOM_STATS"] = "1"
@@ -122,3 +123,19 @@ def test_batches_are_refused_before_anything_happens(run):
 def test_hosts_that_are_left_out_are_no_batch(run, arguments):
     code, said, went = run(dict.fromkeys("abc", SERVES), *arguments)
     assert (code, went) == (0, {"a": BOTH, "b": BOTH}), said
+
+
+@pytest.mark.parametrize("run", PYTHONS[-1:], indirect=True)
+def test_each_service_is_tried_whatever_becomes_of_the_others(run):
+    """The first was never released, the second would refuse, and the third goes back."""
+    why = f"{V1} is not on this host's disk as it was released."
+    never = {"current": None, "good": [], "releases": [], "history": [], "in_flight": None}
+    told = {"shop": never, "books": {**SERVES, "refuses": why}, "mailer": SERVES}
+    about = {"slipway_services": {name: {} for name in told}, "service_name": "all", "hosts": ["a", "b"]}
+    code, said, went = run(told, playbook="slipway.go.rollback", ansible_connection="local", **about)
+    assert code != 0
+    assert {name: sorted(calls) for name, calls in went.items()} == {"books": ["asked"] * 2, "mailer": sorted(BOTH * 2)}
+    for host in "ab":
+        failed = said.rpartition(f"fatal: [{host}]: FAILED!")[2].partition("}")[0]
+        assert f"shop: shop has never been released on this host. books: {why}" in failed, said
+    assert "mailer: " not in said.rpartition("Fail each host on which a service was not rolled back")[2]

@@ -239,13 +239,18 @@ def test_a_release_that_does_worse_than_the_one_before_goes_back_and_is_marked_b
     assert done.table["c"][-1] == "correct the cause, then release here"
 
 
-def test_what_is_not_known_takes_the_fleet_back_where_that_is_wanted(run, compare):
+def test_what_is_not_known_takes_the_fleet_back_where_that_is_wanted(run, compare, tmp_path):
     rules = {"release_compare": json.dumps(compare), "release_min_requests": 10**6, "release_inconclusive": "refuse"}
+    task = {"name": "Page somebody", "ansible.builtin.shell": f"echo {{{{ inventory_hostname }}}} >> {tmp_path}/paged"}
+    (tmp_path / "page.yml").write_text(json.dumps([task]))
+    rules["release_on_failure_tasks"] = "page.yml"
     done = run(dict.fromkeys("abcd", WELL), **rules, **SERIAL)
     assert (done.code, done.runs, done.tried, done.marked, done.failed) == (2, "1111", "a", "", "a"), done.text
     assert "nobody knows whether the new release is good" in done.said
+    assert (tmp_path / "paged").read_text().split() == ["a"], "the steps after a failure are taken once"
     done = run(dict.fromkeys("abcd", WELL), "--check", **rules, **SERIAL)
     assert (done.code, done.runs, "inconclusive" in done.said) == (0, "1111", False)
+    assert (tmp_path / "paged").read_text().split() == ["a"]
 
 
 def test_a_run_that_ends_after_the_canary_is_gone_on_with_by_the_next(run):
@@ -256,6 +261,16 @@ def test_a_run_that_ends_after_the_canary_is_gone_on_with_by_the_next(run):
     done = run({"a": {**WELL, "current": NEW}, "b": WELL, "c": WELL}, **SERIAL)
     assert (done.code, done.runs) == (0, "222")
     assert '"outcome": "complete"' in done.text
+
+
+APART = "{{ {'shop': {}} if inventory_hostname in 'cd' else {'books': {}} }}"
+
+
+def test_a_run_ends_after_the_first_batch_in_which_somebody_has_the_service(run):
+    more = {"release_until": "canary", "slipway_services": APART, "service_name": "shop", "release_serial": "1"}
+    done = run(dict.fromkeys("abcd", WELL), **more)
+    assert (done.code, done.runs, done.tried, done.failed) == (0, "1121", "c", ""), done.text
+    assert "release_until ends the run here, after batch 3 of 4: 1 host after it not touched." in done.said
 
 
 def test_beyond_the_budget_it_stops(run):

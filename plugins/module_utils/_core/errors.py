@@ -33,6 +33,18 @@ def with_fix(message: str, fix: str) -> str:
     return f"{sentence(message)} Fix: {fix}" if fix else message
 
 
+def without_fix(told: str, fix: str) -> str:
+    """What was told, without the fix at its end."""
+    ending = f" Fix: {fix}"
+    return told[: -len(ending)] if fix and told.endswith(ending) else told
+
+
+def with_sentence(told: str, fix: str, more: str) -> str:
+    """What was told, with one more sentence, which comes before the fix."""
+    message = without_fix(told, fix)
+    return with_fix(f"{sentence(message)} {more}", fix if message != told else "") if more else told
+
+
 def sentence(text: str) -> str:
     """With its full stop, which what a program or the kernel says does not have."""
     return text if text.endswith((".", "!", "…")) else f"{text}."

@@ -17,7 +17,7 @@ from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Sequence, 
 from .._core import command, files
 from .._core.errors import SlipwayError
 from . import accepted as state
-from . import waves
+from . import branches, waves
 from .accepted import Accepted
 from .repository import Repository, Signed, short
 from .settings import Settings
@@ -125,7 +125,11 @@ def _from_sound_copy(repository: Repository, settings: Settings, step: Callable[
 def _find(repository: Repository, before: Accepted, settings: Settings) -> Found:
     head = repository.verify(repository.fetch(settings.repository, settings.branch), settings.signers)
     _require_progress(repository, head.commit, before, settings)
-    return Found(head, _choose(repository, head, before, settings))
+    _require_branch(repository, head.commit, settings)
+    chosen = _choose(repository, head, before, settings)
+    if chosen is not None and chosen != head:
+        _require_branch(repository, chosen.commit, settings)
+    return Found(head, chosen)
 
 
 def _require_progress(repository: Repository, head: str, before: Accepted, settings: Settings) -> None:
@@ -140,6 +144,20 @@ def _require_progress(repository: Repository, head: str, before: Accepted, setti
                 "find out who has moved the branch back, then push a signed commit that descends from "
                 f"{short(floor)}: to go back to an earlier state, revert to it in a new commit",
             )
+
+
+def _require_branch(repository: Repository, commit: str, settings: Settings) -> None:
+    """Refuse what was signed for another branch: whoever may push can move this one there."""
+    content = repository.content(commit, branches.FILE)
+    if not branches.is_for(content, settings.branch):
+        named = ", ".join(branches.parse(content) or []) or "no branch"
+        raise SlipwayError(
+            "pull_other_branch",
+            f"commit {short(commit)} is for {named} by its file {branches.FILE}, and this host pulls "
+            f"{settings.branch}.",
+            f"find out who has moved {settings.branch}, then push a signed commit whose file {branches.FILE} has "
+            f"{settings.branch} on a line of its own",
+        )
 
 
 def _choose(repository: Repository, head: Signed, before: Accepted, settings: Settings) -> Optional[Signed]:

@@ -145,6 +145,12 @@ class Repository:
         answers = _require(self._git("cat-file", "--batch", source=wanted), what)
         return map(Candidate, commits, map(parse, _contents(answers.output)))
 
+    def content(self, commit: str, name: str) -> Optional[bytes]:
+        """What the file has in that commit; None where there is no such file."""
+        what = f"the file {name} of commit {short(commit)}"
+        answers = _require(self._git("cat-file", "--batch", source=f"{commit}:{name}\n".encode()), what)
+        return next(_contents(answers.output), None)
+
     def export(self, commit: str, folder: str) -> None:
         """The files of that commit in a folder that holds nothing else."""
         made, index = f"{folder}.new", f"{self._path}/slipway-index"

@@ -116,6 +116,11 @@ class Engine:
 
         return keep_former.keep_former(self._context, moved, kept)
 
+    def close_former(self, predict: bool = False) -> bool:
+        from .verbs import keep_former
+
+        return keep_former.close_former(self._context, predict)
+
     def takes_over(self) -> bool:
         """Whether the next release, or the one that waits to be confirmed, takes a former service over."""
         from .takeover import Takeover

@@ -143,6 +143,7 @@ def restore(
     former = source is None and Takeover(service.layout).in_force
     if source is not None:
         unhealthy = _return_to(as_released(service, source), transaction, source)
+        _make_known(service, source)
     elif former:
         unhealthy = _return_to_former(service, transaction)
     elif service.layout.last_good_id() != transaction.to:
@@ -226,6 +227,14 @@ def _forget_first(service: Service, transaction: Transaction) -> None:
     after.close()
     for path in (service.layout.current, service.layout.boot_file):
         files.remove_link(path)
+
+
+def _make_known(service: Service, source: str) -> None:
+    """Have systemctl(1), the tool and a boot know what serves again, also where a removal had made them forget it."""
+    with contextlib.suppress(SlipwayError, OSError):  # it is back, and that must not fail for this
+        if not service.store.has_settings():
+            service.store.save_settings(as_released(service, source).settings)
+        service.systemd.start(f"{service.layout.name}.service")
 
 
 def _point_back(service: Service, source: str, instance: str) -> None:

@@ -24,8 +24,9 @@ from .._core.errors import SlipwayError
 from .._host.systemd import Systemd
 from .state.layout import Layout, read_object
 
-# How long a run may use what it has prepared: no later one takes a service over that nobody has asked for.
-OPEN_SECONDS = 1800.0
+# How long a run may use what it has prepared, anew with each call of its release: no later run takes a service over
+# that nobody has asked for. A run closes it at its end; this is for one that is gone.
+OPEN_SECONDS = 600.0
 STOP_MARGIN = 15.0
 _RUNS = ("active", "activating", "reloading")
 
@@ -154,6 +155,18 @@ class Takeover:
         for name in os.listdir(self.folder):
             if name.startswith("copies-") and name != os.path.basename(copies):
                 files.remove_tree(os.path.join(self.folder, name))
+
+    def renew(self) -> None:
+        """The run goes on, such as with bringing its artefact here. Under the service's lock."""
+        record = self.record()
+        if record is not None and self.is_open:
+            self._save(replace(record, open_until=time.time() + OPEN_SECONDS))
+
+    def close(self) -> None:
+        """No release takes the service over any more, unless a run asks for it anew."""
+        record = self.record()
+        if record is not None and record.open_until:
+            self._save(replace(record, open_until=0.0))
 
     def hold(self, units: Mapping[str, str]) -> bool:
         """Have these units of slipway's wait, and no others; return whether they did not."""

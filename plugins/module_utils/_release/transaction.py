@@ -60,6 +60,8 @@ class Swap:
         source, to = transaction.source, transaction.to
         self._takeover = Takeover(service.layout, service.systemd)
         self._takes_over = source is None and self._takeover.in_force
+        # Not what a removal has left on the host: it serves again only if this swap fails.
+        self._served = source is not None and service.layout.current_id() == source
         before = strategy_of(source, service, transaction.strategy) if source else None
         self._plan = IN_TURN if self._takes_over else self._strategy.plan(before, source, to)
         self.in_turn_because = self._strategy.in_turn_because(before, source, to)
@@ -131,7 +133,7 @@ class Swap:
             return error
         return SlipwayError(
             "front_failed",
-            f"{error.message} HAProxy ended in the meantime, so this is not held against the release.",
+            f"{sentence(error.message)} HAProxy ended in the meantime, so this is not held against the release.",
             "see journalctl -u haproxy, then release again",
         )
 
@@ -238,7 +240,7 @@ class Swap:
     @property
     def _has_users(self) -> bool:
         """Whether something served when the swap began."""
-        return self._txn.source is not None or self._takes_over
+        return self._served or self._takes_over
 
     @property
     def _goes_down(self) -> bool:
@@ -256,7 +258,8 @@ class Swap:
 
         Without a release before, there would be nothing to go back to; who asks for a rollback wants it.
         """
-        wanted = self._service.settings.confirm and self._has_users and self._txn.kind == "release"
+        returns = self._txn.source is not None or self._takes_over
+        wanted = self._service.settings.confirm and returns and self._txn.kind == "release"
         return self._txn.txn if wanted else None
 
     def _await_confirmation(self) -> None:
@@ -305,8 +308,8 @@ class Swap:
         if serving is None and self._service.layout.last_good_id() == self._txn.to:
             return SlipwayError(
                 "not_proven",
-                f"{self._txn.to} failed in {phase}: {reason} It is the only good release here and was left as it is."
-                f"{said.sentences()}",
+                f"{self._txn.to} failed in {phase}: {sentence(reason)} It is the only good release here and was left "
+                f"as it is.{said.sentences()}",
                 fix,
                 rolled_back=False,
                 failed_phase=phase,
@@ -317,7 +320,8 @@ class Swap:
             )
         return SlipwayError(
             "rolled_back",
-            f"{self._txn.to} was rolled back in {phase}: {reason} Now {self._fate(serving)}.{said.sentences()}",
+            f"{self._txn.to} was rolled back in {phase}: {sentence(reason)} Now {self._fate(serving)}."
+            f"{said.sentences()}",
             fix,
             rolled_back=True,
             failed_phase=phase,

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from .._core import files
-from .._core.errors import SlipwayError
+from .._core.errors import SlipwayError, sentence
 from .._core.paths import STATE_ROOT, TOOL, UNIT_ROOT
 from .._host.systemd import Systemd
 from .parser import UNIT_PATH
@@ -159,7 +159,7 @@ def _foreign(service: str, paths: Sequence[str], running: Sequence[str]) -> Slip
     steps += [f"move {'it' if len(what) == 1 else 'them'} away and run systemctl daemon-reload"] if what else []
     return SlipwayError(
         "foreign_unit",
-        f"{' '.join(sentences)} Nothing was changed.",
+        f"{sentence(' '.join(sentences))} Nothing was changed.",
         f"{', then '.join(steps)}, or choose another service_name",
         files=list(paths),
     )

@@ -210,6 +210,16 @@ def test_a_release_that_fails_brings_the_former_service_back(host: Host, plain: 
     host.record(shape="plain, unhealthy", taken_over=host.last_event(PLAIN)["downtime_seconds"])
 
 
+def test_a_run_that_ends_before_its_swap_closes_what_it_has_prepared(host: Host, plain: str) -> None:
+    done = host.take_over(PLAIN, release_src=str(BINARIES / "nowhere"))
+    assert done.code != 0
+    assert "Close what was prepared for that" in done.output, done.output
+    later = play.playbook("release", host.inventory, variables(PLAIN))
+    assert later.code != 0
+    assert f"/etc/systemd/system/{UNIT} is not slipway's" in " ".join(later.output.split()), later.output
+    assert (host.files(PLAIN), host.is_active(UNIT)) == (plain, True)
+
+
 @pytest.mark.parametrize("moment", ["while it is prepared", "while nothing serves", "while it waits to be confirmed"])
 def test_a_controller_that_is_killed_leaves_a_host_on_which_one_of_the_two_runs(
     host: Host, plain: str, moment: str

@@ -77,6 +77,21 @@ def _scene(stage: Stage) -> None:
 
 
 @SCENES.row(
+    "pull_other_branch",
+    "the branch was moved to a commit that was signed for another one",
+    r"find out who has moved (?P<branch>\S+), then push a signed commit whose file (?P<file>\S+) has (?P=branch) on a "
+    r"line of its own",
+    "such a commit",
+)
+def _scene(stage: Stage) -> None:
+    host, remote = met(stage)
+    remote.commit(branch="staging\n")
+    found = stage.fails(host.pull)
+    remote.commit(**{found["file"]: f"staging\n{found['branch']}\n"})
+    stage.passes(host.pull)
+
+
+@SCENES.row(
     "pull_not_fetched",
     "the repository is not there",
     literal("see that this host reaches that address and may read the repository, then run slipway pull"),

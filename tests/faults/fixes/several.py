@@ -124,6 +124,30 @@ def _scene(stage: Stage) -> None:
     assert not set(stage.passes(lambda: reserve(stage, "shop"))) & set(taken)
 
 
+PUBLIC = literal("choose another port to listen on, or set service_proxy_ports to two other ports")
+
+
+def reserve_beside(stage: Stage, listen: str, *wanted: int) -> tuple[int, ...]:
+    ports, _new = reserved_ports.reserve(layout(stage, "shop"), wanted, False, (), [listen])
+    return ports.first
+
+
+@SCENES.row("port_reserved", "service_listen moves to a local port of the service", PUBLIC, "another `service_listen`")
+def _scene(stage: Stage) -> None:
+    taken = reserve(stage, "shop")
+    stage.fails(lambda: reserve_beside(stage, str(taken[1])))
+    assert stage.passes(lambda: reserve_beside(stage, "8080")) == taken
+
+
+@SCENES.row(
+    "port_reserved", "service_listen moves to a local port, and stays there", PUBLIC, "other `service_proxy_ports`"
+)
+def _scene(stage: Stage) -> None:
+    taken = reserve(stage, "shop")
+    stage.fails(lambda: reserve_beside(stage, str(taken[1])))
+    assert stage.passes(lambda: reserve_beside(stage, str(taken[1]), 18502, 18503)) == (18502, 18503)
+
+
 LISTENS = r"choose another port, or give (?P<service>\w+) other service_proxy_ports"
 
 

@@ -173,6 +173,9 @@ class Parts:
         if not self.is_known:
             return []
         data = self.data if self.wish.data else []
+        if not self.is_managed:
+            # A removal has ended: what has the service's names elsewhere by now is somebody else's.
+            return [*self.state, *data, *self.proof]
         own = [*self.watch, *self.haproxy, *self.nginx, *self.sockets, *self.extras, *self.drop_ins, *self.unit_files]
         return [*own, *self.configuration, *self.links, *self.state, *self.record, *data, *self.proof]
 
@@ -180,19 +183,15 @@ class Parts:
         """What of the service, or under its name, stays."""
         doomed = set(self.doomed())
         journal = _present([self._state("journal.jsonl")])
-        candidates = [*self.data, *foreign.drop_ins(self.place), *self._other_configuration(), *journal]
+        candidates = [*self.data, *foreign.drop_ins(self.place), *self._in_configuration(), *journal]
         return [path for path in candidates if path not in doomed]
 
-    def _other_configuration(self) -> list[str]:
+    def _in_configuration(self) -> list[str]:
         try:
             names = sorted(os.listdir(self.layout.config))
         except OSError:
             return []
-        return [
-            os.path.join(self.layout.config, one)
-            for one in names
-            if one not in CONFIGURATION and not one.startswith("environment.tmp-")
-        ]
+        return [os.path.join(self.layout.config, one) for one in names]
 
     def emptied(self) -> list[str]:
         """Folders that go when nothing is in them any more."""

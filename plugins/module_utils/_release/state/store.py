@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from ..._core import files
-from ..._core.errors import SlipwayError
+from ..._core.errors import SlipwayError, sentence
 from ..._core.paths import STATE_ROOT
 from ..phases import Phase
 from .journal import ENDS, Journal, is_number, why
@@ -171,7 +171,7 @@ class Store:
             return None
         raise SlipwayError(
             damage.code,
-            f"{damage.message} The journal beside it does not say what was in flight.",
+            f"{sentence(damage.message)} The journal beside it does not say what was in flight.",
             f"make sure that the right release of {self.layout.name} runs, then remove that file",
         )
 
@@ -217,6 +217,9 @@ class Store:
     def save_settings(self, settings: Settings) -> None:
         """Keep how the service is treated, for the tool on the host. A health check may hold secrets: root only."""
         files.write_atomic(self._settings, json.dumps(asdict(settings)) + "\n", 0o600)
+
+    def has_settings(self) -> bool:
+        return os.path.exists(self._settings)
 
     def forget_settings(self) -> None:
         """The tool on the host knows the service no more."""

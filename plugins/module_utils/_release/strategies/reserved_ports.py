@@ -51,12 +51,13 @@ def of_others(layout: Layout) -> dict[int, str]:
     return found
 
 
-def choose(layout: Layout, wanted: Sequence[int], names: Sequence[str] = ()) -> LocalPorts:
+def choose(layout: Layout, wanted: Sequence[int], names: Sequence[str] = (), public: Sequence[str] = ()) -> LocalPorts:
     """The ports of this service: those that are wanted, or else those that it has, or the first that are free.
 
-    names: its public ports beside the first, whose local ports the host chooses.
+    names: its public ports beside the first, whose local ports the host chooses. public: what the host's services are
+    to listen on, this one among them.
     """
-    others = of_others(layout)
+    others, listened = of_others(layout), {port for port in map(sockets.tcp_port, public) if port}
     for port in wanted:
         if port in others:
             raise SlipwayError(
@@ -67,8 +68,10 @@ def choose(layout: Layout, wanted: Sequence[int], names: Sequence[str] = ()) -> 
     own = of_service(layout)
     first = tuple(wanted) or own.first
     more = {name: ports for name, ports in own.more.items() if not {*ports} & {*first}}
+    more = {name: ports for name, ports in more.items() if name in names or not {*ports} & listened}
+    _refuse_public(layout.name, LocalPorts(first, more), listened)
     if not first or not set(names) <= set(more):
-        taken = {*others, *_in_use(layout.name), *own.all}
+        taken = {*others, *listened, *_in_use(layout.name), *own.all}
         first = first or _free(taken)
         for name in names:
             if name not in more:
@@ -76,15 +79,31 @@ def choose(layout: Layout, wanted: Sequence[int], names: Sequence[str] = ()) -> 
     return LocalPorts(first, more)
 
 
+def _refuse_public(name: str, local: LocalPorts, listened: Collection[int]) -> None:
+    """Raise where a port that it has, or is to have, is one that a service is to listen on."""
+    for port in local.all:
+        if port in listened:
+            moves = ", or set service_proxy_ports to two other ports" if port in local.first else ""
+            raise SlipwayError(
+                "port_reserved",
+                f"a service of this host is to listen on port {port}, which is one of the local ports of {name}.",
+                f"choose another port to listen on{moves}",
+            )
+
+
 def reserve(
-    layout: Layout, wanted: Sequence[int], check_mode: bool, names: Sequence[str] = ()
+    layout: Layout,
+    wanted: Sequence[int],
+    check_mode: bool,
+    names: Sequence[str] = (),
+    public: Sequence[str] = (),
 ) -> tuple[LocalPorts, bool]:
     """Choose them, for good; the second is whether that is new."""
     if check_mode:
-        ports = choose(layout, wanted, names)
+        ports = choose(layout, wanted, names, public)
         return ports, _reserved(layout, layout.name) != ports
     with _alone(layout.ports_root):
-        ports = choose(layout, wanted, names)
+        ports = choose(layout, wanted, names, public)
         kept = {"ports": ports.first, **({"more": ports.more} if ports.more else {})}
         return ports, files.replace_if_different(_path(layout, layout.name), json.dumps(kept, sort_keys=True) + "\n")
 

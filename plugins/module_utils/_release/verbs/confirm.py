@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Optional
 
-from ..._core.errors import SlipwayError
+from ..._core.errors import SlipwayError, sentence
 from .. import integrity, stage
 from ..context import Context
 from ..outcome import Outcome, timed, unchanged
@@ -82,7 +82,7 @@ def _require_intact(context: Context, in_flight: Transaction) -> None:
     if integrity.remedy(context.layout):
         raise damage  # nothing here would be started, the one before neither
     settle_in_flight(context, damage)
-    message = f"{damage.message} So it was not confirmed, and was rolled back."
+    message = f"{sentence(damage.message)} So it was not confirmed, and was rolled back."
     raise _rolled_back(context, in_flight.to, message, "see who changed it, then release it again")
 
 
@@ -95,7 +95,7 @@ def _not_confirmed(context: Context, code: str, release_id: Optional[str], messa
     serves = current or (f"the former {takeover.service}" if takeover.in_force else "nothing")
     return SlipwayError(
         code,
-        f"{message} Now {serves} serves.",
+        f"{sentence(message)} Now {serves} serves.",
         fix,
         rolled_back=True,
         failed_phase=Phase.PROBATION,

@@ -37,6 +37,25 @@ def keep_former(context: Context, moved: Sequence[str], kept: Sequence[str]) -> 
         return True
 
 
+def close_former(context: Context, predict: bool = False) -> bool:
+    """Have no later run use what one has prepared; return whether it could have.
+
+    Where a swap has the lock, its own end closes it.
+    """
+    takeover = Takeover(context.layout)
+    if predict or not takeover.is_open:
+        return takeover.is_open
+    try:
+        with context.locked():
+            was_open = takeover.is_open
+            takeover.close()
+            return was_open
+    except SlipwayError as error:
+        if error.code != "locked":
+            raise
+        return False
+
+
 def start_former(context: Context) -> None:
     """Have the former service run, with its files as somebody may have changed them; raise where it does not."""
     settings = context.settings

@@ -62,6 +62,7 @@ def release(context: Context, spec: Spec) -> Outcome:
     context.leases.check(context.claim)  # before it waits for the lock of a run that has the lease
     with context.locked(), context.probed() as probe:
         context.leases.admit(context.claim, context.by)
+        Takeover(context.layout).renew()
         if spec.once.only and not once.is_due(context, spec):
             return replace(unchanged(context.current_id()), once=once.known(context, spec))
         if not spec.judged:
@@ -163,7 +164,7 @@ def _take_over_settings(context: Context, serving: str) -> Outcome:
     except SlipwayError as error:
         raise SlipwayError(
             error.code,
-            f"{serving} serves, and does not pass the release_health that is specified now: {error.message} "
+            f"{serving} serves, and does not pass the release_health that is specified now: {sentence(error.message)} "
             "Nothing was changed, and the watch goes on with the one before.",
             "correct release_health, or release a version that passes it",
             current=serving,
@@ -184,7 +185,7 @@ def _require_whole(context: Context, serving: str) -> None:
     other = "release another version or configuration"
     raise SlipwayError(
         damage.code,
-        f"{serving} serves, and {damage.message[len(serving) + 1 :]} Nothing was changed.",
+        f"{serving} serves, and {sentence(damage.message[len(serving) + 1 :])} Nothing was changed.",
         f"{first}, then release this one again with release_force: true, or release another version"
         if first
         else integrity.remedy(context.layout) or other,

@@ -79,8 +79,7 @@ def _refuse(context: Context, parts: Parts) -> None:
             f"the service that {context.layout.name} was before slipway runs again, and its data would be deleted.",
             "run again without remove_data",
         )
-    if parts.is_managed or parts.wish.data:
-        foreign.check(parts.place, context.systemd, former=_of_others(context))
+    foreign.check(parts.place, context.systemd, former=_of_others(context))
     name, in_flight = context.layout.name, context.store.load()
     if in_flight is not None and in_flight.phase == Phase.PROBATION:
         raise SlipwayError(

@@ -8,7 +8,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.slipway.go.plugins.action import confirm_login
 from ansible_collections.slipway.go.plugins.action.confirm_login import Login
-from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_sentence
 
 
 def given(user, sudo="full", *command):
@@ -215,7 +215,7 @@ LINE = {"reason": "asked", "restored": ["/etc/x"], "problems": []}
     ("answer", "code", "says"),
     [
         (None, "login_failed", ""),
-        ({"reverted": LINE}, "login_failed", " The change was taken back."),
+        ({"reverted": LINE}, "login_failed", "The change was taken back."),
         (
             {"reverted": {**LINE, "problems": ["/etc/y: read-only"]}},
             "login_failed",
@@ -225,10 +225,15 @@ LINE = {"reason": "asked", "restored": ["/etc/x"], "problems": []}
         (
             {"reverted": {**LINE, "reason": "again"}},
             "reverted",
-            " What was changed after that was put back, too: /etc/x.",
+            "What was changed after that was put back, too: /etc/x.",
+        ),
+        (
+            {"reverted": {**LINE, "reason": "again", "restored": [], "problems": ["/etc/y: read-only"]}},
+            "reverted",
+            "Not all of it was put back: /etc/y: read-only.",
         ),
         ({"reverted": {**LINE, "reason": "again", "restored": []}}, "reverted", ""),
-        ({"reverted": None}, "login_failed", " The change is not armed any more, so it stays as it is."),
+        ({"reverted": None}, "login_failed", "The change is not armed any more, so it stays as it is."),
         ({"failed": True, "msg": "no route"}, "login_failed", "could not be asked"),
         ({"failed": True, "msg": "no route"}, "reverted", ""),
     ],
@@ -237,3 +242,5 @@ def test_what_is_said_of_the_change_is_what_the_host_has_answered(answer, code, 
     said = confirm_login.describe_revert(answer, code)
     assert said.endswith(says) if says != "could not be asked" else says in said
     assert bool(said) == bool(says)
+    told = with_sentence("nobody could log in: no route. Fix: run again", "run again", said)
+    assert told == " ".join(filter(None, ["nobody could log in: no route.", said, "Fix: run again"]))

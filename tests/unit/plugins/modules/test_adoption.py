@@ -31,6 +31,10 @@ class Engine:
         self.done.append(f"keep {len(moved)} of {len(kept)}")
         self.taken = True
 
+    def close_former(self, predict: bool) -> bool:
+        self.done.append("predict" if predict else "close")
+        return True
+
     def takes_over(self) -> bool:
         return self.taken
 
@@ -51,6 +55,12 @@ def test_what_is_kept(done: list[str], capsys: Any) -> None:
     told = run_module(adoption, capsys, name="shop")
     assert (told["changed"], told["takes_over"], told["kept"]) == (True, True, [UNIT, "/srv/shop"])
     assert done == ["recover", "keep 1 of 2"]
+
+
+def test_what_was_prepared_is_closed(done: list[str], capsys: Any) -> None:
+    assert run_module(adoption, capsys, name="shop", state="closed")["changed"]
+    assert run_module(adoption, capsys, name="shop", state="closed", _ansible_check_mode=True)["changed"]
+    assert done == ["close", "predict"]
 
 
 def test_check_mode_only_foresees_it(done: list[str], capsys: Any) -> None:

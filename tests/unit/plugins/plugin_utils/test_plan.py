@@ -71,6 +71,19 @@ def test_a_plan_ends_where_the_run_does(until, batches):
     assert ("release_until" in text) == bool(left)
 
 
+def test_a_plan_counts_the_batches_in_which_somebody_has_the_service():
+    hosts = [f"web{number}" for number in range(1, 6)]
+    more = {"hosts": hosts, "until": "canary"}
+    services = {host: ["shop"] if host in ("web3", "web4") else [] for host in hosts}
+    answers = dict.fromkeys(("web3", "web4"), GOOD)
+    text = release_plan(answers, "shop", "2.0.0", [1], services=services, **more)["text"]
+    assert "release_until: the run ends after batch 1, and 1 host after it not touched" in text
+    assert "  batch 1 of 1: 1 host" in text
+    services = {**services, "web1": ["books"]}
+    text = release_plan(answers, "shop", "2.0.0", [1], services=services, **more)["text"]
+    assert "release_until: the run ends before a host of shop, and 2 hosts after it not touched" in text
+
+
 def test_a_hundred_hosts_are_a_page():
     found = plan({f"web{number:03}": GOOD for number in range(1, 101)})["text"]
     assert len(found.splitlines()) <= 20

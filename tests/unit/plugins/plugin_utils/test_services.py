@@ -168,6 +168,9 @@ def test_the_hosts_of_a_service_are_those_that_the_run_is_about_it_on() -> None:
     plugin = services.LookupModule(loader=DataLoader(), templar=Templar(DataLoader()))
     assert plugin.run([], variables=variables, among=list(hosts)) == ["web1", "old", "named"]
     assert plugin.run([], variables={"hostvars": hosts}, among=list(hosts)) == list(hosts)
+    each = plugin.run([], variables={"hostvars": hosts, "service_name": "shop"}, each=list(hosts))
+    assert each == [["shop", "mailer"], ["mailer"], ["shop"], ["mailer"], ["shop"], ["mailer"]]
+    assert plugin.run([], variables={"hostvars": hosts}, each=["named"]) == [[]]
 
 
 def test_a_service_that_no_host_declares_is_refused_unless_one_host_declares_none() -> None:

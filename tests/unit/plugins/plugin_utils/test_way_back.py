@@ -103,6 +103,44 @@ def test_a_run_ends_after_the_batch_that_was_said(case):
     assert said in told["text"]
 
 
+APART = {"a": ["books"], "b": ["books"], "c": ["shop"], "d": ["shop"], "e": []}
+SEVERAL = {
+    "its first batch is where the service is": ("c", {}, {}, "canary", ""),
+    "and the run ends after that": ("d", {}, {}, "canary", "after batch 3 of 5: 2 hosts after it not touched"),
+    "batches without any service do not count": ("e", {}, {}, 2, "after batch 4 of 5: 1 host after it not touched"),
+    "no host is known to have any": ("b", {}, {host: [] for host in "abcde"}, "canary", "after batch 1 of 5"),
+    "what others have released says nothing of it": ("d", {"c": {"code": "x"}}, APART, "", "no host has the"),
+    "one that has it is through": ("e", {"d": {"code": "x"}}, APART, "", ""),
+    "one that has another service of its host": (
+        "c", {"b": {"code": "x", "service": "shop"}}, {**APART, "b": ["books", "shop"]}, "", "no host has the",
+    ),
+    "one that fails and has none": ("c", {"b": {"code": "x"}}, {**APART, "b": []}, "", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SEVERAL)
+def test_only_a_host_that_has_the_service_is_through(case):
+    batch, failures, services, until, said = SEVERAL[case]
+    services = services or {host: ["shop"] if host in "cd" else [] for host in "abcde"}
+    more = {"sizes": [1], "until": until, "services": services}
+    told = fleet_gate(list("abcde"), [batch], list("abcde"), failures, 1, **more)
+    assert told["stop"] == bool(said)
+    assert said in told["text"]
+
+
+def test_the_end_of_a_run_judges_as_its_gate_did():
+    """With services on different hosts, what the run has brought of any goes back where the gate has stopped it."""
+    more = {"services": APART, "budget": 1, "sizes": [1]}
+    of_each = {"a": {"books": RELEASED}, "b": {"books": RELEASED}, "c": {"shop": ILL}}
+    results = {"a": RELEASED, "b": RELEASED, "c": {}, "d": {}, "e": {}}
+    ill = {"c": {"code": "x", "msg": "it answers 500.", "service": "shop"}}
+    told = fleet(results, failures=ill, about=["a", "b"], service="books", of_each=of_each, **more)
+    assert set(fleet_decision(told)["back"]) == {"a", "b"}
+    of_each["d"] = {"shop": RELEASED}
+    decision = fleet_decision({**told, "of_each": of_each})
+    assert (decision["stops"], decision["back"]) == ("", {}), "d has come through with the service that c failed with"
+
+
 def test_a_failure_says_more_than_the_end_that_was_meant():
     told = fleet_gate(list("abc"), ["b"], list("abc"), {"a": {"code": "x"}}, 0, sizes=[1], until=1)
     assert "a failed or could not be reached" in told["text"]

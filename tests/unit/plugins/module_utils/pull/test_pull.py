@@ -347,6 +347,35 @@ def test_the_commit_of_a_wave_is_signed_itself(host: Puller, remote: Remote) -> 
     assert host.runs == []
 
 
+def test_a_commit_that_names_its_branch_is_refused_on_another(host: Puller, remote: Remote) -> None:
+    """Whoever may push has moved main to a commit that descends from it and was signed for staging."""
+    remote.commit(branch="main\n", **{"local.yml": "one"})
+    host.pull()
+    moved = remote.commit(branch="staging\n", **{"local.yml": "draft"})
+    error = refused(host.pull, "pull_other_branch", "staging", "main")
+    assert moved[:12] in error.message
+    assert (host.applied, Path(host.place.checkout, "local.yml").read_text()) == (["one"], "one")
+    remote.git("branch", "staging")
+    host.pull(branch="staging")
+    remote.commit(branch="staging\n  main  \n", **{"local.yml": "two"})
+    host.pull()
+    assert host.applied == ["one", "draft", "two"]
+
+
+@pytest.mark.parametrize("content", ["", "\n", "mainframe\n", "refs/heads/main\n"])
+def test_a_file_that_does_not_name_the_branch_is_for_another(host: Puller, remote: Remote, content: str) -> None:
+    remote.commit(branch=content)
+    refused(host.pull, "pull_other_branch")
+    assert host.runs == []
+
+
+def test_the_commit_of_a_wave_names_the_branch_itself(host: Puller, remote: Remote) -> None:
+    draft = remote.commit(branch="staging\n", wave="2\n")
+    remote.commit(branch="main\n", wave="1\n")
+    assert draft[:12] in refused(lambda: host.pull(wave=2), "pull_other_branch").message
+    assert host.runs == []
+
+
 def test_links_and_folders_are_exported_as_they_are(host: Puller, remote: Remote) -> None:
     (remote.path / "roles").mkdir()
     (remote.path / "roles" / "one").write_text("x")

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
@@ -189,6 +189,43 @@ def test_without_having_been_asked_no_release_takes_it_over(host, monkeypatch):
     host.clock.now += OPEN_SECONDS
     assert "foreign_unit" in str(refused(lambda: host.release("v1"), "foreign_unit").code)
     assert host.serves() == "former"
+
+
+def test_a_run_that_ends_before_its_swap_closes_what_it_has_prepared(host, monkeypatch):
+    monkeypatch.setattr(
+        "ansible_collections.slipway.go.plugins.module_utils._units.foreign.Systemd", lambda: host.systemd
+    )
+    monkeypatch.setattr(host.systemd, "properties_of_each", lambda *_: [])
+    host.keep_former()
+    host.apply_role()
+    assert host.engine().close_former(predict=True)
+    assert host.takeover.is_open
+    assert host.engine().close_former()
+    assert not host.engine().close_former()
+    refused(lambda: host.release("v1"), "foreign_unit")
+    assert host.serves() == "former"
+    host.adopt("v1")
+    assert host.serves() == "v1"
+    assert not host.engine().close_former()
+    assert not host.takeover.in_force
+
+
+def test_a_swap_that_is_under_way_closes_it_by_itself(host, monkeypatch):
+    host.keep_former()
+    with host.store.locked(1):
+        assert not host.engine().close_former()
+    assert host.takeover.is_open
+
+
+def test_what_is_prepared_stays_open_while_the_run_goes_on(host):
+    """Each call of the release is a step of the run, and the artefact is brought between two of them."""
+    host.keep_former()
+    host.apply_role()
+    host.clock.now += OPEN_SECONDS - 60
+    assert host.swap("v1", artefact=replace(host.artefact("v1"), path=None)).action == "upload"
+    host.clock.now += OPEN_SECONDS - 60
+    host.release("v1")
+    assert host.serves() == "v1"
 
 
 def test_a_former_service_that_was_changed_since_is_left_alone(host):

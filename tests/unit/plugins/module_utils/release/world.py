@@ -346,7 +346,7 @@ class FakeProbe(Probe):
     def objection(self, period: str, planned: float = 0.0) -> SlipwayError | None:
         running = [i.behaviour.loses for i in self._host.systemd.instances.values() if i.state == "active"]
         lost = SlipwayError("probe_failed", f"requests failed {period}.", "look at the release")
-        return lost if period in running else None
+        return lost if period in running and period in self._seen else None
 
 
 def read(path: str) -> str:

@@ -94,6 +94,38 @@ def test_a_service_from_before_keeps_the_ports_that_haproxy_knows(tmp_path: Path
     assert reserve(tmp_path, "old") == (18080, 18081)
 
 
+def test_what_a_service_is_to_listen_on_is_no_local_port(tmp_path: Path) -> None:
+    """Its own public port, and that of a service that is declared and not there yet."""
+    public = ["18080", "127.0.0.1:18083", "/run/mailer.sock"]
+    ports, _new = reserved_ports.reserve(layout(tmp_path, "shop"), (), False, ["grpc"], public)
+    assert {18080, 18083}.isdisjoint(ports.all)
+    assert reserved_ports.reserve(layout(tmp_path, "shop"), (), False, ["grpc"], public) == (ports, False)
+    foreseen, _new = reserved_ports.reserve(layout(tmp_path, "mailer"), (), True, (), ["18086"])
+    assert 18086 not in foreseen.all
+
+
+@pytest.mark.parametrize("wanted", [(), (18080, 18081)], ids=["that it has", "that is wanted"])
+def test_a_local_port_that_a_service_is_to_listen_on_is_refused(tmp_path: Path, wanted: tuple[int, ...]) -> None:
+    if not wanted:
+        assert reserve(tmp_path, "shop") == (18080, 18081)
+    with pytest.raises(SlipwayError, match="to listen on port 18081, which is one of the local") as refused:
+        reserved_ports.reserve(layout(tmp_path, "shop"), wanted, False, (), ["8080", "18081"])
+    assert refused.value.code == "port_reserved"
+    assert refused.value.fix == "choose another port to listen on, or set service_proxy_ports to two other ports"
+    moved, _new = reserved_ports.reserve(layout(tmp_path, "shop"), (18500, 18501), False, (), ["8080", "18081"])
+    assert moved.first == (18500, 18501)
+
+
+def test_local_ports_of_a_public_port_of_before_give_way_to_what_a_service_listens_on(tmp_path: Path) -> None:
+    before = reserve_more(tmp_path, "shop", "grpc")
+    listen = [str(before.more["grpc"][0])]
+    with pytest.raises(SlipwayError, match="local ports of shop") as refused:
+        reserved_ports.reserve(layout(tmp_path, "shop"), (), False, ["grpc"], listen)
+    assert refused.value.fix == "choose another port to listen on"
+    ports, _new = reserved_ports.reserve(layout(tmp_path, "shop"), (), False, (), listen)
+    assert ports == LocalPorts(before.first)
+
+
 def test_a_port_that_a_program_has_is_not_chosen(tmp_path: Path) -> None:
     ports = reserve(tmp_path, "probe")
     with socket.socket() as listening:

@@ -85,6 +85,39 @@ def test_a_second_time_changes_nothing(host):
     assert (host.files(), systemd.calls) == (left, [])
 
 
+BY_HAND = {
+    "etc/systemd/system/shop.service": "[Service]\nExecStart=/srv/shop\n",
+    "etc/systemd/system/shop.service.d/own.conf": "[Service]\nNice=5\n",
+    "etc/shop/environment": "PORT=8080\n",
+    "etc/shop/config/shop.toml": "a = 1\n",
+    "etc/nginx/conf.d/slipway-shop.conf": "# kept by somebody\n",
+    "var/lib/shop/orders.db": "orders of somebody\n",
+}
+
+
+def test_a_service_that_somebody_has_brought_back_by_hand_loses_nothing(host):
+    take(host)
+    for path, text in BY_HAND.items():
+        host.write(path, text)
+    before, systemd = host.files(), Pid1(["shop.service"])
+    done = take(host, systemd)
+    assert (done.removed, host.files(), systemd.calls) == ([], before, [])
+    assert {str(host.top / path) for path in BY_HAND if "/system/shop.service.d" in path} <= set(done.kept)
+    assert {str(host.top / "etc/shop/environment"), str(host.top / "etc/shop/config")} <= set(done.kept)
+    refused(lambda: take(host, systemd, data=True), "foreign_unit", "shop.service")
+    assert (host.files(), systemd.calls) == (before, [])
+
+
+def test_a_removal_that_was_cut_short_is_not_finished_over_a_service_of_somebody_else(host):
+    take(host)
+    host.write("var/lib/slipway/shop/watch.json", "{}")
+    for path, text in BY_HAND.items():
+        host.write(path, text)
+    before, systemd = host.files(), Pid1(["shop.service"])
+    refused(lambda: take(host, systemd), "foreign_unit", "shop.service")
+    assert (host.files(), systemd.calls) == (before, [])
+
+
 def test_what_starts_it_goes_before_it_is_stopped_and_files_go_last(host):
     systemd = pid1()
     take(host, systemd)
