@@ -15,6 +15,7 @@ from .by import parse_by
 from .gate import Gate
 from .meant import Meant
 from .probe import Probe, parse_plan
+from .progress import Progress
 from .state.journal import brought_by
 from .state.layout import Layout
 from .state.lease import Claim, Leases
@@ -46,6 +47,7 @@ class Context:
         self.store = Store(self.layout)
         self.journal = self.store.journal
         self.leases = Leases(self.layout, self.journal)
+        self.progress = Progress(self.layout, claim.run if claim is not None else "")
         self.systemd = systemd or Systemd()
         self.service = Service(settings, self.layout, self.store, self.systemd)
         Gate(self.layout, self.systemd, settings.health, shared=False)  # refuses bad options before anything happens

@@ -20,6 +20,7 @@ from .._core.problems import Problem
 from .._host.systemd import UnitState
 from . import confirm_timer
 from . import probe as probing
+from . import progress as progressing
 from .context import Context
 from .diagnostics import Diagnostics, Failure, diagnose
 from .outcome import Outcome, timed
@@ -34,8 +35,6 @@ from .strategies.registry import may_return, strategy, strategy_of
 from .strategies.traffic import WHOLE, Totals, Traffic
 from .takeover import Takeover
 
-# In a timeline, what follows the phase that has failed.
-GOING_BACK = "ROLLBACK"
 NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
 
 
@@ -49,8 +48,10 @@ class Swap:
         probe: probing.Probe,
         totals: Optional[Mapping[tuple[int, str], Totals]] = None,
         hold: float = 0.0,
+        progress: Optional[progressing.Progress] = None,
     ) -> None:
         self._hold = hold
+        self._progress = progress or progressing.Progress(service.layout, "")
         self._service = service
         self._totals = totals  # of users' requests when the run began
         self._probe = probe
@@ -118,7 +119,7 @@ class Swap:
         """The failure of a release, with what happened when until the release before was back."""
         if self._txn.kind == "release":
             if self._restored is not None:
-                self._spans.append((GOING_BACK, self._spans[-1][2], self._restored))
+                self._spans.append((progressing.GOING_BACK, self._spans[-1][2], self._restored))
             failure.details["timeline"] = self.timeline()
         return failure
 
@@ -136,11 +137,28 @@ class Swap:
         )
 
     def _enter(self, phase: Phase) -> None:
+        self._show(phase)
         self._txn.phase = phase
         self._service.store.save(self._txn)
         begun: dict[str, Any] = {"source": self._txn.source, "kind": self._txn.kind, "strategy": self._txn.strategy}
         begun.update({"by": self._txn.by} if self._txn.by else {})
         self._service.store.record_phase(self._txn, **(begun if phase == Phase.INTENT else {}))
+
+    def _show(self, phase: Phase) -> None:
+        """Tell who waits what begins, and for how long the swap goes on from here on purpose."""
+        settings = self._service.settings
+        starts = settings.start_timeout + self._strategy.gate.pace.deadline
+        limits = {Phase.OVERLAP: starts, Phase.START: starts, Phase.DRAIN: settings.drain_timeout}
+        lengths = {Phase.CANARY: self._strategy.canary_time(), Phase.SOAK: settings.soak_time}
+        after = self._plan[self._plan.index(phase) + 1 :] if phase in self._plan else ()
+        later = sum(lengths.get(one, 0.0) for one in after)
+        self._progress.enter(phase, limits.get(phase, 0.0), lengths.get(phase, 0.0), later)
+
+    def _so_far(self) -> dict[str, Any]:
+        """What requests say of the release by now."""
+        asked = self._probe.counted(probing.DURING, probing.AFTER)
+        traffic = progressing.of_traffic(self.traffic)
+        return {**({"traffic": traffic} if traffic else {}), **({"probe": asked} if asked[0] else {})}
 
     def _intent(self) -> None:
         """A first release has nothing to fall back to: the guard of its socket may start only the release itself.
@@ -184,6 +202,7 @@ class Swap:
             def also() -> None:
                 look()
                 self._judge(Phase.CANARY)
+                self._progress.look(self._so_far)
 
             self._strategy.gate.soak(subject, self._started, seconds, also)
 
@@ -209,6 +228,7 @@ class Swap:
         if self._traffic is not None:
             self._traffic.look()
         self._judge(Phase.DRAIN)
+        self._progress.look(self._so_far)
 
     def _soak(self) -> None:
         subject, seconds = self._strategy.subject(self._txn.to), self._service.settings.soak_time
@@ -229,6 +249,7 @@ class Swap:
         if self._traffic is not None:
             self._traffic.look()
         self._raise(self._probe.objection(probing.AFTER, seconds))
+        self._progress.look(self._so_far)
 
     def _judge(self, phase: Phase) -> None:
         """What is lost while nothing serves is no surprise, and is only told."""
@@ -275,6 +296,7 @@ class Swap:
                 "run the same release again",
             )
         self._probe.mark(probing.ROLLBACK)
+        self._progress.enter(progressing.GOING_BACK)
         if self.downtime is not None:  # the new release has served meanwhile, and ends before the old one is back
             self._down_since = time.monotonic()
         with contextlib.suppress(OSError):  # a full disk must not keep the old release from coming back
@@ -438,7 +460,7 @@ def swap(
     )
     if not request.mark_bad:
         transaction.measured[WITHDRAWN] = True
-    running = Swap(service, transaction, probe, request.totals, request.hold)
+    running = Swap(service, transaction, probe, request.totals, request.hold, context.progress)
     try:
         running.run()
     except SlipwayError as error:

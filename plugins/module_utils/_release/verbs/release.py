@@ -60,7 +60,7 @@ def release(context: Context, spec: Spec) -> Outcome:
     The action is "upload" or "tool", and nothing has happened, when the host needs that and has not got it.
     """
     context.leases.check(context.claim)  # before it waits for the lock of a run that has the lease
-    with context.locked(), context.probed() as probe:
+    with context.locked(), context.probed() as probe, context.progress.shown():
         context.leases.admit(context.claim, context.by)
         if spec.once.only and not once.is_due(context, spec):
             return replace(unchanged(context.current_id()), once=once.known(context, spec))
@@ -92,6 +92,7 @@ def release(context: Context, spec: Spec) -> Outcome:
             probe.start()
         context.check_linkage(release_id)
         if spec.rehearsal:
+            context.progress.enter(Phase.REHEARSE, within=_rehearsal_limit(context, spec))
             with timed(phases, Phase.REHEARSE):
                 rehearse(context, spec, release_id)
         probe.sample()
@@ -106,6 +107,12 @@ def release(context: Context, spec: Spec) -> Outcome:
             takes_over=takes_over,
         )
         return replace(swap(context, request, probe, phases), once=known)
+
+
+def _rehearsal_limit(context: Context, spec: Spec) -> float:
+    """The most seconds it takes until a release has passed its rehearsal."""
+    deadline = context.strategy(spec.strategy).gate.pace.deadline
+    return context.settings.start_timeout + 2 * deadline + len(spec.smoke) * spec.smoke_timeout
 
 
 def _ask_for_artefact(context: Context, spec: Spec) -> Outcome:
@@ -143,6 +150,7 @@ def _stage(context: Context, spec: Spec, content: Content, phases: dict[Phase, f
         return ""
     if spec.artefact.path is None:
         return "upload"
+    context.progress.enter(Phase.STAGE)
     with timed(phases, Phase.STAGE):
         stage.stage(spec, context.layout, release_id, content)
         context.journal.record("staged", release=release_id, origin=dict(spec.artefact.origin))
