@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import ACCEPT, REFUSE
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Rule
-from ansible_collections.slipway.go.plugins.plugin_utils import _compare, _survey
+from ansible_collections.slipway.go.plugins.plugin_utils import _compare, _progress, _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
 
 ARGUMENTS = {
@@ -41,7 +41,11 @@ class ActionModule(ActionBase):
         new, old = _compare.sides(variables, name)
         if wanted is None or self._task.check_mode or not new or not old:
             return {"changed": False, "compared": None, "against": {}}
-        told = _compare.compare(wanted, Rule(**given), new, old, _compare.prometheus(wanted))
+        ask, tell = (
+            _compare.prometheus(wanted),
+            _progress.paced(lambda so_far, left: _compare.progress(name, so_far, left)),
+        )
+        told = _compare.compare(wanted, Rule(**given), new, old, ask, tell=tell)
         delegate(self, "slipway.go.show", {"text": _compare.sentence(name, told)}, variables)
         objection = _compare.objection(told, refuses)
         hosts = _compare.swapped(variables, name) if objection is not None else []

@@ -40,6 +40,7 @@ UNCLEAR = "fleet_unclear"
 VARIABLE, NAME = "release_compare", "release_compare_name"
 TIME, INTERVAL = 300.0, 15.0
 _LONGEST = 86400.0
+TOLD = 15.0  # seconds at most from one sign of life to the next
 _TIMEOUT = 10.0  # seconds for one answer
 _LARGEST = 16 << 20  # bytes of one answer
 _MISREAD = (400, 422)
@@ -101,6 +102,10 @@ class Sample:
 Reading = Mapping[str, Sample]
 # Answers a query with the entries of its vector, each its labels and its value; raises Unanswered.
 Ask = Callable[[str], "list[tuple[Mapping[str, str], float]]"]
+
+
+# Is told the figures so far, and how many seconds are left.
+Tell = Callable[[Mapping[str, Any], float], None]
 
 
 class Unanswered(Exception):
@@ -337,16 +342,29 @@ def compare(
     ask: Ask,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    tell: Tell = lambda _told, _left: None,
 ) -> dict[str, Any]:
     """The figures of the comparison: `verdict`, `reason`, and what was counted at both.
 
     It ends at the first moment at which the evidence says that the new release is worse. new and old are what
-    Prometheus calls the hosts.
+    Prometheus calls the hosts. tell: is called every TOLD seconds, with the figures so far.
     """
     judge, silent, ends = Verdict(rule), "", Counter[str]()
     last: dict[str, Sample] | None = None
     judge.begin(min(max(round(100 * len(new) / (len(new) + len(old))), 1), 99))
-    sleep(wanted.interval)  # so that no reading is of the process before
+
+    def counted() -> dict[str, Any]:
+        sides = {"new": (new, judge.stages[0].new), "old": (old, judge.stages[0].old)}
+        return {side: _counted(names, counts) for side, (names, counts) in sides.items()}
+
+    def pause(seconds: float, left: float) -> None:
+        """left: seconds that the comparison still takes when the pause begins."""
+        end = clock() + seconds
+        while clock() < end:
+            sleep(min(TOLD, end - clock()))
+            tell({"verdict": judge.verdict, **counted()}, left - seconds + max(end - clock(), 0.0))
+
+    pause(wanted.interval, wanted.interval + wanted.time)  # so that no reading is of the process before
     begun = clock()
     while True:
         try:
@@ -360,9 +378,8 @@ def compare(
         left = begun + wanted.time - clock()
         if judge.look() or _crashes(ends) or left <= 0:
             break
-        sleep(min(wanted.interval, left))
-    sides = {"new": (new, judge.stages[0].new), "old": (old, judge.stages[0].old)}
-    told = {side: _counted(names, counts) for side, (names, counts) in sides.items()}
+        pause(min(wanted.interval, left), left)
+    told = counted()
     reason = judge.look() or _crashes(ends)
     verdict = FAIL if reason else judge.verdict
     if verdict != FAIL:
@@ -409,6 +426,14 @@ def sentence(service: str, told: Mapping[str, Any]) -> str:
     return (
         f"{service}: {told['verdict']} after {told['seconds']:g} s{reason}. {_side(new)} with the new release, "
         f"{_side(old)} with the one before."
+    )
+
+
+def progress(service: str, told: Mapping[str, Any], left: float) -> str:
+    """The figures so far in one line. left: in seconds."""
+    return (
+        f"{service}: compared with the hosts after the batch, {left:.0f} s left. {_side(told['new'])} with the new "
+        f"release, {_side(told['old'])} with the one before; verdict so far: {told['verdict']}."
     )
 
 

@@ -56,7 +56,9 @@ class Action(plugin.ActionModule):
     """The plugin with a host that answers from a list."""
 
     def __init__(self, arguments, answers):
-        self._task = SimpleNamespace(args=arguments, check_mode=False, any_errors_fatal=False, no_log=False)
+        self._task = SimpleNamespace(
+            args=arguments, check_mode=False, any_errors_fatal=False, no_log=False, async_val=0
+        )
         self._templar = SimpleNamespace(template=lambda value: value)
         self._loader = MagicMock()
         self._loader.path_dwim = os.path.abspath

@@ -11,13 +11,14 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Rule
-from ansible_collections.slipway.go.plugins.plugin_utils import _compare
+from ansible_collections.slipway.go.plugins.plugin_utils import _compare, _progress
 from ansible_collections.slipway.go.plugins.plugin_utils._compare import Comparison, Sample
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
@@ -79,6 +80,29 @@ class Chance(Fleet):
                 more = random.randrange(20)
                 self.counts[host] = (requests + more, failed + sum(random.random() < 0.05 for _one in range(more)))
         return [({"instance": host}, float(told[query != "requests_total"])) for host, told in self.counts.items()]
+
+
+def test_it_shows_how_it_stands_while_it_waits() -> None:
+    """Also where two looks are further apart than AWX lets a job be silent."""
+    fleet = Fleet({"web1": (10, 0.0), "web2": (10, 0.0), "web3": (20, 0.0)})
+    lines: list[tuple[float, str]] = []
+
+    def show(text: str) -> None:
+        lines.append((fleet.now, text))
+
+    tell = _progress.paced(lambda told, left: _compare.progress("shop", told, left), show, fleet.clock)
+    wanted = replace(WANTED, interval=40.0, time=120.0)
+    told = _compare.compare(wanted, Rule(), NEW, OLD, fleet.ask, fleet.clock, fleet.sleep, tell)
+    assert told["verdict"] == "pass"
+    at = [moment for moment, _text in lines]
+    assert max(later - before for before, later in zip([0.0, *at], [*at, 160.0])) <= 25
+    assert min(later - before for before, later in zip(at, at[1:])) >= 14
+    assert lines[0][1] == (
+        "shop: compared with the hosts after the batch, 145 s left. 0 of 0 requests failed on 1 host with the new "
+        "release, 0 of 0 requests failed on 2 hosts with the one before; verdict so far: inconclusive."
+    )
+    assert "0 of 800 requests failed on 1 host" in lines[-1][1]
+    assert lines[-1][1].endswith("verdict so far: pass.")
 
 
 def test_a_release_that_is_as_good_passes_at_the_end_of_the_time() -> None:
