@@ -26,12 +26,15 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import ACCEPT, REFUSE
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import (
+    ALPHA,
     FAIL,
     INCONCLUSIVE,
     Counts,
     Rule,
     Verdict,
+    e_value,
 )
+from ansible_collections.slipway.go.plugins.module_utils._release.timeline import Evidence
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._plan import count
 
@@ -344,12 +347,12 @@ def compare(
     sleep: Callable[[float], None] = time.sleep,
     tell: Tell = lambda _told, _left: None,
 ) -> dict[str, Any]:
-    """The figures of the comparison: `verdict`, `reason`, and what was counted at both.
+    """The figures of the comparison: `verdict`, `reason`, what was counted at both, and the `timeline` of the evidence.
 
     It ends at the first moment at which the evidence says that the new release is worse. new and old are what
     Prometheus calls the hosts. tell: is called every TOLD seconds, with the figures so far.
     """
-    judge, silent, ends = Verdict(rule), "", Counter[str]()
+    judge, silent, ends, evidence = Verdict(rule), "", Counter[str](), Evidence()
     last: dict[str, Sample] | None = None
     judge.begin(min(max(round(100 * len(new) / (len(new) + len(old))), 1), 99))
 
@@ -372,6 +375,9 @@ def compare(
             if last is not None:
                 judge.count(between(last, now, new, False), between(last, now, old, True), clock() - begun)
                 ends.update(new=ended(last, now, new), old=ended(last, now, old))
+                sides = (judge.stages[0].new, judge.stages[0].old)
+                seen = tuple(number for side in sides for number in (side.requests, side.failed))
+                evidence.add(clock(), e_value(judge.errors), e_value(judge.latency), seen)
             last, silent = now, ""
         except Unanswered as error:
             silent = str(error)
@@ -388,7 +394,8 @@ def compare(
             silent or once or _unknown(wanted, last or {}, [*new, *old]) or judge.doubt() or _too_few(told["old"], rule)
         )
         verdict = INCONCLUSIVE if reason else verdict
-    return {"verdict": verdict, "reason": reason, "seconds": round(clock() - begun, 1), **told}
+    timeline = {**evidence.figures(begun), "enough": 2 / ALPHA}
+    return {"verdict": verdict, "reason": reason, "seconds": round(clock() - begun, 1), **told, "timeline": timeline}
 
 
 def _crashes(ends: Mapping[str, int]) -> str:

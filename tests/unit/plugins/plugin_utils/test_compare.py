@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Rule
+from ansible_collections.slipway.go.plugins.module_utils._release.timeline import MOST
 from ansible_collections.slipway.go.plugins.plugin_utils import _compare, _progress
 from ansible_collections.slipway.go.plugins.plugin_utils._compare import Comparison, Sample
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
@@ -80,6 +81,28 @@ class Chance(Fleet):
                 more = random.randrange(20)
                 self.counts[host] = (requests + more, failed + sum(random.random() < 0.05 for _one in range(more)))
         return [({"instance": host}, float(told[query != "requests_total"])) for host, told in self.counts.items()]
+
+
+@pytest.mark.parametrize(("seconds", "failing"), [(60.0, 0.0), (60.0, 0.2), (3600.0, 0.001)])
+def test_the_evidence_over_time_ends_as_the_comparison_does(seconds: float, failing: float) -> None:
+    fleet = Fleet({"web1": (10, failing), "web2": (10, 0.0), "web3": (20, 0.0)})
+    told = fleet.compare(replace(WANTED, time=seconds, interval=10.0))
+    timeline = told["timeline"]
+    new, new_failed, old, old_failed = timeline["counts"][-1]
+    assert (new, new_failed) == (told["new"]["requests"], told["new"]["failed"])
+    assert (old, old_failed) == (told["old"]["requests"], told["old"]["failed"])
+    assert timeline["at"][-1] == told["seconds"]
+    assert timeline["at"] == sorted(timeline["at"])
+    assert len({len(timeline[name]) for name in ("at", "errors", "latency", "counts")}) == 1
+    assert len(timeline["at"]) <= MOST
+    assert (timeline["errors"][-1] >= timeline["enough"]) == (told["verdict"] == "fail") == (failing == 0.2)
+
+
+def test_without_an_answer_there_is_no_evidence() -> None:
+    fleet = Fleet({"web1": (10, 0.0), "web2": (10, 0.0), "web3": (20, 0.0)})
+    fleet.away = (0.0, 1e9)
+    told = fleet.compare()
+    assert (told["verdict"], told["timeline"]["at"]) == ("inconclusive", [])
 
 
 def test_it_shows_how_it_stands_while_it_waits() -> None:
