@@ -31,6 +31,7 @@ from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.slipway.go.plugins.module_utils._core.paths import STATE_ROOT
+from ansible_collections.slipway.go.plugins.module_utils._core.table import plain
 from ansible_collections.slipway.go.plugins.module_utils._release.progress import FILE
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import FAIL, INCONCLUSIVE, PASS
 from ansible_collections.slipway.go.plugins.plugin_utils import _fresh, _run
@@ -103,7 +104,7 @@ def parse(text: str, run: str) -> dict[str, Any]:
 
 def _understood(told: Mapping[str, Any]) -> dict[str, Any]:
     traffic = told.get("traffic")
-    found: dict[str, Any] = {"phase": _plain(str(told.get("phase")))[:_LONG]}
+    found: dict[str, Any] = {"phase": plain(str(told.get("phase")))[:_LONG]}
     found.update({name: float(told[name]) for name in ("left", "within") if _is_number(told.get(name))})
     if isinstance(traffic, Mapping) and _is_pair(traffic.get("new")) and _is_pair(traffic.get("old")):
         found["traffic"] = {"new": traffic["new"], "old": traffic["old"], "verdict": traffic.get("verdict")}
@@ -118,10 +119,6 @@ def _is_number(value: Any) -> bool:
 
 def _is_pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def line(about: About, notes: Mapping[str, Note], now: float) -> str:
@@ -344,7 +341,7 @@ def _begin(work: Callable[[], None]) -> threading.Thread | None:
 
 def show(text: str) -> None:
     """To the output of the run, at once: Ansible takes it out of the process of a task by its queue."""
-    Display().display(_plain(text))
+    Display().display(plain(text))
 
 
 def paced(
