@@ -46,6 +46,7 @@ class Swap:
         service: Service,
         transaction: Transaction,
         probe: probing.Probe,
+        takeover: Takeover,
         totals: Optional[Mapping[tuple[int, str], Totals]] = None,
         hold: float = 0.0,
         progress: Optional[progressing.Progress] = None,
@@ -59,7 +60,7 @@ class Swap:
         self._strategy = strategy(transaction.strategy, service)
         self._front = self._strategy.front()
         source, to = transaction.source, transaction.to
-        self._takeover = Takeover(service.layout, service.systemd)
+        self._takeover = takeover
         self._takes_over = source is None and self._takeover.in_force
         before = strategy_of(source, service, transaction.strategy) if source else None
         self._plan = IN_TURN if self._takes_over else self._strategy.plan(before, source, to)
@@ -284,7 +285,7 @@ class Swap:
         """Its word comes from outside: the verb confirm, or the timer."""
 
     def _commit(self) -> None:
-        commit(self._service, self._txn)
+        commit(self._service, self._txn, self._takeover)
 
     def _undo(self, phase: Phase, error: Exception) -> SlipwayError:
         reason, fix = cause(error)
@@ -304,7 +305,7 @@ class Swap:
                 "rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason
             )
         try:
-            unhealthy = restore(self._service, self._txn, error, measured=self._measured_back)
+            unhealthy = restore(self._service, self._txn, error, self._takeover, measured=self._measured_back)
             self._restored = time.monotonic()
             if unhealthy:
                 raise unhealthy
@@ -451,7 +452,7 @@ def swap(
 ) -> Outcome:
     """Carry out the transaction; before are the seconds of the phases that came before it."""
     if not request.takes_over:
-        Takeover(context.layout).settle()  # one that was given back, and of which nothing is left here
+        context.takeover.settle()  # one that was given back, and of which nothing is left here
     source = _source(context, request)
     is_rollback = request.kind == "rollback"
     service = as_released(context.service, request.target) if is_rollback else context.service
@@ -460,7 +461,7 @@ def swap(
     )
     if not request.mark_bad:
         transaction.measured[WITHDRAWN] = True
-    running = Swap(service, transaction, probe, request.totals, request.hold, context.progress)
+    running = Swap(service, transaction, probe, context.takeover, request.totals, request.hold, context.progress)
     try:
         running.run()
     except SlipwayError as error:

@@ -59,7 +59,11 @@ class Parts:
     def __init__(self, layout: Layout, wish: Wish, top: str = "/") -> None:
         self.layout, self.wish, self.top = layout, wish, top
         self.place = staged_units.place(layout)
-        self.takeover = Takeover(layout)
+
+    @property
+    def takeover(self) -> Takeover:
+        """Read anew each time: what this asks for goes meanwhile."""
+        return Takeover(self.layout)
 
     def at(self, path: str) -> str:
         return os.path.join(self.top, path.lstrip("/"))
@@ -106,7 +110,8 @@ class Parts:
         """Changes of an operator's to its units, which would be in the way of another service of that name."""
         mine = tuple(self.at(folder) for folder in _OWN_UNITS)
         found = [path for path in foreign.drop_ins(self.place) if path.startswith(mine)]
-        return [path for path in found if not (self.takeover.in_force and path in self.takeover.paths())]
+        takeover = self.takeover
+        return [path for path in found if not (takeover.in_force and path in takeover.paths())]
 
     @property
     def sockets(self) -> list[str]:

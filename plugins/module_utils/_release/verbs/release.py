@@ -22,7 +22,6 @@ from ..recovery import settle_in_flight
 from ..rehearsal import rehearse
 from ..state.model import Content, Spec
 from ..strategies.registry import PROXY
-from ..takeover import Takeover
 from ..transaction import SwapRequest, swap
 from .confirm import resume_awaiting
 
@@ -75,7 +74,7 @@ def release(context: Context, spec: Spec) -> Outcome:
         if context.is_committed(release_id) and not once.is_due(context, spec):
             return replace(_take_over_settings(context, release_id), once=once.known(context, spec))
         phases: dict[Phase, float] = {}
-        takes_over = Takeover(context.layout).is_open
+        takes_over = context.takeover.is_open
         missing = _check(context, spec, release_id) or _stage(context, spec, content, phases)
         if missing:
             return unchanged(context.current_id(), missing)
@@ -229,7 +228,7 @@ def _require_tool(context: Context) -> None:
 
 def _check_takeover(context: Context, spec: Spec) -> None:
     """Raise where a former service could not step aside for this release, or not be brought back by the host."""
-    takeover = Takeover(context.layout, context.systemd)
+    takeover = context.takeover
     if not takeover.is_open:
         return
     if spec.strategy == PROXY:
@@ -254,7 +253,7 @@ def _preflight(context: Context, spec: Spec, but: Container[str] = ()) -> None:
     own_ports = context.systemd.socket_ports(f"{context.layout.name}.socket")
     strategy = context.strategy(spec.strategy)
     listen = strategy.own_listen or spec.listen
-    problems = preflight.problems(spec, context.layout, listen, own_ports, strategy.check_front)
+    problems = preflight.problems(spec, context.layout, listen, own_ports, strategy.check_front, context.takeover)
     problems = [problem for problem in [*problems, *integrity.foreign(context.layout)] if problem.code not in but]
     if problems:
         raise ProblemsError(problems)
