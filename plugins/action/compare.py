@@ -48,11 +48,8 @@ class ActionModule(ActionBase):
                 self._keep_for_the_report(name, {"why": NOBODY_AFTER if new else NOTHING_NEW}, variables)
             return {"changed": False, "compared": None, "against": {}}
         began = time.time()
-        ask, tell = (
-            _compare.prometheus(wanted),
-            _progress.paced(lambda so_far, left: _compare.progress(name, so_far, left)),
-        )
-        told = _compare.compare(wanted, Rule(**given), new, old, ask, tell=tell)
+        tell = _progress.paced(lambda so_far, left: _compare.progress(name, so_far, left))
+        told = _compare.compare(wanted, Rule(**given), new, old, _compare.prometheus(wanted), tell=tell)
         delegate(self, "slipway.go.show", {"text": _compare.sentence(name, told)}, variables)
         timeline, objection = told.pop("timeline"), _compare.objection(told, refuses)
         note = {"told": told, "timeline": timeline, "began": began, "said": str(objection or "")}

@@ -22,14 +22,22 @@ from ..._core import files
 from ..._core.paths import PORTS_ROOT, SERVICES_ROOT, WATCH_ROOT
 from ..._units import foreign
 from ..._units.parser import parse
-from .. import staged_units
+from .. import progress, staged_units
 from ..state.layout import Layout
 from ..takeover import Takeover
 
 # Of /etc/SHOP; what else is there is not the collection's.
 CONFIGURATION = ("environment", "config", "credentials", "units")
 # Of /var/lib/slipway/SHOP. What says that the host knows the service goes last.
-STATE = ("settings.next.json", "watch.json", "verified.json", "state.json.damaged", "slots")
+STATE = (
+    "settings.next.json",
+    "watch.json",
+    "verified.json",
+    "state.json.damaged",
+    progress.FILE,
+    f"{progress.FILE}.new",
+    "slots",
+)
 ARCHIVED = "removal.json"
 PROOF = ("units.json", ARCHIVED)
 SETTINGS = "settings.json"

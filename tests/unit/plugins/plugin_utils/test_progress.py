@@ -224,6 +224,8 @@ def test_what_ends_is_through_or_failed_and_shows_no_more(tmp_path, monkeypatch)
     with pytest.raises(OSError, match="oops"), Watch(ALONE, "web1", board, None, lines.append):
         raise OSError("oops")
     assert board.notes(ALONE)["web1"]["ended"] == "failed"
+    with Watch(ALONE, "web1", board, None, lines.append):
+        assert "ended" not in board.notes(ALONE)["web1"], "what has run before is another task of this host"
 
 
 def test_a_question_that_hangs_holds_neither_task_nor_lines_up(tmp_path, monkeypatch):
