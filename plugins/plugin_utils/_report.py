@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,10 +132,10 @@ def _service(name: str, kinds: Mapping[str, Mapping[str, Told]], everyone: Seque
 
 
 def _comparisons(notes: Mapping[str, Told], starts: Sequence[int]) -> tuple[Comparison, ...]:
-    """In the order of the batches; one of whose hosts none was tried has no number."""
+    """In the order of the batches. By then, the first host of a batch may have left the play."""
     found = [
         Comparison(
-            starts.index(note["batch"]) + 1,
+            bisect.bisect(starts, note["batch"]),
             note.get("told") or {},
             note.get("timeline") or {},
             str(note.get("why") or ""),
@@ -142,7 +143,7 @@ def _comparisons(notes: Mapping[str, Told], starts: Sequence[int]) -> tuple[Comp
             float(note["began"]) if "began" in note else None,
         )
         for note in notes.values()
-        if note["batch"] in starts
+        if starts and note["batch"] >= starts[0]
     ]
     return tuple(sorted(found, key=lambda one: one.batch))
 

@@ -427,7 +427,13 @@ def test_a_comparison_without_counts_over_time_has_its_evidence(counts):
 
 def test_a_service_without_a_comparison_has_no_words_of_one():
     assert "Compared with" not in compared()
-    assert "Compared with" not in compared(comparison(7, "pass")), "a batch of which no host was tried"
+    assert "Compared with" not in page(note("web0", RELEASED, batch=3), comparison(1, "pass")), "no batch begins there"
+
+
+def test_a_batch_whose_first_host_has_left_is_the_same_one():
+    hosts = [note("web0", RELEASED, batch=0), note("web3", RELEASED, batch=1), note("web9", RELEASED, batch=5)]
+    titles = [one for one in Reader(page(*hosts, comparison(3, "pass"))).texts if re.fullmatch(r"Batch \d", one)]
+    assert titles[-1] == "Batch 2"
 
 
 def test_numbers_have_units():
