@@ -273,7 +273,7 @@ class Watch:
 
     def __enter__(self) -> Watch:
         if self._show is not None:
-            with contextlib.suppress(OSError):  # instead of what was kept of a task of this host before
+            with contextlib.suppress(Exception):  # instead of what was kept of a task of this host before
                 self._board.keep(self._about, self._host, self._note)
             self._thread = _begin(self._work)
         return self
