@@ -65,14 +65,19 @@ class About(NamedTuple):
     parallel: int = 1
 
     @property
+    def together(self) -> int:
+        """How many hosts have their turn at the same time."""
+        return max(min(self.parallel, len(self.hosts)), 1)
+
+    @property
     def pause(self) -> float:
         """From one question to a host to the next one."""
-        return max(PAUSE, min(self.parallel, len(self.hosts)) / QUESTIONS)
+        return max(PAUSE, self.together / QUESTIONS)
 
     def first(self, host: str) -> float:
-        """Before the first one: hosts that begin at the same time are not asked at the same time."""
-        place = self.hosts.index(host) if host in self.hosts else 0
-        return self.pause * (1 + place / max(len(self.hosts), 1)) / 2
+        """Before the first one: those that begin at the same time are asked one after the other."""
+        place = self.hosts.index(host) % self.together if host in self.hosts else 0
+        return PAUSE / 2 + self.pause * place / self.together
 
 
 def about(kind: str, service: str, version: str, variables: Mapping[str, Any]) -> About:
@@ -179,20 +184,19 @@ def seconds(value: float) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60} s"
 
 
-def signature(notes: Mapping[str, Note]) -> list[list[str]]:
-    """What a line is shown for at once when it changes."""
-    return sorted([host, str(note.get("ended") or note["phase"])] for host, note in notes.items())
-
-
 def age(shown: Mapping[str, Any], now: float) -> float:
     """Of the last line, of whichever process; shown: what stands in its file."""
     at = shown.get("at")
     return now - at if isinstance(at, (int, float)) and at <= now else math.inf
 
 
-def is_due(shown: Mapping[str, Any], key: str, signed: Sequence[Any], now: float) -> bool:
-    """Whether a line is to be shown now."""
-    is_news = (shown.get("key"), shown.get("signature")) != (key, list(signed))
+def is_due(shown: Mapping[str, Any], key: str, host: str, phase: str, now: float) -> bool:
+    """Whether a line is to be shown now: at once where this host is in another phase than the last one has said.
+
+    Of other hosts, processes that began at different times know differently: one that has failed is no part of a batch.
+    """
+    phases = shown.get("phases") if shown.get("key") == key else None
+    is_news = not isinstance(phases, dict) or phases.get(host) != phase
     return age(shown, now) >= (APART if is_news else EVERY)
 
 
@@ -220,8 +224,8 @@ class Board:
         name = "\0".join((about.kind, about.service, host)).encode(errors="surrogateescape")
         return self._folder / f"{hashlib.sha256(name).hexdigest()}.json"
 
-    def turn(self, about: About, now: float) -> dict[str, Note]:
-        """What is known of the hosts, for the one who is to show a line of it now; empty for everybody else."""
+    def turn(self, about: About, host: str, phase: str, now: float) -> dict[str, Note]:
+        """What is known of the hosts, where the process of this one is to show a line of it now; else nothing."""
         key = f"{about.kind} {about.service}"
         with open(self._folder / _SHOWN, "a+", encoding="utf-8") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
@@ -231,13 +235,11 @@ class Board:
             except ValueError:
                 loaded = {}
             shown = loaded if isinstance(loaded, dict) else {}
-            if age(shown, now) < APART:
+            if not is_due(shown, key, host, phase, now):
                 return {}
             notes = self.notes(about)
-            if not is_due(shown, key, signature(notes), now):
-                return {}
             stream.truncate(0)
-            json.dump({"at": now, "key": key, "signature": signature(notes)}, stream)
+            json.dump({"at": now, "key": key, "phases": {one: note["phase"] for one, note in notes.items()}}, stream)
             return notes
 
 
@@ -309,7 +311,7 @@ class Watch:
                 return
             now = self._clock()
             self._board.keep(self._about, self._host, self._note)
-            notes = self._board.turn(self._about, now)
+            notes = self._board.turn(self._about, self._host, str(self._note["phase"]), now)
             if self._show is not None and notes:
                 self._show(line(self._about, notes, now))
 

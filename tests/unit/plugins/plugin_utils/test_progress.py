@@ -115,14 +115,24 @@ def test_what_a_host_says():
 
 
 def test_when_a_line_is_due():
-    shown = {"at": 100.0, "key": "release shop", "signature": [["web1", "SOAK"]]}
-    same, news = [["web1", "SOAK"]], [["web1", "DRAIN"]]
-    assert _progress.is_due({}, "release shop", same, 0.0)
-    assert not _progress.is_due(shown, "release shop", same, 114.0)
-    assert _progress.is_due(shown, "release shop", same, 115.0)
-    assert not _progress.is_due(shown, "release shop", news, 102.0)
-    assert _progress.is_due(shown, "release shop", news, 103.0)
-    assert _progress.is_due(shown, "release shop", same, 5.0), "a clock that has begun anew"
+    shown = {"at": 100.0, "key": "release shop", "phases": {"web1": "SOAK"}}
+    same, news = ("release shop", "web1", "SOAK"), ("release shop", "web1", "DRAIN")
+    assert _progress.is_due({}, *same, 0.0)
+    assert not _progress.is_due(shown, *same, 114.0)
+    assert _progress.is_due(shown, *same, 115.0)
+    for other in (news, ("release mail", "web1", "SOAK"), ("release shop", "web2", "SOAK")):
+        assert not _progress.is_due(shown, *other, 102.0)
+        assert _progress.is_due(shown, *other, 103.0)
+    assert _progress.is_due(shown, *same, 5.0), "a clock that has begun anew"
+    assert _progress.is_due({"at": "x", "phases": 3}, *same, 0.0)
+
+
+def test_processes_that_know_different_batches_show_no_more_lines(tmp_path):
+    """A host that has failed is not in the batch of those that begin after that."""
+    fleet = Fleet(tmp_path, ["web1", "web2", "web3"])
+    fleet.watches[2]._about = fleet.about._replace(hosts=("web2", "web3"))
+    fleet.run(60)
+    assert len(fleet.lines) <= 7, fleet.lines
 
 
 class Fleet:
