@@ -6,15 +6,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import ACCEPT, REFUSE
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Rule
-from ansible_collections.slipway.go.plugins.plugin_utils import _compare, _survey
+from ansible_collections.slipway.go.plugins.plugin_utils import _compare, _progress, _report_notes, _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
 
+# Why a batch is not compared.
+NOBODY_AFTER = "no host after the batch has the release before"
+NOTHING_NEW = "no host of the batch got the release in this run"
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "by": {"type": "raw", "required": True},
@@ -40,10 +44,22 @@ class ActionModule(ActionBase):
         refuses = given.pop("inconclusive", ACCEPT) == REFUSE
         new, old = _compare.sides(variables, name)
         if wanted is None or self._task.check_mode or not new or not old:
+            if wanted is not None and not self._task.check_mode:
+                self._keep_for_the_report(name, {"why": NOBODY_AFTER if new else NOTHING_NEW}, variables)
             return {"changed": False, "compared": None, "against": {}}
-        told = _compare.compare(wanted, Rule(**given), new, old, _compare.prometheus(wanted))
+        began = time.time()
+        tell = _progress.paced(lambda so_far, left: _compare.progress(name, so_far, left))
+        told = _compare.compare(wanted, Rule(**given), new, old, _compare.prometheus(wanted), tell=tell)
         delegate(self, "slipway.go.show", {"text": _compare.sentence(name, told)}, variables)
-        objection = _compare.objection(told, refuses)
+        timeline, objection = told.pop("timeline"), _compare.objection(told, refuses)
+        note = {"told": told, "timeline": timeline, "began": began, "said": str(objection or "")}
+        self._keep_for_the_report(name, note, variables)
         hosts = _compare.swapped(variables, name) if objection is not None else []
         why = {"code": getattr(objection, "code", ""), "msg": str(objection), "service": name}
         return {"changed": False, "compared": told, "against": dict.fromkeys(hosts, why)}
+
+    def _keep_for_the_report(self, name: str, note: dict[str, Any], variables: dict[str, Any]) -> None:
+        """Figures over time are for the report alone, as those of a swap are."""
+        if not self._task.no_log:
+            batch = _report_notes.batch_of(variables)
+            _report_notes.keep(_report_notes.COMPARISON, name, f"batch {batch}", {**note, "batch": batch})

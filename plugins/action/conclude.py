@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _by, _confirmation, _lost, _patience
+from ansible_collections.slipway.go.plugins.plugin_utils import _by, _confirmation, _lost, _patience, _progress
 from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction, limit
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
 
@@ -49,7 +49,7 @@ class ActionModule(BoundedAction):
         _validated, arguments = self.validate_argument_spec(ARGUMENTS)
         try:
             by = _by.complete(arguments["by"], variables)
-            with self._answered_within(_patience.of(arguments).release):
+            with self._shown(arguments, variables), self._answered_within(_patience.of(arguments).release):
                 return {**result, **self._conclude(arguments, by, variables)}
         except AnsibleConnectionFailure as error:
             return {**result, **_lost.unreachable(error, variables)}
@@ -70,6 +70,14 @@ class ActionModule(BoundedAction):
             said: dict[str, Any] = {key: went[key] for key in ("msg", "code", "fix") if key in went}
             return {**told, **said, "failed": True, "changed": False}
         return {**told, "changed": bool(went.get("changed")), "left": went.get("previous") if way else None}
+
+    def _shown(self, arguments: dict[str, Any], variables: dict[str, Any]) -> _progress.Watch:
+        """Lines of the run while this host goes back, or is asked."""
+        watch = _progress.watch(self, _progress.about("conclude", str(arguments["name"]), "", variables), variables)
+        confirms = _progress.CONFIRMS if (arguments["confirm"] or {}).get("unconfirmed") else _progress.CONCLUDES
+        goes_back = any(value is not None for value in (arguments["back"] or {}).values())
+        watch.enter(_progress.GOES_BACK if goes_back else confirms)
+        return watch
 
     def _command(self, command: str, anew: bool) -> dict[str, Any]:
         """Run it on the host with the task's become, over a connection of its own or over the open one."""

@@ -50,6 +50,7 @@ from ansible_collections.slipway.go.plugins.plugin_utils import (
     _lost,
     _patience,
     _plan,
+    _progress,
     _report_notes,
     _run,
     _services,
@@ -270,6 +271,7 @@ class ActionModule(BoundedAction):
     _lease = "require"
     _by: dict[str, str] | None = None
     _holds = False  # whether a release waits until the whole fleet is through
+    _watch: _progress.Watch | None = None
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         variables, result, began = task_vars or {}, dict[str, Any](), time.time()
@@ -279,7 +281,9 @@ class ActionModule(BoundedAction):
             with _lost.explained(variables):  # where files may be transferred, this connects first
                 result = super().run(tmp, task_vars)
             reached = True
-            answer = self._release_and_confirm(dict(self._task.args), task_vars)
+            with _progress.watch(self, self._about(variables), variables, asks=True) as self._watch:
+                answer = self._release_and_confirm(dict(self._task.args), task_vars)
+                self._watch.failed = bool(answer.get("failed"))
         except AnsibleConnectionFailure as error:
             if alone and not reached:
                 raise
@@ -297,6 +301,17 @@ class ActionModule(BoundedAction):
         if not self._task.check_mode and not self._runs_only_once():
             answer = _stats.with_stats("release", answer, task_vars or {})
         return {**result, **answer}
+
+    def _about(self, variables: dict[str, Any]) -> _progress.About:
+        """What the lines that a run shows meanwhile are about."""
+        service, version = (str(self._task.args.get(option) or "") for option in ("name", "version"))
+        about = _progress.about("release", service, version, variables)
+        hosts, host = list(variables.get("ansible_play_hosts_all") or []), str(variables.get("inventory_hostname"))
+        groups = [hosts]
+        with suppress(Exception):  # what cannot be read is refused elsewhere, or belongs to a play of somebody's own
+            sizes = _claim.serial([host], variables, lambda value, _variables: self._templar.template(value))
+            groups = _claim.split(hosts, sizes)
+        return about._replace(batch=_progress.batch_words(host, about.hosts, groups))
 
     def _keep_for_the_report(self, answer: dict[str, Any], began: float, variables: dict[str, Any]) -> None:
         """What happened when is for the report alone: no result, and no output of a job, grows with it."""
@@ -381,6 +396,8 @@ class ActionModule(BoundedAction):
 
     def _release_and_confirm(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         answer = self._judge_and_release(arguments, task_vars)
+        if answer.get("unconfirmed") and self._watch is not None:
+            self._watch.enter(_progress.CONFIRMS)
         if answer.get("unconfirmed") and self._holds and answer.get("action") == "release":
             return _confirmation.prove(self._command, str(arguments["name"]), answer)
         if answer.get("unconfirmed"):
@@ -676,6 +693,8 @@ class ActionModule(BoundedAction):
     @contextmanager
     def _uploaded(self, source: str) -> Iterator[str]:
         """The artefact in a temporary directory of the host, for as long as it is needed there."""
+        if self._watch is not None:
+            self._watch.enter(_progress.UPLOADS)
         folder = self._make_tmp_path()
         try:
             remote = str(self._connection._shell.join_path(folder, "artefact"))

@@ -10,7 +10,7 @@ import contextlib
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _by, _run
+from ansible_collections.slipway.go.plugins.plugin_utils import _by, _progress, _run
 from ansible_collections.slipway.go.plugins.plugin_utils._told import ToldAction
 
 # What of an answer a notice tells.
@@ -25,7 +25,11 @@ class ActionModule(ToldAction):
             arguments["by"] = _by.complete(arguments.get("by"), variables)
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
-        answer = self._run_and_tell("rollback", arguments, variables)
+        about = _progress.about("rollback", str(arguments.get("name") or ""), "", variables)
+        with _progress.watch(self, about, variables) as watch:
+            watch.enter(_progress.GOES_BACK)
+            answer = self._run_and_tell("rollback", arguments, variables)
+            watch.failed = bool(answer.get("failed"))
         if not self._task.check_mode:
             self._note(answer, variables)
         return {**result, **answer}

@@ -10,11 +10,12 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.slipway.go.plugins.module_utils._core.table import plain
 
 
 def printable(text: str) -> str:
     """The text with its line breaks; whatever a host put into it, nothing commands the operator's terminal."""
-    return "\n".join("".join(c if c.isprintable() else " " for c in line).rstrip() for line in text.splitlines())
+    return "\n".join(plain(line).rstrip() for line in text.splitlines())
 
 
 class ActionModule(ActionBase):

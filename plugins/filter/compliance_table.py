@@ -49,41 +49,26 @@ _value:
     reasons: {web2: "1 deviation: ssh_root, expected permitrootlogin no, found permitrootlogin yes."}
 """
 
-from collections.abc import Mapping
 from typing import Any, Callable
 
-from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.go.plugins.module_utils._compliance.checks import DEVIATIONS, Verdict
 from ansible_collections.slipway.go.plugins.module_utils._compliance.table import render_compliance_table, summary
-from ansible_collections.slipway.go.plugins.module_utils._core.errors import sentence
+from ansible_collections.slipway.go.plugins.plugin_utils import _findings
 
-SHOWN = 5
 DEVIATING = tuple(verdict.value for verdict in DEVIATIONS)
 LISTED = (*DEVIATING, Verdict.OFF.value)
-
-
-def rows(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Those of one host; one that did not answer has one."""
-    if isinstance(told.get("controls"), list) and not told.get("failed"):
-        return told["controls"]
-    found = " ".join(str(told.get("msg") or "nothing").split())
-    return [{"control": "-", "verdict": Verdict.UNKNOWN.value, "expected": "an answer", "found": found}]
+UNANSWERED = {"control": "-", "verdict": Verdict.UNKNOWN.value}
 
 
 def reason(found: list[dict[str, Any]]) -> str:
     """What deviates; empty where nothing does."""
     wrong = [one for one in found if one["verdict"] in DEVIATING]
-    if not wrong:
-        return ""
-    shown = "; ".join(f"{one['control']}, expected {one['expected']}, found {one['found']}" for one in wrong[:SHOWN])
-    more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-    return sentence(f"{len(wrong)} deviation{'' if len(wrong) == 1 else 's'}: {shown}{more}")
+    said = [f"{one['control']}, expected {one['expected']}, found {one['found']}" for one in wrong]
+    return _findings.reason("deviation", said)
 
 
 def compliance_table(results: Any) -> dict[str, Any]:
-    if not isinstance(results, Mapping):
-        raise AnsibleFilterError(f"compliance_table takes a dictionary of hosts, not {type(results).__name__}")
-    by_host = {str(host): rows(told) for host, told in results.items()}
+    by_host = _findings.by_host(results, "controls", UNANSWERED, "compliance_table")
     every = [{"host": host, **one} for host, found in by_host.items() for one in found]
     listed = [one for one in every if one["verdict"] in LISTED]
     summaries = [summary(str(host), told["counts"]) for host, told in results.items() if told.get("counts")]

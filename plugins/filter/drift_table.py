@@ -48,42 +48,26 @@ _value:
     reasons: {web2: "1 difference: files /etc/ssh/sshd_config: expected as recorded, found another content."}
 """
 
-from collections.abc import Mapping
 from typing import Any, Callable
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.module_utils._core.errors import sentence
 from ansible_collections.slipway.go.plugins.module_utils._drift.report import sentence_of
 from ansible_collections.slipway.go.plugins.module_utils._drift.table import render_drift_table
+from ansible_collections.slipway.go.plugins.plugin_utils import _findings
 
-SHOWN = 5
-
-
-def findings(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Those of one host; one that did not answer has one."""
-    if isinstance(told.get("findings"), list) and not told.get("failed"):
-        return told["findings"]
-    found = " ".join(str(told.get("msg") or "nothing").split())
-    return [{"service": "", "area": "host", "what": "answer", "expected": "an answer", "found": found, "since": None}]
-
-
-def reason(found: list[dict[str, Any]]) -> str:
-    shown = "; ".join(map(sentence_of, found[:SHOWN]))
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return sentence(f"{len(found)} difference{'' if len(found) == 1 else 's'}: {shown}{more}")
+_KEYS = ("service", "area", "what", "expected", "found", "since")
+UNANSWERED = {**dict.fromkeys(_KEYS), "service": "", "area": "host", "what": "answer"}
 
 
 def drift_table(results: Any) -> dict[str, Any]:
-    if not isinstance(results, Mapping):
-        raise AnsibleFilterError(f"drift_table takes a dictionary of hosts, not {type(results).__name__}")
-    by_host = {str(host): findings(told) for host, told in results.items()}
+    by_host = _findings.by_host(results, "findings", UNANSWERED, "drift_table")
     rows = [{"host": host, **one} for host, found in by_host.items() for one in found]
     notes = [f"{host}: {note}" for host, told in results.items() for note in told.get("notes") or []]
     table = render_drift_table(rows) if rows else f"no drift on {len(by_host)} host{'' if len(by_host) == 1 else 's'}"
+    reasons = {host: _findings.reason("difference", [*map(sentence_of, found)]) for host, found in by_host.items()}
     return {
         "table": "\n".join([table, *notes]),
         "rows": rows,
-        "reasons": {host: reason(found) for host, found in by_host.items() if found},
+        "reasons": {host: text for host, text in reasons.items() if text},
     }
 
 

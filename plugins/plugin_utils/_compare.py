@@ -26,12 +26,15 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import ACCEPT, REFUSE
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import (
+    ALPHA,
     FAIL,
     INCONCLUSIVE,
     Counts,
     Rule,
     Verdict,
+    e_value,
 )
+from ansible_collections.slipway.go.plugins.module_utils._release.timeline import Evidence
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._plan import count
 
@@ -40,6 +43,7 @@ UNCLEAR = "fleet_unclear"
 VARIABLE, NAME = "release_compare", "release_compare_name"
 TIME, INTERVAL = 300.0, 15.0
 _LONGEST = 86400.0
+TOLD = 5.0  # seconds at most from one call of `tell` to the next
 _TIMEOUT = 10.0  # seconds for one answer
 _LARGEST = 16 << 20  # bytes of one answer
 _MISREAD = (400, 422)
@@ -101,6 +105,10 @@ class Sample:
 Reading = Mapping[str, Sample]
 # Answers a query with the entries of its vector, each its labels and its value; raises Unanswered.
 Ask = Callable[[str], "list[tuple[Mapping[str, str], float]]"]
+
+
+# Is told the figures so far, and how many seconds are left.
+Tell = Callable[[Mapping[str, Any], float], None]
 
 
 class Unanswered(Exception):
@@ -337,16 +345,29 @@ def compare(
     ask: Ask,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    tell: Tell = lambda _told, _left: None,
 ) -> dict[str, Any]:
-    """The figures of the comparison: `verdict`, `reason`, and what was counted at both.
+    """The figures of the comparison: `verdict`, `reason`, what was counted at both, and the `timeline` of the evidence.
 
     It ends at the first moment at which the evidence says that the new release is worse. new and old are what
-    Prometheus calls the hosts.
+    Prometheus calls the hosts. tell: is called every TOLD seconds, with the figures so far.
     """
-    judge, silent, ends = Verdict(rule), "", Counter[str]()
+    judge, silent, ends, evidence = Verdict(rule), "", Counter[str](), Evidence()
     last: dict[str, Sample] | None = None
     judge.begin(min(max(round(100 * len(new) / (len(new) + len(old))), 1), 99))
-    sleep(wanted.interval)  # so that no reading is of the process before
+
+    def counted() -> dict[str, Any]:
+        sides = {"new": (new, judge.stages[0].new), "old": (old, judge.stages[0].old)}
+        return {side: _counted(names, counts) for side, (names, counts) in sides.items()}
+
+    def pause(seconds: float, left: float) -> None:
+        """left: seconds that the comparison still takes when the pause begins."""
+        end = clock() + seconds
+        while clock() < end:
+            sleep(min(TOLD, end - clock()))
+            tell({"verdict": judge.verdict, **counted()}, left - seconds + max(end - clock(), 0.0))
+
+    pause(wanted.interval, wanted.interval + wanted.time)  # so that no reading is of the process before
     begun = clock()
     while True:
         try:
@@ -354,15 +375,17 @@ def compare(
             if last is not None:
                 judge.count(between(last, now, new, False), between(last, now, old, True), clock() - begun)
                 ends.update(new=ended(last, now, new), old=ended(last, now, old))
+                sides = (judge.stages[0].new, judge.stages[0].old)
+                seen = tuple(number for side in sides for number in (side.requests, side.failed))
+                evidence.add(clock(), e_value(judge.errors), e_value(judge.latency), seen)
             last, silent = now, ""
         except Unanswered as error:
             silent = str(error)
         left = begun + wanted.time - clock()
         if judge.look() or _crashes(ends) or left <= 0:
             break
-        sleep(min(wanted.interval, left))
-    sides = {"new": (new, judge.stages[0].new), "old": (old, judge.stages[0].old)}
-    told = {side: _counted(names, counts) for side, (names, counts) in sides.items()}
+        pause(min(wanted.interval, left), left)
+    told = counted()
     reason = judge.look() or _crashes(ends)
     verdict = FAIL if reason else judge.verdict
     if verdict != FAIL:
@@ -371,7 +394,8 @@ def compare(
             silent or once or _unknown(wanted, last or {}, [*new, *old]) or judge.doubt() or _too_few(told["old"], rule)
         )
         verdict = INCONCLUSIVE if reason else verdict
-    return {"verdict": verdict, "reason": reason, "seconds": round(clock() - begun, 1), **told}
+    timeline = {**evidence.figures(begun), "enough": 2 / ALPHA}
+    return {"verdict": verdict, "reason": reason, "seconds": round(clock() - begun, 1), **told, "timeline": timeline}
 
 
 def _crashes(ends: Mapping[str, int]) -> str:
@@ -409,6 +433,14 @@ def sentence(service: str, told: Mapping[str, Any]) -> str:
     return (
         f"{service}: {told['verdict']} after {told['seconds']:g} s{reason}. {_side(new)} with the new release, "
         f"{_side(old)} with the one before."
+    )
+
+
+def progress(service: str, told: Mapping[str, Any], left: float) -> str:
+    """The figures so far in one line. left: in seconds."""
+    return (
+        f"{service}: compared with the hosts after the batch, {left:.0f} s left. {_side(told['new'])} with the new "
+        f"release, {_side(told['old'])} with the one before; verdict so far: {told['verdict']}."
     )
 
 

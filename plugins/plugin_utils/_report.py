@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.plugin_utils import _way_back
-from ansible_collections.slipway.go.plugins.plugin_utils._report_notes import CLOSING, PREFLIGHT, RELEASE
+from ansible_collections.slipway.go.plugins.plugin_utils._report_notes import CLOSING, COMPARISON, PREFLIGHT, RELEASE
 
+_KINDS = (PREFLIGHT, RELEASE, CLOSING, COMPARISON)
 REFUSED, ACCEPTED = "refused", "accepted"
 # How the run has ended with a service, beside what a fleet says of itself.
 COMPLETE, STOPPED = "complete", "stopped"
@@ -55,6 +57,18 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """One batch beside the hosts after it. told: the result of slipway.go.compare; why: what has kept it from any."""
+
+    batch: int
+    told: Told = field(default_factory=dict)
+    timeline: Told = field(default_factory=dict)
+    why: str = ""
+    said: str = ""
+    began: float | None = None
+
+
+@dataclass(frozen=True)
 class Service:
     """outcome: complete, partial, incomplete, taken_back, stopped or refused."""
 
@@ -62,6 +76,7 @@ class Service:
     version: str
     outcome: str
     hosts: tuple[Host, ...]
+    comparisons: tuple[Comparison, ...] = ()
 
     def counted(self) -> list[tuple[str, int]]:
         """The verdicts, each with how many hosts have it."""
@@ -87,7 +102,7 @@ def gather(notes: Iterable[Told], everyone: Sequence[str]) -> tuple[tuple[Servic
     """The services, in the order in which they had their turn, and who has run it and why."""
     kept: dict[str, dict[str, dict[str, Told]]] = {}
     for note in notes:
-        kinds = kept.setdefault(str(note.get("service")), {PREFLIGHT: {}, RELEASE: {}, CLOSING: {}})
+        kinds = kept.setdefault(str(note.get("service")), {kind: {} for kind in _KINDS})
         kinds.setdefault(str(note.get("kind")), {})[str(note.get("host"))] = note
     every = [one for kinds in kept.values() for kind in (PREFLIGHT, RELEASE) for one in kinds[kind].values()]
     by = next((dict(note["by"]) for note in every if note.get("by")), {})
@@ -112,7 +127,25 @@ def _service(name: str, kinds: Mapping[str, Mapping[str, Told]], everyone: Seque
         _host(one, noted.get(one, {}), one in tried, closing, starts, version or str(closing.get("version") or ""))
         for one in names
     )
-    return Service(name, version or str(closing.get("version") or ""), _outcome(closing, tried, hosts), hosts)
+    version = version or str(closing.get("version") or "")
+    return Service(name, version, _outcome(closing, tried, hosts), hosts, _comparisons(kinds[COMPARISON], starts))
+
+
+def _comparisons(notes: Mapping[str, Told], starts: Sequence[int]) -> tuple[Comparison, ...]:
+    """In the order of the batches. By then, the first host of a batch may have left the play."""
+    found = [
+        Comparison(
+            bisect.bisect(starts, note["batch"]),
+            note.get("told") or {},
+            note.get("timeline") or {},
+            str(note.get("why") or ""),
+            str(note.get("said") or ""),
+            float(note["began"]) if "began" in note else None,
+        )
+        for note in notes.values()
+        if starts and note["batch"] >= starts[0]
+    ]
+    return tuple(sorted(found, key=lambda one: one.batch))
 
 
 def _outcome(closing: Told, tried: Mapping[str, Told], hosts: Sequence[Host]) -> str:

@@ -34,6 +34,10 @@ _COLOURS = {
 _NAME = 20
 # The evidence that is drawn at least: less of it says nothing.
 _LEAST = 0.01
+# A scale of failed requests ends there at least, so that one of a thousand is no summit.
+_LEAST_PERCENT = 1.0
+# Requests and failed ones, of the new release and of the one before.
+_COUNTED = 4
 
 
 class Phase(NamedTuple):
@@ -52,6 +56,15 @@ class Point(NamedTuple):
     sent: int
     failed: int
     max_ms: float | None
+
+
+class Look(NamedTuple):
+    """The evidence at one time. counts: requests and failed ones of the new release and of the one before by then."""
+
+    at: float
+    errors: float
+    latency: float
+    counts: tuple[int, ...] = ()
 
 
 class Ids:
@@ -171,29 +184,32 @@ def _curve(series: Sequence[Point], x: Callable[[float], float], longest: float)
     return "".join(told) or "M0 0"
 
 
-def evidence(name: str, told: Any, ids: Ids) -> Html:
-    """The evidence of a canary over time, on a logarithmic scale, against that with which the release is refused."""
+def evidence(title: str, told: Any, ids: Ids) -> Html:
+    """The evidence against a release over time, on a logarithmic scale, and that with which it is refused."""
     rows, limit = looks(told)
     if not rows:
         return Html()
-    start, end = rows[0][0], max(rows[-1][0], rows[0][0] + 1)
+    start, end = rows[0].at, max(rows[-1].at, rows[0].at + 1)
+    errors, latency = [row.errors for row in rows], [row.latency for row in rows]
     x = _scale(start, end)
-    top = math.log10(max(10 * limit, *(max(row[1:]) for row in rows)))
+    top = math.log10(max(10 * limit, *(max(row.errors, row.latency) for row in rows)))
     low = math.log10(_LEAST)
 
     def y(value: float) -> float:
         return _HEIGHT - (_HEIGHT - 4) * (min(max(math.log10(max(value, _LEAST)), low), top) - low) / (top - low)
 
-    def line(column: int) -> str:
-        path = "".join(f"{'L' if i else 'M'}{x(row[0]):.1f} {y(row[column]):.1f}" for i, row in enumerate(rows))
+    def line(values: Sequence[float]) -> str:
+        path = "".join(
+            f"{'L' if i else 'M'}{x(row.at):.1f} {y(one):.1f}" for i, (row, one) in enumerate(zip(rows, values))
+        )
         return f"{path}H{WIDTH}"  # a single look is a line, too
 
     shapes = [
         tag("path", d=f"M0 {y(limit):.1f}H{WIDTH}", class_="curve dashed stroke-bad"),
-        tag("path", d=line(1), class_="curve stroke-a"),
-        tag("path", d=line(2), class_="curve dashed stroke-b"),
+        tag("path", d=line(errors), class_="curve stroke-a"),
+        tag("path", d=line(latency), class_="curve dashed stroke-b"),
     ]
-    highest = [max(row[column] for row in rows) for column in (1, 2)]
+    highest = [max(errors), max(latency)]
     said = (
         f"At most {highest[0]:g} for errors and {highest[1]:g} for latency; with {limit:g} the release is refused. "
         "The scale is logarithmic."
@@ -204,18 +220,60 @@ def evidence(name: str, told: Any, ids: Ids) -> Html:
         tag("span", swatch("fill-bad"), f"refused with {limit:g}"),
     ]
     labels = [seconds(start), seconds(end)]
-    return _figure(f"Evidence against the release on {name}", said, _HEIGHT, shapes, labels, ids, notes)
+    return _figure(title, said, _HEIGHT, shapes, labels, ids, notes)
 
 
-def looks(told: Any) -> tuple[list[tuple[float, float, float]], float]:
+def looks(told: Any) -> tuple[list[Look], float]:
     """The evidence by its time, and the limit."""
     series = told if isinstance(told, Mapping) else {}
     columns = [series.get(name) for name in ("at", "errors", "latency")]
-    limit = series.get("enough")
+    limit, counts = series.get("enough"), series.get("counts")
     if not all(isinstance(column, list) for column in columns) or not _is_number(limit):
         return [], 0.0
-    rows = [(float(at), float(e), float(v)) for at, e, v in zip(*columns) if all(map(_is_number, (at, e, v)))]
+    seen = dict(enumerate(counts)) if isinstance(counts, list) else {}
+    rows = [
+        Look(float(at), float(errors), float(latency), _counts(seen.get(i)))
+        for i, (at, errors, latency) in enumerate(zip(*columns))
+        if all(map(_is_number, (at, errors, latency)))
+    ]
     return rows, float(limit or 0)
+
+
+def _counts(seen: Any) -> tuple[int, ...]:
+    whole = isinstance(seen, list) and len(seen) == _COUNTED and all(isinstance(one, int) for one in seen)
+    return tuple(seen) if whole else ()
+
+
+def shares(title: str, rows: Sequence[Look], ids: Ids) -> Html:
+    """What part of the requests had failed by then, at the new release and at the one before."""
+    counted = [(row.at, *map(percent, row.counts[1::2], row.counts[0::2])) for row in rows if row.counts]
+    if not counted:
+        return Html()
+    start, end = counted[0][0], max(counted[-1][0], counted[0][0] + 1)
+    x = _scale(start, end)
+    top = max(*(max(row[1:]) for row in counted), _LEAST_PERCENT)
+
+    def line(column: int) -> str:
+        points = ((x(row[0]), _HEIGHT - 2 - (_HEIGHT - 6) * row[column] / top) for row in counted)
+        path = "".join(f"{'L' if i else 'M'}{at:.1f} {y:.1f}" for i, (at, y) in enumerate(points))
+        return f"{path}H{WIDTH}"  # a single look is a line, too
+
+    shapes = [tag("path", d=line(1), class_="curve stroke-a"), tag("path", d=line(2), class_="curve dashed stroke-b")]
+    new, old = (f"{counted[-1][column]:.3g} %" for column in (1, 2))
+    said = (
+        f"In the end, {new} of the requests had failed with the new release and {old} with the one before. "
+        f"The scale ends at {top:.3g} %."
+    )
+    notes = [
+        tag("span", swatch("fill-a"), f"new release (line), {new} in the end"),
+        tag("span", swatch("fill-b"), f"the one before (dashes), {old} in the end"),
+        tag("span", f"up to {top:.3g} %"),
+    ]
+    return _figure(title, said, _HEIGHT, shapes, [seconds(start), seconds(end)], ids, notes)
+
+
+def percent(part: int, whole: int) -> float:
+    return 100 * part / whole if whole > 0 else 0.0
 
 
 class Bar(NamedTuple):

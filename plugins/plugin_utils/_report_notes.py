@@ -18,7 +18,7 @@ from typing import Any
 
 from ansible import constants
 
-PREFLIGHT, RELEASE, CLOSING = "preflight", "release", "closing"
+PREFLIGHT, RELEASE, CLOSING, COMPARISON = "preflight", "release", "closing", "comparison"
 _FOLDER = "slipway-report"
 # What of an answer of slipway.go.release the report shows.
 _ANSWERED = (

@@ -18,7 +18,7 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import wit
 from ansible_collections.slipway.go.plugins.plugin_utils import _report_charts as charts
 from ansible_collections.slipway.go.plugins.plugin_utils import _report_style
 from ansible_collections.slipway.go.plugins.plugin_utils._html import Html, join, tag, text
-from ansible_collections.slipway.go.plugins.plugin_utils._report import REFUSED, Host, Report, Service
+from ansible_collections.slipway.go.plugins.plugin_utils._report import REFUSED, Comparison, Host, Report, Service
 
 # Beyond so many hosts, a chart and its table have fewer points: the page stays one that a phone can open.
 MANY = 40
@@ -151,6 +151,7 @@ def _service(service: Service, page: Page, number: int) -> Html:
         tag("h3", "Hosts"),
         _hosts(service, anchors),
         _batches(service, page),
+        _comparisons(service, page),
         tag("h3", "Each host"),
         *(_host(host, page, anchors[host.name], len(service.hosts) <= OPEN) for host in service.hosts),
         aria_labelledby=name,
@@ -288,6 +289,73 @@ def _batches(service: Service, page: Page) -> Html:
         charts.fleet(f"When each host of {service.name} had its turn", bars, clock, page.ids),
         table("By the clock of the controller.", heads, rows),
     )
+
+
+_VERDICTS = {"pass": "good", "inconclusive": "back", "fail": "bad"}
+
+
+def _comparisons(service: Service, page: Page) -> Html:
+    """Each batch beside the hosts after it."""
+    if not service.comparisons:
+        return Html()
+    return join(
+        tag("h3", "Compared with the hosts after it"),
+        *(_comparison(one, service, page) for one in service.comparisons),
+    )
+
+
+def _comparison(one: Comparison, service: Service, page: Page) -> Html:
+    title = tag("h4", f"Batch {one.batch}")
+    if not one.told:
+        return join(title, tag("p", f"Not compared: {one.why}.", class_="said"))
+    verdict, why = str(one.told.get("verdict")), one.said or str(one.told.get("reason") or "")
+    began = f", from {clock(one.began)}" if one.began is not None else ""
+    looks, limit = charts.looks(one.timeline)
+    batch = f"batch {one.batch} of {service.name} and the hosts after it"
+    parts = [
+        title,
+        tag("p", "Verdict: ", _mark(verdict, _VERDICTS.get(verdict, "none")), f": {why}" if why else "", class_="said"),
+        _sides(one.told, f"Counted by Prometheus over {_seconds(one.told.get('seconds'))}{began}."),
+    ]
+    if not looks:
+        return join(*parts, tag("p", "There is no chart: Prometheus answered less than twice."))
+    end = {"errors": f"{looks[-1].errors:g}", "latency": f"{looks[-1].latency:g}", "enough": f"{limit:g}"}
+    return join(
+        *parts,
+        _labelled("Failed requests by then, in percent", charts.shares(f"Failed requests, {batch}", looks, page.ids)),
+        _labelled(
+            "Evidence against the release",
+            charts.evidence(f"Evidence against the release, {batch}", one.timeline, page.ids),
+        ),
+        _evidence(end, one.timeline, page, "since the comparison began"),
+    )
+
+
+def _labelled(label: str, chart: Html) -> Html:
+    return tag("figure", tag("figcaption", label, class_="quiet"), chart) if chart else Html()
+
+
+def _sides(told: Mapping[str, Any], caption: str) -> Html:
+    rows = []
+    for key, name in (("new", "The new release"), ("old", "The one before")):
+        side = told.get(key)
+        if isinstance(side, Mapping):
+            hosts, requests = str(side.get("hosts", "")), str(side.get("requests", ""))
+            failed, p99 = _share(side.get("failed"), side.get("requests")), charts.milliseconds(side.get("p99_ms"))
+            rows.append((name, hosts, requests, failed, p99))
+    return table(caption, ("Release", "Hosts", "Requests", "Failed", "p99"), rows)
+
+
+def _failed_by(counts: Sequence[int]) -> tuple[str, str]:
+    new, new_failed, old, old_failed = counts or (0, 0, 0, 0)
+    return f"{_share(new_failed, new)} of {new}", f"{_share(old_failed, old)} of {old}"
+
+
+def _share(failed: Any, requests: Any) -> str:
+    if not isinstance(failed, int) or not isinstance(requests, int):
+        return ""
+    share = f" ({charts.percent(failed, requests):.2g} %)" if failed and requests else ""
+    return f"{failed}{share}"
 
 
 def _host(host: Host, page: Page, anchor: str, is_open: bool) -> Html:
@@ -430,13 +498,12 @@ def _canary(host: Host, page: Page) -> Html:
         tag("h4", "Requests of users"),
         tag("p", "Verdict: ", tag("strong", str(traffic.get("verdict"))), reason, class_="said"),
         table("The shares of the users' requests, and the old release beside them.", heads, rows) if rows else None,
-        charts.evidence(host.name, told, page.ids),
-        _evidence(traffic, told, page),
+        charts.evidence(f"Evidence against the release on {host.name}", told, page.ids),
+        _evidence(traffic.get("evidence"), told, page, "since the swap began"),
     )
 
 
-def _evidence(traffic: Mapping[str, Any], told: Any, page: Page) -> Html:
-    end = traffic.get("evidence")
+def _evidence(end: Any, told: Any, page: Page, since: str) -> Html:
     if not isinstance(end, Mapping):
         return Html()
     last = tag(
@@ -447,11 +514,18 @@ def _evidence(traffic: Mapping[str, Any], told: Any, page: Page) -> Html:
     looks, _limit = charts.looks(told)
     size = max(-(-len(looks) // page.rows), 1)
     parts = [looks[i : i + size] for i in range(0, len(looks), size)]
+    counted = any(one.counts for one in looks)
     rows = [
-        (charts.seconds(part[-1][0]), f"{max(one[1] for one in part):g}", f"{max(one[2] for one in part):g}")
+        (
+            charts.seconds(part[-1].at),
+            f"{max(one.errors for one in part):g}",
+            f"{max(one.latency for one in part):g}",
+            *(_failed_by(part[-1].counts) if counted else ()),
+        )
         for part in parts
     ]
-    listed = table("The highest until then, since the swap began.", ("Until", "Errors", "Latency"), rows)
+    heads = ("Until", "Errors", "Latency", *(("New: failed", "Before: failed") if counted else ()))
+    listed = table(f"The highest until then, {since}.", heads, rows)
     shown = tag("details", tag("summary", "Evidence over time as a table"), listed) if rows else None
     return join(last, shown)
 

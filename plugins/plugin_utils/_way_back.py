@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, sentence
+from ansible_collections.slipway.go.plugins.module_utils._core.table import aligned
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._claim import reached, split
 from ansible_collections.slipway.go.plugins.plugin_utils._compare import UNCLEAR, WORSE
@@ -331,7 +332,8 @@ def close(
         now = answer.get("current")
         stats[run.name] = {"verdict": verdict, **({"now": now} if now else {})}
     agreed = serving({host: answer for host, answer in answers.items() if _has_answered(answer)})
-    text = f"{_table(rows)}\n{_sentences(service, runs, decision, agreed, stats, read_on_failure(on_failure))}"
+    said = _sentences(service, runs, decision, agreed, stats, read_on_failure(on_failure))
+    text = f"{aligned([HEADING, *rows])}\n{said}"
     left = {row[0]: row[-1] for row in rows if row[-1] != "-"}
     shown = text if decision.asks or _predicted(runs) else ""
     return Closing(shown, _outcome(decision, stats), failures, stats, left)
@@ -398,12 +400,6 @@ def probed(figures: Any) -> tuple[str, str]:
     sent, failed = (sum(int(part.get(key) or 0) for part in parts) for key in ("sent", "failed"))
     p99 = parts[-1].get("p99_ms") if parts else None
     return f"{failed} of {sent}" if sent else "", f"{p99:g} ms" if isinstance(p99, (int, float)) else ""
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = [HEADING, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADING))]
-    return "\n".join("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip() for line in lines)
 
 
 def _outcome(decision: Decision, stats: Mapping[str, Mapping[str, Any]]) -> str:

@@ -105,7 +105,7 @@ FLOORS = {
         "phases by timeline build_host",
         "state artefact announce background_drain confirm_timer meant",
         "options configuration integrity gate conditions",
-        "stage probe outcome",
+        "stage progress probe outcome",
         "takeover",
         "staged_units strategies diagnostics",
         "preflight smoke",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
+from .._core.table import aligned, plain
+
 COLUMNS = ("host", "control", "verdict", "expected", "found", "reason")
 _ABSENT = "-"
 _WIDEST = 60
@@ -15,13 +17,11 @@ _WIDEST = 60
 
 def render_compliance_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line for each row, in the order given."""
-    table = [[column.upper() for column in COLUMNS], *([_cell(row, column) for column in COLUMNS] for row in rows)]
-    widths = [max(len(line[index]) for line in table) for index in range(len(COLUMNS))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table)
+    return aligned([[column.upper() for column in COLUMNS], *([_cell(row, one) for one in COLUMNS] for row in rows)])
 
 
 def _cell(row: Mapping[str, Any], column: str) -> str:
-    shown = "".join(character if character.isprintable() else " " for character in str(row.get(column) or ""))
+    shown = plain(str(row.get(column) or ""))
     return (shown if len(shown) <= _WIDEST else f"{shown[: _WIDEST - 1]}…") or _ABSENT
 
 

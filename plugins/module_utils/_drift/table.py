@@ -9,15 +9,15 @@ from __future__ import annotations
 import time
 from typing import Any, Mapping, Optional, Sequence
 
+from .._core.table import aligned, plain
+
 COLUMNS = ("host", "service", "what", "expected", "found", "since")
 _ABSENT = "-"
 
 
 def render_drift_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line for each row, in the order given. since is in seconds of the wall clock, and shown in UTC."""
-    table = [[column.upper() for column in COLUMNS], *([_cell(row, column) for column in COLUMNS] for row in rows)]
-    widths = [max(len(line[index]) for line in table) for index in range(len(COLUMNS))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table)
+    return aligned([[column.upper() for column in COLUMNS], *([_cell(row, one) for one in COLUMNS] for row in rows)])
 
 
 def utc(since: Optional[float]) -> str:
@@ -30,4 +30,4 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
         text = f"{row['area']} {row['what']}"
     if column == "since":
         text = utc(row.get("since"))
-    return "".join(character if character.isprintable() else " " for character in text) or _ABSENT
+    return plain(text) or _ABSENT

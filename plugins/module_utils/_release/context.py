@@ -15,6 +15,7 @@ from .by import parse_by
 from .gate import Gate
 from .meant import Meant
 from .probe import Probe, parse_plan
+from .progress import Progress
 from .state.journal import brought_by
 from .state.layout import Layout
 from .state.lease import Claim, Leases
@@ -23,6 +24,7 @@ from .state.service import Service
 from .state.store import Store
 from .strategies.base import Strategy
 from .strategies.registry import strategy, strategy_of
+from .takeover import Takeover
 
 
 class Context:
@@ -46,7 +48,9 @@ class Context:
         self.store = Store(self.layout)
         self.journal = self.store.journal
         self.leases = Leases(self.layout, self.journal)
+        self.progress = Progress(self.layout, claim.run if claim is not None else "")
         self.systemd = systemd or Systemd()
+        self.takeover = Takeover(self.layout, self.systemd)
         self.service = Service(settings, self.layout, self.store, self.systemd)
         Gate(self.layout, self.systemd, settings.health, shared=False)  # refuses bad options before anything happens
         self._probe_plan = parse_plan(settings.health, settings.probe)
@@ -55,6 +59,7 @@ class Context:
     def locked(self, timeout: Optional[float] = None) -> Iterator[None]:
         """The service's lock, and what is remembered of it readable."""
         with self.store.locked(self.settings.lock_timeout if timeout is None else timeout):
+            self.takeover = Takeover(self.layout, self.systemd)
             self.store.repair()
             yield
 

@@ -123,9 +123,7 @@ class Engine:
 
     def takes_over(self) -> bool:
         """Whether the next release, or the one that waits to be confirmed, takes a former service over."""
-        from .takeover import Takeover
-
-        return Takeover(self._context.layout).in_force
+        return self._context.takeover.in_force
 
     def give_back(self, predict: bool = False) -> Outcome:
         from .verbs import give_back

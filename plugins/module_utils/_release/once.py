@@ -29,6 +29,7 @@ from . import background_drain, integrity, stage
 from .context import Context
 from .diagnostics import MARGIN as LOG_MARGIN
 from .diagnostics import masked
+from .progress import ONCE as PHASE
 from .state.journal import Journal
 from .state.layout import Layout
 from .state.model import Once, Spec
@@ -87,6 +88,7 @@ def settle(context: Context, spec: Spec, release_id: str) -> bool:
     The release is staged, and the caller holds the service's lock.
     """
     once, key = spec.once, spec.once.key(spec.version)
+    context.progress.enter(PHASE, within=once.timeout)
     last = context.journal.last_once(key)
     if last.get("state") == STARTED:
         last = _await_end(context, once, last) or last

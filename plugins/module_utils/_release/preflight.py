@@ -229,9 +229,9 @@ def _roots(state_root: str) -> dict[str, str]:
     return {path.split("/")[-2]: str(settings["root"]) for path, settings in told.items() if settings.get("root")}
 
 
-def check_units(layout: Layout) -> None:
+def check_units(layout: Layout, takeover: Takeover) -> None:
     """Fail when somebody else's units, processes or configuration have the service's name."""
-    staged_units.refuse_foreign(layout)
+    staged_units.refuse_foreign(layout, takeover=takeover)
 
 
 def check_ports(
@@ -314,6 +314,7 @@ def problems(
     listen: list[str],
     own_socket_ports: set[int],
     check_front: Callable[[Spec], None],
+    takeover: Takeover,
 ) -> list[Problem]:
     """Every reason not to start, so that one run names them all; listen is what the release itself opens."""
     against: list[Problem] = []
@@ -321,11 +322,11 @@ def problems(
     for check in (
         lambda: check_architecture(spec.artefact.goarch, platform.machine()),
         lambda: check_space(spec.artefact, layout.root),
-        lambda: check_ports(layout.name, listen, own_socket_ports, variable, former=Takeover(layout).is_open),
+        lambda: check_ports(layout.name, listen, own_socket_ports, variable, former=takeover.is_open),
         lambda: reserved_ports.refuse_reserved(layout, spec.listen),
         lambda: reserved_ports.refuse_reserved(layout, spec.more_listen, "service_more_ports"),
         lambda: check_front(spec),
-        lambda: check_units(layout),
+        lambda: check_units(layout, takeover),
         lambda: check_root(layout),
         lambda: None if _same_device(layout.state_root, layout.root) else check_state_space(layout),
         lambda: check_mount(layout.root),

@@ -219,6 +219,12 @@ class Probe:
         with self._lock:
             return self._requests.figures(zero)
 
+    def counted(self, *periods: str) -> list[int]:
+        """How many requests of these periods were sent, and how many of them failed."""
+        with self._lock:
+            known = [self._periods[name] for name in periods if name in self._periods]
+            return [sum(period.sent for period in known), sum(period.failed for period in known)]
+
     def _blind(self) -> Optional[str]:
         """Why the figures say nothing of the release: not one request was answered as it should be, at no time."""
         sent = sum(period.sent for period in self._periods.values())

@@ -47,7 +47,7 @@ def settle_in_flight(
     after = context.strategy(in_flight.strategy)
     if in_flight.phase == Phase.COMMIT and after.serves(in_flight.to):
         after.flip(in_flight.to)  # a boot has turned `current` back to what was last good then
-        commit(context.service, in_flight)
+        commit(context.service, in_flight, context.takeover)
         return
     awaited = in_flight.phase == Phase.PROBATION
     if awaited and by is not None:
@@ -56,13 +56,18 @@ def settle_in_flight(
     begun = time.monotonic()
     try:
         restore(
-            context.service, in_flight, reason, interrupted=not awaited, measured=lambda: _downtime(in_flight, begun)
+            context.service,
+            in_flight,
+            reason,
+            context.takeover,
+            interrupted=not awaited,
+            measured=lambda: _downtime(in_flight, begun),
         )
     except Exception as error:
         source = in_flight.source
         if source is None or context.strategy_of(source, in_flight.strategy).serves(source):
             raise
-        _adopt_or_give_up(context.service, in_flight, source, error)
+        _adopt_or_give_up(context.service, in_flight, source, error, context.takeover)
 
 
 def _downtime(in_flight: Transaction, begun: float) -> dict[str, float]:
@@ -84,13 +89,13 @@ def rollback_of_recovery(context: Context, in_flight: Optional[Transaction]) -> 
     """The rollback that a recovery has been, where the release it was about waited to be confirmed."""
     if in_flight is None or in_flight.phase != Phase.PROBATION:
         return None
-    came_back = in_flight.source is None and Takeover(context.layout).in_force
+    came_back = in_flight.source is None and context.takeover.in_force
     if not came_back and not context.is_committed(str(in_flight.source)):
         return None
     return Outcome(True, in_flight.source, in_flight.to, "rollback")
 
 
-def commit(service: Service, transaction: Transaction) -> None:
+def commit(service: Service, transaction: Transaction, takeover: Takeover) -> None:
     """Make the transaction's `to` the last good release, and what systemctl(1) means by the service. Safe to repeat."""
     layout = service.layout
     if not service.store.accept_settings():
@@ -98,7 +103,7 @@ def commit(service: Service, transaction: Transaction) -> None:
     service.store.point_boot(strategy(transaction.strategy, service).instance(transaction.to))
     files.flip_symlink(layout.last_good, f"releases/{transaction.to}")
     service.systemd.start_and_wait(f"{layout.name}.service")
-    Takeover(layout).settle()
+    takeover.settle()
     _conclude(
         service,
         transaction,
@@ -130,6 +135,7 @@ def restore(
     service: Service,
     transaction: Transaction,
     error: Exception,
+    takeover: Takeover,
     interrupted: bool = False,
     measured: Callable[[], Mapping[str, Any]] = dict,
 ) -> Optional[SlipwayError]:
@@ -140,12 +146,12 @@ def restore(
     """
     source = _intact_source(service, transaction)
     unhealthy = None
-    former = source is None and Takeover(service.layout).in_force
+    former = source is None and takeover.in_force
     if source is not None:
         unhealthy = _return_to(as_released(service, source), transaction, source)
         _make_known(service, source)
     elif former:
-        unhealthy = _return_to_former(service, transaction)
+        unhealthy = _return_to_former(service, transaction, takeover)
     elif service.layout.last_good_id() != transaction.to:
         _forget_first(service, transaction)
     service.store.drop_settings()
@@ -207,7 +213,7 @@ def _return_to(service: Service, transaction: Transaction, source: str) -> Optio
     return unhealthy
 
 
-def _return_to_former(service: Service, transaction: Transaction) -> Optional[SlipwayError]:
+def _return_to_former(service: Service, transaction: Transaction, takeover: Takeover) -> Optional[SlipwayError]:
     """Make the service that was there before slipway the one that serves. No boot starts a release meanwhile."""
     settings, systemd = service.settings, service.systemd
     files.remove_link(service.layout.boot_file)
@@ -216,7 +222,6 @@ def _return_to_former(service: Service, transaction: Transaction) -> Optional[Sl
     background_drain.stop_all(systemd, service.layout.name)
     for unit in systemd.active_instances(service.layout.name):
         systemd.end(unit, settings.drain_timeout + STOP_MARGIN, STOP_MARGIN)
-    takeover = Takeover(service.layout, systemd)
     return takeover.come_back(settings.drain_timeout + 2 * STOP_MARGIN, settings.start_timeout)
 
 
@@ -246,10 +251,12 @@ def _point_back(service: Service, source: str, instance: str) -> None:
         service.store.point_boot(instance)
 
 
-def _adopt_or_give_up(service: Service, in_flight: Transaction, source: str, error: Exception) -> None:
+def _adopt_or_give_up(
+    service: Service, in_flight: Transaction, source: str, error: Exception, takeover: Takeover
+) -> None:
     """What was good does not run any more. A service like that must not lock out the release that may mend it."""
     try:
-        _adopt(as_released(service, in_flight.to), in_flight)
+        _adopt(as_released(service, in_flight.to), in_flight, takeover)
     except Exception as failure:
         after, before = strategy(in_flight.strategy, service), strategy_of(source, service, in_flight.strategy)
         with contextlib.suppress(SlipwayError, OSError):  # what ails it may pass, and systemd goes on trying
@@ -271,11 +278,11 @@ def _adopt_or_give_up(service: Service, in_flight: Transaction, source: str, err
         )
 
 
-def _adopt(service: Service, in_flight: Transaction) -> None:
+def _adopt(service: Service, in_flight: Transaction, takeover: Takeover) -> None:
     """Keep the transaction's `to` where `source` could not be brought back; it must prove itself like any other."""
     after = strategy(in_flight.strategy, service)
     after.drain(in_flight.to)  # one that is tried again and again would be in the way for ever
     started = after.start(None, in_flight.to)
     after.gate.wait_healthy(after.subject(in_flight.to), started)
     after.flip(in_flight.to)
-    commit(service, in_flight)
+    commit(service, in_flight, takeover)

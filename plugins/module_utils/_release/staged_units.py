@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Callable, Sequence
+from typing import Callable, Optional, Sequence
 
 from .._core import files
 from .._core.errors import SlipwayError
@@ -31,13 +31,13 @@ def place(layout: Layout) -> foreign.ServiceUnits:
     return foreign.ServiceUnits(layout.name, layout.state, layout.unit_root, copies)
 
 
-def refuse_foreign(layout: Layout, also: Sequence[str] = ()) -> list[str]:
+def refuse_foreign(layout: Layout, also: Sequence[str] = (), takeover: Optional[Takeover] = None) -> list[str]:
     """Raise where units, processes or configuration of this service's names are somebody else's.
 
     also: other files that a service which slipway does not know must not replace. Return the drop-ins of a service that
     is slipway's: they are the operator's own. The former service that a run is taking over is none of it.
     """
-    where, takeover = place(layout), Takeover(layout)
+    where, takeover = place(layout), takeover or Takeover(layout)
     own = foreign.check(where, former=takeover.paths() if takeover.is_open else ())
     unmanaged = [] if foreign.is_managed(where) else [*configuration.members(layout), *foreign_links(layout), *also]
     if unmanaged:

@@ -70,7 +70,14 @@ class Record:
 
 
 class Takeover:
-    """The former service of one name on this host; most services have none."""
+    """The former service of one name on this host; most services have none.
+
+    Its record is read once, so that all that happens in one run goes by the same one, also where the time to take the
+    service over ends meanwhile. Who has waited for the service's lock makes a new one of these.
+    """
+
+    _record: Optional[Record] = None
+    _read_at: Optional[float] = None
 
     def __init__(self, layout: Layout, systemd: Optional[Systemd] = None) -> None:
         self.layout = layout
@@ -87,6 +94,11 @@ class Takeover:
         return os.path.join(self.folder, "units")
 
     def record(self) -> Optional[Record]:
+        if self._read_at is None:
+            self._record, self._read_at = self._read(), time.time()
+        return self._record
+
+    def _read(self) -> Optional[Record]:
         path = os.path.join(self.folder, "former.json")
         loaded = read_object(path)
         if loaded is None and not os.path.lexists(path):
@@ -114,7 +126,7 @@ class Takeover:
     def is_open(self) -> bool:
         """Whether a run has just asked for its first release."""
         record = self.record()
-        return record is not None and record.in_force and time.time() < record.open_until
+        return record is not None and record.in_force and (self._read_at or 0.0) < record.open_until
 
     @property
     def names(self) -> tuple[str, str]:
@@ -332,7 +344,9 @@ class Takeover:
         return record
 
     def _save(self, record: Record) -> None:
+        self._read_at = None  # where this fails, nobody knows what is on disk
         files.write_atomic(os.path.join(self.folder, "former.json"), json.dumps(asdict(record)) + "\n", 0o600)
+        self._record, self._read_at = record, time.time()
 
 
 def _parse(loaded: Mapping[str, Any]) -> Record:

@@ -10,7 +10,7 @@ However long a swap takes, a series has no more than MOST points: where there wo
 from __future__ import annotations
 
 import math
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 MOST = 120
 # The span of time of one point, in seconds, as long as the swap is short.
@@ -58,22 +58,36 @@ def _together(
     return one[0] + other[0], one[1] + other[1], longest
 
 
+class Look(NamedTuple):
+    """The evidence at one time, and what had been counted by then, where that is kept."""
+
+    at: float
+    errors: float
+    latency: float
+    counts: tuple[int, ...] = ()
+
+
 class Evidence:
     """The evidence of a canary at each look; of two that become one, the higher counts."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._points: list[tuple[float, float, float]] = []
+        self._looks: list[Look] = []
 
-    def add(self, at: float, errors: float, latency: float) -> None:
-        self._points.append((at, errors, latency))
-        if len(self._points) > self._most:
-            pairs = [self._points[i : i + 2] for i in range(0, len(self._points), 2)]
-            self._points = [(pair[-1][0], max(p[1] for p in pair), max(p[2] for p in pair)) for pair in pairs]
+    def add(self, at: float, errors: float, latency: float, counts: tuple[int, ...] = ()) -> None:
+        self._looks.append(Look(at, errors, latency, counts))
+        if len(self._looks) > self._most:
+            pairs = [self._looks[i : i + 2] for i in range(0, len(self._looks), 2)]
+            self._looks = [
+                pair[-1]._replace(errors=max(one.errors for one in pair), latency=max(one.latency for one in pair))
+                for pair in pairs
+            ]
 
     def figures(self, zero: float) -> dict[str, Any]:
+        counts = {"counts": [list(one.counts) for one in self._looks]} if any(o.counts for o in self._looks) else {}
         return {
-            "at": [round(at - zero, 2) for at, _errors, _latency in self._points],
-            "errors": [errors for _at, errors, _latency in self._points],
-            "latency": [latency for _at, _errors, latency in self._points],
+            "at": [round(one.at - zero, 2) for one in self._looks],
+            "errors": [one.errors for one in self._looks],
+            "latency": [one.latency for one in self._looks],
+            **counts,
         }

@@ -20,6 +20,7 @@ from .._core.problems import Problem
 from .._host.systemd import UnitState
 from . import confirm_timer
 from . import probe as probing
+from . import progress as progressing
 from .context import Context
 from .diagnostics import Diagnostics, Failure, diagnose
 from .outcome import Outcome, timed
@@ -34,8 +35,6 @@ from .strategies.registry import may_return, strategy, strategy_of
 from .strategies.traffic import WHOLE, Totals, Traffic
 from .takeover import Takeover
 
-# In a timeline, what follows the phase that has failed.
-GOING_BACK = "ROLLBACK"
 NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
 
 
@@ -47,10 +46,13 @@ class Swap:
         service: Service,
         transaction: Transaction,
         probe: probing.Probe,
+        takeover: Takeover,
         totals: Optional[Mapping[tuple[int, str], Totals]] = None,
         hold: float = 0.0,
+        progress: Optional[progressing.Progress] = None,
     ) -> None:
         self._hold = hold
+        self._progress = progress or progressing.Progress(service.layout, "")
         self._service = service
         self._totals = totals  # of users' requests when the run began
         self._probe = probe
@@ -58,7 +60,7 @@ class Swap:
         self._strategy = strategy(transaction.strategy, service)
         self._front = self._strategy.front()
         source, to = transaction.source, transaction.to
-        self._takeover = Takeover(service.layout, service.systemd)
+        self._takeover = takeover
         self._takes_over = source is None and self._takeover.in_force
         # Not what a removal has left on the host: it serves again only if this swap fails.
         self._served = source is not None and service.layout.current_id() == source
@@ -120,7 +122,7 @@ class Swap:
         """The failure of a release, with what happened when until the release before was back."""
         if self._txn.kind == "release":
             if self._restored is not None:
-                self._spans.append((GOING_BACK, self._spans[-1][2], self._restored))
+                self._spans.append((progressing.GOING_BACK, self._spans[-1][2], self._restored))
             failure.details["timeline"] = self.timeline()
         return failure
 
@@ -138,11 +140,28 @@ class Swap:
         )
 
     def _enter(self, phase: Phase) -> None:
+        self._show(phase)
         self._txn.phase = phase
         self._service.store.save(self._txn)
         begun: dict[str, Any] = {"source": self._txn.source, "kind": self._txn.kind, "strategy": self._txn.strategy}
         begun.update({"by": self._txn.by} if self._txn.by else {})
         self._service.store.record_phase(self._txn, **(begun if phase == Phase.INTENT else {}))
+
+    def _show(self, phase: Phase) -> None:
+        """Tell who waits what begins, and for how long the swap goes on from here on purpose."""
+        settings = self._service.settings
+        starts = settings.start_timeout + self._strategy.gate.pace.deadline
+        limits = {Phase.OVERLAP: starts, Phase.START: starts, Phase.DRAIN: settings.drain_timeout}
+        lengths = {Phase.CANARY: self._strategy.canary_time(), Phase.SOAK: settings.soak_time}
+        after = self._plan[self._plan.index(phase) + 1 :] if phase in self._plan else ()
+        later = sum(lengths.get(one, 0.0) for one in after)
+        self._progress.enter(phase, limits.get(phase, 0.0), lengths.get(phase, 0.0), later)
+
+    def _so_far(self) -> dict[str, Any]:
+        """What requests say of the release by now."""
+        asked = self._probe.counted(probing.DURING, probing.AFTER)
+        traffic = progressing.of_traffic(self.traffic)
+        return {**({"traffic": traffic} if traffic else {}), **({"probe": asked} if asked[0] else {})}
 
     def _intent(self) -> None:
         """A first release has nothing to fall back to: the guard of its socket may start only the release itself.
@@ -186,6 +205,7 @@ class Swap:
             def also() -> None:
                 look()
                 self._judge(Phase.CANARY)
+                self._progress.look(self._so_far)
 
             self._strategy.gate.soak(subject, self._started, seconds, also)
 
@@ -211,6 +231,7 @@ class Swap:
         if self._traffic is not None:
             self._traffic.look()
         self._judge(Phase.DRAIN)
+        self._progress.look(self._so_far)
 
     def _soak(self) -> None:
         subject, seconds = self._strategy.subject(self._txn.to), self._service.settings.soak_time
@@ -231,6 +252,7 @@ class Swap:
         if self._traffic is not None:
             self._traffic.look()
         self._raise(self._probe.objection(probing.AFTER, seconds))
+        self._progress.look(self._so_far)
 
     def _judge(self, phase: Phase) -> None:
         """What is lost while nothing serves is no surprise, and is only told."""
@@ -266,7 +288,7 @@ class Swap:
         """Its word comes from outside: the verb confirm, or the timer."""
 
     def _commit(self) -> None:
-        commit(self._service, self._txn)
+        commit(self._service, self._txn, self._takeover)
 
     def _undo(self, phase: Phase, error: Exception) -> SlipwayError:
         reason, fix = cause(error)
@@ -278,6 +300,7 @@ class Swap:
                 "run the same release again",
             )
         self._probe.mark(probing.ROLLBACK)
+        self._progress.enter(progressing.GOING_BACK)
         if self.downtime is not None:  # the new release has served meanwhile, and ends before the old one is back
             self._down_since = time.monotonic()
         with contextlib.suppress(OSError):  # a full disk must not keep the old release from coming back
@@ -285,7 +308,7 @@ class Swap:
                 "rolling_back", txn=self._txn.txn, phase=phase, release=self._txn.to, reason=reason
             )
         try:
-            unhealthy = restore(self._service, self._txn, error, measured=self._measured_back)
+            unhealthy = restore(self._service, self._txn, error, self._takeover, measured=self._measured_back)
             self._restored = time.monotonic()
             if unhealthy:
                 raise unhealthy
@@ -433,7 +456,7 @@ def swap(
 ) -> Outcome:
     """Carry out the transaction; before are the seconds of the phases that came before it."""
     if not request.takes_over:
-        Takeover(context.layout).settle()  # one that was given back, and of which nothing is left here
+        context.takeover.settle()  # one that was given back, and of which nothing is left here
     source = _source(context, request)
     is_rollback = request.kind == "rollback"
     service = as_released(context.service, request.target) if is_rollback else context.service
@@ -442,7 +465,7 @@ def swap(
     )
     if not request.mark_bad:
         transaction.measured[WITHDRAWN] = True
-    running = Swap(service, transaction, probe, request.totals, request.hold)
+    running = Swap(service, transaction, probe, context.takeover, request.totals, request.hold, context.progress)
     try:
         running.run()
     except SlipwayError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional, Sequence
 
+from ..._core.table import aligned, plain
 from ..._health.outcome import PASS, WARN
 
 COLUMNS = ("host", "service", "release", "commit", "since", "health", "p99", "restarts")
@@ -25,9 +26,7 @@ def render_status_table(rows: Sequence[Mapping[str, Any]], now: Optional[float] 
     """
     table = [[column.upper() for column in COLUMNS]]
     table += [[_cell(column, row.get(column), now) for column in COLUMNS] for row in rows]
-    widths = [max(len(line[index]) for line in table) for index in range(len(COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in table]
-    return "\n".join(lines + _messages(rows))
+    return "\n".join([aligned(table), *_messages(rows)])
 
 
 def down(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -66,8 +65,7 @@ def _is_number(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     """One line, whatever a host put into it: no control characters reach the operator's terminal."""
-    text = _ABSENT if value is None else str(value)
-    return "".join(character if character.isprintable() else " " for character in text)
+    return plain(_ABSENT if value is None else str(value))
 
 
 def age(seconds: float) -> str:

@@ -22,14 +22,22 @@ from ..._core import files
 from ..._core.paths import PORTS_ROOT, SERVICES_ROOT, WATCH_ROOT
 from ..._units import foreign
 from ..._units.parser import parse
-from .. import staged_units
+from .. import progress, staged_units
 from ..state.layout import Layout
 from ..takeover import Takeover
 
 # Of /etc/SHOP; what else is there is not the collection's.
 CONFIGURATION = ("environment", "config", "credentials", "units")
 # Of /var/lib/slipway/SHOP. What says that the host knows the service goes last.
-STATE = ("settings.next.json", "watch.json", "verified.json", "state.json.damaged", "slots")
+STATE = (
+    "settings.next.json",
+    "watch.json",
+    "verified.json",
+    "state.json.damaged",
+    progress.FILE,
+    f"{progress.FILE}.new",
+    "slots",
+)
 ARCHIVED = "removal.json"
 PROOF = ("units.json", ARCHIVED)
 SETTINGS = "settings.json"
@@ -59,7 +67,11 @@ class Parts:
     def __init__(self, layout: Layout, wish: Wish, top: str = "/") -> None:
         self.layout, self.wish, self.top = layout, wish, top
         self.place = staged_units.place(layout)
-        self.takeover = Takeover(layout)
+
+    @property
+    def takeover(self) -> Takeover:
+        """Read anew each time: what this asks for goes meanwhile."""
+        return Takeover(self.layout)
 
     def at(self, path: str) -> str:
         return os.path.join(self.top, path.lstrip("/"))
@@ -106,7 +118,8 @@ class Parts:
         """Changes of an operator's to its units, which would be in the way of another service of that name."""
         mine = tuple(self.at(folder) for folder in _OWN_UNITS)
         found = [path for path in foreign.drop_ins(self.place) if path.startswith(mine)]
-        return [path for path in found if not (self.takeover.in_force and path in self.takeover.paths())]
+        takeover = self.takeover
+        return [path for path in found if not (takeover.in_force and path in takeover.paths())]
 
     @property
     def sockets(self) -> list[str]:

@@ -79,6 +79,10 @@ class Strategy(ABC):
         settings = self.settings
         return settings.start_timeout + self.gate.pace.deadline + settings.drain_timeout + 2 * STOP_MARGIN
 
+    def canary_time(self) -> float:
+        """The seconds for which only a share of the requests reaches the new release."""
+        return 0.0
+
     def instance(self, release_id: str) -> str:
         """The instance of the service's template unit that this release runs in."""
         return release_id

@@ -62,7 +62,10 @@ class ProxyStrategy(Strategy):
         return tuple(step for phase in plan for step in ([Phase.CANARY, phase] if phase == Phase.FLIP else [phase]))
 
     def time_limit(self) -> float:
-        return super().time_limit() + len(self._steps()) * self._options.step_time
+        return super().time_limit() + self.canary_time()
+
+    def canary_time(self) -> float:
+        return len(self._steps()) * self._options.step_time
 
     def front(self) -> Optional[int]:
         return self.systemd.show(UNIT).main_pid

@@ -18,7 +18,6 @@ from ..prune import prune
 from ..recovery import commit, is_awaiting_confirmation, settle_in_flight
 from ..state.model import Spec
 from ..state.store import Transaction
-from ..takeover import Takeover
 
 
 def confirm(context: Context, txn: Optional[str] = None) -> Outcome:
@@ -59,7 +58,7 @@ def _confirm(context: Context, in_flight: Transaction) -> Outcome:
             in_flight.measured["cut"] = in_flight.measured.get("cut", 0) + cut
         in_flight.phase = Phase.COMMIT
         context.store.save(in_flight)
-        commit(context.service, in_flight)
+        commit(context.service, in_flight, context.takeover)
     with timed(phases, Phase.PRUNE):
         keep = context.store.kept(context.settings.keep)
         pruned = prune(context, in_flight.to, in_flight.source, keep=keep)
@@ -91,7 +90,7 @@ def _rolled_back(context: Context, release_id: str, message: str, fix: str) -> S
 
 
 def _not_confirmed(context: Context, code: str, release_id: Optional[str], message: str, fix: str) -> SlipwayError:
-    current, takeover = context.current_id(), Takeover(context.layout)
+    current, takeover = context.current_id(), context.takeover
     serves = current or (f"the former {takeover.service}" if takeover.in_force else "nothing")
     return SlipwayError(
         code,

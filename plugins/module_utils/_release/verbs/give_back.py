@@ -21,7 +21,6 @@ from ..recovery import restore, settle_in_flight
 from ..state.store import Transaction
 from ..strategies.base import STOP_MARGIN
 from ..strategies.registry import PROXY
-from ..takeover import Takeover
 from .keep_former import not_started, start_former
 
 GIVEN_BACK = SlipwayError("given_back", "somebody gave the service back to the unit that it had before slipway.")
@@ -29,7 +28,7 @@ GIVEN_BACK = SlipwayError("given_back", "somebody gave the service back to the u
 
 def predict(context: Context) -> Outcome:
     """Say whether anything would change; raise where the former service cannot come back."""
-    takeover, current = Takeover(context.layout, context.systemd), context.current_id()
+    takeover, current = context.takeover, context.current_id()
     takeover.require_kept()
     in_flight = context.store.load()
     if takeover.in_force:
@@ -53,10 +52,10 @@ def predict(context: Context) -> Outcome:
 def give_back(context: Context) -> Outcome:
     """End the release that serves, and have the former service as it was."""
     with context.locked():
-        Takeover(context.layout).require_kept()
+        context.takeover.require_kept()
         in_flight = context.store.load()
         settle_in_flight(context, GIVEN_BACK, context.by)
-        if Takeover(context.layout).in_force:
+        if context.takeover.in_force:
             start_former(context)
             return unchanged(None) if in_flight is None else Outcome(True, None, in_flight.to, "given_back")
         outcome = predict(context)
@@ -73,12 +72,13 @@ def _swap(context: Context, current: str) -> float:
     transaction.deadline = time.time() + seconds
     confirm_timer.arm(context.layout.name, transaction.txn, seconds)
     _enter(context, transaction)
-    Takeover(context.layout).reclaim()
+    context.takeover.reclaim()
     begun = time.monotonic()
     unwell = restore(
         context.service,
         transaction,
         GIVEN_BACK,
+        context.takeover,
         measured=lambda: {"downtime_seconds": round(time.monotonic() - begun, 3)},
     )
     if unwell is not None:

@@ -15,7 +15,6 @@ from ..._core.errors import SlipwayError
 from ..context import Context
 from ..recovery import is_awaiting_confirmation, settle_in_flight
 from ..strategies.base import STOP_MARGIN
-from ..takeover import Takeover
 
 
 def keep_former(context: Context, moved: Sequence[str], kept: Sequence[str]) -> bool:
@@ -25,7 +24,7 @@ def keep_former(context: Context, moved: Sequence[str], kept: Sequence[str]) -> 
     in flight comes first; a release that only waits to be confirmed is left to the next release.
     """
     with context.locked():
-        takeover, in_flight = Takeover(context.layout, context.systemd), context.store.load()
+        takeover, in_flight = context.takeover, context.store.load()
         if in_flight is not None and is_awaiting_confirmation(context, in_flight):
             return False
         settle_in_flight(context)
@@ -59,8 +58,7 @@ def close_former(context: Context, predict: bool = False) -> bool:
 def start_former(context: Context) -> None:
     """Have the former service run, with its files as somebody may have changed them; raise where it does not."""
     settings = context.settings
-    takeover = Takeover(context.layout, context.systemd)
-    unwell = takeover.start(settings.drain_timeout + 2 * STOP_MARGIN, settings.start_timeout)
+    unwell = context.takeover.start(settings.drain_timeout + 2 * STOP_MARGIN, settings.start_timeout)
     if unwell is not None:
         raise not_started(unwell)
 

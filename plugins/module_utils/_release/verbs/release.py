@@ -22,7 +22,6 @@ from ..recovery import settle_in_flight
 from ..rehearsal import rehearse
 from ..state.model import Content, Spec
 from ..strategies.registry import PROXY
-from ..takeover import Takeover
 from ..transaction import SwapRequest, swap
 from .confirm import resume_awaiting
 
@@ -60,7 +59,7 @@ def release(context: Context, spec: Spec) -> Outcome:
     The action is "upload" or "tool", and nothing has happened, when the host needs that and has not got it.
     """
     context.leases.check(context.claim)  # before it waits for the lock of a run that has the lease
-    with context.locked(), context.probed() as probe:
+    with context.locked(), context.probed() as probe, context.progress.shown():
         context.leases.admit(context.claim, context.by)
         Takeover(context.layout).renew()
         if spec.once.only and not once.is_due(context, spec):
@@ -76,7 +75,7 @@ def release(context: Context, spec: Spec) -> Outcome:
         if context.is_committed(release_id) and not once.is_due(context, spec):
             return replace(_take_over_settings(context, release_id), once=once.known(context, spec))
         phases: dict[Phase, float] = {}
-        takes_over = Takeover(context.layout).is_open
+        takes_over = context.takeover.is_open
         missing = _check(context, spec, release_id) or _stage(context, spec, content, phases)
         if missing:
             return unchanged(context.current_id(), missing)
@@ -93,6 +92,7 @@ def release(context: Context, spec: Spec) -> Outcome:
             probe.start()
         context.check_linkage(release_id)
         if spec.rehearsal:
+            context.progress.enter(Phase.REHEARSE, within=_rehearsal_limit(context, spec))
             with timed(phases, Phase.REHEARSE):
                 rehearse(context, spec, release_id)
         probe.sample()
@@ -107,6 +107,12 @@ def release(context: Context, spec: Spec) -> Outcome:
             takes_over=takes_over,
         )
         return replace(swap(context, request, probe, phases), once=known)
+
+
+def _rehearsal_limit(context: Context, spec: Spec) -> float:
+    """The most seconds it takes until a release has passed its rehearsal."""
+    deadline = context.strategy(spec.strategy).gate.pace.deadline
+    return context.settings.start_timeout + 2 * deadline + len(spec.smoke) * spec.smoke_timeout
 
 
 def _ask_for_artefact(context: Context, spec: Spec) -> Outcome:
@@ -144,6 +150,7 @@ def _stage(context: Context, spec: Spec, content: Content, phases: dict[Phase, f
         return ""
     if spec.artefact.path is None:
         return "upload"
+    context.progress.enter(Phase.STAGE)
     with timed(phases, Phase.STAGE):
         stage.stage(spec, context.layout, release_id, content)
         context.journal.record("staged", release=release_id, origin=dict(spec.artefact.origin))
@@ -222,7 +229,7 @@ def _require_tool(context: Context) -> None:
 
 def _check_takeover(context: Context, spec: Spec) -> None:
     """Raise where a former service could not step aside for this release, or not be brought back by the host."""
-    takeover = Takeover(context.layout, context.systemd)
+    takeover = context.takeover
     if not takeover.is_open:
         return
     if spec.strategy == PROXY:
@@ -247,7 +254,7 @@ def _preflight(context: Context, spec: Spec, but: Container[str] = ()) -> None:
     own_ports = context.systemd.socket_ports(f"{context.layout.name}.socket")
     strategy = context.strategy(spec.strategy)
     listen = strategy.own_listen or spec.listen
-    problems = preflight.problems(spec, context.layout, listen, own_ports, strategy.check_front)
+    problems = preflight.problems(spec, context.layout, listen, own_ports, strategy.check_front, context.takeover)
     problems = [problem for problem in [*problems, *integrity.foreign(context.layout)] if problem.code not in but]
     if problems:
         raise ProblemsError(problems)

@@ -26,7 +26,6 @@ from ..removal import account, archive, front
 from ..removal.parts import Parts, Wish
 from ..state.store import remove as remove_path
 from ..strategies.base import STOP_MARGIN
-from ..takeover import Takeover
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def _refuse(context: Context, parts: Parts) -> None:
 
 def _of_others(context: Context) -> list[str]:
     """What a service has of these names that was there before slipway, and runs again."""
-    takeover = Takeover(context.layout)
+    takeover = context.takeover
     return takeover.paths() if takeover.in_force else []
 
 

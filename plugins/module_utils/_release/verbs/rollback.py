@@ -21,7 +21,6 @@ from ..state.model import validate_release_id
 from ..state.store import Transaction
 from ..strategies.base import Strategy
 from ..strategies.registry import check_return
-from ..takeover import Takeover
 from ..transaction import SwapRequest, swap
 
 
@@ -145,7 +144,7 @@ def _has_brought(context: Context, meant: Optional[Meant], release_id: Optional[
 
 def _target(context: Context, wanted: Optional[str], meant: Optional[Meant], current: Optional[str]) -> Optional[str]:
     """The release a rollback from `current` would go to; None when it has been done already."""
-    if current is None and Takeover(context.layout).in_force:
+    if current is None and context.takeover.in_force:
         raise SlipwayError(
             "no_last_good",
             f"{context.layout.name} runs as it did before slipway, and no release of it serves.",
@@ -157,7 +156,7 @@ def _target(context: Context, wanted: Optional[str], meant: Optional[Meant], cur
         return None
     target = context.earlier_good(current, meant)
     if target is None:
-        former = ", or run slipway.go.adopt with adopt_undo" if Takeover(context.layout).exists else ""
+        former = ", or run slipway.go.adopt with adopt_undo" if context.takeover.exists else ""
         raise SlipwayError(
             "no_last_good",
             f"{context.layout.name} has no earlier good release on this host to go back to.",

@@ -139,7 +139,9 @@ class Action(plugin.ActionModule):
     """The plugin, whose connection is a call of the module in this process."""
 
     def __init__(self, arguments, capsys, check):
-        self._task = SimpleNamespace(args=arguments, check_mode=check, any_errors_fatal=False, no_log=False)
+        self._task = SimpleNamespace(
+            args=arguments, check_mode=check, any_errors_fatal=False, no_log=False, async_val=0
+        )
         self._templar = SimpleNamespace(template=lambda value: value)
         self._loader, self._connection = MagicMock(), MagicMock()
         self._connection._shell.join_path = os.path.join

@@ -12,6 +12,8 @@ import hashlib
 import io
 import json
 import os
+import queue
+import re
 import tarfile
 import time
 from types import SimpleNamespace
@@ -24,7 +26,13 @@ from ansible_collections.slipway.go.plugins.action import release as plugin
 from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import collect_host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
-from ansible_collections.slipway.go.plugins.plugin_utils import _confirmation, _fresh, _patience, _report_notes
+from ansible_collections.slipway.go.plugins.plugin_utils import (
+    _confirmation,
+    _fresh,
+    _patience,
+    _progress,
+    _report_notes,
+)
 from ansible_collections.slipway.go.plugins.plugin_utils._patience import Patience
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_program import upx_stub
@@ -56,7 +64,9 @@ class Action(plugin.ActionModule):
     """The plugin with a host that answers from a list."""
 
     def __init__(self, arguments, answers):
-        self._task = SimpleNamespace(args=arguments, check_mode=False, any_errors_fatal=False, no_log=False)
+        self._task = SimpleNamespace(
+            args=arguments, check_mode=False, any_errors_fatal=False, no_log=False, async_val=0
+        )
         self._templar = SimpleNamespace(template=lambda value: value)
         self._loader = MagicMock()
         self._loader.path_dwim = os.path.abspath
@@ -209,6 +219,56 @@ def test_a_host_of_a_fleet_that_is_down_at_the_first_contact_is_lost_as_any_othe
     assert (result.get("failed", False), result["code"]) == (not check, "unreachable")
     with pytest.raises(AnsibleConnectionFailure):
         act().run(task_vars={"ansible_play_hosts_all": ["a"], "inventory_hostname": "a"})
+
+
+@pytest.fixture
+def lines(monkeypatch, tmp_path):
+    """What the run shows meanwhile; it is asked for a line all the time."""
+    shown = queue.Queue()
+    monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(_progress, "show", shown.put)
+    for name in ("PAUSE", "EVERY", "APART"):
+        monkeypatch.setattr(_progress, name, 0.01)
+    return shown
+
+
+FLEET = {
+    "ansible_play_hosts_all": ["a", "b", "c"],
+    "ansible_play_batch": ["b", "c"],
+    "inventory_hostname": "b",
+    "release_serial": [1, 2],
+    "ansible_forks": 2,
+}
+
+
+def test_a_run_that_waits_says_so(act, lines, monkeypatch):
+    action = act([{"action": "upload"}, {"action": "release", "changed": True}])
+    execute, seen = action._execute_module, []
+
+    def slow(*arguments, **named):
+        for _line in range(2):
+            seen.append(re.sub(r" for \d+ s", "", lines.get(timeout=20)))
+        return execute(*arguments, **named)
+
+    monkeypatch.setattr(action, "_execute_module", slow)
+    assert action.run(task_vars=FLEET)["action"] == "release"
+    assert seen[0] == "shop 1.0, batch 2 of 2: b in PREFLIGHT; 1 to come."
+    assert seen[-1] == "shop 1.0, batch 2 of 2: b in UPLOAD; 1 to come."
+
+
+@pytest.mark.parametrize("broken", ["watch", "thread", "display"])
+def test_no_release_fails_because_it_cannot_be_shown(act, lines, monkeypatch, broken):
+    def fails(*_arguments, **_named):
+        raise RuntimeError("can't start new thread")
+
+    if broken == "thread":
+        monkeypatch.setattr(_progress.threading.Thread, "start", fails)
+    elif broken == "display":
+        monkeypatch.setattr(_progress, "show", fails)
+    else:
+        monkeypatch.setattr(_progress.Board, "keep", fails)
+    action = act([{"action": "release", "changed": True}], strategy="restart")
+    assert action.run(task_vars={**FLEET, "release_serial": "{{ nonsense"})["action"] == "release"
 
 
 def test_only_what_the_host_misses_is_uploaded(act, binary):

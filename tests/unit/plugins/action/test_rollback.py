@@ -31,7 +31,7 @@ def told(monkeypatch):
 
 def run(given, action=rollback, later=0, **variables):
     action = action.ActionModule.__new__(action.ActionModule)
-    action._task = SimpleNamespace(args=given, check_mode=False, async_val=later)
+    action._task = SimpleNamespace(args=given, check_mode=False, no_log=False, async_val=later)
     return action.run(None, variables)
 
 

@@ -11,13 +11,15 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Rule
-from ansible_collections.slipway.go.plugins.plugin_utils import _compare
+from ansible_collections.slipway.go.plugins.module_utils._release.timeline import MOST
+from ansible_collections.slipway.go.plugins.plugin_utils import _compare, _progress
 from ansible_collections.slipway.go.plugins.plugin_utils._compare import Comparison, Sample
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
@@ -79,6 +81,51 @@ class Chance(Fleet):
                 more = random.randrange(20)
                 self.counts[host] = (requests + more, failed + sum(random.random() < 0.05 for _one in range(more)))
         return [({"instance": host}, float(told[query != "requests_total"])) for host, told in self.counts.items()]
+
+
+@pytest.mark.parametrize(("seconds", "failing"), [(60.0, 0.0), (60.0, 0.2), (3600.0, 0.001)])
+def test_the_evidence_over_time_ends_as_the_comparison_does(seconds: float, failing: float) -> None:
+    fleet = Fleet({"web1": (10, failing), "web2": (10, 0.0), "web3": (20, 0.0)})
+    told = fleet.compare(replace(WANTED, time=seconds, interval=10.0))
+    timeline = told["timeline"]
+    new, new_failed, old, old_failed = timeline["counts"][-1]
+    assert (new, new_failed) == (told["new"]["requests"], told["new"]["failed"])
+    assert (old, old_failed) == (told["old"]["requests"], told["old"]["failed"])
+    assert timeline["at"][-1] == told["seconds"]
+    assert timeline["at"] == sorted(timeline["at"])
+    assert len({len(timeline[name]) for name in ("at", "errors", "latency", "counts")}) == 1
+    assert len(timeline["at"]) <= MOST
+    assert (timeline["errors"][-1] >= timeline["enough"]) == (told["verdict"] == "fail") == (failing == 0.2)
+
+
+def test_without_an_answer_there_is_no_evidence() -> None:
+    fleet = Fleet({"web1": (10, 0.0), "web2": (10, 0.0), "web3": (20, 0.0)})
+    fleet.away = (0.0, 1e9)
+    told = fleet.compare()
+    assert (told["verdict"], told["timeline"]["at"]) == ("inconclusive", [])
+
+
+def test_it_shows_how_it_stands_while_it_waits() -> None:
+    """Also where two looks are further apart than AWX lets a job be silent."""
+    fleet = Fleet({"web1": (10, 0.0), "web2": (10, 0.0), "web3": (20, 0.0)})
+    lines: list[tuple[float, str]] = []
+
+    def show(text: str) -> None:
+        lines.append((fleet.now, text))
+
+    tell = _progress.paced(lambda told, left: _compare.progress("shop", told, left), show, fleet.clock)
+    wanted = replace(WANTED, interval=40.0, time=120.0)
+    told = _compare.compare(wanted, Rule(), NEW, OLD, fleet.ask, fleet.clock, fleet.sleep, tell)
+    assert told["verdict"] == "pass"
+    at = [moment for moment, _text in lines]
+    assert max(later - before for before, later in zip([0.0, *at], [*at, 160.0])) <= 15
+    assert min(later - before for before, later in zip(at, at[1:])) >= 14
+    assert lines[0][1] == (
+        "shop: compared with the hosts after the batch, 155 s left. 0 of 0 requests failed on 1 host with the new "
+        "release, 0 of 0 requests failed on 2 hosts with the one before; verdict so far: inconclusive."
+    )
+    assert "0 of 800 requests failed on 1 host" in lines[-1][1]
+    assert lines[-1][1].endswith("verdict so far: pass.")
 
 
 def test_a_release_that_is_as_good_passes_at_the_end_of_the_time() -> None:

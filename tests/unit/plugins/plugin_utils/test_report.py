@@ -102,6 +102,23 @@ def page(*notes, hosts=()):
     return render(Report("90f1c2aa34bb56dd", BEGAN, BEGAN + 61, services, (("Who", by.get("person", "")),)))
 
 
+def comparison(batch, verdict="", reason="", said="", looks=4, service="shop", **more):
+    """Of the batch that begins with that host."""
+    counts = [[60 * i, 3 * i, 180 * i, i] for i in range(1, looks + 1)]
+    series = {"at": [15.0 * i for i in range(1, looks + 1)], "errors": [10.0**i for i in range(looks)]}
+    series |= {"latency": [1.0] * looks, "enough": 200.0, "counts": counts}
+    sides = {"new": {"hosts": 1, "requests": 240, "failed": 12, "p99_ms": 35}}
+    sides |= {"old": {"hosts": 3, "requests": 720, "failed": 4, "p99_ms": None}}
+    told = {"verdict": verdict, "reason": reason, "seconds": 60.0, **sides} if verdict else {}
+    shown = {"told": told, "timeline": series, "began": BEGAN + 20, "said": said} if verdict else {}
+    return {"kind": "comparison", "service": service, "host": f"batch {batch}", "batch": batch, **shown, **more}
+
+
+def compared(*comparisons):
+    hosts = [note(f"web{i}", RELEASED, batch=i) for i in range(3)]
+    return page(*hosts, *comparisons, hosts=["web0", "web1", "web2"])
+
+
 class Reader(HTMLParser):
     """What a browser finds in a page. Elements that nobody closes, or that nobody has opened, are an error."""
 
@@ -165,6 +182,9 @@ PAGES = {
     "hostile": lambda: page(
         note(HOSTILE, {**ROLLED_BACK, **dict.fromkeys(("msg", "fix", "answer"), HOSTILE), "log": [HOSTILE]}),
         note("web2", {**RELEASED, "previous": HOSTILE, "probe": {**PROBE, "target": HOSTILE}}, HOSTILE),
+    ),
+    "compared": lambda: compared(
+        comparison(0, "pass"), comparison(1, HOSTILE, HOSTILE, HOSTILE), comparison(2, why=HOSTILE)
     ),
     "many": lambda: page(*fleet(30, 2)),
     "what no engine says": lambda: page(
@@ -359,6 +379,61 @@ def test_the_evidence_of_a_single_look_is_drawn():
         "M0.0 4.0H1000",
         "M0.0 133.8H1000",
     ]
+
+
+def test_each_batch_is_shown_beside_the_hosts_after_it():
+    said = "on 1 of 4 hosts, the new release does worse. Fix: see what the release logged"
+    source = compared(
+        comparison(1, "fail", "12 of 240 failed; release_max_errors allows 1 % more", said),
+        comparison(0, "pass"),
+        comparison(2, why="no host after the batch has the release before"),
+    )
+    found = Reader(source)
+    words = " ".join(found.texts)
+    assert "Compared with the hosts after it" in words
+    titles = [one for one in found.texts if re.fullmatch(r"Batch \d", one)]
+    assert titles[-3:] == ["Batch 1", "Batch 2", "Batch 3"]
+    assert "Not compared: no host after the batch has the release before." in words
+    assert said in words
+    assert "Counted by Prometheus over 60.0 s, from 00:27:00 UTC." in words
+    assert found.row("The new release")[:4] == ["1", "240", "12 (5 %)", "35 ms"]
+    assert found.row("The one before")[:4] == ["3", "720", "4 (0.56 %)", "-"]
+    assert "In the end, 5 % of the requests had failed with the new release and 0.556 % with the one before." in words
+    assert "At most 1000 for errors and 1 for latency; with 200 the release is refused." in words
+    assert "At the end, the evidence was 1000 for errors and 1 for latency; with 200 the release is refused." in words
+    assert ["1000", "1", "12 (5 %) of 240", "4 (0.56 %) of 720"] in [
+        found.cells[i + 1 : i + 5] for i, cell in enumerate(found.cells) if cell == "60.0 s"
+    ]
+    assert "the comparison began" in words
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+def test_a_prometheus_that_hardly_answers(looks):
+    reason = "http://prometheus:9090 does not answer: Connection refused"
+    found = Reader(compared(comparison(0, "inconclusive", reason, looks=looks)))
+    words = " ".join(found.texts)
+    assert reason in words
+    assert ("There is no chart: Prometheus answered less than twice." in words) == (not looks)
+    drawn = [one for one in found.texts if one.startswith("Evidence against the release, batch 1 of shop")]
+    assert len(drawn) == looks
+
+
+@pytest.mark.parametrize("counts", [None, "x", [], [[1, 2]], [[1, 2, 3, "4"], None], [[0, 0, 0, 0]] * 9])
+def test_a_comparison_without_counts_over_time_has_its_evidence(counts):
+    one = comparison(0, "pass", HOSTILE)
+    one["timeline"]["counts"] = counts
+    assert "Evidence against the release, batch 1 of shop" in " ".join(Reader(compared(one)).texts)
+
+
+def test_a_service_without_a_comparison_has_no_words_of_one():
+    assert "Compared with" not in compared()
+    assert "Compared with" not in page(note("web0", RELEASED, batch=3), comparison(1, "pass")), "no batch begins there"
+
+
+def test_a_batch_whose_first_host_has_left_is_the_same_one():
+    hosts = [note("web0", RELEASED, batch=0), note("web3", RELEASED, batch=1), note("web9", RELEASED, batch=5)]
+    titles = [one for one in Reader(page(*hosts, comparison(3, "pass"))).texts if re.fullmatch(r"Batch \d", one)]
+    assert titles[-1] == "Batch 2"
 
 
 def test_numbers_have_units():

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.slipway.go.plugins.module_utils._compliance import audit, checks, controls, report
 from ansible_collections.slipway.go.plugins.module_utils._compliance.checks import Verdict
 from ansible_collections.slipway.go.plugins.module_utils._compliance.evidence import Evidence, Mode, Wanted
@@ -302,3 +304,9 @@ def test_sudo_rs_has_no_log_file() -> None:
     assert (
         checks.answer("sudo_log", replace(HARDENED, sudo=None, sudo_rs=True), WANTED).verdict is Verdict.NOT_APPLICABLE
     )
+
+
+def test_what_is_advertised_is_what_the_role_turns_off():
+    """The role asks a host for these keys, and the check tells by them which setting is about advertisements."""
+    role = yaml.safe_load((Path(__file__).parents[5] / "roles" / "base" / "vars" / "main.yml").read_text("utf-8"))
+    assert dict(checks.ADVERTISED) == role["__base_sysctl_unadvertised"]

@@ -21,6 +21,7 @@ from ansible_collections.slipway.go.plugins.module_utils._host import processes,
 from ansible_collections.slipway.go.plugins.module_utils._release import preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.takeover import Takeover
 from ansible_collections.slipway.go.plugins.plugin_utils._configured import expected
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
@@ -356,12 +357,16 @@ def test_a_free_port():
     preflight.check_ports("shop", [], set())
 
 
+def problems(spec, layout):
+    return preflight.problems(spec, layout, spec.listen, set(), lambda _spec: None, Takeover(layout))
+
+
 def test_all_problems_at_once(listener, disk, tmp_path, monkeypatch):
     _ignored, port = listener
     disk(1)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     spec = Spec("1.0", "socket", Artefact("0" * 64, MIB, goarch="arm64"), "shop", listen=[port])
-    found = preflight.problems(spec, Layout("shop", str(tmp_path)), spec.listen, set(), lambda _spec: None)
+    found = problems(spec, Layout("shop", str(tmp_path)))
     assert [problem.code for problem in found] == ["wrong_architecture", "disk_full", "port_in_use"]
     assert all(problem.fix for problem in found)
 
@@ -369,15 +374,13 @@ def test_all_problems_at_once(listener, disk, tmp_path, monkeypatch):
 def test_no_problem(disk, tmp_path):
     disk(1000)
     spec = Spec("1.0", "socket", Artefact("0" * 64, MIB), "shop")
-    assert preflight.problems(spec, Layout("shop", str(tmp_path)), spec.listen, set(), lambda _spec: None) == []
+    assert problems(spec, Layout("shop", str(tmp_path))) == []
 
 
 def test_a_listen_entry_that_is_none_is_a_problem_too(disk, tmp_path):
     disk(1000)
     spec = Spec("1.0", "socket", Artefact("0" * 64, MIB), "shop", listen=["http"])
-    assert [
-        p.code for p in preflight.problems(spec, Layout("shop", str(tmp_path)), spec.listen, set(), lambda _spec: None)
-    ] == ["invalid_listen"]
+    assert [p.code for p in problems(spec, Layout("shop", str(tmp_path)))] == ["invalid_listen"]
 
 
 def test_a_release_is_judged_in_the_units_that_come_with_it(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release import takeover
 from ansible_collections.slipway.go.plugins.module_utils._release.context import Context
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
 from ansible_collections.slipway.go.plugins.module_utils._release.removal.parts import Wish
@@ -69,6 +70,71 @@ def test_the_former_service_runs_until_the_release_starts_and_the_downtime_is_me
     assert host.engine().confirm(outcome.unconfirmed).current == outcome.current
     assert host.serves() == "v1"
     assert not host.takeover.in_force
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """How often the record is read."""
+    seen = []
+    read_it = takeover.Takeover._read
+    monkeypatch.setattr(takeover.Takeover, "_read", lambda self: seen.append(1) or read_it(self))
+    return seen
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+def test_a_release_reads_once_what_it_takes_over(host, looks, healthy):
+    host.keep_former()
+    host.apply_role()
+    host.stage("v1")
+    host.behaviours["v1"] = Behaviour(healthy=healthy)
+    looks.clear()
+    if healthy:
+        host.swap("v1")
+    else:
+        refused(lambda: host.swap("v1"), "rolled_back")
+    assert len(looks) == 1
+
+
+def test_a_release_that_takes_nothing_over_reads_once_that_it_does_not(host, looks):
+    host.keep_former()
+    host.apply_role()
+    host.release("v1")
+    looks.clear()
+    host.swap("v2")
+    assert len(looks) == 1
+
+
+def test_who_has_waited_for_the_lock_reads_anew(host):
+    host.keep_former()
+    engine = host.engine()
+    assert engine.takes_over()
+    host.takeover.settle()  # another run, meanwhile
+    with engine._context.locked():
+        assert not engine.takes_over()
+
+
+def test_a_time_that_ends_in_the_middle_of_a_run_changes_nothing_for_it(host, monkeypatch):
+    host.keep_former()
+    before = host.takeover
+    assert before.is_open
+    host.clock.now += OPEN_SECONDS
+    assert before.is_open
+    assert not takeover.Takeover(host.layout).is_open
+
+
+def test_what_could_not_be_written_is_read_anew(host, monkeypatch):
+    host.keep_former()
+    kept = host.takeover
+    assert kept.in_force
+
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(takeover.files, "write_atomic", full)
+        with pytest.raises(OSError, match="No space"):
+            kept.settle()
+    assert kept.in_force
 
 
 def test_a_release_that_fails_brings_the_former_service_back(host):

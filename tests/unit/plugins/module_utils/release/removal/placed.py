@@ -119,6 +119,7 @@ class Host:
             "boot.env",
             "watch.json",
             "verified.json",
+            "progress.json",
             f"slots/{RELEASE}.env",
             "lock",
             f"released/{RELEASE}.sha256",

@@ -33,7 +33,10 @@ def test_all_that_goes_and_what_stays(host):
         *(f"etc/shop/{part}" for part in ("environment", "config", "credentials", "units")),
         "opt/shop/current",
         "opt/shop/last-good",
-        *(f"var/lib/slipway/shop/{part}" for part in ("settings.json", "watch.json", "verified.json", "slots")),
+        *(
+            f"var/lib/slipway/shop/{part}"
+            for part in ("settings.json", "watch.json", "verified.json", "progress.json", "slots")
+        ),
         "etc/slipway/services/shop.json",
         "var/lib/slipway/shop/units.json",
     }
