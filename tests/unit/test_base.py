@@ -22,6 +22,7 @@ HOST = {
     "container": False,
     "units": {},
     "mounts": {"/tmp": {"type": "tmpfs", "options": ["rw"], "fstab": None}},
+    "partitions": {"options": {}, "left": {}, "fstab": "", "noexec": []},
     "sysctl": {},
     "selinux": {"mode": "disabled"},
     "missing_packages": ["sudo-rs"],
@@ -87,6 +88,22 @@ def test_tmp_on_a_disk_may_be_less_restricted(files: Callable[..., Files]) -> No
 def test_a_unit_of_somebody_else_is_left_alone(files: Callable[..., Files]) -> None:
     found = files({**on_disk(None), "units": {"tmp.mount": "enabled"}})
     assert {path for path in found if path.startswith("/etc/systemd/system/tmp.mount")} == set()
+
+
+def test_partitions_take_their_options_at_once_and_at_boot(files: Callable[..., Files]) -> None:
+    """And apt asks its questions where programs run."""
+    options = {"/home": ["nosuid", "nodev"], "/var/tmp": ["noexec"]}
+    lacking = {"partitions": {"options": options, "left": {}, "fstab": "UUID=2 /home …\n", "noexec": ["/var/tmp"]}}
+    rendered = files(lacking)
+    found = rendered["/etc/fstab"]
+    assert found["content"] == "UUID=2 /home …\n"
+    assert found["run"] == [
+        ["systemctl", "daemon-reload"],
+        ["mount", "-o", "remount,nosuid,nodev", "/home"],
+        ["mount", "-o", "remount,noexec", "/var/tmp"],
+    ]
+    assert '"/var/cache/debconf"' in rendered["/etc/apt/apt.conf.d/60-slipway-tmp"]["content"]
+    assert "/etc/fstab" not in files({**lacking, "container": True})
 
 
 def test_kernel_settings_that_change_something_are_not_written_unarmed(files: Callable[..., Files]) -> None:
