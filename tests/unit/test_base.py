@@ -138,12 +138,19 @@ def test_base_controls_turns_the_other_controls_off_and_on(files: Callable[..., 
 
 
 def test_what_the_host_says_decides(files: Callable[..., Files]) -> None:
-    """Nobody who has jobs is left out, routes by advertisement stay, and immutable rules wait for the next boot."""
-    host = {"units": {"cron.service": "enabled", "atd.service": "enabled"}, "advertised": ["eth0"], "audit_enabled": 2}
+    """Nobody who has jobs is left out, what the host uses stays, and immutable rules wait for the next boot."""
+    host: dict[str, Any] = {
+        "units": {"cron.service": "enabled", "atd.service": "enabled"},
+        "advertised": ["eth0"],
+        "audit_enabled": 2,
+    }
+    host["sysctl"] = {"net.ipv4.conf.all.route_localnet": "1"}
     found = files(host, deploy_user_name="releaser", base_controls={"audit_immutable": "true"})
     assert found["/etc/cron.allow"]["content"] == "backup\nreleaser\nroot\n"
     assert found["/etc/at.allow"]["content"] == "releaser\nroot\n"
     assert ACCEPTS_NOTHING not in found[SYSCTL]["content"]
+    assert "route_localnet" not in found[SYSCTL]["content"]
+    assert "net.ipv4.conf.all.accept_local = 0" in found[SYSCTL]["content"]
     assert (found[LAST]["state"], found[RULES]["run"]) == ("present", [["augenrules"]])
 
 
