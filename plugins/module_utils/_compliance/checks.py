@@ -200,10 +200,10 @@ def partitions(evidence: Evidence, _wanted: Wanted) -> Answer:
     if evidence.container:
         return _inapplicable(KERNEL_OF_ANOTHER)
     if not evidence.partitions:
-        return _inapplicable("the root file system has all of them")
+        return _inapplicable("fstab mounts none of them from a disk")
     wrong = [f"{path} without {', '.join(options)}" for path, options in evidence.partitions_lack.items()]
-    right = f"{', '.join(sorted(evidence.partitions))} have them"
-    return _all(wrong, "nosuid, nodev, and noexec where nothing runs", right)
+    right = f"{', '.join(evidence.partitions)} have them"
+    return _all(wrong, "nodev, nosuid where no service runs, noexec where nothing does", right)
 
 
 def confinement(evidence: Evidence, _wanted: Wanted) -> Answer:

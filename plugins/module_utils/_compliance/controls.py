@@ -93,7 +93,7 @@ CONTROLS: Sequence[Control] = (
     ),
     Control(
         "partitions",
-        "Partitions of their own for /home, /var and others have nosuid and nodev, and noexec where nothing runs",
+        "Partitions for /home, /var and others have nodev, nosuid where no service runs, and noexec where nothing does",
         ("CIS 1.1.2.3", "CIS 1.1.2.4", "CIS 1.1.2.5", "CIS 1.1.2.6", "CIS 1.1.2.7", "ANSSI R28"),
         "/proc/mounts and /etc/fstab",
         switched=True,

@@ -58,7 +58,7 @@ def look(wanted: Wanted, system: System) -> Evidence:
         unit_files=hardening.unit_states([*wanted.services_off, "dnf-automatic.timer"], system),
         active=[unit for unit, item in units.items() if item.aspects.get(NOW) == "active"],
         mounts=hardening.mounts(files.text("/proc/mounts"), files.text("/etc/fstab")),
-        partitions=[path for path, row in partitions.rows(files.text("/proc/mounts")).items() if row.is_disk],
+        partitions=list(partitions.held(files.text("/proc/mounts"), files.text("/etc/fstab"))),
         partitions_lack=partitions.lacking(files.text("/proc/mounts"), files.text("/etc/fstab")),
         selinux=hardening.selinux()["mode"],
         apparmor=hardening.apparmor(),

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 _QUIET = ("nosuid", "nodev")
-# Packages run scripts in /var, operators run programs in /home, and releases run in /opt.
+# Packages run scripts in /var, operators run programs in /home, and services run in /opt and /srv. From a file system
+# with nosuid, SELinux would start a service in the domain of systemd unless its policy says otherwise.
 OPTIONS: Mapping[str, Sequence[str]] = {
     "/boot": (*_QUIET, "noexec"),
     "/home": _QUIET,
-    "/opt": _QUIET,
-    "/srv": _QUIET,
+    "/opt": ("nodev",),
+    "/srv": ("nodev",),
     "/var": _QUIET,
     "/var/log": (*_QUIET, "noexec"),
     "/var/log/audit": (*_QUIET, "noexec"),
@@ -53,15 +54,17 @@ def rows(text: str) -> Mapping[str, Row]:
     return {one[1]: Row(one[0], one[1], one[2], one[3].split(",")) for one in fields if one[3:] and one[1] in OPTIONS}
 
 
+def held(mounts: str, fstab: str) -> dict[str, set[str]]:
+    """The partitions that fstab mounts from a disk, with the options that each has now and at the next boot."""
+    now, configured = rows(mounts), rows(fstab)
+    both = [path for path in sorted(now) if now[path].is_disk and path in configured and configured[path].is_disk]
+    return {path: set(now[path].options) & set(configured[path].options) for path in both}
+
+
 def lacking(mounts: str, fstab: str) -> dict[str, list[str]]:
-    """The options that a partition of its own lacks, now or at the next boot."""
-    configured = rows(fstab)
-    found = {}
-    for path, row in rows(mounts).items():
-        if row.is_disk and path in configured and configured[path].is_disk:
-            both = set(row.options) & set(configured[path].options)
-            found[path] = [one for one in OPTIONS[path] if one not in both]
-    return {path: options for path, options in sorted(found.items()) if options}
+    """The options that such a partition lacks, now or at the next boot."""
+    found = {path: [one for one in OPTIONS[path] if one not in has] for path, has in held(mounts, fstab).items()}
+    return {path: options for path, options in found.items() if options}
 
 
 def with_options(fstab: str, wanted: Mapping[str, Sequence[str]]) -> str:
@@ -106,21 +109,24 @@ def needs_more(path: str, seconds: float = SECONDS) -> Optional[str]:
     return None
 
 
-def _entries(folder: str, device: int) -> Iterator[os.DirEntry[str]]:
+def _entries(top: str, device: int) -> Iterator[os.DirEntry[str]]:
     """All that is below a folder, on the same file system."""
-    try:
-        with os.scandir(folder) as scanned:
-            entries = list(scanned)
-    except OSError:
-        return
-    for entry in entries:
-        yield entry
+    folders = [top]
+    while folders:
         try:
-            below = entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_dev == device
+            with os.scandir(folders.pop()) as scanned:
+                entries = list(scanned)
         except OSError:
             continue
-        if below:
-            yield from _entries(entry.path, device)
+        yield from entries
+        folders += [entry.path for entry in entries if _is_folder(entry, device)]
+
+
+def _is_folder(entry: os.DirEntry[str], device: int) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_dev == device
+    except OSError:
+        return False
 
 
 def _needs(entry: os.DirEntry[str]) -> Optional[str]:
