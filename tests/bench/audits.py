@@ -40,10 +40,12 @@ PARTITIONS = {
     "/home": "256M", "/boot": "256M", "/opt": "512M", "/srv": "128M", "/var": "2G", "/var/log": "512M",
     "/var/log/audit": "256M", "/var/tmp": "512M",
 }  # fmt: skip
+# On a busy computer without KVM, a disk may be seen minutes after the boot.
+PATIENT = "defaults,x-systemd.device-timeout=600"
 SPLIT = """set -e
 mkfs.ext4 -q {disk} && mount {disk} /mnt && cp -a {path}/. /mnt/
 chown --reference={path} /mnt; chmod --reference={path} /mnt; chcon --reference={path} /mnt
-umount /mnt && mount {disk} {path} && echo "{disk} {path} ext4 defaults 0 2" >> /etc/fstab
+umount /mnt && mount {disk} {path} && echo "{disk} {path} ext4 {options} 0 2" >> /etc/fstab
 """
 # Debian 13's, because that of Debian 12 has no rules for Debian 12.
 GUIDE = "scap-security-guide/ssg-debian_0.1.76-1_all.deb"
@@ -91,7 +93,7 @@ def openscap(machine: vm.Machine) -> dict[str, list[str]]:
 def split(machine: vm.Machine) -> None:
     """Give it the partitions, as an installer would have."""
     for letter, path in zip("bcdefghi", PARTITIONS):
-        machine.ssh(SPLIT.format(disk=f"/dev/vd{letter}", path=path))
+        machine.ssh(SPLIT.format(disk=f"/dev/vd{letter}", path=path, options=PATIENT))
     machine.ssh("systemctl daemon-reload; systemctl restart systemd-journald.service auditd.service")
 
 
@@ -128,6 +130,8 @@ def harden(machine: vm.Machine) -> None:
         "release_confirm": vm.SLOW_S,
         "firewall_allow": [{"port": str(PORT)}],
         "selinux_force": True,
+        # The network of qemu advertises a router, without which this machine loses nothing: its address is set by hand.
+        "base_controls": {"router_advertisements": True},
         "service_name": SERVICE,
         "service_listen": [str(PORT)],
         "release_version": VERSION,
