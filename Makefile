@@ -167,6 +167,9 @@ test-vm: collections ## a release, a swap under load and a reboot while SELinux 
 harden-vm: collections ## the same on a hardened machine, and its kernel settings, mounts and audit rules (half an hour without KVM)
 	SLIPWAY_VM=hardened pytest tests/vm
 
+audit-vm: collections ## what OpenSCAP, Lynis and ssh-audit find on a hardened machine (needs requirements-bench.txt; forty minutes without KVM)
+	$(BIN)/python tests/bench/audits.py
+
 molecule-on: collections ## the Molecule scenarios on another distribution: make molecule-on IMAGE=rockylinux:9
 	$(BIN)/python tests/lab/lab.py run --base $(IMAGE) -- pytest tests/integration/test_molecule.py
 

@@ -36,6 +36,12 @@ options:
       - Kernel settings with the value they should have.
     type: dict
     default: {}
+  partitions:
+    description:
+      - Whether the partitions of C(/boot), C(/home), C(/opt), C(/srv), C(/var) and those below it should have the mount
+        options C(nosuid), C(nodev), and where nothing is to run, C(noexec). Only then are their files looked at.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -85,6 +91,19 @@ mounts:
   returned: success
   type: dict
   sample: {"/dev/shm": {"type": "tmpfs", "options": ["rw", "nosuid", "nodev"], "fstab": null}}
+partitions:
+  description:
+    - With O(partitions), C(options) has the partitions that lack options, with those, and C(fstab) the whole
+      C(/etc/fstab) with them, which is empty where there are none.
+    - C(left) has those that are not to be restricted, with what is in them that the options would take away.
+    - C(noexec) has those on which nothing runs, now or with that C(fstab).
+  returned: success
+  type: dict
+  sample:
+    options: {"/home": ["nosuid", "nodev"]}
+    left: {}
+    fstab: "UUID=5a1 /home ext4 defaults,nosuid,nodev 0 2"
+    noexec: []
 sysctl:
   description: Those of O(sysctl) that have another value, with the one they have.
   returned: success
@@ -154,7 +173,8 @@ from ansible_collections.slipway.go.plugins.module_utils._hardening.survey impor
 def work(module: AnsibleModule) -> dict[str, Any]:
     values, system = module.params, System()
     deadman.wait_for_changes(values["wait_for_changes"], system, not module.check_mode)
-    return {"changed": False, **survey(values["packages"], values["units"], values["sysctl"], system)}
+    asked = (values["packages"], values["units"], values["sysctl"])
+    return {"changed": False, **survey(*asked, system, restrict=values["partitions"])}
 
 
 def main() -> None:
@@ -163,6 +183,7 @@ def main() -> None:
             "packages": {"type": "list", "elements": "str", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},
             "sysctl": {"type": "dict", "default": {}},
+            "partitions": {"type": "bool", "default": False},
             "wait_for_changes": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

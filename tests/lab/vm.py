@@ -76,6 +76,10 @@ class Machine:
     def inventory(self) -> Path:
         return self.folder / "inventory.yml"
 
+    def disks(self, count: int) -> list[Path]:
+        """Those beside the one with the system."""
+        return [self.folder / f"disk-{number}.qcow2" for number in range(1, count + 1)]
+
     @property
     def console(self) -> Path:
         return self.folder / "console.log"
@@ -197,10 +201,11 @@ class Machine:
         (self.folder / "machine.json").write_text(json.dumps(state, indent=2) + "\n")
 
 
-def create(name: str, forwards: Sequence[int] = (), same: Sequence[int] = ()) -> Machine:
+def create(name: str, forwards: Sequence[int] = (), same: Sequence[int] = (), disks: Sequence[str] = ()) -> Machine:
     """A machine with a fresh disk, and ports of 127.0.0.1 that lead to its SSH and to the ports in forwards.
 
-    Those in same have the same number on both sides; free_port() finds one.
+    Those in same have the same number on both sides; free_port() finds one. disks: the sizes of further
+    ones, empty, from /dev/vdb on.
     """
     missing = {QEMU: "qemu-system-x86", "qemu-img": "qemu-utils"}
     packages = [package for program, package in missing.items() if shutil.which(program) is None]
@@ -213,13 +218,21 @@ def create(name: str, forwards: Sequence[int] = (), same: Sequence[int] = ()) ->
     machine.folder.mkdir(parents=True)
     overlay = ["-f", "qcow2", "-F", "raw", "-b", str(image.disk), str(machine.folder / "disk.qcow2")]
     run(["qemu-img", "create", "-q", *overlay])
+    for path, size in zip(machine.disks(len(disks)), disks):
+        run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), size])
     for name in ("id_ed25519", "id_ed25519.pub"):
         shutil.copyfile(image.folder / name, machine.folder / name)
     (machine.folder / "id_ed25519").chmod(0o600)
     ports = {port: port for port in same}
     for inside in (SSH, *forwards):
         ports[inside] = free_port(ports.values())
-    machine._save({"image": str(image.folder), "forwards": {str(inside): port for inside, port in ports.items()}})
+    machine._save(
+        {
+            "image": str(image.folder),
+            "forwards": {str(inside): port for inside, port in ports.items()},
+            "disks": len(disks),
+        }
+    )
     (machine.folder / "known_hosts").write_text(
         "".join(f"[127.0.0.1]:{port} {image.host_key}\n" for port in ports.values())
     )
@@ -274,12 +287,13 @@ def _argv(machine: Machine, module: str) -> list[str]:
     forwards = [f"hostfwd=tcp:127.0.0.1:{port}-:{inside}" for inside, port in machine._state()["forwards"].items()]
     # writeback: a sync in the guest is a sync of this file, and what the guest has not synced is lost with qemu, either
     # with the guest's memory or with the tables of the overlay, which qemu writes when the guest syncs.
-    disk = f"file={machine.folder}/disk.qcow2,format=qcow2,if=virtio,cache=writeback"
+    disks = [machine.folder / "disk.qcow2", *machine.disks(machine._state().get("disks", 0))]
+    drives = [("-drive", f"file={disk},format=qcow2,if=virtio,cache=writeback") for disk in disks]
     return [
         QEMU, "-nodefaults", "-display", "none", "-serial", "stdio",
         *accelerator(), "-smp", "2", "-m", str(MEMORY_MIB),
         "-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", APPEND.format(module=module),
-        "-drive", disk, "-device", "virtio-rng-pci",
+        *(word for drive in drives for word in drive), "-device", "virtio-rng-pci",
         "-netdev", ",".join(["user", "id=net0", *forwards]), "-device", "virtio-net-pci,netdev=net0",
     ]  # fmt: skip
 

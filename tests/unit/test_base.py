@@ -22,6 +22,7 @@ HOST = {
     "container": False,
     "units": {},
     "mounts": {"/tmp": {"type": "tmpfs", "options": ["rw"], "fstab": None}},
+    "partitions": {"options": {}, "left": {}, "fstab": "", "noexec": []},
     "sysctl": {},
     "selinux": {"mode": "disabled"},
     "missing_packages": ["sudo-rs"],
@@ -89,6 +90,22 @@ def test_a_unit_of_somebody_else_is_left_alone(files: Callable[..., Files]) -> N
     assert {path for path in found if path.startswith("/etc/systemd/system/tmp.mount")} == set()
 
 
+def test_partitions_take_their_options_at_once_and_at_boot(files: Callable[..., Files]) -> None:
+    """And apt asks its questions where programs run."""
+    options = {"/home": ["nosuid", "nodev"], "/var/tmp": ["noexec"]}
+    lacking = {"partitions": {"options": options, "left": {}, "fstab": "UUID=2 /home …\n", "noexec": ["/var/tmp"]}}
+    rendered = files(lacking)
+    found = rendered["/etc/fstab"]
+    assert found["content"] == "UUID=2 /home …\n"
+    assert found["run"] == [
+        ["systemctl", "daemon-reload"],
+        ["mount", "-o", "remount,nosuid,nodev", "/home"],
+        ["mount", "-o", "remount,noexec", "/var/tmp"],
+    ]
+    assert '"/var/cache/debconf"' in rendered["/etc/apt/apt.conf.d/60-slipway-tmp"]["content"]
+    assert "/etc/fstab" not in files({**lacking, "container": True})
+
+
 def test_kernel_settings_that_change_something_are_not_written_unarmed(files: Callable[..., Files]) -> None:
     differs = {"sysctl": {"net.ipv4.conf.all.rp_filter": "2"}}
     assert SYSCTL not in files(differs)
@@ -121,12 +138,19 @@ def test_base_controls_turns_the_other_controls_off_and_on(files: Callable[..., 
 
 
 def test_what_the_host_says_decides(files: Callable[..., Files]) -> None:
-    """Nobody who has jobs is left out, routes by advertisement stay, and immutable rules wait for the next boot."""
-    host = {"units": {"cron.service": "enabled", "atd.service": "enabled"}, "advertised": ["eth0"], "audit_enabled": 2}
+    """Nobody who has jobs is left out, what the host uses stays, and immutable rules wait for the next boot."""
+    host: dict[str, Any] = {
+        "units": {"cron.service": "enabled", "atd.service": "enabled"},
+        "advertised": ["eth0"],
+        "audit_enabled": 2,
+    }
+    host["sysctl"] = {"net.ipv4.conf.all.route_localnet": "1"}
     found = files(host, deploy_user_name="releaser", base_controls={"audit_immutable": "true"})
     assert found["/etc/cron.allow"]["content"] == "backup\nreleaser\nroot\n"
     assert found["/etc/at.allow"]["content"] == "releaser\nroot\n"
     assert ACCEPTS_NOTHING not in found[SYSCTL]["content"]
+    assert "route_localnet" not in found[SYSCTL]["content"]
+    assert "net.ipv4.conf.all.accept_local = 0" in found[SYSCTL]["content"]
     assert (found[LAST]["state"], found[RULES]["run"]) == ("present", [["augenrules"]])
 
 

@@ -67,7 +67,7 @@ FLOORS = {
         "change",
         "managed_files",
     ],
-    "_hardening": ["connection services survey", "account firewall", "sshd"],
+    "_hardening": ["connection partitions services", "survey", "account firewall", "sshd"],
     "_health": [
         "outcome spec",
         "deadline verdict",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Iterator, Mapping, Sequence
+from typing import Iterator, Mapping, Sequence, Union
 
 USERS = "-F auid>=1000 -F auid!=unset"
 LOGGED_IN = "-F auid!=unset"
@@ -23,20 +23,22 @@ BOTH = "x86_64"
 
 @dataclass(frozen=True)
 class Calls:
-    """System calls that are recorded: filters say of whom."""
+    """System calls that are recorded: filters say of whom. of_32: those that only 32-bit programs have."""
 
     names: Sequence[str]
     filters: str
     key: str
+    of_32: Sequence[str] = ()
 
-    def on(self, machine: str) -> list[str]:
-        return [name for name in self.names if name not in LACKS.get(machine, ())]
+    def on(self, machine: str, arch: str = "b64") -> list[str]:
+        names = [*self.names, *(self.of_32 if arch == "b32" else ())]
+        return [name for name in names if name not in LACKS.get(machine, ())]
 
     def line(self, arch: str, machine: str) -> str:
         words = [
             "-a always,exit",
             f"-F arch={arch}",
-            f"-S {','.join(self.on(machine))}",
+            f"-S {','.join(self.on(machine, arch))}",
             self.filters,
             f"-k {self.key}",
         ]
@@ -45,6 +47,8 @@ class Calls:
 
 @dataclass(frozen=True)
 class Watch:
+    """Who changes a path."""
+
     path: str
     key: str
 
@@ -52,11 +56,24 @@ class Watch:
         return f"-w {self.path} -p wa -k {self.key}"
 
 
+@dataclass(frozen=True)
+class Program:
+    """Who starts a program."""
+
+    path: str
+    key: str
+
+    def line(self) -> str:
+        return f"-a always,exit -F path={self.path} -F perm=x {USERS} -k {self.key}"
+
+
 # Those that the role base has always written are in its template.
 BASE_CALLS = (
     Calls(("init_module", "finit_module", "delete_module"), "", "modules"),
     Calls(("mount", "umount2"), USERS, "mounts"),
-    Calls(("adjtimex", "settimeofday", "clock_settime"), LOGGED_IN, "time"),
+    Calls(("adjtimex", "settimeofday"), LOGGED_IN, "time", of_32=("stime",)),
+    # Whoever sets the clock of the day: programs that keep the time adjust it, and set it at most at boot.
+    Calls(("clock_settime",), "-F a0=0x0", "time"),
     Calls(("sethostname", "setdomainname"), LOGGED_IN, "name"),
     Calls(("execve",), f"-F euid=0 {USERS}", "root"),
 )
@@ -64,6 +81,8 @@ BASE_WATCHES = (
     *(Watch(f"/etc/{name}", "identity") for name in ("passwd", "group", "shadow", "gshadow")),
     *(Watch(f"/etc/{name}", "privileges") for name in ("sudoers", "sudoers.d", "pam.d", "security")),
     *(Watch(path, key) for path, key in (("/etc/ssh", "sshd"), ("/root/.ssh", "keys"), ("/etc/audit", "audit"))),
+    Watch("/etc/security/opasswd", "identity"),
+    Watch("/etc/localtime", "time"),
 )
 CALLS: Mapping[str, Sequence[Calls]] = {
     "audit_perm_mod": (
@@ -86,6 +105,13 @@ WATCHES: Mapping[str, Sequence[Watch]] = {
     ),
     "sudo_log": (Watch("/var/log/sudo.log", "sudo_log"),),
 }
+PROGRAMS: Mapping[str, Sequence[Program]] = {
+    "audit_programs": (
+        Program("/usr/bin/sudo", "privileges"),
+        Program("/usr/bin/kmod", "modules"),
+        *(Program(f"/usr/sbin/{name}", "modules") for name in ("insmod", "modprobe", "rmmod")),
+    ),
+}
 
 
 def _archs(machine: str, both: bool) -> tuple[str, ...]:
@@ -104,7 +130,8 @@ def rules(wanted: Mapping[str, bool], machine: str) -> list[str]:
         for arch in _archs(machine, both)
     ]
     watches = [watch.line() for name, group in WATCHES.items() if wanted[name] for watch in group]
-    return [*base, *of_calls, *watches]
+    programs = [program.line() for name, started in PROGRAMS.items() if wanted[name] for program in started]
+    return [*base, *of_calls, *watches, *programs]
 
 
 @dataclass(frozen=True)
@@ -140,7 +167,7 @@ def missing(control: str, loaded: Loaded, machine: str) -> list[str]:
 
 def _missing(control: str, loaded: Loaded, machine: str) -> Iterator[str]:
     groups: Sequence[Calls] = CALLS.get(control, ())
-    watches: Sequence[Watch] = WATCHES.get(control, ())
+    watches: Sequence[Union[Watch, Program]] = [*WATCHES.get(control, ()), *PROGRAMS.get(control, ())]
     archs: tuple[str, ...] = ("b64",)
     if control == "audit_base":
         groups, watches = BASE_CALLS, BASE_WATCHES
@@ -148,5 +175,5 @@ def _missing(control: str, loaded: Loaded, machine: str) -> Iterator[str]:
         groups, archs = BASE_CALLS, ("b32",)
     for calls in groups:
         for arch in archs:
-            yield from (f"{name} ({arch})" for name in calls.on(machine) if (arch, name) not in loaded.calls)
+            yield from (f"{name} ({arch})" for name in calls.on(machine, arch) if (arch, name) not in loaded.calls)
     yield from (watch.path for watch in watches if watch.path not in loaded.paths)

@@ -196,6 +196,16 @@ def mounts(evidence: Evidence, _wanted: Wanted) -> Answer:
     return _all(wrong, "nosuid, nodev, noexec", "nosuid, nodev, noexec")
 
 
+def partitions(evidence: Evidence, _wanted: Wanted) -> Answer:
+    if evidence.container:
+        return _inapplicable(KERNEL_OF_ANOTHER)
+    if not evidence.partitions:
+        return _inapplicable("fstab mounts none of them from a disk")
+    wrong = [f"{path} without {', '.join(options)}" for path, options in evidence.partitions_lack.items()]
+    right = f"{', '.join(evidence.partitions)} have them"
+    return _all(wrong, "nodev, nosuid where no service runs, noexec where nothing does", right)
+
+
 def confinement(evidence: Evidence, _wanted: Wanted) -> Answer:
     if evidence.container:
         return _inapplicable(KERNEL_OF_ANOTHER)
@@ -522,6 +532,7 @@ CHECKS: Mapping[str, Check] = {
     "router_advertisements": router_advertisements,
     "core_dumps": core_dumps,
     "mounts": mounts,
+    "partitions": partitions,
     "confinement": confinement,
     "banner": banner,
     "journal": journal,
@@ -552,5 +563,6 @@ CHECKS: Mapping[str, Check] = {
     "auditd": auditd,
     **{name: _audit(name) for name in ("audit_base", "audit_b32", *audit.CALLS)},
     **{name: _audit(name) for name in audit.WATCHES if name.startswith("audit_")},
+    **{name: _audit(name) for name in audit.PROGRAMS},
     "audit_immutable": audit_immutable,
 }

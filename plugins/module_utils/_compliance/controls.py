@@ -91,6 +91,13 @@ CONTROLS: Sequence[Control] = (
         "/proc/mounts",
         switched=True,
     ),
+    Control(
+        "partitions",
+        "Partitions for /home, /var and others have nodev, nosuid where no service runs, and noexec where nothing does",
+        ("CIS 1.1.2.3", "CIS 1.1.2.4", "CIS 1.1.2.5", "CIS 1.1.2.6", "CIS 1.1.2.7", "ANSSI R28"),
+        "/proc/mounts and /etc/fstab",
+        switched=True,
+    ),
     Control("confinement", "SELinux or AppArmor enforces", ("CIS 1.3.1", "ANSSI R37", "ANSSI R45"), "/sys"),
     Control(
         "banner",
@@ -238,6 +245,7 @@ CONTROLS: Sequence[Control] = (
     _audit("session", "Sessions are recorded", ("CIS 6.2.3.11", "ANSSI R73")),
     _audit("login", "Logins and lock-outs are recorded", ("CIS 6.2.3.12", "ANSSI R73")),
     _audit("network", "Changes of names and of the network are recorded", ("CIS 6.2.3.5", "ANSSI R73")),
+    _audit("programs", "Calls of sudo and of what loads kernel modules are recorded", ("CIS 6.2.3.19", "ANSSI R73")),
     Control(
         "audit_immutable",
         "The audit rules stay until the next boot",

@@ -40,9 +40,9 @@ class Evidence:
     """None stands for what could not be read, or is not on this host.
 
     texts: files by their path. modes: the permissions of a path, without those that are not there. sysctl: the settings
-    that have another value than the wanted one. audit, audit_enabled: of auditctl. sudo: the unbound Defaults.
-    advertised: the interfaces with a route by router advertisement. unread_chains: those of containers in which a rule
-    could not be read.
+    that have another value than the wanted one. partitions: those that the control of this name is about, and what each
+    lacks. audit, audit_enabled: of auditctl. sudo: the unbound Defaults. advertised: the interfaces with a route by
+    router advertisement. unread_chains: those of containers in which a rule could not be read.
     """
 
     family: str = "debian"
@@ -54,6 +54,8 @@ class Evidence:
     unit_files: Mapping[str, str] = field(default_factory=dict)
     active: Sequence[str] = ()
     mounts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    partitions: Sequence[str] = ()
+    partitions_lack: Mapping[str, Sequence[str]] = field(default_factory=dict)
     selinux: str = "disabled"
     apparmor: Mapping[str, Any] = field(default_factory=dict)
     faillock: Sequence[str] = ()

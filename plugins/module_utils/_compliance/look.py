@@ -17,6 +17,7 @@ from .._core.errors import SlipwayError
 from .._deadman.model import System
 from .._drift import survey as drift
 from .._drift.item import IS, NOW
+from .._hardening import partitions
 from .._hardening import survey as hardening
 from .checks import ADVERTISED, CRON_MODES
 from .evidence import Evidence, Mode, Wanted
@@ -57,6 +58,8 @@ def look(wanted: Wanted, system: System) -> Evidence:
         unit_files=hardening.unit_states([*wanted.services_off, "dnf-automatic.timer"], system),
         active=[unit for unit, item in units.items() if item.aspects.get(NOW) == "active"],
         mounts=hardening.mounts(files.text("/proc/mounts"), files.text("/etc/fstab")),
+        partitions=list(partitions.held(files.text("/proc/mounts"), files.text("/etc/fstab"))),
+        partitions_lack=partitions.lacking(files.text("/proc/mounts"), files.text("/etc/fstab")),
         selinux=hardening.selinux()["mode"],
         apparmor=hardening.apparmor(),
         faillock=hardening.faillock(hardening.PAM),

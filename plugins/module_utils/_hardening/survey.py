@@ -16,6 +16,7 @@ from typing import Any, Iterable, Mapping, Optional, Sequence
 
 from .._core import files
 from .._deadman.model import System
+from . import partitions
 
 APPARMOR = "/etc/apparmor.d"
 LOGINS = re.compile(r"(?<![\w.-])(?:sshd(?:-\w+)?|sudo|su|login|agetty|(?:ba|da|z|k|fi)?sh)(?![\w.-])")
@@ -194,9 +195,13 @@ def timezone() -> str:
 
 
 def survey(
-    packages: Sequence[str], units: Sequence[str], settings: Mapping[str, Any], system: System
+    packages: Sequence[str],
+    units: Sequence[str],
+    settings: Mapping[str, Any],
+    system: System,
+    restrict: bool = False,
 ) -> dict[str, Any]:
-    """Of packages, units and kernel settings, those that are asked about."""
+    """Of packages, units and kernel settings, those that are asked about. restrict: whether partitions are to be."""
     name, release = family(files.text("/etc/os-release") or files.text("/usr/lib/os-release"))
     return {
         "family": name,
@@ -206,6 +211,7 @@ def survey(
         "units": unit_states(units, system),
         "timezone": timezone(),
         "mounts": mounts(files.text("/proc/mounts"), files.text("/etc/fstab")),
+        "partitions": partitions.survey(files.text("/proc/mounts"), files.text("/etc/fstab"), restrict),
         "sysctl": different_sysctl(settings),
         "apparmor": apparmor(),
         "faillock": faillock(PAM),

@@ -14,7 +14,7 @@ from ansible_collections.slipway.go.plugins.module_utils._compliance import audi
 
 TEMPLATE = Path(__file__).resolve().parents[5] / "roles/base/templates/etc/audit/rules.d/50-slipway.rules.j2"
 ON = dict.fromkeys(controls.BY_NAME, True)
-CONTROLS = ("audit_base", "audit_b32", *audit.CALLS, *audit.WATCHES)
+CONTROLS = ("audit_base", "audit_b32", *audit.CALLS, *audit.WATCHES, *audit.PROGRAMS)
 
 
 def listed(lines: list[str]) -> list[str]:
@@ -24,7 +24,7 @@ def listed(lines: list[str]) -> list[str]:
         line = re.sub(
             r"auid!=unset", "auid!=-1", re.sub(r"-k (\S+)$", r"-F key=\1", line) if line[:2] == "-a" else line
         )
-        found.append(line)
+        found.append(re.sub(r"^(-w \S+)/ ", r"\1 ", line))
     return found
 
 

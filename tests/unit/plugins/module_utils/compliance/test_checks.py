@@ -68,6 +68,7 @@ HARDENED = Evidence(
     },
     unit_files={"cups.service": "masked"},
     active=["auditd.service"],
+    partitions=["/home"],
     mounts={path: {"options": ["nosuid", "nodev", "noexec"]} for path in ("/tmp", "/dev/shm")},
     apparmor={"enabled": True, "files": [], "logins": []},
     faillock=["common-auth", "common-account"],
@@ -138,6 +139,11 @@ PASSWORD = "/etc/pam.d/common-password"
         (texts("/etc/issue.net", "Authorised access only.", ""), "banner", "/etc/issue.net is empty"),
         ({"journal_on_disk": False}, "journal", "in memory only"),
         ({"firewall": []}, "firewall", "none in force"),
+        (
+            {"partitions_lack": {"/home": ["nosuid"], "/var/tmp": ["nodev", "noexec"]}},
+            "partitions",
+            "/home without nosuid; /var/tmp without nodev, noexec",
+        ),
         ({"firewall": None}, "firewall", "the firewall could not be read"),
         ({"firewall": ["ufw Status: active", "ufw Default: allow (incoming)"]}, "firewall", "none in force"),
         (
@@ -229,6 +235,12 @@ def test_a_container_is_held_for_nothing_of_its_kernel() -> None:
     inapplicable = {row["control"] for row in told["controls"] if row["verdict"] == "not applicable"}
     assert {"auditd", "audit_base", "audit_immutable", "mounts", "kernel_settings", "kernel_modules"} <= inapplicable
     assert told["counts"]["fail"] == told["counts"]["unknown"] == 0
+
+
+def test_a_host_without_partitions_is_held_for_none() -> None:
+    told = report.answers(replace(HARDENED, partitions=[]), WANTED)
+    (row,) = [row for row in told["controls"] if row["control"] == "partitions"]
+    assert row["verdict"] == "not applicable"
 
 
 def chosen(**given: Any) -> Wanted:
