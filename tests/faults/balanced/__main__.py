@@ -1,0 +1,93 @@
+"""Ten hosts behind a HAProxy: releases, defects, lost hosts, killed, paused and concurrent controllers, under load.
+
+`make balanced` runs it; alone: lab.py run -- python tests/faults/balanced [--page FILE] [--only NAME…] [--resume]
+[--lab NAME]. Exits 1 when a row is broken. Results are written as they come, to .work/balanced/results.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "lab")]
+
+import lab
+import table
+from bench import HOSTS, Bench
+from build import build_load, build_releases
+from drive import played
+from model import Result, Row
+from rows import ROWS
+
+LAB = "balanced"
+WORK = lab.CHECKOUT / ".work" / "balanced"
+RESULTS = WORK / "results.json"
+
+
+def read() -> dict[str, Result]:
+    return {name: Result(**told) for name, told in json.loads(RESULTS.read_text()).items()} if RESULTS.exists() else {}
+
+
+def write(results: dict[str, Result]) -> None:
+    RESULTS.write_text(json.dumps({name: asdict(one) for name, one in results.items()}, indent=1))
+
+
+def commit() -> str:
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=lab.CHECKOUT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+
+
+def run(name: str, rows: list[Row], results: dict[str, Result]) -> None:
+    bench = Bench(name, WORK)
+    with bench.cuts.in_force():
+        bench.set_up()
+        with bench.watched():
+            for row in rows:
+                found = results[row.name] = played(bench, row, WORK / "load")
+                found.commit = commit()
+                print(table.line(row, found), file=sys.stderr, flush=True)
+                write(results)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="balanced", description=__doc__)
+    parser.add_argument("--page", type=Path, help="file that gets the table")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these rows, in this order")
+    parser.add_argument("--resume", action="store_true", help="the rows that an earlier call has not come to")
+    parser.add_argument("--list", action="store_true", help="print the names of the rows")
+    parser.add_argument("--lab", help="use the hosts of this lab, which are up, and leave them up")
+    arguments = parser.parse_args()
+    if arguments.list:
+        print("\n".join(row.name for row in ROWS))
+        return 0
+    WORK.mkdir(parents=True, exist_ok=True)
+    results = read() if arguments.resume or arguments.only else {}
+    by_name = {row.name: row for row in ROWS}
+    chosen = [by_name[name] for name in arguments.only or by_name]
+    if arguments.resume:
+        chosen = [row for row in chosen if row.name not in results]
+    if chosen:
+        build_releases(WORK)
+        build_load(WORK / "load")
+        if not arguments.lab:
+            lab.up(LAB, HOSTS + 1, ["bookworm"])
+        try:
+            run(arguments.lab or LAB, chosen, results)
+        finally:
+            if not arguments.lab:
+                lab.down(LAB)
+    text = table.page(ROWS, results)
+    if arguments.page:
+        arguments.page.write_text(text)
+    print(text)
+    return int(any(one.broken for one in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
