@@ -342,6 +342,8 @@ def _row(run: Run, version: str, verdict: str, answer: Mapping[str, Any], decisi
     before = result.get("previous") if swaps else result.get("current")
     to = result.get("current") if swaps or verdict == UNCHANGED else result.get("failed_release") or version
     left = LEFT_TO_DO.get(FAILED if decision.back.get(run.name, {}).get("mark_bad") else verdict, "")
+    if verdict == NOT_TOUCHED and now == to:  # another run has released it
+        left = ""
     if run.name in decision.first:
         left = "it was its first release: there is nothing to go back to"
     if answer.get("unsettled"):

@@ -10,6 +10,7 @@ import argparse
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from rows import ROWS
 
 LAB = "balanced"
 WORK = lab.CHECKOUT / ".work" / "balanced"
+SHARE = 5  # rows at most
 RESULTS = WORK / "results.json"
 
 
@@ -43,13 +45,15 @@ def commit() -> str:
     ).stdout.strip()
 
 
-def run(name: str, rows: list[Row], results: dict[str, Result]) -> None:
+def run(name: str, rows: list[Row], results: dict[str, Result], share: bool) -> None:
     bench = Bench(name, WORK)
     with bench.cuts.in_force():
         bench.set_up()
-        with bench.watched():
-            for row in rows:
-                found = results[row.name] = played(bench, row, WORK / "load")
+        with bench.watched() if any(row.compare for row in rows) else nullcontext():
+            for place, row in enumerate(rows):
+                shared = share and place + 1 < len(rows) and (place + 1) % SHARE > 0
+                results.pop(row.name, None)  # the order of the page is that of the runs
+                found = results[row.name] = played(bench, row, WORK / "load", shared)
                 found.commit = commit()
                 print(table.line(row, found), file=sys.stderr, flush=True)
                 write(results)
@@ -60,6 +64,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, help="file that gets the table")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these rows, in this order")
     parser.add_argument("--resume", action="store_true", help="the rows that an earlier call has not come to")
+    parser.add_argument("--share", action="store_true", help="several rows that leave the old release share a next run")
     parser.add_argument("--list", action="store_true", help="print the names of the rows")
     parser.add_argument("--lab", help="use the hosts of this lab, which are up, and leave them up")
     arguments = parser.parse_args()
@@ -78,7 +83,7 @@ def main() -> int:
         if not arguments.lab:
             lab.up(LAB, HOSTS + 1, ["bookworm"])
         try:
-            run(arguments.lab or LAB, chosen, results)
+            run(arguments.lab or LAB, chosen, results, arguments.share)
         finally:
             if not arguments.lab:
                 lab.down(LAB)

@@ -14,6 +14,8 @@ from bench import FIRST, SECOND, Bench, Moment, table
 from client import Load
 from model import ALL_NEW, DIES, FAILS, NEW, OLD, SUCCEEDS, Result, Row
 
+SHARED = "with rows after it"
+
 
 @dataclass
 class Scene:
@@ -54,18 +56,19 @@ class Scene:
         return self.bench.start("release", self.version, *flags, log="second", elsewhere=elsewhere, **more).end()
 
 
-def played(bench: Bench, row: Row, load: Path) -> Result:
+def played(bench: Bench, row: Row, load: Path, shared: bool) -> Result:
+    """shared: the rows after this one show what the next ordinary run does, unless the hosts differ now."""
     begun = time.monotonic()
     result = Result(row.name, row.title)
     try:
-        _play(bench, row, load, result)
+        _play(bench, row, load, shared, result)
     except (TimeoutError, AssertionError, RuntimeError, OSError) as error:
         result.broken.append(f"not played to its end: {' '.join(str(error).split())[:160]} … {str(error)[-240:]}")
     result.seconds = time.monotonic() - begun
     return result
 
 
-def _play(bench: Bench, row: Row, load: Path, result: Result) -> None:
+def _play(bench: Bench, row: Row, load: Path, shared: bool, result: Result) -> None:
     old = bench.serves()[0]
     new = SECOND if old == FIRST else FIRST
     names = {old: OLD, new: NEW}
@@ -89,21 +92,27 @@ def _play(bench: Bench, row: Row, load: Path, result: Result) -> None:
         bench.settle()
         ends = [names.get(one, one or "nothing") for one in bench.serves()]
         states = bench.balancer.states()
-        in_row = time.time()
-        again = _next(bench, row, new, scene.then)
-        client.mark("next", in_row, time.time())
-        settled = [names.get(one, one or "nothing") for one in bench.serves()]
-        bench.settle()
-        wait_back(bench, result)
+        again = None
+        if not shared or row.elsewhere or set(ends) != {OLD} or "drained" in states.values():
+            begun = time.time()
+            again = _next(bench, row, new, scene.then)
+            client.mark("next", begun, time.time())
+            settled = [names.get(one, one or "nothing") for one in bench.serves()]
+            bench.settle()
+            wait_back(bench, result)
         report = client.report()
     told = bench.balancer.told(since)
     result.broken += scene.broken
     _judge_run(bench, row, done, result)
     _judge_fleet(bench, row, ends, states, result)
-    _judge_next(again, settled, report, result)
+    result.next_run = SHARED
+    if again is not None:
+        _judge_next(again, settled, report, result)
     _judge_users(bench, row, report["total"], told, result)
     if result.broken:
-        (bench.folder / f"broken-{row.name}.log").write_text(f"{done.output}\n==== NEXT ====\n{again.output}")
+        (bench.folder / f"broken-{row.name}.log").write_text(
+            f"{done.output}\n==== NEXT ====\n{again.output if again else ''}"
+        )
 
 
 def _next(bench: Bench, row: Row, version: str, then: dict[str, Any]) -> play.Play:
@@ -152,7 +161,7 @@ def _judge_fleet(bench: Bench, row: Row, ends: list[str], states: dict[str, str]
 
 
 def _judge_next(again: play.Play, settled: list[str], report: dict[str, Any], result: Result) -> None:
-    result.next_run = f"{'all ' if len(set(settled)) == 1 else ''}{compact(settled)}"
+    result.next_run = compact(settled)
     if again.code or settled != ALL_NEW.words():
         result.broken.append(f"the next run ended with {again.code}: {compact(settled)}; {tail(again.output)}")
     failed = sum(mark["failed"] for mark in report["marks"])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from bench import HOSTS, Moment
 
 OLD, NEW = "old", "new"
-RELEASED, UNCHANGED, TAKEN_BACK = "released", "unchanged", "taken back"
+RELEASED, TAKEN_BACK, KEPT = "released", "taken back", "not taken back"
 FAILED, NOT_TOUCHED, GONE = "failed", "not touched", "unreachable"
 SUCCEEDS, FAILS, DIES = "succeeds", "fails", "is killed"
 

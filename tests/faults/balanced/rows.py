@@ -17,6 +17,7 @@ from model import (
     FAILED,
     FAILS,
     GONE,
+    KEPT,
     NEW,
     NOT_TOUCHED,
     OLD,
@@ -357,7 +358,8 @@ PAUSED = (
         Each(NOT_TOUCHED, {0: TAKEN_BACK, 1: FAILED}), frozenset((1,)),
         variables={**ill(1), "release_serial": ["1", "1", "100%"]}, act=way_back(pause_run)),
     Row("overtaken", "controller paused until its lease is over; another one has released on all hosts meanwhile",
-        ALL_NEW, FAILS, variables={**SMALL, "release_lease_time": 20}, act=overtaken, booked=frozenset((1, 2))),
+        ALL_NEW, FAILS, Each(NOT_TOUCHED, {0: KEPT, 1: FAILED, 2: FAILED}), frozenset((0, 1, 2)),
+        ("has taken it since",), variables={**SMALL, "release_lease_time": 20}, act=overtaken),
 )  # fmt: skip
 CANCELLED = (
     *(

@@ -19,10 +19,11 @@ A row says in advance what each host runs once its deadlines have passed, how th
 host, which hosts it fails, whose requests users may lose, and which hosts the balancer still has out. It is kept if all
 of that is so, if the next ordinary run brings all hosts to the release without a lost request, and if the balancer has
 all hosts then. HAProxy's own log says which host a lost request was sent to. Host 1 is the canary; hosts 2 to 5 are the
-second batch.
+second batch. Where the next run stands `with rows after it`, the rows down to the next one with a run of its own share
+that run: each of them begins on what the one before has left, and the last one is followed by the ordinary run.
 
-| row | the fleet must be | users may lose requests of | lost / sent | lost at | seconds | verdict |
-|---|---|---|---|---|---|---|
+| row | the fleet must be | users may lose requests of | lost / sent | lost at | next run | seconds | verdict |
+|---|---|---|---|---|---|---|---|
 {rows}
 {rest}"""
 REST = """
@@ -45,11 +46,14 @@ def line(row: Row, result: Result) -> str:
     verdict = "; ".join(result.broken).replace("\n", " ").replace("|", "/") or "kept"
     of = ", ".join(f"{name}: {count}" for name, count in result.of.items()) or "-"
     lost = f"{result.failed:,} / {result.sent:,}"
-    return " | ".join((row.title, must(row), hosts(row.lost), lost, of, f"{result.seconds:.0f}", verdict))
+    return " | ".join(
+        (row.title, must(row), hosts(row.lost), lost, of, result.next_run or "-", f"{result.seconds:.0f}", verdict)
+    )
 
 
 def page(rows: Sequence[Row], results: Mapping[str, Result]) -> str:
-    played = [(row, results[row.name]) for row in rows if row.name in results]
+    known = {row.name: row for row in rows}
+    played = [(known[name], result) for name, result in results.items() if name in known]
     left = [row.title for row in rows if row.name not in results]
     kept = sum(not result.broken for _row, result in played)
     sent = sum(result.sent for _row, result in played)

@@ -266,3 +266,12 @@ def test_another_service_of_these_hosts_goes_back_and_is_not_marked_bad():
     assert fleet_decision(told)["back"] == {"a": {"of": NEW, "release": OLD}}
     told = fleet({"a": RELEASED, "b": {}}, sizes=[1], failures={"a": {**against["a"], "service": "shop"}})
     assert fleet_decision(told)["back"] == {"a": {"of": NEW, "release": OLD, "mark_bad": True}}
+
+
+def test_nothing_is_left_to_do_where_another_run_has_released_it_meanwhile():
+    told = fleet({"a": {"failed": True, "code": "lease_lost", "msg": "bob has it."}, "b": PREDICTED, "c": PREDICTED})
+    closing = fleet_closing(told, {"a": runs(NEW), "b": runs(NEW), "c": runs(OLD)})
+    rows = {line.split()[0]: line for line in closing["text"].splitlines()[1:4]}
+    assert "not touched" in rows["b"]
+    assert not rows["b"].endswith("release here")
+    assert rows["c"].endswith("release here")
