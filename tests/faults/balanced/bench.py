@@ -50,6 +50,8 @@ class Bench:
         self.name, self.work, self.folder = name, work, lab.folder(name)
         told = json.loads((self.folder / "inventory.yml").read_text())
         self._front = list(told["all"]["hosts"])[HOSTS]
+        for host, variables in told["all"]["hosts"].items():  # one that was off in an earlier call may have moved
+            variables["ansible_host"] = docker("inspect", "--format", ADDRESS, f"slipway-{name}-{host}")
         self.cuts = Cuts(f"SLIPWAY-{name[:16].upper()}")
         hosts = with_files(told, self.folder, name, self.cuts)
         self.hosts, self.front = hosts[:HOSTS], hosts[HOSTS]
@@ -78,7 +80,7 @@ class Bench:
         self.settle()
         if len(set(self.serves())) != 1 or self.serves()[0] not in (FIRST, SECOND):
             for version in (FIRST, SECOND):
-                done = self.start("site", version, release_serial="100%").end()
+                done = self.start("site", version, release_serial="100%").end(1500)
                 if done.code:
                     raise SystemExit(done.output[-6000:])
         self.balancer.set_up()
@@ -106,10 +108,10 @@ class Bench:
             "site_harden": False,
             "release_version": version,
             "release_src": str(self.work / f"shop-{version}"),
-            "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 20},
+            "release_health": {"url": f"http://127.0.0.1:{PORT}/readyz", "deadline": 10},
             "release_environment": BEFORE,
-            "release_start_timeout": 30,
-            "release_drain_timeout": 8,
+            "release_start_timeout": 12,
+            "release_drain_timeout": 5,
             "release_soak_time": 2,
             "release_confirm": 30,
             "release_serial": SERIAL,

@@ -15,6 +15,8 @@ from client import Load
 from model import ALL_NEW, DIES, FAILS, NEW, OLD, SUCCEEDS, Result, Row
 
 SHARED = "with rows after it"
+# A run that takes longer has hung; it is killed then.
+PATIENCE_S = 1500
 
 
 @dataclass
@@ -53,7 +55,8 @@ class Scene:
 
     def second(self, *flags: str, elsewhere: bool = True, **more: Any) -> play.Play:
         """Another run of the same release, meanwhile."""
-        return self.bench.start("release", self.version, *flags, log="second", elsewhere=elsewhere, **more).end()
+        run = self.bench.start("release", self.version, *flags, log="second", elsewhere=elsewhere, **more)
+        return run.end(PATIENCE_S)
 
 
 def played(bench: Bench, row: Row, load: Path, shared: bool) -> Result:
@@ -88,7 +91,7 @@ def _play(bench: Bench, row: Row, load: Path, shared: bool, result: Result) -> N
             run.cancel(9)
             bench.settle()
             raise
-        done = run.end()
+        done = run.end(PATIENCE_S)
         bench.settle()
         ends = [names.get(one, one or "nothing") for one in bench.serves()]
         states = bench.balancer.states()
@@ -119,7 +122,7 @@ def _next(bench: Bench, row: Row, version: str, then: dict[str, Any]) -> play.Pl
     """What an operator does about all of it: the same release again. Hosts that the balancer has out come back."""
     back = {key: value for key, value in bench.steps().items() if key != "release_before_swap_tasks"}
     given = {**(back if row.steps else {}), "release_serial": "100%", **then}
-    return bench.start("release", version, log="next", elsewhere=row.elsewhere, **given).end()
+    return bench.start("release", version, log="next", elsewhere=row.elsewhere, **given).end(PATIENCE_S)
 
 
 def wait_back(bench: Bench, result: Result) -> None:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from bench import BEFORE, HOSTS, Moment
-from drive import Scene
+from drive import PATIENCE_S, Scene
 from model import (
     ALL_NEW,
     ALL_OLD,
@@ -29,6 +29,7 @@ from model import (
     Each,
     Row,
 )
+from waiting import wait
 
 ONLY_CANARY = frozenset((CANARY,))
 EVERYONE = frozenset(range(HOSTS))
@@ -94,6 +95,23 @@ def paused_in(name: str, seconds: float, ends: Each, run: str, **more: Any) -> R
 
     title = f"controller paused for {seconds:g} s as {name} begins on the canary"
     return Row(f"paused-{name.lower()}-{seconds:g}", title, ends, run, at=phase(name), act=act, **more)
+
+
+def late_in(name: str) -> Row:
+    """The controller comes back when the host has taken back what nobody has confirmed."""
+
+    def act(scene: Scene) -> None:
+        host = scene.bench.hosts[CANARY]
+        scene.reach()
+        with scene.run.standing_still():
+            scene.go()
+            wait("the host has taken it back", lambda: not host.phase() and host.serves() != scene.version, 200)
+            time.sleep(2)
+
+    return Row(
+        f"late-{name.lower()}", f"controller paused as {name} begins on the canary, until the host has taken it back",
+        ALL_OLD, FAILS, STOPPED, ONLY_CANARY, variables=BRIEF, at=phase(name), act=act,
+    )  # fmt: skip
 
 
 def kill_at(text: str, times: int = 1, later: float = 0.0) -> Any:
@@ -197,9 +215,13 @@ def others_refused(elsewhere: bool) -> Any:
 
 
 def leave_a_lease(scene: Scene) -> None:
-    """A run from elsewhere cannot know that it is over, and ends the lease by its id."""
     kill(scene)
-    scene.run.end()
+    end_the_lease(scene)
+
+
+def end_the_lease(scene: Scene) -> None:
+    """A run from elsewhere cannot know that it is over, and is refused. The next one ends the lease by its id."""
+    scene.run.end(PATIENCE_S)
     scene.bench.settle()
     done = scene.second()
     flat = " ".join(done.output.split())
@@ -229,6 +251,7 @@ def cancelled(number: int) -> Any:
             time.sleep(0.2)
         scene.run.cancel(signal.SIGKILL)
         scene.go()
+        end_the_lease(scene)
 
     return act
 
@@ -345,10 +368,7 @@ PAUSED = (
     Row("paused-preflight", "controller paused for 20 s in preflight", ALL_NEW, SUCCEEDS, RELEASED_ALL,
         act=pause_at(BATCH, 20)),
     paused_in("SOAK", 3, ALL_NEW, SUCCEEDS, verdicts=RELEASED_ALL),
-    *(
-        paused_in(name, 30, ALL_OLD, FAILS, verdicts=STOPPED, booked=ONLY_CANARY, variables=BRIEF)
-        for name in ("INTENT", "OVERLAP", "FLIP", "DRAIN", "SOAK", "PROBATION")
-    ),
+    *(late_in(name) for name in ("INTENT", "OVERLAP", "FLIP", "DRAIN", "SOAK", "PROBATION")),
     paused_in("COMMIT", 30, ALL_NEW, SUCCEEDS, verdicts=RELEASED_ALL, variables=BRIEF),
     Row("paused-between", "controller paused for 20 s between the canary and the second batch", ALL_NEW, SUCCEEDS,
         RELEASED_ALL, act=pause_at(BATCH, 20, 2)),
@@ -364,11 +384,12 @@ PAUSED = (
 CANCELLED = (
     *(
         Row(f"awx-{name.lower()}", f"{name} to ansible-runner, SIGKILL after 10 s, in the canary's SOAK", ALL_OLD, DIES,
-            variables=BRIEF, at=SOAKS, act=cancelled(number), as_awx=True)
+            variables=BRIEF, at=SOAKS, act=cancelled(number), as_awx=True, elsewhere=True)
         for name, number in (("SIGTERM", signal.SIGTERM), ("SIGINT", signal.SIGINT))
     ),
     Row("awx-second", "SIGTERM to ansible-runner, SIGKILL after 10 s, in the SOAK of the second batch", PARTLY, DIES,
-        variables={**BRIEF, **SMALL}, at=phase("SOAK", 2), act=cancelled(signal.SIGTERM), as_awx=True),
+        variables={**BRIEF, **SMALL}, at=phase("SOAK", 2), act=cancelled(signal.SIGTERM), as_awx=True,
+        elsewhere=True),
 )  # fmt: skip
 LEASES = (
     Row("two-elsewhere", "another controller begins in the canary's SOAK, and is refused", ALL_NEW, SUCCEEDS,
