@@ -1,7 +1,7 @@
 """Ten hosts behind a HAProxy: releases, defects, lost hosts, killed, paused and concurrent controllers, under load.
 
 `make balanced` runs it; alone: lab.py run -- python tests/faults/balanced [--page FILE] [--only NAME…] [--resume]
-[--lab NAME]. Exits 1 when a row is broken. Results are written as they come, to .work/balanced/results.json.
+[--lab NAME]. Exits 1 when a row is broken. Results are written as they come, to .work/balanced/results-10.json.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rows import ROWS
 LAB = "balanced"
 WORK = lab.CHECKOUT / ".work" / "balanced"
 SHARE = 5  # rows at most
-RESULTS = WORK / "results.json"
+RESULTS = WORK / f"results-{HOSTS}.json"
 
 
 def read() -> dict[str, Result]:

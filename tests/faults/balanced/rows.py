@@ -343,7 +343,7 @@ BALANCER = (
         steps=True, at=SOAKS, act=front_reloads),
 )  # fmt: skip
 KILLED = (
-    Row("killed-preflight", "controller killed in preflight, with the lease of all hosts", ALL_OLD, DIES,
+    Row("killed-first", "controller killed as the first batch begins, with the lease of all hosts", ALL_OLD, DIES,
         act=kill_at(BATCH)),
     killed_in("REHEARSE", ALL_OLD, Moment(CANARY, "subprocess.Popen", "start .*-rehearsal@")),
     killed_in("INTENT", ALL_OLD),
@@ -365,7 +365,7 @@ KILLED = (
         variables={**ill(1), "release_serial": ["1", "1", "100%"]}, act=way_back(kill_run)),
 )  # fmt: skip
 PAUSED = (
-    Row("paused-preflight", "controller paused for 20 s in preflight", ALL_NEW, SUCCEEDS, RELEASED_ALL,
+    Row("paused-first", "controller paused for 20 s as the first batch begins", ALL_NEW, SUCCEEDS, RELEASED_ALL,
         act=pause_at(BATCH, 20)),
     paused_in("SOAK", 3, ALL_NEW, SUCCEEDS, verdicts=RELEASED_ALL),
     *(late_in(name) for name in ("INTENT", "OVERLAP", "FLIP", "DRAIN", "SOAK", "PROBATION")),

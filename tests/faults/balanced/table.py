@@ -22,12 +22,14 @@ all hosts then. HAProxy's own log says which host a lost request was sent to. Ho
 second batch. Where the next run stands `with rows after it`, the rows down to the next one with a run of its own share
 that run: each of them begins on what the one before has left, and the last one is followed by the ordinary run.
 
-| row | the fleet must be | users may lose requests of | lost / sent | lost at | next run | seconds | verdict |
-|---|---|---|---|---|---|---|---|
+| row | the fleet must be | users may lose requests of | lost / sent | lost at | next run | seconds | commit | verdict |
+|---|---|---|---|---|---|---|---|---|
 {rows}
 {rest}"""
 REST = """
-Not run: {names}.
+Not run:
+
+{names}
 """
 
 
@@ -46,9 +48,8 @@ def line(row: Row, result: Result) -> str:
     verdict = "; ".join(result.broken).replace("\n", " ").replace("|", "/") or "kept"
     of = ", ".join(f"{name}: {count}" for name, count in result.of.items()) or "-"
     lost = f"{result.failed:,} / {result.sent:,}"
-    return " | ".join(
-        (row.title, must(row), hosts(row.lost), lost, of, result.next_run or "-", f"{result.seconds:.0f}", verdict)
-    )
+    told = (lost, of, result.next_run or "-", f"{result.seconds:.0f}", result.commit or "-", verdict)
+    return " | ".join((row.title, must(row), hosts(row.lost), *told))
 
 
 def page(rows: Sequence[Row], results: Mapping[str, Result]) -> str:
@@ -60,9 +61,9 @@ def page(rows: Sequence[Row], results: Mapping[str, Result]) -> str:
     allowed = sum(result.failed for row, result in played if row.lost)
     other = sum(result.failed for row, result in played if not row.lost)
     summary = (
-        f"{kept} of {len(played)} rows kept{f', {len(left)} not run' if left else ''}. {sent:,} requests of users; "
+        f"{kept} of {len(played)} rows kept{f', {len(left)} not run' if left else ''}. {sent:,} requests of users;\n"
         f"{allowed:,} lost in the rows in which a host with a fault may lose some, {other:,} in all others."
     )
     told = "\n".join(f"| {line(row, result)} |" for row, result in played)
-    rest = REST.format(names="; ".join(left)) if left else ""
+    rest = REST.format(names="\n".join(f"- {title}" for title in left)) if left else ""
     return PAGE.format(summary=summary, rows=told, rest=rest)
