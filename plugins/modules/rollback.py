@@ -64,6 +64,17 @@ options:
       - Not for playbooks. What M(slipway.go.conclude) tells the host of its run. Where another run has taken the lease
         of the service since, or somebody has ended it, nothing is taken back.
     type: dict
+    suboptions:
+      run:
+        description:
+          - The id of the run.
+        type: str
+        required: true
+      held:
+        description:
+          - Whether it has taken the lease.
+        type: bool
+        default: false
 seealso:
   - module: slipway.go.release
   - module: slipway.go.release_info
@@ -220,7 +231,10 @@ def main() -> None:
             "of": {"type": "str"},
             "run": {"type": "str"},
             "mark_bad": {"type": "bool", "default": True},
-            "claim": {"type": "dict"},
+            "claim": {
+                "type": "dict",
+                "options": {"run": {"type": "str", "required": True}, "held": {"type": "bool", "default": False}},
+            },
             "by": options.BY,
         },
         supports_check_mode=True,
