@@ -275,3 +275,14 @@ def test_nothing_is_left_to_do_where_another_run_has_released_it_meanwhile():
     assert "not touched" in rows["b"]
     assert not rows["b"].endswith("release here")
     assert rows["c"].endswith("release here")
+
+
+@pytest.mark.parametrize(
+    ("code", "left"), [("lease_lost", "see what the other run has released"), ("busy", "rollback")]
+)
+def test_a_host_that_another_run_has_now_is_not_to_be_rolled_back(code, left):
+    told = fleet({"a": RELEASED, "b": ILL}, sizes=[1])
+    closing = fleet_closing(told, {"a": {**runs(NEW), "failed": True, "code": code, "msg": "no."}, "b": runs(OLD)})
+    (row,) = (line for line in closing["text"].splitlines() if line.startswith("a "))
+    assert "not taken back" in row
+    assert row.endswith(left)
