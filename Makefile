@@ -134,6 +134,9 @@ services: collections ## ten services of five kinds on three hosts, each release
 compared: collections ## defects that show only under traffic, on four hosts that a Prometheus knows (half an hour; needs prometheus)
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/compared --page docs/evidence/compared.md
 
+balanced: collections ## ten hosts behind a HAProxy, under load: defects, lost hosts, killed and paused controllers (hours; needs prometheus)
+	$(BIN)/python tests/lab/lab.py run --suites bookworm -- python tests/faults/balanced --page docs/evidence/balanced.md
+
 bundle-table: collections ## bundles: every byte changed in turn, and a run killed at every effect
 	SLIPWAY_BUNDLE=all pytest -n $(WORKERS) --dist worksteal tests/unit/plugins/module_utils/bundle
 

@@ -10,7 +10,14 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _by, _confirmation, _lost, _patience, _progress
+from ansible_collections.slipway.go.plugins.plugin_utils import (
+    _by,
+    _claim,
+    _confirmation,
+    _lost,
+    _patience,
+    _progress,
+)
 from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction, limit
 from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
 
@@ -61,7 +68,8 @@ class ActionModule(BoundedAction):
         way = {option: value for option, value in (arguments["back"] or {}).items() if value is not None}
         went: dict[str, Any] = {}
         if way:
-            went = self._ask("rollback", {"name": name, "by": by, "mark_bad": False, **way}, variables)
+            claim = _claim.of_way_back(name, variables)
+            went = self._ask("rollback", {"name": name, "by": by, "mark_bad": False, "claim": claim, **way}, variables)
         elif (arguments["confirm"] or {}).get("unconfirmed") and not self._task.check_mode:
             went = _confirmation.confirm(self._command, name, {**arguments["confirm"], "changed": True})
         about = {"name": name, "history": 0, **({"root": arguments["root"]} if arguments["root"] else {})}

@@ -59,6 +59,22 @@ options:
         hosts.
     type: bool
     default: true
+  claim:
+    description:
+      - Not for playbooks. What M(slipway.go.conclude) tells the host of its run. Where another run has taken the lease
+        of the service since, or somebody has ended it, nothing is taken back.
+    type: dict
+    suboptions:
+      run:
+        description:
+          - The id of the run.
+        type: str
+        required: true
+      held:
+        description:
+          - Whether it has taken the lease.
+        type: bool
+        default: false
 seealso:
   - module: slipway.go.release
   - module: slipway.go.release_info
@@ -188,12 +204,14 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import sen
 from ansible_collections.slipway.go.plugins.module_utils._release import options
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import parse_meant
+from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import parse_claim
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import load_settings
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    engine = Engine(load_settings(module.params["name"]), by=module.params["by"])
-    lease = engine.lease_objection()
+    claim = parse_claim(module.params["claim"])
+    engine = Engine(load_settings(module.params["name"]), by=module.params["by"], claim=claim)
+    lease = engine.lease_objection() if claim is None else None
     if lease is not None:  # a rollback is for when something is wrong
         module.warn(f"{sentence(lease.message)} The rollback goes on.")
     wanted, meant = module.params["release"], parse_meant(module.params["of"], module.params["run"])
@@ -214,6 +232,10 @@ def main() -> None:
             "of": {"type": "str"},
             "run": {"type": "str"},
             "mark_bad": {"type": "bool", "default": True},
+            "claim": {
+                "type": "dict",
+                "options": {"run": {"type": "str", "required": True}, "held": {"type": "bool", "default": False}},
+            },
             "by": options.BY,
         },
         supports_check_mode=True,

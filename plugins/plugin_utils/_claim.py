@@ -95,6 +95,13 @@ def of(
     }
 
 
+def of_way_back(service: str, variables: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a run says that takes back what it has released; nothing where it has never had the lease of this host."""
+    if not _run.has_lease(service, str(variables.get("inventory_hostname"))):
+        return None
+    return {"run": _run.this().id, "held": True}
+
+
 def ended(answer: Mapping[str, Any]) -> str:
     """The id of the run whose lease stands in the way, where its process on this machine is gone; else empty."""
     lease = answer.get("lease")

@@ -33,6 +33,8 @@ JUDGED = {
     WORSE: "the new release does worse than the one before",
     UNCLEAR: "nobody knows whether the new release is good",
 }
+# Codes of a host that does not go back, because it is another run's now.
+OVERTAKEN = ("leased", "lease_lost", "lease_ended")
 # What has become of a host. The table shows these words, and the next node of a workflow reads them.
 RELEASED, UNCHANGED, TAKEN_BACK = "released", "unchanged", "taken back"
 NOT_CONFIRMED = "not confirmed"
@@ -385,6 +387,10 @@ def _row(run: Run, version: str, verdict: str, answer: Mapping[str, Any], decisi
     before = result.get("previous") if swaps else result.get("current")
     to = result.get("current") if swaps or verdict == UNCHANGED else result.get("failed_release") or version
     left = LEFT_TO_DO.get(FAILED if decision.back.get(run.name, {}).get("mark_bad") else verdict, "")
+    if verdict == NOT_TOUCHED and now == to:  # another run has released it
+        left = ""
+    if verdict == KEPT and answer.get("code") in OVERTAKEN:
+        left = "see what the other run has released"
     if run.name in decision.first:
         left = "it was its first release: there is nothing to go back to"
     if answer.get("unsettled"):

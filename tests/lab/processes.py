@@ -1,4 +1,4 @@
-"""Ending what a test has started."""
+"""Signals for what a test has started."""
 
 from __future__ import annotations
 
@@ -10,8 +10,15 @@ from pathlib import Path
 
 def kill_tree(pid: int) -> None:
     """SIGKILL for a process and what it has started: Ansible's workers have sessions of their own."""
+    signal_tree(pid, signal.SIGKILL)
+
+
+def signal_tree(pid: int, number: int) -> None:
     children = Path(f"/proc/{pid}/task/{pid}/children")
     with contextlib.suppress(OSError):
+        if number == signal.SIGSTOP:
+            os.kill(pid, number)  # first, so that it starts nothing more
         for child in children.read_text().split():
-            kill_tree(int(child))
-        os.kill(pid, signal.SIGKILL)
+            signal_tree(int(child), number)
+        if number != signal.SIGSTOP:
+            os.kill(pid, number)

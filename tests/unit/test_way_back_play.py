@@ -28,7 +28,7 @@ OLD, NEW = "1.0.0-1111111111", "2.0.0-2222222222"
 RELEASE = f"""
 import json, os
 from ansible.plugins.action import ActionBase
-from ansible_collections.slipway.go.plugins.plugin_utils import _lost, _report_notes, _stats
+from ansible_collections.slipway.go.plugins.plugin_utils import _lost, _report_notes, _run, _stats
 
 class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
@@ -43,6 +43,8 @@ class ActionModule(ActionBase):
     def told(self, task_vars):
         path = os.path.join(os.environ["SLIPWAY_PLAYED"], task_vars["inventory_hostname"] + ".json")
         state, check = json.load(open(path)), self._task.check_mode
+        if state.get("leased"):
+            _run.note_lease("shop", task_vars["inventory_hostname"])
         current = state["current"]
         if state.get("gone"):
             told = _lost.unreachable("no route to host.", task_vars)
@@ -78,6 +80,8 @@ module.exit_json(changed=False, current=state["current"], good=ids, releases=ids
 ROLLBACK = """
 if state.get("stays"):
     module.fail_json(msg="1.0.0-1111111111 is not {{ 6 * 7 }} on this host's disk.", code="damaged_release")
+if (module.params["claim"] or {}).get("held") is True and state.get("overtaken"):
+    module.fail_json(msg="This run had the lease, and bob has taken it since.", code="lease_lost")
 meant = module.params["of"] in (None, state["current"]) and module.params["run"] in (None, state.get("run"))
 if meant:
     marked = {"marked": True} if module.params["mark_bad"] else {}
@@ -95,7 +99,7 @@ def run(request, tmp_path):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, collection / part)
     (collection / "plugins" / "action" / "release.py").write_text(RELEASE)
-    options = ("name", "root", "history", "release", "of", "run", "by", "mark_bad")
+    options = ("name", "root", "history", "release", "of", "run", "by", "mark_bad", "claim")
     for name, act in (("release_info", INFO), ("rollback", ROLLBACK)):
         (collection / "plugins" / "modules" / f"{name}.py").write_text(PLAYED.format(options=options, act=act))
 
@@ -172,6 +176,14 @@ def test_a_host_that_fails_takes_the_whole_fleet_back(run):
     assert len(told) == 2, "once when it happened, and once as the host's own failure, and as it was said"
     assert done.said.index("it answers 500") < done.said.index("PLAY [Conclusion]")
     assert f"{OLD} runs on all 4 hosts, each asked anew" in done.said
+
+
+def test_a_run_that_was_overtaken_takes_nothing_back(run):
+    """What it has released on `a`, another run has found there and left there."""
+    done = run({"a": {"leased": True, "overtaken": True}, "b": {"leased": True}, "c": ILL}, release_serial="1,1,1")
+    assert (done.code, done.runs, done.failed) == (2, "211", "ac"), done.text
+    assert done.verdicts == {"a": "not taken back", "b": "taken back", "c": "failed"}, done.text
+    assert "was to be taken back here, and was not: This run had the lease, and bob has taken it since." in done.said
 
 
 def test_all_is_well(run):

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,10 +21,10 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "lab")]
 import inside
 import lab
 import play
+import prometheus
 import table
 from build import build_load, build_releases
 from client import Load
-from waiting import wait
 
 LAB, HOSTS, PORT, RATE = "compared", 4, 8101, 50
 SCRAPE = 2
@@ -55,35 +51,12 @@ class Bench:
         self.addresses: dict[str, str] = {host: values["ansible_host"] for host, values in hosts.items()}
         self.containers = {host: f"slipway-{name}-{host}" for host in self.addresses}
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.prometheus = f"127.0.0.1:{free.getsockname()[1]}"
+        self.prometheus = ""
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        groups = [{"targets": [f"{ip}:{PORT}"], "labels": {"instance": host}} for host, ip in self.addresses.items()]
-        told = {
-            "global": {"scrape_interval": f"{SCRAPE}s"},
-            "scrape_configs": [{"job_name": "shop", "static_configs": groups}],
-        }
-        (self.folder / "prometheus.yml").write_text(json.dumps(told))
-        argv = [shutil.which("prometheus") or "prometheus", f"--config.file={self.folder / 'prometheus.yml'}"]
-        argv += [f"--storage.tsdb.path={self.folder / 'tsdb'}", f"--web.listen-address={self.prometheus}"]
-        with (self.folder / "prometheus.log").open("w") as log:
-            process = subprocess.Popen(argv, stdout=log, stderr=log)
-        try:
-            wait("Prometheus answers", self._ready, 60)
+        with prometheus.watching(self.addresses, PORT, SCRAPE, self.folder) as self.prometheus:
             yield
-        finally:
-            process.terminate()
-            process.wait()
-
-    def _ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://{self.prometheus}/-/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
 
     def play(self, name: str, version: str, environment: dict[str, str], **more: Any) -> play.Play:
         return play.playbook(name, self.inventory, {**self.variables(version, environment), **more})
@@ -102,14 +75,7 @@ class Bench:
             "release_serial": [1, 1, "100%"],
             "release_force": True,
             "release_min_requests": 200,
-            "release_compare": {
-                "url": f"http://{self.prometheus}",
-                "requests": "sum by (instance) (http_requests_total)",
-                "failures": 'sum by (instance) (http_requests_total{code=~"5.."})',
-                "durations": "sum by (instance, le) (http_request_duration_seconds_bucket)",
-                "time": 90,
-                "interval": SCRAPE,
-            },
+            "release_compare": prometheus.compare(self.prometheus, SCRAPE, 90),
         }
 
     def serves(self) -> dict[str, str]:

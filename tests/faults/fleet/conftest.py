@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,8 @@ sys.path[:0] = [str(CHECKOUT / "tests" / "lab"), str(Path(__file__).parent)]
 
 import lab
 from build import build_releases
-from fleet import Fleet, Host
+from fleet import Fleet
+from vanishing import Cuts, with_files
 
 LAB = os.environ.get("SLIPWAY_LAB", "fleet")
 # test_way_back.py does with three; test_vanish.py needs five.
@@ -33,23 +33,14 @@ def hosts() -> Iterator[Fleet]:
     """An inventory in which every address is read from a file whenever it is asked for."""
     path = lab.up(LAB, HOSTS, ["bookworm", "trixie"])
     told = json.loads(path.read_text())
-    found = []
-    for name, variables in told["all"]["hosts"].items():
-        address = path.parent / f"address-{name}"
-        found.append(Host(name, variables["ansible_host"], f"slipway-{LAB}-{name}", address))
-        variables["ansible_host"] = f"{{{{ lookup('ansible.builtin.file', '{address}') }}}}"
-    # Without this, ssh waits for ever for a host that has vanished while a task ran there.
-    told["all"]["vars"]["ansible_ssh_extra_args"] = "-o ServerAliveInterval=3 -o ServerAliveCountMax=3"
+    cuts = Cuts("SLIPWAY-FLEET")
+    found = with_files(told, path.parent, LAB, cuts)
     inventory = path.parent / "vanishing.yml"
     inventory.write_text(json.dumps(told))
-    subprocess.run(["iptables", "-N", "SLIPWAY-FLEET"], check=False, capture_output=True)
-    subprocess.run(["iptables", "-I", "OUTPUT", "-j", "SLIPWAY-FLEET"], check=True)
     try:
-        yield Fleet(inventory, found)
+        with cuts.in_force():
+            yield Fleet(inventory, found, cuts)
     finally:
-        subprocess.run(["iptables", "-D", "OUTPUT", "-j", "SLIPWAY-FLEET"], check=False)
-        subprocess.run(["iptables", "-F", "SLIPWAY-FLEET"], check=False)
-        subprocess.run(["iptables", "-X", "SLIPWAY-FLEET"], check=False)
         if not os.environ.get("SLIPWAY_LAB_KEEP"):
             lab.down(LAB)
 

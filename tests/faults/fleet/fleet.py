@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import inside
+import background
 import play
-from processes import kill_tree
+from vanishing import SERVICE, Cuts, Host
 from waiting import wait
 
-NOBODY = "172.17.0.250"  # an address that the lab's network has not given to anybody
-SERVICE = "shop"
 # What a run could have changed on a host: its releases, what the engine remembers, and its configuration.
 STATE = rf"""
 readlink /opt/{SERVICE}/current /opt/{SERVICE}/last-good; ls /opt/{SERVICE}/releases
@@ -27,68 +20,8 @@ find /etc -type f ! -path '/etc/hosts' ! -path '/etc/resolv.conf' -exec sha256su
 """
 
 
-@dataclass(frozen=True)
-class Host:
-    name: str
-    address: str
-    container: str
-    file: Path
-
-    def run(self, *argv: str, check: bool = True) -> str:
-        return inside.run(self.container, *argv, check=check)
-
-    def serves(self) -> str:
-        return self.run("readlink", f"/opt/{SERVICE}/current", check=False).rpartition("/")[2].partition("-")[0]
-
-    def phase(self) -> str:
-        told = self.run("cat", f"/var/lib/slipway/{SERVICE}/state.json", check=False)
-        return str(json.loads(told)["phase"]) if told else ""
-
-    def state(self) -> str:
-        return self.run("sh", "-c", STATE, check=False)
-
-    def vanish(self) -> None:
-        """Before a connection: its address is nobody's."""
-        self.file.write_text(NOBODY)
-
-    def cut(self, *only: str) -> None:
-        """Also in the middle of a task: its packets are dropped; only: those that match."""
-        self.file.write_text(self.address)
-        argv = ["iptables", "-A", "SLIPWAY-FLEET", "-d", self.address, "-p", "tcp", "--dport", "22", *only]
-        subprocess.run([*argv, "-j", "DROP"], check=True)
-
-
-def _take_interrupts() -> None:
-    """Whatever started the tests in the background may have had them ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-class Run:
-    """A playbook that runs, and what it has said so far."""
-
-    def __init__(self, fleet: Fleet, name: str, variables: dict[str, Any], flags: tuple[str, ...]) -> None:
-        argv = ["ansible-playbook", str(play.CHECKOUT / "playbooks" / f"{name}.yml"), "-i", str(fleet.inventory)]
-        self._log = fleet.inventory.parent / "run.log"
-        with self._log.open("w") as stream:
-            self._process = subprocess.Popen(
-                [*argv, "-e", json.dumps(variables), *flags],
-                env={**play.environment(), "ANSIBLE_TIMEOUT": "4", **fleet.environment},
-                cwd=play.CHECKOUT,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_take_interrupts,
-            )
-
-    def said(self) -> str:
-        return self._log.read_text()
-
-    def until(self, what: str, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 300
-        while not condition():
-            assert self._process.poll() is None, f"the run ended before {what}:\n{self.said()}"
-            assert time.monotonic() < deadline, f"{what}: not within 300 s:\n{self.said()}"
-            time.sleep(0.1)
+class Run(background.Run):
+    """A playbook on the fleet."""
 
     def until_phase(self, host: Host, phase: str) -> None:
         """The host itself looks often enough for a phase of a few milliseconds."""
@@ -98,26 +31,10 @@ class Run:
         self.until(f"{phase} on {host.name}", lambda: looking.poll() is not None)
         assert looking.returncode == 0, f"{host.name} did not come to {phase}"
 
-    def cancel(self, number: int) -> None:
-        """As whoever cancels a job does: an interrupt for the process group, or the death of all that it has begun."""
-        if number == signal.SIGKILL:
-            kill_tree(self._process.pid)
-        else:
-            os.killpg(self._process.pid, number)
-
-    def end(self) -> play.Play:
-        begun = time.monotonic()
-        try:
-            self._process.wait(timeout=420)
-        except subprocess.TimeoutExpired:
-            self.cancel(signal.SIGKILL)
-            self._process.wait()
-        return play.Play(self._process.returncode, time.monotonic() - begun, self.said())
-
 
 class Fleet:
-    def __init__(self, inventory: Path, hosts: list[Host]) -> None:
-        self.inventory, self.hosts = inventory, hosts
+    def __init__(self, inventory: Path, hosts: list[Host], cuts: Cuts) -> None:
+        self.inventory, self.hosts, self._cuts = inventory, hosts, cuts
         self.environment: dict[str, str] = {}
         self.variables: dict[str, Any] = {}
         self._before: dict[str, str] = {}
@@ -146,7 +63,11 @@ class Fleet:
                 assert done.code == 0, done.output
         self.variables["release_soak_time"] = 2
         self.environment = {}
-        self._before = {host.name: host.state() for host in self.hosts}
+        self._before = {host.name: self._state(host) for host in self.hosts}
+
+    @staticmethod
+    def _state(host: Host) -> str:
+        return host.run("sh", "-c", STATE, check=False)
 
     @staticmethod
     def _marked(host: Host) -> bool:
@@ -167,7 +88,7 @@ class Fleet:
 
     def back(self) -> None:
         """Every host can be reached again."""
-        subprocess.run(["iptables", "-F", "SLIPWAY-FLEET"], check=True)
+        self._cuts.clear()
         for host in self.hosts:
             host.file.write_text(host.address)
 
@@ -176,7 +97,7 @@ class Fleet:
         return {**self.variables, **source, **more}
 
     def start(self, name: str, version: str, *flags: str, **more: Any) -> Run:
-        return Run(self, name, self.values(version, **more), flags)
+        return Run(name, self.inventory, self.values(version, **more), *flags, environment=self.environment)
 
     def play(self, name: str, version: str, *flags: str, **more: Any) -> play.Play:
         return self.start(name, version, *flags, **more).end()
@@ -191,4 +112,4 @@ class Fleet:
 
     def changed(self) -> list[int]:
         """The places of the hosts on which anything has changed since the case began."""
-        return [place for place, host in enumerate(self.hosts) if host.state() != self._before[host.name]]
+        return [place for place, host in enumerate(self.hosts) if self._state(host) != self._before[host.name]]

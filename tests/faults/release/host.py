@@ -12,17 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import vm
+from injecting import INJECT, PYTHON, RUN, TOOLS, WRAPPER
 
-TOOLS = "/usr/local/lib/slipway-faults"
-RUN = "/run/slipway-faults"
-PYTHON = f"{TOOLS}/python"
-INJECT = Path(__file__).parent / "inject" / "sitecustomize.py"
 # What a release is written to, so that a full or read-only disk is that of the service alone.
 SMALL = {"/opt": "192m", "/var/lib/slipway": "4m"}
 
-WRAPPER = f"""#!/bin/sh
-PYTHONPATH={TOOLS} exec /usr/bin/python3 "$@"
-"""
 CLEAN = f"""
 rm -rf {RUN} /opt/filler /var/lib/slipway/filler; mkdir -p {RUN}
 mount -o remount,rw,size={SMALL["/opt"]} /opt; mount -o remount,rw,size={SMALL["/var/lib/slipway"]} /var/lib/slipway

@@ -13,11 +13,6 @@ ONLY_OLD = frozenset((OLD,))
 ONLY_NEW = frozenset((NEW,))
 
 KILL = "kill -KILL $ENGINE"
-# The controller does its part meanwhile; the limit is only there so that a broken row ends.
-PAUSE = (
-    "touch /run/slipway-faults/reached;"
-    " for i in $(seq 600); do test -e /run/slipway-faults/go && break; sleep 0.1; done"
-)
 # Every process of this connection, and not the one that waits for others.
 CUT_SSH = """
 p=$ENGINE

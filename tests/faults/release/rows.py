@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from host import RUN
+from injecting import PAUSE, RUN
 from model import (
     CUT_SSH,
     DOWN_IN_BETWEEN,
@@ -15,7 +15,6 @@ from model import (
     OLD,
     ONLY_NEW,
     ONLY_OLD,
-    PAUSE,
     Moment,
     Row,
 )

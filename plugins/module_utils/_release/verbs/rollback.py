@@ -26,6 +26,7 @@ from ..transaction import SwapRequest, swap
 
 def predict(context: Context, wanted: Optional[str] = None, meant: Optional[Meant] = None) -> Outcome:
     """Say where a rollback would go, or what speaks against it; change nothing."""
+    _check_lease(context)
     in_flight, current = context.store.load(), context.current_id()
     if not _is_meant(context, meant):
         return unchanged(current)
@@ -50,6 +51,7 @@ def rollback(
     mark_bad: whether it speaks against the release that is left; not where it was good here and failed elsewhere.
     """
     with context.locked(), context.probed() as probe:
+        _check_lease(context)
         in_flight = context.store.load()
         if not _is_meant(context, meant):
             return unchanged(context.current_id())
@@ -65,6 +67,15 @@ def rollback(
         left = context.current_id()
         done = swap(context, SwapRequest(target, strategy.name, "rollback", mark_bad=mark_bad), probe)
         return _with_earlier_credentials(context, done, left)
+
+
+def _check_lease(context: Context) -> None:
+    """Refuse the way back of a run that has lost its lease: what it has released may be what another one left here.
+
+    A rollback that somebody asks for makes no claim, and no lease keeps it from going on.
+    """
+    if context.claim is not None:
+        context.leases.check(context.claim)
 
 
 def _with_earlier_credentials(context: Context, done: Outcome, left: Optional[str]) -> Outcome:

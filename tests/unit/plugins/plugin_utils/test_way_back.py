@@ -304,3 +304,23 @@ def test_another_service_of_these_hosts_goes_back_and_is_not_marked_bad():
     assert fleet_decision(told)["back"] == {"a": {"of": NEW, "release": OLD}}
     told = fleet({"a": RELEASED, "b": {}}, sizes=[1], failures={"a": {**against["a"], "service": "shop"}})
     assert fleet_decision(told)["back"] == {"a": {"of": NEW, "release": OLD, "mark_bad": True}}
+
+
+def test_nothing_is_left_to_do_where_another_run_has_released_it_meanwhile():
+    told = fleet({"a": {"failed": True, "code": "lease_lost", "msg": "bob has it."}, "b": PREDICTED, "c": PREDICTED})
+    closing = fleet_closing(told, {"a": runs(NEW), "b": runs(NEW), "c": runs(OLD)})
+    rows = {line.split()[0]: line for line in closing["text"].splitlines()[1:4]}
+    assert "not touched" in rows["b"]
+    assert not rows["b"].endswith("release here")
+    assert rows["c"].endswith("release here")
+
+
+@pytest.mark.parametrize(
+    ("code", "left"), [("lease_lost", "see what the other run has released"), ("busy", "rollback")]
+)
+def test_a_host_that_another_run_has_now_is_not_to_be_rolled_back(code, left):
+    told = fleet({"a": RELEASED, "b": ILL}, sizes=[1])
+    closing = fleet_closing(told, {"a": {**runs(NEW), "failed": True, "code": code, "msg": "no."}, "b": runs(OLD)})
+    (row,) = (line for line in closing["text"].splitlines() if line.startswith("a "))
+    assert "not taken back" in row
+    assert row.endswith(left)

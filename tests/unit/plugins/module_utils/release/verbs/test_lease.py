@@ -84,6 +84,42 @@ def test_a_rollback_goes_on_whoever_has_the_lease(host):
     assert verb.leases_of(host.store).told()["left"] > 0
 
 
+def test_a_run_takes_back_what_it_has_released_as_long_as_it_has_the_lease(host):
+    release(host, "v1", "first")
+    engine(host, "x", ALICE).take_lease()
+    release(host, "v2", "x", ALICE, held=True)
+    host.clock.sleep(601)
+    assert engine(host, "x", ALICE, held=True).rollback(mark_bad=False).changed
+    assert host.settled() == host.id_of("v1")
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_who_comes_back_late_takes_nothing_back_from_another(host, over):
+    """The other run has found the release there, and it stays."""
+    release(host, "v1", "first")
+    engine(host, "x", ALICE).take_lease()
+    release(host, "v2", "x", ALICE, held=True)
+    host.clock.sleep(601)
+    engine(host, "y", BOB).take_lease()
+    release(host, "v2", "y", BOB, held=True)
+    if over:
+        verb.give_back(host.store, "y", 0)
+    late = engine(host, "x", ALICE, held=True)
+    code = "lease_lost" if over else "leased"
+    refused(lambda: late.rollback(mark_bad=False), code, "bob on ctl2")
+    refused(late.predict_rollback, code, "bob on ctl2")
+    assert host.settled() == host.id_of("v2")
+
+
+def test_the_way_back_is_refused_to_a_run_whose_lease_was_ended(host):
+    release(host, "v1", "first")
+    engine(host, "x", ALICE).take_lease()
+    release(host, "v2", "x", ALICE, held=True)
+    verb.end(host.store, BOB, 0)
+    refused(lambda: engine(host, "x", ALICE, held=True).rollback(mark_bad=False), "lease_ended", "bob on ctl2")
+    assert host.settled() == host.id_of("v2")
+
+
 def test_the_watch_and_the_timer_go_on_whoever_has_the_lease(host):
     release(host, "v1", "first")
     engine(host, "x", ALICE).take_lease()
