@@ -131,7 +131,7 @@ def harden(machine: vm.Machine) -> None:
         "firewall_allow": [{"port": str(PORT)}],
         "selinux_force": True,
         # The network of qemu advertises a router, without which this machine loses nothing: its address is set by hand.
-        "base_controls": {"router_advertisements": True},
+        "base_controls": {"router_advertisements": True, "partitions": True},
         "service_name": SERVICE,
         "service_listen": [str(PORT)],
         "release_version": VERSION,

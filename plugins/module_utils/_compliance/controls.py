@@ -96,6 +96,7 @@ CONTROLS: Sequence[Control] = (
         "Partitions for /home, /var and others have nodev, nosuid where no service runs, and noexec where nothing does",
         ("CIS 1.1.2.3", "CIS 1.1.2.4", "CIS 1.1.2.5", "CIS 1.1.2.6", "CIS 1.1.2.7", "ANSSI R28"),
         "/proc/mounts and /etc/fstab",
+        off="a program may have to run from one of them, and a line of /etc/fstab decides whether a machine boots",
         switched=True,
     ),
     Control("confinement", "SELinux or AppArmor enforces", ("CIS 1.3.1", "ANSSI R37", "ANSSI R45"), "/sys"),

@@ -41,13 +41,13 @@ def close_former(context: Context, predict: bool = False) -> bool:
 
     Where a swap has the lock, its own end closes it.
     """
-    takeover = Takeover(context.layout)
-    if predict or not takeover.is_open:
-        return takeover.is_open
+    was_open = context.takeover.is_open
+    if predict or not was_open:
+        return was_open
     try:
         with context.locked():
-            was_open = takeover.is_open
-            takeover.close()
+            was_open = context.takeover.is_open
+            context.takeover.close()
             return was_open
     except SlipwayError as error:
         if error.code != "locked":

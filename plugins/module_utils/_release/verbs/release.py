@@ -61,7 +61,7 @@ def release(context: Context, spec: Spec) -> Outcome:
     context.leases.check(context.claim)  # before it waits for the lock of a run that has the lease
     with context.locked(), context.probed() as probe, context.progress.shown():
         context.leases.admit(context.claim, context.by)
-        Takeover(context.layout).renew()
+        context.takeover.renew()
         if spec.once.only and not once.is_due(context, spec):
             return replace(unchanged(context.current_id()), once=once.known(context, spec))
         if not spec.judged:
