@@ -31,6 +31,8 @@ from ansible_collections.slipway.go.plugins.module_utils._release.strategies.ver
     Counts,
     Rule,
     Verdict,
+    describe_proof,
+    told_proof,
 )
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
 from ansible_collections.slipway.go.plugins.plugin_utils._plan import count
@@ -62,6 +64,7 @@ RULE: dict[str, tuple[str, _survey.Reader]] = {
     "max_errors": ("release_max_errors", _survey.number),
     "max_latency_ratio": ("release_max_latency_ratio", _survey.number),
     "min_requests": ("release_min_requests", _survey.whole),
+    "min_time": ("release_min_time", _survey.number),
     "inconclusive": ("release_inconclusive", _survey.choice(ACCEPT, REFUSE)),
 }
 _REQUIRED = ("url", "requests", "failures")
@@ -340,19 +343,24 @@ def compare(
 ) -> dict[str, Any]:
     """The figures of the comparison: `verdict`, `reason`, and what was counted at both.
 
-    It ends at the first moment at which the evidence says that the new release is worse. new and old are what
-    Prometheus calls the hosts.
+    It ends at the first moment at which the evidence says that the new release is worse or, after rule.min_time, that
+    it is good. new and old are what Prometheus calls the hosts.
     """
-    judge, silent, ends = Verdict(rule), "", Counter[str]()
+    # Of what a bucket leaves open, one has the best for the new release, and the other the worst.
+    judge, strict = Verdict(rule), Verdict(rule)
+    silent, ends = "", Counter[str]()
     last: dict[str, Sample] | None = None
-    judge.begin(min(max(round(100 * len(new) / (len(new) + len(old))), 1), 99))
+    for one in (judge, strict):
+        one.begin(min(max(round(100 * len(new) / (len(new) + len(old))), 1), 99))
     sleep(wanted.interval)  # so that no reading is of the process before
     begun = clock()
     while True:
         try:
             now = read(ask, wanted)
             if last is not None:
-                judge.count(between(last, now, new, False), between(last, now, old, True), clock() - begun)
+                for one, upper in ((judge, False), (strict, True)):
+                    counts = between(last, now, new, upper), between(last, now, old, not upper)
+                    one.count(*counts, clock() - begun)
                 ends.update(new=ended(last, now, new), old=ended(last, now, old))
             last, silent = now, ""
         except Unanswered as error:
@@ -360,10 +368,14 @@ def compare(
         left = begun + wanted.time - clock()
         if judge.look() or _crashes(ends) or left <= 0:
             break
+        gap = silent or any(ends.values()) or _unknown(wanted, last or {}, [*new, *old])
+        if not gap and _is_proven(strict, rule, clock() - begun):
+            break
         sleep(min(wanted.interval, left))
     sides = {"new": (new, judge.stages[0].new), "old": (old, judge.stages[0].old)}
     told = {side: _counted(names, counts) for side, (names, counts) in sides.items()}
     reason = judge.look() or _crashes(ends)
+    proof = strict.stages[0].proof
     verdict = FAIL if reason else judge.verdict
     if verdict != FAIL:
         once = ENDED.format("") if ends["new"] and not ends["old"] else ""
@@ -371,7 +383,19 @@ def compare(
             silent or once or _unknown(wanted, last or {}, [*new, *old]) or judge.doubt() or _too_few(told["old"], rule)
         )
         verdict = INCONCLUSIVE if reason else verdict
-    return {"verdict": verdict, "reason": reason, "seconds": round(clock() - begun, 1), **told}
+    return {
+        "verdict": verdict,
+        "reason": reason,
+        "seconds": round(clock() - begun, 1),
+        "early": None if proof is None else told_proof(proof),
+        **told,
+    }
+
+
+def _is_proven(strict: Verdict, rule: Rule, seconds: float) -> bool:
+    """Whether it has been long enough, and the release is good."""
+    enough_old = strict.stages[0].old.requests >= rule.min_requests
+    return rule.min_time is not None and seconds >= rule.min_time and enough_old and strict.prove()
 
 
 def _crashes(ends: Mapping[str, int]) -> str:
@@ -406,8 +430,9 @@ def sentence(service: str, told: Mapping[str, Any]) -> str:
     """The figures in one line."""
     new, old = told["new"], told["old"]
     reason = f" ({told['reason']})" if told["reason"] else ""
+    early = f", before its time ({describe_proof(told['early'])})" if told["early"] else ""
     return (
-        f"{service}: {told['verdict']} after {told['seconds']:g} s{reason}. {_side(new)} with the new release, "
+        f"{service}: {told['verdict']} after {told['seconds']:g} s{reason}{early}. {_side(new)} with the new release, "
         f"{_side(old)} with the one before."
     )
 

@@ -418,7 +418,7 @@ def _canary(host: Host, page: Page) -> Html:
     rows = [
         (
             f"{one.get('percent')} %",
-            _seconds(one.get("seconds")),
+            f"{_seconds(one.get('seconds'))}{', ended early' if one.get('early') else ''}",
             *(charts.milliseconds(one.get(key)) if key.endswith("ms") else str(one.get(key, "")) for key in keys),
         )
         for one in steps

@@ -79,6 +79,10 @@ class Strategy(ABC):
         settings = self.settings
         return settings.start_timeout + self.gate.pace.deadline + settings.drain_timeout + 2 * STOP_MARGIN
 
+    def min_time(self) -> Optional[float]:
+        """The seconds that a share of the requests and the soak last at least; None for all of their time."""
+        return None
+
     def instance(self, release_id: str) -> str:
         """The instance of the service's template unit that this release runs in."""
         return release_id

@@ -64,6 +64,9 @@ class ProxyStrategy(Strategy):
     def time_limit(self) -> float:
         return super().time_limit() + len(self._steps()) * self._options.step_time
 
+    def min_time(self) -> Optional[float]:
+        return self._options.min_time
+
     def front(self) -> Optional[int]:
         return self.systemd.show(UNIT).main_pid
 
@@ -213,7 +216,7 @@ class ProxyStrategy(Strategy):
         if new is None:
             return None
         old = next(slot for slot in SLOTS if slot != new)
-        rule = Rule(options.max_errors, options.max_latency_ratio, options.min_requests)
+        rule = Rule(options.max_errors, options.max_latency_ratio, options.min_requests, options.min_time)
         inconclusive = options.inconclusive if record.live == old else ACCEPT
         earlier = self._since_committed(old, begun) if record.live == old else None
         return Traffic(Verdict(rule, earlier), self._backend.totals, (new, old), release_id, inconclusive, begun)

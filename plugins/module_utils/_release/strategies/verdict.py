@@ -9,6 +9,9 @@ the counts under a mixture of all failure rates, divided by the highest likeliho
 which the new release is not worse than the old one beyond the margin. Whatever those rates are, the evidence ever
 reaches 1/x with a probability of at most x, however often it is looked at (Ville's inequality). Each stage has rates of
 its own, so that a failure of both releases in one stage speaks against neither.
+
+The evidence that it is good is the same with the opposite denominator: the pairs with which it is worse by the margin
+or more. Each stage has to bring its own, since a release may fail only with more users.
 """
 
 from __future__ import annotations
@@ -26,6 +29,11 @@ ALONE = 0.5
 LOOKS = 5  # so many in a row find a request that hangs, and hardly one that is only on its way
 # Beta priors of the mixture: any rate for the new release, and a rather low one for the old release.
 _NEW, _OLD = (0.5, 0.5), (0.5, 5.0)
+# The same for the evidence that it is good: what is to be seldom is low at both.
+_LOW = (0.3, 15.0)
+# So much larger may the share of slow requests be where a stage ends before its time: of those as slow as the slowest
+# 2 % of the old release, and of any others. Two equal halves of 10 and of 90 ms would not be told from less otherwise.
+_TAIL, _BODY = 0.01, 0.1
 # Milliseconds of the old release that are compared with `max_latency_ratio` times as many of the new one.
 BOUNDS = (10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000, 3000, 5000)
 _STEPS = 40  # of a bisection
@@ -33,11 +41,16 @@ _STEPS = 40  # of a bisection
 
 @dataclass(frozen=True)
 class Rule:
-    """What is allowed. max_errors is in percentage points beyond the old release; a max_latency_ratio of 0 is none."""
+    """What is allowed. max_errors is in percentage points beyond the old release; a max_latency_ratio of 0 is none.
+
+    A stage lasts min_time seconds at least, and ends then once it has shown that the release is good; None for all of
+    its time.
+    """
 
     max_errors: float = 1.0
     max_latency_ratio: float = 2.0
     min_requests: int = 50
+    min_time: Optional[float] = None
 
 
 @dataclass
@@ -71,14 +84,25 @@ class Counts:
         return None
 
 
+class Proof(NamedTuple):
+    """That a release is good: the logarithm of the evidence, and how many percentage points worse it is at most."""
+
+    evidence: float
+    at_most: float
+
+
 @dataclass
 class Stage:
-    """One share of the requests: what was counted at the new and at the old release meanwhile."""
+    """One share of the requests: what was counted at the new and at the old release meanwhile.
+
+    proof: why it ended before its time.
+    """
 
     percent: int
     new: Counts = field(default_factory=Counts)
     old: Counts = field(default_factory=Counts)
     seconds: float = 0.0
+    proof: Optional[Proof] = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +129,21 @@ def log_evidence(trials: Sequence[Trial], margin: float) -> float:
     new, of_new = sum(t.new for t in trials), sum(t.of_new for t in trials)
     old, of_old = sum(t.old for t in trials), sum(t.of_old for t in trials)
     return _mixture(_NEW, new, of_new) + _mixture(_OLD, old, of_old) - sum(_best_allowed(t, margin) for t in trials)
+
+
+def log_proof(trial: Trial, margin: float, prior: tuple[float, float] = _LOW) -> float:
+    """The logarithm of the e-value that the new release does it less often than the old one and `margin` together."""
+    mixture = _mixture(prior, trial.new, trial.of_new) + _mixture(prior, trial.old, trial.of_old)
+    return mixture - _best_worse(trial, min(margin, 1 - 1e-9))
+
+
+def _upper_end(trial: Trial, margin: float) -> float:
+    """The end of the confidence sequence: the least margin, up to this one, for which the evidence is enough."""
+    low, high = 0.0, margin
+    for _step in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if log_proof(trial, middle) >= ENOUGH else (middle, high)
+    return high
 
 
 def _mixture(prior: tuple[float, float], hits: int, total: int) -> float:
@@ -136,6 +175,25 @@ def _best_allowed(trial: Trial, margin: float) -> float:
         return _log_likelihood(margin, trial.new, trial.of_new) if margin > 0 else -math.inf
     # Both likelihoods have one summit, so the best pair is on the border, between the two rates.
     low, high = max(old, 1e-12), min(new - margin, 1 - margin - 1e-12)
+    for _step in range(_STEPS):
+        middle = (low + high) / 2
+        if _slope(middle + margin, trial.new, trial.of_new) + _slope(middle, trial.old, trial.of_old) > 0:
+            low = middle
+        else:
+            high = middle
+    rate = (low + high) / 2
+    return _log_likelihood(rate + margin, trial.new, trial.of_new) + _log_likelihood(rate, trial.old, trial.of_old)
+
+
+def _best_worse(trial: Trial, margin: float) -> float:
+    """The highest log-likelihood with which the rate of the new release is at least that of the old one plus margin."""
+    new, old = (
+        hits / total if total else 0.0 for hits, total in ((trial.new, trial.of_new), (trial.old, trial.of_old))
+    )
+    if new >= old + margin:
+        return _log_likelihood(new, trial.new, trial.of_new) + _log_likelihood(old, trial.old, trial.of_old)
+    # The best pair is on the border here, too; both rates stay off 0 and 1, where the likelihood may be none.
+    low, high = max(new - margin, 1e-12), max(min(old, 1 - margin - 1e-12), 1e-12)
     for _step in range(_STEPS):
         middle = (low + high) / 2
         if _slope(middle + margin, trial.new, trial.of_new) + _slope(middle, trial.old, trial.of_old) > 0:
@@ -313,6 +371,35 @@ class Verdict:
             return f"{self._said_slow()}, which is more than release_max_latency_ratio allows and may be chance"
         return None
 
+    def prove(self) -> bool:
+        """Whether this stage has shown by itself that the release is good, and may end; what it has shown is kept.
+
+        A request that hangs counts as failed. With all requests at the new release there is no latency to compare.
+        """
+        if not self.stages:
+            return False
+        stage, margin = self.stages[-1], self._rule.max_errors / 100
+        old = stage.old if stage.percent < 100 else self._compared[-1].old
+        hang = self.unanswered
+        trial = Trial(stage.new.failed + hang, stage.new.requests + hang, old.failed, old.requests)
+        evidence = log_proof(trial, margin)
+        if evidence < ENOUGH or self.verdict != PASS or not (stage.percent == 100 or self._is_as_fast(stage)):
+            return False
+        stage.proof = Proof(evidence, 100 * _upper_end(trial, margin))
+        return True
+
+    def _is_as_fast(self, stage: Stage) -> bool:
+        """Whether it has shown that its share of slow requests is not much larger, at any bound."""
+        ratio, new, old = self._rule.max_latency_ratio, stage.new, stage.old
+        if not ratio or not (new.timed or old.timed):
+            return True
+        for bound in BOUNDS:
+            trial = Trial(new.slower(ratio * bound), new.timed, old.slower(bound), old.timed)
+            is_tail = trial.old <= 2 * _TAIL * trial.of_old
+            if log_proof(trial, *((_TAIL, _LOW) if is_tail else (_BODY, _NEW))) < ENOUGH:
+                return False
+        return True
+
     @property
     def verdict(self) -> str:
         return FAIL if self.look() else INCONCLUSIVE if self.doubt() else PASS
@@ -376,16 +463,35 @@ def _step(stage: Stage) -> Mapping[str, Any]:
         figures.update(
             {f"{name}requests": counts.requests, f"{name}failed": counts.failed, f"{name}p99_ms": counts.p99()}
         )
-    return figures
+    return {**figures, **({"early": told_proof(stage.proof)} if stage.proof is not None else {})}
+
+
+def told_proof(proof: Proof) -> Mapping[str, float]:
+    """Why it ended before its time, as results have it."""
+    return {"evidence": e_value(proof.evidence), "at_most": round(proof.at_most, 3)}
 
 
 def describe(figures: Mapping[str, Any]) -> str:
     """The figures in one line."""
     steps = [
-        f"{step.get('percent')} %: {step.get('failed')} of {step.get('requests')} failed"
+        f"{step.get('percent')} %: {step.get('failed')} of {step.get('requests')} failed{_describe_early(step)}"
         for step in figures.get("steps") or ()
     ]
     if not steps:
         return ""
     reason = f" ({figures['reason']})" if figures.get("reason") else ""
     return f"{figures.get('verdict')}{reason}; {', '.join(steps)}"
+
+
+def _describe_early(step: Mapping[str, Any]) -> str:
+    early = step.get("early")
+    if not early:
+        return ""
+    return f" (ended early after {step.get('seconds')} s: {describe_proof(early)})"
+
+
+def describe_proof(early: Mapping[str, Any]) -> str:
+    return (
+        f"at most {early.get('at_most'):g} percentage points more than at the old release, evidence "
+        f"{early.get('evidence'):g}"
+    )

@@ -409,6 +409,48 @@ def test_a_release_that_fails_all_is_found_out_while_the_old_one_drains(host):
     assert host.settled() == first
 
 
+def test_a_good_release_ends_its_shares_and_the_soak_early(host):
+    host.release("v1")
+    Load(host, 400, {"a": 0.001, "b": 0.001})
+    host.soak_time, host.proxy = 600, {"weights": [25], "step_time": 600, "min_time": 5}
+    outcome = host.release("v2")
+    assert [step["percent"] for step in outcome.traffic["steps"]] == [25, 100]
+    for step in outcome.traffic["steps"]:
+        assert 5 <= step["seconds"] < 60
+        assert step["early"]["evidence"] >= 200
+    assert outcome.phases["SOAK"] < 60
+    (told,) = [event for event in host.store.journal.events() if event["event"] == "canary"]
+    assert told["steps"][0]["early"] == outcome.traffic["steps"][0]["early"]
+    assert host.settled() == host.id_of("v2")
+
+
+@pytest.mark.parametrize(("proxy", "rate"), [({}, 400), ({"min_time": 5}, 2), ({"min_time": 5, "max_errors": 0}, 400)])
+def test_without_evidence_or_unasked_nothing_ends_early(host, proxy, rate):
+    host.release("v1")
+    Load(host, rate, {})
+    host.soak_time, host.proxy = 60, {"weights": [25], "step_time": 60, **proxy}
+    outcome = host.release("v2")
+    assert [step["seconds"] >= 59 for step in outcome.traffic["steps"]] == [True, True]
+    assert not any("early" in step for step in outcome.traffic["steps"])
+
+
+def test_nothing_ends_early_where_haproxy_cannot_tell_users_apart(host):
+    host.release("v1")
+    host.haproxy.own_now = {}
+    Load(host, 400, {})
+    host.soak_time, host.proxy = 30, {"weights": [25], "step_time": 30, "min_time": 1}
+    assert not any("early" in step for step in host.release("v2").traffic["steps"])
+
+
+def test_a_release_that_gets_sick_after_the_least_time_goes_back(host):
+    first = host.release("v1").current
+    host.behaviours["v2"] = Behaviour(sick_after=20)
+    Load(host, 40, {})
+    host.proxy = {"weights": [25], "step_time": 600, "min_time": 1}
+    assert "failed 3 checks" in str(refused(lambda: host.release("v2"), "rolled_back"))
+    assert host.settled() == first
+
+
 def test_what_others_did_in_the_slot_of_the_old_release_before_it_is_not_its_own(host):
     """Earlier releases that failed there made every rate look good."""
     host.release("v1")
