@@ -130,7 +130,8 @@ options:
       weights:
         description:
           - The shares of the requests, in percent, that a new release gets one after the other before it gets all, for
-            example V([5, 25, 100]). After each, its health and the share of its failed requests decide.
+            example V([5, 25, 100]). After each, its health and the share of its failed requests decide. V(0) first is
+            for the users of C(proxy_canary_for) alone, see the role P(slipway.go.proxy#role).
           - A rollback goes at once.
         type: list
         elements: int

@@ -599,7 +599,8 @@ traffic:
       e-values, with that of C(enough) the release is refused. C(steps) are the shares of the requests, the last one is
       the soak; one that ended before its time, because the release is good, has C(early), the C(evidence) for that
       and C(at_most), by how many percentage points more of its requests fail than of the old release. C(before) is what
-      the old release did in this run until then or, where that is too little, since it was committed.
+      the old release did in this run until then or, where that is too little, since it was committed. C(chosen) are the
+      requests of chosen users, where there are any; they are in no step.
   returned: success, and failure during the swap
   type: dict
   sample:

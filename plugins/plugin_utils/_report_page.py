@@ -429,8 +429,19 @@ def _canary(host: Host, page: Page) -> Html:
         tag("h4", "Requests of users"),
         tag("p", "Verdict: ", tag("strong", str(traffic.get("verdict"))), reason, class_="said"),
         table("The shares of the users' requests, and the old release beside them.", heads, rows) if rows else None,
+        _chosen(traffic.get("chosen")),
         charts.evidence(host.name, told, page.ids),
         _evidence(traffic, told, page),
+    )
+
+
+def _chosen(told: Any) -> Html:
+    if not isinstance(told, Mapping):
+        return Html()
+    return tag(
+        "p",
+        f"Of chosen users, {told.get('failed')} of {told.get('requests')} requests failed at the new release, "
+        f"{told.get('old_failed')} of {told.get('old_requests')} at the old one.",
     )
 
 

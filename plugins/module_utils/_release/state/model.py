@@ -216,11 +216,11 @@ class Proxy:
                 f"service_proxy_ports is {list(ports)}.",
                 f"give two different ports of this host that nobody else uses, for example {list(PROXY_PORTS)}",
             )
-        if list(weights) != sorted(set(weights)) or not all(1 <= weight <= 100 for weight in weights):
+        if list(weights) != sorted(set(weights)) or not all(0 <= weight <= 100 for weight in weights):
             raise SlipwayError(
                 "invalid_weights",
                 f"release_weights is {list(weights)}.",
-                "give rising percentages from 1 to 100, for example [5, 25, 100]",
+                "give rising percentages from 0 to 100, for example [5, 25, 100]",
             )
         if self.inconclusive not in (ACCEPT, REFUSE):
             raise SlipwayError(

@@ -16,7 +16,8 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 from ..._core.errors import SlipwayError
 from ..state.model import REFUSE
 from ..timeline import Evidence
-from .verdict import ALPHA, FAIL, INCONCLUSIVE, Counts, Verdict, e_value
+from .slots import CHOSEN
+from .verdict import ALPHA, FAIL, INCONCLUSIVE, Counts, Pair, Verdict, e_value
 
 LOOK = 1.0  # seconds from one look to the next
 WHOLE = 100
@@ -92,8 +93,11 @@ class Traffic:
             told_apart, now = self._read()
             self._told_apart = self._told_apart and told_apart
             if self._last is not None:  # or these are the totals of all that ever was in these slots
-                new, old = (between(self._last, now, slot) for slot in (self._new, self._old))
-                self._verdict.count(new, old, time.monotonic() - self._begun)
+                slots = (self._new, self._old)
+                new, old = (between(self._last, now, slot) for slot in slots)
+                new_chosen, old_chosen = (between(self._last, now, slot + CHOSEN) for slot in slots)
+                chosen = Pair(new_chosen, old_chosen)
+                self._verdict.count(new, old, time.monotonic() - self._begun, chosen)
             new_open, old_open = (
                 sum(one.open for key, one in now.items() if key[1] == slot) for slot in (self._new, self._old)
             )

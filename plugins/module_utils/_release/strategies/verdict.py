@@ -124,6 +124,13 @@ class Pair(NamedTuple):
     alone: bool = False
 
 
+class Group(NamedTuple):
+    """Users who are compared with each other only, and what was counted of them."""
+
+    whose: str
+    pairs: Sequence[Pair]
+
+
 def log_evidence(trials: Sequence[Trial], margin: float) -> float:
     """The logarithm of the e-value that the new release does it more often than the old one and `margin` together."""
     new, of_new = sum(t.new for t in trials), sum(t.of_new for t in trials)
@@ -222,11 +229,15 @@ class Verdict:
     be going on, or, where that is too little, with all it did since it was committed (`known`). What is known of
     neither is no comparison: only a release that fails more than half of its requests is refused then. Latency is
     compared only while both serve.
+
+    Users who are chosen to meet the new release first are no sample of all users, and are compared with themselves:
+    with what they met at the old release since it was committed (`chosen`, None where nobody is chosen).
     """
 
-    def __init__(self, rule: Rule, known: Optional[Counts] = None) -> None:
+    def __init__(self, rule: Rule, known: Optional[Counts] = None, chosen: Optional[Counts] = None) -> None:
         self._rule = rule
         self._known = known
+        self._chosen = None if chosen is None else Pair(Counts(), chosen)
         self.stages: list[Stage] = []
         self.before = Counts()
         self.stopped: Optional[str] = None
@@ -261,8 +272,11 @@ class Verdict:
         # One may always be on its way.
         return max(math.floor(fewest - max(expected, 1.0)), 0)
 
-    def count(self, new: Counts, old: Counts, seconds: float) -> None:
-        """More requests since the last look, `seconds` after the stage began."""
+    def count(self, new: Counts, old: Counts, seconds: float, chosen: Optional[Pair] = None) -> None:
+        """More requests since the last look, `seconds` after the stage began; chosen are those of chosen users."""
+        if self._chosen is not None and chosen is not None:
+            self._chosen.new.add(chosen.new if self.stages else Counts())
+            self._chosen.old.add(chosen.old)
         if not self.stages:
             self.before.add(old)
             return
@@ -303,9 +317,21 @@ class Verdict:
         return pairs
 
     @property
+    def _groups(self) -> list[Group]:
+        """Those who are compared: all users, and where there are any, the chosen ones."""
+        groups = [Group("users", self._compared)]
+        if self._chosen is not None:
+            new, old, _alone = self._chosen
+            groups.append(Group("chosen users", [Pair(new, old, not self._enough(old))]))
+        return groups
+
+    @property
     def errors(self) -> float:
         """The logarithm of the evidence that more requests fail than are allowed."""
-        trials = [Trial(n.failed, n.requests, o.failed, o.requests, alone) for n, o, alone in self._compared]
+        return _mean([self._errors(group) for group in self._groups])
+
+    def _errors(self, group: Group) -> float:
+        trials = [Trial(n.failed, n.requests, o.failed, o.requests, alone) for n, o, alone in group.pairs]
         return log_evidence(trials, self._rule.max_errors / 100)
 
     @property
@@ -330,13 +356,14 @@ class Verdict:
             for b in BOUNDS
         }
 
-    @property
-    def excess(self) -> float:
+    @staticmethod
+    def _excess(group: Group) -> float:
         """By how many percentage points more of the requests have failed than at the old release."""
-        total = sum(new.requests for new, _old, _alone in self._compared)
+        pairs = group.pairs
+        total = sum(new.requests for new, _old, _alone in pairs)
         more = sum(
             new.failed - new.requests * (old.failed / old.requests if old.requests and not alone else 0.0)
-            for new, old, alone in self._compared
+            for new, old, alone in pairs
         )
         return 100 * more / total if total else 0.0
 
@@ -345,9 +372,10 @@ class Verdict:
         if self.stopped is None and self.stages:
             if self.errors >= ENOUGH:
                 allowed = f"release_max_errors allows {self._rule.max_errors:g} % more"
-                if self._compared[-1].alone:
+                worst = max(self._groups, key=self._errors)
+                if worst.pairs[-1].alone:
                     allowed = "more than half is too much whatever the old release did"
-                self.stopped = f"{self._said()}; {allowed}"
+                self.stopped = f"{self._said(worst)}; {allowed}"
             elif self.latency >= ENOUGH:
                 self.stopped = (
                     f"{self._said_slower()}; release_max_latency_ratio allows {self._rule.max_latency_ratio:g}"
@@ -357,6 +385,8 @@ class Verdict:
     def doubt(self) -> Optional[str]:
         """Why what was seen by now is no evidence that the release is good; None where it is."""
         new = sum(stage.new.requests for stage in self.stages)
+        if self._chosen is not None and not any(stage.percent for stage in self.stages):
+            new = self._chosen.new.requests  # nobody else was to reach it yet
         if new < self._rule.min_requests:
             return f"{new} requests of users reached it, and release_min_requests asks for {self._rule.min_requests}"
         if self.unanswered > self._rule.max_errors / 100 * (new + self.unanswered):
@@ -364,9 +394,10 @@ class Verdict:
                 f"{self._waiting[-1][1]} requests are open at it and have no answer, {self.unanswered} more than at "
                 "the old release by its share, which is more than release_max_errors allows"
             )
-        if self.excess > self._rule.max_errors:
-            why = "may be as many as at the old release" if self._compared[-1].alone else "may be chance"
-            return f"{self._said()}, which is more than release_max_errors allows and {why}"
+        more = [group for group in self._groups if self._excess(group) > self._rule.max_errors]
+        if more:
+            why = "may be as many as at the old release" if more[0].pairs[-1].alone else "may be chance"
+            return f"{self._said(more[0])}, which is more than release_max_errors allows and {why}"
         if self._looks_slow():
             return f"{self._said_slow()}, which is more than release_max_latency_ratio allows and may be chance"
         return None
@@ -416,13 +447,12 @@ class Verdict:
             old.add(other)
         return new.p99(), old.p99()
 
-    def _said(self) -> str:
-        parts = []
-        for new, old, alone in self._compared:
-            beside = f"{old.failed} of {old.requests} at the old release" if old.requests else "nothing to compare with"
-            beside += ", too few to compare with" if alone and old.requests else ""
-            parts.append(f"{new.failed} of {new.requests} requests of users failed ({beside})")
-        return "; ".join(parts[-1:])
+    @staticmethod
+    def _said(group: Group) -> str:
+        new, old, alone = group.pairs[-1]
+        beside = f"{old.failed} of {old.requests} at the old release" if old.requests else "nothing to compare with"
+        beside += ", too few to compare with" if alone and old.requests else ""
+        return f"{new.failed} of {new.requests} requests of {group.whose} failed ({beside})"
 
     def _said_slow(self) -> str:
         new, old = self._p99s()
@@ -450,6 +480,8 @@ class Verdict:
             "before": {"requests": self._earlier.requests, "failed": self._earlier.failed},
             "steps": [_step(stage) for stage in self.stages],
         }
+        if self._chosen is not None:
+            figures["chosen"] = _side_by_side(*self._chosen[:2])
         return figures
 
 
@@ -458,12 +490,16 @@ def e_value(logarithm: float) -> float:
 
 
 def _step(stage: Stage) -> Mapping[str, Any]:
-    figures: dict[str, Any] = {"percent": stage.percent, "seconds": round(stage.seconds, 1)}
-    for name, counts in (("", stage.new), ("old_", stage.old)):
-        figures.update(
-            {f"{name}requests": counts.requests, f"{name}failed": counts.failed, f"{name}p99_ms": counts.p99()}
-        )
+    figures = {"percent": stage.percent, "seconds": round(stage.seconds, 1), **_side_by_side(stage.new, stage.old)}
     return {**figures, **({"early": told_proof(stage.proof)} if stage.proof is not None else {})}
+
+
+def _side_by_side(new: Counts, old: Counts) -> dict[str, Any]:
+    return {
+        f"{name}{key}": value
+        for name, counts in (("", new), ("old_", old))
+        for key, value in (("requests", counts.requests), ("failed", counts.failed), ("p99_ms", counts.p99()))
+    }
 
 
 def told_proof(proof: Proof) -> Mapping[str, float]:
@@ -479,6 +515,8 @@ def describe(figures: Mapping[str, Any]) -> str:
     ]
     if not steps:
         return ""
+    chosen = figures.get("chosen")
+    steps += [f"chosen users: {chosen.get('failed')} of {chosen.get('requests')} failed"] if chosen else []
     reason = f" ({figures['reason']})" if figures.get("reason") else ""
     return f"{figures.get('verdict')}{reason}; {', '.join(steps)}"
 

@@ -451,6 +451,86 @@ def test_a_release_that_gets_sick_after_the_least_time_goes_back(host):
     assert host.settled() == first
 
 
+def test_chosen_users_meet_the_new_release_before_all_others(host):
+    first = host.release("v1").current
+    host.have_chosen()
+    assert host.systemd.serving_chosen() == [first]
+    host.proxy = {"weights": [0, 25, 100], "step_time": 1}
+    host.watch()
+    host.release("v2")
+    seen = [one for one in host.faults.seen if one.startswith("haproxy set slipway-shop.chosen") and "127" not in one]
+    assert seen == ["haproxy set slipway-shop.chosen/b ready", "haproxy set slipway-shop.chosen/a drain",
+                    "haproxy set slipway-shop.chosen/a maint"]  # fmt: skip
+    weights = [one for one in host.faults.seen if one.endswith("%") and ".own" not in one]
+    assert weights[:2] == ["haproxy set slipway-shop/a 75 %", "haproxy set slipway-shop/b 25 %"], (
+        "with 0 %, nobody else"
+    )
+    assert host.systemd.lowest_chosen == 1
+    assert host.settled() == host.id_of("v2")
+    host.rollback()
+    assert host.systemd.serving_chosen() == [first], "a rollback takes them back at once"
+    assert host.settled() == first
+
+
+def test_chosen_users_of_a_port_that_the_new_release_does_not_have_stay(two):
+    first = two.release("v1").current
+    two.have_chosen()
+    two.more = {}
+    two.apply_role()
+    two.more = {"grpc": (18082, 18083)}
+    two.proxy = {"weights": [0, 100], "step_time": 1}
+    record = Record({"a": A, "b": B}, "a", {"grpc": {"a": "127.0.0.1:18082"}})
+    wanted = backend.shares(record, {"b": 0, "a": 100})
+    assert {slot: one.state for slot, one in wanted[".chosen"].items()} == {"a": "drain", "b": "ready"}
+    assert {slot: one.state for slot, one in wanted["grpc.chosen"].items()} == {"a": "ready", "b": "maint"}
+    assert {slot: one.state for slot, one in wanted[""].items()} == {"a": "ready", "b": "maint"}
+    assert two.systemd.serving_chosen() == [first]
+
+
+def test_shares_for_chosen_users_alone_are_refused_where_there_are_none(host):
+    good = host.release("v1").current
+    host.proxy = {"weights": [0, 100], "step_time": 1}
+    error = refused(lambda: host.release("v2"), "nobody_chosen")
+    assert "release_weights begins with 0" in error.message
+    assert host.settled() == good
+    host.have_chosen()
+    host.release("v2")
+    assert host.settled() == host.id_of("v2")
+
+
+class ChosenLoad(Load):
+    """Some of the users are chosen; they ask so often a second, too."""
+
+    def servers(self, worker, backend):
+        if not backend.endswith(".chosen"):
+            return super().servers(worker, backend)
+        there = self.host.haproxy.more_now[backend]
+        for slot, server in there.items():
+            if server.state == "ready":
+                asked = server.requests + 10
+                failed = server.failures + int(10 * self.failing.get(f"{slot}.chosen", 0.0))
+                there[slot] = server._replace(requests=asked, failures=failed)
+        return self.asked(worker, backend)
+
+
+def test_chosen_users_are_compared_with_themselves(host):
+    """Whoever is chosen may ask for other things than the rest does."""
+    host.release("v1")
+    host.have_chosen()
+    load = ChosenLoad(host, 50, {"a.chosen": 0.4, "b.chosen": 0.4})
+    host.proxy = {"weights": [0, 50], "step_time": 10}
+    host.soak_time = 10
+    told = host.release("v2").traffic
+    assert told["verdict"] == "pass"
+    assert told["chosen"]["requests"] > 50
+    assert sum(step["failed"] for step in told["steps"]) == 0, "they are in no share"
+    load.failing = {"a.chosen": 0.9, "b.chosen": 0.4}
+    error = refused(lambda: host.release("v3"), "rolled_back")
+    assert "with 0 % of the requests" in str(error)
+    assert "requests of chosen users failed" in str(error)
+    assert host.settled() == host.id_of("v2")
+
+
 def test_what_others_did_in_the_slot_of_the_old_release_before_it_is_not_its_own(host):
     """Earlier releases that failed there made every rate look good."""
     host.release("v1")

@@ -14,6 +14,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.strategies.tra
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import (
     ENOUGH,
     Counts,
+    Pair,
     Rule,
     Trial,
     Verdict,
@@ -230,6 +231,27 @@ def test_no_tolerance_is_never_proven_and_any_tolerance_at_once():
     assert not judged((25, 50000, 0, 150000, 0), rule=Rule(max_errors=0)).prove()
     assert judged((25, 60, 30, 180, 0), rule=Rule(max_errors=100)).prove()
     assert not judged((25, 40, 0, 180, 0), rule=Rule(max_errors=100)).prove(), "fewer than min_requests"
+
+
+def of_chosen(*stages, chosen, known=(1000, 10)):
+    found = Verdict(RULE, None, Counts(*known))
+    for percent, new, old in stages:
+        found.begin(percent)
+        found.count(Counts(new), Counts(old), 30.0, Pair(Counts(*chosen), Counts()))
+    return found
+
+
+def test_chosen_users_are_judged_by_what_they_met_before():
+    assert of_chosen((0, 0, 900), chosen=(100, 1)).verdict == "pass"
+    assert of_chosen((0, 0, 900), chosen=(20, 0)).doubt().startswith("20 requests of users reached it")
+    assert of_chosen((0, 0, 900), (25, 10, 30), chosen=(100, 1)).doubt().startswith("10 requests of users reached it")
+    assert (
+        of_chosen((25, 100, 300), chosen=(20, 1)).doubt().startswith("1 of 20 requests of chosen users failed (10 of")
+    )
+    assert "12 of 20 requests of chosen users failed" in of_chosen((25, 100, 300), chosen=(20, 12)).look()
+    assert of_chosen((25, 100, 300), chosen=(20, 8), known=(0, 0)).verdict == "inconclusive"
+    assert "whatever the old release did" in of_chosen((25, 100, 300), chosen=(20, 20), known=(0, 0)).look()
+    assert "chosen users: 1 of 100 failed" in describe(of_chosen((0, 0, 900), chosen=(100, 1)).figures())
 
 
 def test_requests_that_hang_are_against_an_early_end():
