@@ -824,8 +824,8 @@ def test_a_port_that_nobody_has_opened_yet(host):
     "values",
     [
         {"ports": [1]}, {"ports": [1, 1]}, {"ports": [0, 1]}, {"ports": [1, 65536]},
-        {"weights": [25, 5]}, {"weights": [0]}, {"weights": [101]}, {"weights": [5, 5]},
-        {"step_time": -1.0}, {"step_time": float("nan")}, {"max_errors": float("inf")},
+        {"weights": [25, 5]}, {"weights": [-1]}, {"weights": [101]}, {"weights": [5, 5]},
+        {"step_time": -1.0}, {"min_time": -1.0}, {"step_time": float("nan")}, {"max_errors": float("inf")},
         {"max_latency_ratio": 0.5}, {"inconclusive": "pass"}, {"min_requests": -1},
     ],
 )  # fmt: skip
