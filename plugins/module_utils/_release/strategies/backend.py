@@ -80,10 +80,12 @@ class Backend:
     """Asks and tells all workers of HAProxy about the servers of one service.
 
     more: the names of its public ports beside the first. HAProxy may not know one that only a release of before has.
-    chosen: whether there are users who are chosen to meet a new release first.
+    chosen: whether there are users who are chosen to meet a new release first; the role may change that meanwhile.
     """
 
-    def __init__(self, service: str, haproxy: Haproxy, more: Iterable[str] = (), chosen: bool = False) -> None:
+    def __init__(
+        self, service: str, haproxy: Haproxy, more: Iterable[str] = (), chosen: Callable[[], bool] = lambda: False
+    ) -> None:
         self._haproxy = haproxy
         self._chosen = chosen
         self._name = f"slipway-{service}"
@@ -103,10 +105,11 @@ class Backend:
 
     def apply_now(self, wanted: Routes) -> None:
         """The same, and raise at once while HAProxy is away."""
+        has_chosen = self._chosen()
         for worker in self._haproxy.workers():
             if not worker.former:
                 for key, states in wanted.items():
-                    if self._chosen or not key.endswith(CHOSEN):
+                    if has_chosen or not key.endswith(CHOSEN):
                         self._apply_to(worker, key, states)
 
     def check_known(self, more: Iterable[str] = ()) -> None:
@@ -143,7 +146,7 @@ class Backend:
                     times.get(slot, {}),
                     sum(server.sessions for server in found),
                 )
-            totals.update(self._totals_of_chosen(worker) if self._chosen else {})
+            totals.update(self._totals_of_chosen(worker) if self._chosen() else {})
         return told_apart, totals
 
     def _totals_of_chosen(self, worker: Worker) -> dict[tuple[int, str], Totals]:
@@ -195,7 +198,7 @@ class Backend:
         sessions = 0
         for worker in self._haproxy.workers():
             keys = [port + kind for port in self._ports for kind in ("", CHOSEN)]
-            asked = [key for key in keys if self._chosen or worker.former or not key.endswith(CHOSEN)]
+            asked = [key for key in keys if worker.former or self._chosen() or not key.endswith(CHOSEN)]
             backends = [backend for key in asked for backend in self._names(key)]
             for servers in (self._servers(worker, backend) for backend in backends):
                 if servers:

@@ -47,8 +47,11 @@ class ProxyStrategy(Strategy):
         reserved = reserved_ports.of_service(self.layout)
         ports = LocalPorts(self._options.ports or reserved.first or PROXY_PORTS, reserved.more)
         self._slots = Slots(self.layout, ports)
-        self._has_chosen = f"\nbackend slipway-{self.layout.name}{CHOSEN} " in files.text(self.layout.proxy_config)
         self._backend = Backend(self.layout.name, Haproxy(), self._slots.names, self._has_chosen)
+
+    def _has_chosen(self) -> bool:
+        """Whether HAProxy has servers for users who meet a new release first, as the role has left it."""
+        return f"\nbackend slipway-{self.layout.name}{CHOSEN} " in files.text(self.layout.proxy_config)
 
     @property
     def gate(self) -> Gate:
@@ -124,7 +127,7 @@ class ProxyStrategy(Strategy):
             )
         if self._slots.names_of_next():
             self._backend.check_known(self._slots.names_of_next())
-        if 0 in self._steps() and not self._has_chosen:
+        if 0 in self._steps() and not self._has_chosen():
             raise SlipwayError(
                 "nobody_chosen",
                 "release_weights begins with 0, which is for chosen users alone, and HAProxy here knows none of them.",
@@ -230,7 +233,7 @@ class ProxyStrategy(Strategy):
         inconclusive = options.inconclusive if record.live == old else ACCEPT
         earlier = self._since_committed(old, begun) if record.live == old else None
         chosen = None
-        if self._has_chosen:
+        if self._has_chosen():
             chosen = (self._since_committed(old, begun, CHOSEN) if record.live == old else None) or Counts()
         verdict = Verdict(rule, earlier, chosen)
         return Traffic(verdict, self._backend.totals, (new, old), release_id, inconclusive, begun)

@@ -530,6 +530,6 @@ def _describe_early(step: Mapping[str, Any]) -> str:
 
 def describe_proof(early: Mapping[str, Any]) -> str:
     return (
-        f"at most {early.get('at_most'):g} percentage points more than at the old release, evidence "
-        f"{early.get('evidence'):g}"
+        f"at most {early.get('at_most')} percentage points more than at the old release, evidence "
+        f"{early.get('evidence')}"
     )

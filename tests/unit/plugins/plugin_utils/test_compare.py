@@ -110,7 +110,7 @@ def test_a_release_that_is_good_ends_the_comparison_early_where_that_is_wanted()
     told = Fleet(rates).compare(min_time=20)
     assert (told["verdict"], told["seconds"]) == ("pass", 20.0)
     assert told["early"]["evidence"] >= 200
-    assert f"after 20 s, before its time (at most {told['early']['at_most']:g}" in _compare.sentence("shop", told)
+    assert f"after 20 s, before its time (at most {told['early']['at_most']}" in _compare.sentence("shop", told)
     assert Fleet(rates).compare(min_time=0)["seconds"] == 10.0
     assert Fleet(rates).compare(min_time=90)["seconds"] == 60.0
     assert Fleet({**rates, "web1": (100, 0.009)}).compare(min_time=0)["seconds"] == 60.0, "it may be worse than allowed"

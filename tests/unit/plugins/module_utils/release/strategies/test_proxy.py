@@ -472,6 +472,22 @@ def test_chosen_users_meet_the_new_release_before_all_others(host):
     assert host.settled() == first
 
 
+def test_users_who_are_chosen_while_a_release_is_under_way_are_led_to_the_one_that_counts(host):
+    """The role is applied in the middle of a swap, by somebody else."""
+    host.release("v1")
+    start = host.systemd.start
+
+    def start_and_choose(unit):
+        start(unit)
+        if not host.chosen:
+            host.have_chosen()
+
+    host.systemd.start = start_and_choose
+    second = host.release("v2").current
+    assert host.systemd.serving_chosen() == [second]
+    assert host.settled() == second
+
+
 def test_chosen_users_of_a_port_that_the_new_release_does_not_have_stay(two):
     first = two.release("v1").current
     two.have_chosen()

@@ -211,8 +211,8 @@ def test_a_stage_ends_early_only_with_evidence_of_its_own():
     assert not good.prove(), "it may fail only with more users"
     assert "early" not in good.figures()["steps"][1]
     assert describe(good.figures()) == (
-        f"pass; 5 %: 0 of 1200 failed (ended early after 30.0 s: at most {early['at_most']:g} percentage points more "
-        f"than at the old release, evidence {early['evidence']:g}), 25 %: 0 of 60 failed"
+        f"pass; 5 %: 0 of 1200 failed (ended early after 30.0 s: at most {early['at_most']} percentage points more "
+        f"than at the old release, evidence {early['evidence']}), 25 %: 0 of 60 failed"
     )
 
 
