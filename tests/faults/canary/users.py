@@ -70,7 +70,7 @@ class Crowd:
         connection = http.client.HTTPConnection(self._address, self._port, timeout=TIMEOUT)
         with contextlib.closing(connection):
             try:
-                connection.request("GET", "/version", headers=user.headers)
+                connection.request("GET", "/", headers=user.headers)
                 answer = connection.getresponse()
                 text = answer.read()
                 return str(json.loads(text)["version"]) if answer.status == 200 else FAILED
