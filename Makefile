@@ -113,8 +113,12 @@ MUTATIONS ?= 200000
 fuzz-intake: collections ## what intake reads from others, damaged: envelopes, manifests, checksums, signatures, archives (five minutes)
 	$(BIN)/python tests/unit/plugins/module_utils/release/artefact/intake_fuzz.py $(MUTATIONS)
 
-canary-table: collections ## the verdict on users' requests, by simulation (about ten minutes)
+canary: collections ## who meets a canary behind HAProxy: chosen users, users who stay, kills, an early end (fifteen minutes)
+	$(BIN)/python tests/lab/lab.py run --suites bookworm -- pytest tests/faults/canary
+
+canary-table: collections ## the verdict on users' requests, by simulation (about a quarter of an hour)
 	$(BIN)/python tests/bench/canary.py --page docs/evidence/canary.md
+	$(BIN)/python tests/bench/early.py --page docs/evidence/canary.md
 
 go-version: collections ## our reading of Go binaries against `go version`, on 100 packages; `make test` takes one in four (four minutes)
 	SLIPWAY_GO_VERSION=all $(BIN)/python tests/lab/lab.py run -- pytest tests/integration/linkage/test_go_version.py

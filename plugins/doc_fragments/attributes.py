@@ -130,7 +130,8 @@ options:
       weights:
         description:
           - The shares of the requests, in percent, that a new release gets one after the other before it gets all, for
-            example V([5, 25, 100]). After each, its health and the share of its failed requests decide.
+            example V([5, 25, 100]). After each, its health and the share of its failed requests decide. V(0) first is
+            for the users of C(proxy_canary_for) alone, see the role P(slipway.go.proxy#role).
           - A rollback goes at once.
         type: list
         elements: int
@@ -140,6 +141,13 @@ options:
           - Seconds to stay at each of O(proxy.weights).
         type: float
         default: 30
+      min_time:
+        description:
+          - Seconds that each of O(proxy.weights) and the soak last at least. After that, each ends as soon as its own
+            requests of users are evidence that the new release is at most O(proxy.max_errors) percentage points worse
+            than the old one. A release that is worse than that ends one early with a probability of at most 0.5 %.
+          - Without it, each lasts O(proxy.step_time), and the soak O(soak_time).
+        type: float
       max_errors:
         description:
           - By how many percentage points more of the users' requests may fail at the new release than at the old one.

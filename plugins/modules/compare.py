@@ -58,6 +58,12 @@ options:
     description:
       - With fewer requests at the new release or at the one before, nothing is known. 50 by default.
     type: raw
+  min_time:
+    description:
+      - Seconds that the comparison lasts at least. After that, it ends as soon as there is evidence that the new
+        release is at most O(max_errors) percentage points worse. Empty, it lasts its whole time unless the release is
+        worse.
+    type: raw
   inconclusive:
     description:
       - Whether a release of which nothing is known goes on (V(accept), the default) or not (V(refuse)).
@@ -97,6 +103,13 @@ compared:
       description: How long the hosts were compared.
       type: float
       sample: 120.1
+    early:
+      description:
+        - Why it ended before its time, because the release is good. C(evidence) is an e-value, and with 200 it is
+          enough; C(at_most) are percentage points by which more requests fail than with the release before. Null where
+          it did not.
+      type: dict
+      sample: {"evidence": 213.0, "at_most": 0.91}
     new:
       description: The hosts with the new release, how many requests they had and failed, and the p99 in milliseconds.
       type: dict

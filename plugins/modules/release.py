@@ -597,8 +597,10 @@ traffic:
     - What the users' requests say of the release, with the strategy V(proxy); V(null) with others and in a rollback.
     - C(verdict) is C(pass), C(inconclusive) or C(fail), and C(reason) says why it is not C(pass). C(evidence) are
       e-values, with that of C(enough) the release is refused. C(steps) are the shares of the requests, the last one is
-      the soak. C(before) is what the old release did in this run until then or, where that is too little, since it was
-      committed.
+      the soak; one that ended before its time, because the release is good, has C(early), the C(evidence) for that
+      and C(at_most), by how many percentage points more of its requests fail than of the old release. C(before) is what
+      the old release did in this run until then or, where that is too little, since it was committed. C(chosen) are the
+      requests of chosen users, where there are any; they are in no step.
   returned: success, and failure during the swap
   type: dict
   sample:
@@ -609,12 +611,13 @@ traffic:
     steps:
       - percent: 25
         seconds: 60.0
-        requests: 750
+        requests: 1250
         failed: 0
         p99_ms: 35
-        old_requests: 2251
+        old_requests: 3751
         old_failed: 1
         old_p99_ms: 34
+        early: {evidence: 213.0, at_most: 0.91}
 probe:
   description:
     - What the probe saw before, during and after the swap, and where it was undone, while going back (C(rollback)).

@@ -32,7 +32,9 @@ from ansible_collections.slipway.go.plugins.module_utils._release.strategies.ver
     Counts,
     Rule,
     Verdict,
+    describe_proof,
     e_value,
+    told_proof,
 )
 from ansible_collections.slipway.go.plugins.module_utils._release.timeline import Evidence
 from ansible_collections.slipway.go.plugins.plugin_utils import _survey
@@ -66,6 +68,7 @@ RULE: dict[str, tuple[str, _survey.Reader]] = {
     "max_errors": ("release_max_errors", _survey.number),
     "max_latency_ratio": ("release_max_latency_ratio", _survey.number),
     "min_requests": ("release_min_requests", _survey.whole),
+    "min_time": ("release_min_time", _survey.number),
     "inconclusive": ("release_inconclusive", _survey.choice(ACCEPT, REFUSE)),
 }
 _REQUIRED = ("url", "requests", "failures")
@@ -337,6 +340,72 @@ def _name(hosts: Mapping[str, Any], host: str) -> str:
     return host if _survey.is_empty(given) else str(given)
 
 
+class _Sides:
+    """What is known of both sides by now. Of what a bucket leaves open, `judge` takes the best for the new release."""
+
+    def __init__(self, wanted: Comparison, rule: Rule, new: Sequence[str], old: Sequence[str]) -> None:
+        self._wanted, self._rule, self._new, self._old = wanted, rule, new, old
+        self.judge, self._strict = Verdict(rule), Verdict(rule)
+        for one in (self.judge, self._strict):
+            one.begin(min(max(round(100 * len(new) / (len(new) + len(old))), 1), 99))
+        self.evidence = Evidence()
+        self._last: dict[str, Sample] | None = None
+        self._ends = Counter[str]()
+        self._silent = ""
+
+    def read(self, ask: Ask, begun: float, clock: Callable[[], float]) -> None:
+        try:
+            now = read(ask, self._wanted)
+        except Unanswered as error:
+            self._silent = str(error)
+            return
+        if self._last is not None:
+            self._add(self._last, now, clock() - begun)
+            seen = tuple(number for counts in self._counts() for number in (counts.requests, counts.failed))
+            self.evidence.add(clock(), e_value(self.judge.errors), e_value(self.judge.latency), seen)
+        self._last, self._silent = now, ""
+
+    def _add(self, last: dict[str, Sample], now: dict[str, Sample], seconds: float) -> None:
+        for one, upper in ((self.judge, False), (self._strict, True)):
+            one.count(between(last, now, self._new, upper), between(last, now, self._old, not upper), seconds)
+        self._ends.update(new=ended(last, now, self._new), old=ended(last, now, self._old))
+
+    def _counts(self) -> tuple[Counts, Counts]:
+        return self.judge.stages[0].new, self.judge.stages[0].old
+
+    def counted(self) -> dict[str, Any]:
+        new, old = self._counts()
+        return {"new": _counted(self._new, new), "old": _counted(self._old, old)}
+
+    def worse(self) -> str:
+        """Why the new release is worse; empty as long as nothing says so."""
+        return self.judge.look() or _crashes(self._ends)
+
+    @property
+    def _gap(self) -> str:
+        """What of the hosts is not known."""
+        return self._silent or _unknown(self._wanted, self._last or {}, [*self._new, *self._old])
+
+    def is_proven(self, seconds: float) -> bool:
+        """Whether it has been long enough, and the release is good."""
+        least, known = self._rule.min_time, self._strict.stages[0].old.requests >= self._rule.min_requests
+        is_whole = known and not self._gap and not any(self._ends.values())
+        return is_whole and least is not None and seconds >= least and self._strict.prove()
+
+    def early(self) -> Mapping[str, float] | None:
+        proof = self._strict.stages[0].proof
+        return None if proof is None else told_proof(proof)
+
+    def conclude(self) -> tuple[str, str]:
+        """The verdict and its reason."""
+        worse = self.worse()
+        if worse or self.judge.verdict == FAIL:
+            return (FAIL if worse else self.judge.verdict), worse
+        once = ENDED.format("") if self._ends["new"] and not self._ends["old"] else ""
+        doubt = self._silent or once or self._gap or self.judge.doubt() or _too_few(self.counted()["old"], self._rule)
+        return (INCONCLUSIVE, doubt) if doubt else (self.judge.verdict, "")
+
+
 def compare(
     wanted: Comparison,
     rule: Rule,
@@ -349,53 +418,36 @@ def compare(
 ) -> dict[str, Any]:
     """The figures of the comparison: `verdict`, `reason`, what was counted at both, and the `timeline` of the evidence.
 
-    It ends at the first moment at which the evidence says that the new release is worse. new and old are what
-    Prometheus calls the hosts. tell: is called every TOLD seconds, with the figures so far.
+    It ends at the first moment at which the evidence says that the new release is worse or, after rule.min_time, that
+    it is good. new and old are what Prometheus calls the hosts. tell: is called every TOLD seconds, with the figures so
+    far.
     """
-    judge, silent, ends, evidence = Verdict(rule), "", Counter[str](), Evidence()
-    last: dict[str, Sample] | None = None
-    judge.begin(min(max(round(100 * len(new) / (len(new) + len(old))), 1), 99))
-
-    def counted() -> dict[str, Any]:
-        sides = {"new": (new, judge.stages[0].new), "old": (old, judge.stages[0].old)}
-        return {side: _counted(names, counts) for side, (names, counts) in sides.items()}
+    sides = _Sides(wanted, rule, new, old)
 
     def pause(seconds: float, left: float) -> None:
         """left: seconds that the comparison still takes when the pause begins."""
         end = clock() + seconds
         while clock() < end:
             sleep(min(TOLD, end - clock()))
-            tell({"verdict": judge.verdict, **counted()}, left - seconds + max(end - clock(), 0.0))
+            tell({"verdict": sides.judge.verdict, **sides.counted()}, left - seconds + max(end - clock(), 0.0))
 
     pause(wanted.interval, wanted.interval + wanted.time)  # so that no reading is of the process before
     begun = clock()
     while True:
-        try:
-            now = read(ask, wanted)
-            if last is not None:
-                judge.count(between(last, now, new, False), between(last, now, old, True), clock() - begun)
-                ends.update(new=ended(last, now, new), old=ended(last, now, old))
-                sides = (judge.stages[0].new, judge.stages[0].old)
-                seen = tuple(number for side in sides for number in (side.requests, side.failed))
-                evidence.add(clock(), e_value(judge.errors), e_value(judge.latency), seen)
-            last, silent = now, ""
-        except Unanswered as error:
-            silent = str(error)
+        sides.read(ask, begun, clock)
         left = begun + wanted.time - clock()
-        if judge.look() or _crashes(ends) or left <= 0:
+        if sides.worse() or left <= 0 or sides.is_proven(clock() - begun):
             break
         pause(min(wanted.interval, left), left)
-    told = counted()
-    reason = judge.look() or _crashes(ends)
-    verdict = FAIL if reason else judge.verdict
-    if verdict != FAIL:
-        once = ENDED.format("") if ends["new"] and not ends["old"] else ""
-        reason = (
-            silent or once or _unknown(wanted, last or {}, [*new, *old]) or judge.doubt() or _too_few(told["old"], rule)
-        )
-        verdict = INCONCLUSIVE if reason else verdict
-    timeline = {**evidence.figures(begun), "enough": 2 / ALPHA}
-    return {"verdict": verdict, "reason": reason, "seconds": round(clock() - begun, 1), **told, "timeline": timeline}
+    verdict, reason = sides.conclude()
+    return {
+        "verdict": verdict,
+        "reason": reason,
+        "seconds": round(clock() - begun, 1),
+        "early": sides.early(),
+        **sides.counted(),
+        "timeline": {**sides.evidence.figures(begun), "enough": 2 / ALPHA},
+    }
 
 
 def _crashes(ends: Mapping[str, int]) -> str:
@@ -430,8 +482,9 @@ def sentence(service: str, told: Mapping[str, Any]) -> str:
     """The figures in one line."""
     new, old = told["new"], told["old"]
     reason = f" ({told['reason']})" if told["reason"] else ""
+    early = f", before its time ({describe_proof(told['early'])})" if told["early"] else ""
     return (
-        f"{service}: {told['verdict']} after {told['seconds']:g} s{reason}. {_side(new)} with the new release, "
+        f"{service}: {told['verdict']} after {told['seconds']:g} s{reason}{early}. {_side(new)} with the new release, "
         f"{_side(old)} with the one before."
     )
 

@@ -487,7 +487,7 @@ def _canary(host: Host, page: Page) -> Html:
     rows = [
         (
             f"{one.get('percent')} %",
-            _seconds(one.get("seconds")),
+            f"{_seconds(one.get('seconds'))}{', ended early' if one.get('early') else ''}",
             *(charts.milliseconds(one.get(key)) if key.endswith("ms") else str(one.get(key, "")) for key in keys),
         )
         for one in steps
@@ -498,8 +498,19 @@ def _canary(host: Host, page: Page) -> Html:
         tag("h4", "Requests of users"),
         tag("p", "Verdict: ", tag("strong", str(traffic.get("verdict"))), reason, class_="said"),
         table("The shares of the users' requests, and the old release beside them.", heads, rows) if rows else None,
+        _chosen(traffic.get("chosen")),
         charts.evidence(f"Evidence against the release on {host.name}", told, page.ids),
         _evidence(traffic.get("evidence"), told, page, "since the swap began"),
+    )
+
+
+def _chosen(told: Any) -> Html:
+    if not isinstance(told, Mapping):
+        return Html()
+    return tag(
+        "p",
+        f"Of chosen users, {told.get('failed')} of {told.get('requests')} requests failed at the new release, "
+        f"{told.get('old_failed')} of {told.get('old_requests')} at the old one.",
     )
 
 

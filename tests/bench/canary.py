@@ -163,20 +163,22 @@ def main(arguments: Optional[list[str]] = None) -> int:
             wrong = sum(one.verdict == FAIL for one in runs)
             failed = failed or (case.old == case.new and case.slower == 1 and wrong > 0.01 * len(runs))
     if options.page:
-        write(options.page, [HEAD, *lines], options.runs)
+        write(options.page, [HEAD, *lines], f"{options.runs} releases a row.")
     return int(failed)
 
 
-def write(page: str, table: list[str], runs: int) -> None:
-    begin, end = "<!-- canary table -->", "<!-- end of the canary table -->"
+MARKS = "<!-- canary table -->", "<!-- end of the canary table -->"
+
+
+def write(page: str, table: list[str], said: str, marks: tuple[str, str] = MARKS) -> None:
+    begin, end = marks
     with open(page, encoding="utf-8") as stream:
         before, _begin, rest = stream.read().partition(begin)
     _old, found, after = rest.partition(end)
     if not found:
         raise SystemExit(f"{page} has no place for the table")
-    said = f"{runs} releases a row.\n\n"
     with open(page, "w", encoding="utf-8") as stream:
-        stream.write(before + begin + "\n" + said + "\n".join(table) + "\n" + end + after)
+        stream.write(before + begin + "\n" + said + "\n\n" + "\n".join(table) + "\n" + end + after)
 
 
 if __name__ == "__main__":

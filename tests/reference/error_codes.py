@@ -1187,7 +1187,7 @@ VARIABLES = Section(
             "Set it to the artefact's version: letters, digits and `. _ + ~ -`.",
         ),
         "invalid_weights": ErrorCode(
-            "`release_weights` are not rising percentages from 1 to 100.",
+            "`release_weights` are not rising percentages from 0 to 100.",
             "The shares are not in order, or one is 0.",
             "Give for example `[5, 25, 100]`.",
         ),
@@ -1402,6 +1402,12 @@ RELEASE = Section(
             "earlier one.",
             "The release is not healthy; the message names the phase and the reason.",
             "Correct what the reason says, then release again.",
+        ),
+        "nobody_chosen": ErrorCode(
+            "`release_weights` begins with 0, which is for the users of `proxy_canary_for` alone, and HAProxy on the "
+            "host knows none of them. Nothing was changed.",
+            "`proxy_canary_for` is empty, or the role `proxy` was not applied since it was set.",
+            "Set `proxy_canary_for` and apply the role `slipway.go.proxy`, or leave 0 out of `release_weights`.",
         ),
         "not_proxied": ErrorCode(
             "HAProxy does not listen on the service's port, or has no backend for it.",

@@ -152,6 +152,34 @@ def test_each_public_port_has_servers_of_its_own_in_haproxy(tmp_path: Path) -> N
     assert "SLIPWAY_shop_a_state-enabled" in sections["slipway-shop"]
 
 
+def test_users_are_known_and_chosen_in_haproxy_at_each_port(tmp_path: Path) -> None:
+    ports = [{"name": "grpc", "listen": ["127.0.0.1:9090"]}]
+    chosen = "header:X-Staff=yes, cookie:beta=a=b,source:2001:db8::/32"
+    found = served(tmp_path, "haproxy", proxy_more_ports=ports, proxy_canary_by="cookie:sid", proxy_canary_for=chosen)
+    sections = dict(
+        re.findall(r"^(?:frontend|backend) (\S+) from slipway-shop\n((?:(?:    .*)?\n)*)", found + "\n", re.M)
+    )
+    for name in ("slipway-shop", "slipway-shop:grpc"):
+        users = sections[f"{name}.users"].splitlines()
+        assert users.index(f"    use_backend {name}.chosen if slipway_chosen") == len(users) - 3
+        assert f"    use_backend {name}.own if {{ req.hdr(x-slipway-probe) -m found }}" in users[:-3]
+        assert "    acl slipway_chosen req.hdr(X-Staff) -m str -- yes" in users
+        assert "    acl slipway_chosen req.cook(beta) -m str -- a=b" in users
+        assert "    acl slipway_chosen src 2001:db8::/32" in users
+        assert "    balance hash req.cook(sid)\n    hash-type consistent" in sections[name]
+        for other in (f"{name}.own", f"{name}.chosen"):
+            assert "balance" not in sections[other]
+            assert "track-sc2" not in sections[other], "whom nobody has led by chance is not compared"
+        servers = [line for line in sections[name].splitlines() if line.startswith("    server ")]
+        assert [line for line in sections[f"{name}.chosen"].splitlines() if line.startswith("    server ")] == servers
+
+
+def test_without_a_wish_nobody_is_chosen(tmp_path: Path) -> None:
+    found = served(tmp_path, "haproxy", proxy_canary_by="", proxy_canary_for="")
+    assert "chosen" not in found
+    assert "balance" not in found
+
+
 def test_the_firewall_lets_in_each_public_port(tmp_path: Path) -> None:
     more = [{"name": "grpc", "listen": ["9090", "127.0.0.1:9091"]}]
     cases = (

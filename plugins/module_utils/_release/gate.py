@@ -72,6 +72,14 @@ def parse_pace(health: Mapping[str, Any]) -> Pace:
     return Pace(values["interval"], int(values["rise"]), int(values["fall"]), values["deadline"])
 
 
+@dataclass(frozen=True)
+class Early:
+    """What may end a soak before its time, and the seconds that it lasts at least."""
+
+    least: float
+    enough: Callable[[], bool]
+
+
 class Unhealthy(SlipwayError):
     """A release is not healthy. answer: the body of its last answer, which may hold what no message may show."""
 
@@ -187,11 +195,17 @@ class Gate:
         )
 
     def soak(
-        self, subject: Subject, started: UnitState, seconds: float, also: Callable[[], None] = lambda: None
+        self,
+        subject: Subject,
+        started: UnitState,
+        seconds: float,
+        also: Callable[[], None] = lambda: None,
+        early: Optional[Early] = None,
     ) -> None:
         """Raise unless the instance stays up and healthy for that long, and is so in the end; or when `also` raises."""
-        deadline = time.monotonic() + seconds
-        failures, due = 0, 0.0
+        begun = time.monotonic()
+        deadline = begun + seconds
+        failures, due, is_enough = 0, 0.0, False
         while True:
             self._stable(subject, started)
             now = time.monotonic()
@@ -208,8 +222,12 @@ class Gate:
                         answer.answer,
                     )
             also()
-            if failures == 0 and time.monotonic() >= deadline:
+            if failures == 0 and (is_enough or time.monotonic() >= deadline):
                 return
+            is_enough = early is not None and failures == 0 and now >= begun + early.least and early.enough()
+            if is_enough:
+                due = 0.0  # the last check is of now
+                continue
             # `also` looks more often than a health check is wanted.
             time.sleep(min(self.pace.interval, LOOK, max(deadline - time.monotonic(), 0.01)))
 

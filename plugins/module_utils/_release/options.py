@@ -35,6 +35,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
                 "ports": {"type": "list", "elements": "int", "default": list(Proxy.ports)},
                 "weights": {"type": "list", "elements": "int", "default": list(Proxy.weights)},
                 "step_time": {"type": "float", "default": Proxy.step_time},
+                "min_time": {"type": "float"},
                 "max_errors": {"type": "float", "default": Proxy.max_errors},
                 "max_latency_ratio": {"type": "float", "default": Proxy.max_latency_ratio},
                 "min_requests": {"type": "int", "default": Proxy.min_requests},

@@ -23,6 +23,7 @@ from . import probe as probing
 from . import progress as progressing
 from .context import Context
 from .diagnostics import Diagnostics, Failure, diagnose
+from .gate import Early
 from .outcome import Outcome, timed
 from .phases import IN_TURN, Phase
 from .prune import prune
@@ -207,7 +208,7 @@ class Swap:
                 self._judge(Phase.CANARY)
                 self._progress.look(self._so_far)
 
-            self._strategy.gate.soak(subject, self._started, seconds, also)
+            self._strategy.gate.soak(subject, self._started, seconds, also, self._early(lambda: True))
 
         if self._traffic is not None:
             self._strategy.canary(self._txn.to, self._traffic, hold)
@@ -235,10 +236,16 @@ class Swap:
 
     def _soak(self) -> None:
         subject, seconds = self._strategy.subject(self._txn.to), self._service.settings.soak_time
+        begun = time.monotonic()
+
+        def lasts() -> float:
+            return min(time.monotonic() - begun, seconds)
+
+        early = self._early(lambda: self._probe.objection(probing.AFTER, lasts()) is None)
         self._probe.start(probing.AFTER)
-        self._strategy.gate.soak(subject, self._started, seconds, lambda: self._judge_soak(seconds))
+        self._strategy.gate.soak(subject, self._started, seconds, lambda: self._judge_soak(seconds), early)
         self._probe.finish()
-        self._judge_soak(seconds)
+        self._judge_soak(lasts())
         if self._traffic is not None:
             self._traffic.end()
             self._traffic.decide()
@@ -247,6 +254,13 @@ class Swap:
         self._txn.measured = {**self._txn.measured, "swap_seconds": swapped, **self._measured()}
         if self.unconfirmed:
             self._service.store.propose_settings(self._service.settings)
+
+    def _early(self, also: Callable[[], bool]) -> Optional[Early]:
+        """What may end a share of the requests, or the soak, before its time."""
+        traffic, least = self._traffic, self._strategy.min_time()
+        if traffic is None or least is None:
+            return None
+        return Early(least, lambda: traffic.proven() and also())
 
     def _judge_soak(self, seconds: float) -> None:
         if self._traffic is not None:

@@ -8,7 +8,7 @@ from ansible_collections.slipway.go.tests.faults.fixes.intake import HEALTH, POR
 from ansible_collections.slipway.go.tests.faults.fixes.model import Row, Task
 
 PROBE = f"http://127.0.0.1:{PORT}/"
-PERCENTAGES = "give rising percentages from 1 to 100, for example [5, 25, 100]"
+PERCENTAGES = "give rising percentages from 0 to 100, for example [5, 25, 100]"
 SECONDS = literal("give seconds, 0 or more")
 
 

@@ -75,6 +75,20 @@ INCONCLUSIVE = literal(
 )
 
 
+@SCENES.row(
+    "nobody_chosen",
+    "release_weights begins with 0, and HAProxy knows no chosen users",
+    literal("set proxy_canary_for and apply the role slipway.go.proxy, or leave 0 out of release_weights"),
+    "`proxy_canary_for`, and the role `slipway.go.proxy`",
+)
+def _scene(stage: Stage) -> None:
+    host = host_of(stage, "proxy")
+    host.proxy = {"weights": [0, 100], "step_time": 1}
+    stage.fails(lambda: host.release("v2"))
+    host.have_chosen()
+    stage.passes(lambda: host.release("v2"))
+
+
 @SCENES.row("inconclusive", "nobody asks during the canary", INCONCLUSIVE, "another `release_inconclusive`")
 def _scene(stage: Stage) -> None:
     host = host_of(stage, "proxy")

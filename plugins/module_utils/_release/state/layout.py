@@ -62,6 +62,11 @@ class Layout:
         return os.path.join(self.proxy_root, f"{self.name}.cfg")
 
     @property
+    def proxy_config(self) -> str:
+        """The service in HAProxy's configuration, from the role."""
+        return os.path.join(os.path.dirname(self.proxy_root), "slipway.d", f"{self.name}.cfg")
+
+    @property
     def config(self) -> str:
         return os.path.join(self.config_root, self.name)
 

@@ -195,7 +195,8 @@ class Proxy:
     shares of the requests, in percent, that a new release gets one after the other before it gets all, each for
     step_time seconds; max_errors is how many percent of its requests may fail beyond those of the old release, and
     max_latency_ratio how many times as long they may take, 0 for as long as they like. With fewer than min_requests
-    nothing is known, and what follows from that is what inconclusive says.
+    nothing is known, and what follows from that is what inconclusive says. Each share, and the soak, ends after
+    min_time seconds once users' requests have shown that the release is good; None for all of its time.
     """
 
     ports: tuple[int, ...] = ()
@@ -205,6 +206,7 @@ class Proxy:
     max_latency_ratio: float = 2.0
     min_requests: int = 50
     inconclusive: str = ACCEPT
+    min_time: Optional[float] = None
 
     def __post_init__(self) -> None:
         ports, weights = self.ports, self.weights
@@ -214,11 +216,11 @@ class Proxy:
                 f"service_proxy_ports is {list(ports)}.",
                 f"give two different ports of this host that nobody else uses, for example {list(PROXY_PORTS)}",
             )
-        if list(weights) != sorted(set(weights)) or not all(1 <= weight <= 100 for weight in weights):
+        if list(weights) != sorted(set(weights)) or not all(0 <= weight <= 100 for weight in weights):
             raise SlipwayError(
                 "invalid_weights",
                 f"release_weights is {list(weights)}.",
-                "give rising percentages from 1 to 100, for example [5, 25, 100]",
+                "give rising percentages from 0 to 100, for example [5, 25, 100]",
             )
         if self.inconclusive not in (ACCEPT, REFUSE):
             raise SlipwayError(
@@ -230,11 +232,10 @@ class Proxy:
             raise SlipwayError(
                 "invalid_ratio", f"release_max_latency_ratio is {self.max_latency_ratio:g}.", "give 1 or more, or 0"
             )
-        for option in ("step_time", "max_errors", "max_latency_ratio", "min_requests"):
-            if not 0 <= getattr(self, option) < math.inf:
-                raise SlipwayError(
-                    "invalid_duration", f"release_{option} is {getattr(self, option)}.", "give a number, 0 or more"
-                )
+        for option in ("step_time", "min_time", "max_errors", "max_latency_ratio", "min_requests"):
+            value = getattr(self, option)
+            if value is not None and not 0 <= value < math.inf:
+                raise SlipwayError("invalid_duration", f"release_{option} is {value}.", "give a number, 0 or more")
 
 
 def parse_proxy(values: Mapping[str, Any]) -> Proxy:

@@ -4,7 +4,8 @@
 
 """The two servers of one service in HAProxy, in every worker. This file is PRIVATE to the collection.
 
-A service with several public ports has two servers for each of them.
+A service with several public ports has two servers for each of them. Users who are chosen to meet a new release first
+have two servers of their own, at each port.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Callable, Dict, Iterable, Mapping, Optional, TypeVar
 
 from ..._core.errors import SlipwayError
 from ..._host.systemd import POLL
-from .haproxy import MAINT, READY, Haproxy, Server, Worker
-from .slots import FIRST, SLOTS, Record
+from .haproxy import DRAIN, MAINT, READY, Haproxy, Server, Worker
+from .slots import CHOSEN, FIRST, SLOTS, Record
 from .traffic import WHOLE, Reading, Totals
 
 PATIENCE = 15.0  # seconds for HAProxy to come back; systemd starts it again at once
@@ -36,24 +37,42 @@ class ServerState:
         return same_place and (server.state, server.weight) == (self.state, self.weight)
 
 
-# How the servers of each public port are to be, by the port's name and by the slot.
+# How the servers of each public port are to be, by the port's name and by the slot; those of its chosen users are
+# below that name and CHOSEN.
 Routes = Dict[str, Dict[str, ServerState]]
 
 
 def routes(record: Record, otherwise: str) -> Routes:
     """How the servers are to be: users at the live one, and the other in this state."""
-    return _routes(record, lambda slot, address: ServerState(READY if slot == record.live else otherwise, address))
+    wanted: Routes = {}
+    for port, addresses in _ports(record):
+        for key in (port, port + CHOSEN):
+            wanted[key] = _servers(addresses, {s: (READY if s == record.live else otherwise, WHOLE) for s in SLOTS})
+    return wanted
 
 
 def shares(record: Record, weights: Mapping[str, int]) -> Routes:
-    """How the servers are to be: users at both."""
-    return _routes(record, lambda slot, address: ServerState(READY, address, weights[slot]))
+    """How the servers are to be: users at both, by weights, and those who are chosen at the release that is not live.
+
+    A port that this release does not have keeps its chosen users where they are.
+    """
+    wanted: Routes = {}
+    for port, addresses in _ports(record):
+        wanted[port] = _servers(addresses, {s: (READY, w) if w else (MAINT, WHOLE) for s, w in weights.items()})
+        new = [slot for slot in SLOTS if slot in addresses and slot != record.live] or [str(record.live)]
+        wanted[port + CHOSEN] = _servers(addresses, {s: (READY if s in new else DRAIN, WHOLE) for s in SLOTS})
+    return wanted
 
 
-def _routes(record: Record, state: Callable[[str, str], ServerState]) -> Routes:
+def _ports(record: Record) -> Iterable[tuple[str, Mapping[str, str]]]:
+    """Each public port with its addresses by slot."""
+    return [(FIRST, record.addresses), *record.more.items()]
+
+
+def _servers(addresses: Mapping[str, str], states: Mapping[str, tuple[str, int]]) -> dict[str, ServerState]:
     return {
-        port: {s: state(s, addresses[s]) if s in addresses else ServerState(MAINT, None) for s in SLOTS}
-        for port, addresses in {FIRST: record.addresses, **record.more}.items()
+        slot: ServerState(state, addresses[slot], weight) if slot in addresses else ServerState(MAINT, None)
+        for slot, (state, weight) in states.items()
     }
 
 
@@ -61,19 +80,24 @@ class Backend:
     """Asks and tells all workers of HAProxy about the servers of one service.
 
     more: the names of its public ports beside the first. HAProxy may not know one that only a release of before has.
+    chosen: whether there are users who are chosen to meet a new release first; the role may change that meanwhile.
     """
 
-    def __init__(self, service: str, haproxy: Haproxy, more: Iterable[str] = ()) -> None:
+    def __init__(
+        self, service: str, haproxy: Haproxy, more: Iterable[str] = (), chosen: Callable[[], bool] = lambda: False
+    ) -> None:
         self._haproxy = haproxy
+        self._chosen = chosen
         self._name = f"slipway-{service}"
         self._ports = (FIRST, *more)
 
     def _of_port(self, port: str) -> str:
         return f"{self._name}:{port}" if port else self._name
 
-    def _names(self, port: str) -> tuple[str, str]:
-        """The backend of users, and that of the engine's own requests."""
-        return self._of_port(port), f"{self._of_port(port)}.own"
+    def _names(self, key: str) -> tuple[str, ...]:
+        """The backends of a key of Routes: that of users, and that of the engine's own requests; or of chosen users."""
+        port, chosen, _end = key.partition(CHOSEN)
+        return (f"{self._of_port(port)}{CHOSEN}",) if chosen else (self._of_port(port), f"{self._of_port(port)}.own")
 
     def apply(self, wanted: Routes) -> None:
         """Have the servers be so; a former worker takes no orders any more, and a drain waits for it."""
@@ -81,10 +105,12 @@ class Backend:
 
     def apply_now(self, wanted: Routes) -> None:
         """The same, and raise at once while HAProxy is away."""
+        has_chosen = self._chosen()
         for worker in self._haproxy.workers():
             if not worker.former:
-                for port, states in wanted.items():
-                    self._apply_to(worker, port, states)
+                for key, states in wanted.items():
+                    if has_chosen or not key.endswith(CHOSEN):
+                        self._apply_to(worker, key, states)
 
     def check_known(self, more: Iterable[str] = ()) -> None:
         """Raise unless HAProxy answers, and each worker knows the service, with these ports beside the first."""
@@ -104,7 +130,7 @@ class Backend:
 
     def totals(self) -> Reading:
         """What was counted so far; raise at once while HAProxy is away."""
-        told_apart, totals = True, {}
+        told_apart, totals = True, {}  # those of chosen users are below the slot and CHOSEN
         for worker in self._haproxy.workers():
             at_ports = [
                 servers for servers in (self._servers(worker, self._of_port(p)) for p in self._ports) if servers
@@ -120,10 +146,22 @@ class Backend:
                     times.get(slot, {}),
                     sum(server.sessions for server in found),
                 )
+            totals.update(self._totals_of_chosen(worker) if self._chosen() else {})
         return told_apart, totals
 
-    def _apply_to(self, worker: Worker, port: str, states: Mapping[str, ServerState]) -> None:
-        for name in self._names(port):
+    def _totals_of_chosen(self, worker: Worker) -> dict[tuple[int, str], Totals]:
+        """Nobody has led them by chance, so that how long they took says nothing."""
+        found = [self._servers(worker, self._of_port(port) + CHOSEN) for port in self._ports]
+        there = [servers for servers in found if servers]
+        return {
+            (worker.pid, slot + CHOSEN): Totals(
+                sum(servers[slot].requests for servers in there), sum(servers[slot].failures for servers in there), {}
+            )
+            for slot in (SLOTS if there else ())
+        }
+
+    def _apply_to(self, worker: Worker, key: str, states: Mapping[str, ServerState]) -> None:
+        for name in self._names(key):
             servers = self._servers(worker, name)
             if not servers:
                 continue
@@ -159,7 +197,9 @@ class Backend:
     def _sessions(self, slot: str) -> int:
         sessions = 0
         for worker in self._haproxy.workers():
-            backends = [backend for port in self._ports for backend in self._names(port)]
+            keys = [port + kind for port in self._ports for kind in ("", CHOSEN)]
+            asked = [key for key in keys if worker.former or self._chosen() or not key.endswith(CHOSEN)]
+            backends = [backend for key in asked for backend in self._names(key)]
             for servers in (self._servers(worker, backend) for backend in backends):
                 if servers:
                     sessions += servers[slot].sessions + (worker.former and servers[slot].state == READY)

@@ -83,6 +83,10 @@ class Strategy(ABC):
         """The seconds for which only a share of the requests reaches the new release."""
         return 0.0
 
+    def min_time(self) -> Optional[float]:
+        """The seconds that a share of the requests and the soak last at least; None for all of their time."""
+        return None
+
     def instance(self, release_id: str) -> str:
         """The instance of the service's template unit that this release runs in."""
         return release_id

@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from typing import Callable, Iterator, Mapping, Optional
 
+from ..._core import files
 from ..._core.errors import SlipwayError
 from ..._host import processes, sockets
 from ..._host.connections import LastCount
@@ -26,7 +27,7 @@ from . import reserved_ports
 from .backend import Backend, Routes, routes, shares
 from .base import FRONT, Strategy
 from .haproxy import DRAIN, MAINT, Haproxy
-from .slots import SLOTS, LocalPorts, Slots, port_variable
+from .slots import CHOSEN, SLOTS, LocalPorts, Slots, port_variable
 from .traffic import LOOK, WHOLE, Totals, Traffic, since_counted
 from .verdict import Counts, Rule, Verdict
 
@@ -46,7 +47,11 @@ class ProxyStrategy(Strategy):
         reserved = reserved_ports.of_service(self.layout)
         ports = LocalPorts(self._options.ports or reserved.first or PROXY_PORTS, reserved.more)
         self._slots = Slots(self.layout, ports)
-        self._backend = Backend(self.layout.name, Haproxy(), self._slots.names)
+        self._backend = Backend(self.layout.name, Haproxy(), self._slots.names, self._has_chosen)
+
+    def _has_chosen(self) -> bool:
+        """Whether HAProxy has servers for users who meet a new release first, as the role has left it."""
+        return f"\nbackend slipway-{self.layout.name}{CHOSEN} " in files.text(self.layout.proxy_config)
 
     @property
     def gate(self) -> Gate:
@@ -66,6 +71,9 @@ class ProxyStrategy(Strategy):
 
     def canary_time(self) -> float:
         return len(self._steps()) * self._options.step_time
+
+    def min_time(self) -> Optional[float]:
+        return self._options.min_time
 
     def front(self) -> Optional[int]:
         return self.systemd.show(UNIT).main_pid
@@ -122,6 +130,12 @@ class ProxyStrategy(Strategy):
             )
         if self._slots.names_of_next():
             self._backend.check_known(self._slots.names_of_next())
+        if 0 in self._steps() and not self._has_chosen():
+            raise SlipwayError(
+                "nobody_chosen",
+                "release_weights begins with 0, which is for chosen users alone, and HAProxy here knows none of them.",
+                "set proxy_canary_for and apply the role slipway.go.proxy, or leave 0 out of release_weights",
+            )
 
     # How a release starts.
 
@@ -202,13 +216,15 @@ class ProxyStrategy(Strategy):
                 totals=[[*key, one.requests, one.failed] for key, one in (totals or {}).items()],
             )
 
-    def _since_committed(self, slot: str, until: Optional[Mapping[tuple[int, str], Totals]]) -> Optional[Counts]:
+    def _since_committed(
+        self, slot: str, until: Optional[Mapping[tuple[int, str], Totals]], whose: str = ""
+    ) -> Optional[Counts]:
         """What the release in this slot did since it proved itself; others may have been there before it."""
         current, now = self.layout.current_id(), until if until is not None else self.totals()
         counted = self.store.journal.last_count_of(current)
         if counted is None or now is None or not slot == self._slots.slot(current) == counted.get("slot"):
             return None
-        return since_counted(counted, now, slot)
+        return since_counted(counted, now, slot + whose)
 
     def traffic(self, release_id: str, begun: Optional[Mapping[tuple[int, str], Totals]] = None) -> Optional[Traffic]:
         record, options = self._slots.record(), self._options
@@ -216,10 +232,14 @@ class ProxyStrategy(Strategy):
         if new is None:
             return None
         old = next(slot for slot in SLOTS if slot != new)
-        rule = Rule(options.max_errors, options.max_latency_ratio, options.min_requests)
+        rule = Rule(options.max_errors, options.max_latency_ratio, options.min_requests, options.min_time)
         inconclusive = options.inconclusive if record.live == old else ACCEPT
         earlier = self._since_committed(old, begun) if record.live == old else None
-        return Traffic(Verdict(rule, earlier), self._backend.totals, (new, old), release_id, inconclusive, begun)
+        chosen = None
+        if self._has_chosen():
+            chosen = (self._since_committed(old, begun, CHOSEN) if record.live == old else None) or Counts()
+        verdict = Verdict(rule, earlier, chosen)
+        return Traffic(verdict, self._backend.totals, (new, old), release_id, inconclusive, begun)
 
     def canary(self, release_id: str, traffic: Traffic, hold: Callable[[float, Callable[[], None]], None]) -> None:
         record, slot = self._slots.record(), str(self._slots.slot(release_id))

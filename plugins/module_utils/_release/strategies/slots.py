@@ -24,6 +24,7 @@ from ..state.layout import Layout
 
 SLOTS = ("a", "b")
 FIRST = ""  # the name of the public port that every service has, service_listen
+CHOSEN = ".chosen"  # follows the name of a port, or a slot, for the users who meet a new release before all others
 _RECORD = re.compile(r"^\s*setenv\s+SLIPWAY_\w+?_(a|b)(_state)?\s+(\S+)\s*$", re.MULTILINE)
 _MORE = re.compile(r"^\s*setenv\s+SLIPWAY_\w+?_(a|b)_([A-Z][A-Z0-9]*)\s+(\S+)\s*$", re.MULTILINE)
 _UNIT = re.compile(r"^Environment=PORT_([A-Z][A-Z0-9]*)=", re.MULTILINE)

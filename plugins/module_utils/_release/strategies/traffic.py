@@ -16,7 +16,8 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple
 from ..._core.errors import SlipwayError
 from ..state.model import REFUSE
 from ..timeline import Evidence
-from .verdict import ALPHA, FAIL, INCONCLUSIVE, Counts, Verdict, e_value
+from .slots import CHOSEN
+from .verdict import ALPHA, FAIL, INCONCLUSIVE, Counts, Pair, Verdict, e_value
 
 LOOK = 1.0  # seconds from one look to the next
 WHOLE = 100
@@ -82,21 +83,26 @@ class Traffic:
         self._last = begun
         self._evidence = Evidence()
         self._begun = self._looked = time.monotonic()
+        self._is_new = False  # whether something was counted that nobody has judged as a proof yet
         self._count()
 
     def _count(self) -> None:
         """HAProxy may be away for a moment; what it counts meanwhile is in the next reading."""
+        self._is_new = False
         with contextlib.suppress(SlipwayError):
             told_apart, now = self._read()
             self._told_apart = self._told_apart and told_apart
             if self._last is not None:  # or these are the totals of all that ever was in these slots
-                new, old = (between(self._last, now, slot) for slot in (self._new, self._old))
-                self._verdict.count(new, old, time.monotonic() - self._begun)
+                slots = (self._new, self._old)
+                new, old = (between(self._last, now, slot) for slot in slots)
+                new_chosen, old_chosen = (between(self._last, now, slot + CHOSEN) for slot in slots)
+                chosen = Pair(new_chosen, old_chosen)
+                self._verdict.count(new, old, time.monotonic() - self._begun, chosen)
             new_open, old_open = (
                 sum(one.open for key, one in now.items() if key[1] == slot) for slot in (self._new, self._old)
             )
             self._verdict.opened(new_open, old_open, time.monotonic())
-            self._last = now
+            self._last, self._is_new = now, True
         self._looked = time.monotonic()
 
     def begin(self, percent: int) -> None:
@@ -123,6 +129,11 @@ class Traffic:
                 f"with {self._verdict.stages[-1].percent} % of the requests, {self._release_id} does worse: {reason}.",
                 "see what the release logged, or correct the limit",
             )
+
+    def proven(self) -> bool:
+        """Whether what was counted last shows that the release is good, so that this share may end before its time."""
+        is_new, self._is_new = self._is_new, False
+        return is_new and self._told_apart and self._verdict.prove()
 
     def decide(self) -> None:
         """Raise where nothing is known for certain and that is not to be accepted."""

@@ -9,6 +9,9 @@ the counts under a mixture of all failure rates, divided by the highest likeliho
 which the new release is not worse than the old one beyond the margin. Whatever those rates are, the evidence ever
 reaches 1/x with a probability of at most x, however often it is looked at (Ville's inequality). Each stage has rates of
 its own, so that a failure of both releases in one stage speaks against neither.
+
+The evidence that it is good is the same with the opposite denominator: the pairs with which it is worse by the margin
+or more. Each stage has to bring its own, since a release may fail only with more users.
 """
 
 from __future__ import annotations
@@ -26,6 +29,11 @@ ALONE = 0.5
 LOOKS = 5  # so many in a row find a request that hangs, and hardly one that is only on its way
 # Beta priors of the mixture: any rate for the new release, and a rather low one for the old release.
 _NEW, _OLD = (0.5, 0.5), (0.5, 5.0)
+# The same for the evidence that it is good: what is to be seldom is low at both.
+_LOW = (0.3, 15.0)
+# So much larger may the share of slow requests be where a stage ends before its time: of those as slow as the slowest
+# 2 % of the old release, and of any others. Two equal halves of 10 and of 90 ms would not be told from less otherwise.
+_TAIL, _BODY = 0.01, 0.1
 # Milliseconds of the old release that are compared with `max_latency_ratio` times as many of the new one.
 BOUNDS = (10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000, 3000, 5000)
 _STEPS = 40  # of a bisection
@@ -33,11 +41,16 @@ _STEPS = 40  # of a bisection
 
 @dataclass(frozen=True)
 class Rule:
-    """What is allowed. max_errors is in percentage points beyond the old release; a max_latency_ratio of 0 is none."""
+    """What is allowed. max_errors is in percentage points beyond the old release; a max_latency_ratio of 0 is none.
+
+    A stage lasts min_time seconds at least, and ends then once it has shown that the release is good; None for all of
+    its time.
+    """
 
     max_errors: float = 1.0
     max_latency_ratio: float = 2.0
     min_requests: int = 50
+    min_time: Optional[float] = None
 
 
 @dataclass
@@ -71,14 +84,25 @@ class Counts:
         return None
 
 
+class Proof(NamedTuple):
+    """That a release is good: the logarithm of the evidence, and how many percentage points worse it is at most."""
+
+    evidence: float
+    at_most: float
+
+
 @dataclass
 class Stage:
-    """One share of the requests: what was counted at the new and at the old release meanwhile."""
+    """One share of the requests: what was counted at the new and at the old release meanwhile.
+
+    proof: why it ended before its time.
+    """
 
     percent: int
     new: Counts = field(default_factory=Counts)
     old: Counts = field(default_factory=Counts)
     seconds: float = 0.0
+    proof: Optional[Proof] = None
 
 
 @dataclass(frozen=True)
@@ -100,11 +124,33 @@ class Pair(NamedTuple):
     alone: bool = False
 
 
+class Group(NamedTuple):
+    """Users who are compared with each other only, and what was counted of them."""
+
+    whose: str
+    pairs: Sequence[Pair]
+
+
 def log_evidence(trials: Sequence[Trial], margin: float) -> float:
     """The logarithm of the e-value that the new release does it more often than the old one and `margin` together."""
     new, of_new = sum(t.new for t in trials), sum(t.of_new for t in trials)
     old, of_old = sum(t.old for t in trials), sum(t.of_old for t in trials)
     return _mixture(_NEW, new, of_new) + _mixture(_OLD, old, of_old) - sum(_best_allowed(t, margin) for t in trials)
+
+
+def log_proof(trial: Trial, margin: float, prior: tuple[float, float] = _LOW) -> float:
+    """The logarithm of the e-value that the new release does it less often than the old one and `margin` together."""
+    mixture = _mixture(prior, trial.new, trial.of_new) + _mixture(prior, trial.old, trial.of_old)
+    return mixture - _best_worse(trial, min(margin, 1 - 1e-9))
+
+
+def _upper_end(trial: Trial, margin: float) -> float:
+    """The end of the confidence sequence: the least margin, up to this one, for which the evidence is enough."""
+    low, high = 0.0, margin
+    for _step in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if log_proof(trial, middle) >= ENOUGH else (middle, high)
+    return high
 
 
 def _mixture(prior: tuple[float, float], hits: int, total: int) -> float:
@@ -146,6 +192,25 @@ def _best_allowed(trial: Trial, margin: float) -> float:
     return _log_likelihood(rate + margin, trial.new, trial.of_new) + _log_likelihood(rate, trial.old, trial.of_old)
 
 
+def _best_worse(trial: Trial, margin: float) -> float:
+    """The highest log-likelihood with which the rate of the new release is at least that of the old one plus margin."""
+    new, old = (
+        hits / total if total else 0.0 for hits, total in ((trial.new, trial.of_new), (trial.old, trial.of_old))
+    )
+    if new >= old + margin:
+        return _log_likelihood(new, trial.new, trial.of_new) + _log_likelihood(old, trial.old, trial.of_old)
+    # The best pair is on the border here, too; both rates stay off 0 and 1, where the likelihood may be none.
+    low, high = max(new - margin, 1e-12), max(min(old, 1 - margin - 1e-12), 1e-12)
+    for _step in range(_STEPS):
+        middle = (low + high) / 2
+        if _slope(middle + margin, trial.new, trial.of_new) + _slope(middle, trial.old, trial.of_old) > 0:
+            low = middle
+        else:
+            high = middle
+    rate = (low + high) / 2
+    return _log_likelihood(rate + margin, trial.new, trial.of_new) + _log_likelihood(rate, trial.old, trial.of_old)
+
+
 def _slope(rate: float, hits: int, total: int) -> float:
     return hits / rate - (total - hits) / (1 - rate)
 
@@ -164,11 +229,15 @@ class Verdict:
     be going on, or, where that is too little, with all it did since it was committed (`known`). What is known of
     neither is no comparison: only a release that fails more than half of its requests is refused then. Latency is
     compared only while both serve.
+
+    Users who are chosen to meet the new release first are no sample of all users, and are compared with themselves:
+    with what they met at the old release since it was committed (`chosen`, None where nobody is chosen).
     """
 
-    def __init__(self, rule: Rule, known: Optional[Counts] = None) -> None:
+    def __init__(self, rule: Rule, known: Optional[Counts] = None, chosen: Optional[Counts] = None) -> None:
         self._rule = rule
         self._known = known
+        self._chosen = None if chosen is None else Pair(Counts(), chosen)
         self.stages: list[Stage] = []
         self.before = Counts()
         self.stopped: Optional[str] = None
@@ -203,8 +272,11 @@ class Verdict:
         # One may always be on its way.
         return max(math.floor(fewest - max(expected, 1.0)), 0)
 
-    def count(self, new: Counts, old: Counts, seconds: float) -> None:
-        """More requests since the last look, `seconds` after the stage began."""
+    def count(self, new: Counts, old: Counts, seconds: float, chosen: Optional[Pair] = None) -> None:
+        """More requests since the last look, `seconds` after the stage began; chosen are those of chosen users."""
+        if self._chosen is not None and chosen is not None:
+            self._chosen.new.add(chosen.new if self.stages else Counts())
+            self._chosen.old.add(chosen.old)
         if not self.stages:
             self.before.add(old)
             return
@@ -245,9 +317,21 @@ class Verdict:
         return pairs
 
     @property
+    def _groups(self) -> list[Group]:
+        """Those who are compared: all users, and where there are any, the chosen ones."""
+        groups = [Group("users", self._compared)]
+        if self._chosen is not None:
+            new, old, _alone = self._chosen
+            groups.append(Group("chosen users", [Pair(new, old, not self._enough(old))]))
+        return groups
+
+    @property
     def errors(self) -> float:
         """The logarithm of the evidence that more requests fail than are allowed."""
-        trials = [Trial(n.failed, n.requests, o.failed, o.requests, alone) for n, o, alone in self._compared]
+        return _mean([self._errors(group) for group in self._groups])
+
+    def _errors(self, group: Group) -> float:
+        trials = [Trial(n.failed, n.requests, o.failed, o.requests, alone) for n, o, alone in group.pairs]
         return log_evidence(trials, self._rule.max_errors / 100)
 
     @property
@@ -272,13 +356,14 @@ class Verdict:
             for b in BOUNDS
         }
 
-    @property
-    def excess(self) -> float:
+    @staticmethod
+    def _excess(group: Group) -> float:
         """By how many percentage points more of the requests have failed than at the old release."""
-        total = sum(new.requests for new, _old, _alone in self._compared)
+        pairs = group.pairs
+        total = sum(new.requests for new, _old, _alone in pairs)
         more = sum(
             new.failed - new.requests * (old.failed / old.requests if old.requests and not alone else 0.0)
-            for new, old, alone in self._compared
+            for new, old, alone in pairs
         )
         return 100 * more / total if total else 0.0
 
@@ -287,9 +372,10 @@ class Verdict:
         if self.stopped is None and self.stages:
             if self.errors >= ENOUGH:
                 allowed = f"release_max_errors allows {self._rule.max_errors:g} % more"
-                if self._compared[-1].alone:
+                worst = max(self._groups, key=self._errors)
+                if worst.pairs[-1].alone:
                     allowed = "more than half is too much whatever the old release did"
-                self.stopped = f"{self._said()}; {allowed}"
+                self.stopped = f"{self._said(worst)}; {allowed}"
             elif self.latency >= ENOUGH:
                 self.stopped = (
                     f"{self._said_slower()}; release_max_latency_ratio allows {self._rule.max_latency_ratio:g}"
@@ -299,6 +385,8 @@ class Verdict:
     def doubt(self) -> Optional[str]:
         """Why what was seen by now is no evidence that the release is good; None where it is."""
         new = sum(stage.new.requests for stage in self.stages)
+        if self._chosen is not None and not any(stage.percent for stage in self.stages):
+            new = self._chosen.new.requests  # nobody else was to reach it yet
         if new < self._rule.min_requests:
             return f"{new} requests of users reached it, and release_min_requests asks for {self._rule.min_requests}"
         if self.unanswered > self._rule.max_errors / 100 * (new + self.unanswered):
@@ -306,12 +394,42 @@ class Verdict:
                 f"{self._waiting[-1][1]} requests are open at it and have no answer, {self.unanswered} more than at "
                 "the old release by its share, which is more than release_max_errors allows"
             )
-        if self.excess > self._rule.max_errors:
-            why = "may be as many as at the old release" if self._compared[-1].alone else "may be chance"
-            return f"{self._said()}, which is more than release_max_errors allows and {why}"
+        more = [group for group in self._groups if self._excess(group) > self._rule.max_errors]
+        if more:
+            why = "may be as many as at the old release" if more[0].pairs[-1].alone else "may be chance"
+            return f"{self._said(more[0])}, which is more than release_max_errors allows and {why}"
         if self._looks_slow():
             return f"{self._said_slow()}, which is more than release_max_latency_ratio allows and may be chance"
         return None
+
+    def prove(self) -> bool:
+        """Whether this stage has shown by itself that the release is good, and may end; what it has shown is kept.
+
+        A request that hangs counts as failed. With all requests at the new release there is no latency to compare.
+        """
+        if not self.stages:
+            return False
+        stage, margin = self.stages[-1], self._rule.max_errors / 100
+        old = stage.old if stage.percent < 100 else self._compared[-1].old
+        hang = self.unanswered
+        trial = Trial(stage.new.failed + hang, stage.new.requests + hang, old.failed, old.requests)
+        evidence = log_proof(trial, margin)
+        if evidence < ENOUGH or self.verdict != PASS or not (stage.percent == 100 or self._is_as_fast(stage)):
+            return False
+        stage.proof = Proof(evidence, 100 * _upper_end(trial, margin))
+        return True
+
+    def _is_as_fast(self, stage: Stage) -> bool:
+        """Whether it has shown that its share of slow requests is not much larger, at any bound."""
+        ratio, new, old = self._rule.max_latency_ratio, stage.new, stage.old
+        if not ratio or not (new.timed or old.timed):
+            return True
+        for bound in BOUNDS:
+            trial = Trial(new.slower(ratio * bound), new.timed, old.slower(bound), old.timed)
+            is_tail = trial.old <= 2 * _TAIL * trial.of_old
+            if log_proof(trial, *((_TAIL, _LOW) if is_tail else (_BODY, _NEW))) < ENOUGH:
+                return False
+        return True
 
     @property
     def verdict(self) -> str:
@@ -329,13 +447,12 @@ class Verdict:
             old.add(other)
         return new.p99(), old.p99()
 
-    def _said(self) -> str:
-        parts = []
-        for new, old, alone in self._compared:
-            beside = f"{old.failed} of {old.requests} at the old release" if old.requests else "nothing to compare with"
-            beside += ", too few to compare with" if alone and old.requests else ""
-            parts.append(f"{new.failed} of {new.requests} requests of users failed ({beside})")
-        return "; ".join(parts[-1:])
+    @staticmethod
+    def _said(group: Group) -> str:
+        new, old, alone = group.pairs[-1]
+        beside = f"{old.failed} of {old.requests} at the old release" if old.requests else "nothing to compare with"
+        beside += ", too few to compare with" if alone and old.requests else ""
+        return f"{new.failed} of {new.requests} requests of {group.whose} failed ({beside})"
 
     def _said_slow(self) -> str:
         new, old = self._p99s()
@@ -363,6 +480,8 @@ class Verdict:
             "before": {"requests": self._earlier.requests, "failed": self._earlier.failed},
             "steps": [_step(stage) for stage in self.stages],
         }
+        if self._chosen is not None:
+            figures["chosen"] = _side_by_side(*self._chosen[:2])
         return figures
 
 
@@ -371,21 +490,46 @@ def e_value(logarithm: float) -> float:
 
 
 def _step(stage: Stage) -> Mapping[str, Any]:
-    figures: dict[str, Any] = {"percent": stage.percent, "seconds": round(stage.seconds, 1)}
-    for name, counts in (("", stage.new), ("old_", stage.old)):
-        figures.update(
-            {f"{name}requests": counts.requests, f"{name}failed": counts.failed, f"{name}p99_ms": counts.p99()}
-        )
-    return figures
+    figures = {"percent": stage.percent, "seconds": round(stage.seconds, 1), **_side_by_side(stage.new, stage.old)}
+    return {**figures, **({"early": told_proof(stage.proof)} if stage.proof is not None else {})}
+
+
+def _side_by_side(new: Counts, old: Counts) -> dict[str, Any]:
+    return {
+        f"{name}{key}": value
+        for name, counts in (("", new), ("old_", old))
+        for key, value in (("requests", counts.requests), ("failed", counts.failed), ("p99_ms", counts.p99()))
+    }
+
+
+def told_proof(proof: Proof) -> Mapping[str, float]:
+    """Why it ended before its time, as results have it."""
+    return {"evidence": e_value(proof.evidence), "at_most": round(proof.at_most, 3)}
 
 
 def describe(figures: Mapping[str, Any]) -> str:
     """The figures in one line."""
     steps = [
-        f"{step.get('percent')} %: {step.get('failed')} of {step.get('requests')} failed"
+        f"{step.get('percent')} %: {step.get('failed')} of {step.get('requests')} failed{_describe_early(step)}"
         for step in figures.get("steps") or ()
     ]
     if not steps:
         return ""
+    chosen = figures.get("chosen")
+    steps += [f"chosen users: {chosen.get('failed')} of {chosen.get('requests')} failed"] if chosen else []
     reason = f" ({figures['reason']})" if figures.get("reason") else ""
     return f"{figures.get('verdict')}{reason}; {', '.join(steps)}"
+
+
+def _describe_early(step: Mapping[str, Any]) -> str:
+    early = step.get("early")
+    if not early:
+        return ""
+    return f" (ended early after {step.get('seconds')} s: {describe_proof(early)})"
+
+
+def describe_proof(early: Mapping[str, Any]) -> str:
+    return (
+        f"at most {early.get('at_most')} percentage points more than at the old release, evidence "
+        f"{early.get('evidence')}"
+    )

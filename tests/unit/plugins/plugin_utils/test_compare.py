@@ -151,6 +151,32 @@ def test_a_release_that_fails_more_is_found_long_before() -> None:
     assert "release_max_errors allows 1 %" in against.message
 
 
+def test_a_release_that_is_good_ends_the_comparison_early_where_that_is_wanted() -> None:
+    rates = {"web1": (100, 0.0), "web2": (100, 0.0), "web3": (200, 0.0)}
+    assert Fleet(rates).compare()["early"] is None
+    told = Fleet(rates).compare(min_time=20)
+    assert (told["verdict"], told["seconds"]) == ("pass", 20.0)
+    assert told["early"]["evidence"] >= 200
+    assert f"after 20 s, before its time (at most {told['early']['at_most']}" in _compare.sentence("shop", told)
+    assert Fleet(rates).compare(min_time=0)["seconds"] == 10.0
+    assert Fleet(rates).compare(min_time=90)["seconds"] == 60.0
+    assert Fleet({**rates, "web1": (100, 0.009)}).compare(min_time=0)["seconds"] == 60.0, "it may be worse than allowed"
+
+
+def test_what_is_not_known_of_every_host_ends_nothing_early() -> None:
+    rates = {"web1": (100, 0.0), "web2": (100, 0.0), "web3": (200, 0.0)}
+    assert Fleet({"web1": (100, 0.0), "web2": (200, 0.0)}).compare(min_time=0)["seconds"] == 60.0
+    fleet = Fleet(rates)
+    fleet.restarted = {"web1": 15.0}
+    assert fleet.compare(min_time=0)["seconds"] == 60.0, "its process has ended"
+    fleet = Fleet(rates)
+    fleet.away = (15.0, 45.0)
+    assert fleet.compare(min_time=10)["seconds"] == 40.0
+    coarse = Fleet(rates, {"web1": 0.099, "web2": 0.011, "web3": 0.011})
+    assert coarse.compare(min_time=0)["seconds"] == 60.0, "in one bucket, and one takes nine times as long"
+    assert coarse.compare(min_time=0, max_latency_ratio=0)["early"]
+
+
 def test_a_slower_release_is_found() -> None:
     rates = {"web1": (10, 0.0), "web2": (10, 0.0), "web3": (20, 0.0)}
     assert Fleet(rates, {"web1": 0.5}).compare()["verdict"] == "fail"

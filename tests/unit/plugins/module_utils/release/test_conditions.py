@@ -130,6 +130,17 @@ def test_a_setting_of_a_later_version_lifts_no_mark(host, monkeypatch):
     refused(lambda: host.release("v2"), "known_bad")
 
 
+@pytest.mark.parametrize("now", [None, 5.0])
+def test_what_only_ends_a_wait_sooner_lifts_no_mark(host, now):
+    """Also where a version of before has left the mark, which knew no such option."""
+    host.proxy = {"max_errors": 1.0}
+    _fail(host)
+    host.proxy = {"max_errors": 1.0, "min_time": now}
+    refused(lambda: host.release("v2"), "known_bad")
+    host.proxy = {"max_errors": 2.0}
+    assert host.engine().predict(host.spec("v2")).action == "release"
+
+
 @pytest.mark.parametrize("spelt", [3, 3.0, "3", "3.0"])
 def test_a_number_is_the_same_however_it_is_spelt(host, spelt):
     host.health = {**host.health, "timeout": 3}

@@ -221,6 +221,17 @@ PROXY_STORIES = {
 }
 
 
+def chosen(**behaviour: object) -> Callable[[Host], None]:
+    """Some users meet the new release before all others."""
+
+    def before(host: Host) -> None:
+        host.have_chosen()
+        host.proxy = {"weights": [0, 50], "step_time": 0.3}
+        bad(**behaviour)(host)
+
+    return before
+
+
 def several(then: Callable[[Host], object], **behaviour: object) -> Callable[[Host], None]:
     """A service with two public ports."""
 
@@ -279,6 +290,15 @@ PORT_STORIES = {
     "back to one port": Story(another_port_taken, rollback, "v1", old="v2", must_see=STARTS_V1, one_in=RARELY),
     "a port given up": Story(port_given_up, release("v2"), "v2", old="v1", one_in=RARELY),
 }  # fmt: skip
+SELDOM = 1 if ONE_IN == 1 else 100
+MEETS_CHOSEN = "haproxy set slipway-shop.chosen/b ready"
+CHOSEN_STORIES = {
+    "chosen users": Story(chosen(), release("v2"), "v2", old="v1", must_see=MEETS_CHOSEN, one_in=SELDOM),
+    "chosen users, sick": Story(
+        chosen(sick_after=3), release("v2"), "v1", old="v1", must_see=MEETS_CHOSEN, one_in=SELDOM
+    ),
+}
+ALL_PROXY_STORIES = (PROXY_STORIES, CHOSEN_STORIES, PORT_STORIES)
 SAMPLE_OF_PORTS = ("two ports", "two ports, canary", "another port", "back to one port")
 PORTS_PLAYED = tuple(PORT_STORIES) if ONE_IN == 1 else SAMPLE_OF_PORTS
 SOCKET_STORIES = {
@@ -341,6 +361,7 @@ CASES = [
     *itertools.product(("socket",), SOCKET_STORIES),
     *itertools.product(("reload",), RELOAD_STORIES),
     *itertools.product(("proxy",), PROXY_STORIES),
+    *itertools.product(("proxy",), CHOSEN_STORIES),
     *itertools.product(("proxy",), PORTS_PLAYED),
     *itertools.product(("socket", "proxy"), DRAIN_STORIES),
     *itertools.product(("switch",), SWITCH_STORIES),
@@ -452,6 +473,7 @@ def again(play: Play, host: Host, force: bool = False) -> None:
     assert host.leftovers() == []
     if play.overlaps:
         assert host.systemd.lowest >= 1, "nobody held the socket"
+        assert not host.chosen or host.systemd.lowest_chosen >= 1, "chosen users were led to nobody"
     if play.keeps_ports:
         assert host.systemd.lowest_more["grpc"] >= 1, "users of the second port were led to nobody"
 
@@ -489,7 +511,7 @@ def timer_and_again(play: Play, host: Host) -> None:
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case).replace(" ", "_"))
 def play(request, memory, monkeypatch):
     strategy, name = request.param
-    several_of = (SOCKET_STORIES, RELOAD_STORIES, PROXY_STORIES, PORT_STORIES, SWITCH_STORIES, DRAIN_STORIES)
+    several_of = (SOCKET_STORIES, RELOAD_STORIES, *ALL_PROXY_STORIES, SWITCH_STORIES, DRAIN_STORIES)
     stories = {**STORIES, **{name: story for stories in several_of for name, story in stories.items()}}
     return Play(memory, monkeypatch, strategy, stories[name])
 
@@ -525,7 +547,7 @@ def test_a_killed_run_is_finished_or_undone_by_the_next_one(play):
     assert not problems, problems.summary()
 
 
-PROXIED = {**STORIES, **PROXY_STORIES, **{name: PORT_STORIES[name] for name in PORTS_PLAYED}}
+PROXIED = {**STORIES, **PROXY_STORIES, **CHOSEN_STORIES, **{name: PORT_STORIES[name] for name in PORTS_PLAYED}}
 
 
 @pytest.fixture(params=[name for name in PROXIED if name not in ("unchanged", "other settings")])
@@ -543,6 +565,8 @@ def test_haproxy_killed_at_any_moment_comes_back_with_the_right_server(proxied):
             problems.append(f"{where}: it ended with {ended}, undisturbed with {ended_well}")
         if proxied.overlaps and host.systemd.lowest < 1:
             problems.append(f"{where}: users were led to nobody")
+        if proxied.overlaps and host.chosen and host.systemd.lowest_chosen < 1:
+            problems.append(f"{where}: chosen users were led to nobody")
         if proxied.keeps_ports and host.systemd.lowest_more["grpc"] < 1:
             problems.append(f"{where}: users of the second port were led to nobody")
         problems.check(where, lambda host=host: again(proxied, host, force=True))

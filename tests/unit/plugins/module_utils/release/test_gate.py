@@ -16,7 +16,12 @@ from ansible_collections.slipway.go.plugins.module_utils._host import processes
 from ansible_collections.slipway.go.plugins.module_utils._host import sockets as _sockets
 from ansible_collections.slipway.go.plugins.module_utils._host.systemd import UnitState
 from ansible_collections.slipway.go.plugins.module_utils._release import gate as module
-from ansible_collections.slipway.go.plugins.module_utils._release.gate import Gate, parse_pace, verify_shared_socket
+from ansible_collections.slipway.go.plugins.module_utils._release.gate import (
+    Early,
+    Gate,
+    parse_pace,
+    verify_shared_socket,
+)
 from ansible_collections.slipway.go.plugins.module_utils._release.state.journal import RELEASE_FAULTS
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Clock
@@ -261,3 +266,41 @@ def test_a_soak_ends_when_somebody_else_has_seen_enough(monkeypatch):
     answers = Answers(monkeypatch, ["pass"], [UP])
     gate = answers.gate()
     assert failure(lambda: gate.soak(gate.serving(ID, UNIT), UP, 5, object_to_it)).code == "probe_failed"
+
+
+class Enough:
+    """Somebody who has seen enough after so many seconds."""
+
+    def __init__(self, clock, after):
+        self.clock, self.begun, self.after, self.asked = clock, clock.now, after, []
+
+    def __call__(self):
+        self.asked.append(self.clock.now - self.begun)
+        return self.asked[-1] >= self.after
+
+
+@pytest.mark.parametrize(("least", "after", "ends"), [(2, 0, 2), (2, 4, 4), (0, 0, 0), (60, 0, 10), (2, 60, 10)])
+def test_a_soak_ends_early_after_its_least_time_once_there_is_enough(monkeypatch, least, after, ends):
+    answers = Answers(monkeypatch, ["pass"])
+    gate, enough = answers.gate(), Enough(answers.clock, after)
+    gate.soak(gate.serving(ID, UNIT), UP, 10, early=Early(least, enough))
+    assert ends <= answers.clock.now - enough.begun < ends + 0.5
+    assert all(at >= least for at in enough.asked)
+
+
+def test_no_soak_ends_early_on_a_failed_check(monkeypatch):
+    """The check before the end is of that moment: with one that fails, the soak goes on."""
+    answers = Answers(monkeypatch, ["pass", "fail", "pass"])
+    gate, enough = answers.gate(), Enough(answers.clock, 0)
+    gate.soak(gate.serving(ID, UNIT), UP, 10, early=Early(0, enough))
+    assert len(answers.asked) == 4
+    answers = Answers(monkeypatch, ["pass", "fail"])
+    gate = answers.gate()
+    error = failure(lambda: gate.soak(gate.serving(ID, UNIT), UP, 10, early=Early(0, lambda: True)))
+    assert error.code == "unhealthy_in_soak"
+
+
+def test_a_process_that_dies_after_the_least_time_still_counts(monkeypatch):
+    answers = Answers(monkeypatch, ["pass"], [UP] * 8 + [DOWN])
+    gate = answers.gate()
+    assert failure(lambda: gate.soak(gate.serving(ID, UNIT), UP, 10, early=Early(0, lambda: False))).code == "crashed"

@@ -382,6 +382,7 @@ class FakeSystemd(systemd.Systemd):
         self.once_units: dict[str, str] = {}
         self.lowest = 99
         self.lowest_more: dict[str, int] = {}
+        self.lowest_chosen = 99
         self.most = 0
 
     # What the tests ask.
@@ -403,6 +404,11 @@ class FakeSystemd(systemd.Systemd):
         """The ids of the releases that users of a further public port reach."""
         there = self.host.haproxy.open_addresses(port)
         return [i.release_id for i in self.instances.values() if i.state == "active" and i.more.get(port) in there]
+
+    def serving_chosen(self) -> list[str]:
+        """The ids of the releases that chosen users reach."""
+        there = self.host.haproxy.chosen_addresses()
+        return [i.release_id for i in self.instances.values() if i.state == "active" and i.address in there]
 
     def _reached(self, found: Instance) -> bool:
         if found.address is not None and not found.rehearses:
@@ -488,6 +494,7 @@ class FakeSystemd(systemd.Systemd):
 
     def count(self) -> None:
         self.lowest = min(self.lowest, len(self.serving()))
+        self.lowest_chosen = min(self.lowest_chosen, len(self.serving_chosen()))
         for port in self.lowest_more:
             self.lowest_more[port] = min(self.lowest_more[port], len(self.serving_at(port)))
         self.most = max(self.most, len(self.running()))
@@ -871,6 +878,14 @@ class FakeHaproxy:
             }  # fmt: skip
             self.more_now[f"slipway-{NAME}:{port}"] = servers
             self.more_now[f"slipway-{NAME}:{port}.own"] = dict(servers)
+        if self.host.chosen:
+            of_users = {"": self.servers_now, **{f":{p}": self.more_now[f"slipway-{NAME}:{p}"] for p in self.host.more}}
+            for port, servers in of_users.items():
+                self.more_now[f"slipway-{NAME}{port}.chosen"] = dict(servers)
+
+    def chosen_addresses(self) -> set[str]:
+        servers = self.more_now.get(f"slipway-{NAME}.chosen", {})
+        return {server.address for server in servers.values() if server.state == "ready"}
 
     def open_addresses(self, port: str = "") -> set[str]:
         servers = self.more_now.get(f"slipway-{NAME}:{port}", {}) if port else self.servers_now
@@ -955,6 +970,7 @@ class Host:
             proxy_root=os.path.join(folder, "haproxy"),
             ports_root=os.path.join(folder, "ports"),
         )
+        self.chosen = False  # whether some users meet a new release first
         self.more: dict[str, tuple[int, int]] = {}  # the local ports behind further public ports
         self.proxy: dict[str, Any] = {}
         self.probe: dict[str, Any] = {}
@@ -1027,6 +1043,15 @@ class Host:
         with open(os.path.join(self.layout.ports_root, f"{NAME}.json"), "w", encoding="utf-8") as stream:
             json.dump({"ports": [18080, 18081], "more": {"grpc": [18082, 18083], **more}}, stream)
         self.apply_role()
+        self.haproxy.restart()
+        return self
+
+    def have_chosen(self, chosen: bool = True) -> Host:
+        """proxy_canary_for has been set, or emptied, and the role has been applied."""
+        self.chosen = chosen
+        os.makedirs(os.path.dirname(self.layout.proxy_config), exist_ok=True)
+        with open(self.layout.proxy_config, "w", encoding="utf-8") as stream:
+            stream.write(f"\nbackend slipway-{NAME}.chosen from slipway-{NAME}\n" if chosen else "")
         self.haproxy.restart()
         return self
 
@@ -1337,6 +1362,7 @@ class Host:
     def watch(self) -> None:
         """Forget the extremes seen so far."""
         self.systemd.lowest = len(self.systemd.serving())
+        self.systemd.lowest_chosen = len(self.systemd.serving_chosen())
         self.systemd.lowest_more = {port: len(self.systemd.serving_at(port)) for port in self.more}
         self.systemd.most = 0
 
@@ -1392,11 +1418,14 @@ class Host:
             before, more_before = dict(self.haproxy.servers_now), self.haproxy.more_now
             self.haproxy.restart()
             assert self.haproxy.open_addresses() == {found.address}, "a restart of HAProxy leads users elsewhere"
+            there = {found.address} if self.chosen else set()
+            assert self.haproxy.chosen_addresses() == there, "a restart of HAProxy leads chosen users elsewhere"
             self.haproxy.servers_now = before
             for port in self.more:
                 has = [running] if port in found.more else []
                 assert self.systemd.serving_at(port) == has, f"a restart of HAProxy leads users of {port} elsewhere"
             self.haproxy.more_now = more_before
+            assert self.haproxy.chosen_addresses() == there, "chosen users are led elsewhere"
             for port in self.more:
                 has = [running] if port in found.more else []
                 assert self.systemd.serving_at(port) == has, f"users of {port} are led elsewhere"

@@ -409,6 +409,144 @@ def test_a_release_that_fails_all_is_found_out_while_the_old_one_drains(host):
     assert host.settled() == first
 
 
+def test_a_good_release_ends_its_shares_and_the_soak_early(host):
+    host.release("v1")
+    Load(host, 400, {"a": 0.001, "b": 0.001})
+    host.soak_time, host.proxy = 600, {"weights": [25], "step_time": 600, "min_time": 5}
+    outcome = host.release("v2")
+    assert [step["percent"] for step in outcome.traffic["steps"]] == [25, 100]
+    for step in outcome.traffic["steps"]:
+        assert 5 <= step["seconds"] < 60
+        assert step["early"]["evidence"] >= 200
+    assert outcome.phases["SOAK"] < 60
+    (told,) = [event for event in host.store.journal.events() if event["event"] == "canary"]
+    assert told["steps"][0]["early"] == outcome.traffic["steps"][0]["early"]
+    assert host.settled() == host.id_of("v2")
+
+
+@pytest.mark.parametrize(("proxy", "rate"), [({}, 400), ({"min_time": 5}, 2), ({"min_time": 5, "max_errors": 0}, 400)])
+def test_without_evidence_or_unasked_nothing_ends_early(host, proxy, rate):
+    host.release("v1")
+    Load(host, rate, {})
+    host.soak_time, host.proxy = 60, {"weights": [25], "step_time": 60, **proxy}
+    outcome = host.release("v2")
+    assert [step["seconds"] >= 59 for step in outcome.traffic["steps"]] == [True, True]
+    assert not any("early" in step for step in outcome.traffic["steps"])
+
+
+def test_nothing_ends_early_where_haproxy_cannot_tell_users_apart(host):
+    host.release("v1")
+    host.haproxy.own_now = {}
+    Load(host, 400, {})
+    host.soak_time, host.proxy = 30, {"weights": [25], "step_time": 30, "min_time": 1}
+    assert not any("early" in step for step in host.release("v2").traffic["steps"])
+
+
+def test_a_release_that_gets_sick_after_the_least_time_goes_back(host):
+    first = host.release("v1").current
+    host.behaviours["v2"] = Behaviour(sick_after=20)
+    Load(host, 40, {})
+    host.proxy = {"weights": [25], "step_time": 600, "min_time": 1}
+    assert "failed 3 checks" in str(refused(lambda: host.release("v2"), "rolled_back"))
+    assert host.settled() == first
+
+
+def test_chosen_users_meet_the_new_release_before_all_others(host):
+    first = host.release("v1").current
+    host.have_chosen()
+    assert host.systemd.serving_chosen() == [first]
+    host.proxy = {"weights": [0, 25, 100], "step_time": 1}
+    host.watch()
+    host.release("v2")
+    seen = [one for one in host.faults.seen if one.startswith("haproxy set slipway-shop.chosen") and "127" not in one]
+    assert seen == ["haproxy set slipway-shop.chosen/b ready", "haproxy set slipway-shop.chosen/a drain",
+                    "haproxy set slipway-shop.chosen/a maint"]  # fmt: skip
+    weights = [one for one in host.faults.seen if one.endswith("%") and ".own" not in one]
+    assert weights[:2] == ["haproxy set slipway-shop/a 75 %", "haproxy set slipway-shop/b 25 %"], (
+        "with 0 %, nobody else"
+    )
+    assert host.systemd.lowest_chosen == 1
+    assert host.settled() == host.id_of("v2")
+    host.rollback()
+    assert host.systemd.serving_chosen() == [first], "a rollback takes them back at once"
+    assert host.settled() == first
+
+
+def test_users_who_are_chosen_while_a_release_is_under_way_are_led_to_the_one_that_counts(host):
+    """The role is applied in the middle of a swap, by somebody else."""
+    host.release("v1")
+    start = host.systemd.start
+
+    def start_and_choose(unit):
+        start(unit)
+        if not host.chosen:
+            host.have_chosen()
+
+    host.systemd.start = start_and_choose
+    second = host.release("v2").current
+    assert host.systemd.serving_chosen() == [second]
+    assert host.settled() == second
+
+
+def test_chosen_users_of_a_port_that_the_new_release_does_not_have_stay(two):
+    first = two.release("v1").current
+    two.have_chosen()
+    two.more = {}
+    two.apply_role()
+    two.more = {"grpc": (18082, 18083)}
+    two.proxy = {"weights": [0, 100], "step_time": 1}
+    record = Record({"a": A, "b": B}, "a", {"grpc": {"a": "127.0.0.1:18082"}})
+    wanted = backend.shares(record, {"b": 0, "a": 100})
+    assert {slot: one.state for slot, one in wanted[".chosen"].items()} == {"a": "drain", "b": "ready"}
+    assert {slot: one.state for slot, one in wanted["grpc.chosen"].items()} == {"a": "ready", "b": "maint"}
+    assert {slot: one.state for slot, one in wanted[""].items()} == {"a": "ready", "b": "maint"}
+    assert two.systemd.serving_chosen() == [first]
+
+
+def test_shares_for_chosen_users_alone_are_refused_where_there_are_none(host):
+    good = host.release("v1").current
+    host.proxy = {"weights": [0, 100], "step_time": 1}
+    error = refused(lambda: host.release("v2"), "nobody_chosen")
+    assert "release_weights begins with 0" in error.message
+    assert host.settled() == good
+    host.have_chosen()
+    host.release("v2")
+    assert host.settled() == host.id_of("v2")
+
+
+class ChosenLoad(Load):
+    """Some of the users are chosen; they ask so often a second, too."""
+
+    def servers(self, worker, backend):
+        if not backend.endswith(".chosen"):
+            return super().servers(worker, backend)
+        there = self.host.haproxy.more_now[backend]
+        for slot, server in there.items():
+            if server.state == "ready":
+                asked = server.requests + 10
+                failed = server.failures + int(10 * self.failing.get(f"{slot}.chosen", 0.0))
+                there[slot] = server._replace(requests=asked, failures=failed)
+        return self.asked(worker, backend)
+
+
+def test_chosen_users_are_compared_with_themselves(host):
+    """Whoever is chosen may ask for other things than the rest does."""
+    host.release("v1")
+    host.have_chosen()
+    load = ChosenLoad(host, 50, {"a.chosen": 0.4, "b.chosen": 0.4})
+    host.proxy = {"weights": [0, 50], "step_time": 10}
+    host.soak_time = 10
+    told = host.release("v2").traffic
+    assert told["verdict"] == "pass"
+    assert told["chosen"]["requests"] > 50
+    assert sum(step["failed"] for step in told["steps"]) == 0, "they are in no share"
+    load.failing = {"a.chosen": 0.9, "b.chosen": 0.4}
+    error = refused(lambda: host.release("v3"), "rolled_back")
+    assert "with 0 % of the requests" in str(error)
+    assert "requests of chosen users failed" in str(error)
+    assert host.settled() == host.id_of("v2")
+
+
 def test_what_others_did_in_the_slot_of_the_old_release_before_it_is_not_its_own(host):
     """Earlier releases that failed there made every rate look good."""
     host.release("v1")
@@ -702,8 +840,8 @@ def test_a_port_that_nobody_has_opened_yet(host):
     "values",
     [
         {"ports": [1]}, {"ports": [1, 1]}, {"ports": [0, 1]}, {"ports": [1, 65536]},
-        {"weights": [25, 5]}, {"weights": [0]}, {"weights": [101]}, {"weights": [5, 5]},
-        {"step_time": -1.0}, {"step_time": float("nan")}, {"max_errors": float("inf")},
+        {"weights": [25, 5]}, {"weights": [-1]}, {"weights": [101]}, {"weights": [5, 5]},
+        {"step_time": -1.0}, {"min_time": -1.0}, {"step_time": float("nan")}, {"max_errors": float("inf")},
         {"max_latency_ratio": 0.5}, {"inconclusive": "pass"}, {"min_requests": -1},
     ],
 )  # fmt: skip
