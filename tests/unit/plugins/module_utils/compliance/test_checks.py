@@ -83,7 +83,7 @@ HARDENED = Evidence(
     has=["crontab", "at", "sudo", "unattended-upgrade"],
 )
 WANTED = Wanted(
-    controls.choose({"audit_immutable": True, "passwords_of_root": True}),
+    controls.choose({"audit_immutable": True, "partitions": True, "passwords_of_root": True}),
     sysctl={"kernel.sysrq": 0},
     services_off=["cups.service", "avahi-daemon.service"],
     modules=["dccp", "firewire-core"],

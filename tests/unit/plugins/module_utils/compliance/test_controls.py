@@ -44,7 +44,7 @@ def test_a_value(value: object, on: bool, reason: str, given: bool) -> None:
 def test_what_is_off_by_default_has_a_reason() -> None:
     chosen = controls.choose({"passwords_of_root": ""})
     off = {name for name, choice in chosen.items() if not choice.on}
-    assert off == {"audit_immutable", "passwords_of_root"}
+    assert off == {"audit_immutable", "partitions", "passwords_of_root"}
     assert all(chosen[name].reason and not chosen[name].given for name in off)
     assert controls.choose({"audit_immutable": True})["audit_immutable"].on
 
