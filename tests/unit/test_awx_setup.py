@@ -116,6 +116,23 @@ def test_notifications_go_where_they_are_wanted_and_bad_ones_are_named() -> None
     assert evaluated(task["vars"]["awx_setup_bad"], **given) == ["late", "never", "one without a name"]
 
 
+@pytest.mark.parametrize(
+    ("given", "credentials"),
+    [({}, ["Ansible Galaxy"]), ({"awx_galaxy_credentials": ""}, ["Ansible Galaxy"]), ({"awx_galaxy_credentials": []}, [])]
+    + [({"awx_galaxy_credentials": text}, ["Hub", "Galaxy"]) for text in ("Hub, Galaxy", ["Hub", "Galaxy"])],
+)
+def test_the_organization_may_install_collections(given: dict[str, Any], credentials: list[str]) -> None:
+    # Without a Galaxy credential AWX leaves collections/requirements.yml alone, and says so only in its own log.
+    (call,) = [call for _name, module, call in CALLS if module == "organization"]
+    assert evaluated(call["galaxy_credentials"], **given) == credentials
+
+
+def test_the_project_is_fetched_in_every_run() -> None:
+    # AWX takes only playbooks that it has fetched, and fetches nothing by itself after a failed or an older update.
+    (call,) = [call for _name, module, call in CALLS if module == "project"]
+    assert call["update_project"] is True
+
+
 def test_what_follows_a_failure_takes_back_what_this_workflow_has_released() -> None:
     (given,) = [given for name, _module, given in CALLS if "takes back" in name]
     assert given["playbook"] == "rollback.yml"
