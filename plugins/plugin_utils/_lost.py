@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, Mapping
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible_collections.slipway.go.plugins.module_utils._core.errors import with_fix
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import sentence, with_fix
 
 DENIED = "Permission denied"
 DEPLOY = "deploy"
@@ -49,13 +49,13 @@ def explained(variables: Mapping[str, Any]) -> Iterator[None]:
 def unreachable(reason: object, variables: Mapping[str, Any]) -> dict[str, Any]:
     """The failed result of a release whose host cannot be reached any more."""
     fix = login_fix(reason, variables) or "see that it can be reached again, then slipway status there"
-    why = " ".join(str(reason).split())
+    why = " ".join(str(reason).split()).partition(" Fix: ")[0]  # explain may have said it already
     return {
         "failed": True,
         "changed": False,
         "code": "unreachable",
         "fix": fix,
-        "msg": f"the host became unreachable: {why} What it had begun and nobody confirms, it takes back by itself at "
+        "msg": f"the host became unreachable: {sentence(why)} What it had begun and nobody confirms, it takes back by itself at "
         f"its deadline. Fix: {fix}",
     }
 
