@@ -168,6 +168,20 @@ def test_the_project_wraps_every_playbook_that_a_template_names() -> None:
     assert wrapped == {path.stem for path in (ROOT / "playbooks").glob("*.yml")} - {"awx_setup"}
 
 
+def test_the_first_runs_on_bare_hosts_can_be_told_who_logs_in() -> None:
+    surveys = {told["playbook"]: told.get("survey", "") for told in PLAY["vars"]["awx_setup_templates"]}
+    options = {"release_version": {}, "release_reason": {}, "release_force": {"default": False}}
+    found = evaluated(
+        {name: surveys[name] for name in ("harden", "site", "release")}, awx_setup_specs={"main": {"options": options}}
+    )
+    asked = {name: [(one["variable"], one["required"]) for one in told["spec"]] for name, told in found.items()}
+    release = [("release_version", True), ("release_reason", False), ("release_force", False)]
+    first = ("bootstrap_user", False)
+    assert asked == {"harden": [first], "site": [*release, first], "release": release}
+    for path in sorted(PROJECT.glob("inventories/*/group_vars/all.yml")):  # an answer left out is an empty text
+        assert yaml.safe_load(path.read_text())["ansible_user"] == "{{ bootstrap_user | default('deploy', true) }}"
+
+
 def test_the_project_has_an_inventory_for_each_environment_that_the_page_names() -> None:
     for name in ("development", "staging", "production"):
         hosts = yaml.safe_load((PROJECT / "inventories" / name / "hosts.yml").read_text())
