@@ -182,6 +182,14 @@ def test_the_first_runs_on_bare_hosts_can_be_told_who_logs_in() -> None:
         assert yaml.safe_load(path.read_text())["ansible_user"] == "{{ bootstrap_user | default('deploy', true) }}"
 
 
+def test_the_project_has_the_keys_of_hosts_checked() -> None:
+    # AWX sets ANSIBLE_HOST_KEY_CHECKING=False, and the playbooks' own folder is not the project's.
+    for path in sorted(PROJECT.glob("inventories/*/group_vars/all.yml")):
+        told = yaml.safe_load(path.read_text())
+        assert told["ansible_host_key_checking"] is True
+        assert told["ansible_ssh_common_args"] == "-o UserKnownHostsFile=/runner/project/known_hosts"
+
+
 def test_the_project_has_an_inventory_for_each_environment_that_the_page_names() -> None:
     for name in ("development", "staging", "production"):
         hosts = yaml.safe_load((PROJECT / "inventories" / name / "hosts.yml").read_text())
