@@ -118,7 +118,11 @@ def test_notifications_go_where_they_are_wanted_and_bad_ones_are_named() -> None
 
 @pytest.mark.parametrize(
     ("given", "credentials"),
-    [({}, ["Ansible Galaxy"]), ({"awx_galaxy_credentials": ""}, ["Ansible Galaxy"]), ({"awx_galaxy_credentials": []}, [])]
+    [
+        ({}, ["Ansible Galaxy"]),
+        ({"awx_galaxy_credentials": ""}, ["Ansible Galaxy"]),
+        ({"awx_galaxy_credentials": []}, []),
+    ]
     + [({"awx_galaxy_credentials": text}, ["Hub", "Galaxy"]) for text in ("Hub, Galaxy", ["Hub", "Galaxy"])],
 )
 def test_the_organization_may_install_collections(given: dict[str, Any], credentials: list[str]) -> None:
