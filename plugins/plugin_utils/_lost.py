@@ -55,8 +55,8 @@ def unreachable(reason: object, variables: Mapping[str, Any]) -> dict[str, Any]:
         "changed": False,
         "code": "unreachable",
         "fix": fix,
-        "msg": f"the host became unreachable: {sentence(why)} What it had begun and nobody confirms, it takes back by itself at "
-        f"its deadline. Fix: {fix}",
+        "msg": f"the host became unreachable: {sentence(why)} What it had begun and nobody confirms, it takes back by "
+        f"itself at its deadline. Fix: {fix}",
     }
 
 

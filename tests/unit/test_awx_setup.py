@@ -174,12 +174,22 @@ def test_the_project_wraps_every_playbook_that_a_template_names() -> None:
 
 def test_the_first_runs_on_bare_hosts_can_be_told_who_logs_in() -> None:
     surveys = {told["playbook"]: told.get("survey", "") for told in PLAY["vars"]["awx_setup_templates"]}
-    options = {"release_version": {}, "release_reason": {}, "release_force": {"default": False}}
+    options = {
+        "release_version": {},
+        "release_reason": {},
+        "release_force": {"default": False},
+        "release_end_lease": {},
+    }
     found = evaluated(
         {name: surveys[name] for name in ("harden", "site", "release")}, awx_setup_specs={"main": {"options": options}}
     )
     asked = {name: [(one["variable"], one["required"]) for one in told["spec"]] for name, told in found.items()}
-    release = [("release_version", True), ("release_reason", False), ("release_force", False)]
+    release = [
+        ("release_version", True),
+        ("release_reason", False),
+        ("release_force", False),
+        ("release_end_lease", False),
+    ]
     first = ("bootstrap_user", False)
     assert asked == {"harden": [first], "site": [*release, first], "release": release}
     for path in sorted(PROJECT.glob("inventories/*/group_vars/all.yml")):  # an answer left out is an empty text
