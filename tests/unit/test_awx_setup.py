@@ -116,6 +116,27 @@ def test_notifications_go_where_they_are_wanted_and_bad_ones_are_named() -> None
     assert evaluated(task["vars"]["awx_setup_bad"], **given) == ["late", "never", "one without a name"]
 
 
+@pytest.mark.parametrize(
+    ("given", "credentials"),
+    [
+        ({}, ["Ansible Galaxy"]),
+        ({"awx_galaxy_credentials": ""}, ["Ansible Galaxy"]),
+        ({"awx_galaxy_credentials": []}, []),
+    ]
+    + [({"awx_galaxy_credentials": text}, ["Hub", "Galaxy"]) for text in ("Hub, Galaxy", ["Hub", "Galaxy"])],
+)
+def test_the_organization_may_install_collections(given: dict[str, Any], credentials: list[str]) -> None:
+    # Without a Galaxy credential AWX leaves collections/requirements.yml alone, and says so only in its own log.
+    (call,) = [call for _name, module, call in CALLS if module == "organization"]
+    assert evaluated(call["galaxy_credentials"], **given) == credentials
+
+
+def test_the_project_is_fetched_in_every_run() -> None:
+    # AWX takes only playbooks that it has fetched, and fetches nothing by itself after a failed or an older update.
+    (call,) = [call for _name, module, call in CALLS if module == "project"]
+    assert call["update_project"] is True
+
+
 def test_what_follows_a_failure_takes_back_what_this_workflow_has_released() -> None:
     (given,) = [given for name, _module, given in CALLS if "takes back" in name]
     assert given["playbook"] == "rollback.yml"
@@ -149,6 +170,38 @@ def test_the_project_wraps_every_playbook_that_a_template_names() -> None:
         assert [play["ansible.builtin.import_playbook"] for play in wrapper] == [f"slipway.go.{template['playbook']}"]
     wrapped = {path.stem for path in PROJECT.glob("*.yml")} - {"execution-environment"}
     assert wrapped == {path.stem for path in (ROOT / "playbooks").glob("*.yml")} - {"awx_setup"}
+
+
+def test_the_first_runs_on_bare_hosts_can_be_told_who_logs_in() -> None:
+    surveys = {told["playbook"]: told.get("survey", "") for told in PLAY["vars"]["awx_setup_templates"]}
+    options = {
+        "release_version": {},
+        "release_reason": {},
+        "release_force": {"default": False},
+        "release_end_lease": {},
+    }
+    found = evaluated(
+        {name: surveys[name] for name in ("harden", "site", "release")}, awx_setup_specs={"main": {"options": options}}
+    )
+    asked = {name: [(one["variable"], one["required"]) for one in told["spec"]] for name, told in found.items()}
+    release = [
+        ("release_version", True),
+        ("release_reason", False),
+        ("release_force", False),
+        ("release_end_lease", False),
+    ]
+    first = ("bootstrap_user", False)
+    assert asked == {"harden": [first], "site": [*release, first], "release": release}
+    for path in sorted(PROJECT.glob("inventories/*/group_vars/all.yml")):  # an answer left out is an empty text
+        assert yaml.safe_load(path.read_text())["ansible_user"] == "{{ bootstrap_user | default('deploy', true) }}"
+
+
+def test_the_project_has_the_keys_of_hosts_checked() -> None:
+    # AWX sets ANSIBLE_HOST_KEY_CHECKING=False, and the playbooks' own folder is not the project's.
+    for path in sorted(PROJECT.glob("inventories/*/group_vars/all.yml")):
+        told = yaml.safe_load(path.read_text())
+        assert told["ansible_host_key_checking"] is True
+        assert told["ansible_ssh_common_args"] == "-o UserKnownHostsFile=/runner/project/known_hosts"
 
 
 def test_the_project_has_an_inventory_for_each_environment_that_the_page_names() -> None:

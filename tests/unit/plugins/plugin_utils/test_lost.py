@@ -59,3 +59,10 @@ def test_whoever_is_the_deploy_user_already_is_not_told_to_become_it() -> None:
     told = _lost.explain("deploy@192.0.2.1: Permission denied (publickey).", {})
     assert "set ansible_user" not in told
     assert "-e bootstrap_user=root" in told
+
+
+def test_a_fix_is_told_once_and_the_reason_is_a_sentence_of_its_own() -> None:
+    why = "Failed to connect to the host via ssh: root@web1: Permission denied (publickey,password)"
+    told = _lost.unreachable(_lost.explain(why, {}), {})["msg"]
+    assert told.startswith(f"the host became unreachable: {why}. What it had begun")
+    assert told.count("Fix: ") == 1
