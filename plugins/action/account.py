@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction, run_armed
+from ansible_collections.slipway.go.plugins.plugin_utils._action.bounded import BoundedAction, run_armed
 
 
 class ActionModule(BoundedAction):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _by
-from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction
+from ansible_collections.slipway.go.plugins.plugin_utils._action.bounded import BoundedAction
+from ansible_collections.slipway.go.plugins.plugin_utils._run import authorship
 
 
 class ActionModule(BoundedAction):
@@ -20,7 +20,7 @@ class ActionModule(BoundedAction):
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables, arguments = task_vars or {}, dict(self._task.args)
         try:
-            arguments["by"] = _by.complete(arguments.get("by"), variables)
+            arguments["by"] = authorship.complete(arguments.get("by"), variables)
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
         answer: dict[str, Any] = self._execute_module("slipway.go.adoption", arguments, task_vars=variables)

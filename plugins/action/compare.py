@@ -13,8 +13,10 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import ACCEPT, REFUSE
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Rule
-from ansible_collections.slipway.go.plugins.plugin_utils import _compare, _progress, _report_notes, _survey
-from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
+from ansible_collections.slipway.go.plugins.plugin_utils._action.delegation import delegate
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import comparison, progress
+from ansible_collections.slipway.go.plugins.plugin_utils._input import survey
+from ansible_collections.slipway.go.plugins.plugin_utils._report import notes
 
 # Why a batch is not compared.
 NOBODY_AFTER = "no host after the batch has the release before"
@@ -22,7 +24,7 @@ NOTHING_NEW = "no host of the batch got the release in this run"
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
     "by": {"type": "raw", "required": True},
-    **{option: {"type": "raw"} for option in _compare.RULE},
+    **{option: {"type": "raw"} for option in comparison.RULE},
 }
 
 
@@ -39,27 +41,27 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
 
     def _compare(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        wanted, name = _compare.parse(arguments["by"]), str(arguments["name"])
-        given = _survey.understand({option: arguments[option] for option in _compare.RULE}, _compare.RULE)
+        wanted, name = comparison.parse(arguments["by"]), str(arguments["name"])
+        given = survey.understand({option: arguments[option] for option in comparison.RULE}, comparison.RULE)
         refuses = given.pop("inconclusive", ACCEPT) == REFUSE
-        new, old = _compare.sides(variables, name)
+        new, old = comparison.sides(variables, name)
         if wanted is None or self._task.check_mode or not new or not old:
             if wanted is not None and not self._task.check_mode:
                 self._keep_for_the_report(name, {"why": NOBODY_AFTER if new else NOTHING_NEW}, variables)
             return {"changed": False, "compared": None, "against": {}}
         began = time.time()
-        tell = _progress.paced(lambda so_far, left: _compare.progress(name, so_far, left))
-        told = _compare.compare(wanted, Rule(**given), new, old, _compare.prometheus(wanted), tell=tell)
-        delegate(self, "slipway.go.show", {"text": _compare.sentence(name, told)}, variables)
-        timeline, objection = told.pop("timeline"), _compare.objection(told, refuses)
+        tell = progress.paced(lambda so_far, left: comparison.progress(name, so_far, left))
+        told = comparison.compare(wanted, Rule(**given), new, old, comparison.prometheus(wanted), tell=tell)
+        delegate(self, "slipway.go.show", {"text": comparison.sentence(name, told)}, variables)
+        timeline, objection = told.pop("timeline"), comparison.objection(told, refuses)
         note = {"told": told, "timeline": timeline, "began": began, "said": str(objection or "")}
         self._keep_for_the_report(name, note, variables)
-        hosts = _compare.swapped(variables, name) if objection is not None else []
+        hosts = comparison.swapped(variables, name) if objection is not None else []
         why = {"code": getattr(objection, "code", ""), "msg": str(objection), "service": name}
         return {"changed": False, "compared": told, "against": dict.fromkeys(hosts, why)}
 
     def _keep_for_the_report(self, name: str, note: dict[str, Any], variables: dict[str, Any]) -> None:
         """Figures over time are for the report alone, as those of a swap are."""
         if not self._task.no_log:
-            batch = _report_notes.batch_of(variables)
-            _report_notes.keep(_report_notes.COMPARISON, name, f"batch {batch}", {**note, "batch": batch})
+            batch = notes.batch_of(variables)
+            notes.keep(notes.COMPARISON, name, f"batch {batch}", {**note, "batch": batch})

@@ -10,16 +10,11 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import (
-    _by,
-    _claim,
-    _confirmation,
-    _lost,
-    _patience,
-    _progress,
-)
-from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction, limit
-from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
+from ansible_collections.slipway.go.plugins.plugin_utils._action import confirmation, lost_hosts
+from ansible_collections.slipway.go.plugins.plugin_utils._action.bounded import BoundedAction, limit
+from ansible_collections.slipway.go.plugins.plugin_utils._action.fresh import fresh
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import progress
+from ansible_collections.slipway.go.plugins.plugin_utils._run import authorship, lease_claim, time_limits
 
 ARGUMENTS = {
     "name": {"type": "str", "required": True},
@@ -55,11 +50,11 @@ class ActionModule(BoundedAction):
         variables = task_vars or {}
         _validated, arguments = self.validate_argument_spec(ARGUMENTS)
         try:
-            by = _by.complete(arguments["by"], variables)
-            with self._shown(arguments, variables), self._answered_within(_patience.of(arguments).release):
+            by = authorship.complete(arguments["by"], variables)
+            with self._shown(arguments, variables), self._answered_within(time_limits.of(arguments).release):
                 return {**result, **self._conclude(arguments, by, variables)}
         except AnsibleConnectionFailure as error:
-            return {**result, **_lost.unreachable(error, variables)}
+            return {**result, **lost_hosts.unreachable(error, variables)}
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
 
@@ -68,10 +63,10 @@ class ActionModule(BoundedAction):
         way = {option: value for option, value in (arguments["back"] or {}).items() if value is not None}
         went: dict[str, Any] = {}
         if way:
-            claim = _claim.of_way_back(name, variables)
+            claim = lease_claim.of_way_back(name, variables)
             went = self._ask("rollback", {"name": name, "by": by, "mark_bad": False, "claim": claim, **way}, variables)
         elif (arguments["confirm"] or {}).get("unconfirmed") and not self._task.check_mode:
-            went = _confirmation.confirm(self._command, name, {**arguments["confirm"], "changed": True})
+            went = confirmation.confirm(self._command, name, {**arguments["confirm"], "changed": True})
         about = {"name": name, "history": 0, **({"root": arguments["root"]} if arguments["root"] else {})}
         told = self._ask("release_info", about, variables)
         if went.get("failed"):
@@ -79,12 +74,12 @@ class ActionModule(BoundedAction):
             return {**told, **said, "failed": True, "changed": False}
         return {**told, "changed": bool(went.get("changed")), "left": went.get("previous") if way else None}
 
-    def _shown(self, arguments: dict[str, Any], variables: dict[str, Any]) -> _progress.Watch:
+    def _shown(self, arguments: dict[str, Any], variables: dict[str, Any]) -> progress.Watch:
         """Lines of the run while this host goes back, or is asked."""
-        watch = _progress.watch(self, _progress.about("conclude", str(arguments["name"]), "", variables), variables)
-        confirms = _progress.CONFIRMS if (arguments["confirm"] or {}).get("unconfirmed") else _progress.CONCLUDES
+        watch = progress.watch(self, progress.about("conclude", str(arguments["name"]), "", variables), variables)
+        confirms = progress.CONFIRMS if (arguments["confirm"] or {}).get("unconfirmed") else progress.CONCLUDES
         goes_back = any(value is not None for value in (arguments["back"] or {}).values())
-        watch.enter(_progress.GOES_BACK if goes_back else confirms)
+        watch.enter(progress.GOES_BACK if goes_back else confirms)
         return watch
 
     def _command(self, command: str, anew: bool) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from ansible.errors import AnsibleError
 from ansible.plugins.loader import connection_loader
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_sentence, without_fix
 from ansible_collections.slipway.go.plugins.module_utils._deadman import model
-from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction, limit
-from ansible_collections.slipway.go.plugins.plugin_utils._fresh import SSH_PLUGINS, separate
+from ansible_collections.slipway.go.plugins.plugin_utils._action.bounded import BoundedAction, limit
+from ansible_collections.slipway.go.plugins.plugin_utils._action.fresh import SSH_PLUGINS, separate
 
 PAUSE = 0.5
 SLOWEST = 10  # seconds for one connection; what drops packets is not asked for longer

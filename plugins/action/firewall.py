@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._hardening.firewall.change import WRITING_S
-from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction, run_armed
+from ansible_collections.slipway.go.plugins.plugin_utils._action.bounded import BoundedAction, run_armed
 
 # A command of ufw takes a second or two on a slow host, and up to three are about one rule.
 PER_RULE = 5.0

@@ -12,8 +12,9 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _by, _leases, _lost, _run
-from ansible_collections.slipway.go.plugins.plugin_utils._bounded import BoundedAction, limit
+from ansible_collections.slipway.go.plugins.plugin_utils._action import lost_hosts
+from ansible_collections.slipway.go.plugins.plugin_utils._action.bounded import BoundedAction, limit
+from ansible_collections.slipway.go.plugins.plugin_utils._run import authorship, lease_answers, this_run
 
 ARGUMENTS = {
     "name": {"type": "str", "default": ""},
@@ -33,7 +34,7 @@ class ActionModule(BoundedAction):
         _validated, arguments = self.validate_argument_spec(ARGUMENTS)
         variables = task_vars or {}
         try:
-            by = _by.complete(arguments["by"], variables)
+            by = authorship.complete(arguments["by"], variables)
             if arguments["answer"] is not None and not arguments["name"]:
                 raise SlipwayError("missing_name", "service_name is empty.", "set service_name (option name)")
         except SlipwayError as error:
@@ -50,11 +51,11 @@ class ActionModule(BoundedAction):
             refuses = host in arguments["refused"]
             problems = [str(one.get("code")) for one in answer.get("problems") or []]
             code = next(iter(problems), str(answer.get("code") or "refused"))
-            return {**done, "failed": True, "msg": _leases.why(answer), "code": code} if refuses else done
+            return {**done, "failed": True, "msg": lease_answers.why(answer), "code": code} if refuses else done
         if answer.get("code") == "unreachable":  # whether it has taken the lease is not known; its own batch asks anew
-            _run.forget_lease(name, host)
-        blocking = _leases.blocked_by(answer)
-        if not blocking or not _run.has_lease(name, host):
+            this_run.forget_lease(name, host)
+        blocking = lease_answers.blocked_by(answer)
+        if not blocking or not this_run.has_lease(name, host):
             return {"changed": False}
         claim = {**(answer.get("claim") or {}), "instead": [blocking]}
         return self._ask({"name": name, "sealed": json.dumps({"claim": claim, "by": by, "take": True})}, variables)
@@ -63,9 +64,9 @@ class ActionModule(BoundedAction):
         """Whatever this run has taken here, of every service. That a host is gone is no failure: the lease will end."""
         host = str(variables.get("inventory_hostname"))
         warnings = []
-        for name in [] if self._task.check_mode else _run.leased(host):
-            _run.forget_lease(name, host)
-            claim = {"run": _run.this().id, "instead": []}
+        for name in [] if self._task.check_mode else this_run.leased(host):
+            this_run.forget_lease(name, host)
+            claim = {"run": this_run.this().id, "instead": []}
             done = self._ask({"name": name, "sealed": json.dumps({"claim": claim, "by": {}})}, variables)
             if done.get("failed"):
                 warnings.append(f"the lease of {name} was not given back, and ends by itself: {done.get('msg')}")
@@ -76,7 +77,12 @@ class ActionModule(BoundedAction):
             with limit(WITHIN, f"it has not answered for {WITHIN:g} s.", AnsibleConnectionFailure):
                 answer: dict[str, Any] = self._execute_module("slipway.go.lease", arguments, task_vars=variables)
         except AnsibleConnectionFailure as error:
-            return {"failed": True, "changed": False, "msg": _lost.explain(error, variables), "code": "unreachable"}
+            return {
+                "failed": True,
+                "changed": False,
+                "msg": lost_hosts.explain(error, variables),
+                "code": "unreachable",
+            }
         except AnsibleError as error:
             return {"failed": True, "changed": False, "msg": str(error)}
         return answer

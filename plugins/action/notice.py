@@ -18,17 +18,10 @@ from ansible_collections.slipway.go.plugins.action.show import printable
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
 from ansible_collections.slipway.go.plugins.module_utils._notices.delivery import Outcome, deliver
 from ansible_collections.slipway.go.plugins.module_utils._notices.notice import BATCH_DONE, STARTED, WAITING
-from ansible_collections.slipway.go.plugins.plugin_utils import (
-    _by,
-    _claim,
-    _notice_of_run,
-    _notices,
-    _run,
-    _services,
-    _stats,
-    _survey,
-)
-from ansible_collections.slipway.go.plugins.plugin_utils._notice_of_run import ENDED, Facts
+from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services, survey
+from ansible_collections.slipway.go.plugins.plugin_utils._notices import destinations, of_run
+from ansible_collections.slipway.go.plugins.plugin_utils._notices.of_run import ENDED, Facts
+from ansible_collections.slipway.go.plugins.plugin_utils._run import authorship, lease_claim, run_stats, this_run
 
 try:
     from ansible.template import trust_as_template
@@ -36,7 +29,7 @@ except ImportError:  # before 2.19, a template is whatever looks like one
     trust_as_template = None
 
 ARGUMENTS = {
-    "event": {"type": "str", "required": True, "choices": list(_notice_of_run.EVENTS)},
+    "event": {"type": "str", "required": True, "choices": list(of_run.EVENTS)},
     "playbook": {"type": "str", "default": "release"},
     "refused": {"type": "bool", "default": False},
     "text": {"type": "str", "default": ""},
@@ -53,11 +46,11 @@ def _as_data(value: Any) -> Any:
     return wrap_var(value)
 
 
-def template_with(templar: Any, variables: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], _notices.Template]:
+def template_with(templar: Any, variables: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], destinations.Template]:
     """What evaluates a host's templates with a notice at hand."""
 
-    def with_notice(notice: Mapping[str, Any]) -> _notices.Template:
-        own = templar.copy_with_new_env(available_variables={**variables, _notices.NOTICE: _as_data(dict(notice))})
+    def with_notice(notice: Mapping[str, Any]) -> destinations.Template:
+        own = templar.copy_with_new_env(available_variables={**variables, destinations.NOTICE: _as_data(dict(notice))})
         return own.template
 
     return with_notice
@@ -74,22 +67,25 @@ class ActionModule(ActionBase):
             told = self._tell(arguments, task_vars or {})
         except Exception as error:  # a notice that cannot even be written must not fail a release
             why = f"it cannot be written: {type(error).__name__}"
-            told = {"sent": [], **_undelivered([Outcome(_notices.VARIABLE, "defect", why, str(arguments["event"]))])}
+            told = {
+                "sent": [],
+                **_undelivered([Outcome(destinations.VARIABLE, "defect", why, str(arguments["event"]))]),
+            }
         return {**result, "changed": False, **told}
 
     def _tell(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         event = str(arguments["event"])
-        if event == STARTED and not _run.is_first(f"notice-{STARTED}"):
+        if event == STARTED and not this_run.is_first(f"notice-{STARTED}"):
             return {"sent": [], "undelivered": []}
-        notices = [_notice_of_run.notice(self._facts(arguments, variables))]
-        if event == BATCH_DONE and notices[0]["hosts"]["waiting"] and _run.is_first(f"notice-{WAITING}"):
-            notices.append(_notice_of_run.notice(self._facts({**arguments, "event": WAITING}, variables)))
+        notices = [of_run.notice(self._facts(arguments, variables))]
+        if event == BATCH_DONE and notices[0]["hosts"]["waiting"] and this_run.is_first(f"notice-{WAITING}"):
+            notices.append(of_run.notice(self._facts({**arguments, "event": WAITING}, variables)))
         return self._send(notices, variables)
 
     def _send(self, notices: Sequence[dict[str, Any]], variables: Mapping[str, Any]) -> dict[str, Any]:
         """All of them to all places at the same time."""
         broken: list[Outcome] = []
-        entries: list[tuple[str, _notices.Entry]] = []
+        entries: list[tuple[str, destinations.Entry]] = []
         deliveries = []
         for notice in notices:
             event = str(notice["event"])
@@ -98,7 +94,7 @@ class ActionModule(ActionBase):
                     broken.append(one._replace(event=event))
                 elif event in one.events:
                     entries.append((event, one))
-                    deliveries.append(_notices.delivery(one, notice))
+                    deliveries.append(destinations.delivery(one, notice))
         if self._task.check_mode:
             names = [f"{event} to {one.name} ({one.way})" for event, one in entries]
             for name in names:
@@ -108,13 +104,15 @@ class ActionModule(ActionBase):
         sent = [f"{one.event} to {one.name}" for one in outcomes if not one.code]
         return {"sent": sent, "notices": list(notices), **_undelivered([one for one in outcomes if one.code])}
 
-    def _entries(self, notice: Mapping[str, Any], variables: Mapping[str, Any]) -> Iterator[_notices.Entry | Outcome]:
+    def _entries(
+        self, notice: Mapping[str, Any], variables: Mapping[str, Any]
+    ) -> Iterator[destinations.Entry | Outcome]:
         """Those of all hosts that have some of their own, each place once."""
         seen: list[Any] = []
         for host in self._carriers(variables):
             theirs = self._of_host(host, variables)
-            raw = theirs.get(_notices.VARIABLE)
-            for one in _notices.entries(raw, template_with(self._templar, theirs)(notice)):
+            raw = theirs.get(destinations.VARIABLE)
+            for one in destinations.entries(raw, template_with(self._templar, theirs)(notice)):
                 if one not in seen:
                     seen.append(one)
                     yield one
@@ -136,9 +134,9 @@ class ActionModule(ActionBase):
         of_hosts = {host: self._of_host(host, variables) for host in hosts}
         services = self._services(of_hosts)
         turn, batch, batches = self._turn(event, hosts, variables)
-        by = _by.complete({"reason": self._text("release_reason", variables)}, variables)
-        if playbook == _notice_of_run.ROLLBACK:
-            results = _run.rollbacks() if event == ENDED else {}
+        by = authorship.complete({"reason": self._text("release_reason", variables)}, variables)
+        if playbook == of_run.ROLLBACK:
+            results = this_run.rollbacks() if event == ENDED else {}
             lost = _lost_in_rollback(of_hosts)
         else:
             results = _results(of_hosts, services, event == STARTED)
@@ -160,12 +158,12 @@ class ActionModule(ActionBase):
             batches=batches,
             refused=bool(arguments["refused"]),
             checked=bool(self._task.check_mode),
-            version=self._text("release_version", variables) if playbook != _notice_of_run.ROLLBACK else "",
+            version=self._text("release_version", variables) if playbook != of_run.ROLLBACK else "",
             text=str(arguments["text"]),
             by=by,
-            job_url=_notice_of_run.job_url(variables, os.environ, by.get("job", "")),
+            job_url=of_run.job_url(variables, os.environ, by.get("job", "")),
             run=self._text("release_run", variables) or self._text("awx_workflow_job_id", variables),
-            run_id=_run.this().id,
+            run_id=this_run.this().id,
             when=time.time(),
         )
 
@@ -174,14 +172,16 @@ class ActionModule(ActionBase):
         found: dict[str, list[str]] = {}
         for host, theirs in of_hosts.items():
             try:
-                found[host] = _services.chosen_if_any(theirs, _services.template_with(self._templar))
+                found[host] = declared_services.chosen_if_any(theirs, declared_services.template_with(self._templar))
             except (AnsibleError, SlipwayError):
                 found[host] = []
         return found
 
     def _turn(self, event: str, hosts: Sequence[str], variables: Mapping[str, Any]) -> tuple[list[str], int, int]:
         """The hosts of the batches that are done, their number, and how many batches there are."""
-        groups = _claim.split(hosts, _claim.serial(hosts, variables, _services.template_with(self._templar)))
+        groups = lease_claim.split(
+            hosts, lease_claim.serial(hosts, variables, declared_services.template_with(self._templar))
+        )
         if event not in (BATCH_DONE, WAITING):
             return ([] if event == STARTED else list(hosts)), 0, len(groups)
         batch = list(map(str, variables.get("ansible_play_batch") or hosts))
@@ -196,7 +196,7 @@ class ActionModule(ActionBase):
             value = self._templar.template(variables.get(name))
         except Exception:
             return ""
-        return "" if _survey.is_empty(value) or isinstance(value, (Mapping, list)) else str(value).strip()
+        return "" if survey.is_empty(value) or isinstance(value, (Mapping, list)) else str(value).strip()
 
 
 def _results(
@@ -209,7 +209,7 @@ def _results(
             told = (theirs.get("release_results") or {}).get(service)
             if begins:
                 told = ((theirs.get("release_previews") or {}).get(service) or {}).get(host)
-            elif _survey.is_empty(theirs.get(_services.DECLARED)):
+            elif survey.is_empty(theirs.get(declared_services.DECLARED)):
                 told = theirs.get("release_result")
             if isinstance(told, Mapping):
                 found.setdefault(service, {})[host] = told
@@ -237,11 +237,11 @@ def _undelivered(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         return {"undelivered": []}
     codes: dict[str, dict[str, str]] = {}
     for one in outcomes:
-        codes.setdefault(str(_stats.word(one.name)), {})[one.event] = one.code
+        codes.setdefault(str(run_stats.word(one.name)), {})[one.event] = one.code
     return {
         "undelivered": [one._asdict() for one in outcomes],
         "warnings": [
             with_fix(f"{one.event} was not delivered to {one.name}: {printable(one.why)}.", _FIX) for one in outcomes
         ],
-        "ansible_stats": _stats.handed_on({"undelivered": codes}),
+        "ansible_stats": run_stats.handed_on({"undelivered": codes}),
     }

@@ -38,105 +38,99 @@ from ansible_collections.slipway.go.plugins.module_utils._release.by import pars
 from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
-from ansible_collections.slipway.go.plugins.plugin_utils import (
-    _by,
-    _choice,
-    _claim,
-    _compare,
-    _configured,
-    _confirmation,
-    _freeze,
-    _gate,
-    _lost,
-    _patience,
-    _plan,
-    _progress,
-    _report_notes,
-    _run,
-    _services,
-    _stats,
-    _survey,
+from ansible_collections.slipway.go.plugins.plugin_utils._action import confirmation, lost_hosts
+from ansible_collections.slipway.go.plugins.plugin_utils._action.bounded import CLEANUP, BoundedAction, limit
+from ansible_collections.slipway.go.plugins.plugin_utils._action.delegation import delegate
+from ansible_collections.slipway.go.plugins.plugin_utils._action.fresh import fresh
+from ansible_collections.slipway.go.plugins.plugin_utils._artefact import choice, vulnerability_gate
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import comparison, plans, progress
+from ansible_collections.slipway.go.plugins.plugin_utils._input import configured, declared_services, survey
+from ansible_collections.slipway.go.plugins.plugin_utils._input.sources import find_source
+from ansible_collections.slipway.go.plugins.plugin_utils._report import notes
+from ansible_collections.slipway.go.plugins.plugin_utils._run import (
+    authorship,
+    freezes,
+    lease_claim,
+    run_stats,
+    this_run,
+    time_limits,
 )
-from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
-from ansible_collections.slipway.go.plugins.plugin_utils._bounded import CLEANUP, BoundedAction, limit
-from ansible_collections.slipway.go.plugins.plugin_utils._fresh import fresh
-from ansible_collections.slipway.go.plugins.plugin_utils._sources import find_source
 
 # What of a provenance may be restricted.
 PROVENANCE = ("builder", "repository", "ref")
 # How each option is read, and which variable of the role an operator has set it by.
 POLICY = {
-    "require_static": ("release_require_static", _survey.switch),
-    "require_vcs_clean": ("release_require_vcs_clean", _survey.switch),
-    "min_go_version": ("release_min_go_version", _survey.text),
-    "main_module": ("release_main_module", _survey.text),
-    "denylist": ("release_denylist", _survey.text),
-    "prerelease": ("release_prerelease", _survey.switch),
-    "provenance_required": ("release_provenance_required", _survey.switch),
-    **{f"provenance_{what}": (f"release_provenance_{what}", _survey.list_of(_survey.text)) for what in PROVENANCE},
-    "version_binding": ("release_version_binding", _survey.choice(*binding.LEVELS)),
-    **{f"vulnerability_{name}": read for name, read in _gate.OPTIONS.items()},
+    "require_static": ("release_require_static", survey.switch),
+    "require_vcs_clean": ("release_require_vcs_clean", survey.switch),
+    "min_go_version": ("release_min_go_version", survey.text),
+    "main_module": ("release_main_module", survey.text),
+    "denylist": ("release_denylist", survey.text),
+    "prerelease": ("release_prerelease", survey.switch),
+    "provenance_required": ("release_provenance_required", survey.switch),
+    **{f"provenance_{what}": (f"release_provenance_{what}", survey.list_of(survey.text)) for what in PROVENANCE},
+    "version_binding": ("release_version_binding", survey.choice(*binding.LEVELS)),
+    **{f"vulnerability_{name}": read for name, read in vulnerability_gate.OPTIONS.items()},
 }
 PROXY = {
-    "ports": ("service_proxy_ports", _survey.list_of(_survey.whole)),
-    "weights": ("release_weights", _survey.list_of(_survey.whole)),
-    "step_time": ("release_step_time", _survey.number),
-    **_compare.RULE,
+    "ports": ("service_proxy_ports", survey.list_of(survey.whole)),
+    "weights": ("release_weights", survey.list_of(survey.whole)),
+    "step_time": ("release_step_time", survey.number),
+    **comparison.RULE,
 }
 ONCE = {
-    "command": ("release_once", _survey.list_of(_survey.text)),
-    "timeout": ("release_once_timeout", _survey.number),
-    "decision": ("release_once_decision", _survey.text),
+    "command": ("release_once", survey.list_of(survey.text)),
+    "timeout": ("release_once_timeout", survey.number),
+    "decision": ("release_once_decision", survey.text),
 }
 OPTIONS = {
-    "compare": (_compare.VARIABLE, lambda value, _variable: _compare.parse(value)),
-    "src": (_choice.SRC, _choice.place),
-    "remote_src": ("release_remote_src", _survey.switch),
-    "binary": ("release_binary", _survey.text),
-    "checksum": ("release_checksum", _choice.place),
-    "signature": ("release_signature", _choice.place),
-    "provenance": ("release_provenance", _choice.place),
-    "signature_of": ("release_signature_of", _survey.choice("artefact", "checksums")),
-    "minisign_keys": ("release_minisign_keys", _survey.list_of(_survey.text)),
-    "allowed_signers": ("release_allowed_signers", _survey.text),
-    "signer": ("release_signer", _survey.text),
-    "signature_namespace": ("release_signature_namespace", _survey.text),
-    "max_size": ("release_max_size", _survey.whole),
-    "fetch_timeout": ("release_fetch_timeout", _survey.number),
-    "fetch_headers": ("release_fetch_headers", _survey.mapping),
-    "strategy": ("service_swap", _survey.choice(*model.STRATEGIES)),
-    "root": ("service_root", _survey.text),
-    "group": ("service_group", _survey.text),
-    "listen": ("service_listen", _survey.list_of(_survey.text)),
-    "more_listen": ("service_more_ports", _survey.list_of(_survey.text)),
-    "environment": ("release_environment", _survey.mapping),
-    "health": ("release_health", _survey.mapping),
-    "probe": ("release_probe", _survey.mapping),
-    "rehearsal": ("service_rehearsal", _survey.text),
-    "smoke": ("release_smoke", _survey.commands),
-    "smoke_timeout": ("release_smoke_timeout", _survey.number),
-    "force": ("release_force", _survey.switch),
-    "run": ("release_run", _survey.text),
-    "reason_required": ("release_reason_required", _survey.switch),
-    "freeze": ("release_freeze", lambda value, _variable: _freeze.parse(value)),
-    "break_glass": ("release_break_glass", _survey.text),
-    "lease": ("lease", _survey.choice("require", "take", "tell")),
-    "lease_time": ("release_lease_time", _survey.number),
-    "end_lease": ("release_end_lease", _survey.text),
-    "configured": ("release_configured", _survey.switch),
-    "stale_configuration": ("release_stale_configuration", _survey.choice("warn", "refuse")),
-    "downgrade": ("release_downgrade", _survey.choice("warn", "refuse", "accept")),
-    "start_timeout": ("release_start_timeout", _survey.number),
-    "drain_timeout": ("release_drain_timeout", _survey.number),
-    "drain_background": ("release_drain_background", _survey.number),
-    "soak_time": ("release_soak_time", _survey.number),
-    "confirm": ("release_confirm", _survey.number),
-    "hold": ("release_confirm_fleet", _survey.number),
-    "lock_timeout": ("release_lock_timeout", _survey.number),
-    "keep": ("release_keep", _survey.whole),
-    "policy": ("policy", _survey.options(POLICY)),
-    "proxy": ("proxy", _survey.options(PROXY)),
-    "once": ("once", _survey.options(ONCE)),
+    "compare": (comparison.VARIABLE, lambda value, _variable: comparison.parse(value)),
+    "src": (choice.SRC, choice.place),
+    "remote_src": ("release_remote_src", survey.switch),
+    "binary": ("release_binary", survey.text),
+    "checksum": ("release_checksum", choice.place),
+    "signature": ("release_signature", choice.place),
+    "provenance": ("release_provenance", choice.place),
+    "signature_of": ("release_signature_of", survey.choice("artefact", "checksums")),
+    "minisign_keys": ("release_minisign_keys", survey.list_of(survey.text)),
+    "allowed_signers": ("release_allowed_signers", survey.text),
+    "signer": ("release_signer", survey.text),
+    "signature_namespace": ("release_signature_namespace", survey.text),
+    "max_size": ("release_max_size", survey.whole),
+    "fetch_timeout": ("release_fetch_timeout", survey.number),
+    "fetch_headers": ("release_fetch_headers", survey.mapping),
+    "strategy": ("service_swap", survey.choice(*model.STRATEGIES)),
+    "root": ("service_root", survey.text),
+    "group": ("service_group", survey.text),
+    "listen": ("service_listen", survey.list_of(survey.text)),
+    "more_listen": ("service_more_ports", survey.list_of(survey.text)),
+    "environment": ("release_environment", survey.mapping),
+    "health": ("release_health", survey.mapping),
+    "probe": ("release_probe", survey.mapping),
+    "rehearsal": ("service_rehearsal", survey.text),
+    "smoke": ("release_smoke", survey.commands),
+    "smoke_timeout": ("release_smoke_timeout", survey.number),
+    "force": ("release_force", survey.switch),
+    "run": ("release_run", survey.text),
+    "reason_required": ("release_reason_required", survey.switch),
+    "freeze": ("release_freeze", lambda value, _variable: freezes.parse(value)),
+    "break_glass": ("release_break_glass", survey.text),
+    "lease": ("lease", survey.choice("require", "take", "tell")),
+    "lease_time": ("release_lease_time", survey.number),
+    "end_lease": ("release_end_lease", survey.text),
+    "configured": ("release_configured", survey.switch),
+    "stale_configuration": ("release_stale_configuration", survey.choice("warn", "refuse")),
+    "downgrade": ("release_downgrade", survey.choice("warn", "refuse", "accept")),
+    "start_timeout": ("release_start_timeout", survey.number),
+    "drain_timeout": ("release_drain_timeout", survey.number),
+    "drain_background": ("release_drain_background", survey.number),
+    "soak_time": ("release_soak_time", survey.number),
+    "confirm": ("release_confirm", survey.number),
+    "hold": ("release_confirm_fleet", survey.number),
+    "lock_timeout": ("release_lock_timeout", survey.number),
+    "keep": ("release_keep", survey.whole),
+    "policy": ("policy", survey.options(POLICY)),
+    "proxy": ("proxy", survey.options(PROXY)),
+    "once": ("once", survey.options(ONCE)),
 }
 # Options that may hold secrets: an environment, the headers of a health check or probe or for the intake, and its URLs.
 SEALED = ("environment", "health", "probe", "fetch_headers", "intake")
@@ -265,30 +259,30 @@ class ActionModule(BoundedAction):
     _connection: Any
     _reports = False  # whether a refusal is no failure
     _inventory = ""  # the folder of the inventory that names this host; "None" where that is no file
-    _patience = _patience.of({})
-    _frozen: _freeze.Frozen | None = None
+    _patience = time_limits.of({})
+    _frozen: freezes.Frozen | None = None
     _broken = ""  # why this release goes on in a freeze
     _lease = "require"
     _by: dict[str, str] | None = None
     _holds = False  # whether a release waits until the whole fleet is through
-    _watch: _progress.Watch | None = None
+    _watch: progress.Watch | None = None
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         variables, result, began = task_vars or {}, dict[str, Any](), time.time()
         self._inventory = str(variables.get("inventory_dir"))
         alone, reached = len(variables.get("ansible_play_hosts_all") or ()) < 2, False
         try:
-            with _lost.explained(variables):  # where files may be transferred, this connects first
+            with lost_hosts.explained(variables):  # where files may be transferred, this connects first
                 result = super().run(tmp, task_vars)
             reached = True
-            with _progress.watch(self, self._about(variables), variables, asks=True) as self._watch:
+            with progress.watch(self, self._about(variables), variables, asks=True) as self._watch:
                 answer = self._release_and_confirm(dict(self._task.args), task_vars)
                 self._watch.failed = bool(answer.get("failed"))
         except AnsibleConnectionFailure as error:
             if alone and not reached:
                 raise
             # Of a fleet, one that Ansible itself found unreachable would end the run where it is a batch.
-            answer = _lost.unreachable(error, variables)
+            answer = lost_hosts.unreachable(error, variables)
             self._reports = self._reports or (self._task.check_mode and str(self._task.args.get("report")) == "True")
         self._keep_for_the_report(answer, began, variables)
         if self._task.check_mode:
@@ -299,19 +293,19 @@ class ActionModule(BoundedAction):
         if answer.get("failed") and self._task.any_errors_fatal and not self._task.check_mode:
             answer = self._stop(answer, task_vars or {})
         if not self._task.check_mode and not self._runs_only_once():
-            answer = _stats.with_stats("release", answer, task_vars or {})
+            answer = run_stats.with_stats("release", answer, task_vars or {})
         return {**result, **answer}
 
-    def _about(self, variables: dict[str, Any]) -> _progress.About:
+    def _about(self, variables: dict[str, Any]) -> progress.About:
         """What the lines that a run shows meanwhile are about."""
         service, version = (str(self._task.args.get(option) or "") for option in ("name", "version"))
-        about = _progress.about("release", service, version, variables)
+        about = progress.about("release", service, version, variables)
         hosts, host = list(variables.get("ansible_play_hosts_all") or []), str(variables.get("inventory_hostname"))
         groups = [hosts]
         with suppress(Exception):  # what cannot be read is refused elsewhere, or belongs to a play of somebody's own
-            sizes = _claim.serial([host], variables, lambda value, _variables: self._templar.template(value))
-            groups = _claim.split(hosts, sizes)
-        return about._replace(batch=_progress.batch_words(host, about.hosts, groups))
+            sizes = lease_claim.serial([host], variables, lambda value, _variables: self._templar.template(value))
+            groups = lease_claim.split(hosts, sizes)
+        return about._replace(batch=progress.batch_words(host, about.hosts, groups))
 
     def _keep_for_the_report(self, answer: dict[str, Any], began: float, variables: dict[str, Any]) -> None:
         """What happened when is for the report alone: no result, and no output of a job, grows with it."""
@@ -319,10 +313,10 @@ class ActionModule(BoundedAction):
         if self._task.no_log or self._runs_only_once():
             return
         asked = self._task.args
-        kind = _report_notes.PREFLIGHT if self._task.check_mode else _report_notes.RELEASE
+        kind = notes.PREFLIGHT if self._task.check_mode else notes.RELEASE
         note = {
-            "answer": _report_notes.of_answer(answer),
-            "batch": _report_notes.batch_of(variables),
+            "answer": notes.of_answer(answer),
+            "batch": notes.batch_of(variables),
             "began": began,
             "by": self._by or {},
             "ended": time.time(),
@@ -330,7 +324,7 @@ class ActionModule(BoundedAction):
             "timeline": timeline,
             "version": str(asked.get("version") or ""),
         }
-        _report_notes.keep(kind, str(asked.get("name") or ""), str(variables.get("inventory_hostname")), note)
+        notes.keep(kind, str(asked.get("name") or ""), str(variables.get("inventory_hostname")), note)
 
     def _foreseen(self, answer: dict[str, Any]) -> dict[str, Any]:
         """The answer of a host in check mode, with what only the controller knows."""
@@ -338,7 +332,7 @@ class ActionModule(BoundedAction):
         if self._frozen is not None:
             plan["freeze"] = {"reason": self._frozen.reason, "until": self._frozen.until, "broken": self._broken}
         if self._frozen is not None and not self._broken and self._lease != "tell":
-            answer = objected(answer, _freeze.refusal(self._frozen))
+            answer = objected(answer, freezes.refusal(self._frozen))
         return {**answer, "plan": plan}
 
     def _show_plan(self, answer: dict[str, Any], variables: dict[str, Any]) -> None:
@@ -347,27 +341,27 @@ class ActionModule(BoundedAction):
         if len(hosts) != 1 or self._reports or "release_preview" in variables:
             return
         name, version = (str(self._task.args.get(option) or "") for option in ("name", "version"))
-        text = _plan.render_plan(name, version, {hosts[0]: answer}, [1])
+        text = plans.render_plan(name, version, {hosts[0]: answer}, [1])
         delegate(self, "slipway.go.show", {"text": text}, variables)
 
     def _stop(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """The run ends here. That it gives this lease back tells the next run that it is over on all hosts."""
         name = str(self._task.args.get("name"))
-        if answer.get("code") != "unreachable" and _run.has_lease(name, str(variables.get("inventory_hostname"))):
+        if answer.get("code") != "unreachable" and this_run.has_lease(name, str(variables.get("inventory_hostname"))):
             delegate(self, "slipway.go.lease", {}, variables)
-        return _lost.stop(answer, variables)
+        return lost_hosts.stop(answer, variables)
 
     def _thaw(self, arguments: dict[str, Any]) -> None:
         """Whether nothing is released now, by the calendar, or why this is released all the same.
 
         When the run began counts: one that reaches into a freeze is not to leave its hosts on two releases.
         """
-        began = datetime.datetime.fromtimestamp(_run.this().began, datetime.timezone.utc)
-        self._frozen = _freeze.find(arguments.get("freeze") or [], began)
+        began = datetime.datetime.fromtimestamp(this_run.this().began, datetime.timezone.utc)
+        self._frozen = freezes.find(arguments.get("freeze") or [], began)
         if self._frozen is not None:
             self._broken = " ".join(str(arguments.get("break_glass") or "").split())
         if self._frozen is not None and not self._broken and not self._task.check_mode:
-            raise _freeze.refusal(self._frozen)
+            raise freezes.refusal(self._frozen)
 
     def _take_lease(self, arguments: dict[str, Any], variables: dict[str, Any]) -> None:
         """Tell the host what this run is; with a claim of its own, since the task itself may not be the first."""
@@ -375,19 +369,19 @@ class ActionModule(BoundedAction):
         frozen = self._frozen is not None and not self._broken
         takes = self._lease == "take" and self._reports and not frozen
         if takes:
-            _run.note_lease(str(arguments["name"]), str(variables.get("inventory_hostname")))
-        arguments["claim"] = _claim.of(arguments, self._patience, variables, self._templar.template)
+            this_run.note_lease(str(arguments["name"]), str(variables.get("inventory_hostname")))
+        arguments["claim"] = lease_claim.of(arguments, self._patience, variables, self._templar.template)
         if takes:
             arguments["claim"]["held"] = False
         arguments["lease"] = "require" if self._lease == "take" and not takes else self._lease
 
     def _expected(self, service: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """What the inventory says of the service now."""
-        variables = _services.at_hand(task_vars, self._templar, self._loader)
+        variables = declared_services.at_hand(task_vars, self._templar, self._loader)
         templar = self._templar
         if variables is not task_vars:
             templar = templar.copy_with_new_env(available_variables=variables)
-        return _configured.expected(service, variables, templar.template)
+        return configured.expected(service, variables, templar.template)
 
     def _runs_only_once(self) -> bool:
         """Whether this swaps nothing, so that the host has still to say what became of the release."""
@@ -397,11 +391,11 @@ class ActionModule(BoundedAction):
     def _release_and_confirm(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         answer = self._judge_and_release(arguments, task_vars)
         if answer.get("unconfirmed") and self._watch is not None:
-            self._watch.enter(_progress.CONFIRMS)
+            self._watch.enter(progress.CONFIRMS)
         if answer.get("unconfirmed") and self._holds and answer.get("action") == "release":
-            return _confirmation.prove(self._command, str(arguments["name"]), answer)
+            return confirmation.prove(self._command, str(arguments["name"]), answer)
         if answer.get("unconfirmed"):
-            return _confirmation.confirm(self._command, str(arguments["name"]), answer)
+            return confirmation.confirm(self._command, str(arguments["name"]), answer)
         return answer
 
     def _judge_and_release(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
@@ -409,25 +403,25 @@ class ActionModule(BoundedAction):
             try:
                 refuse_private(arguments)
                 self._reports = self._may_report(arguments.pop("report", ""))
-                arguments = _survey.understand(arguments, OPTIONS)
-                self._patience = _patience.of(arguments)
+                arguments = survey.understand(arguments, OPTIONS)
+                self._patience = time_limits.of(arguments)
                 self._holds = bool(arguments.get("hold"))
                 self._validate(arguments)
                 self._check_comparison(arguments)
-                arguments["by"] = _by.complete(arguments.get("by"), task_vars or {})
+                arguments["by"] = authorship.complete(arguments.get("by"), task_vars or {})
                 if arguments.pop("reason_required", False):
-                    _by.require_reason(arguments["by"])
+                    authorship.require_reason(arguments["by"])
                 self._by = arguments["by"]
                 self._thaw(arguments)
                 if self._broken:
                     self._by = arguments["by"] = {**arguments["by"], **parse_by({"break_glass": self._broken})}
                 self._take_lease(arguments, task_vars or {})
                 arguments = {name: value for name, value in arguments.items() if name not in OWN}
-                if _choice.is_open(arguments["src"]):
+                if choice.is_open(arguments["src"]):
                     processor = self._execute("processor_info", {}, task_vars)
                     if processor.get("failed"):
                         return processor
-                    arguments = _choice.choose(arguments, _choice.Processor.of(processor), self._exists)
+                    arguments = choice.choose(arguments, choice.Processor.of(processor), self._exists)
                 if arguments.get("confirm") or arguments.get("drain_background"):
                     arguments["tool"] = zipapp.digest()
                 arguments["expected"] = self._expected(str(arguments["name"]), task_vars or {})
@@ -488,7 +482,7 @@ class ActionModule(BoundedAction):
             return answer
 
     def _may_report(self, given: Any) -> bool:
-        wanted = not _survey.is_empty(given) and _survey.switch(given, "report")
+        wanted = not survey.is_empty(given) and survey.switch(given, "report")
         if wanted and not self._task.check_mode:
             raise SlipwayError(
                 "unsupported_option", "option report is for check mode.", "remove it, or set check_mode: true"
@@ -497,9 +491,9 @@ class ActionModule(BoundedAction):
 
     def _check_comparison(self, arguments: dict[str, Any]) -> None:
         """One host asks for all: the queries are the run's."""
-        wanted: _compare.Comparison | None = arguments.get("compare")
-        if wanted is not None and self._reports and _run.is_first(f"compare {arguments['name']}"):
-            _compare.check(_compare.prometheus(wanted), wanted)
+        wanted: comparison.Comparison | None = arguments.get("compare")
+        if wanted is not None and self._reports and this_run.is_first(f"compare {arguments['name']}"):
+            comparison.check(comparison.prometheus(wanted), wanted)
 
     @staticmethod
     def _validate(arguments: dict[str, Any]) -> None:
@@ -519,9 +513,9 @@ class ActionModule(BoundedAction):
         model.render_environment(arguments.get("environment") or {})
         fetch.parse_headers(arguments.get("fetch_headers") or {}, [])
         src = arguments["src"]
-        if not _choice.is_open(src):
-            _choice.require_closed(arguments)
-        _choice.require_listable(src, bool(arguments.get("remote_src")) or fetch.is_url(str(src)))
+        if not choice.is_open(src):
+            choice.require_closed(arguments)
+        choice.require_listable(src, bool(arguments.get("remote_src")) or fetch.is_url(str(src)))
         model.Once(**{name: value for name, value in (arguments.get("once") or {}).items() if name in ONCE})
 
     def _intake(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -649,11 +643,11 @@ class ActionModule(BoundedAction):
     def _vulnerabilities(self, arguments: dict[str, Any]) -> str:
         """The operator's vulnerability database with the rules on it, as text; empty where none is given."""
         policy = arguments.get("policy") or {}
-        given = {name: policy.get(f"vulnerability_{name}") for name in _gate.OPTIONS}
+        given = {name: policy.get(f"vulnerability_{name}") for name in vulnerability_gate.OPTIONS}
         if not given["database"]:
             return ""
         path = self._find_source(str(given["database"]), "release_vulnerability_database")
-        return _gate.read_gate(path, given)
+        return vulnerability_gate.read_gate(path, given)
 
     def _find_source(self, path: str, variable: str) -> str:
         """Where that file of the controller is; the playbook may be the collection's own, far from the operator's."""
@@ -662,7 +656,7 @@ class ActionModule(BoundedAction):
     def _exists(self, path: str) -> bool:
         """Whether that artefact is on the controller."""
         try:
-            return os.path.exists(self._find_source(path, _choice.SRC))
+            return os.path.exists(self._find_source(path, choice.SRC))
         except SlipwayError:
             return False
 
@@ -671,9 +665,9 @@ class ActionModule(BoundedAction):
             answer: dict[str, Any] = self._execute_module(
                 f"slipway.go.{name}", module_args=arguments, task_vars=task_vars
             )
-        ended = _claim.ended(answer) if self._lease != "tell" else ""
+        ended = lease_claim.ended(answer) if self._lease != "tell" else ""
         if ended:
-            sealed = _claim.instead(arguments["sealed"], ended)
+            sealed = lease_claim.instead(arguments["sealed"], ended)
             return self._execute(name, {**arguments, "sealed": sealed}, task_vars) if sealed else answer
         if "lease" in answer:
             answer = {**answer, "claim": json.loads(arguments["sealed"]).get("claim")}
@@ -694,7 +688,7 @@ class ActionModule(BoundedAction):
     def _uploaded(self, source: str) -> Iterator[str]:
         """The artefact in a temporary directory of the host, for as long as it is needed there."""
         if self._watch is not None:
-            self._watch.enter(_progress.UPLOADS)
+            self._watch.enter(progress.UPLOADS)
         folder = self._make_tmp_path()
         try:
             remote = str(self._connection._shell.join_path(folder, "artefact"))

@@ -15,14 +15,8 @@ from typing import Any
 from ansible import release as core
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils._core import files
-from ansible_collections.slipway.go.plugins.plugin_utils import (
-    _collection,
-    _report,
-    _report_notes,
-    _report_page,
-    _run,
-    _stats,
-)
+from ansible_collections.slipway.go.plugins.plugin_utils._report import notes, page, run_report
+from ansible_collections.slipway.go.plugins.plugin_utils._run import collection, run_stats, this_run
 
 MODES = ("0600", "0640", "0644")
 _OCTAL = {int(mode, 8): mode for mode in MODES}  # YAML 1.1 reads 0640 without quotes as 416
@@ -46,7 +40,7 @@ def mode_of(given: Any) -> str | None:
     return _OCTAL.get(int(text)) if text.isascii() and text.isdigit() else None
 
 
-def file_of(path: str, run: _run.Run) -> str:
+def file_of(path: str, run: this_run.Run) -> str:
     """The file of this run, and of no other: in that folder, or named like that file."""
     began = datetime.datetime.fromtimestamp(run.began, datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     own = f"{began}-{run.id}{ENDING}"
@@ -69,26 +63,26 @@ class ActionModule(ActionBase):
         warnings = [] if mode else [f"release_report_mode is {arguments['mode']!r}. Fix: use one of {', '.join(MODES)}"]
         arguments["mode"] = mode or MODES[0]
         try:
-            path = file_of(path, _run.this())
+            path = file_of(path, this_run.this())
             self._write(path, arguments, task_vars or {})
         except Exception as error:  # whatever it is, the run ends as it would have ended without a report
             why = getattr(error, "strerror", None) or error or type(error).__name__
             fix = "give release_report a folder in which the user who runs Ansible may write"
             warning = f"The report of this run was not written to {path}: {why}. The release itself stands. Fix: {fix}"
             return {**result, "changed": False, "report": "", "warnings": [*warnings, warning]}
-        told = _stats.handed_on({"report": path}) if _is_plain(path) else None
+        told = run_stats.handed_on({"report": path}) if _is_plain(path) else None
         more = {**({"warnings": warnings} if warnings else {}), **({"ansible_stats": told} if told else {})}
         return {**result, "changed": False, "report": path, **more}
 
     def _write(self, path: str, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
-        run, service = _run.this(), arguments["service"]
+        run, service = this_run.this(), arguments["service"]
         if arguments["closing"]:
             note = {"closing": arguments["closing"], "version": arguments["version"]}
-            _report_notes.keep(_report_notes.CLOSING, service, "", note)
-        services, by = _report.gather(_report_notes.kept(), list(variables.get("ansible_play_hosts_all") or []))
-        report = _report.Report(run.id, run.began, time.time(), services, _about(arguments, by))
+            notes.keep(notes.CLOSING, service, "", note)
+        services, by = run_report.gather(notes.kept(), list(variables.get("ansible_play_hosts_all") or []))
+        report = run_report.Report(run.id, run.began, time.time(), services, _about(arguments, by))
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-        files.write_atomic(path, _report_page.render(report), int(arguments["mode"], 8))
+        files.write_atomic(path, page.render(report), int(arguments["mode"], 8))
 
 
 def _about(arguments: Mapping[str, Any], by: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -99,7 +93,7 @@ def _about(arguments: Mapping[str, Any], by: Mapping[str, str]) -> tuple[tuple[s
         ("Job", by.get("job")),
         ("Playbook", arguments["playbook"]),
         ("Name of the run", arguments["run"]),
-        ("Versions", f"slipway.go {_collection.version()}, ansible-core {core.__version__}"),
+        ("Versions", f"slipway.go {collection.version()}, ansible-core {core.__version__}"),
     )
     return tuple((name, str(value)) for name, value in told if value)
 

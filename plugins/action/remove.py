@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.slipway.go.plugins.plugin_utils._told import ToldAction
+from ansible_collections.slipway.go.plugins.plugin_utils._action.told import ToldAction
 
 
 class ActionModule(ToldAction):

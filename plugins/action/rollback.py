@@ -10,8 +10,9 @@ import contextlib
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _by, _progress, _run
-from ansible_collections.slipway.go.plugins.plugin_utils._told import ToldAction
+from ansible_collections.slipway.go.plugins.plugin_utils._action.told import ToldAction
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import progress
+from ansible_collections.slipway.go.plugins.plugin_utils._run import authorship, this_run
 
 # What of an answer a notice tells.
 NOTED = ("action", "changed", "previous", "current", "failed", "code", "msg", "rolled_back")
@@ -22,12 +23,12 @@ class ActionModule(ToldAction):
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables, arguments = task_vars or {}, dict(self._task.args)
         try:
-            arguments["by"] = _by.complete(arguments.get("by"), variables)
+            arguments["by"] = authorship.complete(arguments.get("by"), variables)
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
-        about = _progress.about("rollback", str(arguments.get("name") or ""), "", variables)
-        with _progress.watch(self, about, variables) as watch:
-            watch.enter(_progress.GOES_BACK)
+        about = progress.about("rollback", str(arguments.get("name") or ""), "", variables)
+        with progress.watch(self, about, variables) as watch:
+            watch.enter(progress.GOES_BACK)
             answer = self._run_and_tell("rollback", arguments, variables)
             watch.failed = bool(answer.get("failed"))
         if not self._task.check_mode:
@@ -38,4 +39,4 @@ class ActionModule(ToldAction):
         """For the notice of the whole run; several services of a host would replace one another's result."""
         service, host = str(self._task.args.get("name")), variables.get("inventory_hostname")
         with contextlib.suppress(OSError):
-            _run.note_rollback(service, str(host), {key: answer[key] for key in NOTED if key in answer})
+            this_run.note_rollback(service, str(host), {key: answer[key] for key in NOTED if key in answer})

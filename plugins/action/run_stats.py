@@ -11,11 +11,12 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _services, _stats, _survey
+from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services, survey
+from ansible_collections.slipway.go.plugins.plugin_utils._run import run_stats
 
 ARGUMENTS = {
     "answers": {"type": "dict", "required": True},
-    "kind": {"type": "str", "required": True, "choices": sorted(_stats.READERS)},
+    "kind": {"type": "str", "required": True, "choices": sorted(run_stats.READERS)},
     "playbook": {"type": "str", "required": True},
     "service": {"type": "str", "default": ""},
     "release": {"type": "str", "default": ""},
@@ -37,28 +38,28 @@ class ActionModule(ActionBase):
             told = self._told(kind, answers, arguments, task_vars or {})
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
-        return {**result, "changed": False, "ansible_stats": _stats.handed_on(told)}
+        return {**result, "changed": False, "ansible_stats": run_stats.handed_on(told)}
 
     def _told(
         self, kind: str, answers: dict[str, Any], about: dict[str, Any], variables: dict[str, Any]
     ) -> dict[str, Any]:
-        if _services.is_one_of_several(variables):
+        if declared_services.is_one_of_several(variables):
             service = about.pop("service")
-            return _stats.of_services(kind, {service: answers}, **about)
-        of_each = self._of_each_service(answers, variables) if kind == _stats.PENDING else {}
+            return run_stats.of_services(kind, {service: answers}, **about)
+        of_each = self._of_each_service(answers, variables) if kind == run_stats.PENDING else {}
         if not of_each:
-            return _stats.of_run(kind, answers, **about)
-        return _stats.of_services(kind, of_each, **{**about, "service": "", "release": ""})
+            return run_stats.of_run(kind, answers, **about)
+        return run_stats.of_services(kind, of_each, **{**about, "service": "", "release": ""})
 
     def _of_each_service(self, answers: dict[str, Any], variables: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Where hosts declare several services, what is to come on each, by service and host."""
         found: dict[str, dict[str, Any]] = {}
         of_hosts = {host: variables["hostvars"].raw_get(host) for host in answers}
-        if all(_survey.is_empty(theirs.get(_services.DECLARED)) for theirs in of_hosts.values()):
+        if all(survey.is_empty(theirs.get(declared_services.DECLARED)) for theirs in of_hosts.values()):
             return {}
         for host, answer in answers.items():
             theirs = of_hosts[host]
             templar = self._templar.copy_with_new_env(available_variables=theirs)
-            for name in _services.chosen_if_any(theirs, _services.template_with(templar)):
+            for name in declared_services.chosen_if_any(theirs, declared_services.template_with(templar)):
                 found.setdefault(name, {})[host] = answer
         return found

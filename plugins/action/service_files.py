@@ -18,8 +18,9 @@ from ansible.plugins.loader import lookup_loader
 from ansible.release import __version__ as core
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import render_environment, validate_name
-from ansible_collections.slipway.go.plugins.plugin_utils import _lost, _services
-from ansible_collections.slipway.go.plugins.plugin_utils._sources import find_source
+from ansible_collections.slipway.go.plugins.plugin_utils._action import lost_hosts
+from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services
+from ansible_collections.slipway.go.plugins.plugin_utils._input.sources import find_source
 
 # What holds secrets: it goes to the host as one text that no result shows.
 SEALED = ("environment", "config_files", "credentials")
@@ -36,7 +37,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         try:
-            variables = dict(_services.at_hand(task_vars or {}, self._templar, self._loader))
+            variables = dict(declared_services.at_hand(task_vars or {}, self._templar, self._loader))
             self._inventory = str(variables.get("inventory_dir"))
             sealed = json.dumps(self._sealed(arguments, variables))
         except SlipwayError as error:
@@ -50,7 +51,7 @@ class ActionModule(ActionBase):
                 "slipway.go.service_files", module_args={**arguments, "sealed": sealed}, task_vars=task_vars
             )
         except AnsibleConnectionFailure as error:  # the first contact of a batch: a batch that is gone ends the run
-            answer = _lost.unreachable(error, variables)
+            answer = lost_hosts.unreachable(error, variables)
         return {**result, **answer}
 
     def _sealed(self, arguments: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

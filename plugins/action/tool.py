@@ -13,7 +13,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.module_utils._core.paths import TOOL
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
-from ansible_collections.slipway.go.plugins.plugin_utils._actions import delegate
+from ansible_collections.slipway.go.plugins.plugin_utils._action.delegation import delegate
 
 
 class ActionModule(ActionBase):

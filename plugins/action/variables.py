@@ -14,11 +14,12 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible_collections.slipway.go.plugins.action.notice import template_with
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
-from ansible_collections.slipway.go.plugins.plugin_utils import _notices, _services, _survey, _variables
+from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services, known_variables, survey
+from ansible_collections.slipway.go.plugins.plugin_utils._notices import destinations
 
 IGNORE, WARN, REFUSE = "ignore", "warn", "refuse"
 ARGUMENTS = {
-    "role": {"type": "str", "choices": _variables.roles()},
+    "role": {"type": "str", "choices": known_variables.roles()},
     "undeclared": {"type": "bool", "default": False},
     "notices": {"type": "str", "choices": [IGNORE, WARN, REFUSE], "default": IGNORE},
 }
@@ -41,7 +42,7 @@ class ActionModule(ActionBase):
                 return {**result, "changed": False, "unknown": []}
             self._refuse_hosts(variables)
             if not arguments["undeclared"]:
-                _services.check_choice(dict(self._services_by_host(variables)))
+                declared_services.check_choice(dict(self._services_by_host(variables)))
             notices, warnings = self._notices(variables, arguments["notices"])
             unknown = self._unknown(variables)
             result["warnings"] = [*warnings, *self._judge(unknown, variables)]
@@ -54,14 +55,20 @@ class ActionModule(ActionBase):
         """The values of one role for the service that the task is about."""
         of_service = self._of_service(variables)
         templar = self._templar.copy_with_new_env(available_variables=of_service)
-        _variables.check(role, of_service, lambda name: templar.template(of_service[name]))
-        names = list(_services.declared(variables, _services.template_with(self._templar))) if role == "service" else []
+        known_variables.check(role, of_service, lambda name: templar.template(of_service[name]))
+        names = (
+            list(declared_services.declared(variables, declared_services.template_with(self._templar)))
+            if role == "service"
+            else []
+        )
         if len(names) > 1:
-            of_each = {name: self._own({**variables, _services.CURRENT: name}) for name in names}
-            _services.check_together(_services.current(of_service, _services.template_with(self._templar)), of_each)
+            of_each = {name: self._own({**variables, declared_services.CURRENT: name}) for name in names}
+            declared_services.check_together(
+                declared_services.current(of_service, declared_services.template_with(self._templar)), of_each
+            )
 
     def _of_service(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        return _services.at_hand(variables, self._templar, self._loader)
+        return declared_services.at_hand(variables, self._templar, self._loader)
 
     def _own(self, variables: Mapping[str, Any]) -> dict[str, list[str]]:
         """What a service has for itself, as far as its variables can be read; each is checked in its own turn."""
@@ -70,7 +77,7 @@ class ActionModule(ActionBase):
         found: dict[str, list[str]] = {}
         for name in OWN:
             value = of_service.get(name)
-            if not _survey.is_empty(value):
+            if not survey.is_empty(value):
                 value = templar.template(value)
                 found[name] = [str(one) for one in value] if isinstance(value, (list, tuple)) else [str(value)]
         if of_service.get("service_more_ports"):
@@ -107,14 +114,14 @@ class ActionModule(ActionBase):
     def _services_by_host(self, variables: Mapping[str, Any]) -> Iterator[tuple[str, tuple[list[str], Any]]]:
         for host, theirs in _all_hosts(variables):
             templar = self._templar.copy_with_new_env(available_variables=theirs)
-            name = templar.template(theirs[_services.NAME]) if _services.NAME in theirs else None
-            yield host, (list(_services.declared(theirs, _services.template_with(templar))), name)
+            name = templar.template(theirs[declared_services.NAME]) if declared_services.NAME in theirs else None
+            yield host, (list(declared_services.declared(theirs, declared_services.template_with(templar))), name)
 
-    def _unknown(self, variables: Mapping[str, Any]) -> list[_variables.Unknown]:
+    def _unknown(self, variables: Mapping[str, Any]) -> list[known_variables.Unknown]:
         given = self._setting(variables, "slipway_other_variables", "")
-        others = [] if _survey.is_empty(given) else _survey.list_of(_survey.text)(given, "slipway_other_variables")
-        names = {host: [*theirs, *_services.own_names(theirs)] for host, theirs in _all_hosts(variables)}
-        return _variables.find_unknown(names, others)
+        others = [] if survey.is_empty(given) else survey.list_of(survey.text)(given, "slipway_other_variables")
+        names = {host: [*theirs, *declared_services.own_names(theirs)] for host, theirs in _all_hosts(variables)}
+        return known_variables.find_unknown(names, others)
 
     def _notices(self, variables: Mapping[str, Any], mode: str) -> tuple[list[str], list[str]]:
         """The hosts that have a slipway_notices of their own, and what is wrong with it. Most have the same."""
@@ -123,11 +130,11 @@ class ActionModule(ActionBase):
         if mode == IGNORE:
             return [], []
         for host, theirs in _all_hosts(variables):
-            raw = theirs.get(_notices.VARIABLE)
-            if _survey.is_empty(raw) or raw == [] or raw in found.values():
+            raw = theirs.get(destinations.VARIABLE)
+            if survey.is_empty(raw) or raw == [] or raw in found.values():
                 continue
             try:
-                _notices.check(raw, template_with(self._templar, theirs))
+                destinations.check(raw, template_with(self._templar, theirs))
             except SlipwayError as error:
                 if mode == REFUSE:
                     raise
@@ -135,16 +142,16 @@ class ActionModule(ActionBase):
             found[host] = raw
         return list(found), warnings
 
-    def _judge(self, unknown: list[_variables.Unknown], variables: Mapping[str, Any]) -> list[str]:
+    def _judge(self, unknown: list[known_variables.Unknown], variables: Mapping[str, Any]) -> list[str]:
         """The warnings, or the failure where that is wanted."""
         given = self._setting(variables, "slipway_unknown_variables", WARN)
-        wanted = WARN if _survey.is_empty(given) else given
-        wanted = _survey.choice(WARN, REFUSE)(wanted, "slipway_unknown_variables")
+        wanted = WARN if survey.is_empty(given) else given
+        wanted = survey.choice(WARN, REFUSE)(wanted, "slipway_unknown_variables")
         if unknown and wanted == REFUSE:
             raise SlipwayError(
-                "unknown_variables", " ".join(map(_variables.describe, unknown)), _variables.fix(unknown[0])
+                "unknown_variables", " ".join(map(known_variables.describe, unknown)), known_variables.fix(unknown[0])
             )
-        return [with_fix(_variables.describe(one), _variables.fix(one)) for one in unknown]
+        return [with_fix(known_variables.describe(one), known_variables.fix(one)) for one in unknown]
 
     def _setting(self, variables: Mapping[str, Any], name: str, default: Any) -> Any:
         return self._templar.template(variables[name]) if name in variables else default

@@ -18,13 +18,14 @@ from ansible_collections.slipway.go.plugins.module_utils._vulnerabilities.licenc
     judge_licences,
     parse_sbom,
 )
-from ansible_collections.slipway.go.plugins.plugin_utils import _gate, _survey
-from ansible_collections.slipway.go.plugins.plugin_utils._sources import find_source
+from ansible_collections.slipway.go.plugins.plugin_utils._artefact import vulnerability_gate
+from ansible_collections.slipway.go.plugins.plugin_utils._input import survey
+from ansible_collections.slipway.go.plugins.plugin_utils._input.sources import find_source
 
 MAX_SBOM = 64 << 20
 OPTIONS = {
-    **{name: (name, reader) for name, (_variable, reader) in _gate.OPTIONS.items()},
-    "denied_licences": ("denied_licences", _survey.list_of(_survey.text)),
+    **{name: (name, reader) for name, (_variable, reader) in vulnerability_gate.OPTIONS.items()},
+    "denied_licences": ("denied_licences", survey.list_of(survey.text)),
 }
 
 
@@ -38,7 +39,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         self._inventory = str((task_vars or {}).get("inventory_dir"))
         try:
-            arguments = _survey.understand(dict(self._task.args), OPTIONS)
+            arguments = survey.understand(dict(self._task.args), OPTIONS)
             sbom = self._sbom(arguments)
             arguments["sealed"] = json.dumps({"gate": self._gate(arguments), "denylist": self._denylist(arguments)})
             answer: dict[str, Any] = self._execute_module(
@@ -52,7 +53,7 @@ class ActionModule(ActionBase):
 
     def _gate(self, arguments: dict[str, Any]) -> str:
         given = arguments.get("database")
-        return _gate.read_gate(self._find(str(given), "database"), arguments) if given else ""
+        return vulnerability_gate.read_gate(self._find(str(given), "database"), arguments) if given else ""
 
     def _denylist(self, arguments: dict[str, Any]) -> str:
         return self._text(arguments.get("denylist"), "denylist", checksums.MAX_TEXT)

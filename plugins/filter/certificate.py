@@ -55,7 +55,7 @@ import datetime
 from typing import Any, Callable, Sequence
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.plugin_utils._certificate import judge
+from ansible_collections.slipway.go.plugins.plugin_utils._input.certificate import judge
 
 
 def certificate(text: Any, names: Sequence[str] = (), check_chain: bool = True) -> dict[str, Any]:

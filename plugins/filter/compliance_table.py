@@ -53,7 +53,7 @@ from typing import Any, Callable
 
 from ansible_collections.slipway.go.plugins.module_utils._compliance.checks import DEVIATIONS, Verdict
 from ansible_collections.slipway.go.plugins.module_utils._compliance.table import render_compliance_table, summary
-from ansible_collections.slipway.go.plugins.plugin_utils import _findings
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import host_tables
 
 DEVIATING = tuple(verdict.value for verdict in DEVIATIONS)
 LISTED = (*DEVIATING, Verdict.OFF.value)
@@ -64,11 +64,11 @@ def reason(found: list[dict[str, Any]]) -> str:
     """What deviates; empty where nothing does."""
     wrong = [one for one in found if one["verdict"] in DEVIATING]
     said = [f"{one['control']}, expected {one['expected']}, found {one['found']}" for one in wrong]
-    return _findings.reason("deviation", said)
+    return host_tables.reason("deviation", said)
 
 
 def compliance_table(results: Any) -> dict[str, Any]:
-    by_host = _findings.by_host(results, "controls", UNANSWERED, "compliance_table")
+    by_host = host_tables.by_host(results, "controls", UNANSWERED, "compliance_table")
     every = [{"host": host, **one} for host, found in by_host.items() for one in found]
     listed = [one for one in every if one["verdict"] in LISTED]
     summaries = [summary(str(host), told["counts"]) for host, told in results.items() if told.get("counts")]

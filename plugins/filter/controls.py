@@ -41,7 +41,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible_collections.slipway.go.plugins.module_utils._compliance.controls import check, choose
-from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
+from ansible_collections.slipway.go.plugins.plugin_utils._input.refusal import refusal
 
 
 def controls(given: Mapping[str, Any], default: bool = True) -> dict[str, bool]:

@@ -52,18 +52,18 @@ from typing import Any, Callable
 
 from ansible_collections.slipway.go.plugins.module_utils._drift.report import sentence_of
 from ansible_collections.slipway.go.plugins.module_utils._drift.table import render_drift_table
-from ansible_collections.slipway.go.plugins.plugin_utils import _findings
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import host_tables
 
 _KEYS = ("service", "area", "what", "expected", "found", "since")
 UNANSWERED = {**dict.fromkeys(_KEYS), "service": "", "area": "host", "what": "answer"}
 
 
 def drift_table(results: Any) -> dict[str, Any]:
-    by_host = _findings.by_host(results, "findings", UNANSWERED, "drift_table")
+    by_host = host_tables.by_host(results, "findings", UNANSWERED, "drift_table")
     rows = [{"host": host, **one} for host, found in by_host.items() for one in found]
     notes = [f"{host}: {note}" for host, told in results.items() for note in told.get("notes") or []]
     table = render_drift_table(rows) if rows else f"no drift on {len(by_host)} host{'' if len(by_host) == 1 else 's'}"
-    reasons = {host: _findings.reason("difference", [*map(sentence_of, found)]) for host, found in by_host.items()}
+    reasons = {host: host_tables.reason("difference", [*map(sentence_of, found)]) for host, found in by_host.items()}
     return {
         "table": "\n".join([table, *notes]),
         "rows": rows,

@@ -40,7 +40,7 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import render_environment
-from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
+from ansible_collections.slipway.go.plugins.plugin_utils._input.refusal import refusal
 
 
 def environment_file(variables: Any) -> str:

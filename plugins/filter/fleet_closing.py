@@ -69,15 +69,15 @@ from dataclasses import asdict
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.plugin_utils import _way_back
-from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import way_back
+from ansible_collections.slipway.go.plugins.plugin_utils._input.refusal import refusal
 
 
 def fleet_closing(fleet: Any, answers: Any) -> dict[str, Any]:
     if not isinstance(fleet, Mapping) or not isinstance(answers, Mapping):
         raise AnsibleFilterError("fleet_closing takes two dictionaries")
     with refusal():
-        return asdict(_way_back.close_for(fleet, answers))
+        return asdict(way_back.close_for(fleet, answers))
 
 
 class FilterModule:

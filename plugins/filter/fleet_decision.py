@@ -70,15 +70,15 @@ from dataclasses import asdict
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.plugin_utils import _way_back
-from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import way_back
+from ansible_collections.slipway.go.plugins.plugin_utils._input.refusal import refusal
 
 
 def fleet_decision(fleet: Any) -> dict[str, Any]:
     if not isinstance(fleet, Mapping):
         raise AnsibleFilterError(f"fleet_decision takes a dictionary, not {type(fleet).__name__}")
     with refusal():
-        return asdict(_way_back.decide_for(fleet))
+        return asdict(way_back.decide_for(fleet))
 
 
 class FilterModule:

@@ -97,8 +97,8 @@ _value:
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
-from ansible_collections.slipway.go.plugins.plugin_utils import _way_back
-from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import way_back
+from ansible_collections.slipway.go.plugins.plugin_utils._input.refusal import refusal
 
 
 def fleet_gate(
@@ -114,8 +114,8 @@ def fleet_gate(
     services: Any = None,
 ) -> dict[str, Any]:
     with refusal():
-        _way_back.read_on_failure(on_failure)
-        return _way_back.gate(
+        way_back.read_on_failure(on_failure)
+        return way_back.gate(
             list(hosts), list(batch), list(alive), failures, budget, bool(begun), list(sizes), until, services
         )
 

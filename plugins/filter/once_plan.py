@@ -65,8 +65,8 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.plugin_utils import _steps
-from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import hooks
+from ansible_collections.slipway.go.plugins.plugin_utils._input.refusal import refusal
 
 
 def once_plan(results: Any, version: Any, command: Any, host: Any, batch: Any) -> dict[str, str]:
@@ -74,7 +74,7 @@ def once_plan(results: Any, version: Any, command: Any, host: Any, batch: Any) -
         raise AnsibleFilterError(f"once_plan takes a dictionary of hosts, not {type(results).__name__}")
     answers = {str(name): answer for name, answer in results.items() if isinstance(answer, Mapping)}
     with refusal():
-        return _steps.plan_once(answers, str(version), list(map(str, command)), str(host), list(map(str, batch)))
+        return hooks.plan_once(answers, str(version), list(map(str, command)), str(host), list(map(str, batch)))
 
 
 class FilterModule:

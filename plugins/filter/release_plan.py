@@ -85,15 +85,15 @@ from typing import Any, Callable
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.go.plugins.filter.batches import batches
 from ansible_collections.slipway.go.plugins.filter.problem_table import problem_table
-from ansible_collections.slipway.go.plugins.plugin_utils import _leases
-from ansible_collections.slipway.go.plugins.plugin_utils._plan import render_plan
-from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
-from ansible_collections.slipway.go.plugins.plugin_utils._way_back import (
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet.plans import render_plan
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet.way_back import (
     FLEET,
     known_services,
     read_on_failure,
     read_until,
 )
+from ansible_collections.slipway.go.plugins.plugin_utils._input.refusal import refusal
+from ansible_collections.slipway.go.plugins.plugin_utils._run import lease_answers
 
 
 def release_plan(
@@ -109,8 +109,8 @@ def release_plan(
     if not isinstance(results, Mapping):
         raise AnsibleFilterError(f"release_plan takes a dictionary of hosts, not {type(results).__name__}")
     answers = {str(host): told if isinstance(told, Mapping) else {} for host, told in results.items()}
-    ended = _leases.over(answers.values())
-    refused = [host for host, told in answers.items() if not _leases.is_accepted(told, ended)]
+    ended = lease_answers.over(answers.values())
+    refused = [host for host, told in answers.items() if not lease_answers.is_accepted(told, ended)]
     shown = {host: told for host, told in answers.items() if host in refused or "action" in told}
     with refusal():
         mode, last = read_on_failure(on_failure), read_until(until)

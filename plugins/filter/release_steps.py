@@ -46,16 +46,16 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.plugin_utils import _steps
-from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import hooks
+from ansible_collections.slipway.go.plugins.plugin_utils._input.refusal import refusal
 
 
 def release_steps(given: Any, folders: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise AnsibleFilterError(f"release_steps takes a dictionary of steps, not {type(given).__name__}")
     with refusal():
-        found = _steps.find_files(given, list(map(str, folders)))
-        return {**found, "timeout": _steps.timeout(given.get("timeout"))} if found else {}
+        found = hooks.find_files(given, list(map(str, folders)))
+        return {**found, "timeout": hooks.timeout(given.get("timeout"))} if found else {}
 
 
 class FilterModule:

@@ -70,7 +70,7 @@ from typing import Any, Callable
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import parse_meant
-from ansible_collections.slipway.go.plugins.plugin_utils import _fleet
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import common_release
 
 
 def rollback_plan(
@@ -81,8 +81,8 @@ def rollback_plan(
     try:
         meant = parse_meant(None if of is None else str(of), None if run is None else str(run))
     except SlipwayError as error:
-        return asdict(_fleet.RollbackPlan(reasons=dict.fromkeys(map(str, results), str(error))))
-    return asdict(_fleet.plan(service, {str(host): answer for host, answer in results.items()}, str(to), meant))
+        return asdict(common_release.RollbackPlan(reasons=dict.fromkeys(map(str, results), str(error))))
+    return asdict(common_release.plan(service, {str(host): answer for host, answer in results.items()}, str(to), meant))
 
 
 class FilterModule:

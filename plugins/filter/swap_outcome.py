@@ -48,11 +48,11 @@ _value:
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from ansible_collections.slipway.go.plugins.plugin_utils import _steps
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import hooks
 
 
 def swap_outcome(result: Any, served: Any = "") -> dict[str, Any]:
-    return _steps.outcome(result if isinstance(result, Mapping) else {}, served)
+    return hooks.outcome(result if isinstance(result, Mapping) else {}, served)
 
 
 class FilterModule:

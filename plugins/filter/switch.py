@@ -42,15 +42,15 @@ _value:
 
 from typing import Any, Callable
 
-from ansible_collections.slipway.go.plugins.plugin_utils import _survey
-from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
+from ansible_collections.slipway.go.plugins.plugin_utils._input import survey
+from ansible_collections.slipway.go.plugins.plugin_utils._input.refusal import refusal
 
 
 def switch(given: Any, variable: str, default: bool = True) -> bool:
-    if _survey.is_empty(given):
+    if survey.is_empty(given):
         return default
     with refusal():
-        return _survey.switch(given, variable)
+        return survey.switch(given, variable)
 
 
 class FilterModule:

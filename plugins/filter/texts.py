@@ -38,15 +38,15 @@ _value:
 
 from typing import Any, Callable
 
-from ansible_collections.slipway.go.plugins.plugin_utils import _survey
-from ansible_collections.slipway.go.plugins.plugin_utils._refusal import refusal
+from ansible_collections.slipway.go.plugins.plugin_utils._input import survey
+from ansible_collections.slipway.go.plugins.plugin_utils._input.refusal import refusal
 
 
 def texts(given: Any, variable: str) -> list[str]:
-    if _survey.is_empty(given):
+    if survey.is_empty(given):
         return []
     with refusal():
-        found: list[str] = _survey.list_of(_survey.text)(given, variable)
+        found: list[str] = survey.list_of(survey.text)(given, variable)
         return found
 
 

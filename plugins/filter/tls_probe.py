@@ -67,7 +67,7 @@ _value:
 
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from ansible_collections.slipway.go.plugins.plugin_utils._users_probe import name_of, through_tls
+from ansible_collections.slipway.go.plugins.plugin_utils._input.users_probe import name_of, through_tls
 
 
 def tls_probe(

@@ -63,17 +63,17 @@ from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.slipway.go.plugins.plugin_utils import _serial, _services
+from ansible_collections.slipway.go.plugins.plugin_utils._input import batch_sizes, declared_services
 
 
 class LookupModule(LookupBase):
     def run(self, terms: Sequence[str], variables: dict[str, Any] | None = None, among: Any = None) -> list[int | str]:
         given = variables or {}
         name = str(terms[0]) if len(terms) == 1 else ""
-        if name not in _serial.SIZES:
-            raise AnsibleLookupError(f"Name one of the variables {', '.join(sorted(_serial.SIZES))}.")
+        if name not in batch_sizes.SIZES:
+            raise AnsibleLookupError(f"Name one of the variables {', '.join(sorted(batch_sizes.SIZES))}.")
         if not isinstance(among, (list, tuple)):
             raise AnsibleLookupError("among is a list of hosts, such as groups['web'].")
         in_play = given.get("ansible_play_hosts_all")
         hosts = [host for host in among if in_play is None or host in in_play]
-        return _serial.sizes(name, hosts, given, _services.template_with(self._templar))
+        return batch_sizes.sizes(name, hosts, given, declared_services.template_with(self._templar))

@@ -57,12 +57,12 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _services
+from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services
 
 READERS = {
-    "chosen": _services.chosen,
-    "every": _services.all_names,
-    "declared": lambda variables, template: list(_services.declared(variables, template)),
+    "chosen": declared_services.chosen,
+    "every": declared_services.all_names,
+    "declared": lambda variables, template: list(declared_services.declared(variables, template)),
 }
 
 
@@ -81,27 +81,27 @@ class LookupModule(LookupBase):
                 return [host for host in among if self._is_about(host, given)]
             if each is not None:
                 return [self._chosen_by(host, given) for host in each]
-            return READERS[which](given, _services.template_with(self._templar))
+            return READERS[which](given, declared_services.template_with(self._templar))
         except SlipwayError as error:
             raise AnsibleLookupError(str(error)) from None
 
     def _is_about(self, host: str, variables: Mapping[str, Any]) -> bool:
         """Whether the run is about the service there, too."""
-        service = variables.get(_services.CURRENT)
+        service = variables.get(declared_services.CURRENT)
         if service is None:
             return True
         theirs = variables["hostvars"].raw_get(host)
         if _names_none(theirs):
             return True  # a play has named the one service for all of its hosts
         templar = self._templar.copy_with_new_env(available_variables=theirs)
-        return service in _services.chosen(theirs, _services.template_with(templar))
+        return service in declared_services.chosen(theirs, declared_services.template_with(templar))
 
     def _chosen_by(self, host: str, variables: Mapping[str, Any]) -> list[str]:
         theirs = variables["hostvars"].raw_get(host)
         theirs = variables if _names_none(theirs) else theirs
         templar = self._templar.copy_with_new_env(available_variables=theirs)
-        return _services.chosen_if_any(theirs, _services.template_with(templar))
+        return declared_services.chosen_if_any(theirs, declared_services.template_with(templar))
 
 
 def _names_none(theirs: Mapping[str, Any]) -> bool:
-    return theirs.get(_services.DECLARED) is None and theirs.get(_services.NAME) is None
+    return theirs.get(declared_services.DECLARED) is None and theirs.get(declared_services.NAME) is None

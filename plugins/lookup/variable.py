@@ -65,7 +65,7 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils import _services, _survey, _variables
+from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services, known_variables, survey
 
 try:
     from ansible.template import trust_as_template
@@ -94,20 +94,20 @@ class LookupModule(LookupBase):
             raise AnsibleLookupError(str(error)) from None
 
     def _of_each_service(self, variables: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        names = _services.all_names(variables, _services.template_with(self._templar))
-        return [{**variables, _services.CURRENT: name} for name in names]
+        names = declared_services.all_names(variables, declared_services.template_with(self._templar))
+        return [{**variables, declared_services.CURRENT: name} for name in names]
 
     def _value(self, name: str, variables: Mapping[str, Any], read: bool, defaults: bool, names: bool) -> Any:
-        of_service = _services.at_hand(variables, self._templar, self._loader)
+        of_service = declared_services.at_hand(variables, self._templar, self._loader)
         if names and isinstance(of_service.get(name), Mapping):
             return of_service[name]
-        if not defaults and _survey.is_empty(of_service.get(name)):
+        if not defaults and survey.is_empty(of_service.get(name)):
             return ""
-        meant = _variables.with_defaults(of_service, _trusted)
+        meant = known_variables.with_defaults(of_service, _trusted)
         templar = self._templar
         if meant is not variables:
             templar = templar.copy_with_new_env(available_variables=meant)
-        return _variables.value(name, meant, _trusted, templar.template, read)
+        return known_variables.value(name, meant, _trusted, templar.template, read)
 
 
 def _trusted(default: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.go.plugins.plugin_utils import _variables
+from ansible_collections.slipway.go.plugins.plugin_utils._input import known_variables
 from ansible_collections.slipway.go.tests.lab import build as lab
 from ansible_collections.slipway.go.tests.reference import pipelines
 from ansible_collections.slipway.go.tests.reference.pipelines import DEPLOY, JOBS, SIGNING, Job
@@ -320,4 +320,4 @@ def test_every_variable_of_the_examples_is_known() -> None:
     files = [*sorted(folder.glob("*.yml")), *sorted(folder.glob("inventories/*/group_vars/*"))]
     names = {name for path in files for name in yaml.safe_load(path.read_text()) if path.stem != "requirements"}
     assert len(names) > 15
-    assert sorted(name for name in names - _variables.known() if not name.startswith("ansible_")) == []
+    assert sorted(name for name in names - known_variables.known() if not name.startswith("ansible_")) == []

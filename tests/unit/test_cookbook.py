@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.go.plugins.plugin_utils import _variables
+from ansible_collections.slipway.go.plugins.plugin_utils._input import known_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "guide" / "cookbook.md").read_text(encoding="utf-8")
@@ -38,9 +38,9 @@ def test_every_recipe_is_run_on_a_host() -> None:
 
 @pytest.mark.parametrize(("title", "given"), list(inventories()))
 def test_roles_take_the_variables_of_a_recipe(title: str, given: dict[str, Any]) -> None:
-    assert not _variables.find_unknown({title: given}, [])
-    of_roles = _variables.roles_by_variable()
+    assert not known_variables.find_unknown({title: given}, [])
+    of_roles = known_variables.roles_by_variable()
     for name, value in given.items():
         if name in of_roles and "{{" not in str(value):
-            option = _variables.specification(of_roles[name])[name]
-            assert _variables.read_value(name, option, value) == value
+            option = known_variables.specification(of_roles[name])[name]
+            assert known_variables.read_value(name, option, value) == value

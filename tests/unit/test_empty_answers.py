@@ -21,7 +21,8 @@ from ansible.template import Templar
 from ansible_collections.slipway.go.plugins.action import release as action
 from ansible_collections.slipway.go.plugins.filter.texts import texts
 from ansible_collections.slipway.go.plugins.lookup.variable import LookupModule
-from ansible_collections.slipway.go.plugins.plugin_utils import _steps, _survey, _way_back
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import hooks, way_back
+from ansible_collections.slipway.go.plugins.plugin_utils._input import survey
 from ansible_collections.slipway.go.tests.unit.test_survey_answers import (
     REFUSED,
     ROOT,
@@ -38,10 +39,10 @@ LOOKUP, RAW, TABLE, REFUSES, ITS_DEFAULT = "lookup", "raw", "table", "refuses", 
 TABLES = (action.OPTIONS, action.POLICY, action.PROXY, action.ONCE)
 # What reads it where no table of the module does.
 READERS: Mapping[str, Callable[[Any], Any]] = {
-    "release_max_unavailable": lambda given: _way_back.read_budget(given, 10),
-    "release_on_failure": _way_back.read_on_failure,
+    "release_max_unavailable": lambda given: way_back.read_budget(given, 10),
+    "release_on_failure": way_back.read_on_failure,
     "release_purge": lambda given: texts(given, "release_purge"),
-    "release_step_timeout": _steps.timeout,
+    "release_step_timeout": hooks.timeout,
 }
 
 
@@ -81,7 +82,7 @@ def test_an_empty_answer_is_none_for_whoever_reads_it(name: str) -> None:
     assert reader, f"nobody is known to read {name}: name what does in READERS"
     if reader == TABLE:
         for option, table in entries(name):
-            assert _survey.understand({option: "", "other": 1}, table) == {"other": 1}, option
+            assert survey.understand({option: "", "other": 1}, table) == {"other": 1}, option
     elif reader == RAW:
         assert READERS[name]("") == READERS[name](documented()[name].get("default"))
     elif reader == LOOKUP:

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.go.plugins.plugin_utils import _services, _variables
+from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services, known_variables
 from jinja2 import Environment, meta
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPRESSIONS = ("when", "that", "failed_when", "changed_when", "until")
 FILES = sorted(
     path
-    for role in _services.ROLES
+    for role in declared_services.ROLES
     for part in ("tasks", "vars", "templates")
     for path in (ROOT / "roles" / role / part).rglob("*")
     if path.is_file()
@@ -28,8 +28,8 @@ FILES = sorted(
 
 def own() -> set[str]:
     """What a service may have for itself, by the roles' specifications."""
-    names = {name for role in _services.ROLES for name in _variables.specification(role)}
-    return {name for name in names if not name.startswith("release_rollback_")} - set(_services.OF_RUN)
+    names = {name for role in declared_services.ROLES for name in known_variables.specification(role)}
+    return {name for name in names if not name.startswith("release_rollback_")} - set(declared_services.OF_RUN)
 
 
 class AnyFilter(dict[str, Any]):
@@ -80,7 +80,7 @@ def test_one_that_reads_another_would_be_seen(tmp_path: Path) -> None:
     assert read(file) & own() == {"release_src", "service_swap"}
 
 
-@pytest.mark.parametrize("role", _services.ROLES)
+@pytest.mark.parametrize("role", declared_services.ROLES)
 def test_a_role_has_what_it_reads_under_a_name_of_its_own(role: str) -> None:
     folder = ROOT / "roles" / role
     defined = set(yaml.safe_load((folder / "vars" / "main.yml").read_text()))
@@ -88,7 +88,7 @@ def test_a_role_has_what_it_reads_under_a_name_of_its_own(role: str) -> None:
     assert {name for name in of_role if name.removeprefix("__") in own()} - own() - defined == set()
 
 
-@pytest.mark.parametrize("role", _services.ROLES)
+@pytest.mark.parametrize("role", declared_services.ROLES)
 def test_what_a_role_has_under_a_name_of_its_own_is_read(role: str) -> None:
     """One that a merge has lost in the tasks would be documented, and without effect."""
     folder = ROOT / "roles" / role

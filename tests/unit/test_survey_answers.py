@@ -27,7 +27,7 @@ from ansible_collections.slipway.go.plugins.action import release as action
 from ansible_collections.slipway.go.plugins.filter import batches, host_pattern, switch, texts
 from ansible_collections.slipway.go.plugins.lookup import services
 from ansible_collections.slipway.go.plugins.lookup.variable import LookupModule
-from ansible_collections.slipway.go.plugins.plugin_utils import _variables
+from ansible_collections.slipway.go.plugins.plugin_utils._input import known_variables
 from jinja2 import Environment, StrictUndefined, nodes
 from jinja2.nativetypes import NativeEnvironment
 
@@ -138,7 +138,7 @@ def read_by_role(role: str) -> list[str]:
 def meant(role: str, names: set[str], **given: Any) -> dict[str, Any]:
     """What the role makes of these variables where some are given, and nothing speaks against them."""
     variables = {**beneath(role), **given}
-    _variables.check(role, variables, lambda name: evaluated(f"{{{{ {name} }}}}", variables))
+    known_variables.check(role, variables, lambda name: evaluated(f"{{{{ {name} }}}}", variables))
     lookup = LookupModule(loader=DataLoader(), templar=Templar(loader=DataLoader(), variables=variables))
     return {name: lookup.run([name], variables)[0] for name in read_by_role(role) if name in names}
 
@@ -199,7 +199,7 @@ def handled_by_the_module() -> set[str]:
     return {variable for variable, _reader in flat.values()} | {"release_purge", "release_step_timeout"}
 
 
-@pytest.mark.parametrize("role", _variables.roles())
+@pytest.mark.parametrize("role", known_variables.roles())
 def test_a_role_reads_what_is_meant(role: str) -> None:
     """The variable itself may be empty, or a text that says something else."""
     own = {
@@ -220,10 +220,10 @@ def test_a_role_reads_what_is_meant(role: str) -> None:
 
 def playbook_sites() -> list[str]:
     """The expressions of all playbooks that need nothing but the collection's variables."""
-    known = set(_variables.known()) | OMITTED
+    known = set(known_variables.known()) | OMITTED
     playbooks = [path for path in sorted((ROOT / "playbooks").glob("*.yml")) if path.stem != "awx_setup"]
     texts = {text for path in playbooks for text in sites(yaml.safe_load(path.read_text()))}
-    return sorted(text for text in texts if names_in(text) & set(_variables.known()) and names_in(text) <= known)
+    return sorted(text for text in texts if names_in(text) & set(known_variables.known()) and names_in(text) <= known)
 
 
 PLAYBOOK_SITES = playbook_sites()
@@ -244,7 +244,7 @@ def jinja() -> NativeEnvironment:
 
 def in_playbook(text: str, given: dict[str, Any]) -> Any:
     def lookup(_plugin: str, name: str, **_options: Any) -> Any:
-        return _variables.value(name, _variables.with_defaults(given, str), str, lambda value: value)
+        return known_variables.value(name, known_variables.with_defaults(given, str), str, lambda value: value)
 
     return jinja().from_string(text).render(**given, lookup=lookup, omit="omitted")
 

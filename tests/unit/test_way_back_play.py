@@ -34,10 +34,10 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         super().run(tmp, task_vars)
         told, host = self.told(task_vars), task_vars["inventory_hostname"]
-        kind = _report_notes.PREFLIGHT if self._task.check_mode else _report_notes.RELEASE
-        note = {{"answer": told, "batch": _report_notes.batch_of(task_vars), "by": {{"person": "alice"}}}}
+        kind = notes.PREFLIGHT if self._task.check_mode else notes.RELEASE
+        note = {{"answer": told, "batch": notes.batch_of(task_vars), "by": {{"person": "alice"}}}}
         note |= {{"began": 1789000000.0, "ended": 1789000002.0, "version": "2.0.0"}}
-        _report_notes.keep(kind, "shop", host, note)
+        notes.keep(kind, "shop", host, note)
         return told
 
     def told(self, task_vars):
@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
             _run.note_lease("shop", task_vars["inventory_hostname"])
         current = state["current"]
         if state.get("gone"):
-            told = _lost.unreachable("no route to host.", task_vars)
+            told = lost_hosts.unreachable("no route to host.", task_vars)
             return {{**told, "failed": not self._task.args.get("report")}}
         if not check:
             state["tried"] = True
@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
             return told
         json.dump({{**state, "current": "{NEW}"}}, open(path, "w"))
         told["probe"] = {{"during": {{"sent": 10, "failed": 1}}, "after": {{"sent": 40, "failed": 0, "p99_ms": 4.5}}}}
-        return _stats.with_stats("release", told, task_vars)
+        return run_stats.with_stats("release", told, task_vars)
 """
 PLAYED = """
 import json, os

@@ -9,7 +9,7 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import confirm_login
-from ansible_collections.slipway.go.plugins.plugin_utils import _bounded
+from ansible_collections.slipway.go.plugins.plugin_utils._action import bounded
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.unit.plugins.action.test_release import Action
@@ -106,11 +106,11 @@ def _scene(stage: Stage) -> None:
     f"the connection is there, and {AGAIN}",
 )
 def _scene(stage: Stage) -> None:
-    stage.patch.setattr(_bounded, "SLACK", 0.1)
+    stage.patch.setattr(bounded, "SLACK", 0.1)
     hangs: Any = SimpleNamespace(_execute_module=lambda task_vars: time.sleep(5))
     answers: Any = SimpleNamespace(_execute_module=lambda task_vars: {"changed": True})
-    stage.fails(lambda: _bounded.run_armed(hangs, 0.1, {}))
-    stage.passes(lambda: _bounded.run_armed(answers, 0.1, {}))
+    stage.fails(lambda: bounded.run_armed(hangs, 0.1, {}))
+    stage.passes(lambda: bounded.run_armed(answers, 0.1, {}))
 
 
 @SCENES.row(

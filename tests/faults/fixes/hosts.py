@@ -22,7 +22,7 @@ from ansible_collections.slipway.go.plugins.module_utils._host.systemd import Un
 from ansible_collections.slipway.go.plugins.module_utils._release import configuration, gate, preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator
 from ansible_collections.slipway.go.plugins.module_utils._units import installer
-from ansible_collections.slipway.go.plugins.plugin_utils._configured import expected
+from ansible_collections.slipway.go.plugins.plugin_utils._input.configured import expected
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.faults.fixes.swaps import bare, host_of

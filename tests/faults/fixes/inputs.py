@@ -23,14 +23,11 @@ from ansible_collections.slipway.go.plugins.module_utils._release.probe import p
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Once, validate_smoke
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Rule
-from ansible_collections.slipway.go.plugins.plugin_utils import (
-    _choice,
-    _compare,
-    _freeze,
-    _notices,
-    _services,
-    _way_back,
-)
+from ansible_collections.slipway.go.plugins.plugin_utils._artefact import choice
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import comparison, way_back
+from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services
+from ansible_collections.slipway.go.plugins.plugin_utils._notices import destinations
+from ansible_collections.slipway.go.plugins.plugin_utils._run import freezes
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.faults.fixes.swaps import bare
@@ -52,11 +49,11 @@ def _as_it_is(value: Any, _variables: Any) -> Any:
 
 
 def declared(value: Any) -> Any:
-    return _services.declared({"slipway_services": value}, _as_it_is)
+    return declared_services.declared({"slipway_services": value}, _as_it_is)
 
 
 def noticed(entry: Any) -> None:
-    _notices.check([entry], lambda _notice: lambda value: value)
+    destinations.check([entry], lambda _notice: lambda value: value)
 
 
 CHAT = {"name": "chat", "webhook": {"url": "https://host/x"}}
@@ -404,14 +401,14 @@ for how, entry, right, fix in (
         "write a time of the day in quotes, such as '16:00'",
     ),
 ):
-    refused("invalid_freeze", f"a window {how}", fix, _freeze.parse, [entry], [right], "release_freeze")
+    refused("invalid_freeze", f"a window {how}", fix, freezes.parse, [entry], [right], "release_freeze")
 
 for wrong, right in (("1.5", "1"), ("-1", "1"), ("some", "10%"), ("200%", "10%")):
     refused(
         "invalid_max_unavailable",
         f"release_max_unavailable is {wrong}",
         "give a number such as 1, or a percentage such as 10%",
-        lambda value: _way_back.read_budget(value, 20),
+        lambda value: way_back.read_budget(value, 20),
         wrong,
         right,
         "release_max_unavailable",
@@ -422,7 +419,7 @@ for wrong, right in (("50%", "canary"), ("0", "2"), ("half", "")):
         "invalid_until",
         f"release_until is {wrong}",
         "give canary for the first batch, a number such as 2, or leave it empty",
-        _way_back.read_until,
+        way_back.read_until,
         wrong,
         right,
         "release_until",
@@ -437,7 +434,7 @@ for how, wrong, right, fix in (
         "invalid_src",
         f"release_src {how}",
         fix,
-        lambda value: _choice.place(value, "release_src"),
+        lambda value: choice.place(value, "release_src"),
         wrong,
         right,
         "release_src",
@@ -450,7 +447,7 @@ for how, right in (
         "invalid_src",
         f"release_src has levels in a URL ({how})",
         "name them in a dictionary, such as amd64v3 and amd64, or leave {level} out",
-        lambda value: _choice.require_listable(value, True),
+        lambda value: choice.require_listable(value, True),
         "https://host/shop-{goarch}{level}",
         right,
         "release_src",
@@ -496,7 +493,7 @@ refused(
     "invalid_services",
     "service_name has several services, and none is declared",
     "declare them in slipway_services",
-    lambda value: _services.chosen({"service_name": "shop, mailer", "slipway_services": value}, _as_it_is),
+    lambda value: declared_services.chosen({"service_name": "shop, mailer", "slipway_services": value}, _as_it_is),
     {},
     {"shop": {}, "mailer": {}},
     "slipway_services",
@@ -546,7 +543,7 @@ def _scene(stage: Stage) -> None:
 COMPARED = {"url": "http://prometheus:9090", "requests": "a", "failures": "b"}
 _TIME = "give 1 to 86400 seconds"
 for how, wrong, repair, right in (
-    ("an entry that there is not", {"querry": "a"}, f"use {', '.join(_compare.ACCEPTED)}", {}),
+    ("an entry that there is not", {"querry": "a"}, f"use {', '.join(comparison.ACCEPTED)}", {}),
     ("no query for failures", {"failures": ""}, "give failures, or leave release_compare empty", {"failures": "b"}),
     ("a time of 0 seconds", {"time": 0}, _TIME, {"time": 60}),
     (
@@ -557,7 +554,13 @@ for how, wrong, repair, right in (
     ),
 ):
     refused(
-        "invalid_compare", how, repair, _compare.parse, {**COMPARED, **wrong}, {**COMPARED, **right}, "release_compare"
+        "invalid_compare",
+        how,
+        repair,
+        comparison.parse,
+        {**COMPARED, **wrong},
+        {**COMPARED, **right},
+        "release_compare",
     )
 
 
@@ -565,12 +568,12 @@ for how, wrong, repair, right in (
 def _scene(_stage: Stage) -> None:
     def ask(query: str) -> Any:
         if query == "rate(":
-            raise _compare.Unanswered("http://prometheus:9090 answers 400 (parse error) to rate(", True)
+            raise comparison.Unanswered("http://prometheus:9090 answers 400 (parse error) to rate(", True)
         return []
 
-    wanted = _compare.Comparison(**COMPARED)
-    _stage.fails(lambda: _compare.check(ask, replace(wanted, requests="rate(")))
-    _stage.passes(lambda: _compare.check(ask, wanted))
+    wanted = comparison.Comparison(**COMPARED)
+    _stage.fails(lambda: comparison.check(ask, replace(wanted, requests="rate(")))
+    _stage.passes(lambda: comparison.check(ask, wanted))
 
 
 def _figures(failed: int, requests: int) -> dict[str, Any]:
@@ -585,12 +588,12 @@ def _figures(failed: int, requests: int) -> dict[str, Any]:
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    wanted = _compare.Comparison(**COMPARED, time=60.0, interval=10.0)
-    return _compare.compare(wanted, Rule(), ["web1"], ["web2"], ask, lambda: clock[0], sleep)
+    wanted = comparison.Comparison(**COMPARED, time=60.0, interval=10.0)
+    return comparison.compare(wanted, Rule(), ["web1"], ["web2"], ask, lambda: clock[0], sleep)
 
 
 def _judged(figures: dict[str, Any], inconclusive: str) -> None:
-    against = _compare.objection(figures, inconclusive == "refuse")
+    against = comparison.objection(figures, inconclusive == "refuse")
     if against is not None:
         raise against
 
@@ -670,7 +673,7 @@ refused(
     "invalid_variable",
     "a host has no service",
     "set service_name, or declare services in slipway_services",
-    lambda value: _services.chosen(value, _as_it_is),
+    lambda value: declared_services.chosen(value, _as_it_is),
     {},
     {"service_name": "shop"},
     "service_name",
@@ -701,10 +704,10 @@ for how, wrong, right, fix in (
 
 def for_arm64(given: dict[str, Any]) -> Any:
     """What a host of that architecture gets."""
-    if not _choice.is_open(given["src"]):
-        _choice.require_closed(given)
-    host = _choice.Processor("aarch64", "arm64", ("arm64",))
-    return _choice.choose(given, host, lambda _path: True)
+    if not choice.is_open(given["src"]):
+        choice.require_closed(given)
+    host = choice.Processor("aarch64", "arm64", ("arm64",))
+    return choice.choose(given, host, lambda _path: True)
 
 
 OF_BOTH = {"src": {"amd64": "a", "arm64": "b"}, "checksum": {"amd64": "0" * 64, "arm64": "1" * 64}}

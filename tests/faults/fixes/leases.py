@@ -16,7 +16,8 @@ from ansible_collections.slipway.go.plugins.module_utils._release.operator.opera
 from ansible_collections.slipway.go.plugins.module_utils._release.state import lease
 from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import Claim, Moment, parse_claim
 from ansible_collections.slipway.go.plugins.module_utils._release.verbs import lease as leasing
-from ansible_collections.slipway.go.plugins.plugin_utils import _claim, _patience, _run, _steps
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import hooks
+from ansible_collections.slipway.go.plugins.plugin_utils._run import lease_claim, this_run, time_limits
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.faults.fixes.swaps import bare, host_of, last_outcome
@@ -75,7 +76,7 @@ def _scene(stage: Stage) -> None:
     take(host, "a1")
     run = stage.fails(lambda: release(host, "v2", Claim("b2", SECONDS)))["run"]
     stage.patch.setattr(constants, "DEFAULT_LOCAL_TMP", str(stage.folder))
-    told = _claim.of({"name": "shop", "end_lease": run}, _patience.of({}), {"inventory_hostname": "web1"}, str)
+    told = lease_claim.of({"name": "shop", "end_lease": run}, time_limits.of({}), {"inventory_hostname": "web1"}, str)
     stage.passes(lambda: release(host, "v2", parse_claim(told)))
     assert host.settled() == host.id_of("v2")
 
@@ -155,8 +156,8 @@ def in_freeze(stage: Stage, began: str = "", **options: Any) -> Any:
     stage.patch.setattr(constants, "DEFAULT_LOCAL_TMP", str(stage.folder))
     stage.patch.setattr(ActionBase, "run", lambda _self, _tmp, _variables: {})
     if began:
-        run = _run.Run("later", datetime.strptime(began, "%Y-%m-%d %H:%M %z").timestamp())
-        stage.patch.setattr(_run, "this", lambda: run)
+        run = this_run.Run("later", datetime.strptime(began, "%Y-%m-%d %H:%M %z").timestamp())
+        stage.patch.setattr(this_run, "this", lambda: run)
     return Action({**given, **options}, [{"changed": True, "action": "release"}]).run(task_vars={})
 
 
@@ -261,7 +262,7 @@ def steps(stage: Stage, path: str) -> dict[str, str]:
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
     Path(folder, "drain.yml").write_text("[]\n")
-    return _steps.find_files({"before_swap": path}, [str(folder)])
+    return hooks.find_files({"before_swap": path}, [str(folder)])
 
 
 @SCENES.row("missing_tasks", "the path of a task file is misspelt", MISSING, "another `release_before_swap_tasks`")

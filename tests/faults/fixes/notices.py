@@ -10,7 +10,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.slipway.go.plugins.action.notice import template_with
 from ansible_collections.slipway.go.plugins.lookup.variable import _trusted
-from ansible_collections.slipway.go.plugins.plugin_utils import _notices
+from ansible_collections.slipway.go.plugins.plugin_utils._notices import destinations
 from ansible_collections.slipway.go.tests.faults.fixes.inputs import CHAT, noticed, refused
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
@@ -78,14 +78,14 @@ for how, wrong, right, fix in (
 def all_noticed(raw: Any) -> None:
     """With the templates that an inventory has."""
     trusted = [{**one, "webhook": {name: _trusted(text) for name, text in one["webhook"].items()}} for one in raw]
-    _notices.check(trusted, template_with(Templar(loader=DataLoader()), {}))
+    destinations.check(trusted, template_with(Templar(loader=DataLoader()), {}))
 
 
 refused(
     "invalid_notices",
     "slipway_notices is one entry",
     "write it as a list of entries, each with its name",
-    lambda value: _notices.check(value, lambda _notice: lambda one: one),
+    lambda value: destinations.check(value, lambda _notice: lambda one: one),
     CHAT,
     [CHAT],
     "slipway_notices",

@@ -12,7 +12,8 @@ from ansible_collections.slipway.go.plugins.module_utils._health.kinds.threshold
 from ansible_collections.slipway.go.plugins.module_utils._health.parsing import parse_check, parse_checks
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import MAX_RATE, parse_plan
 from ansible_collections.slipway.go.plugins.modules import release
-from ansible_collections.slipway.go.plugins.plugin_utils import _freeze, _steps
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import hooks
+from ansible_collections.slipway.go.plugins.plugin_utils._run import freezes
 from ansible_collections.slipway.go.tests.faults.fixes.inputs import METRICS, PAGE, WINDOW, refused
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
@@ -266,7 +267,7 @@ refused(
     "invalid_freeze",
     "release_freeze is one window",
     "give release_freeze as a list of dictionaries",
-    _freeze.parse,
+    freezes.parse,
     WINDOW,
     [WINDOW],
     "release_freeze",
@@ -276,7 +277,7 @@ refused(
     "invalid_duration",
     "release_step_timeout is 0",
     "give whole seconds, more than 0",
-    _steps.timeout,
+    hooks.timeout,
     "0",
     "600",
     "release_step_timeout",

@@ -9,8 +9,8 @@ import io
 from types import SimpleNamespace
 from typing import Any
 
-from ansible_collections.slipway.go.plugins.plugin_utils import _choice
-from ansible_collections.slipway.go.plugins.plugin_utils._choice import Processor
+from ansible_collections.slipway.go.plugins.plugin_utils._artefact import choice
+from ansible_collections.slipway.go.plugins.plugin_utils._artefact.choice import Processor
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.unit.plugins.action.test_policy_table import (
@@ -177,7 +177,7 @@ PATTERN = "build/shop-{goarch}{level}"
 
 def chosen(src: Any, *hosts: Processor, there: str = "") -> list[str]:
     """What each host of the run gets. there: the files of the controller."""
-    return [_choice.choose({"src": src}, host, lambda path: path in there.split())["src"] for host in hosts]
+    return [choice.choose({"src": src}, host, lambda path: path in there.split())["src"] for host in hosts]
 
 
 @SCENES.row(

@@ -13,7 +13,7 @@ from ansible_collections.slipway.go.plugins.action import variables as plugin
 from ansible_collections.slipway.go.plugins.module_utils._host import sockets
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies import reserved_ports
-from ansible_collections.slipway.go.plugins.plugin_utils import _services
+from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 
@@ -23,7 +23,7 @@ UNDECLARED = r"correct service_name, or declare (?P<name>\w+) in slipway_service
 
 def run_about(wanted: str, *declared: str) -> None:
     """A run with this service_name, on a host that declares these services."""
-    _services.check_choice({"web1": (declared, wanted)})
+    declared_services.check_choice({"web1": (declared, wanted)})
 
 
 @SCENES.row("undeclared_service", "service_name is misspelt", UNDECLARED, "another `service_name`")
@@ -52,9 +52,9 @@ for how, variable, value, other in (
     )
     def _scene(stage: Stage, variable: str = variable, value: str = value, other: str = other) -> None:
         of_each: dict[str, dict[str, list[str]]] = {"shop": {variable: [value]}, "mailer": {variable: [value]}}
-        found = stage.fails(lambda: _services.check_together("shop", of_each))
+        found = stage.fails(lambda: declared_services.check_together("shop", of_each))
         of_each[found["other"]][variable] = [other]
-        stage.passes(lambda: _services.check_together("shop", of_each))
+        stage.passes(lambda: declared_services.check_together("shop", of_each))
 
 
 # --- the hosts of a run

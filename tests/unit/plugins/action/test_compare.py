@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import compare as plugin
-from ansible_collections.slipway.go.plugins.plugin_utils import _compare, _report_notes
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import comparison
+from ansible_collections.slipway.go.plugins.plugin_utils._report import notes
 
 BY = {"url": "http://prometheus:9090", "requests": "a", "failures": "b"}
 SIDE = {"hosts": 1, "requests": 100, "failed": 9, "p99_ms": None}
@@ -24,7 +25,7 @@ NEXT = {"action": "release"}
 def act(monkeypatch, tmp_path):
     monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
     monkeypatch.setattr(ActionBase, "run", lambda _self, _tmp, _task_vars: {})
-    monkeypatch.setattr(_compare, "compare", lambda *_given, **_more: dict(TOLD))
+    monkeypatch.setattr(comparison, "compare", lambda *_given, **_more: dict(TOLD))
     monkeypatch.setattr(plugin, "delegate", lambda *_given: {})
 
     def run(check=False, no_log=False, by=BY, previews=NEXT, result=DONE):
@@ -48,7 +49,7 @@ def test_the_figures_over_time_are_for_the_report_alone(act):
     answer = act()
     assert answer["compared"] == {name: value for name, value in TOLD.items() if name != "timeline"}
     assert list(answer["against"]) == ["web1"]
-    (note,) = _report_notes.kept()
+    (note,) = notes.kept()
     assert (note["kind"], note["service"], note["batch"]) == ("comparison", "shop", 0)
     assert (note["timeline"], note["told"]["verdict"]) == ({"at": [15.0]}, "fail")
     assert "the new release does worse" in note["said"]
@@ -63,11 +64,11 @@ def test_the_figures_over_time_are_for_the_report_alone(act):
 )
 def test_why_a_batch_is_not_compared_is_kept(act, how, why):
     assert act(**how)["compared"] is None
-    (note,) = _report_notes.kept()
+    (note,) = notes.kept()
     assert note["why"] == why
 
 
 @pytest.mark.parametrize("how", [{"check": True}, {"by": {}}, {"no_log": True}])
 def test_nothing_is_kept_where_nothing_is_to_be_seen(act, how):
     act(**how)
-    assert list(_report_notes.kept()) == []
+    assert list(notes.kept()) == []

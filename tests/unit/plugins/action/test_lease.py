@@ -15,7 +15,7 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import lease as plugin
-from ansible_collections.slipway.go.plugins.plugin_utils import _run
+from ansible_collections.slipway.go.plugins.plugin_utils._run import this_run
 
 VARIABLES = {"inventory_hostname": "web1"}
 ACCEPTED = {"action": "release", "changed": False}
@@ -60,9 +60,9 @@ def test_the_end_gives_back_what_was_taken_once():
     action = act()
     assert action.run(task_vars=VARIABLES) == {"changed": False}
     assert action.asked == [], "a host of which nothing was taken is not asked"
-    _run.note_lease("shop", "web1")
+    this_run.note_lease("shop", "web1")
     assert action.run(task_vars=VARIABLES) == {"changed": False}
-    assert [told["claim"]["run"] for told in action.asked] == [_run.this().id]
+    assert [told["claim"]["run"] for told in action.asked] == [this_run.this().id]
     action.run(task_vars=VARIABLES)
     assert len(action.asked) == 1
 
@@ -70,11 +70,11 @@ def test_the_end_gives_back_what_was_taken_once():
 def test_where_a_host_refuses_one_service_the_leases_of_all_are_given_back():
     """A run of several services asks about one after the other."""
     for name in ("desk", "shop"):
-        _run.note_lease(name, "web1")
-    _run.note_lease("shop", "web2")
+        this_run.note_lease(name, "web1")
+    this_run.note_lease("shop", "web2")
     action = act(answer=ACCEPTED, refused=["web2"])
     action.run(task_vars=VARIABLES)
-    assert (len(action.asked), _run.leased("web1"), _run.leased("web2")) == (2, [], ["shop"])
+    assert (len(action.asked), this_run.leased("web1"), this_run.leased("web2")) == (2, [], ["shop"])
 
 
 def test_a_judgement_needs_the_service():
@@ -84,7 +84,7 @@ def test_a_judgement_needs_the_service():
 
 @pytest.mark.parametrize("answer", [AnsibleConnectionFailure("timed out"), {"failed": True, "msg": "no space."}])
 def test_a_host_that_does_not_take_it_back_is_a_warning(answer):
-    _run.note_lease("shop", "web1")
+    this_run.note_lease("shop", "web1")
     action = act()
     action.answer = answer
     done = action.run(task_vars=VARIABLES)
@@ -93,23 +93,23 @@ def test_a_host_that_does_not_take_it_back_is_a_warning(answer):
 
 
 def test_where_all_hosts_accept_none_is_asked_again():
-    _run.note_lease("shop", "web1")
+    this_run.note_lease("shop", "web1")
     action = act(answer=ACCEPTED)
     assert action.run(task_vars=VARIABLES) == {"changed": False}
     assert action.asked == []
-    assert _run.has_lease("shop", "web1")
+    assert this_run.has_lease("shop", "web1")
 
 
 def test_where_another_host_refuses_this_one_gives_back_and_does_not_fail():
-    _run.note_lease("shop", "web1")
+    this_run.note_lease("shop", "web1")
     action = act(answer=ACCEPTED, refused=["web2"])
     assert action.run(task_vars=VARIABLES) == {"changed": False}
     assert len(action.asked) == 1
-    assert not _run.has_lease("shop", "web1")
+    assert not this_run.has_lease("shop", "web1")
 
 
 def test_the_host_that_refuses_fails_with_its_reason():
-    _run.note_lease("shop", "web1")
+    this_run.note_lease("shop", "web1")
     done = act(answer=LEASED, refused=["web1"]).run(task_vars=VARIABLES)
     assert (done["failed"], done["msg"]) == (True, "shop is being released by bob.")
     done = act(answer={}, refused=["web1"]).run(task_vars=VARIABLES)
@@ -117,7 +117,7 @@ def test_the_host_that_refuses_fails_with_its_reason():
 
 
 def test_the_lease_of_a_run_that_is_over_ends_here_too():
-    _run.note_lease("shop", "web1")
+    this_run.note_lease("shop", "web1")
     action = act(answer=LEASED, ended=["other"])
     assert not action.run(task_vars=VARIABLES).get("failed")
     (told,) = action.asked
@@ -125,7 +125,7 @@ def test_the_lease_of_a_run_that_is_over_ends_here_too():
 
 
 def test_unless_another_run_was_faster():
-    _run.note_lease("shop", "web1")
+    this_run.note_lease("shop", "web1")
     action = act(answer=LEASED, ended=["other"])
     action.answer = {"failed": True, "code": "leased", "msg": "shop is being released by carol."}
     assert action.run(task_vars=VARIABLES)["failed"]
@@ -134,10 +134,10 @@ def test_unless_another_run_was_faster():
 def test_a_check_takes_and_gives_back_nothing():
     action = act(check_mode=True, answer=LEASED, ended=["other"])
     assert action.run(task_vars=VARIABLES) == {"changed": False}
-    _run.note_lease("shop", "web1")
+    this_run.note_lease("shop", "web1")
     act(check_mode=True).run(task_vars=VARIABLES)
     assert action.asked == []
-    assert _run.has_lease("shop", "web1")
+    assert this_run.has_lease("shop", "web1")
 
 
 def test_what_nobody_can_be_is_refused():

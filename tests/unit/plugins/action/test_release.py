@@ -26,14 +26,11 @@ from ansible_collections.slipway.go.plugins.action import release as plugin
 from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import collect_host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
-from ansible_collections.slipway.go.plugins.plugin_utils import (
-    _confirmation,
-    _fresh,
-    _patience,
-    _progress,
-    _report_notes,
-)
-from ansible_collections.slipway.go.plugins.plugin_utils._patience import Patience
+from ansible_collections.slipway.go.plugins.plugin_utils._action import confirmation, fresh
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import progress
+from ansible_collections.slipway.go.plugins.plugin_utils._report import notes
+from ansible_collections.slipway.go.plugins.plugin_utils._run import time_limits
+from ansible_collections.slipway.go.plugins.plugin_utils._run.time_limits import Patience
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.elf_builder import EXEC, ElfBuilder
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.binary.test_program import upx_stub
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
@@ -146,7 +143,7 @@ def test_what_happened_when_is_kept_for_the_report_and_is_in_no_result(act, monk
         action._task.check_mode = check
         batch = {"ansible_play_hosts_all": ["a", "b"], "ansible_play_batch": ["b"], "inventory_hostname": "b"}
         assert "timeline" not in action.run(task_vars=batch)
-        (note,) = _report_notes.kept()
+        (note,) = notes.kept()
         assert {key: note[key] for key in ("kind", "service", "host", "version", "strategy", "batch", "timeline")} == {
             "kind": kind, "service": "shop", "host": "b", "version": "1.0", "strategy": "restart", "batch": 1,
             "timeline": timeline,
@@ -160,7 +157,7 @@ def test_a_secret_task_and_a_full_disk_leave_no_note_and_no_trace_in_the_result(
     action = act([{"action": "release", "timeline": {}}], strategy="restart")
     action._task.no_log = True
     assert action.run(task_vars={}) == {"from": "base", "action": "release"}
-    assert list(_report_notes.kept()) == []
+    assert list(notes.kept()) == []
     (tmp_path / "slipway-report").write_text("no folder")
     action._task.no_log, action.answers = False, [{"action": "release", "timeline": {}}]
     assert action.run(task_vars={})["action"] == "release"
@@ -226,9 +223,9 @@ def lines(monkeypatch, tmp_path):
     """What the run shows meanwhile; it is asked for a line all the time."""
     shown = queue.Queue()
     monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
-    monkeypatch.setattr(_progress, "show", shown.put)
+    monkeypatch.setattr(progress, "show", shown.put)
     for name in ("PAUSE", "EVERY", "APART"):
-        monkeypatch.setattr(_progress, name, 0.01)
+        monkeypatch.setattr(progress, name, 0.01)
     return shown
 
 
@@ -262,11 +259,11 @@ def test_no_release_fails_because_it_cannot_be_shown(act, lines, monkeypatch, br
         raise RuntimeError("can't start new thread")
 
     if broken == "thread":
-        monkeypatch.setattr(_progress.threading.Thread, "start", fails)
+        monkeypatch.setattr(progress.threading.Thread, "start", fails)
     elif broken == "display":
-        monkeypatch.setattr(_progress, "show", fails)
+        monkeypatch.setattr(progress, "show", fails)
     else:
-        monkeypatch.setattr(_progress.Board, "keep", fails)
+        monkeypatch.setattr(progress.Board, "keep", fails)
     action = act([{"action": "release", "changed": True}], strategy="restart")
     assert action.run(task_vars={**FLEET, "release_serial": "{{ nonsense"})["action"] == "release"
 
@@ -693,7 +690,7 @@ def test_a_host_that_vanishes_while_it_releases_is_not_waited_for(act, monkeypat
     """Nothing is on its way to the host any more, so TCP would never notice."""
     action = act([])
     action._execute_module = lambda *_names, **_values: time.sleep(30)
-    monkeypatch.setattr(_patience, "of", lambda arguments: Patience(release=0.2, command=0.2))
+    monkeypatch.setattr(time_limits, "of", lambda arguments: Patience(release=0.2, command=0.2))
     begun = time.monotonic()
     result = action.run(task_vars={})
     assert time.monotonic() - begun < 10
@@ -706,7 +703,7 @@ def waits(act, binary, monkeypatch):
     clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
     clock.sleep = lambda seconds: setattr(clock, "now", clock.now + seconds)
     monkeypatch.setattr(Waiting, "clock", clock, raising=False)
-    monkeypatch.setattr(_confirmation, "time", clock)
+    monkeypatch.setattr(confirmation, "time", clock)
     monkeypatch.setattr(plugin, "fresh", lambda connection, context: MagicMock())
 
     def make(*said):
@@ -762,7 +759,7 @@ def test_without_any_connection_the_host_is_on_its_own(waits):
 
 
 def test_a_host_that_vanishes_before_it_answers_a_confirmation_is_on_its_own(waits, monkeypatch):
-    monkeypatch.setattr(_patience, "of", lambda arguments: Patience(release=5, command=0.1))
+    monkeypatch.setattr(time_limits, "of", lambda arguments: Patience(release=5, command=0.1))
     action = waits()
     action._low_level_execute_command = lambda cmd: (
         setattr(action.clock, "now", action.clock.now + 15),
@@ -818,11 +815,11 @@ class Connection:
 
 
 def test_a_new_connection_shares_nothing_with_the_open_one(monkeypatch):
-    monkeypatch.setattr(_fresh, "connection_loader", SimpleNamespace(get=lambda name, context: Connection()))
+    monkeypatch.setattr(fresh, "connection_loader", SimpleNamespace(get=lambda name, context: Connection()))
     live = Connection("sudo", ssh_args="-o ControlMaster=auto", remote_user="deploy", port=2222)
-    made = _fresh.fresh(live, MagicMock())
+    made = fresh.fresh(live, MagicMock())
     assert made.get_options() == {
-        "ssh_args": f"{_fresh.FRESH} {_fresh.ALIVE} -o ControlMaster=auto",
+        "ssh_args": f"{fresh.FRESH} {fresh.ALIVE} -o ControlMaster=auto",
         "remote_user": "deploy",
         "port": 2222,
         "reconnection_retries": 0,
@@ -830,7 +827,7 @@ def test_a_new_connection_shares_nothing_with_the_open_one(monkeypatch):
     assert made.become == "sudo"
     assert live.get_option("ssh_args") == "-o ControlMaster=auto"
     live.transport = "local"
-    assert _fresh.fresh(live, None) is live
+    assert fresh.fresh(live, None) is live
 
 
 AMD64_V3 = {"machine": "x86_64", "goarch": "amd64", "names": ["amd64v3", "amd64v2", "amd64", "amd64v1"]}
@@ -934,7 +931,7 @@ DONE = {"changed": True, "action": "release"}
 
 @pytest.fixture
 def run_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(plugin._run.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(plugin.this_run.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
 
 
 @pytest.mark.parametrize("glass", [None, "", "  "])
@@ -969,7 +966,7 @@ def test_a_bad_calendar_is_refused_before_any_host(act):
 def test_what_counts_is_when_the_run_began(act, run_folder, monkeypatch):
     """A run that reaches into a freeze comes to its end."""
     began = datetime.datetime.now(datetime.timezone.utc)
-    plugin._run.this()
+    plugin.this_run.this()
     soon = [{"from": began + datetime.timedelta(seconds=30), "to": "2999-01-01", "zone": "UTC", "reason": "x"}]
     assert act([DONE], freeze=soon).run(task_vars={})["action"] == "release"
     early = [{"from": "2020-01-01", "to": began + datetime.timedelta(seconds=30), "zone": "UTC", "reason": "x"}]
@@ -989,7 +986,7 @@ def test_a_check_in_a_freeze_asks_the_host_and_takes_nothing(act, run_folder):
     assert "action" not in told
     assert told["plan"]["freeze"]["reason"] == "the year's accounts"
     assert action.executed[0][1]["lease"] == "require"
-    assert not plugin._run.has_lease("shop", "web1")
+    assert not plugin.this_run.has_lease("shop", "web1")
     other = {"failed": True, "code": "port_in_use", "msg": "port 80 is in use. Fix: stop it", "plan": {}}
     _action, told = check(act, [other], freeze=ALWAYS)
     assert [one["code"] for one in told["problems"]] == ["frozen", "port_in_use"]
@@ -1006,9 +1003,9 @@ def test_a_plan_only_tells_of_a_freeze(act, run_folder):
 
 def test_a_check_that_takes_the_lease_says_which_run_it_is(act, run_folder):
     action, _told = check(act, [{"action": "release", "plan": {}}], lease="take", lease_time="90", run="1704")
-    assert plugin._run.has_lease("shop", "web1")
+    assert plugin.this_run.has_lease("shop", "web1")
     claim = unsealed(action)["claim"]
-    assert (claim["run"], claim["seconds"], claim["held"]) == (plugin._run.this().id, 90, False)
+    assert (claim["run"], claim["seconds"], claim["held"]) == (plugin.this_run.this().id, 90, False)
     assert (claim["name"], claim["version"]) == ("1704", "1.0")
     action = act([DONE])
     action.run(task_vars={"inventory_hostname": "web1"})
@@ -1041,7 +1038,7 @@ LEASED = {"failed": True, "code": "leased", "msg": "leased.", "lease": {"run": "
 
 
 def test_a_run_of_this_machine_whose_process_is_gone_is_no_obstacle(act, monkeypatch):
-    monkeypatch.setattr(plugin._run, "has_ended", lambda told: told == {"pid": 1})
+    monkeypatch.setattr(plugin.this_run, "has_ended", lambda told: told == {"pid": 1})
     action = act([LEASED, DONE])
     assert action.run(task_vars={})["action"] == "release"
     assert unsealed(action, 1)["claim"]["instead"] == ["gone"]
@@ -1053,7 +1050,7 @@ def test_another_run_is_an_obstacle(act):
     action = act([LEASED])
     failed = action.run(task_vars={})
     assert (failed["code"], len(action.executed)) == ("leased", 1)
-    assert failed["claim"]["run"] == plugin._run.this().id
+    assert failed["claim"]["run"] == plugin.this_run.this().id
 
 
 def test_a_failure_that_ends_the_run_gives_the_lease_back(act, run_folder, monkeypatch):
@@ -1064,7 +1061,7 @@ def test_a_failure_that_ends_the_run_gives_the_lease_back(act, run_folder, monke
     failed = {"failed": True, "code": "rolled_back", "msg": "it was rolled back."}
     for ends, noted, expected in ((True, False, 0), (False, True, 0), (True, True, 1)):
         if noted:
-            plugin._run.note_lease("shop", "web1")
+            plugin.this_run.note_lease("shop", "web1")
         action = act([failed])
         action._task.any_errors_fatal = ends
         assert action.run(task_vars={"inventory_hostname": "web1"})["failed"]

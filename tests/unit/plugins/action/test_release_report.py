@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import pytest
 from ansible.plugins.action import ActionBase
 from ansible_collections.slipway.go.plugins.action import release_report as plugin
-from ansible_collections.slipway.go.plugins.plugin_utils import _collection, _report_notes
-from ansible_collections.slipway.go.plugins.plugin_utils._run import Run
+from ansible_collections.slipway.go.plugins.plugin_utils._report import notes
+from ansible_collections.slipway.go.plugins.plugin_utils._run import collection
+from ansible_collections.slipway.go.plugins.plugin_utils._run.this_run import Run
 
 RUN = Run("90f1c2aa34bb56dd", 1789000000.5)
 NAME = "20260910T002640Z-90f1c2aa34bb56dd.html"
@@ -31,7 +32,7 @@ def write(monkeypatch, tmp_path):
     monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path / "run"))
     monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
     monkeypatch.setattr(ActionBase, "validate_argument_spec", lambda self, spec: (None, with_defaults(self, spec)))
-    monkeypatch.setattr(plugin._run, "this", lambda: RUN)
+    monkeypatch.setattr(plugin.this_run, "this", lambda: RUN)
     monkeypatch.chdir(tmp_path)
 
     def write(path="reports", check_mode=False, **arguments):
@@ -47,7 +48,7 @@ def with_defaults(action, spec):
 def release(service="shop", host="web1"):
     answer = {"changed": True, "action": "release", "current": "2.0.0-b", "previous": "1.0.0-a"}
     note = {"answer": answer, "batch": 0, "began": 1789000001.0, "ended": 1789000002.0, "version": "2.0.0", "by": {}}
-    _report_notes.keep(_report_notes.RELEASE, service, host, note)
+    notes.keep(notes.RELEASE, service, host, note)
 
 
 def test_a_folder_is_made_and_the_file_is_the_operators_own(write, tmp_path):
@@ -84,7 +85,7 @@ def test_a_mode_that_is_none_gives_a_warning_and_a_report_for_the_one_who_runs_i
 def test_a_file_gets_the_name_of_its_run_and_no_other_is_replaced(write, tmp_path, monkeypatch):
     (tmp_path / "shop.html").write_text("mine")
     first = write("shop.html")["report"]
-    monkeypatch.setattr(plugin._run, "this", lambda: RUN._replace(id="00"))
+    monkeypatch.setattr(plugin.this_run, "this", lambda: RUN._replace(id="00"))
     second = write("shop.html")["report"]
     assert first == str(tmp_path / f"shop-{NAME}")
     assert first != second
@@ -109,7 +110,7 @@ def test_the_services_of_one_run_share_one_file(write):
 @pytest.mark.parametrize("broken", ["folder is a file", "page"])
 def test_a_report_that_cannot_be_written_changes_nothing(write, tmp_path, monkeypatch, broken):
     if broken == "page":
-        monkeypatch.setattr(plugin._report_page, "render", lambda report: 1 / 0)
+        monkeypatch.setattr(plugin.page, "render", lambda report: 1 / 0)
     else:
         (tmp_path / "reports").write_text("a file")
     told = write()
@@ -132,9 +133,9 @@ def test_a_name_that_could_act_as_a_template_is_not_handed_on(write):
 
 
 def test_the_version_of_the_collection(tmp_path):
-    assert _collection.version() != "unknown"
-    assert _collection.version(str(tmp_path)) == "unknown"
+    assert collection.version() != "unknown"
+    assert collection.version(str(tmp_path)) == "unknown"
     (tmp_path / "galaxy.yml").write_text("version: 0.9.0\n")
-    assert _collection.version(str(tmp_path)) == "0.9.0"
+    assert collection.version(str(tmp_path)) == "0.9.0"
     (tmp_path / "MANIFEST.json").write_text(json.dumps({"collection_info": {"version": "1.0.0"}}))
-    assert _collection.version(str(tmp_path)) == "1.0.0"
+    assert collection.version(str(tmp_path)) == "1.0.0"

@@ -22,7 +22,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release import preflig
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings, Spec
 from ansible_collections.slipway.go.plugins.module_utils._release.takeover import Takeover
-from ansible_collections.slipway.go.plugins.plugin_utils._configured import expected
+from ansible_collections.slipway.go.plugins.plugin_utils._input.configured import expected
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
 MIB = 1 << 20

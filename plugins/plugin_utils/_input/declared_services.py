@@ -1,0 +1,216 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which services a host has, which of them a run is about, and the variables of one. PRIVATE to the collection.
+
+A host declares several in slipway_services; a host with one has service_name. The playbooks set slipway_service to the
+name of the one that their tasks are about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible.utils.vars import load_extra_vars
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_name
+from ansible_collections.slipway.go.plugins.plugin_utils._input import known_variables, survey
+
+DECLARED, CURRENT, NAME = "slipway_services", "slipway_service", "service_name"
+ALL = "all"
+# Whose variables one service may have for itself; what the others read is the whole host's.
+ROLES = ("balancer", "proxy", "release", "service")
+# What a run goes by as a whole, whichever service has failed.
+OF_RUN = (
+    "release_compare_name",
+    "release_max_unavailable",
+    "release_on_failure",
+    "release_report",
+    "release_report_mode",
+    "release_until",
+)
+
+Variables = Mapping[str, Any]
+# What a value is with these variables.
+Template = Callable[[Any, Variables], Any]
+
+
+def template_with(templar: Any) -> Template:
+    return lambda value, variables: templar.copy_with_new_env(available_variables=variables).template(value)
+
+
+def declared(variables: Variables, template: Template) -> dict[str, Variables]:
+    """The services that a host declares, in their order, each with its variables; these may hold templates."""
+    return {_name(name): _own(str(name), own) for name, own in _declaration(variables, template).items()}
+
+
+def _declaration(variables: Variables, template: Template) -> Mapping[Any, Any]:
+    """As it stands there; one that is a template as a whole is evaluated as a whole."""
+    given = variables.get(DECLARED)
+    if isinstance(given, str):
+        given = template(given, {**variables, NAME: variables.get(CURRENT, variables.get(NAME, ""))})
+    if survey.is_empty(given) or given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise _invalid(f"{DECLARED} is {type(given).__name__}.", "write it as a dictionary of services by their names")
+    return given
+
+
+def chosen(variables: Variables, template: Template) -> list[str]:
+    """The services of a host that the run is about, in the order in which they are declared."""
+    names = list(declared(variables, template))
+    given = template(variables[NAME], variables) if NAME in variables else None
+    if not names:
+        return [_only(given)]
+    wanted = wanted_names(given)
+    return [name for name in names if not wanted or name in wanted]
+
+
+def _only(given: Any) -> str:
+    """The one service of a host that declares none."""
+    names = wanted_names(given)
+    if not names:
+        raise SlipwayError("invalid_variable", f"{NAME} is not set.", f"set {NAME}, or declare services in {DECLARED}")
+    if len(names) > 1:
+        raise _invalid(
+            f"{NAME} has {len(names)} services, and {DECLARED} declares none.", f"declare them in {DECLARED}"
+        )
+    return names[0]
+
+
+def chosen_if_any(variables: Variables, template: Template) -> list[str]:
+    """The same; none of a host that has no service at all, such as one that is only hardened."""
+    if survey.is_empty(variables.get(NAME)) and not declared(variables, template):
+        return []
+    return chosen(variables, template)
+
+
+def all_names(variables: Variables, template: Template) -> list[str]:
+    """Every service that a host is known to have, whatever the run is about."""
+    return list(declared(variables, template)) or chosen_if_any(variables, template)
+
+
+def wanted_names(given: Any) -> list[str]:
+    """What service_name chooses; empty where it chooses all."""
+    if given is None or survey.is_empty(given) or given == ALL:
+        return []
+    return survey.list_of(survey.text)(given, NAME)
+
+
+def current(variables: Variables, template: Template) -> str:
+    """The service that a task is about; empty where it is not said."""
+    given = variables.get(CURRENT, variables.get(NAME))
+    found = template(given, variables) if given is not None else ""
+    return found if isinstance(found, str) else ""
+
+
+def is_one_of_several(variables: Variables) -> bool:
+    """Whether a task is about a service that its host declares."""
+    return CURRENT in variables and not survey.is_empty(variables.get(DECLARED))
+
+
+def of_service(variables: Variables, template: Template, extra: Variables) -> Variables:
+    """A host's variables as they are for the service that a task is about.
+
+    Its own count more than the host's. extra: those of the command line, which count most.
+    """
+    if variables.get(DECLARED) is None:
+        return variables
+    name = current(variables, template)
+    declaration = _declaration({**variables, CURRENT: name}, template)
+    if name not in declaration:
+        return variables
+    own = _own(name, declaration[name])  # each variable is read through this: the other services are not looked at
+    return {**variables, **{key: value for key, value in own.items() if key not in extra}, NAME: name}
+
+
+def at_hand(variables: Variables, templar: Any, loader: Any) -> Variables:
+    """The same, of a plugin's task."""
+    return of_service(variables, template_with(templar), load_extra_vars(loader))
+
+
+def check_choice(hosts: Mapping[str, tuple[Sequence[str], Any]]) -> None:
+    """Raise where service_name chooses a service that no host has.
+
+    hosts: by name, the services that the host declares, and its service_name.
+    """
+    everywhere = {name for names, _given in hosts.values() for name in names}
+    if not everywhere or not all(names for names, _given in hosts.values()):
+        return
+    for wanted in (wanted_names(given) for _names, given in hosts.values()):
+        for name in wanted:
+            if name not in everywhere:
+                raise SlipwayError(
+                    "undeclared_service",
+                    f"{NAME} is {name}, and {DECLARED} declares {', '.join(sorted(everywhere))}. Nothing was changed.",
+                    f"correct {NAME}, or declare {name} in {DECLARED}",
+                )
+
+
+def check_together(name: str, of_each: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """Raise where a service has for itself what another one of its host has.
+
+    of_each: by service, what it has under each variable that no two may share.
+    """
+    for other, values in of_each.items():
+        for variable, taken in values.items() if other != name else ():
+            own = of_each.get(name, {}).get(variable, ())
+            both = next((one for one in own if any(_overlap(one, that) for that in taken)), None)
+            if both is not None:
+                raise SlipwayError(
+                    "services_clash",
+                    f"{variable} has {both} for {name}, and {other} has it, too. Nothing was changed.",
+                    f"give {name} or {other} another one in {DECLARED}",
+                )
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two paths are the same, or two addresses of sockets cannot both be listened on."""
+    address, _colon, port = one.rpartition(":")
+    other_address, _colon, other_port = other.rpartition(":")
+    return port == other_port and (address == other_address or not (address and other_address))
+
+
+def own_names(variables: Variables) -> Iterable[str]:
+    """The names of all variables inside the declaration, as far as it is no template."""
+    given = variables.get(DECLARED)
+    for own in given.values() if isinstance(given, Mapping) else ():
+        yield from map(str, own if isinstance(own, Mapping) else ())
+
+
+def _name(name: Any) -> str:
+    if name == ALL:
+        raise _invalid(f"{DECLARED} has a service {ALL}, which {NAME} takes for every service.", "choose another name")
+    try:
+        return validate_name(str(name))
+    except SlipwayError as error:
+        raise _invalid(f"{DECLARED}: {error.message}", error.fix) from None
+
+
+def _own(name: str, own: Any) -> Variables:
+    if own is None:
+        return {}
+    if not isinstance(own, Mapping):
+        raise _invalid(f"{name} in {DECLARED} is {type(own).__name__}.", f"give {name} a dictionary of variables")
+    for variable in map(str, own):
+        if variable == NAME:
+            raise _invalid(f"{name} in {DECLARED} has {NAME}.", f"remove it, since {name} is the name already")
+        if not _may_differ(variable):
+            raise _invalid(
+                f"{name} in {DECLARED} has {variable}, which is about the whole host or run.",
+                f"set {variable} outside of {DECLARED}",
+            )
+    return own
+
+
+def _may_differ(variable: str) -> bool:
+    if variable.startswith(("slipway_", "release_rollback_")) or variable in {*known_variables.OF_PLAYBOOKS, *OF_RUN}:
+        return False
+    role = known_variables.roles_by_variable().get(variable)
+    return role is None or role in ROLES
+
+
+def _invalid(message: str, fix: str) -> SlipwayError:
+    return SlipwayError("invalid_services", message, fix)

@@ -1,0 +1,218 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Several services of one host: which ones a run is about, and what each variable is for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+from ansible.utils import vars as ansible_vars
+from ansible_collections.slipway.go.plugins.filter.of_host import of_host
+from ansible_collections.slipway.go.plugins.filter.port_rules import port_rules
+from ansible_collections.slipway.go.plugins.lookup import services, variable
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services
+
+LOOKUPS = {"services": services.LookupModule, "variable": variable.LookupModule}
+TWO = {"shop": {"service_listen": ["8080"]}, "mailer": None}
+
+
+def same(value: Any, _variables: Mapping[str, Any]) -> Any:
+    return value
+
+
+def look(lookup: str, *terms: str, extra: Mapping[str, Any] | None = None, **options: Any) -> Any:
+    """What a lookup of the collection says; options that are no option of it are the host's variables."""
+    kwargs = {name: options.pop(name) for name in ("which", "among", "every_service", "read") if name in options}
+    variables = {name: template(value) for name, value in options.items()}
+    loader = DataLoader()
+    templar = Templar(loader=loader, variables=variables)
+    plugin = LOOKUPS[lookup](loader=loader, templar=templar)
+    before = getattr(ansible_vars.load_extra_vars, "extra_vars", None)
+    ansible_vars.load_extra_vars.extra_vars = dict(extra or {"nothing": "else"})  # as it keeps the command line's
+    try:
+        return plugin.run(list(terms), variables={**variables, **(extra or {})}, **kwargs)
+    finally:
+        ansible_vars.load_extra_vars.extra_vars = before
+
+
+def template(value: Any) -> Any:
+    """As an inventory gives it: every text may be a template."""
+    if isinstance(value, dict):
+        return {name: template(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [template(one) for one in value]
+    return trust_as_template(value) if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        (None, ["shop", "mailer"]),
+        ("", ["shop", "mailer"]),
+        ("all", ["shop", "mailer"]),
+        ("mailer", ["mailer"]),
+        ("mailer, shop", ["shop", "mailer"]),
+        (["mailer"], ["mailer"]),
+        ("[mailer, shop]", ["shop", "mailer"]),
+        ("books", []),
+    ],
+)
+def test_service_name_chooses_in_the_declared_order(name: Any, wanted: list[str]) -> None:
+    assert declared_services.chosen({"slipway_services": TWO, "service_name": name}, same) == wanted
+
+
+@pytest.mark.parametrize("declared", [None, "", {}])
+def test_a_host_that_declares_none_has_service_name(declared: Any) -> None:
+    assert declared_services.chosen({"slipway_services": declared, "service_name": "shop"}, same) == ["shop"]
+    with pytest.raises(SlipwayError, match="service_name is not set"):
+        declared_services.chosen({"slipway_services": declared}, same)
+    assert declared_services.all_names({"slipway_services": declared}, same) == []
+    assert declared_services.chosen_if_any({"slipway_services": declared, "service_name": ""}, same) == []
+    assert declared_services.chosen_if_any({"slipway_services": declared, "service_name": "shop"}, same) == ["shop"]
+    with pytest.raises(SlipwayError, match="declares none"):
+        declared_services.chosen({"service_name": ["shop", "mailer"]}, same)
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ([{"service_name": "shop"}], "slipway_services is list"),
+        ({"Shop": {}}, "'Shop' is not a usable service name"),
+        ({"shop-watch": {}}, "belongs to the system or to slipway"),
+        ({"all": {}}, "which service_name takes for every service"),
+        ({"shop": ["8080"]}, "shop in slipway_services is list"),
+        ({"shop": {"service_name": "store"}}, "has service_name"),
+        ({"shop": {"ssh_ports": [22]}}, "ssh_ports, which is about the whole host or run"),
+        ({"shop": {"release_serial": 1}}, "release_serial, which is about the whole host or run"),
+        ({"shop": {"release_rollback_to": "1"}}, "release_rollback_to, which is about the whole host or run"),
+        ({"shop": {"slipway_hosts": "web"}}, "slipway_hosts, which is about the whole host or run"),
+    ],
+)
+def test_a_declaration_that_cannot_be_used_is_refused_by_name(declared: Any, message: str) -> None:
+    with pytest.raises(SlipwayError, match=message) as refused:
+        declared_services.declared({"slipway_services": declared}, same)
+    assert refused.value.fix
+
+
+def test_each_service_has_its_own_variables_over_the_hosts() -> None:
+    host: dict[str, Any] = {
+        "slipway_services": {
+            "shop": {"service_user": "store", "own": "{{ service_user }}!", "service_environment": {"A": "{{ own }}"}},
+            "mailer": {},
+        },
+        "service_user": "{{ service_name }}-user",
+        "service_drain_timeout": "7",
+    }
+    for name, user in (("shop", "store"), ("mailer", "mailer-user")):
+        about = {**host, "slipway_service": name}
+        assert look("variable", "service_user", **about) == [user]
+        assert look("variable", "service_root", **about) == [f"/opt/{name}"]
+        assert look("variable", "service_drain_timeout", **about) == [7]
+        assert look("variable", "service_drain_timeout", read=False, **about) == ["7"]
+    assert look("variable", "service_environment", slipway_service="shop", **host) == [{"A": "store!"}]
+    assert look("variable", "service_user", every_service=True, **host) == ["store", "mailer-user"]
+
+
+def test_service_name_alone_says_which_one_a_task_is_about() -> None:
+    """As in a play of a user's own."""
+    assert look(
+        "variable", "service_root", slipway_services={"shop": {"service_root": "/srv/x"}}, service_name="shop"
+    ) == ["/srv/x"]
+
+
+def test_the_command_line_counts_most() -> None:
+    host = {"slipway_services": {"shop": {"release_version": "1.0"}}, "slipway_service": "shop"}
+    assert look("variable", "release_version", **host) == ["1.0"]
+    assert look("variable", "release_version", extra={"release_version": "2.0"}, **host) == ["2.0"]
+    chosen = {"service_name": "shop,mailer"}
+    assert look("variable", "service_name", extra=chosen, **host) == ["shop"]
+
+
+def test_an_empty_answer_for_a_service_is_the_roles_default() -> None:
+    host = {"slipway_services": {"shop": {"release_keep": ""}}, "slipway_service": "shop", "release_keep": 9}
+    assert look("variable", "release_keep", **host) == [5]
+
+
+def test_a_declaration_may_be_a_template() -> None:
+    host = {
+        "slipway_services": "{{ of_web | combine(of_all) }}",
+        "of_web": {"shop": {"service_user": "{{ service_name }}1"}},
+        "of_all": {"mailer": {}},
+    }
+    assert look("services", **host) == ["shop", "mailer"]
+    assert look("services", which="declared", **host) == ["shop", "mailer"]
+    assert look("variable", "service_user", slipway_service="shop", **host) == ["shop1"]
+
+
+def test_the_hosts_of_a_service_are_those_that_the_run_is_about_it_on() -> None:
+    class HostVars(dict[str, Any]):
+        def raw_get(self, host: str) -> Any:
+            return self[host]
+
+    hosts = HostVars(
+        web1={"slipway_services": TWO},
+        web2={"slipway_services": {"mailer": {}}},
+        old={"service_name": "shop"},
+        other={"service_name": "mailer"},
+        named={},
+        db={"slipway_services": TWO, "service_name": "mailer"},
+    )
+    variables = {"hostvars": hosts, "slipway_service": "shop"}
+    plugin = services.LookupModule(loader=DataLoader(), templar=Templar(DataLoader()))
+    assert plugin.run([], variables=variables, among=list(hosts)) == ["web1", "old", "named"]
+    assert plugin.run([], variables={"hostvars": hosts}, among=list(hosts)) == list(hosts)
+    each = plugin.run([], variables={"hostvars": hosts, "service_name": "shop"}, each=list(hosts))
+    assert each == [["shop", "mailer"], ["mailer"], ["shop"], ["mailer"], ["shop"], ["mailer"]]
+    assert plugin.run([], variables={"hostvars": hosts}, each=["named"]) == [[]]
+
+
+def test_a_service_that_no_host_declares_is_refused_unless_one_host_declares_none() -> None:
+    hosts = {"web1": (["shop"], "books"), "web2": (["mailer"], "books")}
+    with pytest.raises(SlipwayError, match="service_name is books, and slipway_services declares mailer, shop"):
+        declared_services.check_choice(hosts)
+    declared_services.check_choice({**hosts, "old": ([], "books")})
+    declared_services.check_choice({"web1": (["shop"], "mailer"), "web2": (["mailer"], "mailer")})
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "clash"),
+    [
+        (["8080"], ["8080"], True),
+        (["8080"], ["127.0.0.1:8080"], True),
+        (["[::1]:8080"], ["127.0.0.1:8080"], False),
+        (["127.0.0.1:8080"], ["127.0.0.1:8080"], True),
+        (["8080"], ["8081"], False),
+        (["/run/a.sock"], ["/run/a.sock"], True),
+        (["/run/a.sock"], ["/run/b.sock"], False),
+    ],
+)
+def test_two_services_cannot_listen_at_one_place(own: list[str], other: list[str], clash: bool) -> None:
+    of_each = {"shop": {"service_listen": own}, "mailer": {"service_listen": other, "service_root": ["/opt/mailer"]}}
+    if not clash:
+        declared_services.check_together("shop", of_each)
+        return
+    with pytest.raises(SlipwayError, match=r"service_listen has .* for shop, and mailer has it, too"):
+        declared_services.check_together("shop", of_each)
+
+
+def test_the_firewall_lets_in_what_others_can_reach() -> None:
+    allow = [{"port": 8080, "source": "10.0.0.0/8"}, {"port": "22"}]
+    listen = ["8080", "0.0.0.0:9090", "127.0.0.1:7070", "/run/x.sock", "9090"]
+    assert port_rules(listen, allow) == [allow[0], {"port": "9090"}]
+    assert port_rules([]) == []
+
+
+def test_what_is_wrong_with_a_host_is_said_of_each_service() -> None:
+    assert of_host([{"web1": "a"}, {"web2": "b"}, {"web1": "c"}], "web1") == ["a", "c"]
+
+
+def test_what_nobody_has_set_is_the_roles_default_be_it_empty() -> None:
+    assert look("variable", "proxy_tls_certificate", service_name="shop") == [""]
+    assert look("variable", "proxy_tls_listen", service_name="shop") == [[]]
