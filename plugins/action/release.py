@@ -18,24 +18,17 @@ from typing import Any
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.slipway.go.plugins.module_utils._binary.abilities import read_abilities
-from ansible_collections.slipway.go.plugins.module_utils._binary.policy import parse_denylist
-from ansible_collections.slipway.go.plugins.module_utils._core import files
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
 from ansible_collections.slipway.go.plugins.module_utils._core.problems import Problem, ProblemsError
 from ansible_collections.slipway.go.plugins.module_utils._linkage import host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import (
     binding,
-    checksums,
-    dsse,
     fetch,
     inspect,
-    signature,
 )
-from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspect import InspectedArtefact, Rules
+from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspect import InspectedArtefact
 from ansible_collections.slipway.go.plugins.module_utils._release.build_host import read_built
 from ansible_collections.slipway.go.plugins.module_utils._release.by import parse_by
-from ansible_collections.slipway.go.plugins.module_utils._release.intake import read_text
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils._action import confirmation, lost_hosts
@@ -43,6 +36,7 @@ from ansible_collections.slipway.go.plugins.plugin_utils._action.bounded import 
 from ansible_collections.slipway.go.plugins.plugin_utils._action.delegation import delegate
 from ansible_collections.slipway.go.plugins.plugin_utils._action.fresh import fresh
 from ansible_collections.slipway.go.plugins.plugin_utils._artefact import choice, vulnerability_gate
+from ansible_collections.slipway.go.plugins.plugin_utils._artefact.offer import PROVENANCE, Offer, abilities, missing
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import comparison, plans, progress
 from ansible_collections.slipway.go.plugins.plugin_utils._input import configured, declared_services, survey
 from ansible_collections.slipway.go.plugins.plugin_utils._input.sources import find_source
@@ -56,8 +50,6 @@ from ansible_collections.slipway.go.plugins.plugin_utils._run import (
     time_limits,
 )
 
-# What of a provenance may be restricted.
-PROVENANCE = ("builder", "repository", "ref")
 # How each option is read, and which variable of the role an operator has set it by.
 POLICY = {
     "require_static": ("release_require_static", survey.switch),
@@ -142,41 +134,6 @@ OWN = ("compare", "freeze", "break_glass", "lease_time", "end_lease")
 PLACES = ("src", "checksum", "signature", "provenance")
 # What a host has told of itself that counts, too, where something speaks against the release before any host is asked.
 KEPT = ("plan", "lease", "claim", "current", "build_host")
-
-
-def check_readable(path: str) -> None:
-    """Raise unless path is a file that can be read here."""
-    if not os.path.isfile(path):
-        raise SlipwayError(
-            "missing_artefact", f"release_src {path} is not a file on the controller.", "build it, or correct the path"
-        )
-    if not os.access(path, os.R_OK):
-        raise SlipwayError(
-            "unreadable_artefact", f"release_src {path} is not readable.", "let the user who runs Ansible read it"
-        )
-
-
-def missing(path: str, variable: str, searched: Sequence[str]) -> SlipwayError:
-    """A relative path that leads nowhere."""
-    artefact_itself = variable == "release_src"
-    return SlipwayError(
-        "missing_artefact" if artefact_itself else f"unreadable_{variable.partition('_')[2]}",
-        f"{variable} {path} is in none of the places where it is looked for on the controller: "
-        f"{', '.join(dict.fromkeys(searched))}.",
-        "build it, or correct the path" if artefact_itself else f"correct the path, or leave {variable} empty",
-    )
-
-
-def read_here(path: str, variable: str, limit: int) -> str:
-    """A small file of the controller."""
-    try:
-        return read_text(path, variable, limit)
-    except OSError as error:
-        raise SlipwayError(
-            f"unreadable_{variable.partition('_')[2]}",
-            f"{variable} {path} is not readable: {error.strerror}.",
-            f"correct the path, or leave {variable} empty",
-        ) from error
 
 
 def unreadable(error: OSError, folder: str) -> dict[str, Any]:
@@ -425,14 +382,16 @@ class ActionModule(BoundedAction):
                 if arguments.get("confirm") or arguments.get("drain_background"):
                     arguments["tool"] = zipapp.digest()
                 arguments["expected"] = self._expected(str(arguments["name"]), task_vars or {})
-                arguments["intake"] = self._intake(arguments)
-                if arguments["intake"].get("source"):
+                offer = Offer(arguments, self._find_source)
+                offer.read()
+                if offer.intake.get("source"):
+                    arguments.update(intake=offer.intake, digest=offer.digest)
                     arguments["sealed"] = seal(arguments)
                     return self._execute("release", arguments, task_vars)
                 source = self._find_source(str(arguments["src"]), "release_src")
-                seen = self._look_into(source, arguments, folder)
-                against = inspect.judge(seen, self._rules(arguments), [])
-                abilities = _abilities(seen.program)
+                seen = offer.look_into(source, folder)
+                against = inspect.judge(seen, offer.rules(), [])
+                seems_able = abilities(seen.program)
                 built = read_built(source, seen.binary)
             except SlipwayError as error:
                 return {"failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
@@ -440,7 +399,8 @@ class ActionModule(BoundedAction):
                 return unreadable(error, folder)
             if against:
                 return refusal(against)
-            arguments.update(size=seen.size, goarch=seen.binary.elf.goarch, abilities=abilities)
+            arguments.update(intake=offer.intake, digest=offer.digest)
+            arguments.update(size=seen.size, goarch=seen.binary.elf.goarch, abilities=seems_able)
             arguments["build_host"] = None if built is None else built._asdict()
             arguments["sealed"] = seal(arguments)
             return self._release(source, seen, arguments, task_vars)
@@ -518,137 +478,6 @@ class ActionModule(BoundedAction):
         choice.require_listable(src, bool(arguments.get("remote_src")) or fetch.is_url(str(src)))
         model.Once(**{name: value for name, value in (arguments.get("once") or {}).items() if name in ONCE})
 
-    def _intake(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """What the host is told of the artefact, its checksums and its signature; what is here is read here."""
-        source = str(arguments["src"])
-        there = bool(arguments.get("remote_src"))
-        told: dict[str, Any] = {}
-        if fetch.is_url(source):
-            fetch.parse_url(source, "release_src")
-            if not arguments.get("checksum"):
-                raise SlipwayError(
-                    "missing_checksum",
-                    f"release_src {fetch.shown(source)} is a URL, and release_checksum is empty.",
-                    "set release_checksum to its SHA-256, or to the path or URL of a checksums file",
-                )
-            told["source"] = source
-        elif there:
-            told["source"] = _absolute(source, "release_src")
-        self._add_checksum(told, arguments, there)
-        self._add_provenance(told, arguments, there)
-        self._add_signature(told, arguments, there)
-        self._add_trust(told, arguments)
-        told["denylist"] = self._denylist(arguments)[0]
-        if told.get("source"):
-            told["vulnerabilities"] = self._vulnerabilities(arguments)
-        return told
-
-    def _add_checksum(self, told: dict[str, Any], arguments: dict[str, Any], there: bool) -> None:
-        given = str(arguments.get("checksum") or "")
-        digest = inspect.parse_checksum(given) if given else ""
-        if digest is None:
-            told["checksums"] = self._text(given, "release_checksum", there, checksums.MAX_TEXT)
-            content = told["checksums"].get("content")
-            if content is not None:
-                digest = checksums.find_checksum(content, fetch.file_name(str(arguments["src"])), given)
-        arguments["digest"] = digest or ""
-
-    def _add_signature(self, told: dict[str, Any], arguments: dict[str, Any], there: bool) -> None:
-        given = str(arguments.get("signature") or "")
-        if not given:
-            trusted = arguments.get("minisign_keys") or arguments.get("allowed_signers")
-            if trusted and not arguments.get("provenance"):
-                raise SlipwayError(
-                    "missing_signature",
-                    "release_minisign_keys or release_allowed_signers is set, and release_signature is empty.",
-                    "set release_signature to the signature file, or leave these empty",
-                )
-            return
-        if arguments.get("signature_of") == "checksums" and "checksums" not in told:
-            raise SlipwayError(
-                "missing_checksums",
-                "release_signature_of is checksums, and release_checksum is no checksums file.",
-                "set release_checksum to the path or URL of the signed checksums file",
-            )
-        told["signature"] = self._text(given, "release_signature", there, signature.MAX_TEXT)
-
-    def _add_provenance(self, told: dict[str, Any], arguments: dict[str, Any], there: bool) -> None:
-        given, policy = str(arguments.get("provenance") or ""), arguments.get("policy") or {}
-        if given:
-            told["provenance"] = self._text(given, "release_provenance", there, dsse.MAX_TEXT)
-            return
-        asking = [f"provenance_{what}" for what in ("required", *PROVENANCE) if policy.get(f"provenance_{what}")]
-        if asking:
-            raise SlipwayError(
-                "missing_provenance",
-                f"release_provenance is empty, and release_{asking[0]} asks for it.",
-                "set release_provenance to the file that the build has written beside the artefact (NAME.intoto.jsonl)",
-            )
-
-    def _add_trust(self, told: dict[str, Any], arguments: dict[str, Any]) -> None:
-        """Whose signatures count, where there is something that was signed."""
-        signed = next((name for name in ("signature", "provenance") if name in told), None)
-        if signed is None:
-            return
-        if arguments.get("allowed_signers"):
-            path = self._find_source(str(arguments["allowed_signers"]), "release_allowed_signers")
-            told["allowed_signers"] = read_here(path, "release_allowed_signers", checksums.MAX_TEXT)
-        trust = signature.Trust(tuple(arguments.get("minisign_keys") or ()), told.get("allowed_signers", ""))
-        trust.check(f"release_{signed}")
-
-    def _text(self, given: str, variable: str, there: bool, limit: int) -> dict[str, Any]:
-        if fetch.is_url(given):
-            fetch.parse_url(given, variable)
-            return {"place": given}
-        if there:
-            return {"place": _absolute(given, variable)}
-        return {"content": read_here(self._find_source(given, variable), variable, limit), "place": given}
-
-    def _look_into(self, source: str, arguments: dict[str, Any], folder: str) -> InspectedArtefact:
-        """The artefact of the controller, which must have the right checksum. Its digest goes into the arguments."""
-        check_readable(source)
-        service, wanted = str(arguments["name"]), str(arguments.get("binary") or "")
-        limit = _mebibytes(arguments.get("max_size"))
-        seen = inspect.look_into(source, source, wanted, service, limit, folder)
-        digest = seen.binary.facts["sha256"] if seen.program == source else files.sha256_file(source)
-        told = arguments["intake"]
-        if arguments["digest"]:
-            listed = str(arguments["checksum"]) if "checksums" in told else ""
-            inspect.check_digest(source, source, arguments["digest"], listed)
-        elif "checksums" in told:
-            told["sha512"] = files.digest_file(source, "sha512")
-        arguments["digest"] = digest
-        arguments["intake"]["built"] = binding.record(inspect.built_claims(seen))
-        return seen
-
-    def _rules(self, arguments: dict[str, Any]) -> Rules:
-        """What can be said without a signature, which the host verifies: it judges by what is signed."""
-        policy = arguments.get("policy") or {}
-        text, path = self._denylist(arguments)
-        level = policy.get("version_binding", "match")
-        is_signed = arguments.get("signature") or arguments.get("provenance")
-        level = "match" if level == "required" and is_signed else level
-        return Rules(str(arguments["version"]), policy, text, path, level, self._vulnerabilities(arguments))
-
-    def _denylist(self, arguments: dict[str, Any]) -> tuple[str, str]:
-        """The operator's list of denied modules, and where it is."""
-        given = str((arguments.get("policy") or {}).get("denylist") or "")
-        if not given:
-            return "", ""
-        path = self._find_source(given, "release_denylist")
-        text = read_here(path, "release_denylist", checksums.MAX_TEXT)
-        parse_denylist(text, path)
-        return text, path
-
-    def _vulnerabilities(self, arguments: dict[str, Any]) -> str:
-        """The operator's vulnerability database with the rules on it, as text; empty where none is given."""
-        policy = arguments.get("policy") or {}
-        given = {name: policy.get(f"vulnerability_{name}") for name in vulnerability_gate.OPTIONS}
-        if not given["database"]:
-            return ""
-        path = self._find_source(str(given["database"]), "release_vulnerability_database")
-        return vulnerability_gate.read_gate(path, given)
-
     def _find_source(self, path: str, variable: str) -> str:
         """Where that file of the controller is; the playbook may be the collection's own, far from the operator's."""
         return find_source(self, "files", path, self._inventory, lambda searched: missing(path, variable, searched))
@@ -698,28 +527,3 @@ class ActionModule(BoundedAction):
         finally:
             with suppress(AnsibleError), limit(CLEANUP, "the temporary directory was not removed"):
                 self._remove_tmp_path(folder)
-
-
-def _abilities(program: str) -> dict[str, bool] | None:
-    """What the program seems to do with systemd, for the host, which knows in which unit it will run."""
-    found = read_abilities(program)
-    return None if found is None else found._asdict()
-
-
-def _mebibytes(given: Any) -> int:
-    """release_max_size in bytes."""
-    if given is None:
-        return model.MAX_ARTEFACT
-    if not str(given).isdecimal() or not 0 < int(given) < 1 << 40:
-        raise SlipwayError("invalid_limit", f"release_max_size is {given}.", "give a number of MiB above 0")
-    return int(given) << 20
-
-
-def _absolute(path: str, variable: str) -> str:
-    if not os.path.isabs(path):
-        raise SlipwayError(
-            "relative_path",
-            f"{variable} {path!r} is no absolute path, and release_remote_src is set.",
-            "give the absolute path on the host",
-        )
-    return path

@@ -1,4 +1,4 @@
-"""The packages of module_utils: which may import which. Nothing reaches up."""
+"""The packages of module_utils and plugin_utils: which may import which. Nothing reaches up."""
 
 from __future__ import annotations
 
@@ -222,3 +222,44 @@ def test_the_page_on_the_architecture_names_the_rooms_of_release() -> None:
     table = PAGE.read_text().partition("| in `_release/` |")[2].partition("\n\n")[0]
     rooms = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", table, re.MULTILINE)
     assert rooms == [room for floor in FLOORS["_release"] for room in floor.split()]
+
+
+CONTROLLER = UTILS.parent / "plugin_utils"
+# The packages of plugin_utils, from the ground up. All of them may import module_utils.
+CONTROLLER_MAY_IMPORT = {
+    "_input": "",
+    "_artefact": "_input",
+    "_run": "_input",
+    "_action": "_run",
+    "_fleet": "_input _run",
+    "_notices": "_input _fleet",
+    "_report": "_fleet",
+}
+
+
+def controller_arrows() -> set[tuple[str, str]]:
+    """Which package of plugin_utils imports which other one."""
+    found = set()
+    for path in CONTROLLER.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and ".plugin_utils." in (node.module or ""):
+                target = str(node.module).partition(".plugin_utils.")[2].partition(".")[0]
+                found.add((path.relative_to(CONTROLLER).parts[0], target))
+    return found
+
+
+def test_nothing_on_the_controller_reaches_up() -> None:
+    arrows = {(package, other) for package, other in controller_arrows() if package != other}
+    assert {package for arrow in arrows for package in arrow} == set(CONTROLLER_MAY_IMPORT)
+    assert {(one, other) for one, other in arrows if other not in CONTROLLER_MAY_IMPORT[one].split()} == set()
+
+
+def test_the_table_of_the_controller_has_no_circle() -> None:
+    seen: set[str] = set()
+    for package, below in CONTROLLER_MAY_IMPORT.items():
+        assert set(below.split()) <= seen, package
+        seen.add(package)
+
+
+def test_module_utils_knows_nothing_of_the_controller() -> None:
+    assert [path for path in SOURCES.values() if "plugin_utils" in path.read_text(encoding="utf-8")] == []

@@ -13,11 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from ansible_collections.slipway.go.plugins.action import release as action
 from ansible_collections.slipway.go.plugins.module_utils._core import command
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import archive, fetch, signature, zstd
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.fetch import Limits
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact.signature import Trust
+from ansible_collections.slipway.go.plugins.plugin_utils._artefact import offer
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.origins import Controller, released
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
@@ -330,9 +330,9 @@ def _scene(stage: Stage) -> None:
         return os.stat(name).st_mode & mode == mode
 
     stage.patch.setattr(os, "access", access)
-    stage.fails(lambda: action.check_readable(str(path)))
+    stage.fails(lambda: offer.check_readable(str(path)))
     path.chmod(0o644)
-    stage.passes(lambda: action.check_readable(str(path)))
+    stage.passes(lambda: offer.check_readable(str(path)))
 
 
 NO_TOOL = literal("install OpenSSH 8.1 or newer on the host (ssh-keygen), or sign with minisign")

@@ -27,6 +27,7 @@ from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile i
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils._action import confirmation, fresh
+from ansible_collections.slipway.go.plugins.plugin_utils._artefact import offer
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import progress
 from ansible_collections.slipway.go.plugins.plugin_utils._report import notes
 from ansible_collections.slipway.go.plugins.plugin_utils._run import time_limits
@@ -48,13 +49,13 @@ def digest_of(path):
 
 def test_a_missing_file(tmp_path):
     path = str(tmp_path / "shop")
-    refused(lambda: plugin.check_readable(path), "missing_artefact", "release_src", path)
-    refused(lambda: plugin.check_readable(str(tmp_path)), "missing_artefact", "release_src", str(tmp_path))
+    refused(lambda: offer.check_readable(path), "missing_artefact", "release_src", path)
+    refused(lambda: offer.check_readable(str(tmp_path)), "missing_artefact", "release_src", str(tmp_path))
 
 
 def test_an_unreadable_file(binary, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (binary, os.R_OK))
-    refused(lambda: plugin.check_readable(binary), "unreadable_artefact", "release_src", binary)
+    refused(lambda: offer.check_readable(binary), "unreadable_artefact", "release_src", binary)
 
 
 class Action(plugin.ActionModule):
