@@ -16,7 +16,15 @@ from ansible_collections.slipway.go.plugins.plugin_utils._report import notes
 
 BY = {"url": "http://prometheus:9090", "requests": "a", "failures": "b"}
 SIDE = {"hosts": 1, "requests": 100, "failed": 9, "p99_ms": None}
-TOLD = {"verdict": "fail", "reason": "too many", "seconds": 15.0, "new": SIDE, "old": SIDE, "timeline": {"at": [15.0]}}
+TOLD = {
+    "verdict": "fail",
+    "reason": "too many",
+    "seconds": 15.0,
+    "early": None,
+    "new": SIDE,
+    "old": SIDE,
+    "timeline": {"at": [15.0]},
+}
 DONE = {"changed": True, "action": "release", "previous": "1.0-1"}
 NEXT = {"action": "release"}
 

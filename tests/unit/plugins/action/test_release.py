@@ -199,7 +199,7 @@ def test_a_host_that_vanishes_has_failed_and_stops_the_run(act, monkeypatch):
     batch = {"ansible_play_hosts_all": ["a", "b"], "ansible_play_batch": ["a"], "inventory_hostname": "a"}
     result = action.run(task_vars=batch)
     assert (result["failed"], result["code"]) == (True, "unreachable")
-    assert result["msg"].endswith("a stops the run; not touched: b.")
+    assert "a stops the run; not touched: b. Fix: see that it can be reached again" in result["msg"]
     assert "unreachable" not in result
 
 

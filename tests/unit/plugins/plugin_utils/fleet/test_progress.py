@@ -281,7 +281,7 @@ def test_nothing_is_shown_where_nothing_is_done_or_nothing_may_be_seen(how):
 
 
 def test_a_host_is_asked_beside_the_task(monkeypatch):
-    monkeypatch.setattr(progress._run, "this", lambda: SimpleNamespace(id="r1"))
+    monkeypatch.setattr(progress.this_run, "this", lambda: SimpleNamespace(id="r1"))
     monkeypatch.setattr(fresh.connection_loader, "get", lambda *_arguments: MagicMock())
     asking = action()
     live = asking._connection
