@@ -52,6 +52,7 @@ def rollback(
     """
     with context.locked(), context.probed() as probe:
         _check_lease(context)
+        _end_lease(context, meant)
         in_flight = context.store.load()
         if not _is_meant(context, meant):
             return unchanged(context.current_id())
@@ -76,6 +77,13 @@ def _check_lease(context: Context) -> None:
     """
     if context.claim is not None:
         context.leases.check(context.claim)
+
+
+def _end_lease(context: Context, meant: Optional[Meant]) -> None:
+    """A run that somebody takes back releases nothing more here, and keeps no other one waiting."""
+    holder = context.leases.holder()
+    if context.claim is None and holder is not None and meant is not None and meant.run == holder.name.strip():
+        context.leases.end(context.by)
 
 
 def _with_earlier_credentials(context: Context, done: Outcome, left: Optional[str]) -> Outcome:

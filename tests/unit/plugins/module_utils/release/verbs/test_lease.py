@@ -10,6 +10,7 @@ import contextlib
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
+from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator
 from ansible_collections.slipway.go.plugins.module_utils._release.state import lease as module
 from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import Claim, Moment
@@ -91,6 +92,24 @@ def test_a_run_takes_back_what_it_has_released_as_long_as_it_has_the_lease(host)
     host.clock.sleep(601)
     assert engine(host, "x", ALICE, held=True).rollback(mark_bad=False).changed
     assert host.settled() == host.id_of("v1")
+
+
+@pytest.mark.parametrize("touched", [True, False])
+def test_a_run_that_somebody_takes_back_holds_up_no_other_one(host, touched):
+    """Also on the hosts that it has not come to."""
+    release(host, "v1", "first")
+    engine(host, "x", ALICE, name="29").take_lease()
+    if touched:
+        one = engine(host, "x", ALICE, held=True, name="29")
+        one.confirm(one.release(host.spec("v2", run="29")).unconfirmed)
+    assert host.engine().rollback(meant=Meant(run="30")) is not None
+    assert verb.leases_of(host.store).told()["left"] > 0
+    took = Engine(host.settings(), host.layout, host.systemd, BOB).rollback(meant=Meant(run="29"))
+    assert (took.changed, host.settled()) == (touched, host.id_of("v1"))
+    ended = verb.leases_of(host.store).told()
+    assert (ended["state"], ended["ended_by"]["person"]) == ("ended", "bob")
+    refused(lambda: release(host, "v3", "x", ALICE, held=True, name="29"), "lease_ended", "bob")
+    release(host, "v3", "y", BOB)
 
 
 @pytest.mark.parametrize("over", [False, True])
