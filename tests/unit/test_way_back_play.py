@@ -28,7 +28,9 @@ OLD, NEW = "1.0.0-1111111111", "2.0.0-2222222222"
 RELEASE = f"""
 import json, os
 from ansible.plugins.action import ActionBase
-from ansible_collections.slipway.go.plugins.plugin_utils import _lost, _report_notes, _run, _stats
+from ansible_collections.slipway.go.plugins.plugin_utils._action import lost_hosts
+from ansible_collections.slipway.go.plugins.plugin_utils._report import notes
+from ansible_collections.slipway.go.plugins.plugin_utils._run import run_stats, this_run
 
 class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
@@ -44,7 +46,7 @@ class ActionModule(ActionBase):
         path = os.path.join(os.environ["SLIPWAY_PLAYED"], task_vars["inventory_hostname"] + ".json")
         state, check = json.load(open(path)), self._task.check_mode
         if state.get("leased"):
-            _run.note_lease("shop", task_vars["inventory_hostname"])
+            this_run.note_lease("shop", task_vars["inventory_hostname"])
         current = state["current"]
         if state.get("gone"):
             told = lost_hosts.unreachable("no route to host.", task_vars)

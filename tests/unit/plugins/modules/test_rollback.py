@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
 from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
+from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import Claim
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Settings
 from ansible_collections.slipway.go.plugins.modules import rollback
 from ansible_collections.slipway.go.tests.unit.plugins.modules.in_process import run_module
@@ -24,9 +25,9 @@ def told(monkeypatch):
     class Engine:
         objection = None
 
-        def __init__(self, settings, by):
+        def __init__(self, settings, by, claim):
             told.append(settings)
-            Engine.by = by
+            Engine.by, Engine.claim = by, claim
 
         def lease_objection(self):
             return Engine.objection
@@ -54,6 +55,14 @@ def test_rollback(told, capsys):
 def test_who_has_asked_for_it_arrives(told, capsys):
     run_module(rollback, capsys, name="shop", by={"person": "alice"})
     assert rollback.Engine.by["person"] == "alice"
+
+
+def test_a_run_says_that_it_goes_back(told, capsys):
+    """Whoever only asks for a rollback makes no claim."""
+    run_module(rollback, capsys, name="shop")
+    assert rollback.Engine.claim is None
+    run_module(rollback, capsys, name="shop", claim={"run": "x", "held": True})
+    assert rollback.Engine.claim == Claim("x", held=True)
 
 
 def test_named_rollback(told, capsys):
