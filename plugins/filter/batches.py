@@ -40,30 +40,9 @@ _value:
   sample: [1, "50%", "100%"]
 """
 
-import re
-from typing import Any, Callable
+from typing import Callable
 
-from ansible.errors import AnsibleFilterError
-
-_SIZE = re.compile(r"([0-9]{1,9})(?:\.0+)?(%?)")
-
-
-def batches(given: Any, variable: str) -> list[int | str]:
-    listed = given if isinstance(given, (list, tuple)) else re.sub(r"[\[\]\"'\s]", "", str(given)).split(",")
-    return [_size(one, given, variable) for one in listed] or _refuse(given, variable)
-
-
-def _size(one: Any, given: Any, variable: str) -> int | str:
-    found = None if isinstance(one, bool) else _SIZE.fullmatch(str(one).strip())
-    if not found or not 0 < int(found[1]) <= (100 if found[2] else 10**9):
-        return _refuse(given, variable)
-    return f"{int(found[1])}%" if found[2] else int(found[1])
-
-
-def _refuse(given: Any, variable: str) -> Any:
-    raise AnsibleFilterError(
-        f"{variable} is {given!r}. Fix: give a number of hosts, a percentage, or a list of them such as 1,50%,100%"
-    )
+from ansible_collections.slipway.go.plugins.plugin_utils._input.batch_sizes import batches
 
 
 class FilterModule:

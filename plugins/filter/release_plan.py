@@ -83,7 +83,6 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.slipway.go.plugins.filter.batches import batches
 from ansible_collections.slipway.go.plugins.filter.problem_table import problem_table
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet.plans import render_plan
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet.way_back import (
@@ -92,6 +91,7 @@ from ansible_collections.slipway.go.plugins.plugin_utils._fleet.way_back import 
     read_on_failure,
     read_until,
 )
+from ansible_collections.slipway.go.plugins.plugin_utils._input.batch_sizes import batches
 from ansible_collections.slipway.go.plugins.plugin_utils._input.refusal import refusal
 from ansible_collections.slipway.go.plugins.plugin_utils._run import lease_answers
 

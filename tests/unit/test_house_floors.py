@@ -248,6 +248,11 @@ def controller_arrows() -> set[tuple[str, str]]:
     return found
 
 
+def test_nothing_on_the_controller_imports_a_plugin() -> None:
+    plugin = re.compile(r"slipway\.go\.plugins\.(action|filter|lookup|modules)\b")
+    assert [str(path) for path in CONTROLLER.rglob("*.py") if plugin.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_nothing_on_the_controller_reaches_up() -> None:
     arrows = {(package, other) for package, other in controller_arrows() if package != other}
     assert {package for arrow in arrows for package in arrow} == set(CONTROLLER_MAY_IMPORT)

@@ -43,9 +43,9 @@ class Progress:
         try:
             yield
         finally:
-            if self._phase:
+            for path in (self._path, f"{self._path}.new") if self._phase else ():
                 with contextlib.suppress(OSError):
-                    os.unlink(self._path)
+                    os.unlink(path)
 
     def enter(self, phase: str, within: float = 0.0, lasts: float = 0.0, later: float = 0.0) -> None:
         """A phase begins. Seconds: within which it ends, that it lasts on purpose, and that those after it last so.
@@ -86,5 +86,4 @@ def of_traffic(figures: Optional[Mapping[str, Any]]) -> dict[str, Any]:
         "verdict": figures["verdict"],
         "new": [sum(step["requests"] for step in steps), sum(step["failed"] for step in steps)],
         "old": [sum(step["old_requests"] for step in steps), sum(step["old_failed"] for step in steps)],
-        "percent": steps[-1]["percent"] if steps else 0,
     }

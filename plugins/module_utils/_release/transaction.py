@@ -153,7 +153,9 @@ class Swap:
         settings = self._service.settings
         starts = settings.start_timeout + self._strategy.gate.pace.deadline
         limits = {Phase.OVERLAP: starts, Phase.START: starts, Phase.DRAIN: settings.drain_timeout}
-        lengths = {Phase.CANARY: self._strategy.canary_time(), Phase.SOAK: settings.soak_time}
+        least = self._strategy.min_time()
+        soak = settings.soak_time if least is None else min(least, settings.soak_time)
+        lengths = {Phase.CANARY: self._strategy.least_canary_time(), Phase.SOAK: soak}
         after = self._plan[self._plan.index(phase) + 1 :] if phase in self._plan else ()
         later = sum(lengths.get(one, 0.0) for one in after)
         self._progress.enter(phase, limits.get(phase, 0.0), lengths.get(phase, 0.0), later)
@@ -260,7 +262,7 @@ class Swap:
         traffic, least = self._traffic, self._strategy.min_time()
         if traffic is None or least is None:
             return None
-        return Early(least, lambda: traffic.proven() and also())
+        return Early(least, lambda: also() and traffic.proven())
 
     def _judge_soak(self, seconds: float) -> None:
         if self._traffic is not None:

@@ -428,7 +428,7 @@ def compare(
         """left: seconds that the comparison still takes when the pause begins."""
         end = clock() + seconds
         while clock() < end:
-            sleep(min(TOLD, end - clock()))
+            sleep(max(min(TOLD, end - clock()), 0.0))
             tell({"verdict": sides.judge.verdict, **sides.counted()}, left - seconds + max(end - clock(), 0.0))
 
     pause(wanted.interval, wanted.interval + wanted.time)  # so that no reading is of the process before
@@ -492,8 +492,8 @@ def sentence(service: str, told: Mapping[str, Any]) -> str:
 def progress(service: str, told: Mapping[str, Any], left: float) -> str:
     """The figures so far in one line. left: in seconds."""
     return (
-        f"{service}: compared with the hosts after the batch, {left:.0f} s left. {_side(told['new'])} with the new "
-        f"release, {_side(told['old'])} with the one before; verdict so far: {told['verdict']}."
+        f"{service}: compared with the hosts after the batch, at most {left:.0f} s left. {_side(told['new'])} with the "
+        f"new release, {_side(told['old'])} with the one before; verdict so far: {told['verdict']}."
     )
 
 

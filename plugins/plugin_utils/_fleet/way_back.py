@@ -390,7 +390,7 @@ def _row(run: Run, version: str, verdict: str, answer: Mapping[str, Any], decisi
     if verdict == NOT_TOUCHED and now == to:  # another run has released it
         left = ""
     if verdict == KEPT and answer.get("code") in OVERTAKEN:
-        left = "see what the other run has released"
+        left = "see why it was ended" if answer["code"] == "lease_ended" else "see what the other run has released"
     if run.name in decision.first:
         left = "it was its first release: there is nothing to go back to"
     if answer.get("unsettled"):

@@ -9,16 +9,18 @@ Ansible evaluates `serial` for a whole play, without any host. A variable of the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleError
-from ansible_collections.slipway.go.plugins.filter.batches import batches
+from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible_collections.slipway.go.plugins.plugin_utils._input import survey
 
 HARDEN, RELEASE = "harden_serial", "release_serial"
 # Where nobody has set it.
 SIZES: dict[str, tuple[int | str, ...]] = {HARDEN: (1, "100%"), RELEASE: (1, "50%", "100%")}
+
+_SIZE = re.compile(r"([0-9]{1,9})(?:\.0+)?(%?)")
 
 Variables = Mapping[str, Any]
 Template = Callable[[Any, Variables], Any]
@@ -68,3 +70,21 @@ def _agreed(name: str, of_hosts: Mapping[str, Sequence[int | str]]) -> list[int 
 
 def _shown(given: Sequence[int | str]) -> str:
     return ",".join(map(str, given))
+
+
+def batches(given: Any, variable: str) -> list[int | str]:
+    listed = given if isinstance(given, (list, tuple)) else re.sub(r"[\[\]\"'\s]", "", str(given)).split(",")
+    return [_size(one, given, variable) for one in listed] or _refuse(given, variable)
+
+
+def _size(one: Any, given: Any, variable: str) -> int | str:
+    found = None if isinstance(one, bool) else _SIZE.fullmatch(str(one).strip())
+    if not found or not 0 < int(found[1]) <= (100 if found[2] else 10**9):
+        return _refuse(given, variable)
+    return f"{int(found[1])}%" if found[2] else int(found[1])
+
+
+def _refuse(given: Any, variable: str) -> Any:
+    raise AnsibleFilterError(
+        f"{variable} is {given!r}. Fix: give a number of hosts, a percentage, or a list of them such as 1,50%,100%"
+    )

@@ -79,8 +79,8 @@ class Strategy(ABC):
         settings = self.settings
         return settings.start_timeout + self.gate.pace.deadline + settings.drain_timeout + 2 * STOP_MARGIN
 
-    def canary_time(self) -> float:
-        """The seconds for which only a share of the requests reaches the new release."""
+    def least_canary_time(self) -> float:
+        """The seconds for which only a share of the requests reaches the new release at least."""
         return 0.0
 
     def min_time(self) -> Optional[float]:

@@ -67,10 +67,12 @@ class ProxyStrategy(Strategy):
         return tuple(step for phase in plan for step in ([Phase.CANARY, phase] if phase == Phase.FLIP else [phase]))
 
     def time_limit(self) -> float:
-        return super().time_limit() + self.canary_time()
+        return super().time_limit() + len(self._steps()) * self._options.step_time
 
-    def canary_time(self) -> float:
-        return len(self._steps()) * self._options.step_time
+    def least_canary_time(self) -> float:
+        """A share of 0 shows nothing of most users, and lasts its whole time."""
+        longest, least = self._options.step_time, self._options.min_time
+        return sum(longest if least is None or not weight else min(least, longest) for weight in self._steps())
 
     def min_time(self) -> Optional[float]:
         return self._options.min_time

@@ -54,13 +54,16 @@ def remove(context: Context, wish: Wish, top: str = "/", system: Optional[System
     if not [*parts.doomed(), *account.doomed(parts)]:
         return Removed([], parts.kept(), known=parts.is_known)
     with context.locked():
-        planned = predict(context, wish, top)
-        _forget_at_boot(context, parts)
-        _stop(context)
+        planned, managed = predict(context, wish, top), parts.is_managed
+        if managed:  # else what has the service's names by now is somebody else's
+            _forget_at_boot(context, parts)
+            _stop(context)
         written = archive.write(parts)
-        front.close(parts, system)
-        _remove_units(context, parts)
-        _delete([*parts.configuration, *parts.links, *parts.state, *parts.record])
+        if managed:
+            front.close(parts, system)
+            _remove_units(context, parts)
+            _delete([*parts.configuration, *parts.links])
+        _delete([*parts.state, *parts.record])
         if wish.data:
             _delete(parts.data)
             account.remove(parts)

@@ -26,10 +26,10 @@ from ..transaction import SwapRequest, swap
 
 def predict(context: Context, wanted: Optional[str] = None, meant: Optional[Meant] = None) -> Outcome:
     """Say where a rollback would go, or what speaks against it; change nothing."""
-    _check_lease(context)
     in_flight, current = context.store.load(), context.current_id()
     if not _is_meant(context, meant):
         return unchanged(current)
+    _check_lease(context)
     if in_flight is not None:
         current = _serves_after_recovery(in_flight)
         done = _settled_by_recovery(in_flight, wanted, meant)
@@ -50,12 +50,12 @@ def rollback(
     Where it was said what is to be taken back, only if that serves or is in flight.
     mark_bad: whether it speaks against the release that is left; not where it was good here and failed elsewhere.
     """
-    with context.locked(), context.probed() as probe:
-        _check_lease(context)
+    with context.locked(), context.probed() as probe, context.progress.shown():
         _end_lease(context, meant)
         in_flight = context.store.load()
         if not _is_meant(context, meant):
             return unchanged(context.current_id())
+        _check_lease(context)
         left = in_flight.to if in_flight is not None else context.current_id()
         settle_in_flight(context, TAKEN_BACK if mark_bad else WITHDRAWN, context.by)
         done = _done_by_recovery(context, in_flight, wanted, meant)

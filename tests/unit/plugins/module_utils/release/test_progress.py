@@ -104,8 +104,8 @@ def test_a_link_in_its_place_is_not_followed(told, tmp_path):
 def test_the_requests_of_users_over_all_shares():
     assert progress.of_traffic(None) == {}
     figures = {"verdict": "pass", "steps": STEPS}
-    assert progress.of_traffic(figures) == {"verdict": "pass", "new": [150, 1], "old": [2050, 3], "percent": 25}
-    assert progress.of_traffic({"verdict": "pass", "steps": []})["percent"] == 0
+    assert progress.of_traffic(figures) == {"verdict": "pass", "new": [150, 1], "old": [2050, 3]}
+    assert progress.of_traffic({"verdict": "pass", "steps": []})["new"] == [0, 0]
 
 
 @pytest.fixture
@@ -148,6 +148,27 @@ def test_each_phase_of_a_release_is_told(tmp_path, monkeypatch, entered):
     assert (by_phase["CANARY"][0], len(by_phase["CANARY"]) > 3, by_phase["CANARY"][-1] < 6) == (10.0, True, True)
     assert by_phase["SOAK"] == sorted(by_phase["SOAK"], reverse=True)
     assert (by_phase["SOAK"][0], by_phase["SOAK"][-1] < 2) == (4.0, True)
+    assert progress.FILE not in os.listdir(host.layout.state)
+
+
+@pytest.mark.parametrize(("weights", "left"), [([5, 25, 100], 3.0), ([0, 25, 100], 5.0)])
+def test_what_may_end_early_is_counted_with_the_least_time(tmp_path, monkeypatch, entered, weights, left):
+    host = claimed(Host(str(tmp_path), "proxy").install(monkeypatch), monkeypatch)
+    host.release("v1")
+    host.have_chosen()
+    host.soak_time, host.proxy = 4.0, {"weights": weights, "step_time": 3, "min_time": 1}
+    entered.clear()
+    host.release("v2")
+    assert next(told for phase, told in entered if phase == "OVERLAP") == left
+
+
+def test_a_rollback_of_a_run_leaves_no_file(sockets, monkeypatch, entered):
+    host = claimed(sockets, monkeypatch)
+    host.release("v1")
+    host.release("v2")
+    entered.clear()
+    host.engine().rollback()
+    assert entered
     assert progress.FILE not in os.listdir(host.layout.state)
 
 

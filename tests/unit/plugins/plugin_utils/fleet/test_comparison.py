@@ -121,8 +121,8 @@ def test_it_shows_how_it_stands_while_it_waits() -> None:
     assert max(later - before for before, later in zip([0.0, *at], [*at, 160.0])) <= 15
     assert min(later - before for before, later in zip(at, at[1:])) >= 14
     assert lines[0][1] == (
-        "shop: compared with the hosts after the batch, 155 s left. 0 of 0 requests failed on 1 host with the new "
-        "release, 0 of 0 requests failed on 2 hosts with the one before; verdict so far: inconclusive."
+        "shop: compared with the hosts after the batch, at most 155 s left. 0 of 0 requests failed on 1 host with the "
+        "new release, 0 of 0 requests failed on 2 hosts with the one before; verdict so far: inconclusive."
     )
     assert "0 of 800 requests failed on 1 host" in lines[-1][1]
     assert lines[-1][1].endswith("verdict so far: pass.")

@@ -112,6 +112,18 @@ def test_a_run_that_somebody_takes_back_holds_up_no_other_one(host, touched):
     release(host, "v3", "y", BOB)
 
 
+def test_a_run_that_was_taken_back_meanwhile_has_nothing_left_to_take_back(host):
+    release(host, "v1", "first")
+    engine(host, "x", ALICE, name="29").take_lease()
+    one = engine(host, "x", ALICE, held=True, name="29")
+    one.confirm(one.release(host.spec("v2", run="29")).unconfirmed)
+    Engine(host.settings(), host.layout, host.systemd, BOB).rollback(meant=Meant(run="29"))
+    late = engine(host, "x", ALICE, held=True, name="29")
+    assert not late.predict_rollback(None, Meant(run="29")).changed
+    assert not late.rollback(meant=Meant(run="29"), mark_bad=False).changed
+    assert host.settled() == host.id_of("v1")
+
+
 @pytest.mark.parametrize("over", [False, True])
 def test_who_comes_back_late_takes_nothing_back_from_another(host, over):
     """The other run has found the release there, and it stays."""

@@ -108,6 +108,19 @@ def test_a_service_that_somebody_has_brought_back_by_hand_loses_nothing(host):
     assert (host.files(), systemd.calls) == (before, [])
 
 
+def test_data_that_is_removed_later_takes_nothing_along_that_somebody_has_put_up_since(host):
+    """Without a unit of these names, such as for a container."""
+    take(host)
+    foreign = {path: text for path, text in BY_HAND.items() if path.startswith(("etc/shop/", "etc/nginx/"))}
+    for path, text in foreign.items():
+        host.write(path, text)
+    systemd = Pid1([])
+    done = take(host, systemd, data=True)
+    assert done.removed
+    assert foreign.items() <= {path: host.files().get(path) for path in foreign}.items()
+    assert systemd.calls == []
+
+
 def test_a_removal_that_was_cut_short_is_not_finished_over_a_service_of_somebody_else(host):
     take(host)
     host.write("var/lib/slipway/shop/watch.json", "{}")
