@@ -15,8 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import with_fix
-from ansible_collections.slipway.go.plugins.plugin_utils._report import charts as charts
-from ansible_collections.slipway.go.plugins.plugin_utils._report import style
+from ansible_collections.slipway.go.plugins.plugin_utils._report import charts, style
 from ansible_collections.slipway.go.plugins.plugin_utils._report.html import Html, join, tag, text
 from ansible_collections.slipway.go.plugins.plugin_utils._report.run_report import (
     REFUSED,

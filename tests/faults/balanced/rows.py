@@ -314,8 +314,8 @@ POWER = (
         for name in ("OVERLAP", "SOAK")
     ),
     Row("off-canary-after", "the canary's plug is pulled while the second batch releases", ALL_NEW, FAILS, RELEASED_ALL,
-        ONLY_CANARY, lost=ONLY_CANARY, at=phase("SOAK", 2), act=lambda scene: (scene.reach(), scene.bench.off(CANARY),
-        scene.go())),
+        ONLY_CANARY, lost=ONLY_CANARY, at=phase("SOAK", 2),
+        act=lambda scene: (scene.reach(), scene.bench.off(CANARY), scene.go())),
     Row("off-canary-drained", "the canary's plug is pulled in SOAK, while it is out of the balancer", ALL_OLD, FAILS,
         GONE_CANARY, ONLY_CANARY, out=ONLY_CANARY, steps=True, at=SOAKS, act=off_in_phase),
     Row("off-second-before", "a plug of the second batch is pulled before its swap", ALL_OLD, FAILS, GONE_SECOND,

@@ -36,10 +36,13 @@ def act(monkeypatch, tmp_path):
     monkeypatch.setattr(comparison, "compare", lambda *_given, **_more: dict(TOLD))
     monkeypatch.setattr(plugin, "delegate", lambda *_given: {})
 
-    def run(check=False, no_log=False, by=BY, previews=NEXT, result=DONE):
+    def run(check=False, no_log=False, by=None, previews=None, result=None):
+        """With no other value: somebody, who releases on both hosts, and the first is done."""
         action = plugin.ActionModule.__new__(plugin.ActionModule)
-        action._task = SimpleNamespace(args={"name": "shop", "by": by}, check_mode=check, no_log=no_log)
-        previews = {"web1": NEXT, "web2": previews}
+        args = {"name": "shop", "by": BY if by is None else by}
+        action._task = SimpleNamespace(args=args, check_mode=check, no_log=no_log)
+        previews = {"web1": NEXT, "web2": NEXT if previews is None else previews}
+        result = DONE if result is None else result
         return action.run(
             None,
             {

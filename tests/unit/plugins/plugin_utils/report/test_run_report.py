@@ -14,8 +14,7 @@ import time
 from html.parser import HTMLParser
 
 import pytest
-from ansible_collections.slipway.go.plugins.plugin_utils._report import charts as charts
-from ansible_collections.slipway.go.plugins.plugin_utils._report import style as style
+from ansible_collections.slipway.go.plugins.plugin_utils._report import charts, style
 from ansible_collections.slipway.go.plugins.plugin_utils._report.html import Html, tag, text
 from ansible_collections.slipway.go.plugins.plugin_utils._report.page import render, sentence
 from ansible_collections.slipway.go.plugins.plugin_utils._report.run_report import Report, gather
