@@ -181,15 +181,7 @@ def _best_allowed(trial: Trial, margin: float) -> float:
     if not trial.of_old:
         return _log_likelihood(margin, trial.new, trial.of_new) if margin > 0 else -math.inf
     # Both likelihoods have one summit, so the best pair is on the border, between the two rates.
-    low, high = max(old, 1e-12), min(new - margin, 1 - margin - 1e-12)
-    for _step in range(_STEPS):
-        middle = (low + high) / 2
-        if _slope(middle + margin, trial.new, trial.of_new) + _slope(middle, trial.old, trial.of_old) > 0:
-            low = middle
-        else:
-            high = middle
-    rate = (low + high) / 2
-    return _log_likelihood(rate + margin, trial.new, trial.of_new) + _log_likelihood(rate, trial.old, trial.of_old)
+    return _best_on_border(trial, margin, max(old, 1e-12), min(new - margin, 1 - margin - 1e-12))
 
 
 def _best_worse(trial: Trial, margin: float) -> float:
@@ -200,7 +192,11 @@ def _best_worse(trial: Trial, margin: float) -> float:
     if new >= old + margin:
         return _log_likelihood(new, trial.new, trial.of_new) + _log_likelihood(old, trial.old, trial.of_old)
     # The best pair is on the border here, too; both rates stay off 0 and 1, where the likelihood may be none.
-    low, high = max(new - margin, 1e-12), max(min(old, 1 - margin - 1e-12), 1e-12)
+    return _best_on_border(trial, margin, max(new - margin, 1e-12), max(min(old, 1 - margin - 1e-12), 1e-12))
+
+
+def _best_on_border(trial: Trial, margin: float, low: float, high: float) -> float:
+    """The highest log-likelihood of an old rate between these two and a new one that is greater by margin."""
     for _step in range(_STEPS):
         middle = (low + high) / 2
         if _slope(middle + margin, trial.new, trial.of_new) + _slope(middle, trial.old, trial.of_old) > 0:
