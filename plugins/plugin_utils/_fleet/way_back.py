@@ -33,8 +33,12 @@ JUDGED = {
     WORSE: "the new release does worse than the one before",
     UNCLEAR: "nobody knows whether the new release is good",
 }
-# Codes of a host that does not go back, because it is another run's now.
-OVERTAKEN = ("leased", "lease_lost", "lease_ended")
+# What is left to do on a host that does not go back because this run may not change it any more, by the refusal's code.
+OVERTAKEN = {
+    "leased": "see what the other run has released",
+    "lease_lost": "see what the other run has released",
+    "lease_ended": "see why it was ended",
+}
 # What has become of a host. The table shows these words, and the next node of a workflow reads them.
 RELEASED, UNCHANGED, TAKEN_BACK = "released", "unchanged", "taken back"
 NOT_CONFIRMED = "not confirmed"
@@ -389,8 +393,8 @@ def _row(run: Run, version: str, verdict: str, answer: Mapping[str, Any], decisi
     left = LEFT_TO_DO.get(FAILED if decision.back.get(run.name, {}).get("mark_bad") else verdict, "")
     if verdict == NOT_TOUCHED and now == to:  # another run has released it
         left = ""
-    if verdict == KEPT and answer.get("code") in OVERTAKEN:
-        left = "see why it was ended" if answer["code"] == "lease_ended" else "see what the other run has released"
+    if verdict == KEPT:
+        left = OVERTAKEN.get(str(answer.get("code")), left)
     if run.name in decision.first:
         left = "it was its first release: there is nothing to go back to"
     if answer.get("unsettled"):

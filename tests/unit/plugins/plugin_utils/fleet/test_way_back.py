@@ -316,7 +316,13 @@ def test_nothing_is_left_to_do_where_another_run_has_released_it_meanwhile():
 
 
 @pytest.mark.parametrize(
-    ("code", "left"), [("lease_lost", "see what the other run has released"), ("busy", "rollback")]
+    ("code", "left"),
+    [
+        ("leased", "see what the other run has released"),
+        ("lease_lost", "see what the other run has released"),
+        ("lease_ended", "see why it was ended"),
+        ("busy", "rollback"),
+    ],
 )
 def test_a_host_that_another_run_has_now_is_not_to_be_rolled_back(code, left):
     told = fleet({"a": RELEASED, "b": ILL}, sizes=[1])
