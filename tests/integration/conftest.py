@@ -30,7 +30,7 @@ LONGEST_FIRST = ("test_molecule.py", "test_hardening.py", "test_site.py", "test_
 BINARIES = CHECKOUT / ".work" / "app"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Host:
     """One host of the lab, looked at from beside Ansible."""
 
@@ -40,6 +40,9 @@ class Host:
 
     def run(self, *argv: str, check: bool = True) -> str:
         return inside.run(self.container, *argv, check=check)
+
+    def reboot(self) -> None:
+        self.address = lab.restart(self.container)
 
     def exists(self, path: str) -> bool:
         return self.run("sh", "-c", f"test -e '{path}' && echo yes || echo no") == "yes"

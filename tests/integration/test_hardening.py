@@ -61,14 +61,7 @@ class Host:
         return done
 
     def reboot(self) -> None:
-        """The engine may give the host another address, which the inventory then has to say."""
-        container = f"slipway-{LAB}-{self.name}"
-        subprocess.run(["docker", "restart", container], check=True, capture_output=True)
-        argv = ["docker", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", container]
-        address = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
-        for path in (self.inventory, self.inventory.parent / "known_hosts"):
-            path.write_text(path.read_text().replace(self.address, address))
-        self.address = address
+        self.address = lab.restart(f"slipway-{LAB}-{self.name}")
         wait("the host has booted", lambda: "running" in self.inside("systemctl is-system-running || true"), 60)
 
     def refused(self, name: str, **variables: Any) -> str:

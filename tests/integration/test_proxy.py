@@ -153,7 +153,7 @@ def test_haproxy_killed_and_rebooted_leads_to_the_same_release(released: Any, bi
     while host.run("systemctl", "is-active", "haproxy", check=False) != "active" and time.monotonic() < deadline:
         time.sleep(0.1)
     assert [version(host, port) for port in (PORT, ADMIN_PORT)] == [before] * 2
-    subprocess.run(["docker", "restart", host.container], check=True, capture_output=True)
+    host.reboot()
     deadline = time.monotonic() + 60
     while host.run("systemctl", "is-active", SERVICE, check=False) != "active" and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -198,7 +198,7 @@ def test_a_run_cut_short_is_repaired_by_the_next(released: Any, binaries: Path) 
 def test_a_reboot_brings_the_release_back(released: Any) -> None:
     host = released.hosts[0]
     before = host.current(SERVICE)
-    subprocess.run(["docker", "restart", host.container], check=True, capture_output=True)
+    host.reboot()
     deadline = time.monotonic() + 60
     while not (found := instances_if_up(host)) and time.monotonic() < deadline:
         time.sleep(0.2)

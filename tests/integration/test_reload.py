@@ -139,7 +139,7 @@ def test_a_boot_in_a_swap_brings_the_last_good_release(released: Any) -> None:
     left = {"txn": "x", "phase": "START", "to": other, "source": good, "strategy": "reload", "started": 1.0}
     host.run("sh", "-c", f"echo '{play.json.dumps(left)}' > /var/lib/slipway/{SERVICE}/state.json")
     host.run("ln", "-sfn", f"releases/{other}", f"/opt/{SERVICE}/current")
-    subprocess.run(["docker", "restart", host.container], check=True, capture_output=True)
+    host.reboot()
     wait("it is up after the boot", lambda: host.run("systemctl", "is-active", UNIT, check=False) == "active")
     assert executes(host) == good
     wait("nothing is in flight", lambda: not host.exists(f"/var/lib/slipway/{SERVICE}/state.json"))

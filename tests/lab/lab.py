@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -148,15 +149,33 @@ def up(lab: str, count: int, suites: list[str]) -> Path:
         for (name, suite), container in zip(plan, containers):
             wait_until_running(container)
             public = let_in(container, key)
-            address = docker(
-                "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container
-            )
+            address = address_of(container)
             hosts.append(Host(name, address, suite))
             known.append(f"{address} {public}")
     (state / "known_hosts").write_text("\n".join(known) + "\n")
     path = state / "inventory.yml"
     path.write_text(json.dumps(inventory(hosts, state), indent=2) + "\n")
     return path
+
+
+def address_of(container: str) -> str:
+    return docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container)
+
+
+def restart(container: str, *flags: str) -> str:
+    """Reboot a host and return its address."""
+    before = address_of(container)
+    docker("restart", *flags, container)
+    return moved(container, before)
+
+
+def moved(container: str, before: str) -> str:
+    """The address of a host that was off: the engine may have given the old one away, and the lab's files follow."""
+    after = address_of(container)
+    state = folder(docker("inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', container))
+    for path in (state / "known_hosts", *state.glob("*.yml")):
+        path.write_text(re.sub(rf"(?<![\d.]){re.escape(before)}(?![\d.])", after, path.read_text()))
+    return after
 
 
 def down(lab: str) -> None:

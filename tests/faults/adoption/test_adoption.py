@@ -258,6 +258,7 @@ def test_a_host_that_goes_down_in_the_middle_boots_with_the_former_service(host:
     kill_tree(run.pid)
     run.wait()
     subprocess.run(["docker", "start", host.container], check=True, capture_output=True)
+    host.address = lab.moved(host.container, host.address)
     begun = time.monotonic()
     wait("it answers", lambda: host.version(PLAIN), 120)
     wait("the former unit runs", lambda: host.is_active(UNIT) and host.files(PLAIN) == plain, 120)

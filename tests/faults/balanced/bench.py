@@ -32,7 +32,6 @@ FIRST, SECOND = "1.0.0", "2.0.0"
 # Every request takes as long in the release before: a millisecond is too little to be twice as slow.
 BEFORE = {"APP_SLOW_RATIO": "1", "APP_SLOW_MS": "20"}
 LOOK = f"readlink /opt/{SERVICE}/current || echo; cat /var/lib/slipway/{SERVICE}/state.json 2>/dev/null"
-ADDRESS = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
 # Another machine, as far as a run can tell: it sees none of the processes here.
 ELSEWHERE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "sh", "-c",
              'hostname elsewhere; exec "$@"', "sh")  # fmt: skip
@@ -54,7 +53,7 @@ class Bench:
         told = json.loads((self.folder / "inventory.yml").read_text())
         self._front = list(told["all"]["hosts"])[-1]
         for host, variables in told["all"]["hosts"].items():  # one that was off in an earlier call may have moved
-            variables["ansible_host"] = docker("inspect", "--format", ADDRESS, f"slipway-{name}-{host}")
+            variables["ansible_host"] = lab.address_of(f"slipway-{name}-{host}")
         self.cuts = Cuts(f"SLIPWAY-{name[:16].upper()}")
         hosts = with_files(told, self.folder, name, self.cuts)
         self.hosts, self.front = hosts[:HOSTS], hosts[-1]
@@ -184,7 +183,7 @@ class Bench:
         host = self.hosts[place]
         docker("start", host.container)
         lab.wait_until_running(host.container)
-        address = docker("inspect", "--format", ADDRESS, host.container)
+        address = lab.address_of(host.container)
         if address != host.address:
             known = self.folder / "known_hosts"
             key = host.run("cat", "/etc/ssh/ssh_host_ed25519_key.pub")

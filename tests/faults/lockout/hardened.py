@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import inside
+import lab
 from waiting import wait
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -52,14 +53,7 @@ class Host:
         return inside.run(self.container, "sh", "-ec", script, check=check)
 
     def restart(self) -> None:
-        """A reboot; the engine may give the host another address, which the inventory then has to say."""
-        docker = ["docker", "restart", self.container]
-        subprocess.run(docker, check=True, capture_output=True)
-        asked = ["docker", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", self.container]
-        address = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
-        for path in (Path(self.known), Path(self.known).parent / "inventory.yml"):
-            path.write_text(path.read_text().replace(self.address, address))
-        self.address = address
+        self.address = lab.restart(self.container)
 
     def fingerprint(self) -> str:
         # A reload is done when sshd has its signal; until it has begun anew, it listens nowhere.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -204,7 +203,7 @@ def test_systemctl_reload(relay: Host, name: str, how: str) -> None:
 @pytest.mark.parametrize("how", HOW)
 def test_boot(vault: Host, how: str) -> None:
     vault.damage("2.0.0", "bin/SERVICE", how)
-    subprocess.run(["docker", "restart", "--time", "20", vault.container], check=True, capture_output=True)
+    lab.restart(vault.container, "--time", "20")
     wait("the boot has come to the service", lambda: vault.sh("systemctl is-failed SERVICE.service")[0] == 0, 60)
     assert vault.foreign() == ""
     wait("nothing hinders the tool", lambda: vault.sh("slipway watch SERVICE --fall 1 --rollback 5")[0] == 1, 60)
