@@ -26,11 +26,11 @@ from .state.model import Settings
 
 # By name, so that a setting of a later version does not lift every mark.
 _OPTIONS = ("health", "probe", "proxy", "start_timeout", "drain_timeout", "soak_time")
-# What ends a wait for a release that is good speaks for none that is not.
-_ONLY_SOONER = ("min_time",)
+# What ends a wait for a release that is good, or lets a person decide, speaks for none that is not.
+_NO_JUDGEMENT = ("min_time", "slow", "pause_time")
 # What users' requests have met says nothing of the host, and must not be tried on them again because of it.
-_MET_BY_USERS = ("canary_failed", "probe_failed")
-_BY_A_PERSON = ("taken_back",)
+_MET_BY_USERS = ("canary_failed", "not_resumed", "probe_failed")
+_BY_A_PERSON = ("sent_back", "taken_back")
 _PACKAGES = (
     "/var/lib/dpkg/status",
     "/var/lib/rpm/rpmdb.sqlite",
@@ -56,7 +56,7 @@ def conditions(settings: Settings, layout: Layout, release_id: str, rehearsal: s
     empty where nothing is. None of them where the release itself is no longer on the host.
     """
     options = {name: value for name, value in asdict(settings).items() if name in _OPTIONS}
-    options["proxy"] = {name: value for name, value in options["proxy"].items() if name not in _ONLY_SOONER}
+    options["proxy"] = {name: value for name, value in options["proxy"].items() if name not in _NO_JUDGEMENT}
     packages = [_changed(path) for path in _PACKAGES]
     named = sorted(_named_paths(layout, release_id))[:_MOST_PATHS]
     return {

@@ -23,6 +23,7 @@ from .state.model import Settings, Spec
 if TYPE_CHECKING:
     from .removal.parts import Wish
     from .verbs.remove import Removed
+    from .verbs.resume import Said
 
 
 class Engine:
@@ -90,6 +91,11 @@ class Engine:
         from .verbs import confirm
 
         return confirm.confirm(self._context, txn)
+
+    def resume(self, back: bool = False) -> Said:
+        from .verbs import resume
+
+        return resume.resume(self._context, back)
 
     def recover(self, txn: Optional[str] = None) -> Optional[str]:
         from .verbs import recover

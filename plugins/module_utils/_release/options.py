@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from .by import LIMITS
-from .state.model import ACCEPT, REFUSE, Proxy, Settings
+from .state.model import ACCEPT, PAUSE, REFUSE, ROLLBACK, Proxy, Settings
 
 BY: dict[str, Any] = {"type": "dict", "default": {}, "options": {name: {"type": "str"} for name in LIMITS}}
 
@@ -40,6 +40,8 @@ def argument_spec() -> dict[str, dict[str, Any]]:
                 "max_latency_ratio": {"type": "float", "default": Proxy.max_latency_ratio},
                 "min_requests": {"type": "int", "default": Proxy.min_requests},
                 "inconclusive": {"type": "str", "choices": [ACCEPT, REFUSE], "default": Proxy.inconclusive},
+                "slow": {"type": "str", "choices": [ROLLBACK, PAUSE], "default": Proxy.slow},
+                "pause_time": {"type": "float", "default": Proxy.pause_time},
             },
         },
     }

@@ -35,6 +35,7 @@ class Outcome:
     earlier_credentials: list[str] = field(default_factory=list)
     once: Optional[dict[str, Any]] = None
     timeline: Optional[dict[str, Any]] = None
+    paused: Optional[dict[str, Any]] = None
 
     @property
     def warnings(self) -> list[str]:
@@ -57,6 +58,7 @@ class Outcome:
             "pruned": self.pruned,
             "probe": self.probe,
             "traffic": self.traffic,
+            "paused": self.paused,
             "unconfirmed": self.unconfirmed,
             "cut": self.cut,
             "draining": self.draining,

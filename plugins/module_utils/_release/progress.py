@@ -22,7 +22,7 @@ FILE = "progress.json"
 # Seconds from one look at the figures to the next.
 PAUSE = 1.0
 # What is no phase of a swap.
-ONCE, GOING_BACK = "ONCE", "ROLLBACK"
+ONCE, GOING_BACK, PAUSED = "ONCE", "ROLLBACK", "PAUSED"
 
 Figures = Callable[[], Mapping[str, Any]]
 

@@ -20,6 +20,7 @@ from .announce import announce
 from .conditions import conditions
 from .context import Context
 from .outcome import Outcome
+from .pause import forget
 from .phases import Phase
 from .state.journal import RELEASE_FAULTS, is_number
 from .state.service import Service, as_released
@@ -128,6 +129,7 @@ def _conclude(service: Service, transaction: Transaction, event: str, **details:
 
 def _end(service: Service, transaction: Transaction) -> None:
     service.store.clear()
+    forget(service.layout)
     confirm_timer.disarm(service.layout.name, transaction.txn)
 
 

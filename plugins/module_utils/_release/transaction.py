@@ -25,6 +25,7 @@ from .context import Context
 from .diagnostics import Diagnostics, Failure, diagnose
 from .gate import Early
 from .outcome import Outcome, timed
+from .pause import NOT_RESUMED, SENT_BACK, Pause, forget
 from .phases import IN_TURN, Phase
 from .prune import prune
 from .recovery import commit, restore
@@ -33,7 +34,7 @@ from .state.service import Service, as_released
 from .state.store import Transaction
 from .strategies.base import STOP_MARGIN, Drained, cause
 from .strategies.registry import may_return, strategy, strategy_of
-from .strategies.traffic import WHOLE, Totals, Traffic
+from .strategies.traffic import WHOLE, TooSlow, Totals, Traffic
 from .takeover import Takeover
 
 NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
@@ -78,6 +79,8 @@ class Swap:
         self._zero, self._began = time.monotonic(), time.time()
         self._spans: list[tuple[str, float, float]] = []  # of each phase, its name, begin and end
         self._restored: Optional[float] = None
+        self._phase_begun = self._zero
+        self._pause: Optional[Pause] = None
         self.downtime: Optional[float] = None
         self.drained = Drained()
         self._steps: dict[Phase, Callable[[], None]] = {
@@ -99,16 +102,22 @@ class Swap:
         for phase in self._plan:
             if phase == Phase.COMMIT and self.unconfirmed:
                 phase = Phase.PROBATION
-            begun = time.monotonic()
+            self._phase_begun = time.monotonic()
             try:
                 self._enter(phase)
                 self._steps[phase]()
                 self._judge(phase)
             except Exception as error:  # whatever it is, the release before has to come back
-                self._spans.append((phase, begun, time.monotonic()))
+                self._end_span(phase)
                 raise self._dated(self._undo(phase, self._blame(error))) from error
-            self._spans.append((phase, begun, time.monotonic()))
-            self.phases[phase] = self._spans[-1][2] - begun
+            self._end_span(phase)
+            self.phases[phase] = sum(end - begin for name, begin, end in self._spans if name == phase)
+
+    def _end_span(self, name: str) -> None:
+        """What has gone on until now ends, and something else begins."""
+        now = time.monotonic()
+        self._spans.append((name, self._phase_begun, now))
+        self._phase_begun = now
 
     def timeline(self) -> dict[str, Any]:
         """What happened when, in seconds from the beginning of the swap; that by the clock of this host."""
@@ -164,7 +173,8 @@ class Swap:
         """What requests say of the release by now."""
         asked = self._probe.counted(probing.DURING, probing.AFTER)
         traffic = progressing.of_traffic(self.traffic)
-        return {**({"traffic": traffic} if traffic else {}), **({"probe": asked} if asked[0] else {})}
+        paused = {"paused": dict(self._txn.paused)} if self._txn.paused else {}
+        return {**({"traffic": traffic} if traffic else {}), **({"probe": asked} if asked[0] else {}), **paused}
 
     def _intent(self) -> None:
         """A first release has nothing to fall back to: the guard of its socket may start only the release itself.
@@ -174,10 +184,12 @@ class Swap:
         """
         store, source, settings = self._service.store, self._txn.source, self._service.settings
         store.save_health(self._txn.to, settings.health)
+        forget(self._service.layout)  # a word about a transaction that is over
         if self._takes_over:
             store.save_settings(settings)  # by them a boot knows the service, and settles what is in flight
         if self._takes_over or self.unconfirmed:
             seconds = self._strategy.time_limit() + settings.soak_time + settings.confirm + self._hold
+            seconds += self._strategy.pause_time()
             seconds += settings.drain_timeout + STOP_MARGIN if self._takes_over else 0
             self._txn.deadline = time.time() + seconds
             confirm_timer.arm(self._service.layout.name, self._txn.txn, seconds)
@@ -202,7 +214,9 @@ class Swap:
             self._down_since = None
 
     def _canary(self) -> None:
-        subject = self._strategy.subject(self._txn.to)
+        traffic = self._traffic
+        if traffic is None:
+            return
 
         def hold(seconds: float, look: Callable[[], None]) -> None:
             def also() -> None:
@@ -210,13 +224,56 @@ class Swap:
                 self._judge(Phase.CANARY)
                 self._progress.look(self._so_far)
 
-            self._strategy.gate.soak(subject, self._started, seconds, also, self._early(lambda: True))
+            self._stay(Phase.CANARY, seconds, also, traffic.end, self._early(lambda: True))
 
-        if self._traffic is not None:
-            self._strategy.canary(self._txn.to, self._traffic, hold)
-            self._service.store.journal.record(
-                "canary", txn=self._txn.txn, release=self._txn.to, steps=self._traffic.figures()["steps"]
-            )
+        self._strategy.canary(self._txn.to, traffic, hold)
+        self._service.store.journal.record(
+            "canary", txn=self._txn.txn, release=self._txn.to, steps=traffic.figures()["steps"]
+        )
+
+    def _stay(
+        self, phase: Phase, seconds: float, also: Callable[[], None], end: Callable[[], None], early: Optional[Early]
+    ) -> None:
+        """Raise unless it stays well for that long, and until the end; one that is only too slow may wait for a person.
+
+        That wait is not part of the time.
+        """
+        left = seconds
+        while True:
+            begun = time.monotonic()
+            try:
+                self._soak_with(left, also, early)
+                return end()
+            except TooSlow as slow:
+                left = max(left - (time.monotonic() - begun), 0.0)
+                self._wait_for_a_person(phase, slow, also)
+
+    def _soak_with(self, seconds: float, also: Callable[[], None], early: Optional[Early]) -> None:
+        self._strategy.gate.soak(self._strategy.subject(self._txn.to), self._started, seconds, also, early)
+
+    @property
+    def _may_pause(self) -> bool:
+        return self._txn.kind == "release" and self._pause is None and self._strategy.pause_time() > 0
+
+    def _wait_for_a_person(self, phase: Phase, slow: TooSlow, also: Callable[[], None]) -> None:
+        """Leave users where they are until somebody has decided; whatever else goes wrong decides at once."""
+        traffic = self._traffic
+        if traffic is None or not self._may_pause:
+            raise slow
+        seconds = self._strategy.pause_time()
+        self._pause = Pause(self._service.store, self._txn, seconds, slow.reason)
+        self._end_span(phase)
+        self._progress.enter(progressing.PAUSED, seconds)
+        traffic.tolerate()
+        try:
+            self._pause.hold(lambda most, over: self._soak_with(most, also, Early(0.0, over)))
+        except SlipwayError as error:
+            if error.code in (NOT_RESUMED, SENT_BACK):
+                traffic.insist()
+            raise
+        finally:
+            self._end_span(progressing.PAUSED)
+        self._show(phase)
 
     def _flip(self) -> None:
         if self._traffic is not None:
@@ -232,24 +289,28 @@ class Swap:
     def _look_in_drain(self) -> None:
         """The new release has all users already, and the old one can still take them back."""
         if self._traffic is not None:
-            self._traffic.look()
+            with contextlib.suppress(*[TooSlow] if self._may_pause else []):  # there is more time to ask in the soak
+                self._traffic.look()
         self._judge(Phase.DRAIN)
         self._progress.look(self._so_far)
 
     def _soak(self) -> None:
-        subject, seconds = self._strategy.subject(self._txn.to), self._service.settings.soak_time
-        begun = time.monotonic()
+        seconds, begun = self._service.settings.soak_time, time.monotonic()
 
         def lasts() -> float:
             return min(time.monotonic() - begun, seconds)
 
+        def end() -> None:
+            self._judge_soak(lasts())
+            if self._traffic is not None:
+                self._traffic.end()
+
         early = self._early(lambda: self._probe.objection(probing.AFTER, lasts()) is None)
         self._probe.start(probing.AFTER)
-        self._strategy.gate.soak(subject, self._started, seconds, lambda: self._judge_soak(seconds), early)
+        self._stay(Phase.SOAK, seconds, lambda: self._judge_soak(seconds), end, early)
         self._probe.finish()
-        self._judge_soak(lasts())
+        self._raise(self._probe.objection(probing.AFTER, lasts()))
         if self._traffic is not None:
-            self._traffic.end()
             self._traffic.decide()
         self._strategy.remember(self._txn.to)
         swapped = round(swap_seconds(self.phases), 3)
@@ -358,7 +419,7 @@ class Swap:
                 **said.as_dict(),
             )
         return SlipwayError(
-            "rolled_back",
+            _problem(error).code if _problem(error).code in (NOT_RESUMED, SENT_BACK) else "rolled_back",
             f"{self._txn.to} was rolled back in {phase}: {sentence(reason)} Now {self._fate(serving)}."
             f"{said.sentences()}",
             fix,
@@ -432,7 +493,13 @@ class Swap:
             **({"cut": cut} if cut else {}),
             **({"draining": left} if left else {}),
             **({} if self.downtime is None else {"downtime_seconds": round(self.downtime, 3)}),
+            **({"paused": self.paused} if self.paused else {}),
         }
+
+    @property
+    def paused(self) -> Optional[dict[str, Any]]:
+        """How it has waited for a person, and how that ended; None where it has not."""
+        return dict(self._pause.told) if self._pause is not None else None
 
     @property
     def traffic(self) -> Optional[dict[str, Any]]:
@@ -504,6 +571,7 @@ def swap(
         pruned=pruned,
         probe=probe.figures(),
         traffic=running.traffic,
+        paused=running.paused,
         timeline=running.timeline(),
         cut=running.drained.cut,
         draining=list(running.drained.left),

@@ -38,6 +38,7 @@ at 3 a.m.:  slipway status           what runs here, and is it healthy?
             slipway history SHOP     what happened?
             slipway rollback SHOP    back to the last good release; nothing is lost, and it is safe to repeat
             slipway confirm SHOP     keep the release that status calls WAITING; it goes back by itself otherwise
+            slipway resume SHOP      have the release go on that status calls PAUSED; --back takes it back now
             journalctl -u 'SHOP*'    what does it say?
             slipway drift            what has been changed by hand?
 """
@@ -79,6 +80,11 @@ Nothing of a commit is used before its signature is verified."""
 _CONFIRM = "It becomes the last good release. Where it was too late, this says what became of it, and ends with 1."
 
 
+_RESUME = """\
+It is paused because only the durations of users' requests speak against it (release_slow). Once it is resumed, they
+have no say for the rest of this swap; failed requests, crashes and health checks do. It goes back by itself otherwise."""
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="slipway",
@@ -108,6 +114,10 @@ def parser() -> argparse.ArgumentParser:
     confirm = add("confirm", "keep a release that waits for somebody's word that all is well", _CONFIRM)
     confirm.add_argument("service")
     confirm.add_argument("--txn", metavar="ID", help="only if it is this swap that waits (status --json)")
+    resume = add("resume", "have a paused release go on, or go back", _RESUME)
+    resume.add_argument("service")
+    resume.add_argument("--back", action="store_true", help="go back to the release before, at once")
+    resume.add_argument("--reason", default="", metavar="TEXT", help="why, for the journal")
     lease = add("lease", "which run may release a service, since when, and why", _LEASE)
     lease.add_argument("service")
     lease.add_argument("--end", action="store_true", help="end the lease of whichever run has it")
@@ -146,7 +156,7 @@ def parser() -> argparse.ArgumentParser:
     settle.add_argument("service")
     settle.add_argument("--metrics", default="", metavar="DIR", help="where the watch writes metrics")
     settle.add_argument("--timeout", type=float, default=60, metavar="S", help="the most seconds to wait (60)")
-    for command in (status, history, rollback, recover, confirm, lease, purge, verify, drift, diagnose):
+    for command in (status, history, rollback, recover, confirm, resume, lease, purge, verify, drift, diagnose):
         command.add_argument("--json", action="store_true", help="for programs")
     return top
 
@@ -269,6 +279,8 @@ def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
         return []
     from .._release.phases import Phase
 
+    if swap.get("paused"):
+        return _paused(service, swap)
     if swap["phase"] != Phase.PROBATION:
         until = f"; unconfirmed until {_when(swap['deadline'])}" if swap.get("deadline") else ""
         fix = f"slipway recover {service}, unless a release is under way"
@@ -278,6 +290,17 @@ def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
     return [
         f"  WAITING   for somebody to confirm {swap['to']} until {until}",
         f"            keep it: slipway confirm {service}; back to {before}: slipway rollback {service}",
+    ]
+
+
+def _paused(service: str, swap: Mapping[str, Any]) -> list[str]:
+    paused = swap["paused"]
+    left = max(0.0, float(paused.get("until") or 0) - time.time())
+    before = swap["source"] or "the former unit"
+    return [
+        f"  PAUSED    {swap['to']} in {swap['phase']} since {_when(paused.get('since'))}: {paused.get('reason')}",
+        f"            goes back to {before} by itself at {_when(paused.get('until'))} ({left:.0f}s left)",
+        f"            go on: slipway resume {service}; back now: slipway resume {service} --back",
     ]
 
 
@@ -336,6 +359,10 @@ def _requests(event: Mapping[str, Any]) -> Iterator[str]:
     if event.get("cut"):
         yield f"cut: {event['cut']} open connections, as the drain of the old release ended"
     yield from map(_describe_drained, event.get("drained") or ())
+    if event.get("paused"):
+        from .._release.pause import describe as describe_pause
+
+        yield from _labelled("paused", describe_pause(event["paused"]))
     if event.get("probe"):
         from .._release.probe import describe as describe_probe
 
@@ -411,6 +438,22 @@ def _confirm(options: argparse.Namespace) -> int:
         _say(f"{options.service}: {outcome.current} stays, and is the last good release now")
     else:
         _say(f"{options.service}: nothing waits to be confirmed; {outcome.current} is the release")
+    return OK
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from .._release.pause import SENT_BACK
+
+    said = _engine(operator(options.service), options.reason).resume(options.back)
+    does = f"goes back to {said.previous}" if said.word == SENT_BACK else "goes on"
+    if options.json:
+        _say(json.dumps({**said.as_dict(), "service": options.service}, indent=2))
+    elif not said.changed:
+        _say(f"{options.service}: {said.release} goes on already, for somebody has resumed it")
+    elif said.heard:
+        _say(f"{options.service}: {said.release} {does}")
+    else:
+        _say(f"{options.service}: {said.release} {does} as soon as its run looks again (slipway status)")
     return OK
 
 
@@ -671,6 +714,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "rollback": _rollback,
     "recover": _recover,
     "confirm": _confirm,
+    "resume": _resume,
     "lease": _lease,
     "verify": _verify,
     "drift": _drift,

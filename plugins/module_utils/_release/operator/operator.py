@@ -19,7 +19,7 @@ from ..._core import files
 from ..._core.errors import SlipwayError
 from ..._host import processes
 from ..._host.systemd import Systemd, UnitState
-from .. import background_drain, integrity
+from .. import background_drain, integrity, pause
 from ..state.journal import run_of
 from ..state.layout import Layout
 from ..state.lease import Leases
@@ -100,7 +100,7 @@ class Operator:
             "running": running,
             "draining": self._draining(running),
             "in_flight": asdict(in_flight) if in_flight else None,
-            "unsettled": _unsettled(in_flight) if in_flight else None,
+            "unsettled": _unsettled(in_flight, self.settings.name) if in_flight else None,
             "releases": self.layout.staged(),
             "good": [i for i in self.store.journal.good() if i in self.layout.staged()],
             "run": run_of(current, outcomes),
@@ -325,8 +325,10 @@ def unreadable(name: str, damaged: list[str], current: Optional[str] = None) -> 
     return {**nothing, **lists, **status, "damaged": damaged}
 
 
-def _unsettled(swap: Transaction) -> str:
+def _unsettled(swap: Transaction, service: str) -> str:
     """What is going to happen by itself to a swap that is in flight."""
+    if swap.paused:
+        return f"{swap.to} {pause.describe_now(swap.paused, service)}"
     if swap.deadline is None:
         return f"a swap to {swap.to} is under way or was cut short in {swap.phase}"
     until = time.strftime("%H:%M:%S UTC", time.gmtime(swap.deadline))

@@ -36,6 +36,8 @@ RELEASE_FAULTS = frozenset(
         "taken_back",
         "not_handed_over",
         "canary_failed",
+        "not_resumed",
+        "sent_back",
     )
 )
 

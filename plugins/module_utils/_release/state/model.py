@@ -25,6 +25,10 @@ MAX_PORT = 65535
 DIGEST_LENGTH = 10
 # What follows where the requests of users say nothing for certain.
 ACCEPT, REFUSE = "accept", "refuse"
+# What follows where only their durations speak against the new release.
+ROLLBACK, PAUSE = "rollback", "pause"
+# As long as a host waits for a person at most; a lease and a timer that waits for the lock outlast it.
+LONGEST_PAUSE = 43200.0
 MAX_ARTEFACT = 1 << 30
 
 # One name is a unit, a Linux user (useradd(8)), a directory and a syslog identifier: the strictest of the four rules.
@@ -196,7 +200,8 @@ class Proxy:
     step_time seconds; max_errors is how many percent of its requests may fail beyond those of the old release, and
     max_latency_ratio how many times as long they may take, 0 for as long as they like. With fewer than min_requests
     nothing is known, and what follows from that is what inconclusive says. Each share, and the soak, ends after
-    min_time seconds once users' requests have shown that the release is good; None for all of its time.
+    min_time seconds once users' requests have shown that the release is good; None for all of its time. slow is what
+    follows where they take too long and nothing else is wrong: PAUSE waits pause_time seconds for a person.
     """
 
     ports: tuple[int, ...] = ()
@@ -207,6 +212,14 @@ class Proxy:
     min_requests: int = 50
     inconclusive: str = ACCEPT
     min_time: Optional[float] = None
+    slow: str = ROLLBACK
+    pause_time: float = 900.0
+
+    @property
+    def longest_pause(self) -> float:
+        """The seconds that a release may wait for a person; durations are compared only while it has a share."""
+        has_shares = any(0 < weight < 100 for weight in self.weights)
+        return self.pause_time if self.slow == PAUSE and has_shares and self.max_latency_ratio else 0.0
 
     def __post_init__(self) -> None:
         ports, weights = self.ports, self.weights
@@ -227,6 +240,14 @@ class Proxy:
                 "invalid_inconclusive",
                 f"release_inconclusive is {self.inconclusive!r}.",
                 f"use {ACCEPT} or {REFUSE}",
+            )
+        if self.slow not in (ROLLBACK, PAUSE):
+            raise SlipwayError("invalid_slow", f"release_slow is {self.slow!r}.", f"use {ROLLBACK} or {PAUSE}")
+        if not 0 < self.pause_time <= LONGEST_PAUSE:
+            raise SlipwayError(
+                "invalid_pause",
+                f"release_pause_time is {self.pause_time}.",
+                f"give seconds, more than 0 and at most {LONGEST_PAUSE:g}",
             )
         if 0 < self.max_latency_ratio < 1:
             raise SlipwayError(

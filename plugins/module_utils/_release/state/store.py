@@ -28,7 +28,8 @@ class Transaction:
     """The one swap in flight. Times are seconds since the epoch; reason is that of a rollback nobody has asked for.
 
     deadline is when the host takes it back unless somebody confirms it, None for one that is not to be confirmed. run
-    is the name of the run that it belongs to, where that has one. by is who has asked for it.
+    is the name of the run that it belongs to, where that has one. by is who has asked for it. paused says since when,
+    until when and why it waits for a person, and is empty where it does not.
     """
 
     txn: str
@@ -43,6 +44,7 @@ class Transaction:
     measured: dict[str, Any] = field(default_factory=dict)
     run: str = ""
     by: dict[str, str] = field(default_factory=dict)
+    paused: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, loaded: Any) -> Transaction:
@@ -58,7 +60,7 @@ class Transaction:
         ):
             raise ValueError("it names no release")
         if not all(map(is_number, numbers)) or not all(
-            isinstance(one, dict) for one in (transaction.measured, transaction.by)
+            isinstance(one, dict) for one in (transaction.measured, transaction.by, transaction.paused)
         ):
             raise ValueError("one of its numbers is none")
         return transaction
@@ -106,11 +108,21 @@ class Store:
             who = f"{holder['user']} (pid {holder['pid']}) for {time.time() - holder['since']:.0f} s"
         except (ValueError, KeyError, TypeError):
             who = "another run"
+        name, fix = self.layout.name, "wait for that run to end, or raise release_lock_timeout"
+        if self._is_paused():
+            who = f"{who}, and is paused until somebody decides"
+            fix = f"run slipway resume {name} on the host to have it go on, or slipway resume {name} --back"
         return SlipwayError(
             "locked",
-            f"{self.layout.name} is being released by {who}; waited {timeout:g} s, as release_lock_timeout allows.",
-            "wait for that run to end, or raise release_lock_timeout",
+            f"{name} is being released by {who}; waited {timeout:g} s, as release_lock_timeout allows.",
+            fix,
         )
+
+    def _is_paused(self) -> bool:
+        with contextlib.suppress(SlipwayError):
+            in_flight = self.load()
+            return in_flight is not None and bool(in_flight.paused)
+        return False
 
     def begin(
         self,

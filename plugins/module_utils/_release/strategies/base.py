@@ -87,6 +87,10 @@ class Strategy(ABC):
         """The seconds that a share of the requests and the soak last at least; None for all of their time."""
         return None
 
+    def pause_time(self) -> float:
+        """The seconds that a release waits for a person where it is slow and nothing else is wrong; 0 for none."""
+        return 0.0
+
     def instance(self, release_id: str) -> str:
         """The instance of the service's template unit that this release runs in."""
         return release_id
@@ -180,7 +184,8 @@ class Strategy(ABC):
     def canary(self, _release_id: str, _traffic: Traffic, _hold: Callable[[float, Callable[[], None]], None]) -> None:
         """Give it a share of the requests first, and raise when it does not do well.
 
-        _hold raises unless the release stays healthy for that many seconds, and when the function raises that it calls.
+        _hold raises unless the release stays healthy for that many seconds, and when the function raises that it calls,
+        or the traffic in the end speaks against it.
         """
 
     def flip(self, release_id: str) -> None:

@@ -77,6 +77,9 @@ class ProxyStrategy(Strategy):
     def min_time(self) -> Optional[float]:
         return self._options.min_time
 
+    def pause_time(self) -> float:
+        return self._options.longest_pause
+
     def front(self) -> Optional[int]:
         return self.systemd.show(UNIT).main_pid
 
@@ -254,7 +257,6 @@ class ProxyStrategy(Strategy):
             self._backend.apply(wanted)
             traffic.begin(percent)
             hold(self._options.step_time, self._holding(wanted, traffic))
-            traffic.end()
         if self._steps():
             traffic.decide()
 

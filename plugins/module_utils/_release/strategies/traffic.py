@@ -23,6 +23,14 @@ LOOK = 1.0  # seconds from one look to the next
 WHOLE = 100
 
 
+class TooSlow(SlipwayError):
+    """Nothing but the durations of its requests speaks against a release. reason: what they are, and what is allowed."""
+
+    def __init__(self, code: str, message: str, fix: str, reason: str) -> None:
+        super().__init__(code, message, fix)
+        self.reason = reason
+
+
 class Totals(NamedTuple):
     """What one worker of HAProxy has counted at one server since that worker has begun."""
 
@@ -124,11 +132,20 @@ class Traffic:
             errors, latency = map(e_value, (self._verdict.errors, self._verdict.latency))
             self._evidence.add(time.monotonic(), errors, latency)
         if reason:
-            raise SlipwayError(
-                "canary_failed",
-                f"with {self._verdict.stages[-1].percent} % of the requests, {self._release_id} does worse: {reason}.",
-                "see what the release logged, or correct the limit",
-            )
+            percent = self._verdict.stages[-1].percent
+            message = f"with {percent} % of the requests, {self._release_id} does worse: {reason}."
+            fix = "see what the release logged, or correct the limit"
+            if self._verdict.is_slow:
+                raise TooSlow("canary_failed", message, fix, reason)
+            raise SlipwayError("canary_failed", message, fix)
+
+    def tolerate(self) -> None:
+        """Judge by errors alone from now on, for somebody is asked about the durations."""
+        self._verdict.tolerate()
+
+    def insist(self) -> None:
+        """Nobody has accepted the durations."""
+        self._verdict.insist()
 
     def proven(self) -> bool:
         """Whether what was counted last shows that the release is good, so that this share may end before its time."""

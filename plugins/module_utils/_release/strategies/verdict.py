@@ -237,6 +237,8 @@ class Verdict:
         self.stages: list[Stage] = []
         self.before = Counts()
         self.stopped: Optional[str] = None
+        self.is_slow = False  # whether nothing but its durations has stopped it
+        self.tolerated: Optional[str] = None  # what its durations have been, where somebody may put up with them
         # By their time: what was open at the old release, as if it had all users, and what is open at the new one.
         self._levels: list[tuple[float, float]] = []
         self._waiting: list[tuple[float, int]] = []
@@ -364,19 +366,28 @@ class Verdict:
         return 100 * more / total if total else 0.0
 
     def look(self) -> Optional[str]:
-        """What speaks against the release by now, as a sentence."""
-        if self.stopped is None and self.stages:
+        """What speaks against the release by now, as a sentence. Errors count for more than durations."""
+        if self.stages and (self.stopped is None or self.is_slow):
             if self.errors >= ENOUGH:
                 allowed = f"release_max_errors allows {self._rule.max_errors:g} % more"
                 worst = max(self._groups, key=self._errors)
                 if worst.pairs[-1].alone:
                     allowed = "more than half is too much whatever the old release did"
-                self.stopped = f"{self._said(worst)}; {allowed}"
-            elif self.latency >= ENOUGH:
-                self.stopped = (
-                    f"{self._said_slower()}; release_max_latency_ratio allows {self._rule.max_latency_ratio:g}"
+                self.stopped, self.is_slow = f"{self._said(worst)}; {allowed}", False
+            elif self.stopped is None and self.tolerated is None and self.latency >= ENOUGH:
+                self.stopped, self.is_slow = (
+                    f"{self._said_slower()}; release_max_latency_ratio allows {self._rule.max_latency_ratio:g}",
+                    True,
                 )
         return self.stopped
+
+    def tolerate(self) -> None:
+        """Durations have no say any more: it is a person's to decide about those that have stopped the release."""
+        self.stopped, self.is_slow, self.tolerated = None, False, self.stopped
+
+    def insist(self) -> None:
+        """Nobody puts up with them."""
+        self.stopped, self.is_slow, self.tolerated = self.tolerated, True, None
 
     def doubt(self) -> Optional[str]:
         """Why what was seen by now is no evidence that the release is good; None where it is."""
@@ -394,7 +405,7 @@ class Verdict:
         if more:
             why = "may be as many as at the old release" if more[0].pairs[-1].alone else "may be chance"
             return f"{self._said(more[0])}, which is more than release_max_errors allows and {why}"
-        if self._looks_slow():
+        if self.tolerated is None and self._looks_slow():
             return f"{self._said_slow()}, which is more than release_max_latency_ratio allows and may be chance"
         return None
 
@@ -418,7 +429,7 @@ class Verdict:
     def _is_as_fast(self, stage: Stage) -> bool:
         """Whether it has shown that its share of slow requests is not much larger, at any bound."""
         ratio, new, old = self._rule.max_latency_ratio, stage.new, stage.old
-        if not ratio or not (new.timed or old.timed):
+        if self.tolerated is not None or not ratio or not (new.timed or old.timed):
             return True
         for bound in BOUNDS:
             trial = Trial(new.slower(ratio * bound), new.timed, old.slower(bound), old.timed)
@@ -478,6 +489,8 @@ class Verdict:
         }
         if self._chosen is not None:
             figures["chosen"] = _side_by_side(*self._chosen[:2])
+        if self.tolerated is not None:
+            figures["tolerated"] = self.tolerated
         return figures
 
 

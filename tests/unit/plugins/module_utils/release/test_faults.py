@@ -221,6 +221,27 @@ PROXY_STORIES = {
 }
 
 
+def paused(answers: str) -> Callable[[Host], None]:
+    """The new release is slow, and a person is asked."""
+
+    def before(host: Host) -> None:
+        host.users, host.answers, host.answers_after = 200.0, answers, 1.0
+        host.proxy = {"weights": [50], "step_time": 4, "slow": "pause", "pause_time": 4}
+        bad(slow=True)(host)
+
+    return before
+
+
+PAUSES = "unlink var/shop/resume.json"
+PROXY_STORIES.update(
+    {
+        "paused, resumed": Story(paused("resumed"), release("v2"), "v2", old="v1", must_see=PAUSES),
+        "paused, sent back": Story(paused("sent_back"), release("v2"), "v1", old="v1", must_see=PAUSES),
+        "paused, nobody answers": Story(paused(""), release("v2"), "v1", old="v1", must_see="haproxy set slipway-shop/b 50 %"),
+    }
+)
+
+
 def chosen(**behaviour: object) -> Callable[[Host], None]:
     """Some users meet the new release before all others."""
 

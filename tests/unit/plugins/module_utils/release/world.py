@@ -35,6 +35,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release import (
     integrity,
     once,
     outcome,
+    pause,
     preflight,
     recovery,
     rehearsal,
@@ -74,6 +75,7 @@ TEMPLATES = {
     "reload": f"Environment=PORT=8080\n{VERIFIES}",
     "restart": f"Environment=PORT=8080\n{VERIFIES}",
 }
+BEGAN = 1_000_000.0
 LISTENING = {str(inode) for inode in range(5000, 5100)}
 
 
@@ -244,7 +246,7 @@ class Clock:
     """Time that passes only when somebody sleeps."""
 
     def __init__(self) -> None:
-        self.now = 1_000_000.0
+        self.now = BEGAN
 
     def __getattr__(self, name: str) -> Any:
         return getattr(time, name)
@@ -286,6 +288,7 @@ class Behaviour:
     answers: str = ""  # to a check that fails
     ends_in_handover: bool = False  # is started by the one before it, and ends before it is ready
     runs_a_copy: bool = False  # executes another file than the release's
+    slow: bool = False  # its users wait
 
 
 @dataclass
@@ -921,7 +924,13 @@ class FakeHaproxy:
         return servers
 
     def times(self, _worker: haproxy.Worker, _table: str) -> dict[str, dict[int, int]]:
-        return {}
+        self.host.answer()
+        if not self.host.users:
+            return {}
+        asked = int((self.host.clock.now - BEGAN) * self.host.users)
+        there = {found.address: found for found in self.host.systemd.instances.values()}
+        slow = {slot for slot, server in self.servers_now.items() if _is_slow(there.get(server.address))}
+        return {slot: {400 if slot in slow else 12: asked} for slot in self.servers_now}
 
     def set_address(self, _worker: haproxy.Worker, server: str, address: str) -> None:
         self._effect(f"set {server} {address}", lambda: self._set(server, address=address))
@@ -931,6 +940,10 @@ class FakeHaproxy:
 
     def set_weight(self, _worker: haproxy.Worker, server: str, weight: int) -> None:
         self._effect(f"set {server} {weight} %", lambda: self._set(server, weight=weight))
+
+
+def _is_slow(found: Instance | None) -> bool:
+    return found is not None and found.behaviour.slow
 
 
 def copy_tree(source: str, target: str) -> None:
@@ -983,6 +996,9 @@ class Host:
         self.confirm = 60.0
         self.timer: str | None = None  # the transaction it would take back
         self.drain_background = 0.0
+        self.users = 0.0  # requests a second at each release that has some
+        self.answers = ""  # what a person says of a release that is paused, and after how many seconds
+        self.answers_after = 5.0
         self.log: list[dict[str, str]] = []  # what was sent to journald
         self.migrations: list[str] = []  # the units of all attempts at what is run once
         self.migrates = "well"  # or "badly", or it "hangs"
@@ -1074,6 +1090,7 @@ class Host:
             gate,
             once,
             outcome,
+            pause,
             recovery,
             rehearsal,
             confirm,
@@ -1340,6 +1357,17 @@ class Host:
         if done.unconfirmed:
             done.phases.update(self.engine().confirm(done.unconfirmed).phases)
         return done
+
+    def answer(self) -> None:
+        """What another process writes is no effect of the run."""
+        state = os.path.join(self.layout.state, "state.json")
+        told = json.loads(read(state)) if self.answers and os.path.exists(state) else {}
+        if told.get("paused") and self.clock.now >= told["paused"]["since"] + self.answers_after:
+            self.say(told["txn"], self.answers)
+
+    def say(self, txn: str, word: str) -> None:
+        with open(os.path.join(self.layout.state, pause.FILE), "w", encoding="utf-8") as stream:
+            json.dump({"txn": txn, "word": word, "by": {"person": "alice"}}, stream)
 
     def forget(self, release_id: str) -> None:
         """A version before this one has staged it, and kept nothing of it elsewhere."""

@@ -1,0 +1,451 @@
+# Copyright (c) Slipway maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A release that is only too slow waits for a person."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release import pause
+from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
+from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import LONGEST_PAUSE, Proxy
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Transaction
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.traffic import Traffic
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Counts, Rule, Verdict
+from ansible_collections.slipway.go.plugins.module_utils._release.verbs import resume
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Faults, Host, Killed
+from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
+
+ASKED = {"weights": [20], "step_time": 30, "slow": "pause", "pause_time": 60}
+
+
+@pytest.fixture
+def host(memory, monkeypatch):
+    """v1 serves, and v2 takes 400 ms where v1 takes 12."""
+    host = Host(memory, "proxy").install(monkeypatch)
+    host.users, host.proxy = 100.0, dict(ASKED)
+    host.behaviours["v2"] = Behaviour(slow=True)
+    host.release("v1")
+    monkeypatch.setattr(resume, "WITHIN", 0.0)
+    return host
+
+
+def events(host, *names):
+    return [event for event in host.store.journal.events() if event["event"] in names]
+
+
+def when_paused(host, monkeypatch, act):
+    """Once, while the engine waits; it looks at the users' requests then."""
+    done = []
+
+    def answer():
+        waiting = host.store.load()
+        if waiting is not None and waiting.paused and not done:
+            done.append(True)
+            act(waiting)
+
+    monkeypatch.setattr(host, "answer", answer)
+    return done
+
+
+def test_without_the_setting_a_slow_release_is_rolled_back(host):
+    host.proxy["slow"] = "rollback"
+    error = refused(lambda: host.release("v2"), "rolled_back")
+    assert "release_max_latency_ratio allows 2" in str(error)
+    assert not events(host, "paused")
+    assert "paused" not in error.details
+
+
+def test_a_paused_release_that_is_resumed_goes_on(host):
+    host.answers, host.answers_after = "resumed", 20
+    began = host.clock.now
+    outcome = host.release("v2")
+    assert host.settled() == host.id_of("v2")
+    told = outcome.paused
+    assert (told["ended"], told["by"]) == ("resumed", "alice")
+    assert 20 <= told["seconds"] < 22
+    assert "ms or longer; release_max_latency_ratio allows 2" in told["reason"]
+    assert host.clock.now - began > 30 + 20, "the step has its whole time beside the pause"
+    assert outcome.phases["CANARY"] < 32, "the pause is no part of it"
+    assert outcome.traffic["tolerated"] == told["reason"]
+    assert outcome.traffic["verdict"] != "fail"
+    assert outcome.traffic["evidence"]["latency"] >= outcome.traffic["evidence"]["enough"]
+    paused, resumed = events(host, "paused", "resumed")
+    assert (paused["phase"], paused["txn"] == resumed["txn"]) == ("CANARY", True)
+    assert paused["until"] - paused["since"] == 60
+    assert resumed["by"] == {"person": "alice"}
+    assert host.store.journal.outcomes()[-1]["paused"] == told
+    assert len(events(host, "paused")) == 1, "a person has decided for all of it"
+
+
+def test_the_share_of_users_stays_while_it_is_paused(host, monkeypatch):
+    seen = []
+
+    def look(waiting):
+        seen.append((waiting.phase, {slot: one.weight for slot, one in host.haproxy.servers_now.items()}))
+
+    done = when_paused(host, monkeypatch, look)
+    refused(lambda: host.release("v2"), "not_resumed")
+    assert done
+    assert seen == [("CANARY", {"a": 80, "b": 20})]
+
+
+def test_nobody_answers_and_it_goes_back_at_its_time(host):
+    began = host.clock.now
+    error = refused(lambda: host.release("v2"), "not_resumed")
+    assert error.details["rolled_back"] is True
+    assert error.details["paused"]["ended"] == "not_resumed"
+    assert 60 <= error.details["paused"]["seconds"] < 63
+    assert host.clock.now - began < 60 + 30
+    assert "It was paused for 60 s, and nobody resumed it" in str(error)
+    assert error.details["traffic"]["verdict"] == "fail"
+    assert host.settled() == host.id_of("v1")
+    last = host.store.journal.outcomes()[-1]
+    assert (last["event"], last["code"], last["paused"]["ended"]) == ("rolled_back", "not_resumed", "not_resumed")
+    assert host.id_of("v2") in host.store.journal.bad()
+
+
+def test_it_is_sent_back_at_once(host):
+    host.answers = "sent_back"
+    error = refused(lambda: host.release("v2"), "sent_back")
+    assert (error.details["rolled_back"], error.details["paused"]["by"]) == (True, "alice")
+    assert error.details["paused"]["seconds"] < 7
+    assert host.settled() == host.id_of("v1")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [({"sick_after": 40}, "unhealthy_in_soak"), ({"dies_after": 400}, "crashed"), ({"restarts_after": 400}, "crashed")],
+)
+def test_what_else_goes_wrong_meanwhile_rolls_back_at_once(host, behaviour, code):
+    host.proxy["pause_time"] = 600
+    host.behaviours["v2"] = Behaviour(slow=True, **behaviour)
+    error = refused(lambda: host.release("v2"), "rolled_back")
+    last = host.store.journal.outcomes()[-1]
+    assert (last["code"], last["paused"]["ended"]) == (code, "failed")
+    assert last["paused"]["seconds"] < 590
+    assert error.details["paused"] == last["paused"]
+    assert host.settled() == host.id_of("v1")
+    assert host.store.load() is None
+
+
+def test_errors_that_turn_worse_meanwhile_roll_back_at_once(host, monkeypatch):
+    there = host.haproxy.servers_now
+
+    def fail(_waiting):
+        there["b"] = there["b"]._replace(requests=there["b"].requests + 200, failures=there["b"].failures + 100)
+        there["a"] = there["a"]._replace(requests=there["a"].requests + 800)
+
+    when_paused(host, monkeypatch, fail)
+    error = refused(lambda: host.release("v2"), "rolled_back")
+    assert "100 of 200 requests of users failed" in str(error)
+    assert host.store.journal.outcomes()[-1]["code"] == "canary_failed"
+    assert error.details["paused"]["seconds"] < 10
+
+
+def test_the_probe_objects_meanwhile(host, monkeypatch):
+    when_paused(host, monkeypatch, lambda _waiting: setattr(host.behave("v2"), "loses", "during"))
+    refused(lambda: host.release("v2"), "rolled_back")
+    assert host.store.journal.outcomes()[-1]["code"] == "probe_failed"
+
+
+def test_errors_after_a_resume_count_as_always(host, monkeypatch):
+    host.answers, there = "resumed", host.haproxy.servers_now
+
+    def fail(_service=None):
+        if events(host, "resumed"):
+            there["b"] = there["b"]._replace(requests=there["b"].requests + 20, failures=there["b"].failures + 20)
+
+    answer = host.answer
+    monkeypatch.setattr(host, "answer", lambda: (answer(), fail()))
+    error = refused(lambda: host.release("v2"), "rolled_back")
+    assert error.details["paused"]["ended"] == "resumed"
+    assert host.settled() == host.id_of("v1")
+
+
+def test_it_may_pause_in_the_soak_where_the_last_counts_of_the_share_tell(host, monkeypatch):
+    """Nothing is judged while the share lasts, so that the end of it is the first look."""
+    host.proxy["step_time"], host.answers = 5, "resumed"
+    real = Traffic.end
+    monkeypatch.setattr(Traffic, "look", lambda self: real(self) if events(host, "paused") else None)
+    monkeypatch.setattr(Traffic, "end", lambda self: real(self) if len(self._verdict.stages) > 1 else None)
+    outcome = host.release("v2")
+    assert events(host, "paused")[0]["phase"] == "SOAK"
+    assert outcome.paused["ended"] == "resumed"
+    assert host.settled() == host.id_of("v2")
+
+
+def test_while_the_old_release_drains_it_is_not_rolled_back_but_asked_about_in_the_soak(host, monkeypatch):
+    """There is one session left at the old release, and the verdict comes while it is waited for."""
+    host.proxy["step_time"], host.answers, there = 5, "resumed", host.haproxy.servers_now
+    there["a"] = there["a"]._replace(sessions=1)
+    looks = {name: getattr(Traffic, name) for name in ("look", "end")}
+    for name, real in looks.items():
+        monkeypatch.setattr(
+            Traffic, name, lambda self, real=real: real(self) if len(self._verdict.stages) > 1 else None
+        )
+    host.release("v2")
+    assert events(host, "paused")[0]["phase"] == "SOAK"
+    assert host.settled() == host.id_of("v2")
+
+
+def test_a_rollback_and_other_strategies_do_not_pause(host, memory, monkeypatch):
+    host.answers = "resumed"
+    host.release("v2")
+    host.behaviours["v1"] = Behaviour(slow=True)
+    assert host.rollback().paused is None
+    assert host.settled() == host.id_of("v1")
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        ({}, 0),
+        ({"slow": "pause"}, 0),
+        ({"slow": "pause", "weights": (5, 100)}, 900),
+        ({"slow": "pause", "weights": (0, 100)}, 0),
+        ({"slow": "pause", "weights": (5,), "max_latency_ratio": 0}, 0),
+        ({"slow": "rollback", "weights": (5,)}, 0),
+        ({"slow": "pause", "weights": (5,), "pause_time": 60}, 60),
+    ],
+)
+def test_how_long_it_may_be_paused(given, seconds):
+    assert Proxy(**given).longest_pause == seconds
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [({"slow": "ask"}, "invalid_slow"), *(({"pause_time": s}, "invalid_pause") for s in (0, -1, LONGEST_PAUSE + 1))],
+)
+def test_what_is_refused(given, code):
+    refused(lambda: Proxy(**given), code)
+
+
+def test_the_host_waits_for_the_pause_before_it_takes_back_what_nobody_confirms(host, monkeypatch):
+    armed = []
+    monkeypatch.setattr(
+        "ansible_collections.slipway.go.plugins.module_utils._release.confirm_timer.arm",
+        lambda _service, _txn, seconds: armed.append(seconds),
+    )
+    host.proxy["slow"] = "rollback"
+    refused(lambda: host.release("v2"), "rolled_back")
+    host.proxy["slow"], host.answers = "pause", "resumed"
+    host.release("v2", force=True)
+    assert armed[1] == armed[0] + 60
+
+
+def test_the_tool_says_that_it_goes_on(host, monkeypatch):
+    said = []
+    when_paused(host, monkeypatch, lambda _waiting: said.extend(host.engine().resume() for _each in range(2)))
+    outcome = host.release("v2")
+    assert outcome.paused["ended"] == "resumed"
+    first, second = said
+    assert (first.release, first.previous, first.word, first.changed) == (
+        host.id_of("v2"), host.id_of("v1"), "resumed", True,
+    )  # fmt: skip
+    assert second.word == "resumed", "two resumes are one"
+    assert len(events(host, "resumed")) == 1
+    assert not os.path.exists(os.path.join(host.layout.state, pause.FILE))
+
+
+def test_the_tool_says_that_it_goes_back(host, monkeypatch):
+    by = {"person": "bob", "reason": "not today"}
+    engine = Engine(host.settings(), host.layout, host.systemd, by=by)
+    when_paused(host, monkeypatch, lambda _waiting: engine.resume(back=True))
+    error = refused(lambda: host.release("v2"), "sent_back")
+    assert error.details["paused"]["by"] == "bob"
+
+
+def test_a_second_resume_while_it_goes_on_changes_nothing(host, monkeypatch):
+    host.answers, said = "resumed", []
+    answer = host.answer
+
+    def twice():
+        answer()
+        if events(host, "resumed") and not said:
+            said.append(host.engine().resume())
+
+    monkeypatch.setattr(host, "answer", twice)
+    host.release("v2")
+    assert (said[0].changed, said[0].heard) == (False, True)
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_where_nothing_is_paused_a_resume_is_refused_with_what_is_there(host, back):
+    error = refused(lambda: host.engine().resume(back), "not_paused")
+    assert f"{host.id_of('v1')} serves" in str(error)
+    refused(lambda: host.release("v2"), "not_resumed")
+    error = refused(lambda: host.engine().resume(back), "not_paused")
+    assert "nobody resumed it" in str(error)
+    host.behaviours["v3"] = Behaviour()
+    host.swap("v3")
+    error = refused(lambda: host.engine().resume(back), "not_paused")
+    assert "waits to be confirmed" in str(error)
+    assert "slipway confirm shop" in error.fix
+
+
+def test_a_swap_that_goes_on_is_not_paused(host, monkeypatch):
+    told = []
+    host.behaviours["v2"] = Behaviour()
+    look = Traffic.look
+
+    def ask(self):
+        if not told:
+            told.append(refused(lambda: host.engine().resume(), "not_paused"))
+        look(self)
+
+    monkeypatch.setattr(Traffic, "look", ask)
+    host.release("v2")
+    assert "is in CANARY" in str(told[0])
+
+
+def test_a_word_about_another_transaction_is_removed_and_counts_for_nothing(host, monkeypatch):
+    when_paused(host, monkeypatch, lambda _waiting: host.say("0" * 32, "resumed"))
+    refused(lambda: host.release("v2"), "not_resumed")
+    assert not os.path.exists(os.path.join(host.layout.state, pause.FILE))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"txn": 1}', '{"word": "resumed"}', "\0"])
+def test_a_damaged_word_counts_for_nothing(host, monkeypatch, text):
+    def write(_waiting):
+        with open(os.path.join(host.layout.state, pause.FILE), "w", encoding="utf-8") as stream:
+            stream.write(text)
+
+    when_paused(host, monkeypatch, write)
+    refused(lambda: host.release("v2"), "not_resumed")
+
+
+def test_a_word_that_was_written_before_the_pause_does_not_count(host, monkeypatch):
+    """Of whatever transaction: it has not asked yet."""
+    txns = []
+    begin = Transaction.__init__
+
+    def noted(self, txn, *args, **kwargs):
+        begin(self, txn, *args, **kwargs)
+        if args and args[0] == "INTENT" and not txns:
+            txns.append(txn)
+
+    monkeypatch.setattr(Transaction, "__init__", noted)
+    host.systemd.on_start = lambda _release_id: host.say(txns[0], "resumed") if txns else None
+    refused(lambda: host.release("v2"), "not_resumed")
+    assert txns
+
+
+def killed_in_the_pause(host, monkeypatch):
+    def kill(_waiting):
+        host.faults.dead = True
+        raise Killed
+
+    when_paused(host, monkeypatch, kill)
+    with pytest.raises(Killed):
+        host.release("v2")
+    host.faults = Faults()
+    assert host.store.load().paused
+
+
+@pytest.mark.parametrize("word", ["", "resumed", "sent_back"])
+@pytest.mark.parametrize("then", ["recover", "reboot", "timer", "release", "rollback"])
+def test_an_engine_that_is_killed_while_it_waits(host, monkeypatch, word, then):
+    killed_in_the_pause(host, monkeypatch)
+    txn = host.store.load().txn
+    if word:
+        host.say(txn, word)
+    refused(lambda: host.engine().resume(), "interrupted")
+    if then == "release":
+        host.behaviours["v3"] = Behaviour()
+        host.release("v3")
+        assert host.settled() == host.id_of("v3")
+    else:
+        {"recover": lambda: host.engine().recover(), "reboot": host.reboot, "timer": host.expire,
+         "rollback": host.rollback}[then]()  # fmt: skip
+        assert host.settled() == host.id_of("v1")
+    assert not os.path.exists(os.path.join(host.layout.state, pause.FILE))
+    assert host.id_of("v2") not in host.store.journal.bad()
+    (ended,) = [one for one in host.store.journal.outcomes() if one.get("txn") == txn]
+    assert (ended["event"], ended["interrupted"]) == ("rolled_back", True)
+
+
+@pytest.mark.parametrize("act", ["release", "rollback", "confirm", "recover"])
+def test_who_else_wants_the_service_is_told_that_it_is_paused(host, monkeypatch, act):
+    told = []
+    acts = {
+        "release": lambda: host.swap("v3"),
+        "rollback": host.rollback,
+        "confirm": lambda: host.engine().confirm(),
+        "recover": lambda: host.engine().recover(),
+    }
+    when_paused(host, monkeypatch, lambda _waiting: told.append(refused(acts[act], "locked")))
+    refused(lambda: host.release("v2"), "not_resumed")
+    assert "is paused until somebody decides" in str(told[0])
+    assert "slipway resume shop --back" in told[0].fix
+
+
+def test_the_status_says_since_when_why_until_when_and_what_to_type(host, monkeypatch):
+    told = []
+    when_paused(
+        host, monkeypatch, lambda _waiting: told.append(Operator(host.settings(), host.layout, host.systemd).status(0))
+    )
+    refused(lambda: host.release("v2"), "not_resumed")
+    (status,) = told
+    assert status["current"] == host.id_of("v1")
+    assert status["in_flight"]["paused"]["until"] > status["in_flight"]["paused"]["since"]
+    for part in ("is paused since", "ms or longer", "it goes back at", "slipway resume shop;", "resume shop --back"):
+        assert part in status["unsettled"], status["unsettled"]
+
+
+def test_the_timeline_has_the_pause_between_two_parts_of_the_canary(host):
+    host.answers = "resumed"
+    phases = host.release("v2").timeline["phases"]
+    names = [name for name, _begin, _lasts in phases]
+    assert names[names.index("CANARY") :][:3] == ["CANARY", "PAUSED", "CANARY"]
+    for before, after in zip(phases, phases[1:]):
+        assert round(before[1] + before[2], 2) == round(after[1], 2)
+
+
+def test_a_full_disk_does_not_keep_it_from_going_back(host, monkeypatch):
+    def fill(_waiting):
+        host.faults.how, host.faults.at = "full", len(host.faults.seen)
+
+    when_paused(host, monkeypatch, fill)
+    with pytest.raises((SlipwayError, OSError)):
+        host.release("v2")
+    assert host.systemd.serving() == [host.id_of("v1")]
+
+
+def test_old_states_are_read():
+    told = {"txn": "a", "phase": "CANARY", "to": "2-0000000000", "source": None, "strategy": "proxy", "started": 1.0}
+    assert Transaction.parse(told).paused == {}
+    with pytest.raises(ValueError, match="numbers"):
+        Transaction.parse({**told, "paused": "yes"})
+
+
+def slow_and_then(failed: int) -> Verdict:
+    verdict = Verdict(Rule())
+    verdict.begin(50)
+    verdict.count(Counts(500, 0, {400: 500}), Counts(500, 0, {12: 500}), 10.0)
+    assert verdict.look() and verdict.is_slow
+    verdict.count(Counts(200, failed, {400: 200}), Counts(200, 0, {12: 200}), 10.0)
+    return verdict
+
+
+def test_errors_count_for_more_than_durations():
+    assert slow_and_then(0).is_slow
+    verdict = slow_and_then(150)
+    assert "failed" in str(verdict.look())
+    assert not verdict.is_slow
+
+
+def test_what_is_tolerated_may_be_insisted_on():
+    verdict = slow_and_then(0)
+    reason = verdict.stopped
+    verdict.tolerate()
+    assert (verdict.look(), verdict.verdict, verdict.figures()["tolerated"]) == (None, "pass", reason)
+    verdict.insist()
+    assert (verdict.look(), verdict.verdict) == (reason, "fail")
+    assert json.dumps(verdict.figures())
