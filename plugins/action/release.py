@@ -67,6 +67,8 @@ PROXY = {
     "ports": ("service_proxy_ports", survey.list_of(survey.whole)),
     "weights": ("release_weights", survey.list_of(survey.whole)),
     "step_time": ("release_step_time", survey.number),
+    "slow": ("release_slow", survey.choice(model.ROLLBACK, model.PAUSE)),
+    "pause_time": ("release_pause_time", survey.number),
     **comparison.RULE,
 }
 ONCE = {

@@ -173,6 +173,20 @@ options:
         type: str
         choices: [accept, refuse]
         default: accept
+      slow:
+        description:
+          - What follows where nothing but the durations of users' requests (O(proxy.max_latency_ratio)) speaks against
+            the new release. V(rollback) goes back. V(pause) leaves users where they are and waits for a person, who
+            types C(slipway resume NAME) or C(slipway resume NAME --back) on the host. Anything else that goes wrong
+            meanwhile goes back at once.
+        type: str
+        choices: [rollback, pause]
+        default: rollback
+      pause_time:
+        description:
+          - Seconds for which a paused release waits, 43200 at most. When they have passed, it goes back by itself.
+        type: float
+        default: 900
   lock_timeout:
     description:
       - Seconds to wait for another run that releases the same service on the same host.

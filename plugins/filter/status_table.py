@@ -82,7 +82,8 @@ def row(host: str, service: str, told: Mapping[str, Any]) -> dict[str, Any]:
     if told.get("state") == NEVER and told.get("history"):
         shown["message"] = first_failure(told["history"][0])
     if told.get("unsettled"):
-        shown |= {"health": "unconfirmed", "message": told["unsettled"]}
+        health = "paused" if (told.get("in_flight") or {}).get("paused") else "unconfirmed"
+        shown |= {"health": health, "message": told["unsettled"]}
     return {"host": host, "release": told.get("current"), "damaged": bool(told.get("damaged")), **shown}
 
 

@@ -618,6 +618,20 @@ traffic:
         old_failed: 1
         old_p99_ms: 34
         early: {evidence: 213.0, at_most: 0.91}
+paused:
+  description:
+    - How the release has waited for a person (O(proxy.slow)); V(null) where it has not. C(reason) is what was measured
+      and what is allowed, C(since) when it began, in seconds since the epoch, and C(seconds) how long it lasted.
+      C(ended) is V(resumed), V(sent_back), V(not_resumed) or, where something else went wrong meanwhile, V(failed),
+      and C(by) the person.
+  returned: success, and failure during the swap
+  type: dict
+  sample:
+    reason: 60 of 1204 requests took 60 ms or longer, and 9 of 4790 at the old release 30 ms or longer; release_max_latency_ratio allows 2
+    since: 1789000000.123
+    seconds: 184.2
+    ended: resumed
+    by: alice
 probe:
   description:
     - What the probe saw before, during and after the swap, and where it was undone, while going back (C(rollback)).

@@ -199,9 +199,10 @@ def _closed(e: Evidence) -> Iterator[Finding]:
 def _in_flight(e: Evidence) -> Iterator[Finding]:
     if e.status["unsettled"]:
         message = sentence(str(e.status["unsettled"]))
-        yield _finding(
-            Rank.SUSPECT, "in_flight", message, f"run slipway recover {e.service}, unless a run is under way"
-        )
+        fix = f"run slipway recover {e.service}, unless a run is under way"
+        if (e.status.get("in_flight") or {}).get("paused"):
+            fix = f"run slipway resume {e.service}, or slipway resume {e.service} --back"
+        yield _finding(Rank.SUSPECT, "in_flight", message, fix)
 
 
 def _changed(e: Evidence) -> Iterator[Finding]:

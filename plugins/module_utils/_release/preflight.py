@@ -35,7 +35,7 @@ from . import configuration, stage, staged_units
 from .artefact import semver
 from .meant import version_of
 from .state.layout import Layout, read_object
-from .state.model import Artefact, Content, Settings, Spec
+from .state.model import PAUSE, Artefact, Content, Settings, Spec, parse_proxy
 from .strategies import reserved_ports
 from .takeover import Takeover
 
@@ -355,12 +355,26 @@ def notices(
     content = stage.content(spec, layout) if spec.artefact.sha256 and current else None
     if content is not None and content.release_id() == current:
         return []
-    found = [*differences, *_health_port(spec, settings)]
+    found = [*differences, *_health_port(spec, settings), *_never_paused(spec, settings)]
     if abilities is not None:
         found += _abilities_lacking(spec, layout, abilities)
     if current and content is not None and spec.configured:
         found += _restart_ahead(spec, layout, current, content)
     return found
+
+
+def _never_paused(spec: Spec, settings: Settings) -> Iterator[Problem]:
+    """Where a person is to be asked about durations, and nobody compares them."""
+    options = parse_proxy(settings.proxy)
+    if options.slow != PAUSE or (spec.strategy == "proxy" and options.longest_pause):
+        return
+    because = "release_max_latency_ratio is 0" if not options.max_latency_ratio else "release_weights has no share"
+    because = because if spec.strategy == "proxy" else f"service_swap is {spec.strategy}"
+    yield Problem(
+        "never_paused",
+        f"release_slow is {PAUSE}, but {because}, so the durations of users' requests are not compared.",
+        "use service_swap: proxy with release_weights such as [5, 25, 100], or leave release_slow out",
+    )
 
 
 def _abilities_lacking(spec: Spec, layout: Layout, abilities: Abilities) -> Iterator[Problem]:

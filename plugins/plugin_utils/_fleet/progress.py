@@ -46,6 +46,7 @@ PAUSE, QUESTIONS = 5.0, 4.0
 PATIENCE = 2.0
 _MISSED = 3  # so many questions in a row without an answer are the last
 _NAMES = 3  # so many hosts are named
+_REASON = 300  # the longest text of a host that a line has
 _LONG = 20  # what is longer is no name of a phase
 _FOLDER, _SHOWN = "slipway-progress", "shown.json"
 # What the controller does itself.
@@ -116,6 +117,9 @@ def _understood(told: Mapping[str, Any]) -> dict[str, Any]:
         found["traffic"] = {"new": traffic["new"], "old": traffic["old"], "verdict": traffic.get("verdict")}
     if _is_pair(told.get("probe")):
         found["probe"] = told["probe"]
+    paused = told.get("paused")
+    if isinstance(paused, Mapping) and _is_number(paused.get("until")):
+        found["paused"] = {"reason": plain(str(paused.get("reason")))[:_REASON], "until": float(paused["until"])}
     return found
 
 
@@ -136,7 +140,17 @@ def line(about: About, notes: Mapping[str, Note], now: float) -> str:
     parts += [f"{ends.count(end)} {end}" for end in (THROUGH, FAILED) if end in ends and len(about.hosts) > 1]
     parts += [f"{still} to come"] if still > 0 else []
     title = ", ".join(one for one in (f"{about.service} {about.version}".strip(), about.batch) if one)
-    return " ".join([f"{title}: {'; '.join(parts)}.", *_left(running.values(), now), *_evidence(running.values())])
+    told = running.values()
+    return " ".join([f"{title}: {'; '.join(parts)}.", *_left(told, now), *_evidence(told), *_paused(about, running)])
+
+
+def _paused(about: About, running: Mapping[str, Note]) -> Iterator[str]:
+    """Why the first of those waits that wait for a person, and what that person is to type."""
+    waiting = {host: note["paused"] for host, note in running.items() if "paused" in note}
+    for host, paused in list(waiting.items())[:1]:
+        until = time.strftime("%H:%M:%S UTC", time.gmtime(paused["until"]))
+        resume = f"slipway resume {about.service}"
+        yield f"Paused: {paused['reason']}. Goes back at {until}; on {host}, go on: {resume}; back now: {resume} --back."
 
 
 def _by_phase(running: Mapping[str, Note]) -> list[tuple[str, list[str]]]:

@@ -84,6 +84,8 @@ RESULTS = frozenset(
         "release_previews",
         "release_result",
         "release_results",
+        "release_resume_found",
+        "release_resume_told",
         "release_rollback_failed",
         "release_serves",
         "release_told",

@@ -82,6 +82,7 @@ def status(answer: Told) -> Entry:
     if _has_failed(answer) or "health" not in answer:
         return {"release": None, "verdict": NO_ANSWER, "run": None}
     health = "unconfirmed" if answer.get("unsettled") else answer.get("health")
+    health = "paused" if (answer.get("in_flight") or {}).get("paused") else health
     return {"release": word(answer.get("current")), "verdict": word(health), "run": word(answer.get("run"))}
 
 

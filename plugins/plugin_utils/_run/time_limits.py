@@ -11,9 +11,16 @@ import math
 from dataclasses import dataclass
 from typing import Any, Mapping
 
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch
 from ansible_collections.slipway.go.plugins.module_utils._release.gate import PACE
-from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Once, Proxy, Settings, Spec
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import (
+    Once,
+    Proxy,
+    Settings,
+    Spec,
+    parse_proxy,
+)
 
 # Reading, verifying and syncing an artefact, pruning, and a slow start of Python.
 SLACK = 120.0
@@ -57,6 +64,7 @@ def of(arguments: Mapping[str, Any]) -> Patience:
         _seconds(arguments.get("soak_time"), Settings.soak_time),
         _count(arguments.get("smoke")) * _seconds(arguments.get("smoke_timeout"), Spec.smoke_timeout),
         _count(weights) * _seconds(step, Proxy.step_time),
+        _pause(proxy),
         _seconds(once.get("timeout"), Once.timeout) if isinstance(once, Mapping) and once.get("command") else 0.0,
     )
     once = fetched + sum(waits)
@@ -68,6 +76,12 @@ def _seconds(given: Any, default: float) -> float:
         if 0 <= float(given) < math.inf:
             return float(given)
     return default
+
+
+def _pause(proxy: Any) -> float:
+    with contextlib.suppress(TypeError, ValueError, AttributeError, SlipwayError):
+        return parse_proxy(proxy).longest_pause
+    return 0.0
 
 
 def _count(given: Any) -> int:

@@ -109,6 +109,25 @@ def unfinished(service: str, in_flight: Optional[bool], deadline: Optional[float
     ]
 
 
+def paused(service: str, until: Optional[float]) -> list[Family]:
+    """A release that waits for a person. until: when it goes back by itself; seconds since the epoch."""
+    labels = {"service": service}
+    return [
+        Family(
+            "slipway_swap_paused",
+            "gauge",
+            "1 while a release that is too slow waits for a person.",
+            [(labels, float(until is not None))],
+        ),
+        Family(
+            "slipway_swap_pause_end_timestamp_seconds",
+            "gauge",
+            "When a release that waits for a person goes back by itself.",
+            [(labels, until)],
+        ),
+    ]
+
+
 def bad(service: str, count: int) -> Family:
     return Family(
         "slipway_releases_bad", "gauge", "Releases that are marked bad on this host.", [({"service": service}, count)]

@@ -156,12 +156,24 @@ class Operator:
         except SlipwayError as error:
             if error.code != "locked":
                 raise
+            self._export_paused(options.metrics)
             return watching.Decision(watching.NOTHING, "a release is under way", {})
         if decision.action == watching.ROLLBACK and acts:
             outcome = self._engine.roll_back_automatically(str(current), decision.message)
             served = f"{outcome.current} serves" if outcome else "another run was faster"
             decision = replace(decision, message=f"{current} was taken back, {served}: {decision.message}")
         return decision
+
+    def _export_paused(self, folder: str) -> None:
+        """A release that waits for a person may do so for long, and nothing else looks at what serves meanwhile."""
+        swap, current = _whole(self.store.load, None, []), self.layout.current_id()
+        if swap is None or not swap.paused or current is None:
+            return
+        unit = self._systemd.show(self.unit(current))
+        look = self._look_twice(current, unit, "")[0] if unit.running else None
+        state = _json(os.path.join(self.layout.state, WATCH))
+        decision = watching.Decision(watching.NOTHING, "paused", state if isinstance(state, dict) else {})
+        self._export(folder, current, look, decision, Seen(unit.running, restarts=unit.restarts))
 
     def _unasked(self, up: bool) -> list[dict[str, Any]]:
         """The health check of a service that does not run, which has failed without being asked."""
@@ -273,6 +285,8 @@ class Operator:
         info = {"release": current, "version": manifest.get("version"), "commit": manifest.get("commit")}
         damaged: list[str] = []
         swap = _whole(self.store.load, None, damaged)
+        pause_end = swap.paused.get("until") if swap is not None and swap.paused else None
+        left = swap if pause_end is None else None  # a run is at work on one that is paused
         families = [
             *(textfile.release(name, info, last.get("committed", {}).get("at")) if current else []),
             textfile.up(name, seen.up),
@@ -283,7 +297,8 @@ class Operator:
             *textfile.last_swaps(name, last),
             textfile.rollbacks(name, figures.rollbacks(history)),
             textfile.unconfirmed(name, figures.unconfirmed(history)),
-            *textfile.unfinished(name, None if damaged else swap is not None, swap.deadline if swap else None),
+            *textfile.unfinished(name, None if damaged else left is not None, left.deadline if left else None),
+            *textfile.paused(name, pause_end),
             textfile.bad(name, len(self.store.journal.bad())),
         ]
         textfile.write(textfile.path(folder, name), textfile.render(families))
