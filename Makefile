@@ -113,7 +113,7 @@ MUTATIONS ?= 200000
 fuzz-intake: collections ## what intake reads from others, damaged: envelopes, manifests, checksums, signatures, archives (five minutes)
 	$(BIN)/python tests/unit/plugins/module_utils/release/artefact/intake_fuzz.py $(MUTATIONS)
 
-canary: collections ## who meets a canary behind HAProxy: chosen users, users who stay, kills, an early end (fifteen minutes)
+canary: collections ## who meets a canary behind HAProxy: chosen users, users who stay, kills, an early end, a pause (half an hour)
 	$(BIN)/python tests/lab/lab.py run --suites bookworm -- pytest tests/faults/canary
 
 canary-table: collections ## the verdict on users' requests, by simulation (about a quarter of an hour)

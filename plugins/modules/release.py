@@ -627,7 +627,9 @@ paused:
   returned: success, and failure during the swap
   type: dict
   sample:
-    reason: 60 of 1204 requests took 60 ms or longer, and 9 of 4790 at the old release 30 ms or longer; release_max_latency_ratio allows 2
+    reason: >-
+      60 of 1204 requests took 60 ms or longer, and 9 of 4790 at the old release 30 ms or longer;
+      release_max_latency_ratio allows 2
     since: 1789000000.123
     seconds: 184.2
     ended: resumed

@@ -1105,6 +1105,16 @@ VARIABLES = Section(
             "The interval or the deadline is negative or not a number, or a count is not 1 or more.",
             "Give the number that the fix names.",
         ),
+        "invalid_slow": ErrorCode(
+            "`release_slow` is neither `rollback` nor `pause`.",
+            "The word is misspelt.",
+            "Use `rollback` or `pause`.",
+        ),
+        "invalid_pause": ErrorCode(
+            "`release_pause_time` is 0, negative, no number, or more than 43200.",
+            "A host does not wait for a person for ever, nor for no time at all.",
+            "Give seconds, more than 0 and at most 43200.",
+        ),
         "invalid_inconclusive": ErrorCode(
             "`release_inconclusive` is neither `accept` nor `refuse`.",
             "The word is misspelt.",
@@ -1447,6 +1457,24 @@ RELEASE = Section(
             "It was written in another encoding.",
             "Rename the file or write it in UTF-8, then release again.",
         ),
+        "not_paused": ErrorCode(
+            "`slipway resume` was run, and no release of the service waits for a person. The message says what is "
+            "there.",
+            "The release goes on already, has gone back, or was never paused.",
+            "See `slipway status NAME` and `slipway history NAME`.",
+        ),
+        "not_resumed": ErrorCode(
+            "The release was paused because only the durations of users' requests spoke against it, nobody resumed it "
+            "within `release_pause_time`, and it went back.",
+            "The new release is slower than `release_max_latency_ratio` allows, and nobody was there to decide.",
+            "Look at what the release logged. To have it all the same, release it again with `release_force: true` and "
+            "resume it in time, or raise `release_max_latency_ratio`.",
+        ),
+        "never_paused": ErrorCode(
+            "A warning: `release_slow` is `pause`, and nothing compares the durations of users' requests.",
+            "`service_swap` is not `proxy`, `release_weights` has no share, or `release_max_latency_ratio` is 0.",
+            "Use `service_swap: proxy` with `release_weights`, or leave `release_slow` out.",
+        ),
         "not_waiting": ErrorCode(
             "No release of that transaction waits to be confirmed.",
             "It was confirmed or taken back before.",
@@ -1614,6 +1642,12 @@ RELEASE = Section(
             "The program opens its own port and ignores `LISTEN_FDS`.",
             "Accept on the descriptors of `LISTEN_FDS`, or set `service_swap` to `restart`.",
         ),
+        "sent_back": ErrorCode(
+            "The release was paused because only the durations of users' requests spoke against it, and somebody "
+            "sent it back.",
+            "Somebody ran `slipway resume NAME --back`, or the playbook `resume` with `release_resume_back`.",
+            "Look at what the release logged, then release a version that is faster.",
+        ),
         "start_timeout": ErrorCode(
             "The release was not ready within `release_start_timeout` seconds.",
             "The program does not report that it is ready, or needs more time.",
@@ -1625,9 +1659,10 @@ RELEASE = Section(
             "Ask who took it back and why, then release another version, or the same one with `release_force: true`.",
         ),
         "too_late": ErrorCode(
-            "A confirmation came after the host had taken the release back.",
-            "The controller could not reach the host within `release_confirm` seconds.",
-            "Remove what kept the confirmation from coming in time, then release again.",
+            "A confirmation, or the word to resume a paused release, came after the host had taken the release back.",
+            "The controller could not reach the host within `release_confirm` seconds, or the time of the pause was "
+            "over.",
+            "Remove what kept the word from coming in time, then release again.",
         ),
         "invalid_confirm_fleet": ErrorCode(
             "`release_confirm_fleet` is below 0, or `release_confirm` is 0.",

@@ -116,7 +116,7 @@ FLOORS = {
     "_release": [
         "phases by timeline build_host",
         "state artefact announce background_drain confirm_timer meant",
-        "options configuration integrity gate conditions",
+        "options configuration integrity gate conditions pause",
         "stage progress probe outcome",
         "takeover",
         "staged_units strategies diagnostics",

@@ -100,7 +100,7 @@ class Pause:
             if word is None:
                 self.told["ended"] = NOT_RESUMED
                 raise SlipwayError(
-                    NOT_RESUMED,
+                    "not_resumed",
                     f"{self.reason}. It was paused for {self.seconds:g} s, and nobody resumed it.",
                     "see what the release logged, or release it again with release_force: true and resume it in time",
                 )
@@ -121,7 +121,7 @@ class Pause:
         word = heard(self.store.layout, self.transaction.txn)
         if word is not None and word["word"] == SENT_BACK:
             self._note(SENT_BACK, word)
-            raise SlipwayError(SENT_BACK, f"{self.reason}. Somebody sent it back while it was paused.", _FIX)
+            raise SlipwayError("sent_back", f"{self.reason}. Somebody sent it back while it was paused.", _FIX)
         return word
 
     def _note(self, ended: str, word: Mapping[str, Any]) -> None:

@@ -81,8 +81,9 @@ _CONFIRM = "It becomes the last good release. Where it was too late, this says w
 
 
 _RESUME = """\
-It is paused because only the durations of users' requests speak against it (release_slow). Once it is resumed, they
-have no say for the rest of this swap; failed requests, crashes and health checks do. It goes back by itself otherwise."""
+It is paused because only the durations of users' requests speak against it (release_slow). Once resumed, it goes on and
+they have no say for the rest of this swap; failed requests, crashes and health checks do. Otherwise, it goes back by
+itself at the time that status tells."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -150,7 +150,8 @@ def _paused(about: About, running: Mapping[str, Note]) -> Iterator[str]:
     for host, paused in list(waiting.items())[:1]:
         until = time.strftime("%H:%M:%S UTC", time.gmtime(paused["until"]))
         resume = f"slipway resume {about.service}"
-        yield f"Paused: {paused['reason']}. Goes back at {until}; on {host}, go on: {resume}; back now: {resume} --back."
+        yield f"Paused: {paused['reason']}. Goes back at {until}."
+        yield f"On {host}, go on: {resume}; back now: {resume} --back."
 
 
 def _by_phase(running: Mapping[str, Note]) -> list[tuple[str, list[str]]]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who meets a canary behind a real HAProxy, and for how long: chosen users, users who stay, an early end.
+"""Who meets a canary behind a real HAProxy, and for how long: chosen users, users who stay, an early end, a pause.
 
 `make canary` runs it. What one kill at each effect leaves is the subject of
 tests/unit/plugins/module_utils/release/test_faults.py.
@@ -68,6 +68,16 @@ class Host:
         # Nothing, while HAProxy is away.
         head, *rows = [line.split(",") for line in self.sh(ask).splitlines() if line.strip()] or [[]]
         return {row[1]: (row[head.index("status")], int(row[head.index("weight")])) for row in rows}
+
+    def status(self) -> dict[str, Any]:
+        (told,) = json.loads(self.sh(f"slipway status {SERVICE} --json || true"))
+        return dict(told)
+
+    def is_paused(self) -> bool:
+        return bool((self.status()["in_flight"] or {}).get("paused"))
+
+    def shares(self) -> dict[str, int]:
+        return {name: weight for name, (state, weight) in self.states(f"slipway-{SERVICE}").items() if state != "MAINT"}
 
     def gives_chosen(self) -> bool:
         """Whether a canary has taken chosen users away from the release that counts."""
@@ -137,12 +147,13 @@ def swapped(users: list[User]) -> None:
     assert not wrong, wrong
 
 
-def begin(host: Host, version: str, **more: Any) -> subprocess.Popen[bytes]:
+def begin(host: Host, version: str, log: Path = Path(os.devnull), **more: Any) -> subprocess.Popen[bytes]:
     argv = [str(play.BIN / "ansible-playbook"), "playbooks/release.yml", "-i", str(host.inventory)]
-    return subprocess.Popen(
-        [*argv, "-e", json.dumps(variables(version, **more))],
-        env=play.environment(), cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    with log.open("wb") as stream:
+        return subprocess.Popen(
+            [*argv, "-e", json.dumps(variables(version, **more))],
+            env=play.environment(), cwd=CHECKOUT, stdout=stream, stderr=subprocess.STDOUT,
+        )  # fmt: skip
 
 
 def test_chosen_users_come_first_and_nobody_moves_back(old: Host) -> None:
@@ -233,3 +244,119 @@ def test_a_good_release_does_not_wait(old: Host) -> None:
     assert users.counted()[FAILED] == 0
     assert all(step["early"]["evidence"] >= 200 for step in steps)
     assert "ended early after" in old.sh(f"slipway history {SERVICE}")
+
+
+SLOW = {
+    "release_environment": {"APP_SLOW_RATIO": "1", "APP_SLOW_MS": "700"},
+    "release_weights": [50, 100],
+    "release_step_time": 40,
+    "release_max_latency_ratio": 2,
+    "release_slow": "pause",
+    "release_pause_time": 300,
+    "release_probe": {"max_failed_percent": 100},
+}
+
+
+def paused(host: Host, log: Path, **more: Any) -> subprocess.Popen[bytes]:
+    """A run that releases what is slow, once that waits for a person."""
+    run = begin(host, NEW, log, **{**SLOW, **more})
+    try:
+        wait("it is paused", lambda: run.poll() is not None or host.is_paused(), 600)
+        assert run.poll() is None, log.read_text()[-4000:]
+    except BaseException:
+        kill_tree(run.pid)
+        raise
+    return run
+
+
+def told_how(host: Host, event: str) -> dict[str, Any]:
+    ended = host.last(event)
+    return {"code": ended.get("code"), **ended["paused"]}
+
+
+def test_a_slow_release_is_paused_and_goes_on_when_it_is_resumed(old: Host, tmp_path: Path) -> None:
+    with old.crowd(20, crowd=sticky()) as users:
+        time.sleep(5)
+        run = paused(old, tmp_path / "log")
+        try:
+            shares, text = old.shares(), old.sh(f"slipway status {SERVICE} || true")
+            other = old.sh(f"slipway rollback {SERVICE} 2>&1 || true")
+            time.sleep(20)
+            assert old.is_paused(), "it waits"
+            assert old.shares() == shares, "and users stay where they are"
+            log = " ".join((tmp_path / "log").read_text().split())
+            resumed = play.playbook("resume", old.inventory, {"service_name": SERVICE})
+            again = play.playbook("resume", old.inventory, {"service_name": SERVICE})
+            assert run.wait(600) == 0, (tmp_path / "log").read_text()[-4000:]
+        finally:
+            kill_tree(run.pid)
+    record(row="paused, resumed", failed=users.counted()[FAILED], shares=shares, status=text, other=other,
+           log=log[-600:], play=resumed.output[-600:], second=again.code, **told_how(old, "committed"))  # fmt: skip
+    assert resumed.code == 0, resumed.output[-3000:]
+    assert old.last("committed")["paused"]["ended"] == "resumed"
+    assert users.counted()[FAILED] == 0
+    assert set(shares.values()) == {50}
+    assert "PAUSED" in text
+    assert f"slipway resume {SERVICE} --back" in text
+    assert "is paused until somebody decides" in other
+    assert "Paused: " in log
+    assert f"slipway resume {SERVICE} --back" in log
+
+
+def test_a_slow_release_goes_back_by_itself_where_nobody_answers(old: Host, tmp_path: Path) -> None:
+    crowd = sticky()
+    with old.crowd(20, crowd=crowd) as users:
+        time.sleep(5)
+        run = paused(old, tmp_path / "log", release_pause_time=30)
+        code = run.wait(600)
+        time.sleep(3)
+        end = time.time()
+    told = told_how(old, "rolled_back")
+    record(row="paused, nobody answers", failed=users.counted()[FAILED], **told)
+    assert code != 0
+    assert (told["code"], told["ended"]) == ("not_resumed", "not_resumed")
+    assert 30 <= told["seconds"] < 40
+    assert "nobody resumed it" in " ".join((tmp_path / "log").read_text().split())
+    assert users.counted()[FAILED] == 0
+    assert {version for user in crowd for version in user.versions(end - 2)} <= {OLD}
+
+
+def test_a_slow_release_is_sent_back(old: Host, tmp_path: Path) -> None:
+    with old.crowd(20, crowd=sticky()) as users:
+        time.sleep(5)
+        run = paused(old, tmp_path / "log")
+        said = old.sh(f"slipway resume {SERVICE} --back --reason 'not today'")
+        assert run.wait(600) != 0
+    told = told_how(old, "rolled_back")
+    record(row="paused, sent back", failed=users.counted()[FAILED], said=said, **told)
+    assert (told["code"], told["ended"]) == ("sent_back", "sent_back")
+    assert "goes back to" in said
+    assert users.counted()[FAILED] == 0
+    refused = old.sh(f"slipway resume {SERVICE} 2>&1 || true")
+    assert "no release of" in refused
+
+
+def test_a_release_that_is_paused_outlives_its_controller(old: Host, tmp_path: Path) -> None:
+    with old.crowd(20, crowd=sticky()) as users:
+        time.sleep(5)
+        kill_tree(paused(old, tmp_path / "log").pid)
+        assert old.is_paused()
+        old.sh(f"slipway resume {SERVICE}")
+        wait("it waits to be confirmed", lambda: (old.status()["in_flight"] or {}).get("phase") == "PROBATION", 300)
+        old.sh(f"slipway confirm {SERVICE}")
+    record(row="paused, controller killed", failed=users.counted()[FAILED], **told_how(old, "committed"))
+    assert users.counted()[FAILED] == 0
+
+
+def test_an_engine_that_is_killed_while_it_is_paused_goes_back_with_a_recovery(old: Host, tmp_path: Path) -> None:
+    with old.crowd(20, crowd=sticky()) as users:
+        time.sleep(5)
+        kill_tree(paused(old, tmp_path / "log").pid)
+        old.sh(f"kill -KILL $({HOLDERS})")
+        said = old.sh(f"slipway resume {SERVICE} 2>&1 || true")
+        old.sh(f"slipway recover {SERVICE}")
+    record(row="paused, engine killed", failed=users.counted()[FAILED], said=said)
+    assert f"run slipway recover {SERVICE}" in said
+    assert users.counted()[FAILED] == 0
+    assert old.status()["in_flight"] is None
+    assert old.last("rolled_back")["interrupted"] is True

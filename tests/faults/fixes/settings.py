@@ -86,6 +86,13 @@ ROWS = [
         give={"proxy": {"ports": [18080, 18081]}},
     ),
     Row(
+        "invalid_pause",
+        "release_pause_time is 0",
+        proxy(pause_time=0),
+        r"give seconds, more than 0 and at most (?P<most>\d+)",
+        give={"proxy": {"pause_time": 900}},
+    ),
+    Row(
         "invalid_ratio",
         "release_max_latency_ratio is a percentage",
         proxy(max_latency_ratio=0.5),

@@ -6,24 +6,33 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._binary.abilities import Abilities
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._host import sockets
-from ansible_collections.slipway.go.plugins.module_utils._release import preflight
+from ansible_collections.slipway.go.plugins.module_utils._release import pause, preflight
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator
+from ansible_collections.slipway.go.plugins.module_utils._release.state.model import parse_proxy
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies import base
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.haproxy import (
     Haproxy,
     Worker,
     parse_servers,
 )
+from ansible_collections.slipway.go.plugins.module_utils._release.verbs import resume
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.faults.fixes.swaps import CORRECTED, SEE, bare, host_of
-from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
+from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (
+    Behaviour,
+    Faults,
+    Host,
+    Killed,
+)
 
 SCENES = Scenes()
 TO_PROXY = "the service is taken up by the role `proxy`"
@@ -402,3 +411,183 @@ def _scene(stage: Stage) -> None:
     host = host_of(stage, "restart")
     stage.fails(lambda: noticed(host, "notify"))
     stage.passes(lambda: noticed(host, "exec"))
+
+
+# --- a release that waits for a person
+
+ASKED = {"weights": [50], "step_time": 10, "slow": "pause", "pause_time": 20}
+RESUMED = "`slipway resume shop` in time"
+
+
+def slow(stage: Stage) -> Host:
+    """v1 serves, v2 is slow, and a person is asked about such a release."""
+    host = host_of(stage, "proxy")
+    host.users, host.proxy = 100.0, dict(ASKED)
+    host.behaviours["v2"] = Behaviour(slow=True)
+    stage.patch.setattr(resume, "WITHIN", 0.0)
+    return host
+
+
+def once_paused(stage: Stage, host: Host, act: Callable[[], object]) -> None:
+    """What a person does, at the next look of the engine that waits."""
+    asked: list[bool] = []
+
+    def answer() -> None:
+        waiting = host.store.load()
+        if waiting is not None and waiting.paused and not asked:
+            asked.append(True)
+            act()
+
+    stage.patch.setattr(host, "answer", answer)
+
+
+@SCENES.row("invalid_slow", "release_slow is another word", literal("use rollback or pause"), "another `release_slow`")
+def _scene(stage: Stage) -> None:
+    stage.fails(lambda: parse_proxy({"slow": "ask"}))
+    stage.passes(lambda: parse_proxy({"slow": "pause"}))
+
+
+@SCENES.row(
+    "never_paused",
+    "release_slow is pause, and service_swap is socket",
+    literal("use service_swap: proxy with release_weights such as [5, 25, 100], or leave release_slow out"),
+    "another `service_swap`",
+)
+def _scene(stage: Stage) -> None:
+    host = host_of(stage)
+    host.proxy = dict(ASKED)
+    stage.fails(lambda: noticed(host, "exec"))
+    host.switch("proxy")
+    stage.passes(lambda: noticed(host, "exec"))
+
+
+@SCENES.row(
+    "not_resumed",
+    "a release is slow, and nobody is there",
+    literal("see what the release logged, or release it again with release_force: true and resume it in time"),
+    f"`release_force: true`, and {RESUMED}",
+)
+def _scene(stage: Stage) -> None:
+    host = slow(stage)
+    stage.fails(lambda: host.release("v2"))
+    host.answers = "resumed"
+    stage.passes(lambda: host.release("v2", force=True))
+
+
+@SCENES.row(
+    "sent_back",
+    "a release is slow, and a person sends it back",
+    literal("see what the release logged, then release a version that is faster"),
+    "a version that is faster",
+)
+def _scene(stage: Stage) -> None:
+    host = slow(stage)
+    host.answers = "sent_back"
+    stage.fails(lambda: host.release("v2"))
+    stage.passes(lambda: host.release("v3"))
+
+
+@SCENES.row("not_paused", "nothing was paused", literal("see slipway history shop"), "a release that is paused")
+def _scene(stage: Stage) -> None:
+    host = slow(stage)
+    stage.fails(lambda: host.engine().resume())
+    once_paused(stage, host, lambda: stage.passes(lambda: host.engine().resume()))
+    host.release("v2")
+
+
+@SCENES.row(
+    "not_paused",
+    "the release waits to be confirmed instead",
+    literal("run slipway confirm shop to keep it, or slipway rollback shop"),
+    "`slipway confirm shop`",
+)
+def _scene(stage: Stage) -> None:
+    host = slow(stage)
+    host.swap("v3")
+    stage.fails(lambda: host.engine().resume())
+    stage.passes(lambda: host.engine().confirm())
+
+
+@SCENES.row(
+    "not_paused", "the swap goes on by itself", literal("see slipway status shop"), "nothing: the status says so"
+)
+def _scene(stage: Stage) -> None:
+    host = slow(stage)
+    asked: list[bool] = []
+
+    def answer() -> None:
+        waiting = host.store.load()
+        if waiting is not None and waiting.phase == "CANARY" and not asked:
+            asked.append(True)
+            stage.fails(lambda: host.engine().resume())
+
+    stage.patch.setattr(host, "answer", answer)
+    host.release("v3")
+    stage.passes(lambda: Operator(host.settings(), host.layout, host.systemd).status(0))
+
+
+@SCENES.row(
+    "interrupted",
+    "the run that paused a release was killed",
+    literal("run slipway recover shop on the host, then release again"),
+    "`slipway recover shop`, and the release again",
+)
+def _scene(stage: Stage) -> None:
+    host = slow(stage)
+
+    def kill() -> None:
+        host.faults.dead = True
+        raise Killed
+
+    once_paused(stage, host, kill)
+    with pytest.raises(Killed):
+        host.release("v2")
+    host.faults = Faults()
+    stage.fails(lambda: host.engine().resume())
+    host.engine().recover()
+    host.behave("v2").slow = False
+    stage.passes(lambda: host.release("v2"))
+
+
+@SCENES.row(
+    "too_late",
+    "a person resumes a release that is going back",
+    literal("see what the release logged, then release it again with release_force: true"),
+    f"`release_force: true`, and {RESUMED}",
+)
+def _scene(stage: Stage) -> None:
+    host = slow(stage)
+    stage.patch.setattr(resume, "WITHIN", 1.0)
+    stage.patch.setattr(pause, "say", lambda *_said: None)
+
+    def late() -> None:
+        waiting = host.store.load()
+        assert waiting is not None
+        stage.patch.setattr(resume.pause, "say", lambda *_said: host.store.save(replace(waiting, paused={})))
+        stage.fails(lambda: host.engine().resume())
+
+    once_paused(stage, host, late)
+    with pytest.raises(SlipwayError):
+        host.release("v2")
+    stage.patch.setattr(host, "answer", lambda: None)
+    host.behave("v2").slow = False
+    stage.passes(lambda: host.release("v2", force=True))
+
+
+@SCENES.row(
+    "locked",
+    "another release waits for a person",
+    literal("run slipway resume shop on the host to have it go on, or slipway resume shop --back"),
+    "`slipway resume shop --back`",
+)
+def _scene(stage: Stage) -> None:
+    host = slow(stage)
+
+    def meet() -> None:
+        stage.fails(host.rollback)
+        host.engine().resume(back=True)
+
+    once_paused(stage, host, meet)
+    with pytest.raises(SlipwayError):
+        host.release("v2")
+    stage.passes(lambda: host.release("v3"))

@@ -24,7 +24,7 @@ WHOLE = 100
 
 
 class TooSlow(SlipwayError):
-    """Nothing but the durations of its requests speaks against a release. reason: what they are, and what is allowed."""
+    """Nothing but the durations of its requests speaks against a release. reason: what they are, and the limit."""
 
     def __init__(self, code: str, message: str, fix: str, reason: str) -> None:
         super().__init__(code, message, fix)

@@ -237,7 +237,9 @@ PROXY_STORIES.update(
     {
         "paused, resumed": Story(paused("resumed"), release("v2"), "v2", old="v1", must_see=PAUSES),
         "paused, sent back": Story(paused("sent_back"), release("v2"), "v1", old="v1", must_see=PAUSES),
-        "paused, nobody answers": Story(paused(""), release("v2"), "v1", old="v1", must_see="haproxy set slipway-shop/b 50 %"),
+        "paused, nobody answers": Story(
+            paused(""), release("v2"), "v1", old="v1", must_see="haproxy set slipway-shop/b 50 %"
+        ),
     }
 )
 

@@ -429,7 +429,8 @@ def slow_and_then(failed: int) -> Verdict:
     verdict = Verdict(Rule())
     verdict.begin(50)
     verdict.count(Counts(500, 0, {400: 500}), Counts(500, 0, {12: 500}), 10.0)
-    assert verdict.look() and verdict.is_slow
+    assert verdict.look() is not None
+    assert verdict.is_slow
     verdict.count(Counts(200, failed, {400: 200}), Counts(200, 0, {12: 200}), 10.0)
     return verdict
 
