@@ -35,6 +35,7 @@ from .state.store import Transaction
 from .strategies.base import STOP_MARGIN, Drained, cause
 from .strategies.registry import may_return, strategy, strategy_of
 from .strategies.traffic import WHOLE, TooSlow, Totals, Traffic
+from .strategies.verdict import FAIL
 from .takeover import Takeover
 
 NOT_STARTED = UnitState("", "", "", 0, 0, "", 0)
@@ -176,6 +177,7 @@ class Swap:
         asked = self._probe.counted(probing.DURING, probing.AFTER)
         traffic = progressing.of_traffic(self.traffic)
         paused = {"paused": dict(self._txn.paused)} if self._txn.paused else {}
+        traffic.update({"verdict": FAIL} if traffic and paused else {})  # by all that has a say until a person decides
         return {**({"traffic": traffic} if traffic else {}), **({"probe": asked} if asked[0] else {}), **paused}
 
     def _intent(self) -> None:

@@ -38,6 +38,7 @@ _ANSWERED = (
     "log",
     "msg",
     "notices",
+    "paused",
     "phases",
     "previous",
     "probe",

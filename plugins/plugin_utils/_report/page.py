@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import with_fix
+from ansible_collections.slipway.go.plugins.module_utils._release.pause import describe as describe_pause
 from ansible_collections.slipway.go.plugins.plugin_utils._report import charts, style
 from ansible_collections.slipway.go.plugins.plugin_utils._report.html import Html, join, tag, text
 from ansible_collections.slipway.go.plugins.plugin_utils._report.run_report import (
@@ -386,7 +387,7 @@ def _host(host: Host, page: Page, anchor: str, is_open: bool) -> Html:
 
 def _facts(host: Host) -> Html:
     answer, began = host.answer, host.timeline.get("began")
-    cut, hosts = answer.get("cut"), answer.get("build_host")
+    cut, hosts, paused = answer.get("cut"), answer.get("build_host"), answer.get("paused")
     told = [
         ("Batch", str(host.batch) if host.batch else ""),
         ("Began", clock(host.began) if host.began is not None else ""),
@@ -396,6 +397,7 @@ def _facts(host: Host) -> Html:
         ("Swap began", f"{utc(began)}, by the clock of the host" if isinstance(began, (int, float)) else ""),
         ("Swap took", _seconds(answer.get("swap_seconds"))),
         ("Nothing served for", _seconds(answer.get("downtime_seconds"))),
+        ("Paused", describe_pause(paused) if isinstance(paused, Mapping) else ""),
         ("Restarted because", str(answer.get("restarted_because") or "")),
         ("Failed in", str(answer.get("failed_phase") or "")),
         ("Connections cut", str(cut) if cut else ""),

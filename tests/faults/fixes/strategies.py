@@ -438,7 +438,7 @@ def once_paused(stage: Stage, host: Host, act: Callable[[], object]) -> None:
             asked.append(True)
             act()
 
-    stage.patch.setattr(host, "answer", answer)
+    stage.patch.setattr(host, "act_as_person", answer)
 
 
 @SCENES.row("invalid_slow", "release_slow is another word", literal("use rollback or pause"), "another `release_slow`")
@@ -521,7 +521,7 @@ def _scene(stage: Stage) -> None:
             asked.append(True)
             stage.fails(lambda: host.engine().resume())
 
-    stage.patch.setattr(host, "answer", answer)
+    stage.patch.setattr(host, "act_as_person", answer)
     host.release("v3")
     stage.passes(lambda: Operator(host.settings(), host.layout, host.systemd).status(0))
 
@@ -569,7 +569,7 @@ def _scene(stage: Stage) -> None:
     once_paused(stage, host, late)
     with pytest.raises(SlipwayError):
         host.release("v2")
-    stage.patch.setattr(host, "answer", lambda: None)
+    stage.patch.setattr(host, "act_as_person", lambda: None)
     host.behave("v2").slow = False
     stage.passes(lambda: host.release("v2", force=True))
 

@@ -167,7 +167,7 @@ class Operator:
     def _export_paused(self, folder: str) -> None:
         """A release that waits for a person may do so for long, and nothing else looks at what serves meanwhile."""
         swap, current = _whole(self.store.load, None, []), self.layout.current_id()
-        if swap is None or not swap.paused or current is None:
+        if not folder or swap is None or not swap.paused or current is None:
             return
         unit = self._systemd.show(self.unit(current))
         look = self._look_twice(current, unit, "")[0] if unit.running else None

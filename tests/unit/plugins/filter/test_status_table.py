@@ -55,3 +55,11 @@ def test_a_first_release_that_failed_is_known() -> None:
 def test_anything_but_a_dictionary_is_an_error() -> None:
     with pytest.raises(AnsibleFilterError):
         status_table(["web1"], "shop")
+
+
+def test_a_release_that_waits_for_a_person_is_paused() -> None:
+    told = {**GOOD, "unsettled": "3.0.0 is paused since 14:03:20 UTC", "in_flight": {"paused": {"since": 1.0}}}
+    found = status_table({"web1": told}, "shop")
+    assert found["down"] == ["web1/shop"]
+    assert "  paused  " in found["table"]
+    assert "web1/shop: 3.0.0 is paused since" in found["table"]

@@ -13,7 +13,10 @@ import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release import pause
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
-from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator
+from ansible_collections.slipway.go.plugins.module_utils._release.operator import watch
+from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator, WatchOptions
+from ansible_collections.slipway.go.plugins.module_utils._release.progress import Progress
+from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import Claim
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import LONGEST_PAUSE, Proxy
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Transaction
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.traffic import Traffic
@@ -50,7 +53,7 @@ def when_paused(host, monkeypatch, act):
             done.append(True)
             act(waiting)
 
-    monkeypatch.setattr(host, "answer", answer)
+    monkeypatch.setattr(host, "act_as_person", answer)
     return done
 
 
@@ -162,8 +165,8 @@ def test_errors_after_a_resume_count_as_always(host, monkeypatch):
         if events(host, "resumed"):
             there["b"] = there["b"]._replace(requests=there["b"].requests + 20, failures=there["b"].failures + 20)
 
-    answer = host.answer
-    monkeypatch.setattr(host, "answer", lambda: (answer(), fail()))
+    answer = host.act_as_person
+    monkeypatch.setattr(host, "act_as_person", lambda: (answer(), fail()))
     error = refused(lambda: host.release("v2"), "rolled_back")
     assert error.details["paused"]["ended"] == "resumed"
     assert host.settled() == host.id_of("v1")
@@ -264,14 +267,14 @@ def test_the_tool_says_that_it_goes_back(host, monkeypatch):
 
 def test_a_second_resume_while_it_goes_on_changes_nothing(host, monkeypatch):
     host.answers, said = "resumed", []
-    answer = host.answer
+    answer = host.act_as_person
 
     def twice():
         answer()
         if events(host, "resumed") and not said:
             said.append(host.engine().resume())
 
-    monkeypatch.setattr(host, "answer", twice)
+    monkeypatch.setattr(host, "act_as_person", twice)
     host.release("v2")
     assert (said[0].changed, said[0].heard) == (False, True)
 
@@ -450,3 +453,58 @@ def test_what_is_tolerated_may_be_insisted_on():
     verdict.insist()
     assert (verdict.look(), verdict.verdict) == (reason, "fail")
     assert json.dumps(verdict.figures())
+
+
+def test_the_metrics_go_on_and_say_that_it_is_paused(host, monkeypatch, memory):
+    folder = os.path.join(memory, "metrics")
+    os.mkdir(folder)
+    policy = watch.Policy()
+
+    def look(_waiting=None):
+        decision = Operator(host.settings(), host.layout, host.systemd).watch(WatchOptions(policy, folder))
+        assert (decision.action, decision.message) == (watch.NOTHING, "a release is under way")
+
+    done = when_paused(host, monkeypatch, look)
+    refused(lambda: host.release("v2"), "not_resumed")
+    assert done
+    with open(os.path.join(folder, "slipway-shop.prom"), encoding="utf-8") as stream:
+        text = stream.read()
+    assert 'slipway_swap_paused{service="shop"} 1\n' in text
+    assert 'slipway_swap_pause_end_timestamp_seconds{service="shop"} 100' in text
+    assert 'slipway_swap_unfinished{service="shop"} 0\n' in text
+    assert 'slipway_up{service="shop"} 1\n' in text
+    assert f'release="{host.id_of("v1")}"' in text
+    assert 'slipway_health_timestamp_seconds{service="shop"}' in text
+    Operator(host.settings(), host.layout, host.systemd).watch(WatchOptions(policy, folder))
+    with open(os.path.join(folder, "slipway-shop.prom"), encoding="utf-8") as stream:
+        assert 'slipway_swap_paused{service="shop"} 0\n' in stream.read()
+
+
+def test_what_a_run_reads_of_a_release_that_is_paused(host, monkeypatch):
+    seen = []
+
+    def look(self, figures):
+        seen.append((self._phase, dict(figures())))
+
+    monkeypatch.setattr(Progress, "look", look)
+    host.answers = "resumed"
+    Engine(host.settings(), host.layout, host.systemd, claim=Claim("r1")).release(host.spec("v2"))
+    paused = [figures for phase, figures in seen if phase == "PAUSED" and "paused" in figures]
+    assert paused[0]["paused"]["until"] - paused[0]["paused"]["since"] == 60
+    assert paused[0]["traffic"]["verdict"] == "fail"
+    phases = [phase for phase, _figures in seen]
+    assert phases.index("PAUSED") < len(phases) - 1 - phases[::-1].index("CANARY"), "and then the share goes on"
+    assert not any("paused" in figures for phase, figures in seen if phase != "PAUSED")
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"ended": "resumed", "by": "alice", "seconds": 184.2}, "for 184 s, then was resumed by alice; slow"),
+        ({"ended": "not_resumed", "seconds": 900.0}, "for 900 s, then nobody resumed it; slow"),
+        ({"ended": "failed", "seconds": 3.0}, "for 3 s, then the release failed meanwhile; slow"),
+        ({"ended": "sent_back"}, "was sent back; slow"),
+    ],
+)
+def test_a_pause_in_words(told, said):
+    assert pause.describe({"reason": "slow", **told}) == said

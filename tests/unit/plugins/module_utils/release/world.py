@@ -924,7 +924,7 @@ class FakeHaproxy:
         return servers
 
     def times(self, _worker: haproxy.Worker, _table: str) -> dict[str, dict[int, int]]:
-        self.host.answer()
+        self.host.act_as_person()
         if not self.host.users:
             return {}
         asked = int((self.host.clock.now - BEGAN) * self.host.users)
@@ -1358,7 +1358,7 @@ class Host:
             done.phases.update(self.engine().confirm(done.unconfirmed).phases)
         return done
 
-    def answer(self) -> None:
+    def act_as_person(self) -> None:
         """What another process writes is no effect of the run."""
         state = os.path.join(self.layout.state, "state.json")
         told = json.loads(read(state)) if self.answers and os.path.exists(state) else {}

@@ -16,6 +16,7 @@ from ansible_collections.slipway.go.plugins.module_utils._pull import pull, sett
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.watch import Decision
 from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
+from ansible_collections.slipway.go.plugins.module_utils._release.verbs.resume import Said
 from ansible_collections.slipway.go.plugins.module_utils._tool import cli
 
 STATUS: dict[str, Any] = {
@@ -301,6 +302,56 @@ def test_a_release_that_waits_is_shown_with_both_ways_out(monkeypatch: pytest.Mo
     said = capsys.readouterr().out
     assert "WAITING   for somebody to confirm 3.0.0-99887766ff until " in said
     assert "slipway confirm shop; back to 2.0.0-0123456789: slipway rollback shop" in said
+
+
+def test_a_release_that_is_paused_is_shown_with_both_ways_out(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    paused = {"since": time.time() - 60, "until": time.time() + 30, "reason": "9 of 9 requests took 20 ms or longer"}
+    serve(
+        monkeypatch,
+        in_flight={"phase": "CANARY", "to": "3.0.0-99887766ff", "source": "2.0.0-0123456789", "paused": paused},
+    )
+    assert cli.main(["status"]) == cli.FAILED
+    said = capsys.readouterr().out
+    assert "PAUSED    3.0.0-99887766ff in CANARY since 2" in said
+    assert ": 9 of 9 requests took 20 ms or longer\n" in said
+    assert "goes back to 2.0.0-0123456789 by itself at 2" in said
+    assert "go on: slipway resume shop; back now: slipway resume shop --back" in said
+
+
+class Resuming:
+    """An engine that hears what a person says."""
+
+    heard: ClassVar[list[tuple[str, bool]]] = []
+    told: ClassVar[dict[str, bool]] = {"changed": True, "heard": True}
+
+    def __init__(self, _operator: Any, reason: str) -> None:
+        self.reason = reason
+
+    def resume(self, back: bool) -> Said:
+        self.heard.append((self.reason, back))
+        return Said("2.0.0-0123456789", "1.0.0-0123456789", "sent_back" if back else "resumed", **self.told)
+
+
+@pytest.mark.parametrize(
+    ("argv", "told", "said"),
+    [
+        ([], {}, "2.0.0-0123456789 goes on\n"),
+        (["--back", "--reason", "no"], {}, "2.0.0-0123456789 goes back to 1.0.0-0123456789\n"),
+        ([], {"heard": False}, "goes on as soon as its run looks again"),
+        ([], {"changed": False}, "goes on already, for somebody has resumed it"),
+        (["--json"], {}, '"word": "resumed"'),
+    ],
+)
+def test_resume(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, argv: list[str], told: dict[str, bool], said: str
+) -> None:
+    monkeypatch.setattr(cli, "operator", lambda name: name)
+    monkeypatch.setattr(cli, "_engine", Resuming)
+    monkeypatch.setattr(Resuming, "heard", [])
+    monkeypatch.setattr(Resuming, "told", {**Resuming.told, **told})
+    assert cli.main(["resume", "shop", *argv]) == cli.OK
+    assert said in capsys.readouterr().out
+    assert Resuming.heard == [("no" if "--reason" in argv else "", "--back" in argv)]
 
 
 class Confirming:

@@ -59,6 +59,15 @@ def note(phase, since=0.0, **more):
         ),
         (
             BATCH,
+            {
+                "web3": note("PAUSED", paused={"reason": "9 of 9 took long", "until": 1789000000.0}),
+                "web4": note("SOAK"),
+            },
+            "shop 2.0.0, batch 2 of 5: web3 in PAUSED; web4 in SOAK; 3 to come. Paused: 9 of 9 took long. Goes back at "
+            "00:26:40 UTC. On web3, go on: slipway resume shop; back now: slipway resume shop --back.",
+        ),
+        (
+            BATCH,
             {**{f"web{i}": note("SOAK") for i in (3, 4, 5, 6)}, "web7": note("DRAIN")},
             "shop 2.0.0, batch 2 of 5: 4 hosts in SOAK; web7 in DRAIN.",
         ),
@@ -109,7 +118,11 @@ def test_what_a_host_says():
         "phase": "SOAK", "left": 18.0, "within": 0.0, "probe": [640, 0],
         "traffic": {"new": [812, 0], "old": [7301, 1], "verdict": "pass"},
     }  # fmt: skip
+    paused = {"reason": "\x1b[2J" + "slow" * 999, "until": 1789000000.0, "since": 1.0}
+    told = progress.parse(json.dumps({"run": "r1", "phase": "PAUSED", "paused": paused}), "r1")["paused"]
+    assert (told["until"], len(told["reason"]), told["reason"].isprintable()) == (1789000000.0, 300, True)
     odd = {"run": "r1", "phase": "\x1b[2J\nDRAIN" * 9, "left": "soon", "within": None, "traffic": [1], "probe": [1]}
+    odd["paused"] = {"reason": "x", "until": "soon"}
     told = progress.parse(json.dumps(odd), "r1")
     assert set(told) == {"phase"}
     assert (told["phase"].isprintable(), len(told["phase"])) == (True, 20)

@@ -45,6 +45,8 @@ SECRET = "{{ lookup('pipe', 'id') }} hunter2"
          {"release": NEW, "verdict": "pass", "run": "7"}),
         ("status", {"current": NEW, "health": "pass", "unsettled": SECRET},
          {"release": NEW, "verdict": "unconfirmed", "run": None}),
+        ("status", {"current": NEW, "health": "pass", "unsettled": SECRET, "in_flight": {"paused": {"reason": SECRET}}},
+         {"release": NEW, "verdict": "paused", "run": None}),
         ("status", LOST, {"release": None, "verdict": "no answer", "run": None}),
         ("drift", {"findings": []}, {"verdict": "same", "differences": 0}),
         ("drift", {"findings": [{"found": SECRET}]}, {"verdict": "drifted", "differences": 1}),

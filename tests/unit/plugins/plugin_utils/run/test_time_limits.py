@@ -24,6 +24,10 @@ DEFAULT = 120 + 30 + 5 + 4 * (60 + 30 + 30)
         ({"soak_time": 3600, "lock_timeout": 0}, DEFAULT + 3595 - 30, 240),
         ({"smoke": [["a"], ["b", "c"]], "smoke_timeout": 45}, DEFAULT + 90, 240),
         ({"proxy": {"weights": [5, 25], "step_time": 600}}, DEFAULT + 1200, 240),
+        ({"proxy": {"weights": [5, 25], "slow": "pause"}}, DEFAULT + 60 + 900, 240),
+        ({"proxy": {"weights": [5], "slow": "pause", "pause_time": 60.0}}, DEFAULT + 30 + 60, 240),
+        ({"proxy": {"weights": [100], "slow": "pause"}}, DEFAULT + 30, 240),
+        ({"proxy": {"weights": [5], "slow": "ask"}}, DEFAULT + 30, 240),
         ({"proxy": {"weights": [5, 25]}, "fetch_timeout": 10, "src": "/srv/shop"}, DEFAULT + 60, 240),
         ({"src": "https://a/shop", "checksum": "https://a/sums", "signature": "/srv/shop.sig"}, DEFAULT + 600, 240),
         ({"src": "https://a/shop", "fetch_timeout": 10}, DEFAULT + 10, 240),
@@ -42,3 +46,9 @@ def test_what_the_module_refuses_counts_with_its_default(bad: Any) -> None:
     named = ("start_timeout", "drain_timeout", "soak_time", "lock_timeout", "smoke_timeout", "fetch_timeout")
     arguments = {**dict.fromkeys(named, bad), "health": bad, "proxy": bad, "smoke": bad if bad != [] else None}
     assert time_limits.of(arguments) == time_limits.of({})
+
+
+def test_a_run_that_ends_well_may_have_been_paused() -> None:
+    """The lease of a run goes by that."""
+    proxy = {"weights": [5], "slow": "pause", "pause_time": 60.0}
+    assert time_limits.of({"proxy": proxy}).well == time_limits.of({"proxy": {"weights": [5]}}).well + 60

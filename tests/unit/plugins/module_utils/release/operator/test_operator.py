@@ -221,6 +221,7 @@ def test_what_is_documented_is_exported(host, tmp_path):
     exported = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)) | {
         "slipway_health_certificate_expiry_timestamp_seconds",  # with TLS
         "slipway_swap_deadline_timestamp_seconds",  # while it waits to be confirmed
+        "slipway_swap_pause_end_timestamp_seconds",  # while it waits for a person
         "slipway_swap_probe_failures",  # with a probe
         "slipway_swap_downtime_seconds",  # with a strategy that has one
         "slipway_swap_canary_ratio",  # behind HAProxy, like the next two
