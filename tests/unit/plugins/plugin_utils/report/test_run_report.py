@@ -274,6 +274,16 @@ def test_where_it_was_built_and_where_it_runs():
         assert "Built on" not in page(note("web1", {**RELEASED, "build_host": damaged}))
 
 
+def test_a_release_that_waited_for_a_person_says_so():
+    paused = {"reason": "9 of 9 requests took 20 ms or longer", "seconds": 184.2, "ended": "resumed", "by": "alice"}
+    phases = [["CANARY", 0.5, 8.0], ["PAUSED", 8.5, 184.2], ["CANARY", 192.7, 22.0]]
+    source = page(note("web1", {**RELEASED, "paused": paused}, timeline={**TIMELINE, "phases": phases}))
+    said = "for 184 s, then was resumed by alice; 9 of 9 requests took 20 ms or longer"
+    assert f"<dt>Paused</dt><dd>{said}</dd>" in source
+    assert Reader(source).row("PAUSED")[:2] == ["8.50 s", "3 min 4 s"]
+    assert "<dt>Paused</dt>" not in PAGES["one host"]()
+
+
 def test_the_series_of_the_chart_adds_up_to_that_of_the_result():
     for most in (120, 60, 24, 7, 1):
         found = charts.points(TIMELINE["probe"], most)
