@@ -21,7 +21,8 @@ TOLD = {"digest": HEX, "size": 7, "goarch": "amd64"}
 SENT = {"name": "shop", "version": "2.0", "src": "/x/shop", "sealed": json.dumps(TOLD)}
 DONE = Outcome(True, "2.0-0123456789", "1.0-0123456789", "release", {"SOAK": 1.23456}, 0.5, None, ["0.9-0123456789"])
 JUDGED = {"max_latency_ratio": 2.0, "min_requests": 50, "inconclusive": "accept", "min_time": None}
-PROXY = {"ports": [], "weights": [], "step_time": 30.0, "max_errors": 1.0, **JUDGED}
+ASKED = {"slow": "rollback", "pause_time": 900.0}
+PROXY = {"ports": [], "weights": [], "step_time": 30.0, "max_errors": 1.0, **JUDGED, **ASKED}
 
 
 def throw(error):

@@ -131,11 +131,11 @@ def test_a_setting_of_a_later_version_lifts_no_mark(host, monkeypatch):
 
 
 @pytest.mark.parametrize("now", [None, 5.0])
-def test_what_only_ends_a_wait_sooner_lifts_no_mark(host, now):
+def test_what_only_ends_a_wait_sooner_or_asks_a_person_lifts_no_mark(host, now):
     """Also where a version of before has left the mark, which knew no such option."""
     host.proxy = {"max_errors": 1.0}
     _fail(host)
-    host.proxy = {"max_errors": 1.0, "min_time": now}
+    host.proxy = {"max_errors": 1.0, "min_time": now, "slow": "pause", "pause_time": 60.0}
     refused(lambda: host.release("v2"), "known_bad")
     host.proxy = {"max_errors": 2.0}
     assert host.engine().predict(host.spec("v2")).action == "release"
