@@ -50,7 +50,7 @@ def parse_servers(text: str, backend: str) -> dict[str, Server]:
     try:
         return {row["srv_name"]: _server(row) for row in found if row["be_name"] == backend} if header else {}
     except (KeyError, ValueError) as error:
-        raise _refused(f"a table without {', '.join(_STATE)} ({error})") from error
+        raise refusal(f"a table without {', '.join(_STATE)} ({error})") from error
 
 
 def _server(row: dict[str, str]) -> Server:
@@ -64,17 +64,35 @@ def parse_connections(text: str, backend: str, server: str) -> int:
         rows = [row for row in haproxy.rows(text) if (row["pxname"], row["svname"]) == (backend, server)]
         return sum(int(row[key] or 0) for row in rows for key in ("scur", "qcur"))
     except haproxy.UnexpectedAnswer as error:
-        raise _refused(str(error) or "nothing") from error
+        raise refusal(str(error) or "nothing") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise _refused(f"a table without pxname, svname, scur, qcur ({error})") from error
+        raise refusal(f"a table without pxname, svname, scur, qcur ({error})") from error
 
 
-def _refused(answer: str) -> SlipwayError:
+def refusal(answer: str) -> SlipwayError:
     return SlipwayError(
         "balancer_refused",
         f"HAProxy answers: {' '.join(answer.split())[:200]}",
         "give its socket the level admin (stats socket … level admin), and use HAProxy 2.4 or newer",
     )
+
+
+def ask(path: str, command: str) -> str:
+    """Of the socket at path."""
+    try:
+        return haproxy.ask(path, command, _SECONDS)
+    except haproxy.UnexpectedAnswer as error:
+        raise refusal(str(error)) from error
+    except PermissionError as error:
+        raise SlipwayError(
+            "balancer_refused", f"{path} may not be used by this user.", "run this as root (become: true)"
+        ) from error
+    except OSError as error:
+        raise SlipwayError(
+            "balancer_unreachable",
+            f"HAProxy does not answer at {path}: {error.strerror or error}.",
+            "start HAProxy, or correct balancer_socket",
+        ) from error
 
 
 class Haproxy:
@@ -156,20 +174,7 @@ class Haproxy:
         state = "drain" if self._wish.state == OUT else "ready"
         answer = self._ask(f"set server {self._wish.backend}/{self._wish.server} state {state}").strip()
         if answer:
-            raise _refused(answer)
+            raise refusal(answer)
 
     def _ask(self, command: str) -> str:
-        try:
-            return haproxy.ask(self._path, command, _SECONDS)
-        except haproxy.UnexpectedAnswer as error:
-            raise _refused(str(error)) from error
-        except PermissionError as error:
-            raise SlipwayError(
-                "balancer_refused", f"{self._path} may not be used by this user.", "run this as root (become: true)"
-            ) from error
-        except OSError as error:
-            raise SlipwayError(
-                "balancer_unreachable",
-                f"HAProxy does not answer at {self._path}: {error.strerror or error}.",
-                "start HAProxy, or correct balancer_socket",
-            ) from error
+        return ask(self._path, command)

@@ -39,15 +39,21 @@ class Wish:
     timeout: float
 
 
+def require_name(option: str, given: str) -> str:
+    """A name with other characters could be another command of HAProxy."""
+    if not _NAME.fullmatch(given):
+        raise SlipwayError(
+            "invalid_balancer",
+            f"{option} is {given!r}, not a name of letters, digits and . _ - : / [ ].",
+            f"correct balancer_{option}",
+        )
+    return given
+
+
 def parse_wish(given: Mapping[str, Any]) -> Wish:
-    """From the module's options. A name with other characters could be another command of HAProxy."""
+    """From the module's options."""
     for option in ("backend", "server"):
-        if not _NAME.fullmatch(given[option]):
-            raise SlipwayError(
-                "invalid_balancer",
-                f"{option} is {given[option]!r}, not a name of letters, digits and . _ - : / [ ].",
-                f"correct balancer_{option}",
-            )
+        require_name(option, given[option])
     for option in ("min_servers", "timeout"):
         if not 0 <= given[option] <= _MOST:
             raise SlipwayError(

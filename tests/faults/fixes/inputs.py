@@ -572,8 +572,8 @@ def _scene(_stage: Stage) -> None:
         return []
 
     wanted = comparison.Comparison(**COMPARED)
-    _stage.fails(lambda: comparison.check(ask, replace(wanted, requests="rate(")))
-    _stage.passes(lambda: comparison.check(ask, wanted))
+    _stage.fails(lambda: comparison.check(comparison.by_queries(ask, replace(wanted, requests="rate("))))
+    _stage.passes(lambda: comparison.check(comparison.by_queries(ask, wanted)))
 
 
 def _figures(failed: int, requests: int) -> dict[str, Any]:
@@ -589,7 +589,9 @@ def _figures(failed: int, requests: int) -> dict[str, Any]:
         clock[0] += seconds
 
     wanted = comparison.Comparison(**COMPARED, time=60.0, interval=10.0)
-    return comparison.compare(wanted, Rule(), ["web1"], ["web2"], ask, lambda: clock[0], sleep)
+    return comparison.compare(
+        wanted, Rule(), ["web1"], ["web2"], comparison.by_queries(ask, wanted), lambda: clock[0], sleep
+    )
 
 
 def _judged(figures: dict[str, Any], inconclusive: str) -> None:
