@@ -12,11 +12,12 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from .._core.errors import SlipwayError
 
 OUT, BACK = "out", "back"
+WHOLE = 100.0
 POLL = 0.1
 _LOCK = "/run/slipway-balancer.lock"  # nobody but root can make or hold it
 _LOCKED = 60.0  # seconds
@@ -29,7 +30,8 @@ class Wish:
     """How one server of a backend is to be.
 
     min_servers: how many others must serve before it is taken out. timeout: seconds, for its connections to end, or
-    for it to serve again.
+    for it to serve again. share: the percentage of the requests that it gets when it is back, together with those
+    named; WHOLE is its own weight, and None leaves the weight as it is.
     """
 
     backend: str
@@ -37,6 +39,8 @@ class Wish:
     state: str
     min_servers: int
     timeout: float
+    share: Optional[float] = None
+    together: tuple[str, ...] = ()
 
 
 def require_name(option: str, given: str) -> str:
@@ -61,16 +65,26 @@ def parse_wish(given: Mapping[str, Any]) -> Wish:
                 f"{option} is {given[option]}, not 0 to {_MOST}.",
                 f"correct balancer_{option}",
             )
-    return Wish(*(given[key] for key in ("backend", "server", "state", "min_servers", "timeout")))
+    share = given["share"]
+    if share is not None and not 0 < share <= WHOLE:  # also what is no number
+        raise SlipwayError(
+            "invalid_balancer", f"share is {share:g}, not more than 0 and at most 100.", "correct balancer_canary_share"
+        )
+    values = (given[key] for key in ("backend", "server", "state", "min_servers", "timeout"))
+    return Wish(*values, share=share, together=tuple(given["together"]))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """changed: whether anything was, or would be. connections: what is still open at a server that was taken out."""
+    """changed: whether anything was, or would be. connections: what is still open at a server that was taken out.
+
+    weight: the one that it was given; None where it kept its own.
+    """
 
     changed: bool
     others: tuple[str, ...]
     connections: int = 0
+    weight: Optional[int] = None
 
 
 def require_others(wish: Wish, others: Sequence[str]) -> None:
