@@ -58,8 +58,9 @@ uptime:
   sample: 86402
 servers:
   description:
-    - By the name of the server, C(requests) and how many of them C(failed). Failed are answers 5xx, refused connections,
-      and answers that did not come, or not in whole. A request that HAProxy could send to another server is none of these.
+    - By the name of the server, C(requests) and how many of them C(failed). Failed are answers 5xx, refused
+      connections, and answers that did not come, or not in whole. A request that HAProxy could send to another server
+      is none of these.
   returned: success
   type: dict
   sample: {web1: {requests: 12043, failed: 2}}

@@ -103,9 +103,9 @@ class Balancer:
         assert isinstance(answer, Answer)
         return answer
 
-    def ask(self, path: str) -> str:
+    def ask(self, path: str, headers: str = "") -> str:
         with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n".encode())
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: shop\r\n{headers}Connection: close\r\n\r\n".encode())
             answer = b""
             while part := connection.recv(4096):
                 answer += part
@@ -411,7 +411,8 @@ def weights(folder: Path) -> list[str]:
 def test_a_canary_comes_back_with_its_share_and_then_with_its_whole_weight(tmp_path: Path, webs: list[Web]) -> None:
     with haproxy(tmp_path, webs, "default-server weight 100") as balancer, balancer.users():
         given = {"share": 10.0, "together": ("web0", "nobody")}
-        assert balancer.apply(0, OUT, **given).weight == 11
+        assert balancer.apply(0, OUT, **given).changed
+        assert weights(tmp_path)[0] == "100 (initial 100)", "rules that go by its weight must not lead to it now"
         back = balancer.apply(0, BACK, **given)
         assert (back.changed, back.weight) == (True, 11)
         assert not balancer.apply(0, BACK, **given).changed
@@ -423,6 +424,33 @@ def test_a_canary_comes_back_with_its_share_and_then_with_its_whole_weight(tmp_p
         assert balancer.apply(0, BACK, share=100.0).changed
         assert weights(tmp_path) == ["100 (initial 100)"] * 2
     assert set(balancer.answers) == {"200"}
+
+
+CHOSEN = """default-server weight 100
+  acl chosen req.hdr(X-Staff) -m str yes
+  use-server web0 if chosen { srv_weight(shop/web0) lt 100 }"""
+
+
+def test_chosen_users_meet_the_canary_alone_while_it_has_a_share(tmp_path: Path, webs: list[Web]) -> None:
+    """By the rule of the guide, which is the operator's."""
+
+    def met() -> int:
+        before = webs[0].asked
+        assert {balancer.ask("/", "X-Staff: yes\r\n") for _request in range(20)} == {"200"}
+        return webs[0].asked - before
+
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "fleets.md").read_text()
+    assert CHOSEN.replace("web0", "web1").split("\n  ", 1)[1] in guide.replace("\n    ", "\n  ")
+    with haproxy(tmp_path, webs, CHOSEN) as balancer:
+        assert met() == 10
+        balancer.apply(0, BACK, share=10.0)
+        assert met() == 20
+        balancer.apply(0, OUT, share=10.0)
+        assert met() == 0
+        balancer.apply(0, BACK, share=10.0)
+        assert met() == 20
+        balancer.apply(0, BACK, share=100.0)
+        assert met() == 10
 
 
 def test_a_share_that_the_weights_do_not_allow_is_refused_before_anything_happens(

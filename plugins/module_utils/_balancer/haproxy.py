@@ -81,8 +81,8 @@ def require_share(wish: Wish, servers: Mapping[str, Server]) -> None:
     if gets > _FAR * wish.share:
         raise SlipwayError(
             "balancer_share",
-            f"{len(sharing)} servers of {wish.backend} beside others with a weight of {rest} in all would get {gets:.0f} % "
-            f"of the requests at least, not {wish.share:g} %.",
+            f"with these weights, {' and '.join(sorted(sharing))} would get {gets:.0f} % of the requests of "
+            f"{wish.backend} at least, not {wish.share:g} %.",
             "give the servers of that backend a weight of 100 each (default-server weight 100), or raise "
             "balancer_canary_share",
         )
@@ -152,9 +152,13 @@ class Haproxy:
                 require_others(self._wish, others)
                 require_share(self._wish, servers)
             weight = None if own.is_maintained else weight_for(self._wish, servers)
-            weighs = weight is not None and weight != own.weight
-            # Before it gets users, and before it loses them: where HAProxy takes no such weight, nothing has happened.
-            if weighs and not predict:
+            if out and weight is not None:
+                # Rules of the operator's may lead users to it by its weight. And where HAProxy takes no other, it says so.
+                if not predict:
+                    self._weigh(weight, own)
+                weight = own.whole
+            weighs = weight not in (None, own.weight)
+            if weight is not None and not predict:
                 self._weigh(weight, own)
             if changes and not predict:
                 self._order()
@@ -211,7 +215,7 @@ class Haproxy:
         lines = self._ask("show info").splitlines()
         return next((line for line in lines if line.startswith("Pid:")), "")
 
-    def _weigh(self, weight: Optional[int], own: Server) -> None:
+    def _weigh(self, weight: int, own: Server) -> None:
         """Its own weight is a percentage: a balancing that is static takes no other."""
         wanted = "100%" if weight == own.whole else str(weight)
         answer = self._ask(f"set server {self._wish.backend}/{own.name} weight {wanted}").strip()

@@ -22,15 +22,23 @@ from client import Load
 
 LAB, RATE = "fronted", 100
 WORK = lab.CHECKOUT / ".work" / "fronted"
+BROKEN = {"APP_ERROR_RATIO": "0.2"}
+SHARE = {"balancer_canary_share": 10}
 ROWS = (
     table.Case("no defect", {}, stays=True),
-    table.Case("20 % errors", {"APP_ERROR_RATIO": "0.2"}, stays=False),
+    table.Case("20 % errors", BROKEN, stays=False),
+    table.Case("no defect, and the canary has 10 % of the requests", {}, stays=True, more=SHARE, share=10),
+    table.Case("20 % errors, and the canary has 10 % of the requests", BROKEN, stays=False, more=SHARE, share=10),
+    table.Case("HAProxy is reloaded meanwhile", {}, stays=True, reloads=True),
+    table.Case("the run is killed while it compares", {}, stays=True, more=SHARE, share=10, killed=True),
 )
 
 
 def played(bench: front.Bench, case: table.Case) -> table.Row:
     with tempfile.TemporaryDirectory() as folder, Load(WORK / "load", Path(folder), [bench.url], RATE) as client:
-        with bench.doing(case.meanwhile):
+        if case.killed:
+            bench.kill(case, client)
+        with bench.watching(case, client):
             done = bench.play("release", front.SECOND, case)
         report = client.report()
     row = table.row(case, done.code, done.output, report, bench.serves(), bench.weights())

@@ -16,7 +16,9 @@ class Case:
     environment: dict[str, str]
     stays: bool
     more: Mapping[str, Any] = field(default_factory=dict)
-    meanwhile: str = ""
+    share: float = 0.0
+    reloads: bool = False
+    killed: bool = False
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -27,12 +29,16 @@ class Case:
 class Row:
     title: str
     said: str
+    share: str
     failed: str
     ends: str
     broken: list[str] = field(default_factory=list)
 
     def line(self) -> str:
-        return " | ".join((self.title, self.said, self.failed, self.ends, "; ".join(self.broken) or "kept"))
+        return " | ".join(self.cells())
+
+    def cells(self) -> tuple[str, ...]:
+        return (self.title, self.said, self.share, self.failed, self.ends, "; ".join(self.broken) or "kept")
 
 
 def row(
@@ -47,7 +53,9 @@ def row(
     said, seconds = verdicts[0] if verdicts else ("nothing", "-")
     total = report["total"]
     ends = ", ".join(sorted(set(serves.values())))
-    found = Row(case.title, f"{said} after {seconds} s", f"{total['failed']:,} of {total['sent']:,}", ends)
+    share = _share(report)
+    shown = "-" if share is None else f"{share:.1f} %"
+    found = Row(case.title, f"{said} after {seconds} s", shown, f"{total['failed']:,} of {total['sent']:,}", ends)
     if (code == 0) != case.stays:
         found.broken.append(f"the run ended with {code}")
     if ends != ("2.0.0" if case.stays else "1.0.0"):
@@ -56,7 +64,23 @@ def row(
         found.broken.append(f"verdicts: {verdicts}")
     if case.stays and total["failed"]:
         found.broken.append(f"{total['failures']}")
+    if case.share and (share is None or abs(share - case.share) > 1):
+        found.broken.append("the canary had another share")
+    if case.reloads and "began to count anew" not in output:
+        found.broken.append("the reload was not told")
+    if any(not one.startswith("100 ") for one in weights.values()):
+        found.broken.append(f"weights: {dict(weights)}")
     return found
+
+
+def _share(report: Mapping[str, Any]) -> float | None:
+    """The percentage of the new release among the answers while the canary had less than its weight."""
+    versions: dict[str, int] = {}
+    for mark in report["marks"]:
+        for version, count in mark["versions"].items():
+            versions[version] = versions.get(version, 0) + count
+    every = sum(versions.values())
+    return 100 * versions.get("2.0.0", 0) / every if every else None
 
 
 def page(rows: Sequence[Row]) -> str:
