@@ -58,7 +58,7 @@ class ActionModule(BoundedAction):
             return dict(_NOTHING)
         if wanted is not None and arguments.get("preflight"):
             with self._balancers(wanted, name) as balancers:
-                comparison.check(balancers.check, "correct backend, socket or haproxy")
+                comparison.check(balancers.check, comparison.CORRECT_BACKEND)
             return dict(_NOTHING)
         new, old = comparison.sides(variables, name)
         if wanted is None or self._task.check_mode or not new or not old:

@@ -13,8 +13,8 @@ author:
   - Slipway maintainers (@slipway)
 description:
   - Asks Prometheus, or the load balancers in front of the hosts, what was counted of the hosts of this batch and of
-    those of later batches, until the evidence says that the new release is worse, or the time is over. The role C(slipway.go.release) does this after
-    each batch where C(release_compare) is set.
+    those of later batches, until the evidence says that the new release is worse, or the time is over. The role
+    C(slipway.go.release) does this after each batch where C(release_compare) is set.
   - It compares counts with a sequential test, which may be looked at all the time. The probability that it calls a
     release worse that is as good as the one before is at most 1 % for each batch.
   - A release that is worse is no failure of the task, because a failure with C(run_once) would be one of every host of
@@ -45,8 +45,8 @@ options:
         looks, at least those between two scrapes (15); C(headers) for the requests (none), and C(ca_file), the
         certificates by which to judge its own (those of the controller).
       - Or C(haproxy), the hosts of the inventory that run HAProxy; C(backend), the name of its backend (O(name)), and
-        C(socket), that of HAProxy (C(/run/haproxy/admin.sock)); C(time), and C(interval) (5). Only failures are compared
-        then, because HAProxy has no distribution of durations.
+        C(socket), that of HAProxy (C(/run/haproxy/admin.sock)); C(time), and C(interval) (5). Only failures are
+        compared then, because HAProxy has no distribution of durations.
       - A host is what C(release_compare_name) says, or its name in the inventory; a port after it does not count.
     type: raw
     required: true

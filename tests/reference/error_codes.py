@@ -1647,8 +1647,8 @@ RELEASE = Section(
             "Look at what the release logged, or correct the limit.",
         ),
         "invalid_compare": ErrorCode(
-            "`release_compare` cannot be used: an entry is missing, unknown or no value of its kind, Prometheus does not "
-            "understand a query, or HAProxy has no such backend.",
+            "`release_compare` cannot be used: an entry is missing, unknown or no value of its kind, Prometheus does "
+            "not understand a query, or HAProxy has no such backend.",
             "A name is misspelled, the query is wrong, or `haproxy` and `url` are both given.",
             "Correct what the message names. `release_compare: {}` compares nothing.",
         ),
@@ -1745,8 +1745,8 @@ BALANCERS = Section(
             "Give all servers of the backend the weight 100 and `balance roundrobin` or `leastconn`, or another share.",
         ),
         "balancer_unknown": ErrorCode(
-            "The load balancer has no such backend, upstream, server or file, or counts no answers of that backend. The "
-            "message lists what it has.",
+            "The load balancer has no such backend, upstream, server or file, or counts no answers of that backend. "
+            "The message lists what it has.",
             "`balancer_backend`, `balancer_server` or `balancer_file` is misspelt, or names differ from those of the "
             "inventory; or the backend has the mode `tcp`.",
             "Correct that variable.",

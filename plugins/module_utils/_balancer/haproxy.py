@@ -153,7 +153,7 @@ class Haproxy:
                 require_share(self._wish, servers)
             weight = None if own.is_maintained else weight_for(self._wish, servers)
             if out and weight is not None:
-                # Rules of the operator's may lead users to it by its weight. And where HAProxy takes no other, it says so.
+                # Where HAProxy takes no other, it says so. Rules of the operator's may lead users here by its weight.
                 if not predict:
                     self._weigh(weight, own)
                 weight = own.whole

@@ -50,6 +50,7 @@ VARIABLE, NAME = "release_compare", "release_compare_name"
 TIME, INTERVAL = 300.0, 15.0
 INTERVAL_OF_HAPROXY = 5.0
 PROMETHEUS, HAPROXY = "Prometheus", "HAProxy"
+CORRECT_BACKEND = "correct backend, socket or haproxy"
 _LONGEST = 86400.0
 TOLD = 5.0  # seconds at most from one call of `tell` to the next
 TIMEOUT = 10.0  # seconds for one answer
@@ -208,7 +209,7 @@ def _of_prometheus(values: dict[str, Any]) -> dict[str, Any]:
 def _of_haproxy(values: dict[str, Any]) -> dict[str, Any]:
     other = [name for name in _OF_PROMETHEUS if name in values]
     if other:
-        _refuse(f"has {', '.join(other)} beside haproxy", "leave haproxy or what is Prometheus' out")
+        _refuse(f"has {', '.join(other)} beside haproxy", "give either haproxy or url and its queries")
     if "backend" in values:
         try:
             require_name("backend", values["backend"])

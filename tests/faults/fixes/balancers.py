@@ -38,10 +38,9 @@ class Played(socketserver.ThreadingUnixStreamServer):
 
     def answer(self, command: str) -> str:
         if command == "show servers state shop":
-            rows = "".join(
-                f"3 shop 1 {name} 192.0.2.1 {STATES[state]} {self.weights}\n" for name, state in self.statuses.items()
-            )
-            return f"1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight\n{rows}\n"
+            states = [(name, STATES[status]) for name, status in self.statuses.items()]
+            rows = "".join(f"3 shop 1 {name} 192.0.2.1 {state} {self.weights}\n" for name, state in states)
+            return f"1\n# {COLUMNS}\n{rows}\n"
         if command == "show stat -1 4 -1":
             return "# pxname,svname,scur,qcur\nshop,web1,0,0\n"
         if command == "show info":
