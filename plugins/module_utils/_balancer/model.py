@@ -70,8 +70,8 @@ def parse_wish(given: Mapping[str, Any]) -> Wish:
         raise SlipwayError(
             "invalid_balancer", f"share is {share:g}, not more than 0 and at most 100.", "correct balancer_canary_share"
         )
-    values = (given[key] for key in ("backend", "server", "state", "min_servers", "timeout"))
-    return Wish(*values, share=share, together=tuple(given["together"]))
+    values = [given[key] for key in ("backend", "server", "state", "min_servers", "timeout")]
+    return Wish(*values, share, tuple(given["together"]))
 
 
 @dataclass(frozen=True)
