@@ -23,6 +23,7 @@ _LOCK = "/run/slipway-balancer.lock"  # nobody but root can make or hold it
 _LOCKED = 60.0  # seconds
 _NAME = re.compile(r"[A-Za-z0-9_.:/\[\]-]{1,255}")
 _MOST = 86400
+_GIVEN = ("backend", "server", "state", "min_servers", "timeout", "share")
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ def parse_wish(given: Mapping[str, Any]) -> Wish:
         raise SlipwayError(
             "invalid_balancer", f"share is {share:g}, not more than 0 and at most 100.", "correct balancer_canary_share"
         )
-    values = [given[key] for key in ("backend", "server", "state", "min_servers", "timeout")]
-    return Wish(*values, share, tuple(given["together"]))
+    return Wish(**{key: given[key] for key in _GIVEN}, together=tuple(given["together"]))
 
 
 @dataclass(frozen=True)
