@@ -440,7 +440,8 @@ def test_chosen_users_meet_the_canary_alone_while_it_has_a_share(tmp_path: Path,
         return webs[0].asked - before
 
     guide = (Path(__file__).parents[2] / "docs" / "guide" / "fleets.md").read_text()
-    assert CHOSEN.replace("web0", "web1").split("\n  ", 1)[1] in guide.replace("\n    ", "\n  ")
+    for rule in CHOSEN.replace("web0", "web1").splitlines()[1:]:
+        assert rule.strip() in guide
     with haproxy(tmp_path, webs, CHOSEN) as balancer:
         assert met() == 10
         balancer.apply(0, BACK, share=10.0)
@@ -481,3 +482,40 @@ def test_what_haproxy_has_counted(tmp_path: Path, webs: list[Web]) -> None:
     with haproxy(tmp_path, webs):
         assert counters.read(path, "shop").process != found.process
     refused(lambda: counters.read(path, "shop"), "balancer_unreachable", path)
+
+
+SHARED = """\
+- hosts: web0:web1
+  gather_facts: false
+  serial: 1
+  tasks:
+    - ansible.builtin.import_role: {name: slipway.go.balancer, tasks_from: out, rolespec_validate: false}
+    - ansible.builtin.import_role: {name: slipway.go.balancer, tasks_from: back, rolespec_validate: false}
+      vars: {release_outcome: released}
+    - ansible.builtin.import_role: {name: slipway.go.balancer, tasks_from: whole, rolespec_validate: false}
+      vars: {release_outcome: released}
+      when: judged | default(false)
+"""
+
+
+def test_the_role_gives_the_first_batch_its_share(tmp_path: Path, webs: list[Web]) -> None:
+    (tmp_path / "play.yml").write_text(SHARED)
+    (tmp_path / "inventory").write_text(
+        "web0\nweb1\nbalancer1\n[all:vars]\nansible_connection=local\nservice_name=shop\n"
+    )
+    given = {"balancer_socket": str(tmp_path / "admin.sock"), "balancer_hosts": ["balancer1"], "balancer_timeout": "5"}
+    given["ansible_python_interpreter"] = sys.executable
+
+    def run(**more: Any) -> str:
+        argv = ["ansible-playbook", "-i", "inventory", "play.yml", "-e", json.dumps({**given, **more})]
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    with haproxy(tmp_path, webs, "default-server weight 100"):
+        said = run(balancer_canary_share="10")
+        assert weights(tmp_path) == ["11 (initial 100)", "100 (initial 100)"], said
+        said = run(balancer_canary_share="")
+        assert weights(tmp_path)[0] == "11 (initial 100)", said
+        said = run(balancer_canary_share="10", judged=True)
+        assert weights(tmp_path) == ["100 (initial 100)"] * 2, said
+        assert "balancer_canary_share is 0" in run(balancer_canary_share="0")
