@@ -602,7 +602,7 @@ def _scene(_stage: Stage) -> None:
 @SCENES.row(
     "invalid_compare",
     "a load balancer that the inventory does not have",
-    "name the hosts that run the load balancers, such as groups['balancers']",
+    literal("name the hosts that run the load balancers, such as groups['balancers']"),
     "another name",
 )
 def _scene(_stage: Stage) -> None:

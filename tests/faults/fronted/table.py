@@ -7,6 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+PAGE = """# Releases that the fleet's HAProxy judges
+
+`make fronted` releases the sample service on three hosts (Debian 12, strategy `socket`, batches of one and two) behind a HAProxy
+on a host of its own, while a client sends 100 requests a second to HAProxy. Nothing but HAProxy's counters compares the
+canary with the hosts after it ([`release_compare`](../guide/fleets.md#compared-with-the-rest) with `haproxy`, a look every
+3 seconds, for 30 s). Each host leaves HAProxy around its swap. Where the canary has a share, it is
+[`balancer_canary_share`](../guide/fleets.md#who-meets-the-canary). The run writes this page.
+
+{summary}
+
+| the release | the run says | share of the canary | requests failed | release at the end | verdict |
+|---|---|---|---|---|---|
+{rows}
+
+The share is that of the new release among the answers that the client got while the canary had less than its own weight;
+failed requests say no release. A row is kept if a release that should not stay is stopped at the canary, if a release that
+should stay is on all hosts and no request failed, if the share of a good release is within one percentage point, and if all
+hosts have their whole weight at the end. In the last row, the run is killed when the canary has its share: it keeps it, and
+the same release, run again, gives it its whole weight before the next batch.
+"""
 _SAID = re.compile(r"^shop: (pass|inconclusive|fail) after ([0-9.]+) s", re.MULTILINE)
 
 
@@ -65,7 +85,7 @@ def row(
     if case.stays and total["failed"]:
         found.broken.append(f"{total['failures']}")
     # Failed answers have no version.
-    if case.share and case.stays and (share is None or abs(share - case.share) > 1):
+    if case.share and case.stays and not case.killed and (share is None or abs(share - case.share) > 1):
         found.broken.append("the canary had another share")
     if case.reloads and "began to count anew" not in output:
         found.broken.append("the reload was not told")
@@ -85,4 +105,6 @@ def _share(report: Mapping[str, Any]) -> float | None:
 
 
 def page(rows: Sequence[Row]) -> str:
-    return "\n".join(one.line() for one in rows)
+    kept = sum(not one.broken for one in rows)
+    summary = f"{kept} of {len(rows)} rows kept."
+    return PAGE.format(summary=summary, rows="\n".join(f"| {' | '.join(one.cells())} |" for one in rows))
