@@ -9,11 +9,11 @@ from typing import Any
 
 PAGE = """# Releases that the fleet's HAProxy judges
 
-`make fronted` releases the sample service on three hosts (Debian 12, strategy `socket`, batches of one and two) behind a HAProxy
-on a host of its own, while a client sends 100 requests a second to HAProxy. Nothing but HAProxy's counters compares the
-canary with the hosts after it ([`release_compare`](../guide/fleets.md#compared-with-the-rest) with `haproxy`, a look every
-3 seconds, for 30 s). Each host leaves HAProxy around its swap. Where the canary has a share, it is
-[`balancer_canary_share`](../guide/fleets.md#who-meets-the-canary). The run writes this page.
+`make fronted` releases the sample service on three hosts (Debian 12, strategy `socket`, batches of one and two) behind a
+HAProxy on a host of its own, while a client sends 100 requests a second to HAProxy. Nothing but HAProxy's counters
+compares the canary with the hosts after it ([`release_compare`](../guide/fleets.md#compared-with-the-rest) with
+`haproxy`, a look every 3 seconds, for 30 s). Each host leaves HAProxy around its swap. Where the canary has a share, it
+is [`balancer_canary_share`](../guide/fleets.md#who-meets-the-canary). The run writes this page.
 
 {summary}
 
@@ -21,11 +21,11 @@ canary with the hosts after it ([`release_compare`](../guide/fleets.md#compared-
 |---|---|---|---|---|---|
 {rows}
 
-The share is that of the new release among the answers that the client got while the canary had less than its own weight;
-failed requests say no release. A row is kept if a release that should not stay is stopped at the canary, if a release that
-should stay is on all hosts and no request failed, if the share of a good release is within one percentage point, and if all
-hosts have their whole weight at the end. In the last row, the run is killed when the canary has its share: it keeps it, and
-the same release, run again, gives it its whole weight before the next batch.
+The share is that of the new release among the answers that the client got while the canary had less than its own
+weight; failed requests say no release. A row is kept if a release that should not stay is stopped at the canary, if a
+release that should stay is on all hosts and no request failed, if the share of a good release is within one percentage
+point, and if all hosts have their whole weight at the end. In the last row, the run is killed when the canary has its
+share: it keeps it, and the same release, run again, gives it its whole weight before the next batch.
 """
 _SAID = re.compile(r"^shop: (pass|inconclusive|fail) after ([0-9.]+) s", re.MULTILINE)
 
