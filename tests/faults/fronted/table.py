@@ -12,8 +12,8 @@ PAGE = """# Releases that the fleet's HAProxy judges
 `make fronted` releases the sample service on three hosts (Debian 12, strategy `socket`, batches of one and two)
 behind a HAProxy on a host of its own, while a client sends 100 requests a second to HAProxy. Nothing but HAProxy's
 counters compares the canary with the hosts after it ([`release_compare`](../guide/fleets.md#compared-with-the-rest)
-with `haproxy`, a look every 3 seconds, for 30 s). Each host leaves HAProxy around its swap. Where the canary has a share, it
-is [`balancer_canary_share`](../guide/fleets.md#who-meets-the-canary). The run writes this page.
+with `haproxy`, a look every 3 seconds, for 30 s). Each host leaves HAProxy around its swap. Where the canary has a
+share, it is [`balancer_canary_share`](../guide/fleets.md#who-meets-the-canary). The run writes this page.
 
 {summary}
 
