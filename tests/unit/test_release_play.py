@@ -183,7 +183,7 @@ def test_tags_check_mode_and_limit(run, tmp_path, arguments):
     assert code == 0, said
     if arguments == ["--check"]:
         assert log == [], "what changes something is left out in check mode"
-        assert said.count("Say so") == 3, said
+        assert said.count("Say so") == 4, said
     elif arguments[0] == "--limit":
         assert log == ["a before", "a swaps", "a after released True", "a verdict released", "a all"]
     else:
