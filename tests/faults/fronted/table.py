@@ -23,9 +23,10 @@ share, it is [`balancer_canary_share`](../guide/fleets.md#who-meets-the-canary).
 
 The share is that of the new release among the answers that the client got while the canary had less than its own
 weight; failed requests say no release. A row is kept if a release that should not stay is stopped at the canary, if a
-release that should stay is on all hosts and no request failed, if the share of a good release is within one percentage
-point, and if all hosts have their whole weight at the end. In the last row, the run is killed when the canary has its
-share: it keeps it, and the same release, run again, gives it its whole weight before the next batch.
+release that should stay is on all hosts and no request failed but in the moment of a reload of HAProxy, if the share
+of a good release is within one percentage point, and if all hosts have their whole weight at the end. In the last
+row, the run is killed when the canary has its share: it keeps it, and the same release, run again, gives it its whole
+weight before the next batch.
 """
 _SAID = re.compile(r"^shop: (pass|inconclusive|fail) after ([0-9.]+) s", re.MULTILINE)
 
@@ -89,7 +90,8 @@ def row(
     # The canary of a run that was killed has the release already, and is compared no more.
     if said != ("" if case.killed else "pass" if case.stays else "fail"):
         found.broken.append(f"verdicts: {verdicts}")
-    if case.stays and total["failed"]:
+    # A reload of HAProxy may close a kept connection in the moment of a request.
+    if case.stays and total["failed"] and not case.reloads:
         found.broken.append(f"{total['failures']}")
     # Failed answers have no version.
     if case.share and case.stays and not case.killed and (share is None or abs(share - case.share) > 1):
