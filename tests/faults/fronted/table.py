@@ -91,7 +91,7 @@ def row(
     if said != ("" if case.killed else "pass" if case.stays else "fail"):
         found.broken.append(f"verdicts: {verdicts}")
     # A reload of HAProxy may close a kept connection in the moment of a request.
-    if case.stays and total["failed"] and not case.reloads:
+    if case.stays and set(total["failures"]) - ({"eof"} if case.reloads else set()):
         found.broken.append(f"{total['failures']}")
     # Failed answers have no version.
     if case.share and case.stays and not case.killed and (share is None or abs(share - case.share) > 1):
