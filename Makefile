@@ -138,6 +138,9 @@ services: collections ## ten services of five kinds on three hosts, each release
 compared: collections ## defects that show only under traffic, on four hosts that a Prometheus knows (half an hour; needs prometheus)
 	$(BIN)/python tests/lab/lab.py run -- python tests/faults/compared --page docs/evidence/compared.md
 
+fronted: collections ## three hosts behind a HAProxy whose counters alone judge the canary, with a share of the requests (half an hour)
+	$(BIN)/python tests/lab/lab.py run --suites bookworm -- python tests/faults/fronted --page docs/evidence/fronted.md
+
 balanced: collections ## ten hosts behind a HAProxy, under load: defects, lost hosts, killed and paused controllers (hours; needs prometheus)
 	$(BIN)/python tests/lab/lab.py run --suites bookworm -- python tests/faults/balanced --page docs/evidence/balanced.md
 

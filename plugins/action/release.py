@@ -452,10 +452,12 @@ class ActionModule(BoundedAction):
         return wanted
 
     def _check_comparison(self, arguments: dict[str, Any]) -> None:
-        """One host asks for all: the queries are the run's."""
+        """One host asks for all: the queries are the run's. Load balancers have a task of their own."""
         wanted: comparison.Comparison | None = arguments.get("compare")
-        if wanted is not None and self._reports and this_run.is_first(f"compare {arguments['name']}"):
-            comparison.check(comparison.prometheus(wanted), wanted)
+        if wanted is None or wanted.haproxy:
+            return
+        if self._reports and this_run.is_first(f"compare {arguments['name']}"):
+            comparison.check(comparison.by_queries(comparison.prometheus(wanted), wanted))
 
     @staticmethod
     def _validate(arguments: dict[str, Any]) -> None:

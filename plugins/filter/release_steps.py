@@ -16,8 +16,8 @@ description:
 options:
   _input:
     description:
-      - The variables by the names of their steps, C(before_swap), C(after_swap), C(after_all), C(on_failure), and
-        C(timeout).
+      - The variables by the names of their steps, C(before_swap), C(after_swap), C(after_verdict), C(after_all),
+        C(on_failure), and C(timeout).
     type: dict
     required: true
   folders:

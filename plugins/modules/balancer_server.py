@@ -62,6 +62,19 @@ options:
       - With O(state=back) and HAProxy, seconds within which its check must pass.
     type: int
     default: 30
+  share:
+    description:
+      - The percentage of the requests that the server gets when it is back, more than 0. With V(100), it has the weight
+        of HAProxy's configuration again. Where it is not given, the weight stays as it is. HAProxy only.
+      - With O(state=out), the module refuses a share that the weights of the servers do not allow, and one that the
+        balancing of the backend does not allow.
+    type: float
+  together:
+    description:
+      - The servers that get O(share) together with O(server). They need not be back yet.
+    type: list
+    elements: str
+    default: []
   socket:
     description:
       - HAProxy's socket with the level admin.
@@ -112,6 +125,11 @@ connections:
   returned: success
   type: int
   sample: 0
+weight:
+  description: The weight that O(share) has given to it; null without O(share).
+  returned: success
+  type: int
+  sample: 11
 others:
   description: The other servers that serve.
   returned: success
@@ -151,7 +169,12 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             f"{wish.server} is out of {wish.backend}, and {answer.connections} of its connections were open after "
             f"{wish.timeout} s: the swap of the service waits for them, too"
         )
-    return {"changed": answer.changed, "others": list(answer.others), "connections": answer.connections}
+    return {
+        "changed": answer.changed,
+        "others": list(answer.others),
+        "connections": answer.connections,
+        "weight": answer.weight,
+    }
 
 
 def main() -> None:
@@ -163,6 +186,8 @@ def main() -> None:
             "state": {"type": "str", "choices": ["out", "back"], "required": True},
             "min_servers": {"type": "int", "default": 1},
             "timeout": {"type": "int", "default": 30},
+            "share": {"type": "float"},
+            "together": {"type": "list", "elements": "str", "default": []},
             "socket": {"type": "path", "default": SOCKET},
             "file": {"type": "path"},
             "configuration": {"type": "path", "default": CONFIGURATION},

@@ -12,15 +12,16 @@ version_added: 0.1.0
 author:
   - Slipway maintainers (@slipway)
 description:
-  - Asks Prometheus what the service has counted on the hosts of this batch and on those of later batches, until the
-    evidence says that the new release is worse, or the time is over. The role C(slipway.go.release) does this after
-    each batch where C(release_compare) is set.
+  - Asks Prometheus, or the load balancers in front of the hosts, what was counted of the hosts of this batch and of
+    those of later batches, until the evidence says that the new release is worse, or the time is over. The role
+    C(slipway.go.release) does this after each batch where C(release_compare) is set.
   - It compares counts with a sequential test, which may be looked at all the time. The probability that it calls a
     release worse that is as good as the one before is at most 1 % for each batch.
   - A release that is worse is no failure of the task, because a failure with C(run_once) would be one of every host of
     the batch, for Ansible. RV(against) says which hosts it speaks against.
   - Does nothing where no host of the batch has got a new release, or all later ones have it.
-  - Runs on the controller and asks no host. Use it with C(run_once).
+  - Runs on the controller. Use it with C(run_once). It asks no host but the load balancers, and needs a turn of a loop
+    for each of them, delegated to it, as the filter P(slipway.go.comparison_hosts#filter) says. The last turn compares.
 extends_documentation_fragment:
   - slipway.go.attributes
 attributes:
@@ -43,9 +44,17 @@ options:
         that label (C(instance)); C(time), how many seconds to compare (300), and C(interval), how many between two
         looks, at least those between two scrapes (15); C(headers) for the requests (none), and C(ca_file), the
         certificates by which to judge its own (those of the controller).
+      - Or C(haproxy), the hosts of the inventory that run HAProxy; C(backend), the name of its backend (O(name)), and
+        C(socket), that of HAProxy (C(/run/haproxy/admin.sock)); C(time), and C(interval) (5). Only failures are
+        compared then, because HAProxy has no distribution of durations.
       - A host is what C(release_compare_name) says, or its name in the inventory; a port after it does not count.
     type: raw
     required: true
+  preflight:
+    description:
+      - Whether only to see that the load balancers have such a backend. One that is away is no reason to fail.
+    type: bool
+    default: false
   max_errors:
     description:
       - Percentage points of failures that the new release may have more than the one before, 1 by default.
@@ -83,6 +92,16 @@ EXAMPLES = r"""
       time: 120
   register: compared
   run_once: true
+
+- name: Compare by what the load balancers have counted
+  slipway.go.compare:
+    name: shop
+    by:
+      haproxy: [balancer1, balancer2]
+  loop: [balancer1, balancer2]
+  delegate_to: "{{ item }}"
+  register: compared
+  run_once: true
 """
 
 RETURN = r"""
@@ -110,6 +129,16 @@ compared:
           it did not.
       type: dict
       sample: {"evidence": 213.0, "at_most": 0.91}
+    by:
+      description: Who has counted, V(Prometheus) or V(HAProxy).
+      type: str
+      sample: Prometheus
+    gaps:
+      description:
+        - Which load balancers have begun to count anew meanwhile, and how often. What they had counted since they were
+          asked last is not known, and is neither a request nor a failure here.
+      type: dict
+      sample: {balancer1: 1}
     new:
       description: The hosts with the new release, how many requests they had and failed, and the p99 in milliseconds.
       type: dict

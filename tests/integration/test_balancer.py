@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._balancer import model
+from ansible_collections.slipway.go.plugins.module_utils._balancer import counters, model
 from ansible_collections.slipway.go.plugins.module_utils._balancer.haproxy import Haproxy
 from ansible_collections.slipway.go.plugins.module_utils._balancer.model import BACK, OUT, Answer, Wish
 from ansible_collections.slipway.go.plugins.module_utils._balancer.nginx import Nginx
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._host import haproxy as haproxy_socket
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
 
 
@@ -95,14 +96,16 @@ class Balancer:
         self._apply = apply
         self.answers: list[str] = []
 
-    def apply(self, server: int, state: str, timeout: float = 10, least: int = 1, predict: bool = False) -> Answer:
-        answer = self._apply(server, state, timeout, least, predict)
+    def apply(
+        self, server: int, state: str, timeout: float = 10, least: int = 1, predict: bool = False, **share: Any
+    ) -> Answer:
+        answer = self._apply(server, state, timeout, least, predict, **share)
         assert isinstance(answer, Answer)
         return answer
 
-    def ask(self, path: str) -> str:
+    def ask(self, path: str, headers: str = "") -> str:
         with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n".encode())
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: shop\r\n{headers}Connection: close\r\n\r\n".encode())
             answer = b""
             while part := connection.recv(4096):
                 answer += part
@@ -145,18 +148,18 @@ def wait_for(port: int) -> None:
 
 
 @contextlib.contextmanager
-def haproxy(folder: Path, webs: list[Web]) -> Iterator[Balancer]:
+def haproxy(folder: Path, webs: list[Web], more: str = "") -> Iterator[Balancer]:
     port, admin = free_port(), folder / "admin.sock"
     servers = "".join(f"  server web{n} 127.0.0.1:{web.server_port} check inter 200\n" for n, web in enumerate(webs))
     (folder / "haproxy.cfg").write_text(
         f"global\n  stats socket {admin} mode 600 level admin\n"
         "defaults\n  mode http\n  timeout connect 5s\n  timeout client 9s\n  timeout server 9s\n"
         f"frontend shop\n  bind 127.0.0.1:{port}\n  default_backend shop\n"
-        f"backend shop\n  option httpchk GET /check\n{servers}"
+        f"backend shop\n  option httpchk GET /check\n  {more}\n{servers}"
     )
 
-    def apply(server: int, state: str, timeout: float, least: int, predict: bool) -> Answer:
-        return Haproxy(str(admin), Wish("shop", f"web{server}", state, least, timeout)).apply(predict)
+    def apply(server: int, state: str, timeout: float, least: int, predict: bool, **share: Any) -> Answer:
+        return Haproxy(str(admin), Wish("shop", f"web{server}", state, least, timeout, **share)).apply(predict)
 
     with subprocess.Popen(["haproxy", "-db", "-q", "-f", str(folder / "haproxy.cfg")]) as process:
         try:
@@ -397,3 +400,122 @@ def test_the_role_goes_to_the_balancers_and_leaves_out_who_does_not_serve(tmp_pa
         assert "release_step_timeout" in run(balancer_hosts=["balancer1"], balancer_timeout=400)
         assert 'balancer_hosts ["nowhere"] are not hosts of the inventory' in run(balancer_hosts=["nowhere"])
         assert "balancer_file is empty" in run(balancer_hosts=["balancer1"], balancer_kind="nginx")
+
+
+def weights(folder: Path) -> list[str]:
+    """What HAProxy gives each server now."""
+    said = haproxy_socket.ask(str(folder / "admin.sock"), "get weight shop/web0; get weight shop/web1", 5)
+    return [line for line in said.splitlines() if line]
+
+
+def test_a_canary_comes_back_with_its_share_and_then_with_its_whole_weight(tmp_path: Path, webs: list[Web]) -> None:
+    with haproxy(tmp_path, webs, "default-server weight 100") as balancer, balancer.users():
+        given = {"share": 10.0, "together": ("web0", "nobody")}
+        assert balancer.apply(0, OUT, **given).changed
+        assert weights(tmp_path)[0] == "100 (initial 100)", "rules that go by its weight must not lead to it now"
+        back = balancer.apply(0, BACK, **given)
+        assert (back.changed, back.weight) == (True, 11)
+        assert not balancer.apply(0, BACK, **given).changed
+        assert not balancer.apply(0, BACK).changed, "a weight is left alone where no share is given"
+        before = [one.asked for one in webs]
+        time.sleep(1)
+        few, many = (one.asked - was for one, was in zip(webs, before))
+        assert 0.08 < few / (few + many) < 0.12
+        assert balancer.apply(0, BACK, share=100.0).changed
+        assert weights(tmp_path) == ["100 (initial 100)"] * 2
+    assert set(balancer.answers) == {"200"}
+
+
+CHOSEN = """default-server weight 100
+  acl chosen req.hdr(X-Staff) -m str yes
+  use-server web0 if chosen { srv_weight(shop/web0) lt 100 }"""
+
+
+def test_chosen_users_meet_the_canary_alone_while_it_has_a_share(tmp_path: Path, webs: list[Web]) -> None:
+    """By the rule of the guide, which is the operator's."""
+
+    def met() -> int:
+        before = webs[0].asked
+        assert {balancer.ask("/", "X-Staff: yes\r\n") for _request in range(20)} == {"200"}
+        return webs[0].asked - before
+
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "fleets.md").read_text()
+    for rule in CHOSEN.replace("web0", "web1").splitlines()[1:]:
+        assert rule.strip() in guide
+    with haproxy(tmp_path, webs, CHOSEN) as balancer:
+        assert met() == 10
+        balancer.apply(0, BACK, share=10.0)
+        assert met() == 20
+        balancer.apply(0, OUT, share=10.0)
+        assert met() == 0
+        balancer.apply(0, BACK, share=10.0)
+        assert met() == 20
+        balancer.apply(0, BACK, share=100.0)
+        assert met() == 10
+
+
+def test_a_share_that_the_weights_do_not_allow_is_refused_before_anything_happens(
+    tmp_path: Path, webs: list[Web]
+) -> None:
+    with haproxy(tmp_path, webs) as balancer:
+        refused(lambda: balancer.apply(0, OUT, share=10.0), "balancer_share", "50 %")
+        assert balancer.apply(0, BACK, share=10.0).weight == 1
+        assert balancer.apply(0, OUT, share=40.0).changed
+        balancer.apply(0, BACK)
+    with haproxy(tmp_path, webs, "default-server weight 100\n  balance static-rr") as balancer:
+        refused(lambda: balancer.apply(0, OUT, share=10.0), "balancer_share", "static")
+        assert not balancer.apply(0, BACK, share=100.0).changed
+        assert weights(tmp_path) == ["100 (initial 100)"] * 2
+
+
+def test_what_haproxy_has_counted(tmp_path: Path, webs: list[Web]) -> None:
+    with haproxy(tmp_path, webs) as balancer:
+        path = str(tmp_path / "admin.sock")
+        for _number in range(6):
+            balancer.ask("/")
+        found = counters.read(path, "shop")
+        assert found.servers == {"web0": (3, 0), "web1": (3, 0)}
+        webs[0].shutdown()
+        webs[0].server_close()
+        refused(lambda: counters.read(path, "ship"), "balancer_unknown", "backend ship with servers; it has shop")
+        refused(lambda: counters.read(path, "a b"), "invalid_balancer", "'a b'")
+    with haproxy(tmp_path, webs):
+        assert counters.read(path, "shop").process != found.process
+    refused(lambda: counters.read(path, "shop"), "balancer_unreachable", path)
+
+
+SHARED = """\
+- hosts: web0:web1
+  gather_facts: false
+  serial: 1
+  tasks:
+    - ansible.builtin.import_role: {name: slipway.go.balancer, tasks_from: out, rolespec_validate: false}
+    - ansible.builtin.import_role: {name: slipway.go.balancer, tasks_from: back, rolespec_validate: false}
+      vars: {release_outcome: released}
+    - ansible.builtin.import_role: {name: slipway.go.balancer, tasks_from: whole, rolespec_validate: false}
+      vars: {release_outcome: released}
+      when: judged | default(false)
+"""
+
+
+def test_the_role_gives_the_first_batch_its_share(tmp_path: Path, webs: list[Web]) -> None:
+    (tmp_path / "play.yml").write_text(SHARED)
+    (tmp_path / "inventory").write_text(
+        "web0\nweb1\nbalancer1\n[all:vars]\nansible_connection=local\nservice_name=shop\n"
+    )
+    given = {"balancer_socket": str(tmp_path / "admin.sock"), "balancer_hosts": ["balancer1"], "balancer_timeout": "5"}
+    given["ansible_python_interpreter"] = sys.executable
+
+    def run(**more: Any) -> str:
+        argv = ["ansible-playbook", "-i", "inventory", "play.yml", "-e", json.dumps({**given, **more})]
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    with haproxy(tmp_path, webs, "default-server weight 100"):
+        said = run(balancer_canary_share="10")
+        assert weights(tmp_path) == ["11 (initial 100)", "100 (initial 100)"], said
+        said = run(balancer_canary_share="")
+        assert weights(tmp_path)[0] == "11 (initial 100)", said
+        said = run(balancer_canary_share="10", judged=True)
+        assert weights(tmp_path) == ["100 (initial 100)"] * 2, said
+        assert "balancer_canary_share is 0" in run(balancer_canary_share="0")

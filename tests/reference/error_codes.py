@@ -1682,9 +1682,9 @@ RELEASE = Section(
             "Look at what the release logged, or correct the limit.",
         ),
         "invalid_compare": ErrorCode(
-            "`release_compare` cannot be used: an entry is missing, unknown or no value of its kind, or Prometheus "
-            "does not understand a query.",
-            "A name is misspelled, or the query is wrong.",
+            "`release_compare` cannot be used: an entry is missing, unknown or no value of its kind, Prometheus does "
+            "not understand a query, or HAProxy has no such backend.",
+            "A name is misspelled, the query is wrong, or `haproxy` and `url` are both given.",
             "Correct what the message names. `release_compare: {}` compares nothing.",
         ),
         "invalid_max_unavailable": ErrorCode(
@@ -1774,10 +1774,16 @@ BALANCERS = Section(
             "The check asks for something that the release does not answer, or the network between them is cut.",
             "Look at the check with `show stat`, correct it, then run again.",
         ),
+        "balancer_share": ErrorCode(
+            "HAProxy cannot give the canary the share `balancer_canary_share`. The host was not taken out.",
+            "The servers of the backend have small weights, so that 1 is too much, or its balancing is static.",
+            "Give all servers of the backend the weight 100 and `balance roundrobin` or `leastconn`, or another share.",
+        ),
         "balancer_unknown": ErrorCode(
-            "The load balancer has no such backend, upstream, server or file. The message lists what it has.",
+            "The load balancer has no such backend, upstream, server or file, or counts no answers of that backend. "
+            "The message lists what it has.",
             "`balancer_backend`, `balancer_server` or `balancer_file` is misspelt, or names differ from those of the "
-            "inventory.",
+            "inventory; or the backend has the mode `tcp`.",
             "Correct that variable.",
         ),
         "balancer_unreachable": ErrorCode(
@@ -1787,7 +1793,7 @@ BALANCERS = Section(
         ),
         "invalid_balancer": ErrorCode(
             "An option of the load balancer is outside of what it may be: a name of letters, digits and "
-            "`. _ - : / [ ]`, a number from 0 to 86400.",
+            "`. _ - : / [ ]`, a number from 0 to 86400, a share from more than 0 to 100.",
             "It is misspelt.",
             "Correct the variable that the message names.",
         ),

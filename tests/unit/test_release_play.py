@@ -30,7 +30,7 @@ PYTHONS = [sys.executable, *([str(OLDEST)] if OLDEST.exists() else [])]
 NEWEST = PYTHONS if ONE_IN == 1 else PYTHONS[:1]
 KEY = Once(("bin/shop", "migrate")).key("2.0.0")
 # What a play has where nothing is to be done around a release.
-TASKS = 10
+TASKS = 9
 # What the hosts do, each with its name in front, in the order in which they do it.
 PLAYED = """
 import json, os, sys, time
@@ -154,9 +154,10 @@ def run(request, tmp_path):
 
 
 def steps(tmp_path, **argv):
-    """All four files, by their variables."""
+    """All five files, by their variables."""
     named = {"before_swap": ["before"], "after_all": ["all"], "on_failure": ["failure"]}
     named["after_swap"] = ["after", "{{ release_outcome }}", "{{ release_serves }}"]
+    named["after_verdict"] = ["verdict", "{{ release_outcome }}"]
     return {f"release_{name}_tasks": step(tmp_path, what, argv.get(name, ())) for name, what in named.items()}
 
 
@@ -164,13 +165,15 @@ def test_without_steps_not_one_task_is_more(run):
     code, said, log = run({"a": {}, "b": {}})
     assert (code, sorted(log)) == (0, ["a swaps", "b swaps"]), said
     assert said.count("TASK [") == TASKS, "a task that is skipped costs a host as much as one that is not"
-    assert said.count("skipping: [b]") == 1, "the two of the comparison are tasks for a whole batch"
+    assert said.count("skipping: [b]") == 1, "the comparison is a task for a whole batch"
 
 
 @pytest.mark.parametrize("run", NEWEST, indirect=True)
 def test_steps_are_taken_around_each_host_and_after_all(run, tmp_path):
     code, said, log = run({"a": {}, "b": {}}, **steps(tmp_path), batch=1, release_purge="others")
-    a, b = ([f"{h} before", f"{h} swaps", f"{h} purges", f"{h} after released True"] for h in "ab")
+    a, b = (
+        [f"{h} before", f"{h} swaps", f"{h} purges", f"{h} after released True", f"{h} verdict released"] for h in "ab"
+    )
     assert (code, log) == (0, [*a, *b, "b all"]), said
 
 
@@ -180,9 +183,9 @@ def test_tags_check_mode_and_limit(run, tmp_path, arguments):
     assert code == 0, said
     if arguments == ["--check"]:
         assert log == [], "what changes something is left out in check mode"
-        assert said.count("Say so") == 3, said
+        assert said.count("Say so") == 4, said
     elif arguments[0] == "--limit":
-        assert log == ["a before", "a swaps", "a after released True", "a all"]
+        assert log == ["a before", "a swaps", "a after released True", "a verdict released", "a all"]
     else:
         assert "a before" in log
         assert log[-1].endswith(" all"), (log, said)
@@ -190,7 +193,7 @@ def test_tags_check_mode_and_limit(run, tmp_path, arguments):
 
 def test_where_nothing_changes_no_step_is_taken(run, tmp_path):
     code, said, log = run({"a": {"foresees": "none"}, "b": {}}, **steps(tmp_path))
-    wanted = ["a swaps", "a after unchanged True", "a all"]
+    wanted = ["a swaps", "a after unchanged True", "a verdict unchanged", "a all"]
     assert (code, [line for line in log if line.startswith("a ")]) == (0, wanted), said
 
 
@@ -233,18 +236,29 @@ BREAKS = {
     "is killed": [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"],
     "stands while the controller is killed": [sys.executable, "-c", "import time; time.sleep(300)"],
 }
-FULL = ["a before", "a swaps", "a after released True", "b before", "b swaps", "b after released True", "b all"]
+FULL = [
+    *("a before", "a swaps", "a after released True", "a verdict released"),
+    *("b before", "b swaps", "b after released True", "b verdict released", "b all"),
+]
 # What a run does in which this step goes wrong on the first host where it is taken, and what the next run does.
 ENDS = {
     "before_swap": (["a before", "a after not_tried True", "a failure"], FULL),
     "after_swap": (
         ["a before", "a swaps", "a after released True", "a failure"],
-        ["a swaps", "a after unchanged True", *FULL[3:]],
+        ["a swaps", "a after unchanged True", "a verdict unchanged", *FULL[4:]],
     ),
-    "after_all": (FULL, ["a swaps", "a after unchanged True", "b swaps", "b after unchanged True", "b all"]),
+    "after_verdict": (
+        [*FULL[:4], "a failure"],
+        ["a swaps", "a after unchanged True", "a verdict unchanged", *FULL[4:]],
+    ),
+    "after_all": (
+        FULL,
+        [f"{h} {what}" for h in "ab" for what in ("swaps", "after unchanged True", "verdict unchanged")] + ["b all"],
+    ),
     "on_failure": (["a before", "a swaps", "a after rolled_back True", "a failure"], FULL),
 }
-LAST = {"before_swap": "a before", "after_swap": "a after", "after_all": "b all", "on_failure": "a failure"}
+LAST = {"before_swap": "a before", "after_swap": "a after", "after_verdict": "a verdict"}
+LAST |= {"after_all": "b all", "on_failure": "a failure"}
 ROWS = [(which, how) for which in ENDS for how in BREAKS]
 
 

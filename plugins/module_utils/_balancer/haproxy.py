@@ -9,21 +9,22 @@ What is ordered here lasts until HAProxy's next reload or restart, which puts th
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Mapping, NamedTuple, Optional
 
 from .._core.errors import SlipwayError
 from .._host import haproxy
-from .model import OUT, Answer, Wish, one_at_a_time, require_others, unknown, wait
+from .model import OUT, WHOLE, Answer, Wish, one_at_a_time, require_others, unknown, wait
 
 SOCKET = "/run/haproxy/admin.sock"
 _SECONDS = 5.0
-_STATE = ("be_name", "srv_name", "srv_op_state", "srv_admin_state", "srv_uweight")
+_STATE = ("be_name", "srv_name", "srv_op_state", "srv_admin_state", "srv_uweight", "srv_iweight")
 _MAINTAINED, _DRAINED = 0x27, 0x18  # bits of srv_admin_state, each forced, inherited or configured
+_FAR = 2.0  # so many times as much as was chosen is another share
 _UP = (1, 2)  # srv_op_state: it starts slowly, or runs
 
 
 class Server(NamedTuple):
-    """A server of the backend. A check may find it down while it drains, and up again.
+    """A server of the backend. A check may find it down while it drains, and up again. whole: its weight at first.
 
     Source: management.txt of HAProxy, "show servers state", version 1 of the format.
     """
@@ -33,6 +34,7 @@ class Server(NamedTuple):
     drains: bool
     is_maintained: bool
     weight: int
+    whole: int
 
     @property
     def serves(self) -> bool:
@@ -50,12 +52,46 @@ def parse_servers(text: str, backend: str) -> dict[str, Server]:
     try:
         return {row["srv_name"]: _server(row) for row in found if row["be_name"] == backend} if header else {}
     except (KeyError, ValueError) as error:
-        raise _refused(f"a table without {', '.join(_STATE)} ({error})") from error
+        raise refusal(f"a table without {', '.join(_STATE)} ({error})") from error
 
 
 def _server(row: dict[str, str]) -> Server:
-    state, admin, weight = (int(row[key]) for key in _STATE[2:])
-    return Server(row["srv_name"], state in _UP, bool(admin & _DRAINED), bool(admin & _MAINTAINED), weight)
+    state, admin, weight, whole = (int(row[key]) for key in _STATE[2:])
+    return Server(row["srv_name"], state in _UP, bool(admin & _DRAINED), bool(admin & _MAINTAINED), weight, whole)
+
+
+def weight_for(wish: Wish, servers: Mapping[str, Server]) -> Optional[int]:
+    """The weight by which the server gets its part of the share; never 0, and never more than its own."""
+    own = servers[wish.server]
+    if wish.share is None:
+        return None
+    sharing, rest = _sharing(wish, servers)
+    if wish.share >= WHOLE or not rest:
+        return own.whole
+    return min(max(round(rest * wish.share / (WHOLE - wish.share) / len(sharing)), 1), own.whole)
+
+
+def require_share(wish: Wish, servers: Mapping[str, Server]) -> None:
+    """Refuse a share that is far from the least that the weights allow: the servers would get more than was chosen."""
+    sharing, rest = _sharing(wish, servers)
+    if wish.share is None or not rest:
+        return
+    weight = weight_for(wish, servers) or 0
+    gets = WHOLE * weight * len(sharing) / (weight * len(sharing) + rest)
+    if gets > _FAR * wish.share:
+        raise SlipwayError(
+            "balancer_share",
+            f"with these weights, {' and '.join(sorted(sharing))} would get {gets:.0f} % of the requests of "
+            f"{wish.backend} at least, not {wish.share:g} %.",
+            "give the servers of that backend a weight of 100 each (default-server weight 100), or raise "
+            "balancer_canary_share",
+        )
+
+
+def _sharing(wish: Wish, servers: Mapping[str, Server]) -> tuple[set[str], int]:
+    """Who has the share together, and the weight of all others that serve."""
+    sharing = {wish.server, *wish.together} & servers.keys()
+    return sharing, sum(one.weight for one in servers.values() if one.serves and one.name not in sharing)
 
 
 def parse_connections(text: str, backend: str, server: str) -> int:
@@ -64,17 +100,35 @@ def parse_connections(text: str, backend: str, server: str) -> int:
         rows = [row for row in haproxy.rows(text) if (row["pxname"], row["svname"]) == (backend, server)]
         return sum(int(row[key] or 0) for row in rows for key in ("scur", "qcur"))
     except haproxy.UnexpectedAnswer as error:
-        raise _refused(str(error) or "nothing") from error
+        raise refusal(str(error) or "nothing") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise _refused(f"a table without pxname, svname, scur, qcur ({error})") from error
+        raise refusal(f"a table without pxname, svname, scur, qcur ({error})") from error
 
 
-def _refused(answer: str) -> SlipwayError:
+def refusal(answer: str) -> SlipwayError:
     return SlipwayError(
         "balancer_refused",
         f"HAProxy answers: {' '.join(answer.split())[:200]}",
         "give its socket the level admin (stats socket … level admin), and use HAProxy 2.4 or newer",
     )
+
+
+def ask(path: str, command: str) -> str:
+    """Of the socket at path."""
+    try:
+        return haproxy.ask(path, command, _SECONDS)
+    except haproxy.UnexpectedAnswer as error:
+        raise refusal(str(error)) from error
+    except PermissionError as error:
+        raise SlipwayError(
+            "balancer_refused", f"{path} may not be used by this user.", "run this as root (become: true)"
+        ) from error
+    except OSError as error:
+        raise SlipwayError(
+            "balancer_unreachable",
+            f"HAProxy does not answer at {path}: {error.strerror or error}.",
+            "start HAProxy, or correct balancer_socket",
+        ) from error
 
 
 class Haproxy:
@@ -96,11 +150,21 @@ class Haproxy:
             changes = not own.is_maintained and own.drains != out
             if out and changes and own.serves:
                 require_others(self._wish, others)
+                require_share(self._wish, servers)
+            weight = None if own.is_maintained else weight_for(self._wish, servers)
+            if out and weight is not None:
+                # Where HAProxy takes no other, it says so. Rules of the operator's may lead users here by its weight.
+                if not predict:
+                    self._weigh(weight, own)
+                weight = own.whole
+            weighs = weight not in (None, own.weight)
+            if weight is not None and not predict:
+                self._weigh(weight, own)
             if changes and not predict:
                 self._order()
         if predict:
-            return Answer(changes, others)
-        return Answer(changes, others, self._drained() if out else self._back())
+            return Answer(changes or weighs, others, weight=weight)
+        return Answer(changes or weighs, others, self._drained() if out else self._back(), weight)
 
     def _drained(self) -> int:
         """Wait for its connections; how many are open at the end."""
@@ -151,25 +215,25 @@ class Haproxy:
         lines = self._ask("show info").splitlines()
         return next((line for line in lines if line.startswith("Pid:")), "")
 
+    def _weigh(self, weight: int, own: Server) -> None:
+        """Its own weight is a percentage: a balancing that is static takes no other."""
+        wanted = "100%" if weight == own.whole else str(weight)
+        answer = self._ask(f"set server {self._wish.backend}/{own.name} weight {wanted}").strip()
+        if "static" in answer:
+            raise SlipwayError(
+                "balancer_share",
+                f"HAProxy answers: {' '.join(answer.split())[:200]}",
+                "use balance roundrobin or leastconn in that backend, or leave balancer_canary_share out",
+            )
+        if answer:
+            raise refusal(answer)
+
     def _order(self) -> None:
         self._ordered = self._process()
         state = "drain" if self._wish.state == OUT else "ready"
         answer = self._ask(f"set server {self._wish.backend}/{self._wish.server} state {state}").strip()
         if answer:
-            raise _refused(answer)
+            raise refusal(answer)
 
     def _ask(self, command: str) -> str:
-        try:
-            return haproxy.ask(self._path, command, _SECONDS)
-        except haproxy.UnexpectedAnswer as error:
-            raise _refused(str(error)) from error
-        except PermissionError as error:
-            raise SlipwayError(
-                "balancer_refused", f"{self._path} may not be used by this user.", "run this as root (become: true)"
-            ) from error
-        except OSError as error:
-            raise SlipwayError(
-                "balancer_unreachable",
-                f"HAProxy does not answer at {self._path}: {error.strerror or error}.",
-                "start HAProxy, or correct balancer_socket",
-            ) from error
+        return ask(self._path, command)

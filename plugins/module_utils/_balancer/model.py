@@ -12,16 +12,18 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from .._core.errors import SlipwayError
 
 OUT, BACK = "out", "back"
+WHOLE = 100.0
 POLL = 0.1
 _LOCK = "/run/slipway-balancer.lock"  # nobody but root can make or hold it
 _LOCKED = 60.0  # seconds
 _NAME = re.compile(r"[A-Za-z0-9_.:/\[\]-]{1,255}")
 _MOST = 86400
+_GIVEN = ("backend", "server", "state", "min_servers", "timeout", "share")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Wish:
     """How one server of a backend is to be.
 
     min_servers: how many others must serve before it is taken out. timeout: seconds, for its connections to end, or
-    for it to serve again.
+    for it to serve again. share: the percentage of the requests that it gets when it is back, together with those
+    named; WHOLE is its own weight, and None leaves the weight as it is.
     """
 
     backend: str
@@ -37,17 +40,25 @@ class Wish:
     state: str
     min_servers: int
     timeout: float
+    share: Optional[float] = None
+    together: tuple[str, ...] = ()
+
+
+def require_name(option: str, given: str) -> str:
+    """A name with other characters could be another command of HAProxy."""
+    if not _NAME.fullmatch(given):
+        raise SlipwayError(
+            "invalid_balancer",
+            f"{option} is {given!r}, not a name of letters, digits and . _ - : / [ ].",
+            f"correct balancer_{option}",
+        )
+    return given
 
 
 def parse_wish(given: Mapping[str, Any]) -> Wish:
-    """From the module's options. A name with other characters could be another command of HAProxy."""
+    """From the module's options."""
     for option in ("backend", "server"):
-        if not _NAME.fullmatch(given[option]):
-            raise SlipwayError(
-                "invalid_balancer",
-                f"{option} is {given[option]!r}, not a name of letters, digits and . _ - : / [ ].",
-                f"correct balancer_{option}",
-            )
+        require_name(option, given[option])
     for option in ("min_servers", "timeout"):
         if not 0 <= given[option] <= _MOST:
             raise SlipwayError(
@@ -55,16 +66,25 @@ def parse_wish(given: Mapping[str, Any]) -> Wish:
                 f"{option} is {given[option]}, not 0 to {_MOST}.",
                 f"correct balancer_{option}",
             )
-    return Wish(*(given[key] for key in ("backend", "server", "state", "min_servers", "timeout")))
+    share = given["share"]
+    if share is not None and not 0 < share <= WHOLE:  # also what is no number
+        raise SlipwayError(
+            "invalid_balancer", f"share is {share:g}, not more than 0 and at most 100.", "correct balancer_canary_share"
+        )
+    return Wish(**{key: given[key] for key in _GIVEN}, together=tuple(given["together"]))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """changed: whether anything was, or would be. connections: what is still open at a server that was taken out."""
+    """changed: whether anything was, or would be. connections: what is still open at a server that was taken out.
+
+    weight: the one that it was given; None where it kept its own.
+    """
 
     changed: bool
     others: tuple[str, ...]
     connections: int = 0
+    weight: Optional[int] = None
 
 
 def require_others(wish: Wish, others: Sequence[str]) -> None:

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compares the hosts of a batch, which have a new release, with those that have not, by what Prometheus knows of both.
+"""Compares the hosts of a batch, which have a new release, with those that have not, by what is counted of both.
+
+Prometheus has counted it, or the load balancers in front of them.
 
 The test is that of a canary behind HAProxy. This file is PRIVATE to the collection.
 """
@@ -16,12 +18,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 
 from ansible.module_utils.urls import ConnectionError as UrlsError
 from ansible.module_utils.urls import SSLValidationError, open_url
+from ansible_collections.slipway.go.plugins.module_utils._balancer.haproxy import SOCKET
+from ansible_collections.slipway.go.plugins.module_utils._balancer.model import require_name
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._release.artefact import fetch
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import ACCEPT, REFUSE
@@ -44,9 +48,12 @@ WORSE = "fleet_worse"
 UNCLEAR = "fleet_unclear"
 VARIABLE, NAME = "release_compare", "release_compare_name"
 TIME, INTERVAL = 300.0, 15.0
+INTERVAL_OF_HAPROXY = 5.0
+PROMETHEUS, HAPROXY = "Prometheus", "HAProxy"
+CORRECT_BACKEND = "correct backend, socket or haproxy"
 _LONGEST = 86400.0
 TOLD = 5.0  # seconds at most from one call of `tell` to the next
-_TIMEOUT = 10.0  # seconds for one answer
+TIMEOUT = 10.0  # seconds for one answer
 _LARGEST = 16 << 20  # bytes of one answer
 _MISREAD = (400, 422)
 _MOST = 1e15  # no counter of requests comes so far, and sums of it stay exact
@@ -62,6 +69,9 @@ ACCEPTED = {
     "interval": survey.number,
     "headers": survey.mapping,
     "ca_file": survey.text,
+    "haproxy": survey.list_of(survey.text),
+    "backend": survey.text,
+    "socket": survey.text,
 }
 # How much worse a release may be, and what follows where nobody knows: a canary on one host goes by the same.
 RULE: dict[str, tuple[str, survey.Reader]] = {
@@ -72,27 +82,40 @@ RULE: dict[str, tuple[str, survey.Reader]] = {
     "inconclusive": ("release_inconclusive", survey.choice(ACCEPT, REFUSE)),
 }
 _REQUIRED = ("url", "requests", "failures")
+_OF_PROMETHEUS = (*_REQUIRED, "durations", "label", "headers", "ca_file")
+_OF_HAPROXY = ("backend", "socket")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Whom to ask what, as release_compare says. Times are in seconds; the queries are counters, by host."""
+    """Whom to ask what, as release_compare says. Times are in seconds; the queries are counters, by host.
 
-    url: str
-    requests: str
-    failures: str
+    haproxy: the load balancers, as the inventory names them, where it is them and not Prometheus who have counted.
+    backend: theirs, and that of the service's name where it is empty.
+    """
+
+    url: str = ""
+    requests: str = ""
+    failures: str = ""
     durations: str = ""
     label: str = "instance"
     time: float = TIME
     interval: float = INTERVAL
     headers: Mapping[str, str] = field(default_factory=dict)
     ca_file: str = ""
+    haproxy: tuple[str, ...] = ()
+    backend: str = ""
+    socket: str = SOCKET
+
+    @property
+    def source(self) -> str:
+        return HAPROXY if self.haproxy else PROMETHEUS
 
     @property
     def at_most(self) -> float:
         """How long it takes, with every answer as late as it may be."""
         looks = math.ceil(self.time / self.interval) + 2
-        return self.time + self.interval + looks * 3 * _TIMEOUT
+        return self.time + self.interval + looks * (len(self.haproxy) or 3) * TIMEOUT
 
 
 @dataclass
@@ -104,8 +127,20 @@ class Sample:
     buckets: dict[float, float] = field(default_factory=dict)
 
 
-# By the value of the label.
+# By the value of the label, or the name of the server.
 Reading = Mapping[str, Sample]
+
+
+class Look(NamedTuple):
+    """What one look has shown. missing: who could not be asked. gaps: how often somebody began to count anew."""
+
+    samples: dict[str, Sample]
+    missing: str = ""
+    gaps: Mapping[str, int] = {}
+
+
+# Raises Unanswered where nobody has answered.
+Source = Callable[[], Look]
 # Answers a query with the entries of its vector, each its labels and its value; raises Unanswered.
 Ask = Callable[[str], "list[tuple[Mapping[str, str], float]]"]
 
@@ -115,7 +150,7 @@ Tell = Callable[[Mapping[str, Any], float], None]
 
 
 class Unanswered(Exception):
-    """Prometheus was not there, or said something else than an answer. misread: whether it is the query's fault."""
+    """Nobody was there, or said something else than an answer. misread: whether it is the question's fault."""
 
     def __init__(self, message: str, misread: bool = False) -> None:
         super().__init__(message)
@@ -146,18 +181,54 @@ def parse(given: Any) -> Comparison | None:
         values: dict[str, Any] = {name: ACCEPTED[name](value, f"{VARIABLE}.{name}") for name, value in given.items()}
     except SlipwayError as error:
         raise SlipwayError("invalid_compare", error.message, error.fix) from None
+    values = {name: value for name, value in values.items() if value != []}
     if not values:
         return None
+    values = _of_haproxy(values) if values.get("haproxy") else _of_prometheus(values)
+    for name in ("time", "interval"):
+        if not 1 <= values.get(name, 1) <= _LONGEST:
+            _refuse(f"has {name}: {values[name]:g}", f"give 1 to {_LONGEST:g} seconds")
+    return Comparison(**values)
+
+
+def _of_prometheus(values: dict[str, Any]) -> dict[str, Any]:
+    alone = [name for name in _OF_HAPROXY if name in values]
+    if alone:
+        _refuse(f"has {', '.join(alone)} without haproxy", "give haproxy, the load balancers, or leave that out")
+    if not any(name in values for name in _OF_PROMETHEUS):
+        _refuse("has neither haproxy nor url", f"give haproxy, or {', '.join(_REQUIRED)}, or leave {VARIABLE} empty")
     missing = [name for name in _REQUIRED if name not in values]
     if missing:
         _refuse(f"has no {', '.join(missing)}", f"give {', '.join(missing)}, or leave {VARIABLE} empty")
     if not fetch.is_url(values["url"]):
         _refuse("has a url without https:// or http://", "give the URL of Prometheus, with https:// or http://")
     fetch.parse_url(values["url"], f"{VARIABLE}.url")
-    for name in ("time", "interval"):
-        if not 1 <= values.get(name, 1) <= _LONGEST:
-            _refuse(f"has {name}: {values[name]:g}", f"give 1 to {_LONGEST:g} seconds")
-    return Comparison(**values)
+    return values
+
+
+def _of_haproxy(values: dict[str, Any]) -> dict[str, Any]:
+    other = [name for name in _OF_PROMETHEUS if name in values]
+    if other:
+        _refuse(f"has {', '.join(other)} beside haproxy", "give either haproxy or url and its queries")
+    if "backend" in values:
+        try:
+            require_name("backend", values["backend"])
+        except SlipwayError as error:
+            _refuse(f"cannot be used: {error.message.rstrip('.')}", "correct backend")
+    if not values.get("socket", "/").startswith("/"):
+        _refuse(f"has the socket {values['socket']}", "give the path of HAProxy's socket on the load balancers")
+    haproxy = tuple(dict.fromkeys(values["haproxy"]))
+    return {"interval": INTERVAL_OF_HAPROXY, **values, "haproxy": haproxy}
+
+
+def require_known(wanted: Comparison, hosts: Iterable[str]) -> None:
+    """Raise where the load balancers are not among these hosts, which are those of the inventory."""
+    unknown = sorted(set(wanted.haproxy) - set(hosts))
+    if unknown:
+        _refuse(
+            f"has haproxy: {', '.join(unknown)}, which the inventory does not have",
+            "name the hosts that run the load balancers, such as groups['balancers']",
+        )
 
 
 def prometheus(wanted: Comparison) -> Ask:
@@ -170,7 +241,7 @@ def prometheus(wanted: Comparison) -> Ask:
             with open_url(
                 url,
                 headers=dict(wanted.headers),
-                timeout=_TIMEOUT,
+                timeout=TIMEOUT,
                 ca_path=wanted.ca_file or None,
                 follow_redirects="none",
                 http_agent="slipway",
@@ -223,6 +294,10 @@ def read(ask: Ask, wanted: Comparison) -> dict[str, Sample]:
         if sample is not None and bound is not None:
             sample.buckets[bound] = sample.buckets.get(bound, 0.0) + value
     return found
+
+
+def by_queries(ask: Ask, wanted: Comparison) -> Source:
+    return lambda: Look(read(ask, wanted))
 
 
 def _bound(text: str) -> float | None:
@@ -288,13 +363,13 @@ def _milliseconds(grown: Mapping[float, float], upper: bool) -> dict[int, int]:
     return found
 
 
-def check(ask: Ask, wanted: Comparison) -> None:
-    """Raise where Prometheus does not understand what it would be asked. That it is away now says nothing of later."""
+def check(ask: Callable[[], object], fix: str = "correct that query") -> None:
+    """Raise where what would be asked is not understood. That somebody is away now says nothing of later."""
     try:
-        read(ask, wanted)
+        ask()
     except Unanswered as error:
         if error.misread:
-            _refuse(f"cannot be used: {error}", "correct that query")
+            _refuse(f"cannot be used: {error}", fix)
 
 
 def swapped(variables: Mapping[str, Any], service: str) -> list[str]:
@@ -313,7 +388,7 @@ def _asked(variables: Mapping[str, Any], service: str) -> Mapping[str, Any]:
 
 
 def sides(variables: Mapping[str, Any], service: str) -> tuple[list[str], list[str]]:
-    """What Prometheus calls the hosts of this batch that have got the release, and those after it that have another.
+    """What the source calls the hosts of this batch that have got the release, and those after it that have another.
 
     What those have, preflight knows: a run of before may have brought the release there.
     """
@@ -352,10 +427,11 @@ class _Sides:
         self._last: dict[str, Sample] | None = None
         self._ends = Counter[str]()
         self._silent = ""
+        self.gaps: Mapping[str, int] = {}
 
-    def read(self, ask: Ask, begun: float, clock: Callable[[], float]) -> None:
+    def read(self, source: Source, begun: float, clock: Callable[[], float]) -> None:
         try:
-            now = read(ask, self._wanted)
+            now, missing, self.gaps = source()
         except Unanswered as error:
             self._silent = str(error)
             return
@@ -363,7 +439,7 @@ class _Sides:
             self._add(self._last, now, clock() - begun)
             seen = tuple(number for counts in self._counts() for number in (counts.requests, counts.failed))
             self.evidence.add(clock(), e_value(self.judge.errors), e_value(self.judge.latency), seen)
-        self._last, self._silent = now, ""
+        self._last, self._silent = now, missing
 
     def _add(self, last: dict[str, Sample], now: dict[str, Sample], seconds: float) -> None:
         for one, upper in ((self.judge, False), (self._strict, True)):
@@ -389,7 +465,7 @@ class _Sides:
     def is_proven(self, seconds: float) -> bool:
         """Whether it has been long enough, and the release is good."""
         least, known = self._rule.min_time, self._strict.stages[0].old.requests >= self._rule.min_requests
-        is_whole = known and not self._gap and not any(self._ends.values())
+        is_whole = known and not self._gap and not self.gaps and not any(self._ends.values())
         return is_whole and least is not None and seconds >= least and self._strict.prove()
 
     def early(self) -> Mapping[str, float] | None:
@@ -411,7 +487,7 @@ def compare(
     rule: Rule,
     new: Sequence[str],
     old: Sequence[str],
-    ask: Ask,
+    source: Source,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     tell: Tell = lambda _told, _left: None,
@@ -419,7 +495,7 @@ def compare(
     """The figures of the comparison: `verdict`, `reason`, what was counted at both, and the `timeline` of the evidence.
 
     It ends at the first moment at which the evidence says that the new release is worse or, after rule.min_time, that
-    it is good. new and old are what Prometheus calls the hosts. tell: is called every TOLD seconds, with the figures so
+    it is good. new and old are what the source calls the hosts. tell: is called every TOLD seconds, with the figures so
     far.
     """
     sides = _Sides(wanted, rule, new, old)
@@ -431,10 +507,11 @@ def compare(
             sleep(max(min(TOLD, end - clock()), 0.0))
             tell({"verdict": sides.judge.verdict, **sides.counted()}, left - seconds + max(end - clock(), 0.0))
 
-    pause(wanted.interval, wanted.interval + wanted.time)  # so that no reading is of the process before
+    if not wanted.haproxy:
+        pause(wanted.interval, wanted.interval + wanted.time)  # so that no reading is of the process before
     begun = clock()
     while True:
-        sides.read(ask, begun, clock)
+        sides.read(source, begun, clock)
         left = begun + wanted.time - clock()
         if sides.worse() or left <= 0 or sides.is_proven(clock() - begun):
             break
@@ -445,6 +522,8 @@ def compare(
         "reason": reason,
         "seconds": round(clock() - begun, 1),
         "early": sides.early(),
+        "by": wanted.source,
+        "gaps": dict(sides.gaps),
         **sides.counted(),
         "timeline": {**sides.evidence.figures(begun), "enough": 2 / ALPHA},
     }
@@ -466,6 +545,8 @@ def _unknown(wanted: Comparison, reading: Reading, names: Sequence[str]) -> str:
     if not missing:
         return ""
     known = f"it has {', '.join(sorted(reading)[:3])}" if reading else "it has none"
+    if wanted.haproxy:
+        return f"HAProxy has no server {', '.join(missing[:3])}; {known}"
     return f"Prometheus has no requests with {wanted.label} {', '.join(missing[:3])}; {known}"
 
 
@@ -485,8 +566,16 @@ def sentence(service: str, told: Mapping[str, Any]) -> str:
     early = f", before its time ({describe_proof(told['early'])})" if told["early"] else ""
     return (
         f"{service}: {told['verdict']} after {told['seconds']:g} s{reason}{early}. {_side(new)} with the new release, "
-        f"{_side(old)} with the one before."
+        f"{_side(old)} with the one before.{_describe_gaps(told['gaps'])}"
     )
+
+
+def _describe_gaps(gaps: Mapping[str, int]) -> str:
+    """What a process of HAProxy has counted since it was asked last is gone with it."""
+    if not gaps:
+        return ""
+    names = ", ".join(f"{name} ({times} times)" if times > 1 else name for name, times in gaps.items())
+    return f" HAProxy began to count anew on {names}: what it counted in the last seconds before is not known."
 
 
 def progress(service: str, told: Mapping[str, Any], left: float) -> str:

@@ -17,7 +17,7 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Once
 from ansible_collections.slipway.go.plugins.plugin_utils._input import survey
 
-STEPS = ("before_swap", "after_swap", "after_all", "on_failure")
+STEPS = ("before_swap", "after_swap", "after_verdict", "after_all", "on_failure")
 # Failures of which is known that they came before anything was swapped.
 _REFUSALS = frozenset(("refused", "known_bad", "locked", "once_failed", "once_unknown", "once_not_run"))
 SECONDS = 300

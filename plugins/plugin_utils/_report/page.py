@@ -317,14 +317,15 @@ def _comparison(one: Comparison, service: Service, page: Page) -> Html:
     verdict, why = str(one.told.get("verdict")), one.said or str(one.told.get("reason") or "")
     began = f", from {clock(one.began)}" if one.began is not None else ""
     looks, limit = charts.looks(one.timeline)
+    by = one.told.get("by")
     batch = f"batch {one.batch} of {service.name} and the hosts after it"
     parts = [
         title,
         tag("p", "Verdict: ", _mark(verdict, _VERDICTS.get(verdict, "none")), f": {why}" if why else "", class_="said"),
-        _sides(one.told, f"Counted by Prometheus over {_seconds(one.told.get('seconds'))}{began}."),
+        _sides(one.told, f"Counted by {by} over {_seconds(one.told.get('seconds'))}{began}."),
     ]
     if not looks:
-        return join(*parts, tag("p", "There is no chart: Prometheus answered less than twice."))
+        return join(*parts, tag("p", f"There is no chart: {by} answered less than twice."))
     end = {"errors": f"{looks[-1].errors:g}", "latency": f"{looks[-1].latency:g}", "enough": f"{limit:g}"}
     return join(
         *parts,

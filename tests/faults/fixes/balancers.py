@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.go.plugins.module_utils._balancer import model, nginx
+from ansible_collections.slipway.go.plugins.module_utils._balancer import counters, model, nginx
 from ansible_collections.slipway.go.plugins.module_utils._balancer.haproxy import Haproxy
 from ansible_collections.slipway.go.plugins.module_utils._balancer.model import BACK, OUT, Answer, parse_wish
 from ansible_collections.slipway.go.plugins.module_utils._balancer.nginx import Nginx
@@ -19,8 +19,10 @@ from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 
 SCENES = Scenes()
-# What a server is, and how HAProxy writes that: srv_op_state and srv_admin_state.
+# What a server is, and how HAProxy writes that: srv_op_state and srv_admin_state. Its weight is 1 and was so at first.
 STATES = {"UP": "2 0", "DOWN": "0 0", "DRAIN": "2 8", "DRAIN, DOWN": "0 8"}
+SHARE: dict[str, Any] = {"share": None, "together": []}
+COLUMNS = "be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight"
 UPSTREAM = "upstream shop {\n  server web1:80;\n  server web2:80;\n}\n"
 
 
@@ -30,19 +32,23 @@ class Played(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: str) -> None:
         self.statuses = {"web1": "UP", "web2": "UP"}
         self.denies = False
+        self.weights, self.is_static = "1 1", False
         self.becomes = {"drain": "DRAIN", "ready": "UP"}  # what a server is after an order
         super().__init__(path, _Command)
 
     def answer(self, command: str) -> str:
         if command == "show servers state shop":
-            rows = "".join(f"3 shop 1 {name} 192.0.2.1 {STATES[state]} 1\n" for name, state in self.statuses.items())
-            return f"1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight\n{rows}\n"
+            states = [(name, STATES[status]) for name, status in self.statuses.items()]
+            rows = "".join(f"3 shop 1 {name} 192.0.2.1 {state} {self.weights}\n" for name, state in states)
+            return f"1\n# {COLUMNS}\n{rows}\n"
         if command == "show stat -1 4 -1":
             return "# pxname,svname,scur,qcur\nshop,web1,0,0\n"
         if command == "show info":
             return "Pid: 7\n"
         if command == "show backend":
             return "# name\nshop\n"
+        if command.startswith("set server shop/web1 weight"):
+            return "Backend is using a static LB algorithm.\n" if self.is_static else "\n"
         if command.startswith("set server shop/"):
             if self.denies:
                 return "Permission denied\n"
@@ -72,7 +78,7 @@ def one_lock(stage: Stage) -> None:
 
 
 def given(**options: Any) -> dict[str, Any]:
-    return {"backend": "shop", "server": "web1", "state": OUT, "min_servers": 1, "timeout": 0, **options}
+    return {"backend": "shop", "server": "web1", "state": OUT, "min_servers": 1, "timeout": 0, **SHARE, **options}
 
 
 def of_haproxy(stage: Stage, **options: Any) -> Answer:
@@ -295,3 +301,52 @@ def _scene(stage: Stage) -> None:
     with played(stage):
         stage.fails(lambda: of_haproxy(stage, timeout=-1))
         stage.passes(lambda: of_haproxy(stage, timeout=1))
+
+
+@SCENES.row("invalid_balancer", "a share of nothing", literal("correct balancer_canary_share"), "another share")
+def _scene(stage: Stage) -> None:
+    with played(stage):
+        stage.fails(lambda: of_haproxy(stage, share=0.0))
+        stage.passes(lambda: of_haproxy(stage, share=50.0))
+
+
+@SCENES.row(
+    "balancer_share",
+    "each server has a weight of 1",
+    literal(
+        "give the servers of that backend a weight of 100 each (default-server weight 100), or raise "
+        "balancer_canary_share"
+    ),
+    "`default-server weight 100`",
+)
+def _scene(stage: Stage) -> None:
+    with played(stage) as server:
+        stage.fails(lambda: of_haproxy(stage, share=5.0))
+        server.weights = "100 100"
+        stage.passes(lambda: of_haproxy(stage, share=5.0))
+
+
+@SCENES.row(
+    "balancer_share",
+    "the backend has `balance static-rr`",
+    literal("use balance roundrobin or leastconn in that backend, or leave balancer_canary_share out"),
+    "`balance roundrobin`",
+)
+def _scene(stage: Stage) -> None:
+    with played(stage) as server:
+        server.weights, server.is_static = "100 100", True
+        stage.fails(lambda: of_haproxy(stage, share=5.0))
+        server.is_static = False
+        stage.passes(lambda: of_haproxy(stage, share=5.0))
+
+
+@SCENES.row(
+    "balancer_unknown", "a backend of the mode tcp", literal("name a backend with the mode http"), "the mode `http`"
+)
+def _scene(stage: Stage) -> None:
+    def read(mode: str) -> counters.Counters:
+        columns = ",".join(("pxname", "svname", "type", "mode", *haproxy.COUNTERS))
+        return counters.parse(f"Pid: 7\nUptime_sec: 9\n\n# {columns}\nshop,web1,2,{mode},1,0,0,0,0\n", "shop")
+
+    stage.fails(lambda: read("tcp"))
+    stage.passes(lambda: read("http"))

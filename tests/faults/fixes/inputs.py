@@ -25,6 +25,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.state.model im
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Rule
 from ansible_collections.slipway.go.plugins.plugin_utils._artefact import choice
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import comparison, way_back
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet.balancers import Balancers
 from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services
 from ansible_collections.slipway.go.plugins.plugin_utils._notices import destinations
 from ansible_collections.slipway.go.plugins.plugin_utils._run import freezes
@@ -541,6 +542,8 @@ def _scene(stage: Stage) -> None:
 
 
 COMPARED = {"url": "http://prometheus:9090", "requests": "a", "failures": "b"}
+NO_PROMETHEUS = dict.fromkeys(COMPARED, "")
+BY_HAPROXY = {**NO_PROMETHEUS, "haproxy": "balancer1"}
 _TIME = "give 1 to 86400 seconds"
 for how, wrong, repair, right in (
     ("an entry that there is not", {"querry": "a"}, f"use {', '.join(comparison.ACCEPTED)}", {}),
@@ -552,6 +555,26 @@ for how, wrong, repair, right in (
         "give the URL of Prometheus, with https:// or http://",
         {"url": "http://prometheus:9090"},
     ),
+    ("HAProxy and Prometheus", {"haproxy": ["b"]}, "give either haproxy or url and its queries", {}),
+    (
+        "a backend of nobody",
+        {"backend": "shop"},
+        "give haproxy, the load balancers, or leave that out",
+        {"backend": ""},
+    ),
+    (
+        "a time and nobody to ask",
+        {**NO_PROMETHEUS, "time": 60},
+        "give haproxy, or url, requests, failures, or leave release_compare empty",
+        {"time": 60},
+    ),
+    (
+        "a socket without its folder",
+        {**BY_HAPROXY, "socket": "admin.sock"},
+        "give the path of HAProxy's socket on the load balancers",
+        {**BY_HAPROXY, "socket": "/run/haproxy/admin.sock"},
+    ),
+    ("a backend with a blank", {**BY_HAPROXY, "backend": "a b"}, "correct backend", {**BY_HAPROXY, "backend": "shop"}),
 ):
     refused(
         "invalid_compare",
@@ -572,8 +595,29 @@ def _scene(_stage: Stage) -> None:
         return []
 
     wanted = comparison.Comparison(**COMPARED)
-    _stage.fails(lambda: comparison.check(ask, replace(wanted, requests="rate(")))
-    _stage.passes(lambda: comparison.check(ask, wanted))
+    _stage.fails(lambda: comparison.check(comparison.by_queries(ask, replace(wanted, requests="rate("))))
+    _stage.passes(lambda: comparison.check(comparison.by_queries(ask, wanted)))
+
+
+@SCENES.row(
+    "invalid_compare",
+    "a load balancer that the inventory does not have",
+    literal("name the hosts that run the load balancers, such as groups['balancers']"),
+    "another name",
+)
+def _scene(_stage: Stage) -> None:
+    hosts = ["web1", "balancer1"]
+    _stage.fails(lambda: comparison.require_known(comparison.Comparison(haproxy=("balancer",)), hosts))
+    _stage.passes(lambda: comparison.require_known(comparison.Comparison(haproxy=("balancer1",)), hosts))
+
+
+@SCENES.row("invalid_compare", "a backend that HAProxy does not have", comparison.CORRECT_BACKEND, "the backend's name")
+def _scene(_stage: Stage) -> None:
+    def unknown() -> Any:
+        raise comparison.Unanswered("balancer1: HAProxy has no backend ship with servers; it has shop", True)
+
+    _stage.fails(lambda: comparison.check(Balancers({"balancer1": unknown}).check, comparison.CORRECT_BACKEND))
+    _stage.passes(lambda: comparison.check(Balancers({"balancer1": dict}).check, comparison.CORRECT_BACKEND))
 
 
 def _figures(failed: int, requests: int) -> dict[str, Any]:
@@ -589,7 +633,9 @@ def _figures(failed: int, requests: int) -> dict[str, Any]:
         clock[0] += seconds
 
     wanted = comparison.Comparison(**COMPARED, time=60.0, interval=10.0)
-    return comparison.compare(wanted, Rule(), ["web1"], ["web2"], ask, lambda: clock[0], sleep)
+    return comparison.compare(
+        wanted, Rule(), ["web1"], ["web2"], comparison.by_queries(ask, wanted), lambda: clock[0], sleep
+    )
 
 
 def _judged(figures: dict[str, Any], inconclusive: str) -> None:

@@ -20,8 +20,7 @@ MASTER_SOCKET = "/run/haproxy-master.sock"
 TIMEOUT = 2.0
 READY, DRAIN, MAINT = "ready", "drain", "maint"
 _SERVERS = 4  # the bit of `show stat` that selects servers
-_NUMBERS = ("weight", "scur", "qcur", "req_tot", "econ", "eresp", "srv_abrt", "hrsp_5xx")
-_COLUMNS = ("svname", "status", "addr", *_NUMBERS)
+_COLUMNS = ("svname", "status", "addr", "weight", "scur", "qcur", *command_line.COUNTERS)
 _ENTRY = re.compile(r"\bkey=(\S+?)/(\d+) .*\bgpc0=(\d+)")
 
 
@@ -33,13 +32,7 @@ class Worker(NamedTuple):
 
 
 class Server(NamedTuple):
-    """One server of a backend as a worker sees it. sessions are those open or waiting now, the others are totals.
-
-    Requests are those that were answered or have failed here; one that HAProxy could send to another server after all
-    is not among them. Failed are answers 5xx, refused connections, and answers that did not come, or not in whole.
-    What a client has broken off or asked in a wrong way (4xx) has not failed.
-    An answer 1xx that another one follows is no request; one that opens a connection such as a websocket's is.
-    """
+    """One server of a backend as a worker sees it. sessions are those open or waiting now, the others are totals."""
 
     state: str
     address: str
@@ -143,21 +136,14 @@ def parse_servers(text: str) -> dict[str, Server]:
 
 
 def _server(row: dict[str, str]) -> Server:
-    number = {key: int(row[key] or 0) for key in _NUMBERS}
-    # An answer that breaks off is counted as a request, as eresp and as srv_abrt; one that never began as eresp alone.
-    unanswered = number["econ"] + max(number["eresp"] - number["srv_abrt"], 0)
-    # req_tot counts each answer 1xx, too. Of a websocket it is the only one: stot has one for each request and attempt.
-    provisional = int(row.get("hrsp_1xx") or 0)
-    if row.get("stot"):
-        asked = int(row["stot"]) - sum(int(row.get(key) or 0) for key in ("wretr", "wredis"))
-        provisional = min(provisional, max(number["req_tot"] + unanswered - asked, 0))
+    counted = command_line.counted(row)
     return Server(
         state=_state(row["status"]),
         address=row["addr"],
-        weight=number["weight"],
-        sessions=number["scur"] + number["qcur"],
-        requests=max(number["req_tot"] - provisional, 0) + unanswered,
-        failures=number["econ"] + number["eresp"] + number["hrsp_5xx"],
+        weight=int(row["weight"] or 0),
+        sessions=int(row["scur"] or 0) + int(row["qcur"] or 0),
+        requests=counted.requests,
+        failures=counted.failed,
     )
 
 

@@ -64,8 +64,11 @@ class Fleet:
                 found += [({"instance": f"{host}:9100", "le": str(le)}, count if taken <= le else 0.0) for le in bounds]
         return found
 
+    def source(self, wanted: Comparison) -> comparison.Source:
+        return comparison.by_queries(self.ask, wanted)
+
     def compare(self, wanted: Comparison = WANTED, new: Any = NEW, old: Any = OLD, **limits: Any) -> dict[str, Any]:
-        return comparison.compare(wanted, Rule(**limits), new, old, self.ask, self.clock, self.sleep)
+        return comparison.compare(wanted, Rule(**limits), new, old, self.source(wanted), self.clock, self.sleep)
 
 
 class Chance(Fleet):
@@ -115,7 +118,7 @@ def test_it_shows_how_it_stands_while_it_waits() -> None:
 
     tell = progress.paced(lambda told, left: comparison.progress("shop", told, left), show, fleet.clock)
     wanted = replace(WANTED, interval=40.0, time=120.0)
-    told = comparison.compare(wanted, Rule(), NEW, OLD, fleet.ask, fleet.clock, fleet.sleep, tell)
+    told = comparison.compare(wanted, Rule(), NEW, OLD, fleet.source(wanted), fleet.clock, fleet.sleep, tell)
     assert told["verdict"] == "pass"
     at = [moment for moment, _text in lines]
     assert max(later - before for before, later in zip([0.0, *at], [*at, 160.0])) <= 15
@@ -402,9 +405,13 @@ def test_what_is_no_answer(asked: Comparison, answer: tuple[int, bytes], said: s
     assert "hush" not in str(failed.value)
     assert len(Prometheus.headers_seen) == 1
     if misread:
-        refused(lambda: comparison.check(comparison.prometheus(asked), asked), "invalid_compare", said)
+        refused(
+            lambda: comparison.check(comparison.by_queries(comparison.prometheus(asked), asked)),
+            "invalid_compare",
+            said,
+        )
     else:
-        comparison.check(comparison.prometheus(asked), asked)
+        comparison.check(comparison.by_queries(comparison.prometheus(asked), asked))
 
 
 @pytest.mark.parametrize(

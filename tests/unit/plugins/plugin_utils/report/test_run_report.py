@@ -108,7 +108,7 @@ def comparison(batch, verdict="", reason="", said="", looks=4, service="shop", *
     series |= {"latency": [1.0] * looks, "enough": 200.0, "counts": counts}
     sides = {"new": {"hosts": 1, "requests": 240, "failed": 12, "p99_ms": 35}}
     sides |= {"old": {"hosts": 3, "requests": 720, "failed": 4, "p99_ms": None}}
-    told = {"verdict": verdict, "reason": reason, "seconds": 60.0, **sides} if verdict else {}
+    told = {"verdict": verdict, "reason": reason, "seconds": 60.0, "by": "Prometheus", **sides} if verdict else {}
     shown = {"told": told, "timeline": series, "began": BEGAN + 20, "said": said} if verdict else {}
     return {"kind": "comparison", "service": service, "host": f"batch {batch}", "batch": batch, **shown, **more}
 
