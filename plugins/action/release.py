@@ -38,7 +38,12 @@ from ansible_collections.slipway.go.plugins.plugin_utils._action.fresh import fr
 from ansible_collections.slipway.go.plugins.plugin_utils._artefact import choice, vulnerability_gate
 from ansible_collections.slipway.go.plugins.plugin_utils._artefact.offer import PROVENANCE, Offer, abilities, missing
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import comparison, plans, progress
-from ansible_collections.slipway.go.plugins.plugin_utils._input import configured, declared_services, survey
+from ansible_collections.slipway.go.plugins.plugin_utils._input import (
+    configured,
+    declared_services,
+    role_options,
+    survey,
+)
 from ansible_collections.slipway.go.plugins.plugin_utils._input.sources import find_source
 from ansible_collections.slipway.go.plugins.plugin_utils._report import notes
 from ansible_collections.slipway.go.plugins.plugin_utils._run import (
@@ -124,6 +129,27 @@ OPTIONS = {
     "proxy": ("proxy", survey.options(PROXY)),
     "once": ("once", survey.options(ONCE)),
 }
+# The variables that a task of the role need not hand over.
+OF_ROLE = {
+    **role_options.table("release", OPTIONS),
+    "policy": role_options.table("release", POLICY),
+    "proxy": role_options.table("release", PROXY),
+}
+OPTIONAL = frozenset(
+    {
+        "release_allowed_signers",
+        "release_checksum",
+        "release_denylist",
+        "release_downgrade",
+        "release_provenance",
+        "release_signature",
+        "release_version_binding",
+        "release_vulnerability_database",
+        "release_vulnerability_grace",
+        "release_vulnerability_inconclusive",
+        "release_vulnerability_severity",
+    }
+)
 # Options that may hold secrets: an environment, the headers of a health check or probe or for the intake, and its URLs.
 SEALED = ("environment", "health", "probe", "fetch_headers", "intake")
 # What only this half of the module tells the other; no option of the module, and so refused where a task has it.
@@ -340,6 +366,15 @@ class ActionModule(BoundedAction):
             templar = templar.copy_with_new_env(available_variables=variables)
         return configured.expected(service, variables, templar.template)
 
+    def _given(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The options of the task, and where it is the role's, those that it leaves to the role's variables."""
+        refuse_private(arguments)
+        if not boolean(arguments.pop("role_variables", False), strict=False):
+            return arguments
+        of_service = declared_services.at_hand(task_vars, self._templar, self._loader)
+        value = role_options.reader(of_service, self._templar, OPTIONAL)
+        return role_options.complete(arguments, OF_ROLE, value)
+
     def _runs_only_once(self) -> bool:
         """Whether this swaps nothing, so that the host has still to say what became of the release."""
         once = self._task.args.get("once")
@@ -358,7 +393,7 @@ class ActionModule(BoundedAction):
     def _judge_and_release(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="slipway-", dir=constants.DEFAULT_LOCAL_TMP) as folder:
             try:
-                refuse_private(arguments)
+                arguments = self._given(arguments, task_vars or {})
                 self._reports = self._may_report(arguments.pop("report", ""))
                 arguments = survey.understand(arguments, OPTIONS)
                 self._patience = time_limits.of(arguments)

@@ -404,6 +404,12 @@ options:
     type: str
     choices: [warn, refuse, accept]
     default: warn
+  role_variables:
+    description:
+      - Whether options that the task leaves out are read from the variables of the role P(slipway.go.release#role), as
+        its own tasks do.
+    type: bool
+    default: false
   report:
     description:
       - Whether a release that this host would refuse is reported and not a failure, so that the hosts of a play can be
