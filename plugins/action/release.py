@@ -415,7 +415,7 @@ class ActionModule(BoundedAction):
                         return processor
                     arguments = choice.choose(arguments, choice.Processor.of(processor), self._exists)
                 if arguments.get("confirm") or arguments.get("drain_background"):
-                    arguments["tool"] = zipapp.digest()
+                    arguments["tool"] = this_run.made_once("tool", zipapp.digest)
                 arguments["expected"] = self._expected(str(arguments["name"]), task_vars or {})
                 offer = Offer(arguments, self._find_source)
                 offer.read()
