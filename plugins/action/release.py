@@ -132,9 +132,26 @@ OPTIONS = {
 # The variables that a task of the role need not hand over.
 OF_ROLE = {
     **role_options.table("release", OPTIONS),
+    "group": "release_group",
+    "listen": "release_listen",
+    "rehearsal": "release_rehearsal",
+    "root": "release_root",
     "policy": role_options.table("release", POLICY),
-    "proxy": role_options.table("release", PROXY),
+    "proxy": {**role_options.table("release", PROXY), "ports": "release_proxy_ports"},
 }
+READ = frozenset(
+    {
+        "release_drain_timeout",
+        "release_group",
+        "release_health",
+        "release_listen",
+        "release_proxy_ports",
+        "release_rehearsal",
+        "release_root",
+        "release_run",
+        "release_start_timeout",
+    }
+)
 OPTIONAL = frozenset(
     {
         "release_allowed_signers",
@@ -372,7 +389,7 @@ class ActionModule(BoundedAction):
         if not boolean(arguments.pop("role_variables", False), strict=False):
             return arguments
         of_service = declared_services.at_hand(task_vars, self._templar, self._loader)
-        value = role_options.reader(of_service, self._templar, OPTIONAL)
+        value = role_options.reader(of_service, self._templar, OPTIONAL, READ)
         return role_options.complete(arguments, OF_ROLE, value)
 
     def _runs_only_once(self) -> bool:

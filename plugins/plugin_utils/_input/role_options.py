@@ -57,10 +57,13 @@ def complete(given: Mapping[str, Any], table: Table, value: Callable[[str], Any]
     return found
 
 
-def reader(variables: Variables, templar: Any, optional: Collection[str] = ()) -> Callable[[str], Any]:
+def reader(
+    variables: Variables, templar: Any, optional: Collection[str] = (), read: Collection[str] = ()
+) -> Callable[[str], Any]:
     """What variables mean: their default where they were left empty, with the templates that they hold evaluated.
 
-    optional: those whose options are left out where they are nothing, such as an empty list.
+    optional: those whose options are left out where they are nothing, such as an empty list. read: those whose text is
+    read as what the role wants, and not by whoever gets the option.
     """
     meant = known_variables.with_defaults(variables, trusted)
     with_these = templar.copy_with_new_env(available_variables=meant)
@@ -71,7 +74,7 @@ def reader(variables: Variables, templar: Any, optional: Collection[str] = ()) -
 
     def value(name: str) -> Any:
         try:
-            found = known_variables.value(name, meant, trusted, template, read=False)
+            found = known_variables.value(name, meant, trusted, template, read=name in read)
         except SlipwayError:
             raise
         except Exception as error:
@@ -79,7 +82,17 @@ def reader(variables: Variables, templar: Any, optional: Collection[str] = ()) -
             raise SlipwayError(
                 "invalid_variable", f"{name} cannot be evaluated: {message.rstrip('.')}.", f"correct {name}"
             ) from None
-        is_nothing = name in optional and not found
-        return None if is_nothing or (isinstance(found, str) and found == omit) else found
+        return None if name in optional and not found else _without(found, omit)
 
     return value
+
+
+def _without(value: Any, omit: Any) -> Any:
+    """Without what is to be omitted, which before Ansible 2.19 is a text of its own."""
+    if not isinstance(omit, str):
+        return value
+    if isinstance(value, Mapping):
+        return {name: _without(one, omit) for name, one in value.items() if one != omit}
+    if isinstance(value, list):
+        return [_without(one, omit) for one in value if one != omit]
+    return None if value == omit else value
