@@ -270,7 +270,7 @@ class ActionModule(BoundedAction):
         variables, result, began = task_vars or {}, dict[str, Any](), time.time()
         self._inventory = str(variables.get("inventory_dir"))
         alone, reached = len(variables.get("ansible_play_hosts_all") or ()) < 2, False
-        # A folder made beforehand tells a host that cannot be reached from one that is lost; of a fleet, both have failed.
+        # The folder tells a host that cannot be reached from one that is lost. Of a fleet, both have failed.
         self.TRANSFERS_FILES = alone
         try:
             with lost_hosts.explained(variables):  # where files may be transferred, this connects first
