@@ -1065,6 +1065,7 @@ def main() -> None:
             "hold": {"type": "float", "default": 0},
             "by": options.BY,
             "reason_required": {"type": "bool", "default": False},
+            "role_variables": {"type": "bool", "default": False},
             "report": {"type": "bool", "default": False},
             "compare": {"type": "raw"},
             "freeze": {"type": "raw"},
