@@ -162,6 +162,9 @@ bench-integrity: collections ## what verifying a release before every start cost
 bench-watch: collections ## what the watch and each command of the tool cost on a host, before and after (twenty minutes)
 	$(BIN)/python tests/bench/watch.py --page docs/evidence/watch-cost.md
 
+bench-fleet: collections ## what a release costs the controller on 1 to 50 hosts, beside ping and pyinfra (an hour)
+	$(BIN)/python tests/bench/fleet.py --page docs/evidence/fleet-cost.md
+
 build: collections ## the tarball for Galaxy
 	ansible-galaxy collection build --force --output-path $(WORK)
 

@@ -38,7 +38,12 @@ from ansible_collections.slipway.go.plugins.plugin_utils._action.fresh import fr
 from ansible_collections.slipway.go.plugins.plugin_utils._artefact import choice, vulnerability_gate
 from ansible_collections.slipway.go.plugins.plugin_utils._artefact.offer import PROVENANCE, Offer, abilities, missing
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import comparison, plans, progress
-from ansible_collections.slipway.go.plugins.plugin_utils._input import configured, declared_services, survey
+from ansible_collections.slipway.go.plugins.plugin_utils._input import (
+    configured,
+    declared_services,
+    role_options,
+    survey,
+)
 from ansible_collections.slipway.go.plugins.plugin_utils._input.sources import find_source
 from ansible_collections.slipway.go.plugins.plugin_utils._report import notes
 from ansible_collections.slipway.go.plugins.plugin_utils._run import (
@@ -126,6 +131,44 @@ OPTIONS = {
     "proxy": ("proxy", survey.options(PROXY)),
     "once": ("once", survey.options(ONCE)),
 }
+# The variables that a task of the role need not hand over.
+OF_ROLE = {
+    **role_options.table("release", OPTIONS),
+    "group": "release_group",
+    "listen": "release_listen",
+    "rehearsal": "release_rehearsal",
+    "root": "release_root",
+    "policy": role_options.table("release", POLICY),
+    "proxy": {**role_options.table("release", PROXY), "ports": "release_proxy_ports"},
+}
+READ = frozenset(
+    {
+        "release_drain_timeout",
+        "release_group",
+        "release_health",
+        "release_listen",
+        "release_proxy_ports",
+        "release_rehearsal",
+        "release_root",
+        "release_run",
+        "release_start_timeout",
+    }
+)
+OPTIONAL = frozenset(
+    {
+        "release_allowed_signers",
+        "release_checksum",
+        "release_denylist",
+        "release_downgrade",
+        "release_provenance",
+        "release_signature",
+        "release_version_binding",
+        "release_vulnerability_database",
+        "release_vulnerability_grace",
+        "release_vulnerability_inconclusive",
+        "release_vulnerability_severity",
+    }
+)
 # Options that may hold secrets: an environment, the headers of a health check or probe or for the intake, and its URLs.
 SEALED = ("environment", "health", "probe", "fetch_headers", "intake")
 # What only this half of the module tells the other; no option of the module, and so refused where a task has it.
@@ -214,7 +257,6 @@ def refuse_private(arguments: dict[str, Any]) -> None:
 class ActionModule(BoundedAction):
     """Runs the module once where the host has the artefact or brings it itself, and twice where it must be uploaded."""
 
-    TRANSFERS_FILES = True
     _connection: Any
     _reports = False  # whether a refusal is no failure
     _inventory = ""  # the folder of the inventory that names this host; "None" where that is no file
@@ -230,6 +272,8 @@ class ActionModule(BoundedAction):
         variables, result, began = task_vars or {}, dict[str, Any](), time.time()
         self._inventory = str(variables.get("inventory_dir"))
         alone, reached = len(variables.get("ansible_play_hosts_all") or ()) < 2, False
+        # The folder tells a host that cannot be reached from one that is lost. Of a fleet, both have failed.
+        self.TRANSFERS_FILES = alone
         try:
             with lost_hosts.explained(variables):  # where files may be transferred, this connects first
                 result = super().run(tmp, task_vars)
@@ -342,6 +386,15 @@ class ActionModule(BoundedAction):
             templar = templar.copy_with_new_env(available_variables=variables)
         return configured.expected(service, variables, templar.template)
 
+    def _given(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """The options of the task, and where it is the role's, those that it leaves to the role's variables."""
+        refuse_private(arguments)
+        if not boolean(arguments.pop("role_variables", False), strict=False):
+            return arguments
+        of_service = declared_services.at_hand(task_vars, self._templar, self._loader)
+        value = role_options.reader(of_service, self._templar, OPTIONAL, READ)
+        return role_options.complete(arguments, OF_ROLE, value)
+
     def _runs_only_once(self) -> bool:
         """Whether this swaps nothing, so that the host has still to say what became of the release."""
         once = self._task.args.get("once")
@@ -360,7 +413,7 @@ class ActionModule(BoundedAction):
     def _judge_and_release(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="slipway-", dir=constants.DEFAULT_LOCAL_TMP) as folder:
             try:
-                refuse_private(arguments)
+                arguments = self._given(arguments, task_vars or {})
                 self._reports = self._may_report(arguments.pop("report", ""))
                 arguments = survey.understand(arguments, OPTIONS)
                 self._patience = time_limits.of(arguments)
@@ -382,7 +435,7 @@ class ActionModule(BoundedAction):
                         return processor
                     arguments = choice.choose(arguments, choice.Processor.of(processor), self._exists)
                 if arguments.get("confirm") or arguments.get("drain_background"):
-                    arguments["tool"] = zipapp.digest()
+                    arguments["tool"] = this_run.made_once("tool", zipapp.digest)
                 arguments["expected"] = self._expected(str(arguments["name"]), task_vars or {})
                 offer = Offer(arguments, self._find_source)
                 offer.read()

@@ -65,14 +65,12 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services, known_variables, survey
-
-try:
-    from ansible.template import trust_as_template
-except ImportError:  # before 2.19, a template is whatever looks like one
-
-    def trust_as_template(value: Any) -> Any:
-        return value
+from ansible_collections.slipway.go.plugins.plugin_utils._input import (
+    declared_services,
+    known_variables,
+    role_options,
+    survey,
+)
 
 
 class LookupModule(LookupBase):
@@ -103,12 +101,8 @@ class LookupModule(LookupBase):
             return of_service[name]
         if not defaults and survey.is_empty(of_service.get(name)):
             return ""
-        meant = known_variables.with_defaults(of_service, _trusted)
+        meant = known_variables.with_defaults(of_service, role_options.trusted)
         templar = self._templar
         if meant is not variables:
             templar = templar.copy_with_new_env(available_variables=meant)
-        return known_variables.value(name, meant, _trusted, templar.template, read)
-
-
-def _trusted(default: Any) -> Any:
-    return trust_as_template(default) if isinstance(default, str) else default
+        return known_variables.value(name, meant, role_options.trusted, templar.template, read)

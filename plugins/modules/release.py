@@ -404,6 +404,12 @@ options:
     type: str
     choices: [warn, refuse, accept]
     default: warn
+  role_variables:
+    description:
+      - Whether options that the task leaves out are read from the variables of the role P(slipway.go.release#role), as
+        its own tasks do.
+    type: bool
+    default: false
   report:
     description:
       - Whether a release that this host would refuse is reported and not a failure, so that the hosts of a play can be
@@ -1075,6 +1081,7 @@ def main() -> None:
             "hold": {"type": "float", "default": 0},
             "by": options.BY,
             "reason_required": {"type": "bool", "default": False},
+            "role_variables": {"type": "bool", "default": False},
             "report": {"type": "bool", "default": False},
             "compare": {"type": "raw"},
             "freeze": {"type": "raw"},

@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,14 +69,15 @@ def isolation(image: str) -> list[str]:
     return [*common, *capabilities, *unconfined, "--volume=/sys/fs/cgroup/systemd:/sys/fs/cgroup/systemd:rw"]
 
 
-def boot(lab: str, name: str, suite: str) -> str:
-    image = images.ensure(suite)
+def boot(lab: str, name: str, suite: str, image: str = "", arguments: Sequence[str] = ()) -> str:
+    """image: instead of a bare host's. arguments: more of them for the host's systemd."""
+    image = image or images.ensure(suite)
     container = f"slipway-{lab}-{name}"
     docker("rm", "--force", container, check=False)
     labels = [f"--label={LABEL}={lab}", f"--label={LABEL}.host={name}", f"--label={LABEL}.suite={suite}"]
     docker(
         "run", "--detach", "--name", container, "--hostname", name, *labels, *isolation(image),
-        image, *init_command(engine.cgroup_version()),
+        image, *init_command(engine.cgroup_version()), *arguments,
     )  # fmt: skip
     return container
 
@@ -134,24 +136,31 @@ def inventory(hosts: list[Host], state: Path) -> dict[str, object]:
     }
 
 
-def up(lab: str, count: int, suites: list[str]) -> Path:
-    """Boot count hosts, the suites in turn, and return the path of their inventory."""
+def up(
+    lab: str, count: int, suites: list[str], image: str = "", arguments: Sequence[str] = (), at_once: int = 0
+) -> Path:
+    """Boot count hosts, the suites in turn, and return the path of their inventory.
+
+    image, arguments: see boot. at_once: how many of them boot at the same time, all of them by default.
+    """
     engine.start()
     state = folder(lab)
     state.mkdir(parents=True, exist_ok=True)
     key = make_key(state)
     plan = [(f"{lab}{n + 1}", suites[n % len(suites)]) for n in range(count)]
-    for suite in dict.fromkeys(suites[:count]):
+    for suite in dict.fromkeys(suites[:count] if not image else ()):
         images.ensure(suite)
     hosts, known = [], []
+    together = at_once or count
     with step(f"booting {count} hosts"):
-        containers = [boot(lab, name, suite) for name, suite in plan]
-        for (name, suite), container in zip(plan, containers):
-            wait_until_running(container)
-            public = let_in(container, key)
-            address = address_of(container)
-            hosts.append(Host(name, address, suite))
-            known.append(f"{address} {public}")
+        for group in [plan[first : first + together] for first in range(0, count, together)]:
+            containers = [boot(lab, name, suite, image, arguments) for name, suite in group]
+            for (name, suite), container in zip(group, containers):
+                wait_until_running(container)
+                public = let_in(container, key)
+                address = address_of(container)
+                hosts.append(Host(name, address, suite))
+                known.append(f"{address} {public}")
     (state / "known_hosts").write_text("\n".join(known) + "\n")
     path = state / "inventory.yml"
     path.write_text(json.dumps(inventory(hosts, state), indent=2) + "\n")

@@ -22,7 +22,7 @@ from ansible_collections.slipway.go.plugins.action import release as action
 from ansible_collections.slipway.go.plugins.filter.texts import texts
 from ansible_collections.slipway.go.plugins.lookup.variable import LookupModule
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import hooks, way_back
-from ansible_collections.slipway.go.plugins.plugin_utils._input import survey
+from ansible_collections.slipway.go.plugins.plugin_utils._input import role_options, survey
 from ansible_collections.slipway.go.tests.unit.test_survey_answers import (
     REFUSED,
     ROOT,
@@ -65,6 +65,8 @@ def kind(name: str) -> str:
         return RAW
     if entries(name):
         return TABLE
+    if name in action.READ:
+        return LOOKUP
     if re.search(rf"'slipway\.go\.variable', '{name}'[,)](?! read=false)", written(documented()[name]["role"])):
         return LOOKUP
     return ITS_DEFAULT if documented()[name].get("default") == "" else ""
@@ -72,6 +74,8 @@ def kind(name: str) -> str:
 
 def looked_up(name: str, **given: Any) -> Any:
     variables = {**beneath(documented()[name]["role"]), **given}
+    if name in action.READ:  # by the module's own half, in the same way
+        return role_options.reader(variables, Templar(loader=DataLoader(), variables=variables), read=action.READ)(name)
     lookup = LookupModule(loader=DataLoader(), templar=Templar(loader=DataLoader(), variables=variables))
     return lookup.run([name], variables)[0]
 

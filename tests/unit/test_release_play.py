@@ -120,8 +120,8 @@ def run(request, tmp_path):
         copy(ROOT / part, collection / part)
     for name, act in (("release", RELEASED), ("release_info", ASKED), ("purge", PURGED)):
         (collection / "plugins" / "action" / f"{name}.py").unlink(missing_ok=True)
-        main = yaml.safe_load((ROOT / "roles" / "release" / "tasks" / "main.yml").read_text())
-        args = sorted({*next(t["slipway.go.release"] for t in main if "slipway.go.release" in t), "releases"})
+        swap = yaml.safe_load((ROOT / "roles" / "release" / "tasks" / "swap.yml").read_text())
+        args = sorted({*swap[0]["slipway.go.release"], "releases"})
         text = f"OPTIONS = {args!r}\nKEY = {KEY!r}\n{PLAYED}{act}"
         (collection / "plugins" / "modules" / f"{name}.py").write_text(text)
 

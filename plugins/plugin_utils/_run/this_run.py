@@ -11,12 +11,13 @@ makes when it starts and removes when it ends.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,6 +131,20 @@ def is_first(what: str) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def made_once(what: str, make: Callable[[], str]) -> str:
+    """What `make` gives, made by whichever task of this run needs it first; others wait for that one."""
+    folder = _folder() / _ONCE
+    folder.mkdir(exist_ok=True)
+    with open(folder / what, "a+", encoding="utf-8") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.seek(0)
+        made = stream.read()
+        if not made:
+            made = make()
+            stream.write(made)
+        return made
 
 
 def note_rollback(service: str, host: str, answer: Mapping[str, Any]) -> None:

@@ -59,6 +59,20 @@ def test_one_of_a_run_is_the_first(folder):
     assert this_run.is_first("another")
 
 
+def test_what_all_tasks_need_is_made_by_one(folder):
+    made = iter(["a", "b"])
+    assert [this_run.made_once("tool", lambda: next(made)) for _task in range(3)] == ["a", "a", "a"]
+
+
+def test_what_could_not_be_made_is_made_by_the_next(folder):
+    def fail():
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"):
+        this_run.made_once("tool", fail)
+    assert this_run.made_once("tool", lambda: "a") == "a"
+
+
 def test_rollbacks_are_noted_by_service_and_host(folder):
     assert this_run.rollbacks() == {}
     this_run.note_rollback("shop", "web/1", {"action": "rollback"})
