@@ -20,7 +20,7 @@ from ..._core.paths import STATE_ROOT
 from ..phases import Phase
 from .journal import ENDS, Journal, is_number, why
 from .layout import Layout, read_object
-from .model import Settings, is_release_id, validate_name
+from .model import PAUSE, Settings, is_release_id, validate_name
 
 
 @dataclass
@@ -140,7 +140,8 @@ class Store:
         )
 
     def save(self, transaction: Transaction) -> None:
-        files.write_atomic(self._state, json.dumps(asdict(transaction)) + "\n", 0o644)
+        told = {name: value for name, value in asdict(transaction).items() if value or name != "paused"}
+        files.write_atomic(self._state, json.dumps(told) + "\n", 0o644)  # an older tool on the host knows no pause
 
     def load(self) -> Optional[Transaction]:
         """The transaction a run has left in flight, or None."""
@@ -228,7 +229,7 @@ class Store:
 
     def save_settings(self, settings: Settings) -> None:
         """Keep how the service is treated, for the tool on the host. A health check may hold secrets: root only."""
-        files.write_atomic(self._settings, json.dumps(asdict(settings)) + "\n", 0o600)
+        files.write_atomic(self._settings, json.dumps(_written(settings)) + "\n", 0o600)
 
     def has_settings(self) -> bool:
         return os.path.exists(self._settings)
@@ -244,12 +245,12 @@ class Store:
 
     def differs(self, release_id: str, settings: Settings) -> bool:
         """Whether the host would treat the release otherwise than these settings say."""
-        wanted = json.loads(json.dumps(asdict(settings)))
+        wanted = json.loads(json.dumps(_written(settings)))
         return read_object(self._settings) != wanted or self.health(release_id) != wanted["health"]
 
     def propose_settings(self, settings: Settings) -> None:
         """Keep them for the time when the release they came with is confirmed."""
-        files.write_atomic(self._proposed, json.dumps(asdict(settings)) + "\n", 0o600)
+        files.write_atomic(self._proposed, json.dumps(_written(settings)) + "\n", 0o600)
 
     def accept_settings(self) -> bool:
         """Whether there were any."""
@@ -283,6 +284,16 @@ class Store:
         if transaction.deadline is not None:
             details["deadline"] = transaction.deadline
         self.journal.record("phase", txn=transaction.txn, phase=transaction.phase, to=transaction.to, **details)
+
+
+def _written(settings: Settings) -> dict[str, Any]:
+    """The settings as the host keeps them; without a pause, an older tool there can read them too."""
+    told = asdict(settings)
+    pauses = settings.proxy.get("slow") == PAUSE
+    told["proxy"] = {
+        name: value for name, value in told["proxy"].items() if pauses or name not in ("slow", "pause_time")
+    }
+    return told
 
 
 def load_settings(name: str, state_root: str = STATE_ROOT) -> Settings:

@@ -18,7 +18,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.operator.opera
 from ansible_collections.slipway.go.plugins.module_utils._release.progress import Progress
 from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import Claim
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import LONGEST_PAUSE, Proxy
-from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Transaction
+from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Store, Transaction
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.traffic import Traffic
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Counts, Rule, Verdict
 from ansible_collections.slipway.go.plugins.module_utils._release.verbs import resume
@@ -426,6 +426,47 @@ def test_old_states_are_read():
     assert Transaction.parse(told).paused == {}
     with pytest.raises(ValueError, match="numbers"):
         Transaction.parse({**told, "paused": "yes"})
+
+
+NEW = {"slow", "pause_time"}
+
+
+@pytest.mark.parametrize("confirm", [0.0, 60.0])
+def test_an_older_tool_on_the_host_reads_what_a_release_without_a_pause_writes(host, monkeypatch, confirm):
+    """Its Proxy and its Transaction take none of the new names."""
+    states, save = [], Store.save
+
+    def saved(self, transaction):
+        save(self, transaction)
+        with open(os.path.join(self.layout.state, "state.json"), encoding="utf-8") as stream:
+            states.append(json.load(stream))
+
+    monkeypatch.setattr(Store, "save", saved)
+    host.proxy.update(slow="rollback", pause_time=900.0)
+    host.behaviours["v2"] = Behaviour()
+    host.confirm = confirm
+    host.release("v2")
+    with open(os.path.join(host.layout.state, "settings.json"), encoding="utf-8") as stream:
+        told = json.load(stream)["proxy"]
+    assert told["step_time"] == 30
+    assert not NEW & set(told)
+    assert states
+    assert not any("paused" in state for state in states)
+
+
+def test_the_first_release_after_an_upgrade_with_the_same_settings_changes_none(host):
+    host.proxy.update(slow="rollback", pause_time=900.0)
+    host.behaviours["v2"] = Behaviour()
+    host.release("v2")
+    path = os.path.join(host.layout.state, "settings.json")
+    with open(path, encoding="utf-8") as stream:
+        told = json.load(stream)
+    told["proxy"] = {name: value for name, value in told["proxy"].items() if name not in NEW}
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump(told, stream)
+    assert not host.release("v2").changed
+    host.proxy["slow"] = "pause"
+    assert host.release("v2").changed
 
 
 def slow_and_then(failed: int) -> Verdict:
