@@ -68,7 +68,7 @@ class Operator:
     def status(self, answers: int = STATUS_ANSWERS) -> dict[str, Any]:
         """What runs, since when, how healthy; answers is how often its health check is asked, 0 for not at all."""
         damaged: list[str] = []
-        in_flight = _whole(self.store.load, None, damaged)
+        in_flight = _whole(self._in_flight, None, damaged)
         outcomes = _whole(self.store.journal.outcomes, [], damaged)
         if damaged and not outcomes:
             return unreadable(self.settings.name, damaged, self.layout.current_id())
@@ -113,6 +113,14 @@ class Operator:
             "skipped_lines": self.store.journal.unreadable_lines(),
             **judged,
         }
+
+    def _in_flight(self) -> Optional[Transaction]:
+        """The transaction in flight; one whose run was killed waits for nobody, whatever it has left."""
+        swap = self.store.load()
+        if swap is None or not swap.paused or not self.store.is_free():
+            return swap
+        left = self.store.load()  # the run may have ended between the two looks
+        return replace(left, paused={}) if left is not None else None
 
     def _draining(self, running: list[str]) -> list[str]:
         """The releases that run, and whose users the host waits for."""
@@ -173,7 +181,7 @@ class Operator:
         look = self._look_twice(current, unit, "")[0] if unit.running else None
         state = _json(os.path.join(self.layout.state, WATCH))
         decision = watching.Decision(watching.NOTHING, "paused", state if isinstance(state, dict) else {})
-        self._export(folder, current, look, decision, Seen(unit.running, restarts=unit.restarts))
+        self._export(folder, current, look, decision, Seen(unit.running, restarts=unit.restarts), at_work=True)
 
     def _unasked(self, up: bool) -> list[dict[str, Any]]:
         """The health check of a service that does not run, which has failed without being asked."""
@@ -270,9 +278,18 @@ class Operator:
         self._export(metrics, self.layout.current_id(), None, stopped, Seen(stopped=True))
 
     def _export(
-        self, folder: str, current: Optional[str], look: Optional[CheckResult], decision: watching.Decision, seen: Seen
+        self,
+        folder: str,
+        current: Optional[str],
+        look: Optional[CheckResult],
+        decision: watching.Decision,
+        seen: Seen,
+        at_work: bool = False,
     ) -> None:
-        """Write the metrics, if there is a place for them; what does not run is not healthy."""
+        """Write the metrics, if there is a place for them; what does not run is not healthy.
+
+        at_work: whether a run is at work on what is in flight; else it was cut short or waits to be confirmed.
+        """
         if not folder or not os.path.isdir(folder):
             return
         from . import figures
@@ -285,8 +302,8 @@ class Operator:
         info = {"release": current, "version": manifest.get("version"), "commit": manifest.get("commit")}
         damaged: list[str] = []
         swap = _whole(self.store.load, None, damaged)
-        pause_end = swap.paused.get("until") if swap is not None and swap.paused else None
-        left = swap if pause_end is None else None  # a run is at work on one that is paused
+        pause_end = swap.paused.get("until") if at_work and swap is not None else None
+        left = None if at_work else swap
         families = [
             *(textfile.release(name, info, last.get("committed", {}).get("at")) if current else []),
             textfile.up(name, seen.up),

@@ -91,6 +91,20 @@ class Store:
         finally:
             os.close(descriptor)
 
+    def is_free(self) -> bool:
+        """Whether no run is at work, so that what is in flight was cut short or waits to be confirmed."""
+        try:
+            descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
     def _acquire(self, descriptor: int, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while True:

@@ -43,7 +43,7 @@ def resume(context: Context, back: bool = False) -> Said:
         if waiting is not None and not back and _has_been_resumed(context, waiting.txn):
             return Said(waiting.to, waiting.source, word, False, True)
         raise _not_paused(context, waiting)
-    if _is_deserted(context):
+    if context.store.is_free():
         raise SlipwayError(
             "interrupted",
             f"{waiting.to} was paused, and the run that paused it was cut short; nobody hears that it is to go on.",
@@ -54,17 +54,6 @@ def resume(context: Context, back: bool = False) -> Said:
     if heard and not back and not _has_been_resumed(context, waiting.txn):
         raise _too_late(context, waiting)
     return Said(waiting.to, waiting.source, word, True, heard)
-
-
-def _is_deserted(context: Context) -> bool:
-    """Whether no engine is at work, so that what the state says is of one that was killed."""
-    try:
-        with context.store.locked(0):
-            return True
-    except SlipwayError as error:
-        if error.code != "locked":
-            raise
-        return False
 
 
 def _await(context: Context, txn: str) -> bool:

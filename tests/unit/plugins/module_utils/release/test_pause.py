@@ -521,6 +521,22 @@ def test_the_metrics_go_on_and_say_that_it_is_paused(host, monkeypatch, memory):
         assert 'slipway_swap_paused{service="shop"} 0\n' in stream.read()
 
 
+def test_a_pause_whose_engine_was_killed_is_shown_as_cut_short(host, monkeypatch, memory):
+    folder = os.path.join(memory, "metrics")
+    os.mkdir(folder)
+    killed_in_the_pause(host, monkeypatch)
+    operator = Operator(host.settings(), host.layout, host.systemd)
+    status = operator.status(0)
+    assert (status["in_flight"]["phase"], status["in_flight"]["paused"]) == ("CANARY", {})
+    assert "was cut short" in status["unsettled"] or "is taken back then" in status["unsettled"]
+    assert "resume" not in status["unsettled"]
+    operator.watch(WatchOptions(watch.Policy(), folder))
+    with open(os.path.join(folder, "slipway-shop.prom"), encoding="utf-8") as stream:
+        text = stream.read()
+    assert 'slipway_swap_paused{service="shop"} 0\n' in text
+    assert 'slipway_swap_unfinished{service="shop"} 1\n' in text
+
+
 def test_what_a_run_reads_of_a_release_that_is_paused(host, monkeypatch):
     seen = []
 
