@@ -10,6 +10,7 @@ import os
 import tempfile
 from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
 
+from ..._core import files
 from ..._health.outcome import STATES
 
 Labels = Mapping[str, str]
@@ -126,6 +127,12 @@ def paused(service: str, until: Optional[float]) -> list[Family]:
             [(labels, until)],
         ),
     ]
+
+
+def says_paused(target: str, service: str) -> bool:
+    """Whether that file says so, true or not."""
+    family, _end = paused(service, 0.0)
+    return render([family]) in files.text(target)
 
 
 def bad(service: str, count: int) -> Family:

@@ -173,9 +173,17 @@ class Operator:
         return decision
 
     def _export_paused(self, folder: str) -> None:
-        """A release that waits for a person may do so for long, and nothing else looks at what serves meanwhile."""
+        """A release that waits for a person may do so for long, and nothing else looks at what serves meanwhile.
+
+        Once more when it waits no longer, for the swap goes on and may do so for long, too.
+        """
+        from . import metrics as textfile
+
         swap, current = _whole(self.store.load, None, []), self.layout.current_id()
-        if not folder or swap is None or not swap.paused or current is None:
+        if not folder or current is None:
+            return
+        waits = swap is not None and bool(swap.paused)
+        if not waits and not textfile.says_paused(textfile.path(folder, self.settings.name), self.settings.name):
             return
         unit = self._systemd.show(self.unit(current))
         look = self._look_twice(current, unit, "")[0] if unit.running else None

@@ -521,6 +521,35 @@ def test_the_metrics_go_on_and_say_that_it_is_paused(host, monkeypatch, memory):
         assert 'slipway_swap_paused{service="shop"} 0\n' in stream.read()
 
 
+def test_the_metrics_say_at_once_that_it_was_resumed(host, monkeypatch, memory):
+    """The rest of the swap may take as long as its shares do."""
+    folder, told = os.path.join(memory, "metrics"), []
+    os.mkdir(folder)
+    host.answers = "resumed"
+    answer = host.act_as_person
+
+    def look():
+        answer()
+        Operator(host.settings(), host.layout, host.systemd).watch(WatchOptions(watch.Policy(), folder))
+        path = os.path.join(folder, "slipway-shop.prom")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as stream:
+                text = stream.read()
+            told.append(
+                (
+                    bool(events(host, "resumed")),
+                    'slipway_swap_paused{service="shop"} 1\n' in text,
+                    'slipway_swap_unfinished{service="shop"} 0\n' in text,
+                )
+            )
+
+    monkeypatch.setattr(host, "act_as_person", look)
+    host.release("v2")
+    assert (False, True, True) in told
+    after = [(paused, at_work) for resumed, paused, at_work in told if resumed]
+    assert set(after[1:]) == {(False, True)}, "the word is heard between two looks"
+
+
 def test_a_pause_whose_engine_was_killed_is_shown_as_cut_short(host, monkeypatch, memory):
     folder = os.path.join(memory, "metrics")
     os.mkdir(folder)
