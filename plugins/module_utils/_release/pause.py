@@ -104,7 +104,7 @@ class Pause:
                     f"{self.reason}. It was paused for {self.seconds:g} s, and nobody resumed it.",
                     "see what the release logged, or release it again with release_force: true and resume it in time",
                 )
-            self._resume(word)
+            self._note(RESUMED, word)
         finally:
             self._end()
 
@@ -120,19 +120,17 @@ class Pause:
         """Raise at once where it is to go back, whatever else is waited for."""
         word = heard(self.store.layout, self.transaction.txn)
         if word is not None and word["word"] == SENT_BACK:
-            self._note(SENT_BACK, word)
+            with contextlib.suppress(OSError):  # what cannot be written down must not keep it from going back
+                self._note(SENT_BACK, word)
             raise SlipwayError("sent_back", f"{self.reason}. Somebody sent it back while it was paused.", _FIX)
         return word
 
-    def _note(self, ended: str, word: Mapping[str, Any]) -> None:
-        by = word.get("by")
-        person = str(by.get("person") or "") if isinstance(by, dict) else ""
-        self.told.update(ended=ended, **({"by": person} if person else {}))
-
-    def _resume(self, word: Mapping[str, Any]) -> None:
-        self._note(RESUMED, word)
-        txn, by = self.transaction, word.get("by") or {}
-        self.store.journal.record("resumed", txn=txn.txn, release=txn.to, phase=txn.phase, by=by)
+    def _note(self, said: str, word: Mapping[str, Any]) -> None:
+        """Write down what a person has said, who that is and why."""
+        by = word["by"] if isinstance(word.get("by"), dict) else {}
+        person, txn = str(by.get("person") or ""), self.transaction
+        self.told.update(ended=said, **({"by": person} if person else {}))
+        self.store.journal.record(said, txn=txn.txn, release=txn.to, phase=txn.phase, by=by)
 
     def _end(self) -> None:
         """Nothing waits any more. What cannot be written down must not keep a release from going back."""

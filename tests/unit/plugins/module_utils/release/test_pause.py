@@ -263,6 +263,8 @@ def test_the_tool_says_that_it_goes_back(host, monkeypatch):
     when_paused(host, monkeypatch, lambda _waiting: engine.resume(back=True))
     error = refused(lambda: host.release("v2"), "sent_back")
     assert error.details["paused"]["by"] == "bob"
+    (said,) = events(host, "sent_back")
+    assert (said["by"], said["release"], said["phase"]) == (by, host.id_of("v2"), "CANARY")
 
 
 def test_a_second_resume_while_it_goes_on_changes_nothing(host, monkeypatch):
@@ -312,6 +314,17 @@ def test_a_word_about_another_transaction_is_removed_and_counts_for_nothing(host
     when_paused(host, monkeypatch, lambda _waiting: host.say("0" * 32, "resumed"))
     refused(lambda: host.release("v2"), "not_resumed")
     assert not os.path.exists(os.path.join(host.layout.state, pause.FILE))
+
+
+@pytest.mark.parametrize("by", [None, "alice", {}])
+def test_a_word_of_nobody_counts_all_the_same(host, monkeypatch, by):
+    def say(waiting):
+        with open(os.path.join(host.layout.state, pause.FILE), "w", encoding="utf-8") as stream:
+            json.dump({"txn": waiting.txn, "word": "resumed", "by": by}, stream)
+
+    when_paused(host, monkeypatch, say)
+    assert "by" not in host.release("v2").paused
+    assert events(host, "resumed")[0]["by"] == {}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"txn": 1}', '{"word": "resumed"}', "\0"])
