@@ -144,7 +144,7 @@ class Swap:
             front = self._strategy.front()
         if front == self._front or not isinstance(error, SlipwayError) or error.code not in RELEASE_FAULTS:
             return error
-        if error.code in (NOT_RESUMED, SENT_BACK):  # a person has known what there was to know, or could have
+        if error.code == SENT_BACK:  # a person has decided
             return error
         return SlipwayError(
             "front_failed",

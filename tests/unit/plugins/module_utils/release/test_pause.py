@@ -122,6 +122,20 @@ def test_it_is_sent_back_at_once(host):
     assert host.settled() == host.id_of("v1")
 
 
+@pytest.mark.parametrize(("word", "code", "is_bad"), [("", "front_failed", False), ("sent_back", "sent_back", True)])
+def test_where_haproxy_ends_meanwhile_only_a_person_marks_it_bad(host, monkeypatch, word, code, is_bad):
+    def end(waiting):
+        host.haproxy.restart()
+        if word:
+            host.say(waiting.txn, word)
+
+    when_paused(host, monkeypatch, end)
+    refused(lambda: host.release("v2"), word or "rolled_back")
+    assert host.store.journal.outcomes()[-1]["code"] == code
+    assert (host.id_of("v2") in host.store.journal.bad()) is is_bad
+    assert host.settled() == host.id_of("v1")
+
+
 @pytest.mark.parametrize(
     ("behaviour", "code"),
     [({"sick_after": 40}, "unhealthy_in_soak"), ({"dies_after": 400}, "crashed"), ({"restarts_after": 400}, "crashed")],
