@@ -1659,10 +1659,12 @@ RELEASE = Section(
             "Ask who took it back and why, then release another version, or the same one with `release_force: true`.",
         ),
         "too_late": ErrorCode(
-            "A confirmation, or the word to resume a paused release, came after the host had taken the release back.",
+            "A confirmation, or the word to resume a paused release, came after the host had taken the release back. "
+            "Or the word to send it back came after it had been resumed.",
             "The controller could not reach the host within `release_confirm` seconds, or the time of the pause was "
             "over.",
-            "Remove what kept the word from coming in time, then release again.",
+            "Remove what kept the word from coming in time, then release again. Where it was resumed, run "
+            "`slipway rollback` on the host.",
         ),
         "invalid_confirm_fleet": ErrorCode(
             "`release_confirm_fleet` is below 0, or `release_confirm` is 0.",

@@ -39,21 +39,27 @@ def resume(context: Context, back: bool = False) -> Said:
     """Have the release that waits for a person go on, or go back."""
     word = pause.SENT_BACK if back else pause.RESUMED
     waiting = context.store.load()
-    if waiting is None or not waiting.paused:
-        if waiting is not None and not back and _has_been_resumed(context, waiting.txn):
-            return Said(waiting.to, waiting.source, word, False, True)
+    goes_on = waiting is not None and not back and _has_been_resumed(context, waiting.txn)
+    if waiting is None or not (waiting.paused or goes_on):
         raise _not_paused(context, waiting)
-    if context.store.is_free():
+    if _is_deserted(context, waiting):
         raise SlipwayError(
             "interrupted",
             f"{waiting.to} was paused, and the run that paused it was cut short; nobody hears that it is to go on.",
             f"run slipway recover {context.layout.name} on the host, then release again",
         )
+    if not waiting.paused:
+        return Said(waiting.to, waiting.source, word, False, True)
     pause.say(context.layout, waiting.txn, word, context.by)
     heard = _await(context, waiting.txn)
-    if heard and not back and not _has_been_resumed(context, waiting.txn):
-        raise _too_late(context, waiting)
+    if heard and back == _has_been_resumed(context, waiting.txn):
+        raise _goes_on(context, waiting) if back else _too_late(context, waiting)
     return Said(waiting.to, waiting.source, word, True, heard)
+
+
+def _is_deserted(context: Context, waiting: Transaction) -> bool:
+    """Whether no engine is at work on it, so that what the state says is of one that was killed."""
+    return waiting.phase != Phase.PROBATION and context.store.is_free() and context.store.load() == waiting
 
 
 def _await(context: Context, txn: str) -> bool:
@@ -77,6 +83,14 @@ def _too_late(context: Context, waiting: Transaction) -> SlipwayError:
         "too_late",
         f"{waiting.to} went back before this was heard: {reason}",
         "see what the release logged, then release it again with release_force: true",
+    )
+
+
+def _goes_on(context: Context, waiting: Transaction) -> SlipwayError:
+    return SlipwayError(
+        "too_late",
+        f"{waiting.to} was resumed before this was heard: it goes on already.",
+        f"run slipway rollback {context.layout.name} on the host",
     )
 
 

@@ -295,6 +295,51 @@ def test_a_second_resume_while_it_goes_on_changes_nothing(host, monkeypatch):
     assert (said[0].changed, said[0].heard) == (False, True)
 
 
+def test_a_word_to_go_back_that_comes_after_a_resume_is_too_late(host, monkeypatch):
+    """Both are said in the same moment, and the engine hears the resume."""
+    told = []
+
+    def both(waiting):
+        monkeypatch.setattr(resume.pause, "say", lambda *_: host.say(waiting.txn, "resumed"))
+        monkeypatch.setattr(
+            resume, "_await", lambda context, txn: host.store.journal.record("resumed", txn=txn) or True
+        )
+        told.append(refused(lambda: host.engine().resume(back=True), "too_late"))
+
+    when_paused(host, monkeypatch, both)
+    host.release("v2")
+    assert "goes on already" in str(told[0])
+    assert "slipway rollback shop" in told[0].fix
+    assert host.settled() == host.id_of("v2")
+
+
+def test_a_release_that_was_resumed_and_cut_short_does_not_go_on(host, monkeypatch):
+    host.answers = "resumed"
+    answer = host.act_as_person
+
+    def kill():
+        answer()
+        if events(host, "resumed"):
+            host.faults.dead = True
+            raise Killed
+
+    monkeypatch.setattr(host, "act_as_person", kill)
+    with pytest.raises(Killed):
+        host.release("v2")
+    host.faults = Faults()
+    assert (host.store.load().phase, host.store.load().paused) == ("CANARY", {})
+    error = refused(lambda: host.engine().resume(), "interrupted")
+    assert "slipway recover shop" in error.fix
+
+
+def test_a_release_that_was_resumed_and_waits_to_be_confirmed_has_gone_on(host):
+    host.answers, host.confirm = "resumed", 60.0
+    host.swap("v2")
+    assert host.store.load().phase == "PROBATION"
+    said = host.engine().resume()
+    assert (said.word, said.changed, said.heard) == ("resumed", False, True)
+
+
 @pytest.mark.parametrize("back", [False, True])
 def test_where_nothing_is_paused_a_resume_is_refused_with_what_is_there(host, back):
     error = refused(lambda: host.engine().resume(back), "not_paused")
