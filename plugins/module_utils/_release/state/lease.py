@@ -23,6 +23,7 @@ from ..._core.errors import SlipwayError
 from ..by import describe_by, parse_by
 from .journal import Journal, is_number
 from .layout import Layout, read_object
+from .store import PAUSED, Store, how_to_decide
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 # No arithmetic of a controller keeps a host locked for longer.
@@ -120,6 +121,7 @@ class Leases:
 
     def __init__(self, layout: Layout, journal: Journal, moment: Callable[[], Moment] = now) -> None:
         self._name = layout.name
+        self._layout = layout
         self._path = os.path.join(layout.state, "lease.json")
         self._journal = journal
         self._moment = moment
@@ -224,12 +226,14 @@ class Leases:
         files.write_atomic(self._path, json.dumps(asdict(lease)) + "\n", 0o644)
 
     def _leased(self, holder: Lease) -> SlipwayError:
-        return SlipwayError(
-            "leased",
-            f"{self._name} is being released by {describe_lease(holder, self._moment())}.",
-            f"wait for that run to end, or, where it is dead, set release_end_lease to {holder.run}",
-            lease=self.told(),
-        )
+        told = f"{self._name} is being released by {describe_lease(holder, self._moment())}."
+        fix = f"wait for that run to end, or, where it is dead, set release_end_lease to {holder.run}"
+        if self._is_paused():
+            told, fix = f"{told} It is {PAUSED}.", how_to_decide(self._name)
+        return SlipwayError("leased", told, fix, lease=self.told())
+
+    def _is_paused(self) -> bool:
+        return Store(self._layout).is_paused()
 
     def _lost(self, last: Optional[Lease]) -> SlipwayError:
         other = f"{who(last)} has taken it since" if last is not None else "it is not there any more"

@@ -22,6 +22,8 @@ from .journal import ENDS, Journal, is_number, why
 from .layout import Layout, read_object
 from .model import PAUSE, Settings, is_release_id, validate_name
 
+PAUSED = "paused until somebody decides"
+
 
 @dataclass
 class Transaction:
@@ -123,19 +125,19 @@ class Store:
         except (ValueError, KeyError, TypeError):
             who = "another run"
         name, fix = self.layout.name, "wait for that run to end, or raise release_lock_timeout"
-        if self._is_paused():
-            who = f"{who}, and is paused until somebody decides"
-            fix = f"run slipway resume {name} on the host to have it go on, or slipway resume {name} --back"
+        if self.is_paused():
+            who, fix = f"{who}, and is {PAUSED}", how_to_decide(name)
         return SlipwayError(
             "locked",
             f"{name} is being released by {who}; waited {timeout:g} s, as release_lock_timeout allows.",
             fix,
         )
 
-    def _is_paused(self) -> bool:
+    def is_paused(self) -> bool:
+        """Whether a run waits for a person."""
         with contextlib.suppress(SlipwayError):
             in_flight = self.load()
-            return in_flight is not None and bool(in_flight.paused)
+            return in_flight is not None and bool(in_flight.paused) and not self.is_free()
         return False
 
     def begin(
@@ -298,6 +300,11 @@ class Store:
         if transaction.deadline is not None:
             details["deadline"] = transaction.deadline
         self.journal.record("phase", txn=transaction.txn, phase=transaction.phase, to=transaction.to, **details)
+
+
+def how_to_decide(name: str) -> str:
+    """The fix where a service is paused."""
+    return f"run slipway resume {name} on the host to have it go on, or slipway resume {name} --back"
 
 
 def _written(settings: Settings) -> dict[str, Any]:

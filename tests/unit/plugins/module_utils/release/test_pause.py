@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
@@ -16,7 +17,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.engine import 
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import watch
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator, WatchOptions
 from ansible_collections.slipway.go.plugins.module_utils._release.progress import Progress
-from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import Claim
+from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import Claim, Leases
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import LONGEST_PAUSE, Proxy
 from ansible_collections.slipway.go.plugins.module_utils._release.state.store import Store, Transaction
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.traffic import Traffic
@@ -459,6 +460,30 @@ def test_who_else_wants_the_service_is_told_that_it_is_paused(host, monkeypatch,
     refused(lambda: host.release("v2"), "not_resumed")
     assert "is paused until somebody decides" in str(told[0])
     assert "slipway resume shop --back" in told[0].fix
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_another_run_that_meets_the_lease_is_told_that_it_is_paused(host, monkeypatch, killed):
+    leases, told = Leases(host.layout, host.store.journal), []
+
+    def meet(_waiting=None):
+        told.append(refused(lambda: leases.check(Claim("another")), "leased"))
+
+    claim, by = Claim("first", 3600.0, name="r1"), {"person": "alice"}
+    leases.take(claim, by)
+    engine = Engine(host.settings(), host.layout, host.systemd, by=by, claim=replace(claim, held=True))
+    if killed:
+        monkeypatch.setattr(host, "engine", lambda: engine)
+        killed_in_the_pause(host, monkeypatch)
+        meet()
+    else:
+        when_paused(host, monkeypatch, meet)
+        refused(lambda: engine.release(host.spec("v2")), "not_resumed")
+    (error,) = told
+    assert "alice, run r1" in str(error)
+    assert ("It is paused until somebody decides." in str(error)) is not killed
+    assert ("slipway resume shop --back" in error.fix) is not killed
+    assert ("release_end_lease" in error.fix) is killed
 
 
 def test_the_status_says_since_when_why_until_when_and_what_to_type(host, monkeypatch):
