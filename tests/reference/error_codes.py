@@ -1368,12 +1368,14 @@ RELEASE = Section(
             "most, and why.",
             "Two runs were started, or one was killed that had the lease.",
             "Wait for that run to end. If it is dead, set `release_end_lease` to the id in the message, or run "
-            "`slipway lease SHOP --end` on the host.",
+            "`slipway lease SHOP --end` on the host. If it is paused, run `slipway resume SHOP`, or "
+            "`slipway resume SHOP --back`.",
         ),
         "locked": ErrorCode(
             "Another run releases the same service on the host, and held the lock for `release_lock_timeout` seconds.",
             "Two runs were started, or a timer of the host is at work.",
-            "Wait for that run to end, or raise `release_lock_timeout`.",
+            "Wait for that run to end, or raise `release_lock_timeout`. If it is paused, run `slipway resume SHOP`, or "
+            "`slipway resume SHOP --back`.",
         ),
         "no_last_good": ErrorCode(
             "The host has no earlier good release of the service.",

@@ -49,6 +49,12 @@ def arm(service: str, txn: str, seconds: float) -> None:
     deadman.arm(_name(service), seconds, RevertPlan(run=[[*argv, TOOL, "recover", service, "--txn", txn]]), token=txn)
 
 
+def shorten(service: str, txn: str, seconds: float) -> None:
+    """Have the host take it back in that time from now, which is earlier than it was armed for."""
+    with deadman.hold(_name(service), txn):
+        deadman.shorten(_name(service), txn, seconds)
+
+
 def disarm(service: str, txn: str) -> None:
     """The transaction has ended. A timer that cannot be stopped finds nothing to take back."""
     with contextlib.suppress(OSError):

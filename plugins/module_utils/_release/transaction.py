@@ -153,6 +153,8 @@ class Swap:
         )
 
     def _enter(self, phase: Phase) -> None:
+        if phase == Phase.PROBATION:
+            self._end_time_to_pause()
         self._show(phase)
         self._txn.phase = phase
         self._service.store.save(self._txn)
@@ -364,6 +366,20 @@ class Swap:
         returns = self._txn.source is not None or self._takes_over
         wanted = self._service.settings.confirm and returns and self._txn.kind == "release"
         return self._txn.txn if wanted else None
+
+    def _end_time_to_pause(self) -> None:
+        """Nothing pauses any more: the host need not wait so long for a controller that may be dead.
+
+        With a fleet, others may still be paused. A timer that stays as it is takes it back later, but does so.
+        """
+        unused = self._strategy.pause_time() - float((self.paused or {}).get("seconds", 0.0))
+        if self._hold or unused <= 0 or self._txn.deadline is None:
+            return
+        now, service = time.time(), self._service
+        left = max(self._txn.deadline - unused - now, service.settings.confirm)
+        with contextlib.suppress(SlipwayError, OSError):
+            confirm_timer.shorten(service.layout.name, self._txn.txn, left)
+            self._txn.deadline = now + left
 
     def _await_confirmation(self) -> None:
         """Its word comes from outside: the verb confirm, or the timer."""

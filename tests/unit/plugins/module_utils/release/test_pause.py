@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._release import pause
+from ansible_collections.slipway.go.plugins.module_utils._release import confirm_timer, pause
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import watch
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator, WatchOptions
@@ -256,6 +256,42 @@ def test_the_host_waits_for_the_pause_before_it_takes_back_what_nobody_confirms(
     host.proxy["slow"], host.answers = "pause", "resumed"
     host.release("v2", force=True)
     assert armed[1] == armed[0] + 60
+
+
+@pytest.mark.parametrize("lasted", [0, 20])
+def test_once_nothing_pauses_any_more_the_host_does_not_wait_for_it(host, lasted):
+    host.answers, host.answers_after, host.confirm = "resumed", lasted, 40.0
+    waits = []
+    for version, pauses, slow in (("v3", "rollback", False), ("v4", "pause", lasted > 0)):
+        host.proxy["slow"], host.behaviours[version] = pauses, Behaviour(slow=slow)
+        host.swap(version)
+        waiting = host.store.load()
+        waits.append(waiting.deadline - waiting.started)
+        assert [one for one in events(host, "phase") if one["phase"] == "PROBATION"][-1]["deadline"] == waiting.deadline
+        host.rollback()
+    assert waits[1] == pytest.approx(waits[0] + lasted, abs=3)
+    ((txn, seconds),) = host.shortened
+    assert txn == waiting.txn
+    assert host.confirm <= seconds < waits[1]
+
+
+@pytest.mark.parametrize(("change", "told"), [({"hold": 100.0}, []), ({"hold": 0.0}, [1])])
+def test_where_the_fleet_confirms_the_host_waits_for_the_pauses_of_others(host, change, told):
+    host.behaviours["v2"], host.confirm = Behaviour(), 40.0
+    host.swap("v2", **change)
+    assert [1 for _each in host.shortened] == told
+
+
+def test_a_timer_that_cannot_be_shortened_stays(host, monkeypatch):
+    def refuse(*_arguments):
+        raise SlipwayError("no_timer", "systemd-run did not set the timer: no", "use a host that runs systemd")
+
+    monkeypatch.setattr(confirm_timer, "shorten", refuse)
+    host.behaviours["v2"], host.confirm, began = Behaviour(), 40.0, host.clock.now
+    host.swap("v2")
+    waiting = host.store.load()
+    assert waiting.phase == "PROBATION"
+    assert waiting.deadline - began > 60 + 40
 
 
 def test_the_tool_says_that_it_goes_on(host, monkeypatch):

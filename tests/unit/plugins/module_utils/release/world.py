@@ -997,6 +997,7 @@ class Host:
         self.timer: str | None = None  # the transaction it would take back
         self.drain_background = 0.0
         self.users = 0.0  # requests a second at each release that has some
+        self.shortened: list[tuple[str, float]] = []  # the transactions taken back earlier, and in how many seconds
         self.answers = ""  # what a person says of a release that is paused, and after how many seconds
         self.answers_after = 5.0
         self.log: list[dict[str, str]] = []  # what was sent to journald
@@ -1111,6 +1112,7 @@ class Host:
         monkeypatch.setattr(journald, "send", self.log.append)
         monkeypatch.setattr(confirm_timer, "TOOL", "/bin/true")
         monkeypatch.setattr(confirm_timer, "arm", self._arm)
+        monkeypatch.setattr(confirm_timer, "shorten", self._shorten)
         monkeypatch.setattr(confirm_timer, "disarm", self._disarm)
         monkeypatch.setattr(confirm_timer, "deadline", lambda _name, txn: self.clock.now if self.timer == txn else None)
         monkeypatch.setattr(background_drain, "RUNTIME_UNITS", self.runtime_units)
@@ -1220,6 +1222,12 @@ class Host:
             self.timer = txn
 
         self.faults.effect("arm", act, lambda: SlipwayError("no_timer", "injected"))
+
+    def _shorten(self, _service: str, txn: str, seconds: float) -> None:
+        def act() -> None:
+            self.shortened.append((txn, seconds))
+
+        self.faults.effect("shorten", act, lambda: SlipwayError("no_timer", "injected"))
 
     def _arm_drain(self, service: str, release_id: str, seconds: float, _stop_timeout: float) -> None:
         def act() -> None:

@@ -271,6 +271,28 @@ def test_the_timer_of_a_release_runs_the_tool_and_nothing_after_a_reboot(tmp_pat
     assert confirm_timer.deadline(name, txn) is None
 
 
+def test_a_release_that_is_armed_for_less_time_stays_armed_all_the_while(tmp_path, monkeypatch):
+    ran = []
+
+    def run(argv):
+        ran.append(list(argv))
+        ticks = any(word.endswith(".timer") for word in argv)
+        return 0, ("active" if ticks else "inactive") if argv[:2] == ["systemctl", "is-active"] else ""
+
+    system = System(str(tmp_path / "deadman"), str(tmp_path), str(tmp_path), run)
+    monkeypatch.setattr(model, "System", lambda: system)
+    name, txn = "shop", "ab" * 16
+    confirm_timer.arm(name, txn, 9000)
+    before = confirm_timer.deadline(name, txn)
+    ran.clear()
+    confirm_timer.shorten(name, txn, 90)
+    assert confirm_timer.deadline(name, txn) < before - 8000
+    (started,) = [argv for argv in ran if argv[0] == "systemd-run"]
+    assert "--on-active=90s" in started
+    assert [argv for argv in ran if argv[:2] == ["systemctl", "stop"]] == [], "the other timer goes on"
+    refused(lambda: confirm_timer.shorten(name, "cd" * 16, 90), "not_armed")
+
+
 def test_one_that_crashes_again_and_again_while_it_waits_is_taken_back_by_the_watch(host):
     host.swap("v2")
     done = host.engine().roll_back_automatically(host.id_of("v2"), "it crashed 3 times")
