@@ -86,7 +86,8 @@ def _line(service: str, told: Mapping[str, Any]) -> str:
     if told.get("failed"):
         return sentence(" ".join(str(told.get("msg")).split()))
     does = f"goes back to {told.get('previous')}" if told.get("word") == BACK else "goes on"
-    return f"{service}: {told.get('release')} {does}"
+    once = "" if told.get("heard", True) else " as soon as its run looks again"
+    return f"{service}: {told.get('release')} {does}{once}"
 
 
 def resume_text(results: Any, service: str) -> dict[str, Any]:
