@@ -228,11 +228,8 @@ def _require_tool(context: Context, spec: Spec) -> None:
         return
     if context.settings.confirm:
         confirm_timer.require_tool()
-    if (
-        spec.strategy == PROXY
-        and parse_proxy(context.settings.proxy).longest_pause
-        and not confirm_timer.is_tool_there()
-    ):
+    may_pause = spec.strategy == PROXY and parse_proxy(context.settings.proxy).longest_pause
+    if may_pause and not confirm_timer.is_tool_there():
         raise SlipwayError(
             "no_tool",
             f"{TOOL} is not on this host, and without it nobody could resume a release that is paused.",
