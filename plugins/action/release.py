@@ -30,6 +30,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.artefact.inspe
 from ansible_collections.slipway.go.plugins.module_utils._release.build_host import read_built
 from ansible_collections.slipway.go.plugins.module_utils._release.by import parse_by
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
+from ansible_collections.slipway.go.plugins.module_utils._release.strategies.registry import PROXY as BEHIND_PROXY
 from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils._action import confirmation, lost_hosts
 from ansible_collections.slipway.go.plugins.plugin_utils._action.bounded import CLEANUP, BoundedAction, limit
@@ -213,6 +214,12 @@ def objected(answer: dict[str, Any], objection: SlipwayError) -> dict[str, Any]:
         others = [Problem(str(answer.get("code") or "invalid_variable"), message, fix)]
     kept: dict[str, Any] = {name: answer[name] for name in KEPT if name in answer}
     return {**kept, **refusal([Problem.of(objection), *others])}
+
+
+def wants_tool(arguments: Mapping[str, Any]) -> bool:
+    """Whether the host itself may have to end what the release begins, or a person to say there how it goes on."""
+    pauses = arguments.get("strategy") == BEHIND_PROXY and time_limits.longest_pause(arguments.get("proxy"))
+    return bool(arguments.get("confirm") or arguments.get("drain_background") or pauses)
 
 
 def reported(answer: dict[str, Any]) -> dict[str, Any]:
@@ -434,7 +441,7 @@ class ActionModule(BoundedAction):
                     if processor.get("failed"):
                         return processor
                     arguments = choice.choose(arguments, choice.Processor.of(processor), self._exists)
-                if arguments.get("confirm") or arguments.get("drain_background"):
+                if wants_tool(arguments):
                     arguments["tool"] = this_run.made_once("tool", zipapp.digest)
                 arguments["expected"] = self._expected(str(arguments["name"]), task_vars or {})
                 offer = Offer(arguments, self._find_source)

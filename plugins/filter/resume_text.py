@@ -12,7 +12,8 @@ author:
   - Slipway maintainers (@slipway)
 description:
   - Takes what C(slipway resume --json) has written on each host, and gives one line for each.
-  - A host on which nothing is paused is no failure as long as something was on another one.
+  - A host on which nothing is paused, or that never had the service, is no failure as long as something was paused on
+    another one.
 options:
   _input:
     description:
@@ -43,7 +44,7 @@ _value:
       description: Why a host could not be told, in one sentence.
       type: dict
     idle:
-      description: What is there instead, of each host on which nothing is paused.
+      description: What is there instead, of each host that has nothing to resume.
       type: dict
     paused:
       description: On how many hosts the release goes on or back now.
@@ -63,7 +64,9 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import sentence
 from ansible_collections.slipway.go.plugins.module_utils._core.table import plain
 
-IDLE, BACK = "not_paused", "sent_back"
+BACK, NOT_PAUSED = "sent_back", "not_paused"
+# A host that never had the service has nothing to resume either.
+IDLE = (NOT_PAUSED, "unknown_service")
 
 
 def _told(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +78,7 @@ def _told(result: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(loaded, dict):
         return loaded
     if result.get("skipped"):
-        return {"failed": True, "code": IDLE, "msg": "in check mode, nothing is said to the host."}
+        return {"failed": True, "code": NOT_PAUSED, "msg": "in check mode, nothing is said to the host."}
     return {"failed": True, "msg": result.get("stderr") or result.get("msg") or "the host did not answer"}
 
 
@@ -83,7 +86,8 @@ def _line(service: str, told: Mapping[str, Any]) -> str:
     if told.get("failed"):
         return sentence(" ".join(str(told.get("msg")).split()))
     does = f"goes back to {told.get('previous')}" if told.get("word") == BACK else "goes on"
-    return f"{service}: {told.get('release')} {does}"
+    once = "" if told.get("heard", True) else " as soon as its run looks again"
+    return f"{service}: {told.get('release')} {does}{once}"
 
 
 def resume_text(results: Any, service: str) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def resume_text(results: Any, service: str) -> dict[str, Any]:
         raise AnsibleFilterError(f"resume_text takes a dictionary of hosts, not {type(results).__name__}")
     answers = {str(host): _told(result) for host, result in results.items()}
     lines = {host: plain(_line(service, told)) for host, told in answers.items()}
-    idle = [host for host, told in answers.items() if told.get("code") == IDLE]
+    idle = [host for host, told in answers.items() if told.get("code") in IDLE]
     failed = [host for host, told in answers.items() if told.get("failed") and host not in idle]
     return {
         "text": "\n".join(f"{host}  {line}" for host, line in lines.items()),

@@ -1227,9 +1227,11 @@ VARIABLES = Section(
             "Apply the role `slipway.go.service` first, or correct `service_group`.",
         ),
         "no_tool": ErrorCode(
-            "The tool `slipway` is not on the host, so that nothing could revert a release that nobody confirms.",
+            "The tool `slipway` is not on the host, so that nothing could revert a release that nobody confirms, "
+            "and nobody could resume one that is paused.",
             "The role `service` has not run on the host, or somebody removed the tool.",
-            "Apply the role `slipway.go.service`, or set `release_confirm` to 0.",
+            "Apply the role `slipway.go.service`, or turn off what needs the tool: `release_confirm: 0`, "
+            "`release_slow: rollback`.",
         ),
         "no_units": ErrorCode(
             "The host has no unit for the releases of this service.",

@@ -151,6 +151,31 @@ def test_what_follows_a_failure_takes_back_what_this_workflow_has_released() -> 
     assert '"msg": "{{ awx_workflow_job_id }}"' in told.stdout
 
 
+@pytest.mark.parametrize(
+    ("given", "pauses"),
+    [
+        ({}, 0),
+        ({"release_slow": "", "release_pause_time": ""}, 0),
+        ({"release_slow": "rollback", "release_pause_time": 600}, 0),
+        ({"release_slow": "pause", "release_pause_time": "600"}, 1800),
+        ({"release_slow": "pause", "release_pause_time": ""}, 2700),
+    ],
+)
+def test_a_job_that_releases_has_the_time_of_a_pause(given: dict[str, Any], pauses: int) -> None:
+    times = {told["playbook"]: told["timeout"] for told in PLAY["vars"]["awx_setup_templates"]}
+    found = evaluated({name: times[name] for name in ("site", "release")}, **given)
+    assert {name: int(seconds) for name, seconds in found.items()} == {
+        "site": 14400 + pauses,
+        "release": 900 + 6 * (60 + 30 + 30 + 5 + 60) + pauses,
+    }
+
+
+@pytest.mark.parametrize("may", ["release", "rollback"])
+def test_who_may_release_or_roll_back_may_also_resume(may: str) -> None:
+    (granted,) = [task["awx.awx.role"] for task in PLAY["tasks"] if task.get("when") == f"'{may}' in item.0.may"]
+    assert (granted["role"], "{{ item.1 }}: resume" in granted["job_templates"]) == ("execute", True)
+
+
 def test_a_fleet_has_one_canary_and_one_run_at_a_time() -> None:
     template = PLAY["module_defaults"]["awx.awx.job_template"]
     assert (template["job_slice_count"], template["allow_simultaneous"]) == (1, False)

@@ -27,9 +27,14 @@ def _name(service: str) -> str:
     return f"release-{service}"
 
 
+def is_tool_there() -> bool:
+    """Whether the host has a tool at all."""
+    return os.access(TOOL, os.X_OK)
+
+
 def require_tool() -> None:
     """Raise unless the host could take a release back by itself."""
-    if not os.access(TOOL, os.X_OK):
+    if not is_tool_there():
         raise SlipwayError(
             "no_tool",
             f"{TOOL} is not on this host, and without it nothing could take back a release that nobody confirms.",

@@ -119,6 +119,7 @@ def parser() -> argparse.ArgumentParser:
     resume.add_argument("service")
     resume.add_argument("--back", action="store_true", help="go back to the release before, at once")
     resume.add_argument("--reason", default="", metavar="TEXT", help="why, for the journal")
+    resume.add_argument("--by", type=_by, default={}, help=argparse.SUPPRESS)  # of a playbook, which knows who runs it
     lease = add("lease", "which run may release a service, since when, and why", _LEASE)
     lease.add_argument("service")
     lease.add_argument("--end", action="store_true", help="end the lease of whichever run has it")
@@ -394,11 +395,23 @@ def _labelled(label: str, text: str) -> list[str]:
     return [f"{label}: {text}"] if text else []
 
 
-def _engine(one: Operator, reason: str = "") -> Engine:
+def _by(text: str) -> dict[str, str]:
+    """Who says it: a dictionary of person, controller and job, as JSON."""
+    from .._release.by import parse_by
+
+    with contextlib.suppress(ValueError):
+        given = json.loads(text)
+        if isinstance(given, dict):
+            return parse_by(given)
+    raise argparse.ArgumentTypeError("it is no dictionary of person, controller and job as JSON")
+
+
+def _engine(one: Operator, reason: str = "", by: Optional[Mapping[str, str]] = None) -> Engine:
     from .._release.engine import Engine
     from .._release.state.store import person
 
-    return Engine(one.settings, one.layout, by={"person": person(), "controller": "this host", "reason": reason})
+    said = {"person": person(), "controller": "this host", "reason": reason, **(by or {})}
+    return Engine(one.settings, one.layout, by=said)
 
 
 def _rollback(options: argparse.Namespace) -> int:
@@ -445,7 +458,7 @@ def _confirm(options: argparse.Namespace) -> int:
 def _resume(options: argparse.Namespace) -> int:
     from .._release.pause import SENT_BACK
 
-    said = _engine(operator(options.service), options.reason).resume(options.back)
+    said = _engine(operator(options.service), options.reason, options.by).resume(options.back)
     does = f"goes back to {said.previous}" if said.word == SENT_BACK else "goes on"
     if options.json:
         _say(json.dumps({**said.as_dict(), "service": options.service}, indent=2))

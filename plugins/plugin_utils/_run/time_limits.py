@@ -64,7 +64,7 @@ def of(arguments: Mapping[str, Any]) -> Patience:
         _seconds(arguments.get("soak_time"), Settings.soak_time),
         _count(arguments.get("smoke")) * _seconds(arguments.get("smoke_timeout"), Spec.smoke_timeout),
         _count(weights) * _seconds(step, Proxy.step_time),
-        _pause(proxy),
+        longest_pause(proxy),
         _seconds(once.get("timeout"), Once.timeout) if isinstance(once, Mapping) and once.get("command") else 0.0,
     )
     once = fetched + sum(waits)
@@ -78,7 +78,8 @@ def _seconds(given: Any, default: float) -> float:
     return default
 
 
-def _pause(proxy: Any) -> float:
+def longest_pause(proxy: Any) -> float:
+    """How long a release with these options may wait for a person; 0 where it never does."""
     with contextlib.suppress(TypeError, ValueError, AttributeError, SlipwayError):
         return parse_proxy(proxy).longest_pause
     return 0.0

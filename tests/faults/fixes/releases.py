@@ -92,6 +92,26 @@ for how in ("without being confirmed", "once the role has been applied"):
         assert stage.passes(lambda: host.release("v2")).current == host.settled()
 
 
+for how in ("without a pause", "once the role is applied"):
+
+    @SCENES.row(
+        "no_tool",
+        f"the host does not have the tool that resumes a release, and releases {how}",
+        literal("apply the role slipway.go.service, or set release_slow to rollback"),
+        "`release_slow: rollback`" if how == "without a pause" else "what the role `service` installs",
+    )
+    def _scene(stage: Stage, pauses: bool = how == "once the role is applied") -> None:
+        host, tool = host_of(stage, "proxy"), stage.folder / "slipway"
+        stage.patch.setattr(confirm_timer, "TOOL", str(tool))
+        host.confirm, host.proxy = 0.0, {"weights": [20], "slow": "pause"}
+        stage.fails(lambda: host.release("v2"))
+        if pauses:
+            tool.touch(0o755)
+        else:
+            host.proxy = {"weights": [20]}
+        assert stage.passes(lambda: host.release("v2")).current == host.settled()
+
+
 for number, family in enumerate(("IPv4", "IPv6")):
 
     @SCENES.row(

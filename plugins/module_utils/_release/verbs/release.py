@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Container
 
 from ..._core.errors import SlipwayError, sentence
+from ..._core.paths import TOOL
 from ..._core.problems import ProblemsError
 from .. import confirm_timer, integrity, once, preflight, stage
 from ..conditions import compares_host, conditions, is_new_try
@@ -20,7 +21,7 @@ from ..phases import Phase
 from ..prune import prune, surplus
 from ..recovery import settle_in_flight
 from ..rehearsal import rehearse
-from ..state.model import Content, Spec
+from ..state.model import Content, Spec, parse_proxy
 from ..strategies.registry import PROXY
 from ..transaction import SwapRequest, swap
 from .confirm import resume_awaiting
@@ -48,7 +49,7 @@ def _foresee(context: Context, spec: Spec) -> Outcome:
     if spec.configured:
         _refuse_known_bad(context, spec, release_id)
     if not spec.tool:  # else the release brings it
-        _require_tool(context)
+        _require_tool(context, spec)
     _preflight(context, spec)
     return Outcome(True, release_id, current, "release")
 
@@ -133,7 +134,7 @@ def _check(context: Context, spec: Spec, release_id: str) -> str:
     _refuse_known_bad(context, spec, release_id)
     if spec.tool and context.current_id() and not confirm_timer.has_tool(spec.tool):
         return "tool"
-    _require_tool(context)
+    _require_tool(context, spec)
     _check_takeover(context, spec)
     if spec.judged:
         _make_room(context, spec, release_id)
@@ -221,10 +222,19 @@ def _refuse_known_bad(context: Context, spec: Spec, release_id: str) -> None:
     )
 
 
-def _require_tool(context: Context) -> None:
-    """Raise where a release would wait to be confirmed, and the host could not take it back by itself."""
-    if context.settings.confirm and context.current_id():
+def _require_tool(context: Context, spec: Spec) -> None:
+    """Raise where a release would wait for a word that could not be said on this host, or not be waited for."""
+    if not context.current_id():
+        return
+    if context.settings.confirm:
         confirm_timer.require_tool()
+    may_pause = spec.strategy == PROXY and parse_proxy(context.settings.proxy).longest_pause
+    if may_pause and not confirm_timer.is_tool_there():
+        raise SlipwayError(
+            "no_tool",
+            f"{TOOL} is not on this host, and without it nobody could resume a release that is paused.",
+            "apply the role slipway.go.service, or set release_slow to rollback",
+        )
 
 
 def _check_takeover(context: Context, spec: Spec) -> None:

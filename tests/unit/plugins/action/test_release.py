@@ -342,6 +342,24 @@ def test_the_tool_of_another_engine_is_replaced_first(act, monkeypatch):
         assert answer["action" if wanted == 2 else "msg"] == ("none" if wanted == 2 else "disk full")
 
 
+PAUSES = {"weights": [20], "slow": "pause"}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "proxy", "wanted"),
+    [
+        ("proxy", PAUSES, True),
+        ("proxy", {**PAUSES, "slow": "rollback"}, False),
+        ("proxy", {**PAUSES, "weights": []}, False),
+        ("socket", PAUSES, False),
+    ],
+)
+def test_a_release_that_may_wait_for_a_person_brings_the_tool(act, strategy, proxy, wanted):
+    action = act([{"action": "none"}], confirm=0, strategy=strategy, proxy=proxy)
+    action.run()
+    assert unsealed(action).get("tool") == (zipapp.digest() if wanted else None)
+
+
 def test_an_upload_that_fails_leaves_no_folder(act, tmp_path):
     source = str(ElfBuilder(type=EXEC).write(tmp_path / "broken"))
     action = act([{"action": "upload"}], src=source)

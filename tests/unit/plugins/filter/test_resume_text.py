@@ -44,6 +44,19 @@ def test_one_line_for_each_host() -> None:
     assert (list(told["idle"]), list(told["reasons"]), told["paused"]) == (["web3", "web6"], ["web4", "web5"], 2)
 
 
+@pytest.mark.parametrize(("word", "does"), [("resumed", "goes on"), ("sent_back", "goes back to 1.0-aa00bb11cc")])
+def test_what_no_run_has_heard_yet(word: str, does: str) -> None:
+    told = resume_text({"web1": wrote({**ON, "word": word, "heard": False})}, "shop")
+    assert told["text"] == f"web1  shop: 2.0-aa00bb11cc {does} as soon as its run looks again"
+    assert told["paused"] == 1
+
+
+def test_a_host_that_never_had_the_service_is_idle() -> None:
+    unknown = {"failed": True, "code": "unknown_service", "msg": "no release of shop has been made on this host."}
+    told = resume_text({"web1": wrote(ON), "web2": wrote(unknown)}, "shop")
+    assert (list(told["idle"]), told["reasons"], told["paused"]) == (["web2"], {}, 1)
+
+
 @pytest.mark.parametrize("wrong", [None, "text", ["web1"]])
 def test_what_is_no_dictionary_of_hosts(wrong: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="takes a dictionary of hosts"):

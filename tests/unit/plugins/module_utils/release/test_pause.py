@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.files import sha256_file
 from ansible_collections.slipway.go.plugins.module_utils._release import confirm_timer, pause
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import watch
@@ -56,6 +57,19 @@ def when_paused(host, monkeypatch, act):
 
     monkeypatch.setattr(host, "act_as_person", answer)
     return done
+
+
+def test_without_the_tool_nothing_may_pause(host, monkeypatch):
+    monkeypatch.setattr(confirm_timer, "TOOL", "/nowhere/slipway")
+    host.confirm = 0
+    error = refused(lambda: host.release("v2"), "no_tool")
+    assert "nobody could resume" in error.message
+    assert "release_slow" in error.fix
+    refused(lambda: host.engine().predict(host.spec("v2")), "no_tool")
+    assert host.release("v2", tool=sha256_file(__file__)).action == "tool"
+    assert (host.store.load(), host.settled()) == (None, host.id_of("v1"))
+    host.proxy = {**ASKED, "slow": "rollback"}
+    assert host.engine().predict(host.spec("v2")).action == "release"
 
 
 def test_without_the_setting_a_slow_release_is_rolled_back(host):

@@ -13,6 +13,7 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._host import systemd
 from ansible_collections.slipway.go.plugins.module_utils._notices.notice import FIELDS
 from ansible_collections.slipway.go.plugins.module_utils._pull import pull, settings
+from ansible_collections.slipway.go.plugins.module_utils._release import engine as engine_module
 from ansible_collections.slipway.go.plugins.module_utils._release.meant import Meant
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.watch import Decision
 from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
@@ -322,10 +323,12 @@ class Resuming:
     """An engine that hears what a person says."""
 
     heard: ClassVar[list[tuple[str, bool]]] = []
+    by: ClassVar[list[dict[str, str]]] = []
     told: ClassVar[dict[str, bool]] = {"changed": True, "heard": True}
 
-    def __init__(self, _operator: Any, reason: str) -> None:
+    def __init__(self, _operator: Any, reason: str, by: dict[str, str]) -> None:
         self.reason = reason
+        self.by.append(by)
 
     def resume(self, back: bool) -> Said:
         self.heard.append((self.reason, back))
@@ -352,6 +355,39 @@ def test_resume(
     assert cli.main(["resume", "shop", *argv]) == cli.OK
     assert said in capsys.readouterr().out
     assert Resuming.heard == [("no" if "--reason" in argv else "", "--back" in argv)]
+
+
+def test_a_playbook_says_who_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "operator", lambda name: name)
+    monkeypatch.setattr(cli, "_engine", Resuming)
+    monkeypatch.setattr(Resuming, "by", [])
+    said = {"person": "alice", "controller": "awx-1", "job": "AWX job 42"}
+    assert cli.main(["resume", "shop", "--by", json.dumps({**said, "job": "AWX\njob 42", "other": 1})]) == cli.OK
+    assert cli.main(["resume", "shop"]) == cli.OK
+    assert Resuming.by == [said, {}]
+
+
+@pytest.mark.parametrize(
+    ("by", "known"),
+    [
+        ({"person": "alice", "controller": "awx-1"}, {"person": "alice", "controller": "awx-1", "reason": "no"}),
+        (None, {"person": "bob", "controller": "this host", "reason": "no"}),
+    ],
+)
+def test_who_types_a_command_counts_where_nobody_else_is_named(
+    monkeypatch: pytest.MonkeyPatch, by: dict[str, str] | None, known: dict[str, str]
+) -> None:
+    monkeypatch.setenv("SUDO_USER", "bob")
+    monkeypatch.setattr(engine_module, "Engine", lambda _settings, _layout, by: by)
+    asked: Any = SimpleNamespace(settings=None, layout=None)
+    assert cli._engine(asked, "no", by) == known
+
+
+@pytest.mark.parametrize("by", ["", "alice", "[]", '"alice"'])
+def test_what_says_nothing_of_who_resumes(capsys: Any, by: str) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["resume", "shop", "--by", by])
+    assert "argument --by: it is no dictionary of person, controller and job as JSON" in capsys.readouterr().err
 
 
 class Confirming:
