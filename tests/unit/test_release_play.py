@@ -283,6 +283,22 @@ def test_a_file_that_is_not_there_is_named_before_anything_happens(run, tmp_path
     assert "release_before_swap_tasks nowhere.yml is in none of the places" in " ".join(said.split())
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"release_after_all_tasks": "nowhere.yml"}, "release_after_all_tasks nowhere.yml is in none of the places"),
+        ({"release_step_timeout": 0}, "release_step_timeout"),
+        ({"release_purge": {"old": 1}}, "release_purge"),
+    ],
+)
+def test_the_preflight_refuses_what_a_step_could_not_do(run, tmp_path, given, says):
+    """Else the hosts of a later batch would tell when those of an earlier one have the release."""
+    files = {} if "release_purge" in given else steps(tmp_path)
+    code, said, log = run({"a": {}}, **{**files, **given, "__release_preflight": True})
+    assert (code != 0, log) == (True, []), said
+    assert says in " ".join(said.split())
+
+
 class Balancer(BaseHTTPRequestHandler):
     said: ClassVar[list[str]] = []
 

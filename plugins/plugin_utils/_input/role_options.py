@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from ansible.errors import AnsibleUndefinedVariable
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.plugin_utils._input import known_variables, survey
 
@@ -78,13 +79,17 @@ def reader(
         except SlipwayError:
             raise
         except Exception as error:
-            message = " ".join(str(error).split())
             raise SlipwayError(
-                "invalid_variable", f"{name} cannot be evaluated: {message.rstrip('.')}.", f"correct {name}"
+                "invalid_variable", f"{name} cannot be evaluated{_why(error)}.", f"correct {name}"
             ) from None
         return None if name in optional and not found else _without(found, omit)
 
     return value
+
+
+def _why(error: Exception) -> str:
+    """Only what names a variable: other messages may have the source of the template, and a secret in it."""
+    return f": {' '.join(str(error).split()).rstrip('.')}" if isinstance(error, AnsibleUndefinedVariable) else ""
 
 
 def _without(value: Any, omit: Any) -> Any:
