@@ -226,11 +226,11 @@ class Leases:
         files.write_atomic(self._path, json.dumps(asdict(lease)) + "\n", 0o644)
 
     def _leased(self, holder: Lease) -> SlipwayError:
-        told = f"{self._name} is being released by {describe_lease(holder, self._moment())}."
-        fix = f"wait for that run to end, or, where it is dead, set release_end_lease to {holder.run}"
+        until, fix = "", f"wait for that run to end, or, where it is dead, set release_end_lease to {holder.run}"
         if self._is_paused():
-            told, fix = f"{told} It is {PAUSED}.", how_to_decide(self._name)
-        return SlipwayError("leased", told, fix, lease=self.told())
+            until, fix = f"; it is {PAUSED}", how_to_decide(self._name)
+        described = describe_lease(holder, self._moment())
+        return SlipwayError("leased", f"{self._name} is being released by {described}{until}.", fix, lease=self.told())
 
     def _is_paused(self) -> bool:
         return Store(self._layout).is_paused()

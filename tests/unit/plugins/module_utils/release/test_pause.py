@@ -531,7 +531,7 @@ def test_another_run_that_meets_the_lease_is_told_that_it_is_paused(host, monkey
         refused(lambda: engine.release(host.spec("v2")), "not_resumed")
     (error,) = told
     assert "alice, run r1" in str(error)
-    assert ("It is paused until somebody decides." in str(error)) is not killed
+    assert ("it is paused until somebody decides." in str(error)) is not killed
     assert ("slipway resume shop --back" in error.fix) is not killed
     assert ("release_end_lease" in error.fix) is killed
 
