@@ -85,7 +85,7 @@ class ActionModule(BoundedAction):
             raise SlipwayError(
                 "invalid_compare",
                 f"the task asks {', '.join(wanted.haproxy)}, and is delegated to {here or 'nobody'}.",
-                "loop over the load balancers, with delegate_to",
+                "give the task a loop over the load balancers, with delegate_to",
             )
         self._variables = variables
         turns = _turns.setdefault(str(self._task._uuid), {})
