@@ -45,16 +45,6 @@ def commit() -> str:
     ).stdout.strip()
 
 
-def can_follow(row: Row, after: Row) -> bool:
-    """Whether it may begin on what the row before has left, without a run between the two.
-
-    A run from elsewhere would find the lease of a controller that was killed. A release that the one has had marked bad
-    would be refused in the other.
-    """
-    own = "release_environment"
-    return not after.as_awx and not (own in row.variables and own in after.variables)
-
-
 def run(name: str, rows: list[Row], results: dict[str, Result], share: bool) -> None:
     bench = Bench(name, WORK)
     with bench.cuts.in_force():
@@ -62,7 +52,8 @@ def run(name: str, rows: list[Row], results: dict[str, Result], share: bool) -> 
         with bench.watched() if any(row.compare for row in rows) else nullcontext():
             for place, row in enumerate(rows):
                 after = rows[place + 1 : place + 2]
-                shared = share and (place + 1) % SHARE > 0 and bool(after) and can_follow(row, after[0])
+                # A run from elsewhere would find the lease of a controller that was killed.
+                shared = share and (place + 1) % SHARE > 0 and bool(after) and not after[0].as_awx
                 results.pop(row.name, None)  # the order of the page is that of the runs
                 found = results[row.name] = played(bench, row, WORK / "load", shared)
                 found.commit = commit()

@@ -82,7 +82,7 @@ def _play(bench: Bench, row: Row, load: Path, shared: bool, result: Result) -> N
         bench.arm(row.at)
     mix = ["-mix", row.mix] if row.mix else []
     with Load(load, bench.folder, [f"users={bench.balancer.url}"], row.rate, *mix) as client:
-        run = bench.start("release", new, as_awx=row.as_awx, **given, **row.variables)
+        run = bench.start("release", new, as_awx=row.as_awx, row_begun=str(time.time()), **given, **row.variables)
         scene = Scene(bench, row, run, new)
         try:
             if row.act is not None:

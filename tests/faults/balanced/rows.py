@@ -41,6 +41,8 @@ CONCLUSION = "PLAY [Conclusion]"
 COMPARES = "TASK [slipway.go.release : Compare the batch"
 # The deadline of a release that nobody confirms, where a row waits for it.
 BRIEF = {"release_confirm": 10}
+# A release is marked bad for good: each row that has one marked has one of its own.
+OWN = {"APP_ROW": "{{ row_begun }}"}
 # Two small batches, and the rest.
 SMALL = {"release_serial": ["1", "2", "100%"]}
 FROZEN = {
@@ -57,7 +59,7 @@ def ill(*places: int) -> dict[str, Any]:
     """The new release answers on these hosts that it is not healthy."""
     numbers = [place + 1 for place in places]
     value = (
-        f"{{{{ {BEFORE} | combine({{'APP_UNHEALTHY_AFTER': '0s'}}"
+        f"{{{{ {BEFORE} | combine({{'APP_UNHEALTHY_AFTER': '0s', 'APP_ROW': row_begun}}"
         f" if inventory_hostname | regex_search('[0-9]+$') | int in {numbers} else {{}}) }}}}"
     )
     return {"release_environment": value}
@@ -66,8 +68,9 @@ def ill(*places: int) -> dict[str, Any]:
 def defect(name: str, title: str, seconds: int, rate: int, says: str = "shop: fail after", **environment: str) -> Row:
     """Nothing but users' requests shows it."""
     return Row(
-        name, f"{title}, seen only under traffic", ALL_OLD, FAILS, STOPPED, ONLY_CANARY, (says,), ONLY_CANARY,
-        variables={"release_environment": {**BEFORE, **environment}, "release_serial": ["1", "100%"]},
+        name, f"{title}, seen only under traffic", ALL_OLD, FAILS, Each(NOT_TOUCHED, {CANARY: TAKEN_BACK}), ONLY_CANARY,
+        (says,), ONLY_CANARY,
+        variables={"release_environment": {**BEFORE, **OWN, **environment}, "release_serial": ["1", "100%"]},
         compare=seconds, rate=rate,
     )  # fmt: skip
 
