@@ -31,7 +31,11 @@ SERIAL = ["1", "4", "100%"]
 FIRST, SECOND = "1.0.0", "2.0.0"
 # Every request takes as long in the release before: a millisecond is too little to be twice as slow.
 BEFORE = {"APP_SLOW_RATIO": "1", "APP_SLOW_MS": "20"}
-LOOK = f"readlink /opt/{SERVICE}/current || echo; cat /var/lib/slipway/{SERVICE}/state.json 2>/dev/null"
+STATE = f"/var/lib/slipway/{SERVICE}"
+# A rehearsal is not in flight yet; the lock says that the engine is there.
+LOOK = f"""readlink /opt/{SERVICE}/current || echo
+if [ -e {STATE}/lock ] && ! flock --shared --nonblock {STATE}/lock true; then echo locked; else echo; fi
+cat {STATE}/state.json 2>/dev/null"""
 # Another machine, as far as a run can tell: it sees none of the processes here.
 ELSEWHERE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "sh", "-c",
              'hostname elsewhere; exec "$@"', "sh")  # fmt: skip
@@ -151,13 +155,13 @@ class Bench:
         )  # fmt: skip
 
     def look(self) -> list[tuple[str, str]]:
-        """The version on each host, and the phase that it is in; both empty where there is none."""
+        """The version on each host, and the phase that it is in, or that the engine has the lock; empty for none."""
         return list(self._pool.map(self._look, self.hosts))
 
     @staticmethod
     def _look(host: Host) -> tuple[str, str]:
-        current, _line, state = host.run("sh", "-c", LOOK, check=False).partition("\n")
-        phase = str(json.loads(state)["phase"]) if state else ""
+        current, locked, state = (host.run("sh", "-c", LOOK, check=False) + "\n\n").split("\n", 2)
+        phase = str(json.loads(state)["phase"]) if state.strip() else locked
         return current.rpartition("/")[2].partition("-")[0], phase
 
     def serves(self) -> list[str]:

@@ -67,6 +67,7 @@ def played(bench: Bench, row: Row, load: Path, shared: bool) -> Result:
         _play(bench, row, load, shared, result)
     except (TimeoutError, AssertionError, RuntimeError, OSError) as error:
         result.broken.append(f"not played to its end: {' '.join(str(error).split())[:160]} … {str(error)[-240:]}")
+        (bench.folder / f"broken-{row.name}.log").write_text(str(error))
     result.seconds = time.monotonic() - begun
     return result
 
