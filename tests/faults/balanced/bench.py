@@ -72,6 +72,7 @@ class Bench:
         )
         self.prometheus = ""
         self._armed: int | None = None
+        self._busy: list[int] = []
         self._pool = ThreadPoolExecutor(HOSTS)
 
     @property
@@ -164,6 +165,13 @@ class Bench:
         phase = str(json.loads(state)["phase"]) if state.strip() else locked
         return current.rpartition("/")[2].partition("-")[0], phase
 
+    def _is_settled(self) -> bool:
+        """All hosts are looked at only once those that were busy are not any more."""
+        self._busy = [place for place in self._busy if self._look(self.hosts[place])[1]]
+        if not self._busy:
+            self._busy = [place for place, (_version, phase) in enumerate(self.look()) if phase]
+        return not self._busy
+
     def serves(self) -> list[str]:
         return [version for version, _phase in self.look()]
 
@@ -211,7 +219,7 @@ class Bench:
         self.heal()
         if self._armed is not None:
             self.hosts[self._armed].run("sh", "-c", f"rm -f {RUN}/plan.json; touch {RUN}/go", check=False)
-        wait("nothing is in flight", lambda: not any(phase for _version, phase in self.look()), 240)
+        wait("nothing is in flight", self._is_settled, 240, pause=1.0)
         if self._armed is not None:
             self.hosts[self._armed].run("rm", "-rf", RUN)
             self._armed = None

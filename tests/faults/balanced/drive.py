@@ -17,6 +17,8 @@ from model import ALL_NEW, DIES, FAILS, NEW, OLD, SUCCEEDS, Result, Row
 SHARED = "with rows after it"
 # A run that takes longer has hung; it is killed then.
 PATIENCE_S = 1500
+# Ten hosts that are looked at all the time would have no time left for their release.
+LOOK_S = 1.0
 
 
 @dataclass
@@ -36,7 +38,8 @@ class Scene:
     def reach(self) -> None:
         """Until the engine stands where the row has it stand."""
         moment = self.moment
-        self.run.until(f"{moment.event} {moment.match} on host {moment.host + 1}", lambda: self.bench.reached(moment))
+        what = f"{moment.event} {moment.match} on host {moment.host + 1}"
+        self.run.until(what, lambda: self.bench.reached(moment), LOOK_S)
 
     def go(self) -> None:
         self.bench.go(self.moment)

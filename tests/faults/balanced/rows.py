@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from bench import BEFORE, HOSTS, Moment
-from drive import PATIENCE_S, Scene
+from drive import LOOK_S, PATIENCE_S, Scene
 from model import (
     ALL_NEW,
     ALL_OLD,
@@ -108,7 +108,7 @@ def late_in(name: str) -> Row:
         scene.reach()
         with scene.run.standing_still():
             scene.go()
-            wait("the host has taken it back", lambda: not host.phase() and host.serves() != scene.version, 200)
+            wait("the host has taken it back", lambda: not host.phase() and host.serves() != scene.version, 200, 1.0)
             time.sleep(2)
 
     return Row(
@@ -161,7 +161,7 @@ def way_back(act: Any) -> Any:
         scene.until_said(CONCLUSION)
         moment = phase("SOAK")
         scene.bench.arm(moment)
-        scene.run.until("the way back", lambda: scene.bench.reached(moment))
+        scene.run.until("the way back", lambda: scene.bench.reached(moment), LOOK_S)
         act(scene)
         scene.bench.go(moment)
 
