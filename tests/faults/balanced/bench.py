@@ -179,6 +179,7 @@ class Bench:
         """The engine on that host stops at that moment, until go()."""
         plan = {"event": moment.event, "match": moment.match, "nth": moment.nth, "after": False, "do": PAUSE}
         self._armed = moment.host
+        self.hosts[moment.host].run("rm", "-rf", RUN)  # of a call that was killed
         self._write(self.hosts[moment.host], f"{RUN}/plan.json", json.dumps(plan))
 
     def reached(self, moment: Moment) -> bool:
