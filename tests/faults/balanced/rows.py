@@ -41,6 +41,8 @@ CONCLUSION = "PLAY [Conclusion]"
 COMPARES = "TASK [slipway.go.release : Compare the batch"
 # The deadline of a release that nobody confirms, where a row waits for it.
 BRIEF = {"release_confirm": 10}
+# Its release counts at once, and that is a phase of its own.
+UNCONFIRMED = {"release_confirm": 0}
 # A release is marked bad for good: each row that has one marked has one of its own.
 OWN = {"APP_ROW": "{{ row_begun }}"}
 # Two small batches, and the rest.
@@ -355,7 +357,7 @@ KILLED = (
     killed_in("DRAIN", ALL_OLD),
     killed_in("SOAK", ALL_OLD, out=ONLY_CANARY, steps=True),
     killed_in("PROBATION", ALL_OLD),
-    killed_in("COMMIT", PARTLY),
+    killed_in("COMMIT", PARTLY, variables=UNCONFIRMED),
     Row("killed-between", "controller killed between the canary and the second batch", PARTLY, DIES,
         act=kill_at(BATCH, 2)),
     Row("killed-second", "controller killed in the SOAK of the second batch", PARTLY, DIES, out=SECOND, steps=True,
@@ -372,7 +374,7 @@ PAUSED = (
         act=pause_at(BATCH, 20)),
     paused_in("SOAK", 3, ALL_NEW, SUCCEEDS, verdicts=RELEASED_ALL),
     *(late_in(name) for name in ("INTENT", "OVERLAP", "FLIP", "DRAIN", "SOAK", "PROBATION")),
-    paused_in("COMMIT", 30, ALL_NEW, SUCCEEDS, verdicts=RELEASED_ALL, variables=BRIEF),
+    paused_in("COMMIT", 30, ALL_NEW, SUCCEEDS, verdicts=RELEASED_ALL, variables=UNCONFIRMED),
     Row("paused-between", "controller paused for 20 s between the canary and the second batch", ALL_NEW, SUCCEEDS,
         RELEASED_ALL, act=pause_at(BATCH, 20, 2)),
     Row("paused-compare", "controller paused for 20 s while it compares the canary", ALL_NEW, SUCCEEDS, RELEASED_ALL,
