@@ -54,12 +54,13 @@ class Run:
     def over(self) -> bool:
         return self._process.poll() is not None
 
-    def until(self, what: str, condition: Callable[[], object]) -> None:
+    def until(self, what: str, condition: Callable[[], object], pause: float = 0.1) -> None:
+        """pause: seconds between two looks."""
         deadline = time.monotonic() + 300
         while not condition():
             assert not self.over(), f"the run ended before {what}:\n{self.said()}"
             assert time.monotonic() < deadline, f"{what}: not within 300 s:\n{self.said()}"
-            time.sleep(0.1)
+            time.sleep(pause)
 
     def cancel(self, number: int) -> None:
         """As whoever cancels a job does: an interrupt for the process group, or the death of all that it has begun."""

@@ -27,7 +27,7 @@ from rows import ROWS
 
 LAB = "balanced"
 WORK = lab.CHECKOUT / ".work" / "balanced"
-SHARE = 5  # rows at most
+SHARE = 10  # rows at most
 RESULTS = WORK / f"results-{HOSTS}.json"
 
 

@@ -31,7 +31,11 @@ SERIAL = ["1", "4", "100%"]
 FIRST, SECOND = "1.0.0", "2.0.0"
 # Every request takes as long in the release before: a millisecond is too little to be twice as slow.
 BEFORE = {"APP_SLOW_RATIO": "1", "APP_SLOW_MS": "20"}
-LOOK = f"readlink /opt/{SERVICE}/current || echo; cat /var/lib/slipway/{SERVICE}/state.json 2>/dev/null"
+STATE = f"/var/lib/slipway/{SERVICE}"
+# A rehearsal is not in flight yet; the lock says that the engine is there.
+LOOK = f"""readlink /opt/{SERVICE}/current || echo
+if [ -e {STATE}/lock ] && ! flock --shared --nonblock {STATE}/lock true; then echo locked; else echo; fi
+cat {STATE}/state.json 2>/dev/null"""
 # Another machine, as far as a run can tell: it sees none of the processes here.
 ELSEWHERE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts", "sh", "-c",
              'hostname elsewhere; exec "$@"', "sh")  # fmt: skip
@@ -68,6 +72,7 @@ class Bench:
         )
         self.prometheus = ""
         self._armed: int | None = None
+        self._busy: list[int] = []
         self._pool = ThreadPoolExecutor(HOSTS)
 
     @property
@@ -151,14 +156,21 @@ class Bench:
         )  # fmt: skip
 
     def look(self) -> list[tuple[str, str]]:
-        """The version on each host, and the phase that it is in; both empty where there is none."""
+        """The version on each host, and the phase that it is in, or that the engine has the lock; empty for none."""
         return list(self._pool.map(self._look, self.hosts))
 
     @staticmethod
     def _look(host: Host) -> tuple[str, str]:
-        current, _line, state = host.run("sh", "-c", LOOK, check=False).partition("\n")
-        phase = str(json.loads(state)["phase"]) if state else ""
+        current, locked, state = (host.run("sh", "-c", LOOK, check=False) + "\n\n").split("\n", 2)
+        phase = str(json.loads(state)["phase"]) if state.strip() else locked
         return current.rpartition("/")[2].partition("-")[0], phase
+
+    def _is_settled(self) -> bool:
+        """All hosts are looked at only once those that were busy are not any more."""
+        self._busy = [place for place in self._busy if self._look(self.hosts[place])[1]]
+        if not self._busy:
+            self._busy = [place for place, (_version, phase) in enumerate(self.look()) if phase]
+        return not self._busy
 
     def serves(self) -> list[str]:
         return [version for version, _phase in self.look()]
@@ -167,6 +179,7 @@ class Bench:
         """The engine on that host stops at that moment, until go()."""
         plan = {"event": moment.event, "match": moment.match, "nth": moment.nth, "after": False, "do": PAUSE}
         self._armed = moment.host
+        self.hosts[moment.host].run("rm", "-rf", RUN)  # of a call that was killed
         self._write(self.hosts[moment.host], f"{RUN}/plan.json", json.dumps(plan))
 
     def reached(self, moment: Moment) -> bool:
@@ -207,7 +220,7 @@ class Bench:
         self.heal()
         if self._armed is not None:
             self.hosts[self._armed].run("sh", "-c", f"rm -f {RUN}/plan.json; touch {RUN}/go", check=False)
-        wait("nothing is in flight", lambda: not any(phase for _version, phase in self.look()), 240)
+        wait("nothing is in flight", self._is_settled, 240, pause=1.0)
         if self._armed is not None:
             self.hosts[self._armed].run("rm", "-rf", RUN)
             self._armed = None

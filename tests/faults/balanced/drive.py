@@ -17,6 +17,8 @@ from model import ALL_NEW, DIES, FAILS, NEW, OLD, SUCCEEDS, Result, Row
 SHARED = "with rows after it"
 # A run that takes longer has hung; it is killed then.
 PATIENCE_S = 1500
+# Ten hosts that are looked at all the time would have no time left for their release.
+LOOK_S = 1.0
 
 
 @dataclass
@@ -36,7 +38,8 @@ class Scene:
     def reach(self) -> None:
         """Until the engine stands where the row has it stand."""
         moment = self.moment
-        self.run.until(f"{moment.event} {moment.match} on host {moment.host + 1}", lambda: self.bench.reached(moment))
+        what = f"{moment.event} {moment.match} on host {moment.host + 1}"
+        self.run.until(what, lambda: self.bench.reached(moment), LOOK_S)
 
     def go(self) -> None:
         self.bench.go(self.moment)
@@ -67,6 +70,7 @@ def played(bench: Bench, row: Row, load: Path, shared: bool) -> Result:
         _play(bench, row, load, shared, result)
     except (TimeoutError, AssertionError, RuntimeError, OSError) as error:
         result.broken.append(f"not played to its end: {' '.join(str(error).split())[:160]} … {str(error)[-240:]}")
+        (bench.folder / f"broken-{row.name}.log").write_text(str(error))
     result.seconds = time.monotonic() - begun
     return result
 
@@ -82,7 +86,7 @@ def _play(bench: Bench, row: Row, load: Path, shared: bool, result: Result) -> N
         bench.arm(row.at)
     mix = ["-mix", row.mix] if row.mix else []
     with Load(load, bench.folder, [f"users={bench.balancer.url}"], row.rate, *mix) as client:
-        run = bench.start("release", new, as_awx=row.as_awx, **given, **row.variables)
+        run = bench.start("release", new, as_awx=row.as_awx, row_begun=str(time.time()), **given, **row.variables)
         scene = Scene(bench, row, run, new)
         try:
             if row.act is not None:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from bench import BEFORE, HOSTS, Moment
-from drive import PATIENCE_S, Scene
+from drive import LOOK_S, PATIENCE_S, Scene
 from model import (
     ALL_NEW,
     ALL_OLD,
@@ -41,6 +41,10 @@ CONCLUSION = "PLAY [Conclusion]"
 COMPARES = "TASK [slipway.go.release : Compare the batch"
 # The deadline of a release that nobody confirms, where a row waits for it.
 BRIEF = {"release_confirm": 10}
+# Its release counts at once, and that is a phase of its own.
+UNCONFIRMED = {"release_confirm": 0}
+# A release is marked bad for good: each row that has one marked has one of its own.
+OWN = {"APP_ROW": "{{ row_begun }}"}
 # Two small batches, and the rest.
 SMALL = {"release_serial": ["1", "2", "100%"]}
 FROZEN = {
@@ -57,7 +61,7 @@ def ill(*places: int) -> dict[str, Any]:
     """The new release answers on these hosts that it is not healthy."""
     numbers = [place + 1 for place in places]
     value = (
-        f"{{{{ {BEFORE} | combine({{'APP_UNHEALTHY_AFTER': '0s'}}"
+        f"{{{{ {BEFORE} | combine({{'APP_UNHEALTHY_AFTER': '0s', 'APP_ROW': row_begun}}"
         f" if inventory_hostname | regex_search('[0-9]+$') | int in {numbers} else {{}}) }}}}"
     )
     return {"release_environment": value}
@@ -66,8 +70,9 @@ def ill(*places: int) -> dict[str, Any]:
 def defect(name: str, title: str, seconds: int, rate: int, says: str = "shop: fail after", **environment: str) -> Row:
     """Nothing but users' requests shows it."""
     return Row(
-        name, f"{title}, seen only under traffic", ALL_OLD, FAILS, STOPPED, ONLY_CANARY, (says,), ONLY_CANARY,
-        variables={"release_environment": {**BEFORE, **environment}, "release_serial": ["1", "100%"]},
+        name, f"{title}, seen only under traffic", ALL_OLD, FAILS, Each(NOT_TOUCHED, {CANARY: TAKEN_BACK}), ONLY_CANARY,
+        (says,), ONLY_CANARY,
+        variables={"release_environment": {**BEFORE, **OWN, **environment}, "release_serial": ["1", "100%"]},
         compare=seconds, rate=rate,
     )  # fmt: skip
 
@@ -105,7 +110,7 @@ def late_in(name: str) -> Row:
         scene.reach()
         with scene.run.standing_still():
             scene.go()
-            wait("the host has taken it back", lambda: not host.phase() and host.serves() != scene.version, 200)
+            wait("the host has taken it back", lambda: not host.phase() and host.serves() != scene.version, 200, 1.0)
             time.sleep(2)
 
     return Row(
@@ -158,7 +163,7 @@ def way_back(act: Any) -> Any:
         scene.until_said(CONCLUSION)
         moment = phase("SOAK")
         scene.bench.arm(moment)
-        scene.run.until("the way back", lambda: scene.bench.reached(moment))
+        scene.run.until("the way back", lambda: scene.bench.reached(moment), LOOK_S)
         act(scene)
         scene.bench.go(moment)
 
@@ -352,7 +357,7 @@ KILLED = (
     killed_in("DRAIN", ALL_OLD),
     killed_in("SOAK", ALL_OLD, out=ONLY_CANARY, steps=True),
     killed_in("PROBATION", ALL_OLD),
-    killed_in("COMMIT", PARTLY),
+    killed_in("COMMIT", PARTLY, variables=UNCONFIRMED),
     Row("killed-between", "controller killed between the canary and the second batch", PARTLY, DIES,
         act=kill_at(BATCH, 2)),
     Row("killed-second", "controller killed in the SOAK of the second batch", PARTLY, DIES, out=SECOND, steps=True,
@@ -369,7 +374,7 @@ PAUSED = (
         act=pause_at(BATCH, 20)),
     paused_in("SOAK", 3, ALL_NEW, SUCCEEDS, verdicts=RELEASED_ALL),
     *(late_in(name) for name in ("INTENT", "OVERLAP", "FLIP", "DRAIN", "SOAK", "PROBATION")),
-    paused_in("COMMIT", 30, ALL_NEW, SUCCEEDS, verdicts=RELEASED_ALL, variables=BRIEF),
+    paused_in("COMMIT", 30, ALL_NEW, SUCCEEDS, verdicts=RELEASED_ALL, variables=UNCONFIRMED),
     Row("paused-between", "controller paused for 20 s between the canary and the second batch", ALL_NEW, SUCCEEDS,
         RELEASED_ALL, act=pause_at(BATCH, 20, 2)),
     Row("paused-compare", "controller paused for 20 s while it compares the canary", ALL_NEW, SUCCEEDS, RELEASED_ALL,
