@@ -9,7 +9,7 @@ from typing import Any
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.slipway.go.plugins.action.notice import template_with
-from ansible_collections.slipway.go.plugins.lookup.variable import _trusted
+from ansible_collections.slipway.go.plugins.plugin_utils._input import role_options
 from ansible_collections.slipway.go.plugins.plugin_utils._notices import destinations
 from ansible_collections.slipway.go.tests.faults.fixes.inputs import CHAT, noticed, refused
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
@@ -77,7 +77,7 @@ for how, wrong, right, fix in (
 
 def all_noticed(raw: Any) -> None:
     """With the templates that an inventory has."""
-    trusted = [{**one, "webhook": {name: _trusted(text) for name, text in one["webhook"].items()}} for one in raw]
+    trusted = [{**one, "webhook": {name: role_options.trusted(text) for name, text in one["webhook"].items()}} for one in raw]
     destinations.check(trusted, template_with(Templar(loader=DataLoader()), {}))
 
 

@@ -17,9 +17,9 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.slipway.go.plugins.action.notice import template_with
-from ansible_collections.slipway.go.plugins.lookup.variable import _trusted
 from ansible_collections.slipway.go.plugins.module_utils._notices.delivery import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._notices.notice import EVENTS, FIELDS, OF_RUNS
+from ansible_collections.slipway.go.plugins.plugin_utils._input import role_options
 from ansible_collections.slipway.go.plugins.plugin_utils._notices import destinations
 from ansible_collections.slipway.go.plugins.plugin_utils._notices.destinations import Entry
 from ansible_collections.slipway.go.tests.unit.plugins.refusals import refused
@@ -34,7 +34,7 @@ MAIL: dict[str, Any] = {"to": "a@example.com", "from": "b@example.com", "host": 
 def trusted(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: trusted(one) for key, one in value.items()}
-    return [trusted(one) for one in value] if isinstance(value, list) else _trusted(value)
+    return [trusted(one) for one in value] if isinstance(value, list) else role_options.trusted(value)
 
 
 def templates(**variables: Any) -> Any:
