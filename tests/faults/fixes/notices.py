@@ -77,7 +77,9 @@ for how, wrong, right, fix in (
 
 def all_noticed(raw: Any) -> None:
     """With the templates that an inventory has."""
-    trusted = [{**one, "webhook": {name: role_options.trusted(text) for name, text in one["webhook"].items()}} for one in raw]
+    trusted = [
+        {**one, "webhook": {name: role_options.trusted(text) for name, text in one["webhook"].items()}} for one in raw
+    ]
     destinations.check(trusted, template_with(Templar(loader=DataLoader()), {}))
 
 
