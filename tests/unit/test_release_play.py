@@ -121,7 +121,7 @@ def run(request, tmp_path):
     for name, act in (("release", RELEASED), ("release_info", ASKED), ("purge", PURGED)):
         (collection / "plugins" / "action" / f"{name}.py").unlink(missing_ok=True)
         swap = yaml.safe_load((ROOT / "roles" / "release" / "tasks" / "swap.yml").read_text())
-        args = sorted({*swap[0]["slipway.go.release"], "releases"})
+        args = sorted({*swap[0]["slipway.go.release"], "releases", "root"})
         text = f"OPTIONS = {args!r}\nKEY = {KEY!r}\n{PLAYED}{act}"
         (collection / "plugins" / "modules" / f"{name}.py").write_text(text)
 
