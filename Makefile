@@ -142,7 +142,7 @@ fronted: collections ## three hosts behind a HAProxy whose counters alone judge 
 	$(BIN)/python tests/lab/lab.py run --suites bookworm -- python tests/faults/fronted --page docs/evidence/fronted.md
 
 balanced: collections ## ten hosts behind a HAProxy, under load: defects, lost hosts, killed and paused controllers (hours; needs prometheus)
-	$(BIN)/python tests/lab/lab.py run --suites bookworm -- python tests/faults/balanced --page docs/evidence/balanced.md
+	$(BIN)/python tests/lab/lab.py run --suites bookworm -- python tests/faults/balanced --share --page docs/evidence/balanced.md
 
 bundle-table: collections ## bundles: every byte changed in turn, and a run killed at every effect
 	SLIPWAY_BUNDLE=all pytest -n $(WORKERS) --dist worksteal tests/unit/plugins/module_utils/bundle
