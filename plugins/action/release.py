@@ -264,6 +264,7 @@ def refuse_private(arguments: dict[str, Any]) -> None:
 class ActionModule(BoundedAction):
     """Runs the module once where the host has the artefact or brings it itself, and twice where it must be uploaded."""
 
+    TRANSFERS_FILES = True
     _connection: Any
     _reports = False  # whether a refusal is no failure
     _inventory = ""  # the folder of the inventory that names this host; "None" where that is no file
@@ -279,8 +280,6 @@ class ActionModule(BoundedAction):
         variables, result, began = task_vars or {}, dict[str, Any](), time.time()
         self._inventory = str(variables.get("inventory_dir"))
         alone, reached = len(variables.get("ansible_play_hosts_all") or ()) < 2, False
-        # The folder tells a host that cannot be reached from one that is lost. Of a fleet, both have failed.
-        self.TRANSFERS_FILES = alone
         try:
             with lost_hosts.explained(variables):  # where files may be transferred, this connects first
                 result = super().run(tmp, task_vars)

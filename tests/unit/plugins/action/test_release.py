@@ -21,9 +21,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
-from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
-from ansible.template import Templar
 from ansible_collections.slipway.go.plugins.action import release as plugin
 from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import collect_host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
@@ -31,7 +29,6 @@ from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils._action import confirmation, fresh
 from ansible_collections.slipway.go.plugins.plugin_utils._artefact import offer
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import progress
-from ansible_collections.slipway.go.plugins.plugin_utils._input import role_options
 from ansible_collections.slipway.go.plugins.plugin_utils._report import notes
 from ansible_collections.slipway.go.plugins.plugin_utils._run import time_limits
 from ansible_collections.slipway.go.plugins.plugin_utils._run.time_limits import Patience
@@ -270,51 +267,6 @@ def test_no_release_fails_because_it_cannot_be_shown(act, lines, monkeypatch, br
         monkeypatch.setattr(progress.Board, "keep", fails)
     action = act([{"action": "release", "changed": True}], strategy="restart")
     assert action.run(task_vars={**FLEET, "release_serial": "{{ nonsense"})["action"] == "release"
-
-
-@pytest.mark.parametrize(("variables", "made"), [(FLEET, False), ({"ansible_play_hosts_all": ["a"]}, True)])
-def test_no_host_of_a_fleet_is_asked_for_a_folder_beforehand(act, variables, made):
-    action = act([{"action": "release", "changed": True}], strategy="restart")
-    action.run(task_vars={"inventory_hostname": "a", **variables})
-    assert action._early_needs_tmp_path() is made
-
-
-def of_role(act, variables, answers=({"action": "none"},), **arguments):
-    """A task of the role, whose templates are Ansible's."""
-    action = act(answers, strategy="restart", root="/opt/shop", group="shop", role_variables=True, **arguments)
-    own = {"release_service": "shop", "release_strategy": "restart"}
-    own |= {name: role_options.trusted(value) for name, value in variables.items()}
-    action._templar = Templar(loader=DataLoader(), variables=own)
-    return action, action.run(task_vars={"inventory_hostname": "a", "ansible_play_hosts_all": ["a"], **own})
-
-
-def test_a_task_of_the_role_leaves_options_to_its_variables(act):
-    given = {
-        "release_keep": "7",
-        "release_min_time": "{{ least }}",
-        "least": 3,
-        "release_checksum": "",
-        "release_smoke_timeout": 8,
-    }
-    action, answer = of_role(act, given, smoke_timeout=9)
-    assert "failed" not in answer, answer
-    asked = action.executed[0][1]
-    assert (asked["keep"], asked["proxy"]["min_time"], asked["smoke_timeout"]) == (7, 3.0, 9.0)
-    assert asked["lock_timeout"] == 30.0, "the role's default"
-    assert "checksum" not in asked
-    assert "role_variables" not in asked
-
-
-def test_any_other_task_gives_its_options_itself(act):
-    action = act([{"action": "none"}], strategy="restart")
-    action.run(task_vars={"release_keep": 7})
-    assert "keep" not in action.executed[0][1]
-
-
-def test_a_variable_that_cannot_be_evaluated_is_named(act):
-    action, failed = of_role(act, {"release_keep": "{{ nobody_has_this }}"})
-    assert (failed["code"], action.executed) == ("invalid_variable", [])
-    assert "release_keep cannot be evaluated" in failed["msg"]
 
 
 def test_only_what_the_host_misses_is_uploaded(act, binary):
