@@ -20,8 +20,8 @@ host, which hosts it fails, whose requests users may lose, and which hosts the b
 of that is so, if the next ordinary run brings all hosts to the release without a lost request, and if the balancer has
 all hosts then. HAProxy's own log says which host a lost request was sent to. Host 1 is the canary; hosts 2 to 5 are the
 second batch. Where the next run stands `with rows after it`, the rows down to the next one with a run of its own share
-that run: each of them begins on what the one before has left, and the last one is followed by the ordinary run. Rows may
-be of several calls, each on the commit that it names.
+that run: each of them begins on what the one before has left, and the last one is followed by the ordinary run.
+Rows may be of several calls, each on the commit that it names.
 
 | row | the fleet must be | users may lose requests of | lost / sent | lost at | next run | seconds | commit | verdict |
 |---|---|---|---|---|---|---|---|---|
