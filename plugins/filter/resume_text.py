@@ -64,7 +64,8 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import sentence
 from ansible_collections.slipway.go.plugins.module_utils._core.table import plain
 
-BACK, NOT_PAUSED = "sent_back", "not_paused"
+BACK = "sent_back"
+NOT_PAUSED = "not_paused"
 # A host that never had the service has nothing to resume either.
 IDLE = (NOT_PAUSED, "unknown_service")
 
