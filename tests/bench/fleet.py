@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
 import lab
+import pages
 import play
 from build import build_app
 from engine import LabError, docker
@@ -297,14 +298,6 @@ def tables(found: Mapping[int, Mapping[str, Cost]], loads: Mapping[int, float]) 
     return [*lines, "", *slopes(found), *bars(found), "", busy]
 
 
-def write(page: str, lines: list[str]) -> None:
-    path = Path(page)
-    head, mark, _rest = path.read_text(encoding="utf-8").partition("<!-- tables -->\n")
-    if not mark:
-        raise SystemExit(f"{page} has no place for the tables")
-    path.write_text(f"{head}{mark}" + "\n".join(lines) + "\n", encoding="utf-8")
-
-
 def allow_many_hosts() -> None:
     subprocess.run(["sysctl", "-qw", "fs.inotify.max_user_instances=8192"], check=False)
 
@@ -338,7 +331,7 @@ def main() -> int:
     figures = {size: {name: cost._asdict() for name, cost in costs.items()} for size, costs in found.items()}
     (WORK / "fleet.json").write_text(json.dumps({"load": loads, "figures": figures}, indent=2) + "\n")
     if options.page:
-        write(options.page, lines)
+        pages.write(options.page, lines)
     return 0
 
 

@@ -19,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
 import lab
+import pages
 import play
 from build import build_app
 
@@ -210,15 +211,6 @@ def tables(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def write(page: str, lines: list[str]) -> None:
-    """Put the tables into the page, below its mark."""
-    path = Path(page)
-    head, mark, _rest = path.read_text(encoding="utf-8").partition("<!-- tables -->\n")
-    if not mark:
-        raise SystemExit(f"{page} has no place for the tables")
-    path.write_text(f"{head}{mark}" + "\n".join(lines) + "\n", encoding="utf-8")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", default=BEFORE, help=f"the commit to compare with ({BEFORE})")
@@ -236,7 +228,7 @@ def main() -> int:
     lines = tables(found)
     print("\n".join(lines))
     if options.page:
-        write(options.page, lines)
+        pages.write(options.page, lines)
     return 0
 
 

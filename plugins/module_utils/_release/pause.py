@@ -26,6 +26,8 @@ FILE = "resume.json"
 # What a person says, and what stands in the records where nobody has said anything or the release has failed first.
 RESUMED, SENT_BACK = "resumed", "sent_back"
 NOT_RESUMED, FAILED = "not_resumed", "failed"
+# How a release goes back that was only too slow.
+GOES_BACK = (NOT_RESUMED, SENT_BACK)
 _FIX = "see what the release logged, then release a version that is faster"
 
 

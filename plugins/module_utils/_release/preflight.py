@@ -363,10 +363,15 @@ def notices(
     return found
 
 
+def may_pause(spec: Spec, settings: Settings) -> bool:
+    """Whether the release may have to wait for a person."""
+    return spec.strategy == "proxy" and parse_proxy(settings.proxy).longest_pause > 0
+
+
 def _never_paused(spec: Spec, settings: Settings) -> Iterator[Problem]:
     """Where a person is to be asked about durations, and nobody compares them."""
     options = parse_proxy(settings.proxy)
-    if options.slow != PAUSE or (spec.strategy == "proxy" and options.longest_pause):
+    if options.slow != PAUSE or may_pause(spec, settings):
         return
     because = "release_max_latency_ratio is 0" if not options.max_latency_ratio else "release_weights has no share"
     because = because if spec.strategy == "proxy" else f"service_swap is {spec.strategy}"

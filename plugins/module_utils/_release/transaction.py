@@ -25,7 +25,7 @@ from .context import Context
 from .diagnostics import Diagnostics, Failure, diagnose
 from .gate import Early
 from .outcome import Outcome, timed
-from .pause import NOT_RESUMED, SENT_BACK, Pause, forget
+from .pause import GOES_BACK, SENT_BACK, Pause, forget
 from .phases import IN_TURN, Phase
 from .prune import prune
 from .recovery import commit, restore
@@ -274,7 +274,7 @@ class Swap:
         try:
             self._pause.hold(lambda most, over: self._soak_with(most, also, Early(0.0, over)))
         except SlipwayError as error:
-            if error.code in (NOT_RESUMED, SENT_BACK):
+            if error.code in GOES_BACK:
                 traffic.insist()
             raise
         finally:
@@ -438,8 +438,9 @@ class Swap:
                 **self._measured(),
                 **said.as_dict(),
             )
+        code = _problem(error).code
         return SlipwayError(
-            _problem(error).code if _problem(error).code in (NOT_RESUMED, SENT_BACK) else "rolled_back",
+            code if code in GOES_BACK else "rolled_back",
             f"{self._txn.to} was rolled back in {phase}: {sentence(reason)} Now {self._fate(serving)}."
             f"{said.sentences()}",
             fix,

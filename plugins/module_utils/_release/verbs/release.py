@@ -21,7 +21,7 @@ from ..phases import Phase
 from ..prune import prune, surplus
 from ..recovery import settle_in_flight
 from ..rehearsal import rehearse
-from ..state.model import Content, Spec, parse_proxy
+from ..state.model import Content, Spec
 from ..strategies.registry import PROXY
 from ..transaction import SwapRequest, swap
 from .confirm import resume_awaiting
@@ -228,8 +228,7 @@ def _require_tool(context: Context, spec: Spec) -> None:
         return
     if context.settings.confirm:
         confirm_timer.require_tool()
-    may_pause = spec.strategy == PROXY and parse_proxy(context.settings.proxy).longest_pause
-    if may_pause and not confirm_timer.is_tool_there():
+    if preflight.may_pause(spec, context.settings) and not confirm_timer.is_tool_there():
         raise SlipwayError(
             "no_tool",
             f"{TOOL} is not on this host, and without it nobody could resume a release that is paused.",
