@@ -56,12 +56,18 @@ def forget(layout: Layout) -> None:
     files.remove_link(_path(layout))
 
 
+def what_to_type(service: str) -> str:
+    """The two commands by which a person decides."""
+    return f"go on: slipway resume {service}; back now: slipway resume {service} --back"
+
+
 def describe_now(paused: Mapping[str, Any], service: str) -> str:
     """What a release waits for, until when and why, and what to type."""
     since, until = (_clock(paused.get(name)) for name in ("since", "until"))
+    typed = what_to_type(service)
     return (
         f"is paused since {since} because {paused.get('reason')}; it goes back at {until}. "
-        f"Go on: slipway resume {service}; back now: slipway resume {service} --back"
+        f"{typed[0].upper()}{typed[1:]}"
     )
 
 

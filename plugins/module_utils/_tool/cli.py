@@ -296,13 +296,15 @@ def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
 
 
 def _paused(service: str, swap: Mapping[str, Any]) -> list[str]:
+    from .._release.pause import what_to_type
+
     paused = swap["paused"]
     left = max(0.0, float(paused.get("until") or 0) - time.time())
     before = swap["source"] or "the former unit"
     return [
         f"  PAUSED    {swap['to']} in {swap['phase']} since {_when(paused.get('since'))}: {paused.get('reason')}",
         f"            goes back to {before} by itself at {_when(paused.get('until'))} ({left:.0f}s left)",
-        f"            go on: slipway resume {service}; back now: slipway resume {service} --back",
+        f"            {what_to_type(service)}",
     ]
 
 

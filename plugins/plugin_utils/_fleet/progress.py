@@ -32,6 +32,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.slipway.go.plugins.module_utils._core.paths import STATE_ROOT
 from ansible_collections.slipway.go.plugins.module_utils._core.table import plain
+from ansible_collections.slipway.go.plugins.module_utils._release.pause import what_to_type
 from ansible_collections.slipway.go.plugins.module_utils._release.progress import FILE
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import FAIL, INCONCLUSIVE, PASS
 from ansible_collections.slipway.go.plugins.plugin_utils._action import fresh
@@ -149,9 +150,8 @@ def _paused(about: About, running: Mapping[str, Note]) -> Iterator[str]:
     waiting = {host: note["paused"] for host, note in running.items() if "paused" in note}
     for host, paused in list(waiting.items())[:1]:
         until = time.strftime("%H:%M:%S UTC", time.gmtime(paused["until"]))
-        resume = f"slipway resume {about.service}"
         yield f"Paused: {paused['reason']}. Goes back at {until}."
-        yield f"On {host}, go on: {resume}; back now: {resume} --back."
+        yield f"On {host}, {what_to_type(about.service)}."
 
 
 def _by_phase(running: Mapping[str, Note]) -> list[tuple[str, list[str]]]:
