@@ -48,6 +48,11 @@ options:
       - By host, the services that the run is about there; a batch without any does not count for O(until). By default,
         each host has the same.
     type: dict
+  forks:
+    description:
+      - How many hosts Ansible plays at a time. Batches with more hosts say so. V(0) says nothing.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -105,6 +110,7 @@ def release_plan(
     on_failure: Any = FLEET,
     until: Any = "",
     services: Any = None,
+    forks: Any = 0,
 ) -> dict[str, Any]:
     if not isinstance(results, Mapping):
         raise AnsibleFilterError(f"release_plan takes a dictionary of hosts, not {type(results).__name__}")
@@ -115,9 +121,8 @@ def release_plan(
     with refusal():
         mode, last = read_on_failure(on_failure), read_until(until)
     split = batches(sizes, "release_serial")
-    plan = render_plan(
-        str(service), str(version), answers, split, list(hosts or answers), mode, last, known_services(services)
-    )
+    everyone, of_each = list(hosts or answers), known_services(services)
+    plan = render_plan(str(service), str(version), answers, split, everyone, mode, last, of_each, int(forks))
     texts = [text for text in (plan, problem_table(shown)) if text]
     return {"text": "\n\n".join(texts), "refused": refused, "ended": sorted(ended)}
 

@@ -4,8 +4,8 @@ Usage: fleet.py [--hosts 1,5,10,25,50] [--rounds N] [--page FILE]
 
 Boots one lab host, brings a service to it with site.yml, and boots as many hosts as the largest fleet has from what
 that host is then. For each size, in turn: `ansible -m ping`, pyinfra, release.yml with a new release in one batch, and
-again with the one that is current by then. Prints a table, writes .work/bench/fleet.json and with --page the page's
-tables.
+again with the one that is current by then; where the fleet is larger than Ansible's forks, both once more with as many
+forks as hosts. Prints a table, writes .work/bench/fleet.json and with --page the page's tables.
 
 Processor time is the user and system time of everything that the command starts, SSH's master processes included. Each
 command opens its connections itself.
@@ -49,6 +49,8 @@ UNUSED = (
     "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer", "logrotate.timer",
 )  # fmt: skip
 PR_SET_CHILD_SUBREAPER = 36
+# As Ansible has it.
+FORKS = 5
 BARS = {"new": 0.4, "current": 0.2}
 GROWTH = (1, 25, 1.3)
 NAMES = {
@@ -57,6 +59,8 @@ NAMES = {
     "pyinfra current": "pyinfra, nothing to do",
     "new": "`release.yml`, a new release",
     "current": "`release.yml`, current already",
+    "new wide": "`release.yml --forks HOSTS`, a new release",
+    "current wide": "`release.yml --forks HOSTS`, current already",
 }
 DEPLOY = """\
 from pyinfra import host
@@ -166,9 +170,10 @@ class Fleet:
         limit = ",".join(self.names[:count])
         return self.run("ping", ["ansible", limit, "-i", str(self.inventory), "-m", "ansible.builtin.ping"], count)
 
-    def release(self, what: str, count: int, version: str) -> Cost:
+    def release(self, what: str, count: int, version: str, forks: int) -> Cost:
         limit = ",".join(self.names[:count])
         argv = ["ansible-playbook", str(lab.CHECKOUT / "playbooks" / "release.yml"), "-i", str(self.inventory)]
+        argv += ["--forks", str(forks)]
         return self.run(what, [*argv, "-l", limit, "-e", json.dumps(variables(version))], count)
 
     def deploy(self, what: str, count: int, version: str) -> Cost | None:
@@ -238,8 +243,13 @@ def measure(fleet: Fleet, count: int, rounds: int) -> dict[str, Cost]:
         for name in ("pyinfra new", "pyinfra current"):
             cost = fleet.deploy(name, count, version)
             runs[name] += [cost] if cost else []
-        for name in ("new", "current"):
-            runs[name].append(fleet.release(name, count, version))
+        releases = {"new": (version, FORKS), "current": (version, FORKS)}
+        if count > FORKS:
+            wide = f"{count}.1.{number + 1}"
+            build_app(wide, binary(wide))
+            releases |= {"new wide": (wide, count), "current wide": (wide, count)}
+        for name, (of, forks) in releases.items():
+            runs[name].append(fleet.release(name, count, of, forks))
             print(f"{count} hosts, {name}: {runs[name][-1]}", file=sys.stderr, flush=True)
     return {name: median(costs) for name, costs in runs.items() if costs}
 

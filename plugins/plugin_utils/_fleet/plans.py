@@ -36,11 +36,12 @@ def render_plan(
     on_failure: str = "fleet",
     until: int = 0,
     services: Mapping[str, Sequence[str]] | None = None,
+    forks: int = 0,
 ) -> str:
     """The plan of a release of this version, from what each host has answered in check mode.
 
     everyone: the hosts of the run, some of which may lack the service. until: the batch after which the run ends.
-    services: by host, those that the run is about there.
+    services: by host, those that the run is about there. forks: how many hosts Ansible plays at a time; 0 is all.
     """
     batches = split(list(everyone or answers), sizes)
     groups = [group for batch in batches if (group := [host for host in batch if host in answers])]
@@ -54,7 +55,9 @@ def render_plan(
         where = f"after batch {len(groups)}" if groups else f"before a host of {service}"
         lines.append(f"  release_until: the run ends {where}, and {count(left, 'host')} after it not touched")
     for number, hosts in enumerate(groups):
-        lines += _batch(groups, number, {host: answers[host] for host in hosts}, ended, on_failure)
+        head, *about = _batch(groups, number, {host: answers[host] for host in hosts}, ended, on_failure)
+        turns = f", {forks} at a time (forks)" if 0 < forks < len(hosts) else ""
+        lines += [head + turns, *about]
     return "\n".join(lines)
 
 

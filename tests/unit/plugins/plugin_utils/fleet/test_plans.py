@@ -61,6 +61,14 @@ def test_three_hosts():
     assert (found["refused"], found["ended"]) == ([], [])
 
 
+@pytest.mark.parametrize(("forks", "second"), [(0, "4 hosts"), (3, "4 hosts, 3 at a time (forks)"), (4, "4 hosts")])
+def test_a_batch_that_ansible_does_not_play_at_once_says_so(forks, second):
+    answers = {f"web{number}": GOOD for number in range(1, 6)}
+    lines = release_plan(answers, "shop", "2.0.0", [1, "100%"], forks=forks)["text"].splitlines()
+    batches = [line.strip() for line in lines if line.startswith("  batch ")]
+    assert batches == ["batch 1 of 2: 1 host", f"batch 2 of 2: {second}"]
+
+
 @pytest.mark.parametrize(("until", "batches"), [("canary", 1), (2, 2), (3, 3), ("", 3)])
 def test_a_plan_ends_where_the_run_does(until, batches):
     answers = {f"web{number}": GOOD for number in range(1, 6)}
