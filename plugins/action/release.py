@@ -176,8 +176,6 @@ SEALED = ("environment", "health", "probe", "fetch_headers", "intake")
 PRIVATE = ("intake", "tool", "digest", "size", "goarch", "uploaded", "abilities", "build_host", "expected", "claim")
 # What this half of the module alone acts by.
 OWN = ("compare", "freeze", "break_glass", "lease_time", "end_lease")
-# Options that may be URLs: what of them is no secret stays in the arguments, which results and logs show.
-PLACES = ("src", "checksum", "signature", "provenance")
 # What a host has told of itself that counts, too, where something speaks against the release before any host is asked.
 KEPT = ("plan", "lease", "claim", "current", "build_host")
 
@@ -240,8 +238,8 @@ def seal(arguments: dict[str, Any]) -> str:
     """
     private = {name: arguments.pop(name) for name in PRIVATE if name in arguments}
     sealed = json.dumps({**{name: arguments.pop(name, None) or {} for name in SEALED}, **private}, default=str)
-    for place in PLACES:
-        if arguments.get(place):
+    for place in time_limits.PLACES:
+        if arguments.get(place):  # what of a URL is no secret stays where results and logs show it
             arguments[place] = fetch.shown(str(arguments[place]))
     return sealed
 

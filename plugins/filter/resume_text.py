@@ -12,8 +12,8 @@ author:
   - Slipway maintainers (@slipway)
 description:
   - Takes what C(slipway resume --json) has written on each host, and gives one line for each.
-  - A host on which nothing is paused, or that never had the service, is no failure as long as something was paused on
-    another one.
+  - A host on which nothing is paused, or that never had the service or the tool, is no failure as long as something
+    was paused on another one.
 options:
   _input:
     description:
@@ -68,6 +68,8 @@ BACK = "sent_back"
 NOT_PAUSED = "not_paused"
 # A host that never had the service has nothing to resume either.
 IDLE = (NOT_PAUSED, "unknown_service")
+# errno(3) of a program that is not there, which Ansible has as the exit status; so has argparse, which writes why.
+NO_PROGRAM = 2
 
 
 def _told(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,8 +80,8 @@ def _told(result: Mapping[str, Any]) -> dict[str, Any]:
         loaded = None
     if isinstance(loaded, dict):
         return loaded
-    if result.get("skipped"):
-        return {"failed": True, "code": NOT_PAUSED, "msg": "in check mode, nothing is said to the host."}
+    if result.get("rc") == NO_PROGRAM and not result.get("stdout") and not result.get("stderr"):
+        return {"failed": True, "code": NOT_PAUSED, "msg": "the command slipway is not on this host."}
     return {"failed": True, "msg": result.get("stderr") or result.get("msg") or "the host did not answer"}
 
 

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,43 +29,73 @@ echo '{"changed": true, "heard": true, "word": "resumed", "release": "2.0-aa00bb
 """
 
 
-@pytest.mark.parametrize("python", PYTHONS)
-def test_the_tool_is_told_who_resumes(tmp_path: Path, python: str) -> None:
+GIVEN = {
+    "ansible_connection": "local",
+    "ansible_become": False,
+    "ansible_python_interpreter": sys.executable,
+    "service_name": "shop",
+}
+
+
+def played(tmp_path: Path, python: str, given: dict[str, Any], *more: str) -> subprocess.CompletedProcess[str]:
+    """The playbook, with the tool of each host where tmp_path has one of the host's name."""
     collection = tmp_path / "collections" / "ansible_collections" / "slipway" / "go"
     for part in ("galaxy.yml", "meta", "plugins", "playbooks", "roles/release"):
         (collection / part).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, collection / part)
-    tool, told = tmp_path / "slipway", tmp_path / "told"
-    tool.write_text(PLAYED.replace("TOLD", str(told)))
-    tool.chmod(0o755)
     tasks = collection / "roles" / "release" / "tasks" / "resume.yml"
-    assert TOOL in tasks.read_text()
-    tasks.write_text(tasks.read_text().replace(TOOL, str(tool)))
-    given = {
-        "ansible_connection": "local",
-        "ansible_become": False,
-        "ansible_python_interpreter": sys.executable,
-        "service_name": "shop",
-        "release_reason": "the sale begins",
-        "awx_user_name": "alice",
-        "awx_job_id": 42,
-        "awx_job_template_name": "production: resume",
-    }
-    done = subprocess.run(
-        [python, "-m", "ansible.cli.playbook", "-i", "web1,", "slipway.go.resume", "-e", json.dumps(given)],
+    assert f"'{TOOL}'" in tasks.read_text()
+    tasks.write_text(tasks.read_text().replace(f"'{TOOL}'", f"'{tmp_path}/' ~ inventory_hostname"))
+    extra = json.dumps({**GIVEN, **given})
+    return subprocess.run(
+        [python, "-m", "ansible.cli.playbook", "-i", "web1,lb1", "slipway.go.resume", "-e", extra, *more],
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"},
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def tool(tmp_path: Path, host: str) -> Path:
+    """The tool of a host, and the file in which it writes down what it was told."""
+    program, told = tmp_path / host, tmp_path / f"{host}.told"
+    program.write_text(PLAYED.replace("TOLD", str(told)))
+    program.chmod(0o755)
+    return told
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("checks", [False, True])
+def test_the_tool_is_told_who_resumes(tmp_path: Path, python: str, checks: bool) -> None:
+    told = tool(tmp_path, "web1")
+    given = {
+        "release_reason": "--back to the sale",
+        "awx_user_name": "alice",
+        "awx_job_id": 42,
+        "awx_job_template_name": "production: resume",
+    }
+    done = played(tmp_path, python, given, *(["--check"] if checks else []))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "web1  shop: 2.0-aa00bb11cc goes on" in done.stdout
     words = told.read_text().splitlines()
     assert words[:3] == ["resume", "shop", "--json"]
-    options = dict(zip(words[3::2], words[4::2]))
-    assert options.pop("--reason") == "the sale begins"
+    assert ("--check" in words) == checks
+    options = dict(word.split("=", 1) for word in words[3:] if word != "--check")
+    assert options.pop("--reason") == "--back to the sale"
     by = json.loads(options.pop("--by"))
     assert by == {"person": "alice", "controller": socket.gethostname(), "job": "AWX job 42, production: resume"}
     assert options == {}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_a_host_without_the_tool_has_nothing_to_resume(tmp_path: Path, python: str) -> None:
+    done = played(tmp_path, python, {})
+    assert done.returncode != 0
+    assert "lb1  the command slipway is not on this host." in done.stdout
+    tool(tmp_path, "web1")
+    shutil.rmtree(tmp_path / "collections")
+    done = played(tmp_path, python, {})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "lb1  the command slipway is not on this host." in done.stdout

@@ -92,10 +92,10 @@ class Engine:
 
         return confirm.confirm(self._context, txn)
 
-    def resume(self, back: bool = False) -> Said:
+    def resume(self, back: bool = False, check: bool = False) -> Said:
         from .verbs import resume
 
-        return resume.resume(self._context, back)
+        return resume.resume(self._context, back, check)
 
     def recover(self, txn: Optional[str] = None) -> Optional[str]:
         from .verbs import recover

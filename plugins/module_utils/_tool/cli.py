@@ -119,6 +119,7 @@ def parser() -> argparse.ArgumentParser:
     resume.add_argument("service")
     resume.add_argument("--back", action="store_true", help="go back to the release before, at once")
     resume.add_argument("--reason", default="", metavar="TEXT", help="why, for the journal")
+    resume.add_argument("--check", action="store_true", help="say what it would do, and do nothing")
     resume.add_argument("--by", type=_by, default={}, help=argparse.SUPPRESS)  # of a playbook, which knows who runs it
     lease = add("lease", "which run may release a service, since when, and why", _LEASE)
     lease.add_argument("service")
@@ -460,7 +461,7 @@ def _confirm(options: argparse.Namespace) -> int:
 def _resume(options: argparse.Namespace) -> int:
     from .._release.pause import SENT_BACK
 
-    said = _engine(operator(options.service), options.reason, options.by).resume(options.back)
+    said = _engine(operator(options.service), options.reason, options.by).resume(options.back, options.check)
     does = f"goes back to {said.previous}" if said.word == SENT_BACK else "goes on"
     if options.json:
         _say(json.dumps({**said.as_dict(), "service": options.service}, indent=2))

@@ -282,11 +282,6 @@ def job_url(variables: Told, environment: Mapping[str, str], job: str) -> str:
         return job
     number = str(variables.get("awx_job_id") or variables.get("tower_job_id") or "")
     base = environment.get("AWX_HOST", "").rstrip("/")
-    # What AWX has where nobody has set its address.
-    if (
-        not number.isdecimal()
-        or not base.startswith(("https://", "http://"))
-        or base.endswith(("//towerhost", "//platformhost"))
-    ):
+    if not number.isdecimal() or not base.startswith(_WEB) or base.endswith(_NO_ADDRESS):
         return ""
     return f"{base}/#/jobs/playbook/{number}"

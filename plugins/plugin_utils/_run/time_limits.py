@@ -28,8 +28,8 @@ SLACK = 120.0
 SWAPS = 4
 # A rehearsal and a swap.
 SWAPS_THAT_END_WELL = 2
-# What the host may have to fetch, each within the time limit of one file.
-PLACES = ("src", "checksum", "signature")
+# Options that may be URLs, which the host fetches, each within the time limit of one file.
+PLACES = ("src", "checksum", "signature", "provenance")
 FETCH = 300.0
 
 

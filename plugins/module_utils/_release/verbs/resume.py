@@ -23,7 +23,7 @@ WITHIN, LOOK = 15.0, 0.2
 
 
 class Said(NamedTuple):
-    """What has been said of which release. changed: nobody had said it before. heard: the engine acts by it."""
+    """What is said of which release. changed: nobody had said it before. heard: the engine acts by it."""
 
     release: str
     previous: Optional[str]
@@ -35,8 +35,8 @@ class Said(NamedTuple):
         return self._asdict()
 
 
-def resume(context: Context, back: bool = False) -> Said:
-    """Have the release that waits for a person go on, or go back."""
+def resume(context: Context, back: bool = False, check: bool = False) -> Said:
+    """Have the release that waits for a person go on, or go back. check: say what would be said, and to which one."""
     word = pause.SENT_BACK if back else pause.RESUMED
     waiting = context.store.load()
     goes_on = waiting is not None and not back and _has_been_resumed(context, waiting.txn)
@@ -48,8 +48,8 @@ def resume(context: Context, back: bool = False) -> Said:
             f"{waiting.to} was paused, and the run that paused it was cut short; nobody hears that it is to go on.",
             f"run slipway recover {context.layout.name} on the host, then release again",
         )
-    if not waiting.paused:
-        return Said(waiting.to, waiting.source, word, False, True)
+    if check or not waiting.paused:
+        return Said(waiting.to, waiting.source, word, bool(waiting.paused), True)
     pause.say(context.layout, waiting.txn, word, context.by)
     heard = _await(context, waiting.txn)
     if heard and back == _has_been_resumed(context, waiting.txn):

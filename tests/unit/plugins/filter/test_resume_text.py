@@ -29,7 +29,7 @@ def test_one_line_for_each_host() -> None:
             "web3": wrote(IDLE),
             "web4": {"unreachable": True, "msg": "Failed to\nconnect"},
             "web5": {"rc": 2, "stdout": "", "stderr": "slipway: only root may do this."},
-            "web6": {"skipped": True},
+            "web6": {"rc": 2, "stdout": "", "stderr": "", "msg": "Error executing command."},
         },
         "shop",
     )
@@ -39,7 +39,7 @@ def test_one_line_for_each_host() -> None:
         "web3  no release of shop is paused: 1.0-aa00bb11cc serves.",
         "web4  Failed to connect.",
         "web5  slipway: only root may do this.",
-        "web6  in check mode, nothing is said to the host.",
+        "web6  the command slipway is not on this host.",
     ]
     assert (list(told["idle"]), list(told["reasons"]), told["paused"]) == (["web3", "web6"], ["web4", "web5"], 2)
 

@@ -322,6 +322,16 @@ def test_the_tool_says_that_it_goes_on(host, monkeypatch):
     assert not os.path.exists(os.path.join(host.layout.state, pause.FILE))
 
 
+@pytest.mark.parametrize(("back", "word"), [(False, "resumed"), (True, "sent_back")])
+def test_to_check_says_what_it_would_do_and_does_nothing(host, monkeypatch, back, word):
+    said = []
+    when_paused(host, monkeypatch, lambda _waiting: said.append(host.engine().resume(back, check=True)))
+    refused(lambda: host.release("v2"), "not_resumed")
+    assert [tuple(one) for one in said] == [(host.id_of("v2"), host.id_of("v1"), word, True, True)]
+    assert events(host, "resumed", "sent_back") == []
+    refused(lambda: host.engine().resume(back, check=True), "not_paused")
+
+
 def test_the_tool_says_that_it_goes_back(host, monkeypatch):
     by = {"person": "bob", "reason": "not today"}
     engine = Engine(host.settings(), host.layout, host.systemd, by=by)

@@ -322,7 +322,7 @@ def test_a_release_that_is_paused_is_shown_with_both_ways_out(monkeypatch: pytes
 class Resuming:
     """An engine that hears what a person says."""
 
-    heard: ClassVar[list[tuple[str, bool]]] = []
+    heard: ClassVar[list[tuple[str, bool, bool]]] = []
     by: ClassVar[list[dict[str, str]]] = []
     told: ClassVar[dict[str, bool]] = {"changed": True, "heard": True}
 
@@ -330,8 +330,8 @@ class Resuming:
         self.reason = reason
         self.by.append(by)
 
-    def resume(self, back: bool) -> Said:
-        self.heard.append((self.reason, back))
+    def resume(self, back: bool, check: bool) -> Said:
+        self.heard.append((self.reason, back, check))
         return Said("2.0.0-0123456789", "1.0.0-0123456789", "sent_back" if back else "resumed", **self.told)
 
 
@@ -343,6 +343,7 @@ class Resuming:
         ([], {"heard": False}, "goes on as soon as its run looks again"),
         ([], {"changed": False}, "goes on already, for somebody has resumed it"),
         (["--json"], {}, '"word": "resumed"'),
+        (["--check"], {}, "2.0.0-0123456789 goes on\n"),
     ],
 )
 def test_resume(
@@ -354,7 +355,7 @@ def test_resume(
     monkeypatch.setattr(Resuming, "told", {**Resuming.told, **told})
     assert cli.main(["resume", "shop", *argv]) == cli.OK
     assert said in capsys.readouterr().out
-    assert Resuming.heard == [("no" if "--reason" in argv else "", "--back" in argv)]
+    assert Resuming.heard == [("no" if "--reason" in argv else "", "--back" in argv, "--check" in argv)]
 
 
 def test_a_playbook_says_who_resumes(monkeypatch: pytest.MonkeyPatch) -> None:

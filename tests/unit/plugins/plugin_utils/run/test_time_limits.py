@@ -31,6 +31,7 @@ DEFAULT = 120 + 30 + 5 + 4 * (60 + 30 + 30)
         ({"proxy": {"weights": [5, 25]}, "fetch_timeout": 10, "src": "/srv/shop"}, DEFAULT + 60, 240),
         ({"src": "https://a/shop", "checksum": "https://a/sums", "signature": "/srv/shop.sig"}, DEFAULT + 600, 240),
         ({"src": "https://a/shop", "fetch_timeout": 10}, DEFAULT + 10, 240),
+        ({"src": "https://a/shop", "provenance": "https://a/shop.json", "fetch_timeout": 10}, DEFAULT + 20, 240),
         ({"once": {"command": ["bin/shop", "migrate"], "timeout": "600"}}, DEFAULT + 600, 240),
         ({"once": {"command": ["bin/shop", "migrate"]}}, DEFAULT + 300, 240),
         ({"once": {"command": [], "timeout": 600}}, DEFAULT, 240),
