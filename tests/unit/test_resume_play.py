@@ -28,16 +28,17 @@ echo '{"changed": true, "heard": true, "word": "resumed", "release": "2.0-aa00bb
 """
 
 
-@pytest.mark.parametrize("python", PYTHONS)
-def test_the_tool_is_told_who_resumes(tmp_path: Path, python: str) -> None:
-    collection = tmp_path / "collections" / "ansible_collections" / "slipway" / "go"
+def play(folder: Path, python: str, answer: str) -> subprocess.CompletedProcess[str]:
+    """A run on a host whose tool is this script; without one, the host has no tool."""
+    collection = folder / "collections" / "ansible_collections" / "slipway" / "go"
     for part in ("galaxy.yml", "meta", "plugins", "playbooks", "roles/release"):
         (collection / part).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, collection / part)
-    tool, told = tmp_path / "slipway", tmp_path / "told"
-    tool.write_text(PLAYED.replace("TOLD", str(told)))
-    tool.chmod(0o755)
+    tool = folder / "slipway"
+    if answer:
+        tool.write_text(answer)
+        tool.chmod(0o755)
     tasks = collection / "roles" / "release" / "tasks" / "resume.yml"
     assert TOOL in tasks.read_text()
     tasks.write_text(tasks.read_text().replace(TOOL, str(tool)))
@@ -51,14 +52,20 @@ def test_the_tool_is_told_who_resumes(tmp_path: Path, python: str) -> None:
         "awx_job_id": 42,
         "awx_job_template_name": "production: resume",
     }
-    done = subprocess.run(
+    return subprocess.run(
         [python, "-m", "ansible.cli.playbook", "-i", "web1,", "slipway.go.resume", "-e", json.dumps(given)],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"},
-        cwd=tmp_path,
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"), "ANSIBLE_NOCOLOR": "1"},
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_tool_is_told_who_resumes(tmp_path: Path, python: str) -> None:
+    told = tmp_path / "told"
+    done = play(tmp_path, python, PLAYED.replace("TOLD", str(told)))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "web1  shop: 2.0-aa00bb11cc goes on" in done.stdout
     words = told.read_text().splitlines()
@@ -68,3 +75,10 @@ def test_the_tool_is_told_who_resumes(tmp_path: Path, python: str) -> None:
     by = json.loads(options.pop("--by"))
     assert by == {"person": "alice", "controller": socket.gethostname(), "job": "AWX job 42, production: resume"}
     assert options == {}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_a_host_without_the_tool_says_so(tmp_path: Path, python: str) -> None:
+    done = play(tmp_path, python, "")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "web1  no release of shop is paused: the host does not have the tool slipway." in done.stdout
