@@ -57,11 +57,15 @@ def test_a_host_that_never_had_the_service_is_idle() -> None:
     assert (list(told["idle"]), told["reasons"], told["paused"]) == (["web2"], {}, 1)
 
 
-@pytest.mark.parametrize("said", ["Error executing command.", "[Errno 2] No such file or directory: b'/usr/local/sbin/slipway'"])
+@pytest.mark.parametrize(
+    "said", ["Error executing command.", "[Errno 2] No such file or directory: b'/usr/local/sbin/slipway'"]
+)
 def test_a_host_without_the_tool_is_idle(said: str) -> None:
     """Ansible's words for a program that is not there, those of 2.19 and those before."""
     told = resume_text({"web1": wrote(ON), "web2": {"rc": 2, "stdout": "", "stderr": "", "msg": said}}, "shop")
-    assert told["text"].splitlines()[1] == "web2  no release of shop is paused: the host does not have the tool slipway."
+    assert (
+        told["text"].splitlines()[1] == "web2  no release of shop is paused: the host does not have the tool slipway."
+    )
     assert (list(told["idle"]), told["reasons"], told["paused"]) == (["web2"], {}, 1)
 
 
