@@ -12,8 +12,8 @@ author:
   - Slipway maintainers (@slipway)
 description:
   - Takes what C(slipway resume --json) has written on each host, and gives one line for each.
-  - A host on which nothing is paused, or that never had the service or the tool, is no failure as long as something
-    was paused on another one.
+  - A host on which nothing is paused, or that never had the service or the tool, is no failure as long as something was
+    paused on another one.
 options:
   _input:
     description:
@@ -56,6 +56,7 @@ _value:
     paused: 1
 """
 
+import errno
 import json
 from collections.abc import Mapping
 from typing import Any, Callable
@@ -68,20 +69,24 @@ BACK = "sent_back"
 NOT_PAUSED = "not_paused"
 # A host that never had the service has nothing to resume either.
 IDLE = (NOT_PAUSED, "unknown_service")
-# errno(3) of a program that is not there, which Ansible has as the exit status; so has argparse, which writes why.
-NO_PROGRAM = 2
 
 
-def _told(result: Mapping[str, Any]) -> dict[str, Any]:
+def _has_no_tool(result: Mapping[str, Any]) -> bool:
+    """Whether nothing could be started; the tool itself ends with the same status and says why."""
+    return result.get("rc") == errno.ENOENT and not result.get("stdout") and not result.get("stderr")
+
+
+def _told(result: Mapping[str, Any], service: str) -> dict[str, Any]:
     """What the tool has written; of one that wrote nothing, why."""
+    if _has_no_tool(result):
+        msg = f"no release of {service} is paused: the host does not have the tool slipway."
+        return {"failed": True, "code": NOT_PAUSED, "msg": msg}
     try:
         loaded = json.loads(str(result.get("stdout")))
     except ValueError:
         loaded = None
     if isinstance(loaded, dict):
         return loaded
-    if result.get("rc") == NO_PROGRAM and not result.get("stdout") and not result.get("stderr"):
-        return {"failed": True, "code": NOT_PAUSED, "msg": "the command slipway is not on this host."}
     return {"failed": True, "msg": result.get("stderr") or result.get("msg") or "the host did not answer"}
 
 
@@ -96,7 +101,7 @@ def _line(service: str, told: Mapping[str, Any]) -> str:
 def resume_text(results: Any, service: str) -> dict[str, Any]:
     if not isinstance(results, Mapping):
         raise AnsibleFilterError(f"resume_text takes a dictionary of hosts, not {type(results).__name__}")
-    answers = {str(host): _told(result) for host, result in results.items()}
+    answers = {str(host): _told(result, service) for host, result in results.items()}
     lines = {host: plain(_line(service, told)) for host, told in answers.items()}
     idle = [host for host, told in answers.items() if told.get("code") in IDLE]
     failed = [host for host, told in answers.items() if told.get("failed") and host not in idle]

@@ -93,9 +93,9 @@ def test_the_tool_is_told_who_resumes(tmp_path: Path, python: str, checks: bool)
 def test_a_host_without_the_tool_has_nothing_to_resume(tmp_path: Path, python: str) -> None:
     done = played(tmp_path, python, {})
     assert done.returncode != 0
-    assert "lb1  the command slipway is not on this host." in done.stdout
+    assert "lb1  no release of shop is paused: the host does not have the tool slipway." in done.stdout
     tool(tmp_path, "web1")
     shutil.rmtree(tmp_path / "collections")
     done = played(tmp_path, python, {})
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "lb1  the command slipway is not on this host." in done.stdout
+    assert "lb1  no release of shop is paused: the host does not have the tool slipway." in done.stdout

@@ -18,7 +18,7 @@ from .._core.root_view import View
 from .._host.kernel import ALL_CAPABILITIES
 from .._host.systemd import release_of_systemd
 from .credentials import Credentials
-from .parser import UNIT_PATH, Unit, expand, parse_environment_file, read_unit, specifiers
+from .parser import UNIT_PATH, Unit, expand, is_absolute, parse_environment_file, read_unit, specifiers, split_bind
 from .prerequisites import DIRECTORIES, environment_files, in_view, missing
 from .surroundings import Context, covers
 
@@ -168,7 +168,7 @@ def _environment(unit: Unit, values: Mapping[str, str]) -> dict[str, str]:
         key, equals, value = expand(word, values).partition("=")
         if equals:
             variables[key] = value
-    for name in unit.every("EnvironmentFile"):
+    for name in filter(is_absolute, unit.every("EnvironmentFile")):
         for path in environment_files(name, values):
             try:
                 with open(path, encoding="utf-8", errors="surrogateescape") as file:
@@ -192,9 +192,8 @@ def _binds(unit: Unit, values: Mapping[str, str], root: str) -> dict[str, str]:
     if root != "/" or unit.yes("DynamicUser"):
         binds.update(_own_directories(unit, values))
     empty = _empty_directories(unit, values)
-    for word in unit.words("BindPaths", "BindReadOnlyPaths"):
-        source, _ignored, rest = word.partition(":")
-        host, inside = _clean(source, values), _clean(rest.partition(":")[0] or source, values)
+    for word in unit.binds("BindPaths", "BindReadOnlyPaths"):
+        host, inside = (_clean(path, values) for path in split_bind(word))
         if os.path.exists(host):
             covered = any(covers(prefix, inside) for prefix in empty)
             binds[inside if covered else View(root).canonical(inside)] = host
@@ -202,12 +201,12 @@ def _binds(unit: Unit, values: Mapping[str, str], root: str) -> dict[str, str]:
 
 
 def _empty_directories(unit: Unit, values: Mapping[str, str]) -> list[str]:
-    return [_clean(word.partition(":")[0], values) for word in unit.words("TemporaryFileSystem")]
+    return [_clean(word.partition(":")[0], values) for word in unit.paths("TemporaryFileSystem")]
 
 
 def _listed(unit: Unit, key: str, values: Mapping[str, str], view: View) -> list[str]:
     """The paths of ReadOnlyPaths= and its kin, as the unit sees them, behind all symlinks."""
-    paths = (in_view(expand(word, values), view.root) for word in unit.words(key))
+    paths = (in_view(expand(word, values), view.root) for word in unit.paths(key))
     return [view.canonical(path) for path in paths if path is not None]
 
 

@@ -36,6 +36,8 @@ MAX_UNIT = 1 << 20
 _SIMPLE_ESCAPES = {
     "a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, '"': 34, "'": 39, "s": 32,
 }  # fmt: skip
+# What may stand before a path, and a specifier, which may be one.
+_ABSOLUTE = re.compile(r"-?\+?[/%]")
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|(.))", re.DOTALL)
 
 
@@ -78,12 +80,30 @@ class Unit(NamedTuple):
     def words(self, *keys: str) -> list[str]:
         return [word for value in self.every(*keys) for word in split_words(value)]
 
+    def paths(self, *keys: str) -> list[str]:
+        """The words that are paths. systemd ignores one that is not absolute."""
+        return list(filter(is_absolute, self.words(*keys)))
+
+    def binds(self, *keys: str) -> list[str]:
+        """The words of BindPaths= and its kin. What counts is where something is mounted."""
+        return [word for word in self.words(*keys) if is_absolute(split_bind(word)[1])]
+
     def yes(self, key: str) -> bool:
         return is_true(self.last(key))
 
 
 def is_true(text: str) -> bool:
     return text.strip().lower() in ("1", "yes", "y", "true", "t", "on")
+
+
+def split_bind(word: str) -> tuple[str, str]:
+    """What is mounted, and where."""
+    source, _ignored, rest = word.partition(":")
+    return source, rest.partition(":")[0] or source
+
+
+def is_absolute(path: str) -> bool:
+    return _ABSOLUTE.match(path) is not None
 
 
 def parse_name(text: str) -> UnitName:

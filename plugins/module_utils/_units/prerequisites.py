@@ -15,7 +15,7 @@ from typing import Callable, Iterator, Mapping, Optional
 
 from .._core.problems import Problem
 from .credentials import EXECUTE
-from .parser import Unit, expand
+from .parser import Unit, expand, is_absolute, split_bind
 from .surroundings import Context, removes
 
 DIRECTORIES = {
@@ -69,17 +69,18 @@ def _known(by_name: Callable[[str], object], by_number: Callable[[int], object],
 
 def _files(unit: Unit, values: Mapping[str, str]) -> Iterator[Problem]:
     """systemd itself reads and opens these, before there is a sandbox."""
-    for name in unit.every("EnvironmentFile"):
+    for name in filter(is_absolute, unit.every("EnvironmentFile")):
         if not name.startswith("-") and not any(map(os.path.isfile, environment_files(name, values))):
             yield _absent(unit, f"EnvironmentFile={name}", f"create {name}, or write -{name} where it may be absent")
+    fallbacks = _fallbacks(unit, values)
     for key in ("LoadCredential", "LoadCredentialEncrypted"):
         for value in unit.every(key):
             name, _ignored, path = expand(value, values).partition(":")
-            if path.startswith("/") and not os.path.exists(path):
+            if path.startswith("/") and name not in fallbacks and not os.path.exists(path):
                 yield _absent(unit, f"{key}={name}:{path}", f"create {path}, or remove {key}={name}")
     for key in _STREAMS:
         kind, _ignored, path = expand(unit.last(key), values).partition(":")
-        if kind not in ("file", "append", "truncate") or os.path.exists(path):
+        if kind not in ("file", "append", "truncate") or not path.startswith("/") or os.path.exists(path):
             continue
         if key == "StandardInput":
             yield _absent(unit, f"{key}={kind}:{path}", f"create {path}")
@@ -87,15 +88,23 @@ def _files(unit: Unit, values: Mapping[str, str]) -> Iterator[Problem]:
             yield _absent(unit, f"{key}={kind}:{path}", f"create the directory {posixpath.dirname(path)}")
 
 
+def _fallbacks(unit: Unit, values: Mapping[str, str]) -> set[str]:
+    """The credentials with a value that systemd takes where the file is not there."""
+    given = [expand(value, values).partition(":") for value in unit.every("SetCredential", "SetCredentialEncrypted")]
+    return {name for name, colon, _value in given if colon}
+
+
 def _mounts(unit: Unit, values: Mapping[str, str], context: Context) -> Iterator[Problem]:
     for key in _MOUNT_SOURCES:
-        for word in unit.words(key):
-            source = expand(word.partition(":")[0], values)
-            if not source.startswith("-") and not os.path.exists(source):
+        for word in unit.binds(key):
+            source = expand(split_bind(word)[0], values)
+            if not source.lstrip("-").startswith("/"):
+                yield _absent(unit, f"{key}={source}", f"write the whole path of {source}")
+            elif not source.startswith("-") and not os.path.exists(source):
                 yield _absent(unit, f"{key}={source}", _or_optional(source, key))
     made = _made_at_start(unit, values)
     for key in _PATHS:
-        for word in unit.words(key):
+        for word in unit.paths(key):
             path = expand(word, values)
             inside = in_view(path, context.view.root)
             if path.startswith("-") or inside is None or inside in made:

@@ -39,7 +39,7 @@ def test_one_line_for_each_host() -> None:
         "web3  no release of shop is paused: 1.0-aa00bb11cc serves.",
         "web4  Failed to connect.",
         "web5  slipway: only root may do this.",
-        "web6  the command slipway is not on this host.",
+        "web6  no release of shop is paused: the host does not have the tool slipway.",
     ]
     assert (list(told["idle"]), list(told["reasons"]), told["paused"]) == (["web3", "web6"], ["web4", "web5"], 2)
 
@@ -54,6 +54,18 @@ def test_what_no_run_has_heard_yet(word: str, does: str) -> None:
 def test_a_host_that_never_had_the_service_is_idle() -> None:
     unknown = {"failed": True, "code": "unknown_service", "msg": "no release of shop has been made on this host."}
     told = resume_text({"web1": wrote(ON), "web2": wrote(unknown)}, "shop")
+    assert (list(told["idle"]), told["reasons"], told["paused"]) == (["web2"], {}, 1)
+
+
+@pytest.mark.parametrize(
+    "said", ["Error executing command.", "[Errno 2] No such file or directory: b'/usr/local/sbin/slipway'"]
+)
+def test_a_host_without_the_tool_is_idle(said: str) -> None:
+    """Ansible's words for a program that is not there, those of 2.19 and those before."""
+    told = resume_text({"web1": wrote(ON), "web2": {"rc": 2, "stdout": "", "stderr": "", "msg": said}}, "shop")
+    assert (
+        told["text"].splitlines()[1] == "web2  no release of shop is paused: the host does not have the tool slipway."
+    )
     assert (list(told["idle"]), told["reasons"], told["paused"]) == (["web2"], {}, 1)
 
 

@@ -269,6 +269,8 @@ def test_architectures(units):
         ("User=0\nGroup=0\nSupplementaryGroups=0", False),
         ("RootDirectory=/nonexistent", True),
         ("BindPaths=/nonexistent:/opt", True),
+        ("BindPaths=nonexistent:/opt", True),
+        ("BindReadOnlyPaths=-nonexistent:/opt", True),
         ("BindReadOnlyPaths=-/nonexistent:/opt", False),
         ("ReadWritePaths=/nonexistent", True),
         ("ReadOnlyPaths=-/nonexistent", False),
@@ -281,6 +283,10 @@ def test_architectures(units):
         ("WorkingDirectory=/home\nProtectHome=yes", False),
         ("LoadCredential=key:/nonexistent", True),
         ("LoadCredential=key:nonexistent", False),
+        ("LoadCredential=key:/nonexistent\nSetCredential=key:value", False),
+        ("SetCredentialEncrypted=%N:value\nLoadCredentialEncrypted=shop:/nonexistent", False),
+        ("LoadCredential=key:/nonexistent\nSetCredential=other:value", True),
+        ("LoadCredential=key:/nonexistent\nSetCredential=key", True),
         ("StandardInput=file:/nonexistent", True),
         ("StandardOutput=append:/nonexistent/log", True),
         ("StandardError=truncate:/tmp/nonexistent.log", False),
@@ -296,6 +302,34 @@ def test_what_the_unit_names_and_is_not_there(units, setting, missing):
     found = units.of(*setting.split("\n")).missing
     assert [problem.code for problem in found] == ["unit_missing"] * missing
     assert all(any(line.split("=")[0] in problem.message for line in setting.split("\n")) for problem in found)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "EnvironmentFile=nonexistent/x.env",
+        "BindPaths=nonexistent",
+        "BindReadOnlyPaths=/nonexistent:opt",
+        "ReadWritePaths=nonexistent",
+        "ReadOnlyPaths=+nonexistent",
+        "InaccessiblePaths=nonexistent",
+        "NoExecPaths=nonexistent",
+        "StandardInput=file:nonexistent",
+        "StandardOutput=append:nonexistent/log",
+    ],
+)
+def test_systemd_ignores_a_path_that_is_not_absolute(units, setting):
+    assert units.of(setting).missing == ()
+
+
+def test_what_is_not_absolute_changes_nothing(units, tmp_path, monkeypatch):
+    (tmp_path / "a.env").write_text("LD_LIBRARY_PATH=/a\n")
+    monkeypatch.chdir(tmp_path)
+    relative = ("EnvironmentFile=a.env", "NoExecPaths=opt", "TemporaryFileSystem=opt", "InaccessiblePaths=opt")
+    told = units.of(*relative, "BindPaths=opt", f"EnvironmentFile=--{tmp_path}/a.env")
+    assert (told.missing, told.environment, told.hidden, told.exec_rules) == ((), {}, (), ())
+    assert told.view.binds == {}
+    assert units.of("NoExecPaths=%S").exec_rules == (("/var/lib", False),)
 
 
 def test_a_directory_that_the_user_may_not_enter(units, tmp_path):
