@@ -56,6 +56,7 @@ _value:
     paused: 1
 """
 
+import errno
 import json
 from collections.abc import Mapping
 from typing import Any, Callable
@@ -66,11 +67,12 @@ from ansible_collections.slipway.go.plugins.module_utils._core.table import plai
 
 BACK = "sent_back"
 NOT_PAUSED = "not_paused"
+NO_TOOL = "unknown_service"  # each release brings it
 # A host that never had the service has nothing to resume either.
-IDLE = (NOT_PAUSED, "unknown_service")
+IDLE = (NOT_PAUSED, NO_TOOL)
 
 
-def _told(result: Mapping[str, Any]) -> dict[str, Any]:
+def _told(result: Mapping[str, Any], service: str) -> dict[str, Any]:
     """What the tool has written; of one that wrote nothing, why."""
     try:
         loaded = json.loads(str(result.get("stdout")))
@@ -80,6 +82,8 @@ def _told(result: Mapping[str, Any]) -> dict[str, Any]:
         return loaded
     if result.get("skipped"):
         return {"failed": True, "code": NOT_PAUSED, "msg": "in check mode, nothing is said to the host."}
+    if result.get("rc") == errno.ENOENT and not result.get("stderr") and "module_stderr" not in result:
+        return {"failed": True, "code": NO_TOOL, "msg": f"{service} has never been released on this host."}
     return {"failed": True, "msg": result.get("stderr") or result.get("msg") or "the host did not answer"}
 
 
@@ -94,7 +98,7 @@ def _line(service: str, told: Mapping[str, Any]) -> str:
 def resume_text(results: Any, service: str) -> dict[str, Any]:
     if not isinstance(results, Mapping):
         raise AnsibleFilterError(f"resume_text takes a dictionary of hosts, not {type(results).__name__}")
-    answers = {str(host): _told(result) for host, result in results.items()}
+    answers = {str(host): _told(result, service) for host, result in results.items()}
     lines = {host: plain(_line(service, told)) for host, told in answers.items()}
     idle = [host for host, told in answers.items() if told.get("code") in IDLE]
     failed = [host for host, told in answers.items() if told.get("failed") and host not in idle]

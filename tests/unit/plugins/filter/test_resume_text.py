@@ -57,6 +57,13 @@ def test_a_host_that_never_had_the_service_is_idle() -> None:
     assert (list(told["idle"]), told["reasons"], told["paused"]) == (["web2"], {}, 1)
 
 
+def test_a_host_without_the_tool_is_idle() -> None:
+    without = {"rc": 2, "stdout": "", "stderr": "", "msg": "Error executing command."}
+    told = resume_text({"web1": wrote(ON), "balancer": without}, "shop")
+    assert told["idle"] == {"balancer": "shop has never been released on this host."}
+    assert (told["reasons"], told["paused"]) == ({}, 1)
+
+
 @pytest.mark.parametrize("wrong", [None, "text", ["web1"]])
 def test_what_is_no_dictionary_of_hosts(wrong: Any) -> None:
     with pytest.raises(AnsibleFilterError, match="takes a dictionary of hosts"):
