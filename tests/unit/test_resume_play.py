@@ -12,7 +12,9 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,43 +30,70 @@ echo '{"changed": true, "heard": true, "word": "resumed", "release": "2.0-aa00bb
 """
 
 
-@pytest.mark.parametrize("python", PYTHONS)
-def test_the_tool_is_told_who_resumes(tmp_path: Path, python: str) -> None:
-    collection = tmp_path / "collections" / "ansible_collections" / "slipway" / "go"
+def play(python: str, folder: Path, inventory: str, given: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+    """The playbook on this machine, with a tool that writes down what it was told."""
+    collection = folder / "collections" / "ansible_collections" / "slipway" / "go"
     for part in ("galaxy.yml", "meta", "plugins", "playbooks", "roles/release"):
         (collection / part).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, collection / part)
-    tool, told = tmp_path / "slipway", tmp_path / "told"
-    tool.write_text(PLAYED.replace("TOLD", str(told)))
+    tool = folder / "slipway"
+    tool.write_text(PLAYED.replace("TOLD", str(folder / "told")))
     tool.chmod(0o755)
     tasks = collection / "roles" / "release" / "tasks" / "resume.yml"
     assert TOOL in tasks.read_text()
     tasks.write_text(tasks.read_text().replace(TOOL, str(tool)))
-    given = {
+    local = {
         "ansible_connection": "local",
         "ansible_become": False,
         "ansible_python_interpreter": sys.executable,
+    }
+    return subprocess.run(
+        [
+            python,
+            "-m",
+            "ansible.cli.playbook",
+            "-i",
+            inventory,
+            "slipway.go.resume",
+            "-e",
+            json.dumps({**local, **given}),
+        ],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"), "ANSIBLE_NOCOLOR": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_tool_is_told_who_resumes(tmp_path: Path, python: str) -> None:
+    given = {
         "service_name": "shop",
         "release_reason": "the sale begins",
         "awx_user_name": "alice",
         "awx_job_id": 42,
         "awx_job_template_name": "production: resume",
     }
-    done = subprocess.run(
-        [python, "-m", "ansible.cli.playbook", "-i", "web1,", "slipway.go.resume", "-e", json.dumps(given)],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = play(python, tmp_path, "web1,", given)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "web1  shop: 2.0-aa00bb11cc goes on" in done.stdout
-    words = told.read_text().splitlines()
+    words = (tmp_path / "told").read_text().splitlines()
     assert words[:3] == ["resume", "shop", "--json"]
     options = dict(zip(words[3::2], words[4::2]))
     assert options.pop("--reason") == "the sale begins"
     by = json.loads(options.pop("--by"))
     assert by == {"person": "alice", "controller": socket.gethostname(), "job": "AWX job 42, production: resume"}
     assert options == {}
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_a_host_without_a_service_is_passed_over(tmp_path: Path, python: str) -> None:
+    hosts = {"balancer": {}, "web1": {"slipway_services": {"shop": {}}}}
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text(json.dumps({"all": {"hosts": hosts}}))
+    done = play(python, tmp_path, str(inventory), {})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "web1  shop: 2.0-aa00bb11cc goes on" in done.stdout
+    assert "balancer  " not in done.stdout.partition("PLAY RECAP")[0]
