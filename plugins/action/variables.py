@@ -12,6 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.slipway.go.plugins.action.notice import template_with
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
 from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services, known_variables, survey
@@ -42,8 +43,9 @@ class ActionModule(ActionBase):
                 return {**result, "changed": False, "unknown": []}
             self._refuse_hosts(variables)
             if not arguments["undeclared"]:
-                declared_services.check_choice(dict(self._services_by_host(variables)))
+                declared_services.check_choice(dict(self._services_by_host(_all_hosts(variables))))
             notices, warnings = self._notices(variables, arguments["notices"])
+            warnings += self._left_out(variables)
             unknown = self._unknown(variables)
             result["warnings"] = [*warnings, *self._judge(unknown, variables)]
         except SlipwayError as error:
@@ -111,8 +113,19 @@ class ActionModule(ActionBase):
         lookup = lookup_loader.get("ansible.builtin.inventory_hostnames", loader=self._loader, templar=self._templar)
         return list(map(str, lookup.run([pattern], variables=dict(variables))))
 
-    def _services_by_host(self, variables: Mapping[str, Any]) -> Iterator[tuple[str, tuple[list[str], Any]]]:
-        for host, theirs in _all_hosts(variables):
+    def _left_out(self, variables: Mapping[str, Any]) -> list[str]:
+        """Of the inventory alone: the command line and a play choose on purpose."""
+        if declared_services.NAME in load_extra_vars(self._loader):
+            return []
+        hosts = [host for host, _theirs in _all_hosts(variables)]
+        theirs = [(host, variables["hostvars"].raw_get(host)) for host in hosts]
+        warning = declared_services.left_out(dict(self._services_by_host(theirs)))
+        return [warning] if warning else []
+
+    def _services_by_host(
+        self, hosts: Iterable[tuple[str, Mapping[str, Any]]]
+    ) -> Iterator[tuple[str, tuple[list[str], Any]]]:
+        for host, theirs in hosts:
             templar = self._templar.copy_with_new_env(available_variables=theirs)
             name = templar.template(theirs[declared_services.NAME]) if declared_services.NAME in theirs else None
             yield host, (list(declared_services.declared(theirs, declared_services.template_with(templar))), name)

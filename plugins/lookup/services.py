@@ -13,7 +13,8 @@ author:
 description:
   - Returns the names of the services that C(slipway_services) declares for this host, in that order. Where
     C(service_name) is set, it returns only those that it names, and none where this host has none of them.
-  - Of a host that declares none, it returns C(service_name) alone, and fails where that is not set.
+  - Of a host that declares none, it returns C(service_name) alone. Where that is not set, it returns nothing if another
+    host of the play declares services, such as the web servers behind a load balancer, and fails otherwise.
 options:
   which:
     description:
@@ -78,21 +79,28 @@ class LookupModule(LookupBase):
         given = variables or {}
         try:
             if among is not None:
-                return [host for host in among if self._is_about(host, given)]
+                return self._among(among, given)
             if each is not None:
                 return [self._chosen_by(host, given) for host in each]
+            if which == "chosen" and _names_none(given) and _is_declared(_of_hosts(_of_play(given), given)):
+                return []
             return READERS[which](given, declared_services.template_with(self._templar))
         except SlipwayError as error:
             raise AnsibleLookupError(str(error)) from None
 
-    def _is_about(self, host: str, variables: Mapping[str, Any]) -> bool:
-        """Whether the run is about the service there, too."""
+    def _among(self, hosts: Sequence[str], variables: Mapping[str, Any]) -> list[str]:
+        """Those where the run is about the service, too."""
         service = variables.get(declared_services.CURRENT)
         if service is None:
-            return True
-        theirs = variables["hostvars"].raw_get(host)
+            return list(hosts)
+        of_hosts = _of_hosts(hosts, variables)
+        named = _is_named_by_play(variables) or not _is_declared(of_hosts)
+        return [host for host, theirs in of_hosts.items() if self._is_about(service, theirs, named)]
+
+    def _is_about(self, service: str, theirs: Mapping[str, Any], named: bool) -> bool:
+        """named: whether a play has named the one service, which then is that of a host that names none."""
         if _names_none(theirs):
-            return True  # a play has named the one service for all of its hosts
+            return named
         templar = self._templar.copy_with_new_env(available_variables=theirs)
         return service in declared_services.chosen(theirs, declared_services.template_with(templar))
 
@@ -105,3 +113,23 @@ class LookupModule(LookupBase):
 
 def _names_none(theirs: Mapping[str, Any]) -> bool:
     return theirs.get(declared_services.DECLARED) is None and theirs.get(declared_services.NAME) is None
+
+
+def _of_play(variables: Mapping[str, Any]) -> Sequence[str]:
+    return variables.get("ansible_play_hosts_all") or []
+
+
+def _of_hosts(hosts: Sequence[str], variables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {host: variables["hostvars"].raw_get(host) for host in hosts}
+
+
+def _is_declared(of_hosts: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether any of these hosts declares services."""
+    return any(theirs.get(declared_services.DECLARED) is not None for theirs in of_hosts.values())
+
+
+def _is_named_by_play(variables: Mapping[str, Any]) -> bool:
+    """Whether the service's name comes from a play, and not from the inventory of the task's own host."""
+    name = variables.get(declared_services.NAME)
+    own = _of_hosts([host for host in [variables.get("inventory_hostname")] if host], variables)
+    return name is not None and all(theirs.get(declared_services.NAME) != name for theirs in own.values())

@@ -29,15 +29,17 @@ echo '{"changed": true, "heard": true, "word": "resumed", "release": "2.0-aa00bb
 """
 
 
-GIVEN = {
+SHOP = {"service_name": "shop"}
+LOCAL = {
     "ansible_connection": "local",
     "ansible_become": False,
     "ansible_python_interpreter": sys.executable,
-    "service_name": "shop",
 }
 
 
-def played(tmp_path: Path, python: str, given: dict[str, Any], *more: str) -> subprocess.CompletedProcess[str]:
+def played(
+    tmp_path: Path, python: str, given: dict[str, Any], *more: str, inventory: str = "web1,lb1"
+) -> subprocess.CompletedProcess[str]:
     """The playbook, with the tool of each host where tmp_path has one of the host's name."""
     collection = tmp_path / "collections" / "ansible_collections" / "slipway" / "go"
     for part in ("galaxy.yml", "meta", "plugins", "playbooks", "roles/release"):
@@ -47,9 +49,9 @@ def played(tmp_path: Path, python: str, given: dict[str, Any], *more: str) -> su
     tasks = collection / "roles" / "release" / "tasks" / "resume.yml"
     assert f"'{TOOL}'" in tasks.read_text()
     tasks.write_text(tasks.read_text().replace(f"'{TOOL}'", f"'{tmp_path}/' ~ inventory_hostname"))
-    extra = json.dumps({**GIVEN, **given})
+    extra = json.dumps({**LOCAL, **given})
     return subprocess.run(
-        [python, "-m", "ansible.cli.playbook", "-i", "web1,lb1", "slipway.go.resume", "-e", extra, *more],
+        [python, "-m", "ansible.cli.playbook", "-i", inventory, "slipway.go.resume", "-e", extra, *more],
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"},
         cwd=tmp_path,
         capture_output=True,
@@ -71,6 +73,7 @@ def tool(tmp_path: Path, host: str) -> Path:
 def test_the_tool_is_told_who_resumes(tmp_path: Path, python: str, checks: bool) -> None:
     told = tool(tmp_path, "web1")
     given = {
+        **SHOP,
         "release_reason": "--back to the sale",
         "awx_user_name": "alice",
         "awx_job_id": 42,
@@ -91,11 +94,22 @@ def test_the_tool_is_told_who_resumes(tmp_path: Path, python: str, checks: bool)
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_a_host_without_the_tool_has_nothing_to_resume(tmp_path: Path, python: str) -> None:
-    done = played(tmp_path, python, {})
+    done = played(tmp_path, python, SHOP)
     assert done.returncode != 0
     assert "lb1  no release of shop is paused: the host does not have the tool slipway." in done.stdout
     tool(tmp_path, "web1")
     shutil.rmtree(tmp_path / "collections")
-    done = played(tmp_path, python, {})
+    done = played(tmp_path, python, SHOP)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "lb1  no release of shop is paused: the host does not have the tool slipway." in done.stdout
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_a_host_without_a_service_is_passed_over(tmp_path: Path, python: str) -> None:
+    tool(tmp_path, "web1")
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text(json.dumps({"all": {"hosts": {"lb1": {}, "web1": {"slipway_services": {"shop": {}}}}}}))
+    done = played(tmp_path, python, {}, inventory=str(inventory))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "web1  shop: 2.0-aa00bb11cc goes on" in done.stdout
+    assert "lb1  " not in done.stdout.partition("PLAY RECAP")[0]

@@ -69,6 +69,7 @@ FILES = (
 LOG_ROTATION = "/etc/logrotate.d"
 # Units that come with the first service of a host.
 OF_ALL_SERVICES = ("slipway-recover.service", "slipway-watch.service", "haproxy.service", "nginx.service")
+HAPROXY_DROP_IN = "haproxy.service.d/slipway.conf"  # of the role `proxy`, which comes after the baseline
 DPKG_STATUS = "/var/lib/dpkg/status"
 # Groups whose members may do what root does, or read what it reads.
 GROUPS = ("root", "sudo", "wheel", "adm", "docker", "lxd", "disk", "shadow")
@@ -155,7 +156,7 @@ def _services() -> set[str]:
 
 def _of_services() -> set[str]:
     names = _services()
-    units = {os.path.join(UNIT_ROOT, unit) for unit in _units_of(names)}
+    units = {os.path.join(UNIT_ROOT, unit) for unit in (*_units_of(names), HAPROXY_DROP_IN)}
     return units | {os.path.join(LOG_ROTATION, name) for name in names}
 
 

@@ -448,12 +448,17 @@ def _sentences(
         told.append(f"release_on_failure is {mode}: no host was taken back.")
     if len(agreed) == 1:
         release, hosts = next(iter(agreed.items()))
-        whole = "all" if len(hosts) == len(runs) else f"{len(hosts)} of"
-        told.append(sentence(f"{service}: {release or 'nothing'} runs on {whole} {len(runs)} hosts, each asked anew"))
+        told.append(sentence(f"{service}: {release or 'nothing'} runs on {_where(len(hosts), len(runs))} asked anew"))
     elif agreed:
         where = "; ".join(f"{release or 'nothing'} on {', '.join(hosts)}" for release, hosts in agreed.items())
         told.append(sentence(f"{service}: the hosts run different releases: {where}"))
     return "\n".join(filter(None, told))
+
+
+def _where(hosts: int, everyone: int) -> str:
+    if everyone == 1:
+        return "its one host,"
+    return f"{'all' if hosts == everyone else f'{hosts} of'} {everyone} hosts, each"
 
 
 def _runs(fleet: Mapping[str, Any]) -> list[Run]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible.utils.vars import load_extra_vars
-from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_name
 from ansible_collections.slipway.go.plugins.plugin_utils._input import known_variables, survey
 
@@ -147,6 +147,27 @@ def check_choice(hosts: Mapping[str, tuple[Sequence[str], Any]]) -> None:
                     f"{NAME} is {name}, and {DECLARED} declares {', '.join(sorted(everywhere))}. Nothing was changed.",
                     f"correct {NAME}, or declare {name} in {DECLARED}",
                 )
+
+
+def left_out(hosts: Mapping[str, tuple[Sequence[str], Any]]) -> str:
+    """A warning where the inventory's service_name leaves out services that the same host declares; else nothing.
+
+    hosts: as for check_choice, without what the command line says.
+    """
+    missing: dict[str, None] = {}
+    given: dict[str, None] = {}
+    for names, own in hosts.values():
+        wanted = wanted_names(own)
+        without = [name for name in names if wanted and name not in wanted]
+        missing.update(dict.fromkeys(without))
+        given.update(dict.fromkeys(wanted if without else []))
+    if not missing:
+        return ""
+    return with_fix(
+        f"{NAME} is {', '.join(given)} in the inventory, and chooses among the services that {DECLARED} declares: "
+        f"the run leaves out {', '.join(missing)}.",
+        f"take {NAME} out of the inventory, and choose with -e {NAME}=… where a run is about some of them",
+    )
 
 
 def check_together(name: str, of_each: Mapping[str, Mapping[str, Sequence[str]]]) -> None:

@@ -57,9 +57,13 @@ def test_what_services_bring_is_theirs(folder, monkeypatch):
     units.mkdir()
     for name in ("shop@.service", "shop.socket", "slipway-watch.service", "other.service"):
         (units / name).write_text("")
+    (units / "haproxy.service.d").mkdir()
+    for name in ("slipway.conf", "own.conf"):
+        (units / "haproxy.service.d" / name).write_text("")
+    monkeypatch.setattr(survey, "FILES", (*survey.FILES, f"{units}/*.d/*.conf"))
     monkeypatch.setattr(survey, "UNIT_ROOT", str(units))
     monkeypatch.setattr(survey.services, "services", lambda: [survey.services.Service("shop")])
-    assert {os.path.basename(path) for path in survey.files_()} == {"other.service"}
+    assert {os.path.basename(path) for path in survey.files_()} == {"other.service", "own.conf"}
 
 
 @pytest.fixture

@@ -220,6 +220,11 @@ def test_releases_of_one_version_with_ids_of_their_own_are_the_same():
     assert "2.0.0 runs on all 2 hosts" in closing["text"]
 
 
+def test_one_host_of_a_service_is_not_told_as_several():
+    closing = fleet_closing(fleet({"a": RELEASED}), {"a": runs(NEW)})
+    assert f"{NEW} runs on its one host, asked anew." in closing["text"]
+
+
 def test_no_release_no_table():
     """Such as a run of the role service alone, which has failed on a host."""
     failed = {"b": {"code": "failed", "msg": "the task X failed."}}

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleLookupError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from ansible.utils import vars as ansible_vars
@@ -21,6 +22,11 @@ from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_
 
 LOOKUPS = {"services": services.LookupModule, "variable": variable.LookupModule}
 TWO = {"shop": {"service_listen": ["8080"]}, "mailer": None}
+
+
+class HostVars(dict[str, Any]):
+    def raw_get(self, host: str) -> Any:
+        return self[host]
 
 
 def same(value: Any, _variables: Mapping[str, Any]) -> Any:
@@ -152,10 +158,6 @@ def test_a_declaration_may_be_a_template() -> None:
 
 
 def test_the_hosts_of_a_service_are_those_that_the_run_is_about_it_on() -> None:
-    class HostVars(dict[str, Any]):
-        def raw_get(self, host: str) -> Any:
-            return self[host]
-
     hosts = HostVars(
         web1={"slipway_services": TWO},
         web2={"slipway_services": {"mailer": {}}},
@@ -166,11 +168,26 @@ def test_the_hosts_of_a_service_are_those_that_the_run_is_about_it_on() -> None:
     )
     variables = {"hostvars": hosts, "slipway_service": "shop"}
     plugin = services.LookupModule(loader=DataLoader(), templar=Templar(DataLoader()))
-    assert plugin.run([], variables=variables, among=list(hosts)) == ["web1", "old", "named"]
+    by_play = {**variables, "service_name": "shop"}
+    assert plugin.run([], variables=by_play, among=list(hosts)) == ["web1", "old", "named"]
+    assert plugin.run([], variables=variables, among=list(hosts)) == ["web1", "old"]
+    by_inventory = {**by_play, "inventory_hostname": "old"}
+    assert plugin.run([], variables=by_inventory, among=list(hosts)) == ["web1", "old"]
+    assert plugin.run([], variables=variables, among=["old", "named"]) == ["old", "named"]
     assert plugin.run([], variables={"hostvars": hosts}, among=list(hosts)) == list(hosts)
     each = plugin.run([], variables={"hostvars": hosts, "service_name": "shop"}, each=list(hosts))
     assert each == [["shop", "mailer"], ["mailer"], ["shop"], ["mailer"], ["shop"], ["mailer"]]
     assert plugin.run([], variables={"hostvars": hosts}, each=["named"]) == [[]]
+
+
+def test_a_host_without_a_service_has_none_beside_hosts_that_declare_theirs() -> None:
+    hosts = HostVars(balancer={}, web1={"slipway_services": TWO}, other={})
+    plugin = services.LookupModule(loader=DataLoader(), templar=Templar(DataLoader()))
+    of_play = {"hostvars": hosts, "ansible_play_hosts_all": list(hosts)}
+    assert plugin.run([], variables=of_play) == []
+    assert plugin.run([], variables={**of_play, "service_name": "shop"}) == ["shop"]
+    with pytest.raises(AnsibleLookupError, match="service_name is not set"):
+        plugin.run([], variables={**of_play, "ansible_play_hosts_all": ["balancer", "other"]})
 
 
 def test_a_service_that_no_host_declares_is_refused_unless_one_host_declares_none() -> None:
@@ -179,6 +196,25 @@ def test_a_service_that_no_host_declares_is_refused_unless_one_host_declares_non
         declared_services.check_choice(hosts)
     declared_services.check_choice({**hosts, "old": ([], "books")})
     declared_services.check_choice({"web1": (["shop"], "mailer"), "web2": (["mailer"], "mailer")})
+
+
+def test_a_service_name_of_the_inventory_that_leaves_services_out_is_told() -> None:
+    told = declared_services.left_out({"web1": (["shop", "books"], "shop"), "web2": (["shop"], "shop")})
+    assert told.startswith("service_name is shop in the inventory, and chooses among the services")
+    assert "the run leaves out books. Fix: take service_name out of the inventory" in told
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        {"web1": (["shop", "books"], None), "web2": ([], "shop")},
+        {"web1": (["shop", "books"], "all")},
+        {"web1": (["shop", "books"], "books,shop")},
+        {"web1": (["shop"], "shop")},
+    ],
+)
+def test_a_service_name_that_leaves_nothing_out_is_not_told(hosts: Mapping[str, Any]) -> None:
+    assert declared_services.left_out(hosts) == ""
 
 
 @pytest.mark.parametrize(
