@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import LONGEST
 from ansible_collections.slipway.go.plugins.plugin_utils._input import batch_sizes, declared_services
 from ansible_collections.slipway.go.plugins.plugin_utils._run import this_run, time_limits
 from ansible_collections.slipway.go.plugins.plugin_utils._run.time_limits import Patience
@@ -94,6 +95,12 @@ def of(
         "version": str(arguments.get("version") or ""),
         "process": this_run.process(),
     }
+
+
+def outlasting(claim: Mapping[str, Any], variables: Mapping[str, Any]) -> float:
+    """The seconds for which this run of several hosts claims the lease, where no host keeps it so long; else 0."""
+    alone = len(variables.get("ansible_play_hosts_all") or ()) < 2
+    return 0.0 if alone or claim["seconds"] <= LONGEST else float(claim["seconds"])
 
 
 def of_way_back(service: str, variables: Mapping[str, Any]) -> dict[str, Any] | None:
