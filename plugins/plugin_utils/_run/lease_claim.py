@@ -57,6 +57,11 @@ def serial(
         return list(batch_sizes.SIZES[batch_sizes.RELEASE])
 
 
+def waves(groups: Sequence[Sequence[str]], forks: int) -> int:
+    """How often Ansible begins with hosts anew, where it plays so many of a batch at a time."""
+    return sum(math.ceil(len(group) / max(1, forks)) for group in groups)
+
+
 def seconds(
     patience: Patience, groups: Sequence[Sequence[str]], forks: int, configures: bool, compares: float = 0.0
 ) -> float:
@@ -65,9 +70,9 @@ def seconds(
     One that needs longer may go on as long as nobody else has taken the lease. compares: how long each batch but the
     last may be compared with those after it.
     """
-    waves = sum(math.ceil(len(group) / max(1, forks)) for group in groups)
     compared = compares * max(0, len(groups) - 1)
-    return time_limits.SLACK + max(1, waves) * (patience.well + (CONFIGURE if configures else 0.0)) + compared
+    each = patience.well + (CONFIGURE if configures else 0.0)
+    return time_limits.SLACK + max(1, waves(groups, forks)) * each + compared
 
 
 def of(
