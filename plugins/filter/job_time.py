@@ -54,9 +54,9 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import job_time as calculation
 from ansible_collections.slipway.go.plugins.plugin_utils._input import survey
 from ansible_collections.slipway.go.plugins.plugin_utils._input.refusal import refusal
-from ansible_collections.slipway.go.plugins.plugin_utils._run import job_time as calculation
 
 
 def job_time(variables: Any, hosts: Any = 0, forks: Any = 0) -> int:

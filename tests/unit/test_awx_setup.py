@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.slipway.go.plugins.plugin_utils._run import job_time
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import job_time
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTIONS = Path(os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(ROOT / ".work" / "collections")))

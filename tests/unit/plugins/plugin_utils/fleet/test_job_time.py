@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.slipway.go.plugins.filter.job_time import job_time
-from ansible_collections.slipway.go.plugins.plugin_utils._run import job_time as calculation
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import job_time as calculation
 from ansible_collections.slipway.go.plugins.plugin_utils._run import time_limits
 
 # What a host may take by default, with its confirmation.
