@@ -1233,6 +1233,15 @@ VARIABLES = Section(
             "Apply the role `slipway.go.service`, or turn off what needs the tool: `release_confirm: 0`, "
             "`release_slow: rollback`.",
         ),
+        "confirm_too_long": ErrorCode(
+            "The host would wait longer than a day until it takes back a release that nobody confirms. Nothing was "
+            "changed.",
+            "It waits for the longest swap, the soak, `release_confirm`, `release_confirm_fleet` and, with "
+            "`release_slow: pause`, `release_pause_time` together. A timer that takes a change back waits 86400 s at "
+            "most.",
+            "Set the variables of the message to what its fix says, or less. If `release_confirm_fleet` is for many "
+            "batches that may be paused, lower `release_pause_time` or set `release_confirm_fleet` to 0.",
+        ),
         "no_units": ErrorCode(
             "The host has no unit for the releases of this service.",
             "The role `service` has not run on the host.",

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import job_time
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTIONS = Path(os.environ.get("ANSIBLE_COLLECTIONS_PATH", str(ROOT / ".work" / "collections")))
@@ -151,23 +152,37 @@ def test_what_follows_a_failure_takes_back_what_this_workflow_has_released() -> 
     assert '"msg": "{{ awx_workflow_job_id }}"' in told.stdout
 
 
+# 900 s around it, and three waves, each with what a host may take by default.
+RELEASE = 900 + 3 * (635 + 60)
+
+
 @pytest.mark.parametrize(
-    ("given", "pauses"),
+    ("given", "release", "site"),
     [
-        ({}, 0),
-        ({"release_slow": "", "release_pause_time": ""}, 0),
-        ({"release_slow": "rollback", "release_pause_time": 600}, 0),
-        ({"release_slow": "pause", "release_pause_time": "600"}, 1800),
-        ({"release_slow": "pause", "release_pause_time": ""}, 2700),
+        ({}, RELEASE, 14400 + RELEASE),
+        ({"release_slow": "", "release_pause_time": "", "awx_hosts": "", "awx_timeout": ""}, RELEASE, 14400 + RELEASE),
+        ({"release_slow": "rollback", "release_pause_time": 600}, RELEASE, 14400 + RELEASE),
+        ({"release_slow": "pause", "release_pause_time": "600"}, RELEASE + 3 * 630, 14400 + RELEASE + 3 * 630),
+        ({"release_slow": "pause", "release_weights": [5, 25]}, RELEASE + 3 * 960, 14400 + RELEASE + 3 * 960),
+        ({"awx_hosts": "100"}, RELEASE + 18 * 695, 14400 + RELEASE + 18 * 695),
+        ({"awx_hosts": 100, "awx_forks": 50}, RELEASE, 14400 + RELEASE),
+        ({"awx_timeout": "50000", "release_slow": "pause"}, 50000, 50000),
     ],
 )
-def test_a_job_that_releases_has_the_time_of_a_pause(given: dict[str, Any], pauses: int) -> None:
+def test_a_job_that_releases_has_the_time_that_its_variables_allow(
+    given: dict[str, Any], release: int, site: int
+) -> None:
     times = {told["playbook"]: told["timeout"] for told in PLAY["vars"]["awx_setup_templates"]}
-    found = evaluated({name: times[name] for name in ("site", "release")}, **given)
+    found = evaluated({name: times[name] for name in ("site", "release", "rollback")}, **given)
     assert {name: int(seconds) for name, seconds in found.items()} == {
-        "site": 14400 + pauses,
-        "release": 900 + 6 * (60 + 30 + 30 + 5 + 60) + pauses,
+        "site": site,
+        "release": release,
+        "rollback": release,
     }
+
+
+def test_all_that_the_time_comes_from_is_read() -> None:
+    assert sorted(PLAY["vars"]["awx_setup_timed"]) == sorted(job_time.VARIABLES)
 
 
 @pytest.mark.parametrize("may", ["release", "rollback"])

@@ -120,7 +120,7 @@ FLOORS = {
         "stage progress probe outcome",
         "takeover",
         "staged_units strategies diagnostics",
-        "preflight smoke",
+        "confirm_time preflight smoke",
         "context",
         "prune recovery removal",
         "rehearsal once transaction",

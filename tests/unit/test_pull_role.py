@@ -86,6 +86,27 @@ def test_a_secret_in_the_address_is_refused_and_not_told(tmp_path: Path, url: st
     assert "Read the host's state" not in told
 
 
+PAUSES = {"release_slow": "pause", "release_weights": "5, 25", "release_step_time": "60"}
+# 900 s around it, what a host may take, its confirmation, and two shares.
+BESIDE = 900 + 635 + 60 + 120
+
+
+@pytest.mark.parametrize(
+    ("given", "least"),
+    [
+        ({"release_pause_time": "3600"}, BESIDE + 3600),
+        ({"release_pause_time": 43200, "pull_timeout": BESIDE + 43199}, BESIDE + 43200),
+        ({"release_pause_time": 43200, "pull_timeout": BESIDE + 43200}, 0),
+        ({"release_pause_time": 43200, "release_slow": "rollback"}, 0),
+    ],
+)
+def test_a_pull_that_would_end_a_pause_is_refused(tmp_path: Path, given: dict[str, Any], least: int) -> None:
+    told = apply(tmp_path, {**GOOD, **PAUSES, **given})
+    assert ("failed: [web1] (item=release_pause_time)" in told) == bool(least), told
+    assert not least or f"Fix: set pull_timeout to at least {least}, or lower release_pause_time" in told
+    assert ("Read the host's state" in told) == (not least)
+
+
 def test_values_that_can_be_used_are_let_through(tmp_path: Path) -> None:
     told = apply(tmp_path, GOOD)
     assert "failed: [web1] (item=" not in told

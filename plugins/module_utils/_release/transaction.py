@@ -18,7 +18,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 from .._core.errors import SlipwayError, sentence
 from .._core.problems import Problem
 from .._host.systemd import UnitState
-from . import confirm_timer
+from . import confirm_time, confirm_timer
 from . import probe as probing
 from . import progress as progressing
 from .context import Context
@@ -194,9 +194,7 @@ class Swap:
         if self._takes_over:
             store.save_settings(settings)  # by them a boot knows the service, and settles what is in flight
         if self._takes_over or self.unconfirmed:
-            seconds = self._strategy.time_limit() + settings.soak_time + settings.confirm + self._hold
-            seconds += self._strategy.pause_time()
-            seconds += settings.drain_timeout + STOP_MARGIN if self._takes_over else 0
+            seconds = confirm_time.seconds(self._strategy, settings, self._hold, self._takes_over)
             self._txn.deadline = time.time() + seconds
             confirm_timer.arm(self._service.layout.name, self._txn.txn, seconds)
         if source is None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._release.by import describe_by
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.status_table import age
+from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import LONGEST
 from ansible_collections.slipway.go.plugins.plugin_utils._run import lease_answers
 from ansible_collections.slipway.go.plugins.plugin_utils._run.lease_claim import reached, split
 
@@ -47,7 +48,7 @@ def render_plan(
     groups = [group for batch in batches if (group := [host for host in batch if host in answers])]
     ended = lease_answers.over(answers.values())
     head = f"PLAN  {service} {version}: {count(len(answers), 'host')} in {count(len(groups), 'batch', 'batches')}"
-    lines = [head, *_freeze(answers), *_lease(answers, ended)]
+    lines = [head, *_freeze(answers), *_lease(answers, ended), *_outlasting(answers)]
     ends = reached(batches, until, services or {})
     left = sum(host in answers for batch in batches[ends:] for host in batch)
     if left:
@@ -163,6 +164,13 @@ def _lease(answers: Mapping[str, Told], ended: set[str]) -> list[str]:
         return ["  lease: free"]
     found = _grouped(held, lambda told: _owner(lease_answers.lease_of(told)))
     return [f"  lease: {text}{_unless_all(hosts, answers)}" for text, hosts in found.items()]
+
+
+def _outlasting(answers: Mapping[str, Told]) -> list[str]:
+    """Hosts differ by the services that they have, and the run is as long as the longest says."""
+    needed = max((float(_plan_of(told).get("lease_needed") or 0) for told in answers.values()), default=0.0)
+    told = f"ends after {age(LONGEST)}, and this run may take {age(needed)}"
+    return [f"  lease: {told}; keep others from releasing where its turn is later"] if needed else []
 
 
 def _holds(lease: Told, ended: set[str]) -> bool:

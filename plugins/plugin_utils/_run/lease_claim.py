@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import LONGEST
 from ansible_collections.slipway.go.plugins.plugin_utils._input import batch_sizes, declared_services
 from ansible_collections.slipway.go.plugins.plugin_utils._run import this_run, time_limits
 from ansible_collections.slipway.go.plugins.plugin_utils._run.time_limits import Patience
@@ -56,6 +57,11 @@ def serial(
         return list(batch_sizes.SIZES[batch_sizes.RELEASE])
 
 
+def waves(groups: Sequence[Sequence[str]], forks: int) -> int:
+    """How often Ansible begins with hosts anew, where it plays so many of a batch at a time."""
+    return sum(math.ceil(len(group) / max(1, forks)) for group in groups)
+
+
 def seconds(
     patience: Patience, groups: Sequence[Sequence[str]], forks: int, configures: bool, compares: float = 0.0
 ) -> float:
@@ -64,9 +70,9 @@ def seconds(
     One that needs longer may go on as long as nobody else has taken the lease. compares: how long each batch but the
     last may be compared with those after it.
     """
-    waves = sum(math.ceil(len(group) / max(1, forks)) for group in groups)
     compared = compares * max(0, len(groups) - 1)
-    return time_limits.SLACK + max(1, waves) * (patience.well + (CONFIGURE if configures else 0.0)) + compared
+    each = patience.well + (CONFIGURE if configures else 0.0)
+    return time_limits.SLACK + max(1, waves(groups, forks)) * each + compared
 
 
 def of(
@@ -94,6 +100,12 @@ def of(
         "version": str(arguments.get("version") or ""),
         "process": this_run.process(),
     }
+
+
+def outlasting(claim: Mapping[str, Any], variables: Mapping[str, Any]) -> float:
+    """The seconds for which this run of several hosts claims the lease, where no host keeps it so long; else 0."""
+    alone = len(variables.get("ansible_play_hosts_all") or ()) < 2
+    return 0.0 if alone or claim["seconds"] <= LONGEST else float(claim["seconds"])
 
 
 def of_way_back(service: str, variables: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release import (
     staged_units,
 )
 from ansible_collections.slipway.go.plugins.module_utils._release import stage as staging
+from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies import reserved_ports
 from ansible_collections.slipway.go.plugins.module_utils._tool import cli
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
@@ -110,6 +111,30 @@ for how in ("without a pause", "once the role is applied"):
         else:
             host.proxy = {"weights": [20]}
         assert stage.passes(lambda: host.release("v2")).current == host.settled()
+
+
+for what, given in (
+    ("release_confirm alone", {"release_confirm": 90000.0}),
+    ("a pause, for which the fleet waits twice", {"release_confirm_fleet": 86400.0, "release_pause_time": 43200.0}),
+):
+    LOWER = " and ".join(rf"{variable} to (?P<{variable}>\d+)" for variable in given)
+
+    @SCENES.row(
+        "confirm_too_long",
+        f"a release could wait for more than a day to be confirmed: {what}",
+        f"set {LOWER} or less",
+        ", ".join(f"another `{variable}`" for variable in given),
+    )
+    def _scene(stage: Stage, given: dict[str, float] = given) -> None:
+        host, times = host_of(stage, "proxy"), {"release_confirm": 60.0, "release_pause_time": 900.0, **given}
+
+        def act() -> Outcome:
+            host.confirm = times["release_confirm"]
+            host.proxy = {"weights": [20], "slow": "pause", "pause_time": times["release_pause_time"]}
+            return host.release("v2", hold=times.get("release_confirm_fleet", 0.0))
+
+        times.update({variable: float(most) for variable, most in stage.fails(act).items()})
+        assert stage.passes(act).current == host.settled()
 
 
 for number, family in enumerate(("IPv4", "IPv6")):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Iterable, Mapping, Optional
+from typing import TYPE_CHECKING, Callable, Iterable, Mapping, NamedTuple, Optional
 
 from ..._core import files
 from ..._core.errors import SlipwayError
@@ -43,6 +43,21 @@ class Drained:
     left: tuple[str, ...] = ()
 
 
+class Wait(NamedTuple):
+    """Seconds that a swap may take because this variable says so, and how often it does."""
+
+    variable: str
+    seconds: float
+    times: int = 1
+
+    @property
+    def total(self) -> float:
+        return self.seconds * self.times
+
+    def __str__(self) -> str:
+        return f"{self.variable} is {self.seconds:.0f} s{f' in each of {self.times} steps' if self.times > 1 else ''}"
+
+
 class Strategy(ABC):
     """What all strategies have in common: a release has units of its own, which start and stop it."""
 
@@ -51,6 +66,8 @@ class Strategy(ABC):
     phases: tuple[Phase, ...]
     # Whether two releases may answer at the users' address at the same time.
     shared = False
+    # Seconds of a swap that no variable says.
+    margin = 2 * STOP_MARGIN
     # Whether a release that drains beside the next one has been told to end, and does so when its users have left.
     ends_by_draining = False
 
@@ -74,10 +91,17 @@ class Strategy(ABC):
         """The phases of a swap from `source`, a release of `before`, to one of this strategy; None for no release."""
         return IN_TURN if self.in_turn_because(before, source, to) else self.phases
 
+    def waits(self) -> list[Wait]:
+        """What a swap waits for, without its soak."""
+        return [
+            Wait("release_start_timeout", self.settings.start_timeout),
+            Wait("release_health.deadline", self.gate.pace.deadline),
+            Wait("release_drain_timeout", self.settings.drain_timeout),
+        ]
+
     def time_limit(self) -> float:
         """The most seconds a swap takes, without its soak."""
-        settings = self.settings
-        return settings.start_timeout + self.gate.pace.deadline + settings.drain_timeout + 2 * STOP_MARGIN
+        return self.margin + sum(one.total for one in self.waits())
 
     def least_canary_time(self) -> float:
         """The seconds for which only a share of the requests reaches the new release at least."""

@@ -25,7 +25,7 @@ from ..state.model import ACCEPT, PROXY_PORTS, Spec, parse_proxy
 from ..state.service import Service
 from . import reserved_ports
 from .backend import Backend, Routes, routes, shares
-from .base import FRONT, Strategy
+from .base import FRONT, Strategy, Wait
 from .haproxy import DRAIN, MAINT, Haproxy
 from .slots import CHOSEN, SLOTS, LocalPorts, Slots, port_variable
 from .traffic import LOOK, WHOLE, Totals, Traffic, since_counted
@@ -66,8 +66,8 @@ class ProxyStrategy(Strategy):
             return plan
         return tuple(step for phase in plan for step in ([Phase.CANARY, phase] if phase == Phase.FLIP else [phase]))
 
-    def time_limit(self) -> float:
-        return super().time_limit() + len(self._steps()) * self._options.step_time
+    def waits(self) -> list[Wait]:
+        return [*super().waits(), Wait("release_step_time", self._options.step_time, len(self._steps()))]
 
     def least_canary_time(self) -> float:
         """A share of 0 shows nothing of most users, and lasts its whole time."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 
 from ..._core.errors import SlipwayError
+from ..._deadman.model import LONGEST
 from .. import confirm_timer
 from ..context import Context
 from ..outcome import Outcome, unchanged
@@ -69,6 +70,7 @@ def _swap(context: Context, current: str) -> float:
     strategy, settings = context.strategy_of(current), context.settings
     transaction = context.store.begin(current, None, strategy.name, "rollback", GIVEN_BACK.message, by=context.by)
     seconds = strategy.time_limit() + settings.start_timeout + 2 * (settings.drain_timeout + STOP_MARGIN)
+    seconds = min(seconds, LONGEST)
     transaction.deadline = time.time() + seconds
     confirm_timer.arm(context.layout.name, transaction.txn, seconds)
     _enter(context, transaction)

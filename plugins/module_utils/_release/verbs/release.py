@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Container
+from typing import Container, Iterator
 
 from ..._core.errors import SlipwayError, sentence
 from ..._core.paths import TOOL
-from ..._core.problems import ProblemsError
-from .. import confirm_timer, integrity, once, preflight, stage
+from ..._core.problems import Problem, ProblemsError
+from .. import confirm_time, confirm_timer, integrity, once, preflight, stage
 from ..conditions import compares_host, conditions, is_new_try
 from ..context import Context
 from ..outcome import Outcome, timed, unchanged
@@ -264,6 +264,16 @@ def _preflight(context: Context, spec: Spec, but: Container[str] = ()) -> None:
     strategy = context.strategy(spec.strategy)
     listen = strategy.own_listen or spec.listen
     problems = preflight.problems(spec, context.layout, listen, own_ports, strategy.check_front, context.takeover)
-    problems = [problem for problem in [*problems, *integrity.foreign(context.layout)] if problem.code not in but]
+    problems += [*integrity.foreign(context.layout), *_time_to_confirm(context, spec)]
+    problems = [problem for problem in problems if problem.code not in but]
     if problems:
         raise ProblemsError(problems)
+
+
+def _time_to_confirm(context: Context, spec: Spec) -> Iterator[Problem]:
+    """A time for which no timer could be armed; of a first release too, as the next one would have it."""
+    takes_over = context.takeover.is_open
+    if context.settings.confirm or takes_over:
+        strategy = context.strategy(spec.strategy)
+        against = confirm_time.objection(strategy, context.settings, spec.hold, takes_over)
+        yield from [Problem.of(against)] if against is not None else []

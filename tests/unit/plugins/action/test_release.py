@@ -1020,6 +1020,30 @@ def test_a_plan_only_tells_of_a_freeze(act, run_folder):
     assert action.executed[0][1]["lease"] == "tell"
 
 
+@pytest.mark.parametrize(
+    ("hosts", "given", "needed"),
+    [
+        (["web1", "web2", "web3"], {}, None),
+        (["web1", "web2", "web3"], {"lease_time": "86401"}, 86401),
+        (["web1", "web2", "web3"], {"lease_time": "86400"}, None),
+        (["web1"], {"lease_time": "86401"}, None),
+    ],
+)
+def test_a_plan_tells_of_a_run_that_no_lease_lasts_for(act, run_folder, hosts, given, needed):
+    action = act([{"action": "release", "plan": {}}], report=True, **given)
+    action._task.check_mode = True
+    told = action.run(task_vars={"inventory_hostname": "web1", "ansible_play_hosts_all": hosts})
+    assert told["plan"].get("lease_needed") == needed
+
+
+def test_three_batches_that_may_pause_for_half_a_day_each_outlast_their_lease(act, run_folder):
+    proxy = {"weights": [20], "slow": "pause", "pause_time": "43200"}
+    action = act([{"action": "release", "plan": {}}], report=True, strategy="proxy", proxy=proxy)
+    action._task.check_mode = True
+    hosts = {"inventory_hostname": "web1", "ansible_play_hosts_all": ["web1", "web2", "web3"]}
+    assert action.run(task_vars=hosts)["plan"]["lease_needed"] > 3 * 43200
+
+
 def test_a_check_that_takes_the_lease_says_which_run_it_is(act, run_folder):
     action, _told = check(act, [{"action": "release", "plan": {}}], lease="take", lease_time="90", run="1704")
     assert plugin.this_run.has_lease("shop", "web1")

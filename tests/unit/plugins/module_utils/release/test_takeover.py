@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._release import takeover
+from ansible_collections.slipway.go.plugins.module_utils._release import confirm_timer, takeover
 from ansible_collections.slipway.go.plugins.module_utils._release.context import Context
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
 from ansible_collections.slipway.go.plugins.module_utils._release.removal.parts import Wish
@@ -180,6 +180,14 @@ def test_it_is_given_back_and_taken_over_again(host):
     host.release("v2")
     host.engine().give_back()
     assert host.serves() == "former"
+
+
+def test_a_way_back_whose_times_are_too_long_for_a_timer_is_taken_with_the_longest(host, monkeypatch):
+    host.adopt("v1")
+    host.start_timeout, seconds = 80000.0, []
+    monkeypatch.setattr(confirm_timer, "arm", lambda _name, _txn, most: seconds.append(most))
+    host.engine().give_back()
+    assert (host.serves(), seconds) == ("former", [86400])
 
 
 def test_once_it_is_given_back_no_rollback_takes_it_over(host):

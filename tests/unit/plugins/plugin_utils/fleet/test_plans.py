@@ -69,6 +69,17 @@ def test_a_batch_that_ansible_does_not_play_at_once_says_so(forks, second):
     assert batches == ["batch 1 of 2: 1 host", f"batch 2 of 2: {second}"]
 
 
+def test_a_run_that_may_outlast_its_lease_says_so():
+    longer = {**GOOD, "plan": {**PLAN, "lease_needed": 129600.0}}
+    lines = plan({"web1": longer, "web2": {**longer, "plan": {**PLAN, "lease_needed": 129000.0}}})["text"].splitlines()
+    assert lines[1:3] == [
+        "  lease: free",
+        "  lease: ends after 1d 0h, and this run may take 1d 12h; keep others from releasing where its turn is later",
+    ]
+    assert max(map(len, lines)) < 120
+    assert sum(line.startswith("  lease:") for line in plan({"web1": GOOD})["text"].splitlines()) == 1
+
+
 @pytest.mark.parametrize(("until", "batches"), [("canary", 1), (2, 2), (3, 3), ("", 3)])
 def test_a_plan_ends_where_the_run_does(until, batches):
     answers = {f"web{number}": GOOD for number in range(1, 6)}

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
@@ -147,6 +148,53 @@ def test_a_release_that_waits_for_its_fleet_has_a_later_deadline(host):
     assert seconds() - alone == pytest.approx(900, abs=20)
     host.engine().confirm(txn)
     assert host.settled() == host.id_of("v2")
+
+
+@pytest.mark.parametrize(
+    ("confirm", "hold", "named"),
+    [(90000.0, 0.0, ["release_confirm"]), (43200.0, 86400.0, ["release_confirm_fleet", "release_confirm"])],
+)
+def test_a_time_to_confirm_that_no_host_waits_is_refused_before_anything_happens(host, confirm, hold, named):
+    serving, events = host.settled(), len(list(host.store.journal.events()))
+    host.confirm = confirm
+    for act in (host.engine().predict, host.engine().release):
+        error = refused(lambda act=act: act(host.spec("v2", hold=hold)), "confirm_too_long")
+        assert "may wait 86400 s at most" in error.message
+        assert all(variable in error.message for variable in named)
+    assert host.store.load() is None
+    assert (host.settled(), len(list(host.store.journal.events()))) == (serving, events)
+    assert host.layout.staged() == [serving]
+    lower = dict(re.findall(r"(release_\w+) to (\d+)", error.problems[0].fix))
+    assert sorted(lower) == sorted(named)
+    host.confirm = float(lower["release_confirm"])
+    txn = host.swap("v2", hold=float(lower.get("release_confirm_fleet", hold))).unconfirmed
+    left = host.store.load()
+    assert 86000 < left.deadline - left.started <= 86400 + 20, "nothing of it is given away"
+    host.engine().confirm(txn)
+    assert host.settled() == host.id_of("v2")
+
+
+def test_with_batches_a_pause_and_what_the_fleet_waits_for_it_stay_in_proportion(host):
+    host.switch("proxy")
+    host.proxy = {"weights": [20], "slow": "pause", "pause_time": 43200.0}
+    error = refused(lambda: host.swap("v2", hold=86400.0), "confirm_too_long")
+    lower = {name: int(most) for name, most in re.findall(r"(release_\w+) to (\d+)", error.problems[0].fix)}
+    assert lower["release_confirm_fleet"] == pytest.approx(2 * lower["release_pause_time"], abs=2)
+    assert 28000 < lower["release_pause_time"] < 28800
+
+
+def test_a_step_counts_as_often_as_there_are_shares(host):
+    host.switch("proxy")
+    host.proxy = {"weights": [1, 2, 3, 4, 100], "step_time": 30000.0}
+    error = refused(lambda: host.swap("v2"), "confirm_too_long")
+    assert "release_step_time is 30000 s in each of 4 steps" in error.message
+    (most,) = re.findall(r"set release_step_time to (\d+) or less", error.problems[0].fix)
+    assert 21000 < int(most) < 21600
+
+
+def test_what_nobody_has_to_confirm_may_take_any_time(host):
+    host.confirm = 0.0
+    assert host.engine().predict(host.spec("v2", hold=90000.0)).action == "release"
 
 
 def test_an_operator_confirms_without_knowing_the_transaction(host):
