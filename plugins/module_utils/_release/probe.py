@@ -28,7 +28,8 @@ from .._health.spec.check import Check
 from .gate import PACE
 from .timeline import Requests
 
-BEFORE, DURING, AFTER, ROLLBACK = "before", "during", "after", "rollback"
+BEFORE, DURING, PAUSED, AFTER, ROLLBACK = "before", "during", "paused", "after", "rollback"
+SINCE_THE_SWAP_BEGAN = (DURING, PAUSED, AFTER)
 RATE = 20.0
 MAX_RATE = 100.0
 MAX_FAILED_PERCENT = 5.0
@@ -191,9 +192,10 @@ class Probe:
         if self._workers:
             time.sleep(max(0.0, self._begun + SAMPLE - time.monotonic()))
 
-    def mark(self, period: str) -> None:
-        """What is sent from now on counts for this period."""
-        self._period = period
+    def mark(self, period: str) -> str:
+        """What is sent from now on counts for this period; return the former one."""
+        former, self._period = self._period, period
+        return former
 
     def finish(self) -> Optional[dict[str, Any]]:
         """Stop asking, and return the figures once every request has ended; none takes longer than its timeout."""
@@ -306,7 +308,7 @@ class Probe:
 def describe(figures: Mapping[str, Any]) -> str:
     """The figures of a probe in one line."""
     parts = []
-    for name in (BEFORE, DURING, AFTER, ROLLBACK):
+    for name in (BEFORE, *SINCE_THE_SWAP_BEGAN, ROLLBACK):
         period = figures.get(name) or {}
         if period.get("sent"):
             p99 = "" if period.get("p99_ms") is None else f", p99 {period['p99_ms']:.1f} ms"

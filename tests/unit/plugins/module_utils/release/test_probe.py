@@ -18,6 +18,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.probe import (
     AFTER,
     BEFORE,
     DURING,
+    PAUSED,
     Probe,
     describe,
     parse_plan,
@@ -220,6 +221,9 @@ def test_the_line_of_the_history():
     figures = {name: period.figures() for name, period in told._periods.items()}
     assert describe(figures) == "before 0 of 1 failed, p99 2.0 ms; after 1 of 2 failed, p99 2.0 ms"
     assert describe({}) == ""
+    told.hear(PAUSED, OK)
+    figures = {name: period.figures() for name, period in told._periods.items()}
+    assert [part.split()[0] for part in describe(figures).split("; ")] == ["before", "paused", "after"]
 
 
 @pytest.mark.parametrize(
