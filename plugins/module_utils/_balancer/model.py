@@ -78,8 +78,8 @@ def parse_wish(given: Mapping[str, Any]) -> Wish:
 class Answer:
     """changed: whether anything was, or would be. connections: what is still open at a server that was taken out.
 
-    weight: the one that it was given; None where it kept its own. lowered: the one that it keeps, which somebody else has
-    set below that of the configuration.
+    weight: the one that it was given; None where it kept its own. lowered: the one that it keeps, which
+    somebody else has set below that of the configuration.
     """
 
     changed: bool
