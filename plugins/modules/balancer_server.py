@@ -65,7 +65,10 @@ options:
   share:
     description:
       - The percentage of the requests that the server gets when it is back, more than 0. With V(100), it has the weight
-        of HAProxy's configuration again. Where it is not given, the weight stays as it is. HAProxy only.
+        of HAProxy's configuration again. HAProxy only.
+      - Where it is not given, the weight of a share is made whole that a killed run has left. Any other weight stays as
+        it is. With O(state=back), the module warns of one that is below that of the configuration.
+        /run/slipway-balancer-weights.json has the weights of shares.
       - With O(state=out), the module refuses a share that the weights of the servers do not allow, and one that the
         balancing of the backend does not allow.
     type: float
@@ -126,7 +129,7 @@ connections:
   type: int
   sample: 0
 weight:
-  description: The weight that O(share) has given to it; null without O(share).
+  description: The weight that it was given; null where it kept its own.
   returned: success
   type: int
   sample: 11
@@ -168,6 +171,12 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         module.warn(
             f"{wish.server} is out of {wish.backend}, and {answer.connections} of its connections were open after "
             f"{wish.timeout} s: the swap of the service waits for them, too"
+        )
+    if answer.lowered is not None:
+        module.warn(
+            f"{wish.server} of {wish.backend} keeps the weight {answer.lowered}, which is below that of HAProxy's "
+            "configuration and was not set for a share: somebody has set it. If it is not meant, run: "
+            f"echo 'set server {wish.backend}/{wish.server} weight 100%' | socat stdio {given['socket']}"
         )
     return {
         "changed": answer.changed,

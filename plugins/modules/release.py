@@ -643,6 +643,7 @@ paused:
 probe:
   description:
     - What the probe saw before, during and after the swap, and where it was undone, while going back (C(rollback)).
+    - While the release was paused, in C(paused).
     - V(null) where there was no probe.
     - C(blind) says in a sentence that every request failed, before the swap as after it, so that the figures say
       nothing of the release; V(null) otherwise.

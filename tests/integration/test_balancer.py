@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from ansible_collections.slipway.go.plugins.module_utils._balancer import counters, model
+from ansible_collections.slipway.go.plugins.module_utils._balancer import counters, given_weights, model
 from ansible_collections.slipway.go.plugins.module_utils._balancer.haproxy import Haproxy
 from ansible_collections.slipway.go.plugins.module_utils._balancer.model import BACK, OUT, Answer, Wish
 from ansible_collections.slipway.go.plugins.module_utils._balancer.nginx import Nginx
@@ -86,6 +86,7 @@ def webs() -> Iterator[list[Web]]:
 @pytest.fixture(autouse=True)
 def _lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model.one_at_a_time.__wrapped__, "__defaults__", (str(tmp_path / "lock"),))
+    monkeypatch.setattr(given_weights, "FILE", str(tmp_path / "weights.json"))
 
 
 class Balancer:
@@ -416,7 +417,9 @@ def test_a_canary_comes_back_with_its_share_and_then_with_its_whole_weight(tmp_p
         back = balancer.apply(0, BACK, **given)
         assert (back.changed, back.weight) == (True, 11)
         assert not balancer.apply(0, BACK, **given).changed
+        assert balancer.apply(0, BACK).weight == 100, "a share that nobody has ended"
         assert not balancer.apply(0, BACK).changed, "a weight is left alone where no share is given"
+        assert balancer.apply(0, BACK, **given).weight == 11
         before = [one.asked for one in webs]
         time.sleep(1)
         few, many = (one.asked - was for one, was in zip(webs, before))
@@ -515,7 +518,11 @@ def test_the_role_gives_the_first_batch_its_share(tmp_path: Path, webs: list[Web
         said = run(balancer_canary_share="10")
         assert weights(tmp_path) == ["11 (initial 100)", "100 (initial 100)"], said
         said = run(balancer_canary_share="")
-        assert weights(tmp_path)[0] == "11 (initial 100)", said
+        assert weights(tmp_path)[0] == "100 (initial 100)", said
+        haproxy_socket.ask(str(tmp_path / "admin.sock"), "set server shop/web0 weight 40", 5)
+        said = run(balancer_canary_share="")
+        assert weights(tmp_path)[0] == "40 (initial 100)", said
+        assert "echo 'set server shop/web0 weight 100%'" in " ".join(said.split())
         said = run(balancer_canary_share="10", judged=True)
         assert weights(tmp_path) == ["100 (initial 100)"] * 2, said
         assert "balancer_canary_share is 0" in run(balancer_canary_share="0")

@@ -79,6 +79,7 @@ def metrics_page() -> str:
         metrics.rollbacks("shop", {"watch": 0}),
         metrics.unconfirmed("shop", {"unconfirmed": 0}),
         *metrics.unfinished("shop", False, None),
+        *metrics.at_work("shop", True, 1.0),
         *metrics.paused("shop", 1.0),
         metrics.bad("shop", 0),
         *metrics.drift({"shop": 0}, 1.0),

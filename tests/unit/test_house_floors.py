@@ -94,7 +94,7 @@ FLOORS = {
     "_compliance": ["audit controls published table", "evidence", "checks", "look", "report"],
     "_diagnosis": ["evidence", "causes host dependencies text", "look", "report"],
     "_adoption": ["masking former", "strategies text", "proposal", "obstacles", "look", "switch"],
-    "_balancer": ["model upstream", "haproxy nginx", "counters"],
+    "_balancer": ["model upstream given_weights", "haproxy nginx", "counters"],
     "_build": [
         "targets",
         "request toolchain signing",

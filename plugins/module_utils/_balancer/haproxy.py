@@ -9,10 +9,12 @@ What is ordered here lasts until HAProxy's next reload or restart, which puts th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Mapping, NamedTuple, Optional
 
 from .._core.errors import SlipwayError
 from .._host import haproxy
+from .given_weights import GivenWeights
 from .model import OUT, WHOLE, Answer, Wish, one_at_a_time, require_others, unknown, wait
 
 SOCKET = "/run/haproxy/admin.sock"
@@ -137,6 +139,7 @@ class Haproxy:
     def __init__(self, path: str, wish: Wish) -> None:
         self._path = path
         self._wish = wish
+        self._given = GivenWeights(path, wish.backend, wish.server)
         self._ordered = ""  # the process that has got the order
 
     def apply(self, predict: bool) -> Answer:
@@ -151,7 +154,9 @@ class Haproxy:
             if out and changes and own.serves:
                 require_others(self._wish, others)
                 require_share(self._wish, servers)
-            weight = None if own.is_maintained else weight_for(self._wish, servers)
+            weight = None if own.is_maintained else weight_for(self._unless_given(own), servers)
+            if own.weight == own.whole and not predict:  # what HAProxy has forgotten, too
+                self._given.forget()
             if out and weight is not None:
                 # Where HAProxy takes no other, it says so. Rules of the operator's may lead users here by its weight.
                 if not predict:
@@ -162,9 +167,17 @@ class Haproxy:
                 self._weigh(weight, own)
             if changes and not predict:
                 self._order()
+            stays = not out and weight is None and not own.is_maintained and own.weight < own.whole
+            answer = Answer(changes or weighs, others, weight=weight, lowered=own.weight if stays else None)
         if predict:
-            return Answer(changes or weighs, others, weight=weight)
-        return Answer(changes or weighs, others, self._drained() if out else self._back(), weight)
+            return answer
+        return replace(answer, connections=self._drained() if out else self._back())
+
+    def _unless_given(self, own: Server) -> Wish:
+        """The wish, with the whole weight where a run was killed before it has given that back."""
+        if self._wish.share is None and own.weight != own.whole and self._given.has(own.weight):
+            return replace(self._wish, share=WHOLE)
+        return self._wish
 
     def _drained(self) -> int:
         """Wait for its connections; how many are open at the end."""
@@ -217,6 +230,8 @@ class Haproxy:
 
     def _weigh(self, weight: int, own: Server) -> None:
         """Its own weight is a percentage: a balancing that is static takes no other."""
+        if weight != own.whole:
+            self._given.add(weight)
         wanted = "100%" if weight == own.whole else str(weight)
         answer = self._ask(f"set server {self._wish.backend}/{own.name} weight {wanted}").strip()
         if "static" in answer:
@@ -227,6 +242,8 @@ class Haproxy:
             )
         if answer:
             raise refusal(answer)
+        if weight == own.whole:
+            self._given.forget()
 
     def _order(self) -> None:
         self._ordered = self._process()

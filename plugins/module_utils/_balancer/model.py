@@ -32,7 +32,7 @@ class Wish:
 
     min_servers: how many others must serve before it is taken out. timeout: seconds, for its connections to end, or
     for it to serve again. share: the percentage of the requests that it gets when it is back, together with those
-    named; WHOLE is its own weight, and None leaves the weight as it is.
+    named; WHOLE is its own weight, and None leaves the weight as it is, unless it is one of a share.
     """
 
     backend: str
@@ -78,13 +78,15 @@ def parse_wish(given: Mapping[str, Any]) -> Wish:
 class Answer:
     """changed: whether anything was, or would be. connections: what is still open at a server that was taken out.
 
-    weight: the one that it was given; None where it kept its own.
+    weight: the one that it was given; None where it kept its own. lowered: the one that it keeps, which
+    somebody else has set below that of the configuration.
     """
 
     changed: bool
     others: tuple[str, ...]
     connections: int = 0
     weight: Optional[int] = None
+    lowered: Optional[int] = None
 
 
 def require_others(wish: Wish, others: Sequence[str]) -> None:

@@ -67,7 +67,11 @@ def telling(attempts: Sequence[Attempt]) -> Optional[Attempt]:
 
 def percentile(values: Collection[float], rank: int) -> Optional[float]:
     """Nearest rank: a value that was measured, never one in between."""
-    ordered = sorted(values)
+    return nearest_rank(sorted(values), rank)
+
+
+def nearest_rank(ordered: Sequence[float], rank: int) -> Optional[float]:
+    """The same of values that are sorted already."""
     return ordered[max(0, math.ceil(len(ordered) * rank / 100) - 1)] if ordered else None
 
 

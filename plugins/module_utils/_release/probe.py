@@ -10,6 +10,7 @@ before. Nothing that happens here reaches the swap but the figures.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import math
 import threading
@@ -21,14 +22,15 @@ from typing import Any, Callable, Mapping, Optional
 from .._core.errors import SlipwayError
 from .._health.outcome import FAIL, Attempt
 from .._health.parsing import parse_check
-from .._health.result import percentile
+from .._health.result import nearest_rank
 from .._health.runner import attempt
 from .._health.session import Session
 from .._health.spec.check import Check
 from .gate import PACE
 from .timeline import Requests
 
-BEFORE, DURING, AFTER, ROLLBACK = "before", "during", "after", "rollback"
+BEFORE, DURING, PAUSED, AFTER, ROLLBACK = "before", "during", "paused", "after", "rollback"
+SINCE_THE_SWAP_BEGAN = (DURING, PAUSED, AFTER)
 RATE = 20.0
 MAX_RATE = 100.0
 MAX_FAILED_PERCENT = 5.0
@@ -123,6 +125,27 @@ def duration(made: Attempt) -> Optional[float]:
     return made.latency.get("total") if made.state != FAIL or made.status is not None else None
 
 
+class _Durations:
+    """The latest of some durations, sorted as they come: a look costs the same however long a soak or a pause is."""
+
+    def __init__(self, most: int = KEPT) -> None:
+        self._most = most
+        self._latest: deque[float] = deque()
+        self._ordered: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._latest)
+
+    def add(self, seconds: float) -> None:
+        if len(self._latest) == self._most:
+            del self._ordered[bisect.bisect_left(self._ordered, self._latest.popleft())]
+        self._latest.append(seconds)
+        bisect.insort(self._ordered, seconds)
+
+    def percentile(self, rank: int) -> Optional[float]:
+        return nearest_rank(self._ordered, rank)
+
+
 @dataclass
 class _Period:
     """What has been asked from one moment to another."""
@@ -131,7 +154,7 @@ class _Period:
     failed: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     last: str = ""
-    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))  # of those that were answered
+    seconds: _Durations = field(default_factory=_Durations)  # of those that were answered
 
     def add(self, made: Attempt) -> None:
         self.sent += 1
@@ -141,11 +164,11 @@ class _Period:
             self.last = made.message
         total = duration(made)
         if total is not None:
-            self.seconds.append(total)
+            self.seconds.add(total)
 
     @property
     def p99(self) -> Optional[float]:
-        return percentile(self.seconds, 99)
+        return self.seconds.percentile(99)
 
     def percent(self, least: float) -> float:
         return 100 * self.failed / max(self.sent, least, 1)
@@ -153,7 +176,7 @@ class _Period:
     def figures(self) -> dict[str, Any]:
         figures: dict[str, Any] = {"sent": self.sent, "failed": self.failed, "reasons": dict(self.reasons)}
         for name, rank in (("p50_ms", 50), ("p99_ms", 99), ("max_ms", 100)):
-            value = percentile(self.seconds, rank)
+            value = self.seconds.percentile(rank)
             figures[name] = None if value is None else round(value * 1000, 2)
         return figures
 
@@ -191,9 +214,10 @@ class Probe:
         if self._workers:
             time.sleep(max(0.0, self._begun + SAMPLE - time.monotonic()))
 
-    def mark(self, period: str) -> None:
-        """What is sent from now on counts for this period."""
-        self._period = period
+    def mark(self, period: str) -> str:
+        """What is sent from now on counts for this period; return the former one."""
+        former, self._period = self._period, period
+        return former
 
     def finish(self) -> Optional[dict[str, Any]]:
         """Stop asking, and return the figures once every request has ended; none takes longer than its timeout."""
@@ -261,6 +285,8 @@ class Probe:
         return None
 
     def _too_slow(self, now: _Period, before: _Period) -> Optional[SlipwayError]:
+        if self._plan.max_p99 is None and self._plan.max_p99_ratio is None:
+            return None
         known, former = now.p99, before.p99
         if known is None or len(now.seconds) < COMPARABLE or (former is not None and known <= former):
             return None
@@ -306,7 +332,7 @@ class Probe:
 def describe(figures: Mapping[str, Any]) -> str:
     """The figures of a probe in one line."""
     parts = []
-    for name in (BEFORE, DURING, AFTER, ROLLBACK):
+    for name in (BEFORE, *SINCE_THE_SWAP_BEGAN, ROLLBACK):
         period = figures.get(name) or {}
         if period.get("sent"):
             p99 = "" if period.get("p99_ms") is None else f", p99 {period['p99_ms']:.1f} ms"

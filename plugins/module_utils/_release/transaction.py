@@ -176,7 +176,7 @@ class Swap:
 
     def _so_far(self) -> dict[str, Any]:
         """What requests say of the release by now."""
-        asked = self._probe.counted(probing.DURING, probing.AFTER)
+        asked = self._probe.counted(*probing.SINCE_THE_SWAP_BEGAN)
         traffic = progressing.of_traffic(self.traffic)
         paused = {"paused": dict(self._txn.paused)} if self._txn.paused else {}
         traffic.update({"verdict": FAIL} if traffic and paused else {})  # by all that has a say until a person decides
@@ -269,15 +269,26 @@ class Swap:
         self._end_span(phase)
         self._progress.enter(progressing.PAUSED, seconds)
         traffic.tolerate()
+        former = self._probe.mark(probing.PAUSED)
+
+        def meanwhile() -> None:
+            also()
+            self._raise(self._probe.objection(probing.PAUSED))
+
         try:
-            self._pause.hold(lambda most, over: self._soak_with(most, also, Early(0.0, over)))
+            self._pause.hold(lambda most, over: self._soak_with(most, meanwhile, Early(0.0, over)))
         except SlipwayError as error:
             if error.code in GOES_BACK:
                 traffic.insist()
             raise
         finally:
+            self._probe.mark(former)
             self._end_span(progressing.PAUSED)
         self._show(phase)
+
+    def _paused_since(self, begun: float) -> float:
+        """Seconds that the swap has waited for a person since then."""
+        return sum(end - b for name, b, end in self._spans if name == progressing.PAUSED and b >= begun)
 
     def _flip(self) -> None:
         if self._traffic is not None:
@@ -302,7 +313,7 @@ class Swap:
         seconds, begun = self._service.settings.soak_time, time.monotonic()
 
         def lasts() -> float:
-            return min(time.monotonic() - begun, seconds)
+            return min(time.monotonic() - begun - self._paused_since(begun), seconds)
 
         def end() -> None:
             self._judge_soak(lasts())

@@ -406,7 +406,7 @@ def probed(figures: Any) -> tuple[str, str]:
     """How many requests of the probe failed since the swap began, and the p99 of the soak."""
     if not isinstance(figures, Mapping):
         return "", ""
-    parts = [figures[name] for name in ("during", "after") if isinstance(figures.get(name), Mapping)]
+    parts = [figures[name] for name in ("during", "paused", "after") if isinstance(figures.get(name), Mapping)]
     sent, failed = (sum(int(part.get(key) or 0) for part in parts) for key in ("sent", "failed"))
     p99 = parts[-1].get("p99_ms") if parts else None
     return f"{failed} of {sent}" if sent else "", f"{p99:g} ms" if isinstance(p99, (int, float)) else ""

@@ -454,7 +454,13 @@ def _named(phase: str, failed: str) -> str:
 def _periods(probe: Any) -> Html:
     if not isinstance(probe, Mapping):
         return Html()
-    names = {"before": "Before the swap", "during": "During the swap", "after": "In the soak", "rollback": "Going back"}
+    names = {
+        "before": "Before the swap",
+        "during": "During the swap",
+        "paused": "While it was paused",
+        "after": "In the soak",
+        "rollback": "Going back",
+    }
     rows = []
     for key, name in names.items():
         told = probe.get(key)

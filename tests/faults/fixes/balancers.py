@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.slipway.go.plugins.module_utils._balancer import counters, model, nginx
+from ansible_collections.slipway.go.plugins.module_utils._balancer import counters, given_weights, model, nginx
 from ansible_collections.slipway.go.plugins.module_utils._balancer.haproxy import Haproxy
 from ansible_collections.slipway.go.plugins.module_utils._balancer.model import BACK, OUT, Answer, parse_wish
 from ansible_collections.slipway.go.plugins.module_utils._balancer.nginx import Nginx
@@ -75,6 +75,7 @@ def played(stage: Stage) -> Iterator[Played]:
 
 def one_lock(stage: Stage) -> None:
     stage.patch.setattr(model.one_at_a_time.__wrapped__, "__defaults__", (str(stage.folder / "lock"),))
+    stage.patch.setattr(given_weights, "FILE", str(stage.folder / "weights.json"))
 
 
 def given(**options: Any) -> dict[str, Any]:

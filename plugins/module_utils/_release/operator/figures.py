@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional, Sequence
 
-from ..probe import AFTER, DURING, ROLLBACK
+from ..probe import ROLLBACK, SINCE_THE_SWAP_BEGAN
 from ..state.journal import OUTCOMES, WITHDRAWN, Event, is_number
 
 SWAPPED = ("committed", "rolled_back")
@@ -69,7 +69,7 @@ def of_swap(swap: Event) -> dict[str, Any]:
 
 def _lost(probe: Mapping[str, Any]) -> Optional[float]:
     """Failed requests of the probe from the beginning of the swap; None where it has sent none."""
-    periods = [one for one in map(probe.get, (DURING, AFTER, ROLLBACK)) if isinstance(one, dict)]
+    periods = [one for one in map(probe.get, (*SINCE_THE_SWAP_BEGAN, ROLLBACK)) if isinstance(one, dict)]
     return _sum(periods, "failed") if _sum(periods, "sent") else None
 
 

@@ -10,7 +10,6 @@ import os
 import tempfile
 from typing import Any, Iterable, Mapping, NamedTuple, Optional, Sequence
 
-from ..._core import files
 from ..._health.outcome import STATES
 
 Labels = Mapping[str, str]
@@ -36,6 +35,18 @@ def render(families: Iterable[Family]) -> str:
             lines.append(f"# TYPE {family.name} {family.kind}")
             lines.extend(f"{family.name}{_labels(labels)} {_number(value)}" for labels, value in samples)
     return "\n".join(lines) + "\n" if lines else ""
+
+
+def replaced(text: str, families: Sequence[Family]) -> str:
+    """The text with these families as they are now, and all others as they were."""
+    names = {family.name for family in families}
+    return "".join(line for line in text.splitlines(True) if _name(line) not in names) + render(families)
+
+
+def _name(line: str) -> str:
+    """Of the family that the line belongs to."""
+    words = line.split(None, 3)
+    return words[2] if words[:1] == ["#"] and len(words) > 2 else line.partition("{")[0].split(" ")[0]
 
 
 def _labels(labels: Labels) -> str:
@@ -129,10 +140,18 @@ def paused(service: str, until: Optional[float]) -> list[Family]:
     ]
 
 
-def says_paused(target: str, service: str) -> bool:
-    """Whether that file says so, true or not."""
-    family, _end = paused(service, 0.0)
-    return render([family]) in files.text(target)
+def at_work(service: str, running: bool, now: float) -> list[Family]:
+    """Whether a run is at work on a swap, and that the watch has come to see it, whether or not it looks."""
+    labels = {"service": service}
+    return [
+        Family("slipway_swap_running", "gauge", "1 while a run is at work on a swap.", [(labels, float(running))]),
+        Family(
+            "slipway_watch_timestamp_seconds",
+            "gauge",
+            "When the watch last ran, also where a swap has kept it from looking.",
+            [(labels, now)],
+        ),
+    ]
 
 
 def bad(service: str, count: int) -> Family:

@@ -9,6 +9,7 @@ What only some of the answers need is imported with them: a command on the host 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -20,6 +21,7 @@ from ..._core.errors import SlipwayError
 from ..._host import processes
 from ..._host.systemd import Systemd, UnitState
 from .. import background_drain, integrity, pause
+from ..phases import Phase
 from ..state.journal import run_of
 from ..state.layout import Layout
 from ..state.lease import Leases
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 STATUS_ANSWERS = 5
 WATCH = "watch.json"
+# In these, and in a DRAIN of what serves, users may meet either release or none.
+CHANGING = (Phase.OVERLAP, Phase.START, Phase.FLIP)
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ class Operator:
         except SlipwayError as error:
             if error.code != "locked":
                 raise
-            self._export_paused(options.metrics)
+            self._export_beside_a_run(options.metrics)
             return watching.Decision(watching.NOTHING, "a release is under way", {})
         if decision.action == watching.ROLLBACK and acts:
             outcome = self._engine.roll_back_automatically(str(current), decision.message)
@@ -172,24 +176,40 @@ class Operator:
             decision = replace(decision, message=f"{current} was taken back, {served}: {decision.message}")
         return decision
 
-    def _export_paused(self, folder: str) -> None:
-        """A release that waits for a person may do so for long, and nothing else looks at what serves meanwhile.
+    def _export_beside_a_run(self, folder: str) -> None:
+        """A run may hold the lock for long, and nothing else looks at what serves meanwhile.
 
-        Once more when it waits no longer, for the swap goes on and may do so for long, too.
+        While its swap changes what serves, a look may meet either release or none: what the last look has told stays.
         """
-        from . import metrics as textfile
-
+        if not folder or self.store.is_free():
+            return
         swap, current = _whole(self.store.load, None, []), self.layout.current_id()
-        if not folder or current is None:
-            return
-        waits = swap is not None and bool(swap.paused)
-        if not waits and not textfile.says_paused(textfile.path(folder, self.settings.name), self.settings.name):
-            return
+        at_work = swap is None or swap.phase != Phase.PROBATION
+        self._export_swap(folder, swap if at_work else None)
+        if current is not None and not _is_changing(swap, current):
+            with contextlib.suppress(SlipwayError):  # what the swap is about to write may be missing
+                self._export_look(folder, current, at_work)
+
+    def _export_look(self, folder: str, current: str, at_work: bool) -> None:
         unit = self._systemd.show(self.unit(current))
         look = self._look_twice(current, unit, "")[0] if unit.running else None
         state = _json(os.path.join(self.layout.state, WATCH))
-        decision = watching.Decision(watching.NOTHING, "paused", state if isinstance(state, dict) else {})
-        self._export(folder, current, look, decision, Seen(unit.running, restarts=unit.restarts), at_work=True)
+        decision = watching.Decision(watching.NOTHING, "", state if isinstance(state, dict) else {})
+        self._export(folder, current, look, decision, Seen(unit.running, restarts=unit.restarts), at_work)
+
+    def _export_swap(self, folder: str, swap: Optional[Transaction]) -> None:
+        """Tell of the swap that a run is at work on; what else was exported stays."""
+        from . import metrics as textfile
+
+        name = self.settings.name
+        target = textfile.path(folder, name)
+        exported = files.text(target)
+        if exported:
+            families = [
+                *textfile.at_work(name, swap is not None, time.time()),
+                *textfile.paused(name, swap.paused.get("until") if swap is not None else None),
+            ]
+            textfile.write(target, textfile.replaced(exported, families))
 
     def _unasked(self, up: bool) -> list[dict[str, Any]]:
         """The health check of a service that does not run, which has failed without being asked."""
@@ -310,8 +330,7 @@ class Operator:
         info = {"release": current, "version": manifest.get("version"), "commit": manifest.get("commit")}
         damaged: list[str] = []
         swap = _whole(self.store.load, None, damaged)
-        pause_end = swap.paused.get("until") if at_work and swap is not None else None
-        left = None if at_work else swap
+        running, left = (swap, None) if at_work else (None, swap)
         families = [
             *(textfile.release(name, info, last.get("committed", {}).get("at")) if current else []),
             textfile.up(name, seen.up),
@@ -323,10 +342,18 @@ class Operator:
             textfile.rollbacks(name, figures.rollbacks(history)),
             textfile.unconfirmed(name, figures.unconfirmed(history)),
             *textfile.unfinished(name, None if damaged else left is not None, left.deadline if left else None),
-            *textfile.paused(name, pause_end),
+            *textfile.at_work(name, running is not None, now),
+            *textfile.paused(name, running.paused.get("until") if running is not None else None),
             textfile.bad(name, len(self.store.journal.bad())),
         ]
         textfile.write(textfile.path(folder, name), textfile.render(families))
+
+
+def _is_changing(swap: Optional[Transaction], current: str) -> bool:
+    """Whether it is about to change which release serves."""
+    if swap is None:
+        return False
+    return swap.phase in CHANGING or (swap.phase == Phase.DRAIN and swap.to != current)
 
 
 def _whole(ask: Callable[[], Any], otherwise: Any, damaged: list[str]) -> Any:

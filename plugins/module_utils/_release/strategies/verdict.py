@@ -217,6 +217,23 @@ def _mean(logarithms: Sequence[float]) -> float:
     return top + math.log(sum(math.exp(one - top) for one in logarithms) / len(logarithms))
 
 
+class Levels(NamedTuple):
+    """What was open at the old release, as if it had all users: at first and last, each with its time, and at most."""
+
+    first: tuple[float, float]
+    last: tuple[float, float]
+    most: float
+
+    def seen(self, now: float, level: float) -> Levels:
+        return Levels(self.first, (now, level), max(self.most, level))
+
+    def expected(self, at: float) -> float:
+        """The most that may be open then, if it goes on growing."""
+        (first, low), (last, high) = self.first, self.last
+        growth = max(high - low, 0.0) / (last - first) if last > first else 0.0
+        return self.most + growth * max(at - last, 0.0)
+
+
 class Verdict:
     """The requests of one release, stage by stage.
 
@@ -239,8 +256,8 @@ class Verdict:
         self.stopped: Optional[str] = None
         self.is_slow = False  # whether nothing but its durations has stopped it
         self.tolerated: Optional[str] = None  # what its durations have been, where somebody may put up with them
-        # By their time: what was open at the old release, as if it had all users, and what is open at the new one.
-        self._levels: list[tuple[float, float]] = []
+        self._levels: Optional[Levels] = None
+        # By their time: what is open at the new release.
         self._waiting: list[tuple[float, int]] = []
 
     def begin(self, percent: int) -> None:
@@ -251,7 +268,8 @@ class Verdict:
         """So many requests and connections are open at each; `now` is in seconds."""
         percent = self.stages[-1].percent if self.stages else 0
         if percent < 100:
-            self._levels.append((now, old * 100 / (100 - percent)))
+            level = old * 100 / (100 - percent)
+            self._levels = self._levels.seen(now, level) if self._levels else Levels((now, level), (now, level), level)
         if percent:
             self._waiting = [*self._waiting, (now, new)][-LOOKS:]
 
@@ -262,11 +280,7 @@ class Verdict:
             return 0
         fewest, expected = min(new for _at, new in self._waiting), 0.0
         if self._levels:
-            (first, low), (last, high) = self._levels[0], self._levels[-1]
-            growth = max(high - low, 0.0) / (last - first) if last > first else 0.0
-            later = max(self._waiting[-1][0] - last, 0.0)
-            most = max(level for _at, level in self._levels) + growth * later
-            expected = most * self.stages[-1].percent / 100
+            expected = self._levels.expected(self._waiting[-1][0]) * self.stages[-1].percent / 100
         # One may always be on its way.
         return max(math.floor(fewest - max(expected, 1.0)), 0)
 

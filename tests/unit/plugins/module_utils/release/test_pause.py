@@ -13,10 +13,12 @@ from dataclasses import replace
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._core.files import sha256_file
-from ansible_collections.slipway.go.plugins.module_utils._release import confirm_timer, pause
+from ansible_collections.slipway.go.plugins.module_utils._health.outcome import FAIL, PASS, Attempt
+from ansible_collections.slipway.go.plugins.module_utils._release import confirm_timer, context, pause
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import watch
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator, WatchOptions
+from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Probe, _Period, parse_plan
 from ansible_collections.slipway.go.plugins.module_utils._release.progress import Progress
 from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import Claim, Leases
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import LONGEST_PAUSE, Proxy
@@ -181,10 +183,108 @@ def test_errors_that_turn_worse_meanwhile_roll_back_at_once(host, monkeypatch):
     assert error.details["paused"]["seconds"] < 10
 
 
-def test_the_probe_objects_meanwhile(host, monkeypatch):
-    when_paused(host, monkeypatch, lambda _waiting: setattr(host.behave("v2"), "loses", "during"))
+@pytest.mark.parametrize("period", ["during", "paused"])
+def test_the_probe_objects_meanwhile(host, monkeypatch, period):
+    when_paused(host, monkeypatch, lambda _waiting: setattr(host.behave("v2"), "loses", period))
     refused(lambda: host.release("v2"), "rolled_back")
     assert host.store.journal.outcomes()[-1]["code"] == "probe_failed"
+
+
+class Asking(Probe):
+    """20 requests a second by the host's clock; is_lost says whether one that is sent now fails."""
+
+    def __init__(self, host, is_lost):
+        super().__init__(parse_plan({"url": "http://127.0.0.1:8080/readyz"}, {}))
+        self._host, self._is_lost, self._asked = host, is_lost, None
+
+    def start(self, period=BEFORE):
+        self.mark(period)
+
+    def mark(self, period):
+        self._catch_up()
+        return super().mark(period)
+
+    def _catch_up(self):
+        now = self._host.clock.now
+        for _request in range(round((now - (self._asked or now)) * 20)):
+            made = Attempt(FAIL, "refused", "nobody answers") if self._is_lost(now) else Attempt(PASS, "ok", "fine")
+            self._periods.setdefault(self._period, _Period()).add(made)
+        self._asked = now
+
+    def objection(self, period, planned=0.0):
+        self._catch_up()
+        return super().objection(period, planned)
+
+    def sent(self):
+        return {name: period.sent for name, period in self._periods.items()}
+
+
+def asked(host, monkeypatch, is_lost):
+    probes = []
+
+    def begin(_plan):
+        probes.append(Asking(host, is_lost))
+        return probes[-1]
+
+    monkeypatch.setattr(context, "Probe", begin)
+    return probes
+
+
+def resumed_at(host):
+    return next((event["time"] for event in events(host, "resumed")), None)
+
+
+def test_what_the_probe_met_in_a_pause_is_no_part_of_the_share(host, monkeypatch):
+    """Thousands of good requests would hide hundreds that fail after it."""
+    host.proxy["pause_time"], host.answers, host.answers_after = 300, "resumed", 290
+
+    def is_lost(now):
+        resumed = resumed_at(host)
+        return resumed is not None and now > resumed + 2
+
+    probes = asked(host, monkeypatch, is_lost)
+    refused(lambda: host.release("v2"), "rolled_back")
+    assert host.store.journal.outcomes()[-1]["code"] == "probe_failed"
+    assert host.clock.now - resumed_at(host) < 10
+    assert probes[-1].sent()["paused"] > 290 * 19
+    assert probes[-1].sent()["during"] < 40 * 20
+
+
+def test_what_the_probe_meets_in_a_pause_is_judged_by_itself(host, monkeypatch):
+    host.proxy.update(step_time=300, pause_time=600)
+    began = host.clock.now
+
+    def is_lost(now):
+        paused = host.store.load().paused
+        return bool(paused) and now > paused["since"] + 5
+
+    asked(host, monkeypatch, is_lost)
+    error = refused(lambda: host.release("v2"), "rolled_back")
+    assert host.store.journal.outcomes()[-1]["code"] == "probe_failed"
+    assert error.details["paused"]["seconds"] < 10
+    assert host.clock.now - began < 60
+
+
+def test_a_pause_in_the_soak_is_no_part_of_what_the_probe_is_measured_by(host, monkeypatch):
+    """Where the soak ends early, the percentage is of what it was long, and not of the pause."""
+    host.proxy.update(step_time=5, pause_time=200, min_time=1)
+    host.answers, host.answers_after, host.soak_time = "resumed", 100, 60.0
+    real, planned = Traffic.end, []
+    for name in ("look", "end"):
+        monkeypatch.setattr(Traffic, name, lambda self: real(self) if len(self._verdict.stages) > 1 else None)
+
+    class Measured(Asking):
+        def objection(self, period, seconds=0.0):
+            planned.append((period, seconds, self._host.clock.now))
+            return super().objection(period, seconds)
+
+    monkeypatch.setattr(context, "Probe", lambda _plan: Measured(host, lambda _now: False))
+    host.release("v2")
+    assert events(host, "paused")[0]["phase"] == "SOAK"
+    resumed = resumed_at(host)
+    after = [seconds for period, seconds, now in planned if period == "after" and seconds < 60 and now >= resumed]
+    assert after
+    assert after[0] < 30
 
 
 def test_errors_after_a_resume_count_as_always(host, monkeypatch):

@@ -13,15 +13,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.module_utils._health.outcome import FAIL, PASS, Attempt
+from ansible_collections.slipway.go.plugins.module_utils._health.result import percentile
 from ansible_collections.slipway.go.plugins.module_utils._release import probe as module
 from ansible_collections.slipway.go.plugins.module_utils._release.probe import (
     AFTER,
     BEFORE,
     DURING,
+    PAUSED,
     Probe,
     describe,
     parse_plan,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 HEALTH = {"url": "http://127.0.0.1:8080/readyz", "interval": 0.1, "deadline": 9, "identity": {"unit": "x.service"}}
 OK = Attempt(PASS, "ok", "fine", 200, {"total": 0.002})
@@ -209,6 +213,35 @@ def test_limits(options, before, now, said):
         assert HEALTH["url"] in str(objection)
 
 
+class Compared(float):
+    """Counts how often durations are compared."""
+
+    times = 0
+
+    def __lt__(self, other):
+        Compared.times += 1
+        return float(self) < other
+
+
+@pytest.mark.parametrize("options", [{}, {"max_p99": 0.4, "max_p99_ratio": 300}])
+def test_what_a_look_costs_does_not_grow_with_a_pause(options):
+    """The engine looks five times a second, and the probe waits for it."""
+    probe = Told(**options).hear(BEFORE, *[OK] * 10)
+    probe.hear(AFTER, *[Attempt(PASS, "ok", "fine", 200, {"total": Compared(0.001 * i)}) for i in range(300)])
+    Compared.times = 0
+    assert probe.objection(AFTER) is None
+    assert Compared.times <= 10
+
+
+@given(st.lists(st.floats(0, 10), max_size=60), st.sampled_from([50, 99, 100]))
+def test_the_percentiles_are_those_of_the_latest(durations, rank):
+    kept = module._Durations(20)
+    for seconds in durations:
+        kept.add(seconds)
+    assert kept.percentile(rank) == percentile(durations[-20:], rank)
+    assert len(kept) == len(durations[-20:])
+
+
 def test_a_share_is_one_of_what_the_soak_will_bring():
     probe = Told(max_failed_percent=1).hear(AFTER, *[OK] * 30, BROKEN)
     assert probe.objection(AFTER, planned=60) is None
@@ -220,6 +253,9 @@ def test_the_line_of_the_history():
     figures = {name: period.figures() for name, period in told._periods.items()}
     assert describe(figures) == "before 0 of 1 failed, p99 2.0 ms; after 1 of 2 failed, p99 2.0 ms"
     assert describe({}) == ""
+    told.hear(PAUSED, OK)
+    figures = {name: period.figures() for name, period in told._periods.items()}
+    assert [part.split()[0] for part in describe(figures).split("; ")] == ["before", "paused", "after"]
 
 
 @pytest.mark.parametrize(

@@ -340,8 +340,9 @@ class FakeProbe(Probe):
     def start(self, period: str = BEFORE) -> None:
         self.mark(period)
 
-    def mark(self, period: str) -> None:
+    def mark(self, period: str) -> str:
         self._seen.append(period)
+        return super().mark(period)
 
     def figures(self) -> dict[str, Any]:
         return {period: {} for period in self._seen}

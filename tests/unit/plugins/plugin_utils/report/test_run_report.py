@@ -230,6 +230,13 @@ def test_what_a_host_has_said_is_text():
     assert not {"\x1b", "\x00", "\u202e", "\u2066"} & set(source)
 
 
+def test_what_the_probe_met_in_a_pause_has_a_row_of_its_own():
+    paused = {"sent": 300, "failed": 4, "reasons": {"refused": 4}, "p50_ms": 1.2, "p99_ms": 2.4, "max_ms": 2.41}
+    read = Reader(page(note("web1", {**RELEASED, "probe": {**PROBE, "paused": paused}})))
+    assert read.row("While it was paused")[:6] == ["300", "4", "1.2 ms", "2.4 ms", "2.41 ms", "4 refused"]
+    assert read.row("web1") == [OLD, NEW, "released", "6 of 431", "2.02 ms", NEW, "-"]
+
+
 @pytest.mark.parametrize("given", ["\x07", "\x85", "\u200f", "\u2028", "\ud800", "\U000e0001", "\ufeff"])
 def test_a_character_that_is_not_seen_is_shown(given):
     assert re.fullmatch(r"a\\[xuU][0-9a-f]+b", text(f"a{given}b"))

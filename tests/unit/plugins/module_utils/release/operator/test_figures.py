@@ -163,6 +163,11 @@ def test_what_a_journal_says(history: list[dict[str, Any]], expected: dict[str, 
     assert exported(history) == expected
 
 
+def test_what_failed_while_it_was_paused_is_lost_as_well() -> None:
+    paused = {**PROBE, "paused": {"sent": 9, "failed": 10}}
+    assert figures.of_swap(event("committed", probe=paused))["lost"] == 16
+
+
 def test_a_counter_is_there_before_it_counts() -> None:
     """Without its 0, Prometheus would not see the first one as an increase."""
     page = metrics.render(

@@ -63,6 +63,20 @@ def test_what_is_rendered_is_read_back(labels: dict[str, str], value: float) -> 
     assert exposition.samples(page.encode(), ["m"])["m"] == [exposition.Sample(told, value)]
 
 
+def test_families_are_replaced_and_the_others_stay() -> None:
+    before = [metrics.up("shop", True), *metrics.at_work("shop", False, 1.0), *metrics.paused("shop", 5.0)]
+    now = [*metrics.at_work("shop", True, 2.0), *metrics.paused("shop", None)]
+    text = metrics.replaced(metrics.render(before), now)
+    assert text == metrics.render([metrics.up("shop", True), *now])
+    assert metrics.replaced(text, now) == text
+    assert metrics.replaced("", now) == metrics.render(now)
+
+
+def test_a_family_whose_name_begins_like_another_one_stays() -> None:
+    short, long = (metrics.Family(name, "gauge", "Help.", [({}, 1.0)]) for name in ("a", "a_b"))
+    assert metrics.replaced(metrics.render([long, short]), [short]) == metrics.render([long, short])
+
+
 def test_a_file_is_replaced_at_once_and_readable(tmp_path: Path) -> None:
     path = tmp_path / "slipway_shop.prom"
     metrics.write(str(path), "a 1\n")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import random
 
 import pytest
@@ -261,6 +262,51 @@ def test_requests_that_hang_are_against_an_early_end():
     assert found.unanswered > 0
     assert found.doubt() is None
     assert not found.prove()
+
+
+def unanswered_of_all(looks):
+    """What is open beyond the share of all levels that were seen, each of them kept. looks: percent, new, old, now."""
+    levels, waiting, share = [], [], None
+    for percent, new, old, now in looks:
+        waiting = [] if percent != share else waiting
+        share = percent
+        if percent < 100:
+            levels.append((now, old * 100 / (100 - percent)))
+        if percent:
+            waiting = [*waiting, (now, new)][-5:]
+    if not waiting:
+        return 0
+    expected = 0.0
+    if levels:
+        (first, low), (last, high) = levels[0], levels[-1]
+        growth = max(high - low, 0.0) / (last - first) if last > first else 0.0
+        expected = max(level for _at, level in levels) + growth * max(waiting[-1][0] - last, 0.0)
+        expected *= share / 100
+    return max(math.floor(min(new for _at, new in waiting) - max(expected, 1.0)), 0)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 5, 50, 100]), st.integers(0, 60), st.integers(0, 60)), max_size=40))
+def test_what_hangs_is_told_as_if_every_look_were_kept(looks):
+    found, timed_looks, share = Verdict(RULE), [], None
+    for now, (percent, new, old) in enumerate(sorted(looks, key=lambda look: look[0])):
+        if percent != share:
+            found.begin(percent)
+            share = percent
+        found.opened(new, old, float(now))
+        timed_looks.append((percent, new, old, float(now)))
+        assert found.unanswered == unanswered_of_all(timed_looks)
+
+
+def test_a_verdict_does_not_grow_with_its_looks():
+    """A release may be paused for hours."""
+
+    def size(looks):
+        found = judged((25, 200, 0, 600, 0))
+        for now in range(looks):
+            found.opened(3, 9, 1000.0 + now)
+        return len(pickle.dumps(found))
+
+    assert size(5000) == size(50)
 
 
 def test_a_release_that_may_be_slower_does_not_end_early():
