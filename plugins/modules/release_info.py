@@ -164,6 +164,11 @@ in_flight:
   returned: success
   type: dict
   sample: null
+at_work:
+  description: Whether a run goes on with the transaction in flight, so that it was not cut short.
+  returned: success
+  type: bool
+  sample: false
 unsettled:
   description: What becomes of the transaction in flight by itself, and when; V(null) if there is none.
   returned: success

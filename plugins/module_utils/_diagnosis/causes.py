@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 from .._core.errors import sentence
 from .._core.problems import Problem
+from .._release.phases import Phase
 from .evidence import BEFORE_THE_PROGRAM, Ending, Evidence, Finding, Rank, Usage, Volume
 
 ALMOST = 0.95  # of what is limited is as good as all of it
@@ -199,10 +200,18 @@ def _closed(e: Evidence) -> Iterator[Finding]:
 def _in_flight(e: Evidence) -> Iterator[Finding]:
     if e.status["unsettled"]:
         message = sentence(str(e.status["unsettled"]))
-        fix = f"run slipway recover {e.service}, unless a run is under way"
-        if (e.status.get("in_flight") or {}).get("paused"):
-            fix = f"run slipway resume {e.service}, or slipway resume {e.service} --back"
-        yield _finding(Rank.SUSPECT, "in_flight", message, fix)
+        yield _finding(Rank.SUSPECT, "in_flight", message, _settled_by(e.service, e.status))
+
+
+def _settled_by(service: str, status: Mapping[str, Any]) -> str:
+    swap = status.get("in_flight") or {}
+    if swap.get("paused"):
+        return f"run slipway resume {service}, or slipway resume {service} --back"
+    if status.get("at_work"):
+        return f"wait for the run that is at work on it, or see slipway status {service}"
+    if swap.get("phase") == Phase.PROBATION:
+        return f"run slipway confirm {service} to keep it, or slipway rollback {service}"
+    return f"run slipway recover {service}"
 
 
 def _changed(e: Evidence) -> Iterator[Finding]:

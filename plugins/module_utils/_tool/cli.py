@@ -248,7 +248,7 @@ def _status_text(found: dict[str, Any]) -> str:
     lines += [f"  DAMAGED   {one}" for one in found["differences"]]
     if found["differences"]:
         lines.append(f"            what serves is kept, and is not started again: slipway verify {found['service']}")
-    lines += _in_flight(found["service"], found["in_flight"] or {})
+    lines += _in_flight(found["service"], found["in_flight"] or {}, found["at_work"])
     lines += [f"  draining  {one}: it ends when its users have left" for one in found["draining"]]
     lines += [f"  DAMAGED   {damage}" for damage in found["damaged"]]
     if found["skipped_lines"]:
@@ -277,7 +277,7 @@ def _is_neglected(found: dict[str, Any]) -> bool:
     return not Systemd().is_active(WATCHER)
 
 
-def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
+def _in_flight(service: str, swap: dict[str, Any], at_work: bool) -> list[str]:
     if not swap:
         return []
     from .._release.phases import Phase
@@ -286,8 +286,8 @@ def _in_flight(service: str, swap: dict[str, Any]) -> list[str]:
         return _paused(service, swap)
     if swap["phase"] != Phase.PROBATION:
         until = f"; unconfirmed until {_when(swap['deadline'])}" if swap.get("deadline") else ""
-        fix = f"slipway recover {service}, unless a release is under way"
-        return [f"  IN FLIGHT {swap['phase']} to {swap['to']}{until}: {fix}"]
+        now = "a run is at work on it" if at_work else f"cut short; settle it: slipway recover {service}"
+        return [f"  IN FLIGHT {swap['phase']} to {swap['to']}{until}: {now}"]
     until = f"{_when(swap.get('deadline'))} ({max(0.0, float(swap.get('deadline') or 0) - time.time()):.0f}s left)"
     before = swap["source"] or "the former unit"
     return [

@@ -261,7 +261,7 @@ DIAGNOSIS = [
     look(
         "in_flight",
         "a swap was cut short",
-        rf"run (?P<command>slipway recover {SERVICE}), unless a run is under way",
+        rf"run (?P<command>slipway recover {SERVICE})",
         'printf \'%s\' \'{"txn": "x", "phase": "OVERLAP", "strategy": "socket", "started": 1.0,'
         f' "source": null, "to": "\'"$(basename "$(readlink -f {ROOT}/current)")"\'"}}\' > {STATE}/state.json',
         "<command>",

@@ -73,6 +73,7 @@ class Operator:
         """What runs, since when, how healthy; answers is how often its health check is asked, 0 for not at all."""
         damaged: list[str] = []
         in_flight = _whole(self._in_flight, None, damaged)
+        at_work = in_flight is not None and not self.store.is_free()
         outcomes = _whole(self.store.journal.outcomes, [], damaged)
         if damaged and not outcomes:
             return unreadable(self.settings.name, damaged, self.layout.current_id())
@@ -104,7 +105,8 @@ class Operator:
             "running": running,
             "draining": self._draining(running),
             "in_flight": asdict(in_flight) if in_flight else None,
-            "unsettled": _unsettled(in_flight, self.settings.name) if in_flight else None,
+            "at_work": at_work,
+            "unsettled": _unsettled(in_flight, self.settings.name, at_work) if in_flight else None,
             "releases": self.layout.staged(),
             "good": [i for i in self.store.journal.good() if i in self.layout.staged()],
             "run": run_of(current, outcomes),
@@ -378,6 +380,7 @@ def unreadable(name: str, damaged: list[str], current: Optional[str] = None) -> 
     nothing = dict.fromkeys(("last_good", "version", "commit", "since", "restarts", "p99", "watched"))
     nothing.update(dict.fromkeys(("in_flight", "unsettled", "run", "lease")))
     lists: dict[str, Any] = {
+        "at_work": False,
         "running": [],
         "draining": [],
         "releases": [],
@@ -392,12 +395,12 @@ def unreadable(name: str, damaged: list[str], current: Optional[str] = None) -> 
     return {**nothing, **lists, **status, "damaged": damaged}
 
 
-def _unsettled(swap: Transaction, service: str) -> str:
-    """What is going to happen by itself to a swap that is in flight."""
+def _unsettled(swap: Transaction, service: str, at_work: bool) -> str:
+    """What is going to happen by itself to a swap that is in flight. at_work: whether a run goes on with it."""
     if swap.paused:
         return f"{swap.to} {pause.describe_now(swap.paused, service)}"
     if swap.deadline is None:
-        return f"a swap to {swap.to} is under way or was cut short in {swap.phase}"
+        return f"a swap to {swap.to} {'is under way' if at_work else 'was cut short'} in {swap.phase}"
     until = time.strftime("%H:%M:%S UTC", time.gmtime(swap.deadline))
     return f"{swap.to} is unconfirmed until {until}, and is taken back then ({swap.phase})"
 

@@ -196,6 +196,20 @@ def test_what_the_program_said_stands_under_its_end() -> None:
     assert again.problem.message == "shop ended by itself 7 times in the last minutes (status 1/FAILURE)."
 
 
+@pytest.mark.parametrize(
+    ("swap", "at_work", "fix"),
+    [
+        ({"phase": "SOAK"}, False, "run slipway recover shop"),
+        ({"phase": "SOAK"}, True, "wait for the run that is at work on it, or see slipway status shop"),
+        ({"phase": "CANARY", "paused": {"since": 1.0}}, True, "run slipway resume shop, or slipway resume shop --back"),
+        ({"phase": "PROBATION"}, False, "run slipway confirm shop to keep it, or slipway rollback shop"),
+    ],
+)
+def test_what_settles_a_swap_in_flight(swap: dict[str, Any], at_work: bool, fix: str) -> None:
+    (finding,) = judge(replace(WELL, status=status(unsettled="a swap", in_flight=swap, at_work=at_work)))
+    assert (finding.problem.code, finding.problem.fix) == ("in_flight", fix)
+
+
 def test_a_fix_that_comes_with_a_message_is_not_said_twice() -> None:
     (finding,) = judge(replace(WELL, status=status(damaged=["x is torn. Fix: repair x"])))
     assert (finding.problem.message, finding.problem.fix) == ("x is torn.", "repair x")

@@ -30,6 +30,7 @@ STATUS: dict[str, Any] = {
     "message": "readyz answers 200",
     "p99": 0.0021,
     "in_flight": None,
+    "at_work": False,
     "origin": {},
     "releases": ["1.0.0-0011223344", "2.0.0-aa00bb11cc", "3.0.0-99887766ff"],
     "bad": ["3.0.0-99887766ff"],
@@ -126,10 +127,15 @@ def test_status_fails_when_a_service_is_down(monkeypatch: pytest.MonkeyPatch, ca
     assert json.loads(capsys.readouterr().out)[0]["health"] == "fail"
 
 
-def test_an_interrupted_swap_is_shown_with_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    serve(monkeypatch, in_flight={"phase": "SOAK", "to": "3.0.0-99887766ff"})
+@pytest.mark.parametrize(
+    ("at_work", "told"), [(False, "cut short; settle it: slipway recover shop"), (True, "a run is at work on it")]
+)
+def test_a_swap_in_flight_is_shown_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, at_work: bool, told: str
+) -> None:
+    serve(monkeypatch, in_flight={"phase": "SOAK", "to": "3.0.0-99887766ff"}, at_work=at_work)
     assert cli.main(["status"]) == cli.FAILED
-    assert "IN FLIGHT SOAK to 3.0.0-99887766ff: slipway recover" in capsys.readouterr().out
+    assert f"  IN FLIGHT SOAK to 3.0.0-99887766ff: {told}\n" in capsys.readouterr().out
 
 
 def test_a_swap_that_nobody_may_confirm_is_shown_with_its_deadline(

@@ -71,7 +71,10 @@ def test_status_of_a_run_in_flight(host):
     host.store.save(host.store.begin("v2-0123456789", "v1-0123456789", "socket", "release"))
     told = operator(host).status()
     assert told["in_flight"]["to"] == "v2-0123456789"
-    assert "cut short in INTENT" in told["unsettled"]
+    assert (told["at_work"], told["unsettled"]) == (False, "a swap to v2-0123456789 was cut short in INTENT")
+    with host.store.locked(1.0):
+        told = operator(host).status()
+    assert (told["at_work"], told["unsettled"]) == (True, "a swap to v2-0123456789 is under way in INTENT")
 
 
 def test_status_says_until_when_a_release_is_unconfirmed(host):
