@@ -270,7 +270,7 @@ class ActionModule(BoundedAction):
     _frozen: freezes.Frozen | None = None
     _broken = ""  # why this release goes on in a freeze
     _lease = "require"
-    _outlasts = 0.0  # for how long this run needs the lease, where that is longer than a host keeps it
+    _outlasts: dict[str, float] | None = None  # where this run may need the lease for longer than a host keeps it
     _by: dict[str, str] | None = None
     _holds = False  # whether a release waits until the whole fleet is through
     _watch: progress.Watch | None = None
@@ -337,8 +337,7 @@ class ActionModule(BoundedAction):
     def _foreseen(self, answer: dict[str, Any]) -> dict[str, Any]:
         """The answer of a host in check mode, with what only the controller knows."""
         plan: dict[str, Any] = {**answer.get("plan", {}), "at_most": self._patience.release}
-        if self._outlasts:
-            plan["lease_needed"] = self._outlasts
+        plan.update(self._outlasts or {})
         if self._frozen is not None:
             plan["freeze"] = {"reason": self._frozen.reason, "until": self._frozen.until, "broken": self._broken}
         if self._frozen is not None and not self._broken and self._lease != "tell":
@@ -380,8 +379,9 @@ class ActionModule(BoundedAction):
         takes = self._lease == "take" and self._reports and not frozen
         if takes:
             this_run.note_lease(str(arguments["name"]), str(variables.get("inventory_hostname")))
-        arguments["claim"] = lease_claim.of(arguments, self._patience, variables, self._templar.template)
-        self._outlasts = lease_claim.outlasting(arguments["claim"], variables)
+        needs = lease_claim.needed(arguments, self._patience, variables, self._templar.template)
+        arguments["claim"] = lease_claim.of(arguments, variables, needs)
+        self._outlasts = lease_claim.outlasting(arguments["claim"], variables, needs)
         if takes:
             arguments["claim"]["held"] = False
         arguments["lease"] = "require" if self._lease == "take" and not takes else self._lease

@@ -19,11 +19,11 @@ options:
   _input:
     description:
       - The variables by their names. What is missing or empty has its default.
-      - C(service_start_timeout), C(service_drain_timeout), C(release_health) with its C(deadline),
-        C(release_soak_time), C(release_lock_timeout), C(release_smoke), C(release_smoke_timeout), C(release_once),
-        C(release_once_timeout), C(release_weights), C(release_step_time), C(release_slow), C(release_pause_time),
-        C(release_max_latency_ratio), C(release_confirm), C(release_confirm_fleet), C(release_compare) and
-        C(release_serial) count.
+      - C(release_start_timeout) or else C(service_start_timeout), C(release_drain_timeout) or else
+        C(service_drain_timeout), C(release_health) with its C(deadline), C(release_soak_time), C(release_lock_timeout),
+        C(release_smoke), C(release_smoke_timeout), C(release_once), C(release_once_timeout), C(release_weights),
+        C(release_step_time), C(release_slow), C(release_pause_time), C(release_max_latency_ratio), C(release_confirm),
+        C(release_confirm_fleet), C(release_compare) and C(release_serial) count.
     type: dict
     required: true
   hosts:

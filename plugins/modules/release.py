@@ -772,10 +772,11 @@ build_host:
     differs: [older_libc]
 plan:
   description:
-    - What is to be known before the release. C(serving) and C(returns_to) are releases, C(took) the seconds of the
-      last swaps, C(at_most) the seconds after which a host that does not answer counts as lost, C(lease) the last lease
-      (C(left) is 0 where it is over), C(lease_needed) the seconds for which this run needs the lease, only where no
-      host keeps it for so long, and C(freeze) the window of O(freeze) that the run began in.
+    - What is to be known before the release. C(serving) and C(returns_to) are releases, C(took) the seconds of the last
+      swaps, C(at_most) the seconds after which a host that does not answer counts as lost, C(lease) the last lease
+      (C(left) is 0 where it is over), C(lease_needed) the seconds for which this run may need the lease and
+      C(lease_kept) those for which a host keeps it, only where these are fewer, and C(freeze) the window of O(freeze)
+      that the run began in.
   returned: in check mode
   type: dict
   sample:

@@ -2086,8 +2086,8 @@ DIAGNOSIS = Section(
         "in_flight": ErrorCode(
             "A release of the service is under way, was cut short, or waits to be confirmed.",
             "A run is at work, or one was interrupted.",
-            "Wait for the run that is at work, run `slipway confirm` or `slipway rollback` where it waits to be confirmed, and "
-            "`slipway recover` where it was cut short.",
+            "Wait for the run that is at work, run `slipway confirm` or `slipway rollback` where it waits to be "
+            "confirmed, and `slipway recover` where it was cut short.",
         ),
         "no_descriptors": ErrorCode(
             "The service has as many files and connections open as it may.",

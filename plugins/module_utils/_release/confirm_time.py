@@ -23,8 +23,11 @@ _LARGE = 3600.0
 
 def waits(strategy: Strategy, settings: Settings, hold: float) -> list[Wait]:
     """What that time is made of, by the variable that says so."""
+    return [*strategy.waits(), *_beside_the_swap(strategy, settings, hold)]
+
+
+def _beside_the_swap(strategy: Strategy, settings: Settings, hold: float) -> list[Wait]:
     return [
-        *strategy.waits(),
         Wait("release_soak_time", settings.soak_time),
         Wait("release_pause_time", strategy.pause_time()),
         Wait("release_confirm", settings.confirm),
@@ -35,7 +38,7 @@ def waits(strategy: Strategy, settings: Settings, hold: float) -> list[Wait]:
 def seconds(strategy: Strategy, settings: Settings, hold: float, takes_over: bool) -> float:
     """From the beginning of the swap. A former service has to end, too, where the release takes over from one."""
     former = settings.drain_timeout + STOP_MARGIN if takes_over else 0.0
-    return strategy.margin + sum(one.total for one in waits(strategy, settings, hold)) + former
+    return strategy.time_limit() + sum(one.total for one in _beside_the_swap(strategy, settings, hold)) + former
 
 
 def objection(strategy: Strategy, settings: Settings, hold: float, takes_over: bool) -> Optional[SlipwayError]:

@@ -465,6 +465,8 @@ def _resume(options: argparse.Namespace) -> int:
     does = f"goes back to {said.previous}" if said.word == SENT_BACK else "goes on"
     if options.json:
         _say(json.dumps({**said.as_dict(), "service": options.service}, indent=2))
+    elif options.check and said.changed:
+        _say(f"{options.service}: {said.release} is paused; without --check, it {does}")
     elif not said.changed:
         _say(f"{options.service}: {said.release} goes on already, for somebody has resumed it")
     elif said.heard:

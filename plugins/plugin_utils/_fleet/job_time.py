@@ -22,8 +22,8 @@ WAVES = 3
 # As many hosts as Ansible plays at a time where nobody says so.
 FORKS = 5
 _NUMBERS = {
-    "start_timeout": "service_start_timeout",
-    "drain_timeout": "service_drain_timeout",
+    "start_timeout": "release_start_timeout",
+    "drain_timeout": "release_drain_timeout",
     "soak_time": "release_soak_time",
     "lock_timeout": "release_lock_timeout",
     "smoke_timeout": "release_smoke_timeout",
@@ -48,8 +48,13 @@ _ONCE: dict[str, tuple[str, survey.Reader]] = {
     "command": ("release_once", survey.list_of(survey.text)),
     "timeout": ("release_once_timeout", survey.number),
 }
+# What stands for a variable of the role that nobody has set.
+_ELSE = {"release_start_timeout": "service_start_timeout", "release_drain_timeout": "service_drain_timeout"}
 # What the time comes from.
-VARIABLES = tuple(variable for table in (_READ, _PROXY, _ONCE) for variable, _reader in table.values())
+VARIABLES = (
+    *(variable for table in (_READ, _PROXY, _ONCE) for variable, _reader in table.values()),
+    *_ELSE.values(),
+)
 
 
 def seconds(variables: Mapping[str, Any], hosts: int = 0, forks: int = 0) -> float:
@@ -71,7 +76,12 @@ def seconds(variables: Mapping[str, Any], hosts: int = 0, forks: int = 0) -> flo
 
 
 def _read(table: Mapping[str, tuple[str, survey.Reader]], variables: Mapping[str, Any]) -> dict[str, Any]:
-    return survey.understand({option: variables.get(variable) for option, (variable, _reader) in table.items()}, table)
+    given = {option: (_given(variable, variables), reader) for option, (variable, reader) in table.items()}
+    return survey.understand({option: variables.get(variable) for option, (variable, _reader) in given.items()}, given)
+
+
+def _given(variable: str, variables: Mapping[str, Any]) -> str:
+    return variable if variables.get(variable) not in (None, "") else _ELSE.get(variable, variable)
 
 
 def _turns(sizes: Iterable[int | str], hosts: int, forks: int) -> tuple[int, int]:

@@ -16,7 +16,6 @@ from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._release.by import describe_by
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.status_table import age
-from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import LONGEST
 from ansible_collections.slipway.go.plugins.plugin_utils._run import lease_answers
 from ansible_collections.slipway.go.plugins.plugin_utils._run.lease_claim import reached, split
 
@@ -168,9 +167,12 @@ def _lease(answers: Mapping[str, Told], ended: set[str]) -> list[str]:
 
 def _outlasting(answers: Mapping[str, Told]) -> list[str]:
     """Hosts differ by the services that they have, and the run is as long as the longest says."""
-    needed = max((float(_plan_of(told).get("lease_needed") or 0) for told in answers.values()), default=0.0)
-    told = f"ends after {age(LONGEST)}, and this run may take {age(needed)}"
-    return [f"  lease: {told}; keep others from releasing where its turn is later"] if needed else []
+    plans = map(_plan_of, answers.values())
+    longest = max(plans, key=lambda plan: plan.get("lease_needed") or 0.0, default={})
+    if not longest.get("lease_needed"):
+        return []
+    told = f"ends after {age(longest['lease_kept'])}, and this run may take {age(longest['lease_needed'])}"
+    return [f"  lease: {told}; keep others from releasing where its turn is later"]
 
 
 def _holds(lease: Told, ended: set[str]) -> bool:

@@ -75,25 +75,29 @@ def seconds(
     return time_limits.SLACK + max(1, waves(groups, forks)) * each + compared
 
 
-def of(
+def needed(
     arguments: Mapping[str, Any], patience: Patience, variables: Mapping[str, Any], template: Callable[[Any], Any]
-) -> dict[str, Any]:
-    """The claim of this run on this host, for a task with these options of slipway.go.release."""
-    hosts = list(variables.get("ansible_play_hosts_all") or [])
-    service, host = str(arguments["name"]), str(variables.get("inventory_hostname"))
+) -> float:
+    """Those seconds for a task with these options of slipway.go.release."""
+    hosts, host = list(variables.get("ansible_play_hosts_all") or []), str(variables.get("inventory_hostname"))
     groups = split(hosts, serial([host], variables, lambda value, _variables: template(value)))
-    configures = arguments.get("configured") is False
     # One after the other in each batch.
     services = len(declared_services.declared(variables, lambda value, _variables: template(value))) or 1
-    given = float(arguments.get("lease_time") or 0)
     comparison = arguments.get("compare")
     compares = comparison.at_most if comparison else 0.0
     forks = int(variables.get("ansible_forks") or 1)
+    return services * seconds(patience, groups, forks, arguments.get("configured") is False, compares)
+
+
+def of(arguments: Mapping[str, Any], variables: Mapping[str, Any], needs: float) -> dict[str, Any]:
+    """The claim of this run, which needs so many seconds, on this host."""
+    service, host = str(arguments["name"]), str(variables.get("inventory_hostname"))
+    given = float(arguments.get("lease_time") or 0)
     if given < 0:
         raise SlipwayError("invalid_duration", f"release_lease_time is {given:g}.", "give seconds, 0 or more")
     return {
         "run": this_run.this().id,
-        "seconds": given or services * seconds(patience, groups, forks, configures, compares),
+        "seconds": given or needs,
         "held": this_run.has_lease(service, host),
         "instead": [str(arguments["end_lease"])] if arguments.get("end_lease") else [],
         "name": str(arguments.get("run") or ""),
@@ -102,10 +106,11 @@ def of(
     }
 
 
-def outlasting(claim: Mapping[str, Any], variables: Mapping[str, Any]) -> float:
-    """The seconds for which this run of several hosts claims the lease, where no host keeps it so long; else 0."""
+def outlasting(claim: Mapping[str, Any], variables: Mapping[str, Any], needs: float) -> dict[str, float]:
+    """What a plan tells of a run of several hosts that may need its lease for longer than a host keeps it."""
+    kept = min(float(claim["seconds"]), LONGEST)
     alone = len(variables.get("ansible_play_hosts_all") or ()) < 2
-    return 0.0 if alone or claim["seconds"] <= LONGEST else float(claim["seconds"])
+    return {} if alone or needs <= kept else {"lease_needed": needs, "lease_kept": kept}
 
 
 def of_way_back(service: str, variables: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1021,19 +1021,22 @@ def test_a_plan_only_tells_of_a_freeze(act, run_folder):
 
 
 @pytest.mark.parametrize(
-    ("hosts", "given", "needed"),
+    ("hosts", "given", "kept"),
     [
         (["web1", "web2", "web3"], {}, None),
-        (["web1", "web2", "web3"], {"lease_time": "86401"}, 86401),
-        (["web1", "web2", "web3"], {"lease_time": "86400"}, None),
-        (["web1"], {"lease_time": "86401"}, None),
+        (["web1", "web2", "web3"], {"lease_time": "172800"}, None),
+        (["web1", "web2", "web3"], {"lease_time": "60"}, 60),
+        (["web1", "web2", "web3"], {"soak_time": "43200"}, 86400),
+        (["web1", "web2", "web3"], {"soak_time": "43200", "lease_time": "172800"}, 86400),
+        (["web1"], {"soak_time": "172800"}, None),
     ],
 )
-def test_a_plan_tells_of_a_run_that_no_lease_lasts_for(act, run_folder, hosts, given, needed):
+def test_a_plan_tells_of_a_run_that_no_lease_lasts_for(act, run_folder, hosts, given, kept):
     action = act([{"action": "release", "plan": {}}], report=True, **given)
     action._task.check_mode = True
     told = action.run(task_vars={"inventory_hostname": "web1", "ansible_play_hosts_all": hosts})
-    assert told["plan"].get("lease_needed") == needed
+    assert told["plan"].get("lease_kept") == kept
+    assert (told["plan"].get("lease_needed", 0.0) > (kept or 0.0)) is (kept is not None)
 
 
 def test_three_batches_that_may_pause_for_half_a_day_each_outlast_their_lease(act, run_folder):

@@ -349,7 +349,7 @@ class Resuming:
         ([], {"heard": False}, "goes on as soon as its run looks again"),
         ([], {"changed": False}, "goes on already, for somebody has resumed it"),
         (["--json"], {}, '"word": "resumed"'),
-        (["--check"], {}, "2.0.0-0123456789 goes on\n"),
+        (["--check"], {}, "2.0.0-0123456789 is paused; without --check, it goes on\n"),
     ],
 )
 def test_resume(

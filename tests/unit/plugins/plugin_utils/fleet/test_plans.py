@@ -70,8 +70,10 @@ def test_a_batch_that_ansible_does_not_play_at_once_says_so(forks, second):
 
 
 def test_a_run_that_may_outlast_its_lease_says_so():
-    longer = {**GOOD, "plan": {**PLAN, "lease_needed": 129600.0}}
-    lines = plan({"web1": longer, "web2": {**longer, "plan": {**PLAN, "lease_needed": 129000.0}}})["text"].splitlines()
+    longer, long = (
+        {**GOOD, "plan": {**PLAN, "lease_needed": needed, "lease_kept": 86400.0}} for needed in (129600.0, 129000.0)
+    )
+    lines = plan({"web1": longer, "web2": long, "web3": GOOD})["text"].splitlines()
     assert lines[1:3] == [
         "  lease: free",
         "  lease: ends after 1d 0h, and this run may take 1d 12h; keep others from releasing where its turn is later",

@@ -66,7 +66,9 @@ def of(variables=None, **arguments):
         "ansible_forks": 5,
         **(variables or {}),
     }
-    return lease_claim.of({"name": "shop", **arguments}, time_limits.of({}), variables, lambda value: value)
+    options = {"name": "shop", **arguments}
+    needs = lease_claim.needed(options, time_limits.of({}), variables, lambda value: value)
+    return lease_claim.of(options, variables, needs)
 
 
 def test_a_claim(monkeypatch):
