@@ -60,6 +60,6 @@ class ActionModule(ActionBase):
         for host, answer in answers.items():
             theirs = of_hosts[host]
             templar = self._templar.copy_with_new_env(available_variables=theirs)
-            for name in declared_services.chosen_if_any(theirs, declared_services.template_with(templar)):
+            for name in declared_services.chosen_if_any(theirs, declared_services.template_with(templar), lambda: True):
                 found.setdefault(name, {})[host] = answer
         return found

@@ -115,7 +115,7 @@ class ActionModule(ActionBase):
 
     def _left_out(self, variables: Mapping[str, Any]) -> list[str]:
         """Of the inventory alone: the command line and a play choose on purpose."""
-        if declared_services.NAME in load_extra_vars(self._loader):
+        if declared_services.NAME in {*load_extra_vars(self._loader), *declared_services.of_play(variables)}:
             return []
         hosts = [host for host, _theirs in _all_hosts(variables)]
         theirs = [(host, variables["hostvars"].raw_get(host)) for host in hosts]

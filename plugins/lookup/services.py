@@ -13,13 +13,14 @@ author:
 description:
   - Returns the names of the services that C(slipway_services) declares for this host, in that order. Where
     C(service_name) is set, it returns only those that it names, and none where this host has none of them.
-  - Of a host that declares none, it returns C(service_name) alone. Where that is not set, it returns nothing if another
-    host of the play declares services, such as the web servers behind a load balancer, and fails otherwise.
+  - Of a host that declares none, it returns C(service_name) where that is the name of one service. Otherwise it returns
+    nothing if another host of the play has C(slipway_services) or a C(service_name) of its own, such as the web servers
+    behind a load balancer, and fails if none has.
 options:
   which:
     description:
       - V(chosen) are those that the run is about.
-      - V(every) are all of this host, whatever C(service_name) says, and none where that is not set.
+      - V(every) are all of this host, whatever C(service_name) says, and none where it has none.
       - V(declared) are all that C(slipway_services) declares.
     type: str
     choices: [chosen, every, declared]
@@ -52,19 +53,14 @@ _raw:
   sample: [shop, mailer]
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
 from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services
-
-READERS = {
-    "chosen": declared_services.chosen,
-    "every": declared_services.all_names,
-    "declared": lambda variables, template: list(declared_services.declared(variables, template)),
-}
+from ansible_collections.slipway.go.plugins.plugin_utils._input.declared_services import Template, Variables
 
 
 class LookupModule(LookupBase):
@@ -77,59 +73,48 @@ class LookupModule(LookupBase):
         each: Sequence[str] | None = None,
     ) -> list[Any]:
         given = variables or {}
+        template = declared_services.template_with(self._templar)
         try:
             if among is not None:
-                return self._among(among, given)
+                return _among(among, given, template)
             if each is not None:
-                return [self._chosen_by(host, given) for host in each]
-            if which == "chosen" and _names_none(given) and _is_declared(_of_hosts(_of_play(given), given)):
-                return []
-            return READERS[which](given, declared_services.template_with(self._templar))
+                return [_chosen_by(host, given, template) for host in each]
+            return _of_own(which, given, template)
         except SlipwayError as error:
             raise AnsibleLookupError(str(error)) from None
 
-    def _among(self, hosts: Sequence[str], variables: Mapping[str, Any]) -> list[str]:
-        """Those where the run is about the service, too."""
-        service = variables.get(declared_services.CURRENT)
-        if service is None:
-            return list(hosts)
-        of_hosts = _of_hosts(hosts, variables)
-        named = _is_named_by_play(variables) or not _is_declared(of_hosts)
-        return [host for host, theirs in of_hosts.items() if self._is_about(service, theirs, named)]
 
-    def _is_about(self, service: str, theirs: Mapping[str, Any], named: bool) -> bool:
-        """named: whether a play has named the one service, which then is that of a host that names none."""
-        if _names_none(theirs):
-            return named
-        templar = self._templar.copy_with_new_env(available_variables=theirs)
-        return service in declared_services.chosen(theirs, declared_services.template_with(templar))
-
-    def _chosen_by(self, host: str, variables: Mapping[str, Any]) -> list[str]:
-        theirs = variables["hostvars"].raw_get(host)
-        theirs = variables if _names_none(theirs) else theirs
-        templar = self._templar.copy_with_new_env(available_variables=theirs)
-        return declared_services.chosen_if_any(theirs, declared_services.template_with(templar))
+def _of_own(which: str, variables: Variables, template: Template) -> list[str]:
+    """Those of the task's own host."""
+    if which == "declared":
+        return list(declared_services.declared(variables, template))
+    read = declared_services.all_names if which == "every" else declared_services.chosen
+    return read(variables, template, lambda: declared_services.is_passed_over(variables, template))
 
 
-def _names_none(theirs: Mapping[str, Any]) -> bool:
-    return theirs.get(declared_services.DECLARED) is None and theirs.get(declared_services.NAME) is None
+def _among(hosts: Sequence[str], variables: Variables, template: Template) -> list[str]:
+    """Those where the run is about the service, too."""
+    service = variables.get(declared_services.CURRENT)
+    everywhere = [*hosts, *(variables.get("ansible_play_hosts_all") or [])]
+    if service is None or not _is_any_named(everywhere, variables, template):
+        return list(hosts)
+    return [host for host in hosts if service in _chosen_by(host, variables, template)]
 
 
-def _of_play(variables: Mapping[str, Any]) -> Sequence[str]:
-    return variables.get("ansible_play_hosts_all") or []
+def _is_any_named(hosts: Sequence[str], variables: Variables, template: Template) -> bool:
+    """Whether a play or the inventory names services; else the playbooks' choice of one is all that is known."""
+    return bool(declared_services.of_play(variables)) or declared_services.any_names(hosts, variables, template)
 
 
-def _of_hosts(hosts: Sequence[str], variables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {host: variables["hostvars"].raw_get(host) for host in hosts}
-
-
-def _is_declared(of_hosts: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether any of these hosts declares services."""
-    return any(theirs.get(declared_services.DECLARED) is not None for theirs in of_hosts.values())
-
-
-def _is_named_by_play(variables: Mapping[str, Any]) -> bool:
-    """Whether the service's name comes from a play, and not from the inventory of the task's own host."""
-    name = variables.get(declared_services.NAME)
-    own = _of_hosts([host for host in [variables.get("inventory_hostname")] if host], variables)
-    return name is not None and all(theirs.get(declared_services.NAME) != name for theirs in own.values())
+def _chosen_by(host: str, variables: Variables, template: Template) -> list[str]:
+    theirs = variables["hostvars"].raw_get(host)
+    found = declared_services.chosen_if_any(theirs, template, lambda: True)
+    if found or declared_services.names_any(theirs, template):
+        return found
+    of_play = declared_services.of_play(variables)
+    if of_play:
+        theirs = {**variables, declared_services.DECLARED: None, declared_services.NAME: None, **of_play}
+    others = [one for one in variables.get("ansible_play_hosts_all") or [] if one != host]
+    return declared_services.chosen_if_any(
+        theirs, template, lambda: declared_services.any_names(others, variables, template)
+    )

@@ -92,7 +92,10 @@ class LookupModule(LookupBase):
             raise AnsibleLookupError(str(error)) from None
 
     def _of_each_service(self, variables: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        names = declared_services.all_names(variables, declared_services.template_with(self._templar))
+        template = declared_services.template_with(self._templar)
+        names = declared_services.all_names(
+            variables, template, lambda: declared_services.is_passed_over(variables, template)
+        )
         return [{**variables, declared_services.CURRENT: name} for name in names]
 
     def _value(self, name: str, variables: Mapping[str, Any], read: bool, defaults: bool, names: bool) -> Any:

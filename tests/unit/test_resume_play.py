@@ -104,12 +104,21 @@ def test_a_host_without_the_tool_has_nothing_to_resume(tmp_path: Path, python: s
     assert "lb1  no release of shop is paused: the host does not have the tool slipway." in done.stdout
 
 
+DECLARED = {"slipway_services": {"shop": {}}}
+
+
 @pytest.mark.parametrize("python", PYTHONS)
-def test_a_host_without_a_service_is_passed_over(tmp_path: Path, python: str) -> None:
+@pytest.mark.parametrize(
+    ("web1", "given"),
+    [(DECLARED, {}), (SHOP, {}), *((DECLARED, {"service_name": name}) for name in ("all", "", "shop,mailer"))],
+)
+def test_a_host_without_a_service_is_passed_over(
+    tmp_path: Path, python: str, web1: dict[str, Any], given: dict[str, Any]
+) -> None:
     tool(tmp_path, "web1")
     inventory = tmp_path / "inventory.yml"
-    inventory.write_text(json.dumps({"all": {"hosts": {"lb1": {}, "web1": {"slipway_services": {"shop": {}}}}}}))
-    done = played(tmp_path, python, {}, inventory=str(inventory))
+    inventory.write_text(json.dumps({"all": {"hosts": {"lb1": {}, "web1": web1}}}))
+    done = played(tmp_path, python, given, inventory=str(inventory))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "web1  shop: 2.0-aa00bb11cc goes on" in done.stdout
     assert "lb1  " not in done.stdout.partition("PLAY RECAP")[0]

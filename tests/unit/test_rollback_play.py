@@ -55,13 +55,17 @@ def run(request, tmp_path):
     ):
         (collection / "plugins" / "modules" / f"{name}.py").write_text(PLAYED.format(options=options, act=act))
 
-    def run(told, *arguments, gone=(), playbook=str(ROOT / "tests" / "unit" / "plays" / "rollback.yml"), **more):
+    def run(
+        told, *arguments, gone=(), without=(), playbook=str(ROOT / "tests" / "unit" / "plays" / "rollback.yml"), **more
+    ):
         (tmp_path / "gone").write_text("".join(f"{name}\n" for name in gone))
         variables = {"ansible_python_interpreter": sys.executable, "ansible_connection": "vanishing"}
         variables |= {"vanishing_gone": str(tmp_path / "gone"), "service_name": "{{ inventory_hostname }}"}
         hosts = more.pop("hosts", told)
         variables |= {"ansible_become": False, **more}
-        (tmp_path / "inventory.yml").write_text(json.dumps({"all": {"hosts": dict.fromkeys(hosts, variables)}}))
+        bare = {name: value for name, value in variables.items() if not name.startswith(("service_", "slipway_"))}
+        of_hosts = {**dict.fromkeys(without, bare), **dict.fromkeys(hosts, variables)}
+        (tmp_path / "inventory.yml").write_text(json.dumps({"all": {"hosts": of_hosts}}))
         for name, answer in told.items():
             (tmp_path / f"{name}.json").write_text(json.dumps(answer))
         argv = [python, "-m", "ansible.cli.playbook", "-i", str(tmp_path / "inventory.yml"), playbook, *arguments]
@@ -139,3 +143,14 @@ def test_each_service_is_tried_whatever_becomes_of_the_others(run):
         failed = said.rpartition(f"fatal: [{host}]: FAILED!")[2].partition("}")[0]
         assert f"shop: shop has never been released on this host. books: {why}" in failed, said
     assert "mailer: " not in said.rpartition("Fail each host on which a service was not rolled back")[2]
+
+
+@pytest.mark.parametrize("name", ["all", "shop,mailer"])
+def test_a_host_without_a_service_is_passed_over(run, name):
+    """Whichever host is asked for all of them: the first one of the inventory."""
+    told = {"shop": SERVES, "mailer": SERVES}
+    about = {"slipway_services": {name: {} for name in told}, "hosts": ["a", "b"], "without": ["lb1"]}
+    about |= {"playbook": "slipway.go.rollback", "ansible_connection": "local"}
+    code, said, went = run(told, "-e", json.dumps({"service_name": name}), **about)
+    assert code == 0, said
+    assert {name: sorted(calls) for name, calls in went.items()} == dict.fromkeys(told, sorted(BOTH * 2))

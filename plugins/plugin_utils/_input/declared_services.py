@@ -35,6 +35,7 @@ OF_RUN = (
 Variables = Mapping[str, Any]
 # What a value is with these variables.
 Template = Callable[[Any, Variables], Any]
+PassedOver = Callable[[], bool]
 
 
 def template_with(templar: Any) -> Template:
@@ -58,19 +59,24 @@ def _declaration(variables: Variables, template: Template) -> Mapping[Any, Any]:
     return given
 
 
-def chosen(variables: Variables, template: Template) -> list[str]:
-    """The services of a host that the run is about, in the order in which they are declared."""
+def chosen(variables: Variables, template: Template, passed_over: PassedOver = lambda: False) -> list[str]:
+    """The services of a host that the run is about, in the order in which they are declared.
+
+    passed_over: asked for a host that names no service: whether it has none, since other hosts name theirs.
+    """
     names = list(declared(variables, template))
-    given = template(variables[NAME], variables) if NAME in variables else None
-    if not names:
-        return [_only(given)]
-    wanted = wanted_names(given)
-    return [name for name in names if not wanted or name in wanted]
+    wanted = _wanted(variables, template)
+    if names:
+        return [name for name in names if not wanted or name in wanted]
+    return [] if len(wanted) != 1 and passed_over() else [_only(wanted)]
 
 
-def _only(given: Any) -> str:
+def _wanted(variables: Variables, template: Template) -> list[str]:
+    return wanted_names(template(variables[NAME], variables) if NAME in variables else None)
+
+
+def _only(names: Sequence[str]) -> str:
     """The one service of a host that declares none."""
-    names = wanted_names(given)
     if not names:
         raise SlipwayError("invalid_variable", f"{NAME} is not set.", f"set {NAME}, or declare services in {DECLARED}")
     if len(names) > 1:
@@ -80,16 +86,41 @@ def _only(given: Any) -> str:
     return names[0]
 
 
-def chosen_if_any(variables: Variables, template: Template) -> list[str]:
+def chosen_if_any(variables: Variables, template: Template, passed_over: PassedOver = lambda: False) -> list[str]:
     """The same; none of a host that has no service at all, such as one that is only hardened."""
     if survey.is_empty(variables.get(NAME)) and not declared(variables, template):
         return []
-    return chosen(variables, template)
+    return chosen(variables, template, passed_over)
 
 
-def all_names(variables: Variables, template: Template) -> list[str]:
+def all_names(variables: Variables, template: Template, passed_over: PassedOver = lambda: False) -> list[str]:
     """Every service that a host is known to have, whatever the run is about."""
-    return list(declared(variables, template)) or chosen_if_any(variables, template)
+    return list(declared(variables, template)) or chosen_if_any(variables, template, passed_over)
+
+
+def names_any(variables: Variables, template: Template) -> bool:
+    """Whether a host declares services, or service_name is the name of its only one."""
+    return bool(declared(variables, template)) or len(_wanted(variables, template)) == 1
+
+
+def is_passed_over(variables: Variables, template: Template) -> bool:
+    """Whether the inventory names services of other hosts of the play, and none of the task's own host."""
+    own = variables.get("inventory_hostname")
+    others = [host for host in variables.get("ansible_play_hosts_all") or [] if host != own]
+    return any_names(others, variables, template) and not (own and any_names([own], variables, template))
+
+
+def any_names(hosts: Iterable[str], variables: Variables, template: Template) -> bool:
+    """Whether the inventory names services of any of these hosts. One host's variables cost much: few are read."""
+    return any(names_any(variables["hostvars"].raw_get(host), template) for host in hosts)
+
+
+def of_play(variables: Variables) -> Variables:
+    """What a play says of the services of all its hosts: the inventory of the task's own host does not say it."""
+    given = {key: variables[key] for key in (DECLARED, NAME) if variables.get(key) is not None}
+    own = variables.get("inventory_hostname")
+    theirs = variables["hostvars"].raw_get(own) if given and own else {}
+    return {key: value for key, value in given.items() if theirs.get(key) != value}
 
 
 def wanted_names(given: Any) -> list[str]:

@@ -173,21 +173,114 @@ def test_the_hosts_of_a_service_are_those_that_the_run_is_about_it_on() -> None:
     assert plugin.run([], variables=variables, among=list(hosts)) == ["web1", "old"]
     by_inventory = {**by_play, "inventory_hostname": "old"}
     assert plugin.run([], variables=by_inventory, among=list(hosts)) == ["web1", "old"]
-    assert plugin.run([], variables=variables, among=["old", "named"]) == ["old", "named"]
+    assert plugin.run([], variables=variables, among=["old", "named"]) == ["old"]
+    assert plugin.run([], variables=variables, among=["named"]) == ["named"]
     assert plugin.run([], variables={"hostvars": hosts}, among=list(hosts)) == list(hosts)
     each = plugin.run([], variables={"hostvars": hosts, "service_name": "shop"}, each=list(hosts))
     assert each == [["shop", "mailer"], ["mailer"], ["shop"], ["mailer"], ["shop"], ["mailer"]]
     assert plugin.run([], variables={"hostvars": hosts}, each=["named"]) == [[]]
 
 
-def test_a_host_without_a_service_has_none_beside_hosts_that_declare_theirs() -> None:
-    hosts = HostVars(balancer={}, web1={"slipway_services": TWO}, other={})
-    plugin = services.LookupModule(loader=DataLoader(), templar=Templar(DataLoader()))
-    of_play = {"hostvars": hosts, "ansible_play_hosts_all": list(hosts)}
-    assert plugin.run([], variables=of_play) == []
-    assert plugin.run([], variables={**of_play, "service_name": "shop"}) == ["shop"]
+def asked(
+    host: str, hosts: Mapping[str, Any], more: Mapping[str, Any], plugin: Any = services.LookupModule, **options: Any
+) -> Any:
+    """What a lookup says on a host of a play of all of these; more: what the play says."""
+    magic = {"inventory_hostname": host, "hostvars": hosts, "ansible_play_hosts_all": list(hosts)}
+    lookup = plugin(loader=DataLoader(), templar=Templar(DataLoader()))
+    return lookup.run(options.pop("terms", []), variables={**hosts[host], **magic, **more}, **options)
+
+
+ONE = {"service_name": "shop"}
+PLAIN = {"lb1": {}, "web1": {"slipway_services": TWO}, "lb2": {}}
+OF_GROUP = {"lb1": {}, "web1": {"service_name": "{{ of_web }}", "of_web": "shop"}, "lb2": {"service_name": ""}}
+EVERYWHERE = ["all", "", "shop,mailer", ["shop", "mailer"]]
+
+
+def with_extra(hosts: Mapping[str, Any], *extra: Any) -> HostVars:
+    """The command line counts most, on every host."""
+    more = {"service_name": template(extra[0])} if extra else {}
+    return HostVars({host: {**template(theirs), **more} for host, theirs in hosts.items()})
+
+
+@pytest.mark.parametrize(
+    ("hosts", "extra", "names"),
+    [
+        (PLAIN, [], ["shop", "mailer"]),
+        (OF_GROUP, [], ["shop"]),
+        *((PLAIN, [given], ["shop", "mailer"]) for given in EVERYWHERE),
+    ],
+)
+def test_a_host_without_a_service_has_none_beside_hosts_that_have_theirs(
+    hosts: Mapping[str, Any], extra: list[Any], names: list[str]
+) -> None:
+    of_hosts = with_extra(hosts, *extra)
+    for which in ("chosen", "every", "declared"):
+        assert asked("lb1", of_hosts, {}, which=which) == []
+    for host in hosts:
+        assert asked(host, of_hosts, {}, each=list(hosts)) == [[], names, []]
+        about = {"slipway_service": "shop"}
+        assert asked(host, of_hosts, about, among=list(hosts)) == ["web1"]
+        assert asked(host, of_hosts, about, among=["lb1"]) == []
+    assert asked("web1", of_hosts, {}) == names
+
+
+@pytest.mark.parametrize(("extra", "why"), [([], "is not set"), *(([one], "") for one in EVERYWHERE)])
+def test_a_play_in_which_no_host_has_a_service_is_refused(extra: list[Any], why: str) -> None:
+    of_hosts = with_extra({"lb1": {}, "lb2": {"slipway_services": {}}}, *extra)
+    for host in of_hosts:
+        with pytest.raises(AnsibleLookupError, match=why or "service_name (is not set|has 2 services)"):
+            asked(host, of_hosts, {})
+
+
+@pytest.mark.parametrize("hosts", [PLAIN, OF_GROUP, {"lb1": {}, "lb2": {}}])
+def test_what_a_play_or_the_command_line_names_is_the_service_of_every_host(hosts: Mapping[str, Any]) -> None:
+    for of_hosts, more in ((with_extra(hosts), {"service_name": "shop"}), (with_extra(hosts, "shop"), {})):
+        for host in hosts:
+            assert asked(host, of_hosts, more) == ["shop"]
+            about = {**more, "slipway_service": "shop"}
+            assert asked(host, of_hosts, about, among=list(hosts)) == list(hosts)
+        assert asked("lb1", of_hosts, more, which="every") == ["shop"]
+        assert asked("lb1", of_hosts, more, each=["lb1"]) == [["shop"]]
+
+
+def test_what_a_play_names_holds_where_it_is_a_template_of_the_play() -> None:
+    more = {"service_name": trust_as_template("{{ ours }}"), "ours": "shop"}
+    assert asked("web1", with_extra(PLAIN), more, each=["lb1"]) == [["shop"]]
+
+
+def test_services_that_a_play_declares_are_those_of_every_host() -> None:
+    of_hosts = with_extra({"lb1": {}, "lb2": {}})
+    more = {"slipway_services": TWO}
+    assert asked("lb1", of_hosts, more, each=list(of_hosts)) == [["shop", "mailer"]] * 2
+    assert asked("lb1", of_hosts, {**more, "slipway_service": "shop"}, among=list(of_hosts)) == list(of_hosts)
+
+
+def test_a_service_name_of_a_play_that_is_none_passes_no_host_over_that_has_one() -> None:
     with pytest.raises(AnsibleLookupError, match="service_name is not set"):
-        plugin.run([], variables={**of_play, "ansible_play_hosts_all": ["balancer", "other"]})
+        asked("web1", with_extra({"web1": ONE, "web2": ONE}), {"service_name": "all"})
+
+
+def test_few_hosts_are_read_to_find_one_that_has_services() -> None:
+    read: list[str] = []
+
+    class Counted(HostVars):
+        def raw_get(self, host: str) -> Any:
+            read.append(host)
+            return super().raw_get(host)
+
+    hosts = Counted({"lb1": {}, **{f"web{number}": {"slipway_services": TWO} for number in range(9)}})
+    assert asked("lb1", hosts, {}) == []
+    assert set(read) == {"lb1", "web0"}
+    read.clear()
+    assert asked("web0", hosts, {}) == ["shop", "mailer"]
+    assert read == []
+
+
+def test_variables_of_every_service_are_none_where_a_host_is_passed_over() -> None:
+    hosts = with_extra(PLAIN, "shop,mailer")
+    options = {"terms": ["service_root"], "every_service": True}
+    assert asked("lb1", hosts, {}, plugin=variable.LookupModule, **options) == []
+    assert asked("web1", hosts, {}, plugin=variable.LookupModule, **options) == ["/opt/shop", "/opt/mailer"]
 
 
 def test_a_service_that_no_host_declares_is_refused_unless_one_host_declares_none() -> None:
