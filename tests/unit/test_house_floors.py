@@ -90,7 +90,7 @@ FLOORS = {
         "parsing stability members",
         "runner",
     ],
-    "_drift": ["item table", "survey baseline released", "report"],
+    "_drift": ["item table written", "survey baseline released", "report"],
     "_compliance": ["audit controls published table", "evidence", "checks", "look", "report"],
     "_diagnosis": ["evidence", "causes host dependencies text", "look", "report"],
     "_adoption": ["masking former", "strategies text", "proposal", "obstacles", "look", "switch"],

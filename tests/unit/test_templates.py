@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.slipway.go.plugins.module_utils._drift import written
 from ansible_collections.slipway.go.tests.unit.expressions import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -220,3 +221,9 @@ def test_a_socket_for_ipv4_beside_that_for_ipv6_is_for_ipv6_only(tmp_path: Path)
 
 def test_nginx_redirects_no_request_without_a_host(tmp_path: Path) -> None:
     assert 'if ($http_host = "") {\n        return 400;' in served(tmp_path, "nginx")
+
+
+def test_drift_knows_the_drop_in_that_the_role_proxy_writes(tmp_path: Path) -> None:
+    template = "etc/systemd/system/haproxy.service.d/slipway.conf.j2"
+    found = render(tmp_path, "proxy", f"lookup('ansible.builtin.template', '{template}')")
+    assert written.is_haproxy_drop_in(found)

@@ -14,6 +14,7 @@ Aspects = Mapping[str, str]
 CONTENT = "content"
 IS, NOW = "is", "now"
 AS_PACKAGED = "as its package has it"
+AS_PROXY = "as the role proxy writes it"
 MISSING, NONE = "missing", "none"
 
 
@@ -76,6 +77,8 @@ def compare(record: Record, found: Survey) -> Iterator[Finding]:
 
 
 def _of_item(expected: Optional[Aspects], item: Optional[Item]) -> Optional[tuple[str, str]]:
+    if item is not None and item.aspects.get(CONTENT) == AS_PROXY:
+        return None  # whatever was there when the host was written down
     if expected is not None and item is not None and item.settled:
         return _difference(_but_now(expected), _but_now(item.aspects))
     return _difference(expected, item.aspects if item else None)
@@ -86,16 +89,16 @@ def _but_now(aspects: Aspects) -> Aspects:
 
 
 def _difference(expected: Optional[Aspects], found: Optional[Aspects]) -> Optional[tuple[str, str]]:
-    if expected == found or (None in (expected, found) and _is_packaged(expected or found or {})):
-        return None  # packages come and go, and bring their files
+    if expected == found or (None in (expected, found) and _may_go(expected or found or {})):
+        return None  # packages and services come and go, and bring their files
     if expected is None or found is None:
         return _whole(expected, NONE), _whole(found, MISSING)
     names = [name for name in dict.fromkeys((*expected, *found)) if expected.get(name) != found.get(name)]
     return _told(expected, names, "as recorded"), _told(found, names, "another content")
 
 
-def _is_packaged(aspects: Aspects) -> bool:
-    return aspects.get(CONTENT) == AS_PACKAGED
+def _may_go(aspects: Aspects) -> bool:
+    return aspects.get(CONTENT) in (AS_PACKAGED, AS_PROXY)
 
 
 def _whole(aspects: Optional[Aspects], otherwise: str) -> str:
@@ -110,5 +113,5 @@ def _told(aspects: Aspects, names: Sequence[str], content: str) -> str:
 
 def _aspect(name: str, value: str, content: str) -> str:
     if name == CONTENT:
-        return value if value == AS_PACKAGED else content
+        return value if value in (AS_PACKAGED, AS_PROXY) else content
     return value if name == IS else f"{name} {value}"

@@ -23,7 +23,8 @@ from .._hardening import services
 from .._hardening import survey as hardening
 from .._host.systemd import Systemd
 from .._units import foreign
-from .item import AS_PACKAGED, CONTENT, IS, MISSING, NOW, Area, Item, Survey, Unreadable
+from . import written
+from .item import AS_PACKAGED, AS_PROXY, CONTENT, IS, MISSING, NOW, Area, Item, Survey, Unreadable
 
 # Who may log in and how, what runs at boot and by the clock, and how the kernel and the firewall are set.
 FILES = (
@@ -67,9 +68,10 @@ FILES = (
     "/var/spool/cron/crontabs/*",
 )
 LOG_ROTATION = "/etc/logrotate.d"
-# Units that come with the first service of a host.
-OF_ALL_SERVICES = ("slipway-recover.service", "slipway-watch.service", "haproxy.service", "nginx.service")
-HAPROXY_DROP_IN = "haproxy.service.d/slipway.conf"  # of the role `proxy`, which comes after the baseline
+# Units that come with the first service of a host, and those that are enabled with it.
+OF_ALL_SERVICES = ("slipway-recover.service", "slipway-watch.service")
+FRONTS = ("haproxy.service", "nginx.service")
+HAPROXY_DROP_IN = "haproxy.service.d/slipway.conf"
 DPKG_STATUS = "/var/lib/dpkg/status"
 # Groups whose members may do what root does, or read what it reads.
 GROUPS = ("root", "sudo", "wheel", "adm", "docker", "lxd", "disk", "shadow")
@@ -129,7 +131,10 @@ def _file(path: str, packaged: str) -> Optional[Item]:
             return Item({IS: f"a link to {os.readlink(path)}"}, told.st_ctime)
         if not modes.S_ISREG(told.st_mode):
             return None
-        content = AS_PACKAGED if _is_packaged(path, packaged) else files.sha256_file(path)
+        if _is_of_proxy(path, told):
+            content = AS_PROXY
+        else:
+            content = AS_PACKAGED if _is_packaged(path, packaged) else files.sha256_file(path)
     except FileNotFoundError:
         return Item({IS: MISSING}) if packaged else None
     mode = f"{modes.S_IMODE(told.st_mode):04o}"
@@ -140,6 +145,13 @@ def _is_packaged(path: str, packaged: str) -> bool:
     with contextlib.suppress(ValueError):  # a kernel in FIPS mode has no MD5
         return bool(packaged) and files.digest_file(path, "md5") == packaged
     return False
+
+
+def _is_of_proxy(path: str, told: os.stat_result) -> bool:
+    """Whether it is what the role proxy writes after the baseline, and only root can change it."""
+    if path != os.path.join(UNIT_ROOT, HAPROXY_DROP_IN) or told.st_uid != os.geteuid() or told.st_mode & 0o022:
+        return False
+    return written.is_haproxy_drop_in(files.own_text(path))
 
 
 def _owner(told: os.stat_result) -> str:
@@ -156,7 +168,7 @@ def _services() -> set[str]:
 
 def _of_services() -> set[str]:
     names = _services()
-    units = {os.path.join(UNIT_ROOT, unit) for unit in (*_units_of(names), HAPROXY_DROP_IN)}
+    units = {os.path.join(UNIT_ROOT, unit) for unit in _units_of(names)}
     return units | {os.path.join(LOG_ROTATION, name) for name in names}
 
 
@@ -269,7 +281,7 @@ def units() -> dict[str, Item]:
     told = command.run([*argv, "--state=enabled,enabled-runtime,masked,masked-runtime"], SECONDS).require_success()
     rows = [line.split() for line in told.text.splitlines()]
     states = {row[0]: row[1] for row in rows if len(row) > 1}
-    own = _units_of(_services())
+    own = {*_units_of(_services()), *FRONTS}
     found = {name: {"at boot": state} for name, state in states.items() if name not in own}
     for guard in Systemd(SECONDS).properties_of_each(("Id", "LoadState", "ActiveState"), *GUARDS):
         if guard.get("LoadState") == "loaded":

@@ -18,7 +18,7 @@ from .._core.root_view import View
 from .._host.kernel import ALL_CAPABILITIES
 from .._host.systemd import release_of_systemd
 from .credentials import Credentials
-from .parser import UNIT_PATH, Unit, expand, is_absolute, parse_environment_file, read_unit, specifiers, split_bind
+from .parser import UNIT_PATH, Unit, expand, is_absolute, parse_environment_file, read_bind, read_unit, specifiers
 from .prerequisites import DIRECTORIES, environment_files, in_view, missing
 from .surroundings import Context, covers
 
@@ -192,8 +192,10 @@ def _binds(unit: Unit, values: Mapping[str, str], root: str) -> dict[str, str]:
     if root != "/" or unit.yes("DynamicUser"):
         binds.update(_own_directories(unit, values))
     empty = _empty_directories(unit, values)
-    for word in unit.binds("BindPaths", "BindReadOnlyPaths"):
-        host, inside = (_clean(path, values) for path in split_bind(word))
+    for bind in map(read_bind, (expand(word, values) for word in unit.words("BindPaths", "BindReadOnlyPaths"))):
+        if bind is None:
+            continue
+        host, inside = (posixpath.normpath(path.lstrip("-")) for path in bind[:2])
         if os.path.exists(host):
             covered = any(covers(prefix, inside) for prefix in empty)
             binds[inside if covered else View(root).canonical(inside)] = host

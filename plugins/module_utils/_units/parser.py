@@ -38,6 +38,7 @@ _SIMPLE_ESCAPES = {
 }  # fmt: skip
 # What may stand before a path, and a specifier, which may be one.
 _ABSOLUTE = re.compile(r"-?\+?[/%]")
+_SOURCE, _TARGET = re.compile(r"-?/"), re.compile(r"/")
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|(.))", re.DOTALL)
 
 
@@ -84,10 +85,6 @@ class Unit(NamedTuple):
         """The words that are paths. systemd ignores one that is not absolute."""
         return list(filter(is_absolute, self.words(*keys)))
 
-    def binds(self, *keys: str) -> list[str]:
-        """The words of BindPaths= and its kin. What counts is where something is mounted."""
-        return [word for word in self.words(*keys) if is_absolute(split_bind(word)[1])]
-
     def yes(self, key: str) -> bool:
         return is_true(self.last(key))
 
@@ -96,10 +93,26 @@ def is_true(text: str) -> bool:
     return text.strip().lower() in ("1", "yes", "y", "true", "t", "on")
 
 
-def split_bind(word: str) -> tuple[str, str]:
-    """What is mounted, and where."""
-    source, _ignored, rest = word.partition(":")
-    return source, rest.partition(":")[0] or source
+class Bind(NamedTuple):
+    """What of BindPaths= and its kin counts. ignored: what stands before it and is no whole path, or nothing."""
+
+    source: str
+    target: str
+    ignored: str = ""
+
+
+def read_bind(word: str) -> Optional[Bind]:
+    """systemd goes on behind a source or a target that is not absolute: of `opt:/srv`, it mounts /srv on itself."""
+    pieces, ignored = word.split(":"), ""
+    while pieces:
+        source, target = pieces[0], (pieces[1:2] or pieces)[0]
+        if not _SOURCE.match(source):
+            pieces, ignored = pieces[1:], ignored or source
+        elif len(pieces) > 1 and not _TARGET.match(target):
+            pieces, ignored = pieces[2:], ignored or target
+        else:
+            return Bind(source, target, ignored)
+    return None
 
 
 def is_absolute(path: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Callable, Iterator, Mapping, Optional
 
 from .._core.problems import Problem
 from .credentials import EXECUTE
-from .parser import Unit, expand, is_absolute, split_bind
+from .parser import Unit, expand, is_absolute, read_bind
 from .surroundings import Context, removes
 
 DIRECTORIES = {
@@ -96,12 +96,14 @@ def _fallbacks(unit: Unit, values: Mapping[str, str]) -> set[str]:
 
 def _mounts(unit: Unit, values: Mapping[str, str], context: Context) -> Iterator[Problem]:
     for key in _MOUNT_SOURCES:
-        for word in unit.binds(key):
-            source = expand(split_bind(word)[0], values)
-            if not source.lstrip("-").startswith("/"):
-                yield _absent(unit, f"{key}={source}", f"write the whole path of {source}")
-            elif not source.startswith("-") and not os.path.exists(source):
-                yield _absent(unit, f"{key}={source}", _or_optional(source, key))
+        for word in (expand(word, values) for word in unit.words(key)):
+            bind = read_bind(word)
+            if bind is None or bind.source.startswith("-") or os.path.exists(bind.source):
+                continue
+            if bind.ignored:
+                yield _absent(unit, f"{key}={word}", f"write the whole path of {bind.ignored.lstrip('-')}")
+            else:
+                yield _absent(unit, f"{key}={bind.source}", _or_optional(bind.source, key))
     made = _made_at_start(unit, values)
     for key in _PATHS:
         for word in unit.paths(key):

@@ -193,11 +193,16 @@ class Operator:
                 self._export_look(folder, current, at_work)
 
     def _export_look(self, folder: str, current: str, at_work: bool) -> None:
+        """Nothing is told of a unit that does not run: the run may be ending it, or somebody has stopped it before."""
         unit = self._systemd.show(self.unit(current))
-        look = self._look_twice(current, unit, "")[0] if unit.running else None
+        if not unit.running:
+            return
+        look = self._look_twice(current, unit, "")[0]
+        if look is not None and look.state == "fail" and not self._systemd.show(self.unit(current)).running:
+            return
         state = _json(os.path.join(self.layout.state, WATCH))
         decision = watching.Decision(watching.NOTHING, "", state if isinstance(state, dict) else {})
-        self._export(folder, current, look, decision, Seen(unit.running, restarts=unit.restarts), at_work)
+        self._export(folder, current, look, decision, Seen(True, restarts=unit.restarts), at_work)
 
     def _export_swap(self, folder: str, swap: Optional[Transaction]) -> None:
         """Tell of the swap that a run is at work on; what else was exported stays."""
@@ -205,7 +210,7 @@ class Operator:
 
         name = self.settings.name
         target = textfile.path(folder, name)
-        exported = files.text(target)
+        exported = files.own_text(target)  # the collector's folder may be somebody else's to write
         if exported:
             families = [
                 *textfile.at_work(name, swap is not None, time.time()),

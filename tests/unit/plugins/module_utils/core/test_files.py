@@ -262,3 +262,27 @@ def test_another_group(tmp_path):
 
 def test_removing_what_is_not_there(tmp_path):
     files.remove_tree(str(tmp_path / "nothing"))
+
+
+def test_the_text_of_an_own_file(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"caf\xc3\xa9 \xff\n")
+    assert files.own_text(str(path)) == "café \ufffd\n"
+    assert files.own_text(str(tmp_path / "nothing")) == ""
+
+
+PLANTS = {"symlink": os.symlink, "link": os.link, "pipe": lambda _secret, path: os.mkfifo(path)}
+
+
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+def test_what_is_no_file_of_its_own_has_no_text(tmp_path, plant):
+    (tmp_path / "secret").write_text("secret")
+    plant(tmp_path / "secret", tmp_path / "a")
+    assert files.own_text(str(tmp_path / "a")) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_the_file_of_another_user_has_no_text(tmp_path):
+    (tmp_path / "a").write_text("theirs")
+    os.chown(tmp_path / "a", 12345, -1)
+    assert files.own_text(str(tmp_path / "a")) == ""

@@ -12,8 +12,8 @@ import os
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core import command
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.module_utils._drift import survey
-from ansible_collections.slipway.go.plugins.module_utils._drift.item import Unreadable
+from ansible_collections.slipway.go.plugins.module_utils._drift import survey, written
+from ansible_collections.slipway.go.plugins.module_utils._drift.item import Unreadable, compare
 
 
 @pytest.fixture
@@ -55,15 +55,72 @@ def test_files(folder):
 def test_what_services_bring_is_theirs(folder, monkeypatch):
     units = folder / "units.d"
     units.mkdir()
-    for name in ("shop@.service", "shop.socket", "slipway-watch.service", "other.service"):
+    for name in ("shop@.service", "shop.socket", "slipway-watch.service", "other.service", "haproxy.service"):
         (units / name).write_text("")
     (units / "haproxy.service.d").mkdir()
-    for name in ("slipway.conf", "own.conf"):
-        (units / "haproxy.service.d" / name).write_text("")
+    (units / "haproxy.service.d" / "own.conf").write_text("")
     monkeypatch.setattr(survey, "FILES", (*survey.FILES, f"{units}/*.d/*.conf"))
     monkeypatch.setattr(survey, "UNIT_ROOT", str(units))
     monkeypatch.setattr(survey.services, "services", lambda: [survey.services.Service("shop")])
-    assert {os.path.basename(path) for path in survey.files_()} == {"other.service", "own.conf"}
+    assert {os.path.basename(path) for path in survey.files_()} == {"other.service", "own.conf", "haproxy.service"}
+
+
+@pytest.fixture
+def drop_in(folder, monkeypatch):
+    """That by which HAProxy reads what the role proxy writes; as that role has it, but for what starts as root."""
+    monkeypatch.setattr(survey, "FILES", (f"{folder}/*.d/*.conf",))
+    monkeypatch.setattr(survey, "UNIT_ROOT", str(folder))
+    monkeypatch.setattr(survey.services, "services", list)
+    path = folder / "haproxy.service.d" / "slipway.conf"
+    path.parent.mkdir()
+
+    def write(text, mode=0o644):
+        path.write_bytes(text.encode())
+        path.chmod(mode)
+        return [(one.expected, one.found) for one in compare({"files": {}}, {"files": survey.files_()})]
+
+    return write
+
+
+def test_the_drop_in_of_haproxy_comes_after_the_baseline(drop_in, folder):
+    for managed in ("# Ansible managed\n", "# Verwaltet, nicht ändern\n", ""):
+        assert drop_in(managed + written.HAPROXY_DROP_IN) == []
+    expected = {"files": {str(folder / "haproxy.service.d/slipway.conf"): {"content": "0" * 64, "mode": "0600"}}}
+    assert list(compare(expected, {"files": survey.files_()})) == []  # it was written down, and has been repaired
+    recorded = {"files": {path: dict(item.aspects) for path, item in survey.files_().items()}}
+    assert recorded["files"]
+    assert list(compare(recorded, {"files": {}})) == []  # it goes with the last service
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[Service]\nExecStart=/bin/sh\n",
+        written.HAPROXY_DROP_IN + "ExecStartPost=/bin/sh\n",
+        "# Ansible managed\rExecStart=/bin/sh\n" + written.HAPROXY_DROP_IN,
+        "# Ansible managed\0ExecStart=/bin/sh\n" + written.HAPROXY_DROP_IN,
+        written.HAPROXY_DROP_IN.replace("/usr/sbin", "/usr/local/sbin"),
+        written.HAPROXY_DROP_IN.replace("ExecStart=\n", ""),
+        "# Ansible managed\n ExecStart=/bin/sh\n" + written.HAPROXY_DROP_IN,
+    ],
+)
+def test_another_drop_in_of_haproxy_is_a_difference(drop_in, text):
+    ((expected, found),) = drop_in(text)
+    assert expected == "none"
+    assert found.startswith("mode 0644")
+
+
+def test_a_drop_in_of_haproxy_that_others_may_change_is_a_difference(drop_in):
+    assert [found.partition(",")[0] for _none, found in drop_in(written.HAPROXY_DROP_IN, 0o646)] == ["mode 0646"]
+
+
+def test_what_is_told_of_a_drop_in_that_was_changed(drop_in, folder):
+    drop_in(written.HAPROXY_DROP_IN)
+    recorded = {"files": {path: dict(item.aspects) for path, item in survey.files_().items()}}
+    (folder / "haproxy.service.d" / "slipway.conf").write_text("[Service]\nExecStart=/bin/sh\n")
+    (told,) = compare(recorded, {"files": survey.files_()})
+    assert (told.expected, told.found) == ("as the role proxy writes it", "another content")
 
 
 @pytest.fixture
@@ -116,7 +173,7 @@ def test_units(says, monkeypatch):
     monkeypatch.setattr(survey.services, "services", lambda: [survey.services.Service("shop")])
     says["systemctl", "--no-pager", "list-unit-files"] = (
         0,
-        "cron.service enabled enabled\nshop.service enabled\nx.service masked\n",
+        "cron.service enabled enabled\nshop.service enabled\nhaproxy.service enabled\nx.service masked\n",
     )
     says["systemctl", "--no-pager", "--no-ask-password", "show"] = (
         0,

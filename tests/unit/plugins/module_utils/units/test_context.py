@@ -269,8 +269,15 @@ def test_architectures(units):
         ("User=0\nGroup=0\nSupplementaryGroups=0", False),
         ("RootDirectory=/nonexistent", True),
         ("BindPaths=/nonexistent:/opt", True),
-        ("BindPaths=nonexistent:/opt", True),
-        ("BindReadOnlyPaths=-nonexistent:/opt", True),
+        ("BindPaths=nonexistent:/usr", False),
+        ("BindReadOnlyPaths=-nonexistent:/usr", False),
+        ("BindPaths=nonexistent:/nonexistent", True),
+        ("BindReadOnlyPaths=-nonexistent:/nonexistent", True),
+        ("BindPaths=nonexistent:-/nonexistent", False),
+        ("BindPaths=nonexistent:/nonexistent:rbind", False),
+        ("BindPaths=/nonexistent:opt:rbind", False),
+        ("BindPaths=/usr:opt:/nonexistent", True),
+        ("BindPaths=%p:/usr", False),
         ("BindReadOnlyPaths=-/nonexistent:/opt", False),
         ("ReadWritePaths=/nonexistent", True),
         ("ReadOnlyPaths=-/nonexistent", False),
@@ -330,6 +337,17 @@ def test_what_is_not_absolute_changes_nothing(units, tmp_path, monkeypatch):
     assert (told.missing, told.environment, told.hidden, told.exec_rules) == ((), {}, (), ())
     assert told.view.binds == {}
     assert units.of("NoExecPaths=%S").exec_rules == (("/var/lib", False),)
+
+
+def test_systemd_goes_on_behind_a_source_that_is_not_absolute(units):
+    """What was meant to be the target is the source then; `systemd-analyze verify` complains of foo, and of rbind."""
+    assert units.of("BindPaths=foo:/usr").view.binds == {"/usr": "/usr"}
+    assert units.of("BindPaths=foo:/usr:/opt").view.binds == {"/opt": "/usr"}
+    assert units.of("BindPaths=foo:/usr:rbind").view.binds == {}
+    assert units.of("BindPaths=/etc:/opt:rbind").view.binds == {"/opt": "/etc"}
+    (problem,) = units.of("BindPaths=-foo:/nonexistent").missing
+    assert "BindPaths=-foo:/nonexistent" in problem.message
+    assert problem.fix.startswith("write the whole path of foo")
 
 
 def test_a_directory_that_the_user_may_not_enter(units, tmp_path):

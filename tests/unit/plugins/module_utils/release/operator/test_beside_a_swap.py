@@ -155,3 +155,77 @@ def test_nothing_is_written_where_the_watch_has_written_nothing(watched):
         host.store.save(swap)
         watched.look()
     assert watched.figures() is None
+
+
+def test_a_release_that_is_being_ended_does_not_mean_that_the_service_is_down(watched):
+    """Going back has no phase of its own: until the old release is current again, the new one is what ends."""
+    host = watched.host
+    host.release("v2")
+    watched.look()
+    before = watched.figures()
+    with host.store.locked(0):
+        swap = host.store.begin(host.id_of("v2"), host.id_of("v1"), "proxy", "release")
+        swap.phase = "SOAK"
+        host.store.save(swap)
+        host.systemd.instances[f"shop@{host.id_of('v2')}.service"].state = "deactivating"
+        host.clock.sleep(100)
+        watched.look()
+    told = watched.figures()
+    assert (told["slipway_up"], told["slipway_swap_running"]) == (1, 1)
+    assert told["slipway_watch_timestamp_seconds"] == host.clock.now
+    assert told["slipway_health_timestamp_seconds"] == before["slipway_health_timestamp_seconds"]
+
+
+def test_a_release_that_ends_while_it_is_asked_is_not_called_sick(watched, monkeypatch):
+    host = watched.host
+    ask = Operator._look_twice
+
+    def look_twice(*arguments):
+        unit = host.systemd.instances[f"shop@{host.id_of('v1')}.service"]
+        unit.behaviour.healthy = False
+        told = ask(*arguments)
+        unit.state = "deactivating"
+        return told
+
+    monkeypatch.setattr(Operator, "_look_twice", look_twice)
+    before = watched.figures()
+    with host.store.locked(0):
+        host.clock.sleep(100)
+        watched.look()
+    told = watched.figures()
+    assert told["slipway_health_timestamp_seconds"] == before["slipway_health_timestamp_seconds"]
+
+
+def test_a_service_that_somebody_has_stopped_stays_stopped(watched):
+    host = watched.host
+    host.systemd.umbrella = False
+    host.systemd.call("stop", f"shop@{host.id_of('v1')}.service")
+    watched.look()
+    assert (watched.figures()["slipway_up"], watched.figures()["slipway_stopped"]) == (0, 1)
+    with host.store.locked(0):
+        host.clock.sleep(100)
+        watched.look()
+    told = watched.figures()
+    assert (told["slipway_up"], told["slipway_stopped"]) == (0, 1)
+    assert told["slipway_watch_timestamp_seconds"] == host.clock.now
+
+
+PLANTS = {"symlink": os.symlink, "link": os.link, "pipe": lambda _secret, target: os.mkfifo(target)}
+
+
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+def test_what_somebody_else_put_in_the_place_of_the_metrics_is_not_published(watched, plant):
+    """Whoever may write the collector's folder would have root publish what only root may read."""
+    target, host = metrics.path(watched.options.metrics, "shop"), watched.host
+    secret = f"{watched.options.metrics}/secret"
+    with open(secret, "w", encoding="utf-8") as stream:
+        stream.write("root:secret\n")
+    os.unlink(target)
+    plant(secret, target)
+    planted = os.lstat(target)
+    with host.store.locked(0):
+        swap = host.store.begin(host.id_of("v1"), None, "proxy", "release")
+        swap.phase = "OVERLAP"
+        host.store.save(swap)
+        Operator(host.settings(), host.layout, host.systemd).watch(watched.options)
+    assert os.path.samestat(os.lstat(target), planted)
