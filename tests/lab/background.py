@@ -71,8 +71,19 @@ class Run:
 
     def signal_inside(self, number: int) -> None:
         """For the first process of the container that a prefix has made."""
-        first = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()[0]
-        os.kill(int(first), number)
+        os.kill(self._first_inside(), number)
+
+    def _first_inside(self) -> int:
+        return int(Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()[0])
+
+    @contextmanager
+    def namespace_kept(self) -> Iterator[None]:
+        """No other container gets the number of its namespace meanwhile, by which a run knows that this one is over."""
+        descriptor = os.open(f"/proc/{self._first_inside()}/ns/pid", os.O_RDONLY)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:
