@@ -17,7 +17,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.state import l
 from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import Claim, Moment, parse_claim
 from ansible_collections.slipway.go.plugins.module_utils._release.verbs import lease as leasing
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import hooks
-from ansible_collections.slipway.go.plugins.plugin_utils._run import lease_claim, this_run, time_limits
+from ansible_collections.slipway.go.plugins.plugin_utils._run import lease_claim, this_run
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.faults.fixes.swaps import bare, host_of, last_outcome
@@ -76,7 +76,7 @@ def _scene(stage: Stage) -> None:
     take(host, "a1")
     run = stage.fails(lambda: release(host, "v2", Claim("b2", SECONDS)))["run"]
     stage.patch.setattr(constants, "DEFAULT_LOCAL_TMP", str(stage.folder))
-    told = lease_claim.of({"name": "shop", "end_lease": run}, time_limits.of({}), {"inventory_hostname": "web1"}, str)
+    told = lease_claim.of({"name": "shop", "end_lease": run}, {"inventory_hostname": "web1"}, SECONDS)
     stage.passes(lambda: release(host, "v2", parse_claim(told)))
     assert host.settled() == host.id_of("v2")
 
