@@ -125,8 +125,8 @@ for what, given in (
         f"set {LOWER} or less",
         ", ".join(f"another `{variable}`" for variable in given),
     )
-    def _scene(stage: Stage, given: dict[str, float] = given) -> None:
-        host, times = host_of(stage, "proxy"), {"release_confirm": 60.0, "release_pause_time": 900.0, **given}
+    def _scene(stage: Stage, given: tuple[tuple[str, float], ...] = tuple(given.items())) -> None:
+        host, times = host_of(stage, "proxy"), {"release_confirm": 60.0, "release_pause_time": 900.0, **dict(given)}
 
         def act() -> Outcome:
             host.confirm = times["release_confirm"]

@@ -269,20 +269,20 @@ def test_a_pause_in_the_soak_is_no_part_of_what_the_probe_is_measured_by(host, m
     """Where the soak ends early, the percentage is of what it was long, and not of the pause."""
     host.proxy.update(step_time=5, pause_time=200, min_time=1)
     host.answers, host.answers_after, host.soak_time = "resumed", 100, 60.0
-    real, planned = Traffic.end, []
+    real, asked = Traffic.end, []
     for name in ("look", "end"):
         monkeypatch.setattr(Traffic, name, lambda self: real(self) if len(self._verdict.stages) > 1 else None)
 
     class Measured(Asking):
-        def objection(self, period, seconds=0.0):
-            planned.append((period, seconds, self._host.clock.now))
-            return super().objection(period, seconds)
+        def objection(self, period, planned=0.0):
+            asked.append((period, planned, self._host.clock.now))
+            return super().objection(period, planned)
 
     monkeypatch.setattr(context, "Probe", lambda _plan: Measured(host, lambda _now: False))
     host.release("v2")
     assert events(host, "paused")[0]["phase"] == "SOAK"
     resumed = resumed_at(host)
-    after = [seconds for period, seconds, now in planned if period == "after" and seconds < 60 and now >= resumed]
+    after = [seconds for period, seconds, now in asked if period == "after" and seconds < 60 and now >= resumed]
     assert after
     assert after[0] < 30
 
