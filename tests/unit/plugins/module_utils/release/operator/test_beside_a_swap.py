@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
@@ -75,6 +76,16 @@ def ages(watched, name):
     return [now - figures[name] for _phase, now, figures in watched.seen]
 
 
+@contextmanager
+def at_work(host, phase, to="v1", source=None):
+    """A run that holds the lock, with its swap in that phase."""
+    with host.store.locked(0):
+        swap = host.store.begin(host.id_of(to), source, "proxy", "release")
+        swap.phase = phase
+        host.store.save(swap)
+        yield
+
+
 def test_a_long_canary_is_looked_at_all_the_time(watched):
     watched.host.release("v2")
     assert {phase for phase, _now, _figures in watched.seen} >= {"CANARY", "SOAK"}
@@ -109,10 +120,7 @@ def test_the_next_look_says_that_no_swap_is_running(watched):
 
 def test_a_swap_whose_run_was_killed_is_not_running(watched):
     host = watched.host
-    with host.store.locked(0):
-        swap = host.store.begin(host.id_of("v1"), None, "proxy", "release")
-        swap.phase = "CANARY"
-        host.store.save(swap)
+    with at_work(host, "CANARY"):
         watched.look()
     assert (watched.figures()["slipway_swap_running"], watched.figures()["slipway_swap_unfinished"]) == (1, 0)
     watched.look()
@@ -121,10 +129,7 @@ def test_a_swap_whose_run_was_killed_is_not_running(watched):
 
 def test_a_release_that_waits_to_be_confirmed_stays_unfinished(watched):
     host = watched.host
-    with host.store.locked(0):
-        swap = host.store.begin(host.id_of("v1"), None, "proxy", "release")
-        swap.phase = "PROBATION"
-        host.store.save(swap)
+    with at_work(host, "PROBATION"):
         watched.look()
     assert (watched.figures()["slipway_swap_running"], watched.figures()["slipway_swap_unfinished"]) == (0, 1)
 
@@ -149,10 +154,7 @@ def test_what_cannot_be_looked_at_during_a_swap_is_no_failure_of_the_watch(watch
 def test_nothing_is_written_where_the_watch_has_written_nothing(watched):
     os.unlink(metrics.path(watched.options.metrics, "shop"))
     host = watched.host
-    with host.store.locked(0):
-        swap = host.store.begin(host.id_of("v1"), None, "proxy", "release")
-        swap.phase = "OVERLAP"
-        host.store.save(swap)
+    with at_work(host, "OVERLAP"):
         watched.look()
     assert watched.figures() is None
 
@@ -163,10 +165,7 @@ def test_a_release_that_is_being_ended_does_not_mean_that_the_service_is_down(wa
     host.release("v2")
     watched.look()
     before = watched.figures()
-    with host.store.locked(0):
-        swap = host.store.begin(host.id_of("v2"), host.id_of("v1"), "proxy", "release")
-        swap.phase = "SOAK"
-        host.store.save(swap)
+    with at_work(host, "SOAK", to="v2", source=host.id_of("v1")):
         host.systemd.instances[f"shop@{host.id_of('v2')}.service"].state = "deactivating"
         host.clock.sleep(100)
         watched.look()
@@ -223,9 +222,6 @@ def test_what_somebody_else_put_in_the_place_of_the_metrics_is_not_published(wat
     os.unlink(target)
     plant(secret, target)
     planted = os.lstat(target)
-    with host.store.locked(0):
-        swap = host.store.begin(host.id_of("v1"), None, "proxy", "release")
-        swap.phase = "OVERLAP"
-        host.store.save(swap)
+    with at_work(host, "OVERLAP"):
         Operator(host.settings(), host.layout, host.systemd).watch(watched.options)
     assert os.path.samestat(os.lstat(target), planted)
