@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
@@ -139,6 +139,8 @@ OF_ROLE = {
     "listen": "release_listen",
     "rehearsal": "release_rehearsal",
     "root": "release_root",
+    "strategy": "release_strategy",
+    "by": {"reason": "release_reason"},
     "policy": role_options.table("release", POLICY),
     "proxy": {**role_options.table("release", PROXY), "ports": "release_proxy_ports"},
 }
@@ -153,6 +155,8 @@ READ = frozenset(
         "release_root",
         "release_run",
         "release_start_timeout",
+        "release_strategy",
+        "service_more_ports",
     }
 )
 OPTIONAL = frozenset(
@@ -214,6 +218,12 @@ def objected(answer: dict[str, Any], objection: SlipwayError) -> dict[str, Any]:
     return {**kept, **refusal([Problem.of(objection), *others])}
 
 
+def more_ports(entries: Iterable[Mapping[str, Any]]) -> list[Any]:
+    """What HAProxy listens on for the entries of service_more_ports."""
+    of_each = [entry.get("listen") or [] for entry in entries]
+    return [one for found in of_each for one in (found if isinstance(found, list) else [found])]
+
+
 def wants_tool(arguments: Mapping[str, Any]) -> bool:
     """Whether the host itself may have to end what the release begins, or a person to say there how it goes on."""
     pauses = arguments.get("strategy") == BEHIND_PROXY and time_limits.longest_pause(arguments.get("proxy"))
@@ -270,6 +280,7 @@ class ActionModule(BoundedAction):
     _frozen: freezes.Frozen | None = None
     _broken = ""  # why this release goes on in a freeze
     _lease = "require"
+    _strategy = ""
     _outlasts: dict[str, float] | None = None  # where this run may need the lease for longer than a host keeps it
     _by: dict[str, str] | None = None
     _holds = False  # whether a release waits until the whole fleet is through
@@ -328,7 +339,7 @@ class ActionModule(BoundedAction):
             "began": began,
             "by": self._by or {},
             "ended": time.time(),
-            "strategy": str(asked.get("strategy") or ""),
+            "strategy": self._strategy,
             "timeline": timeline,
             "version": str(asked.get("version") or ""),
         }
@@ -401,7 +412,12 @@ class ActionModule(BoundedAction):
             return arguments
         of_service = declared_services.at_hand(task_vars, self._templar, self._loader)
         value = role_options.reader(of_service, self._templar, OPTIONAL, READ)
-        return role_options.complete(arguments, OF_ROLE, value)
+        found = role_options.complete(arguments, OF_ROLE, value)
+        if len(task_vars.get("ansible_play_hosts_all") or ()) < 2:
+            found["hold"] = 0
+        if found["strategy"] == BEHIND_PROXY:
+            found.setdefault("more_listen", more_ports(value("service_more_ports")))
+        return found
 
     def _runs_only_once(self) -> bool:
         """Whether this swaps nothing, so that the host has still to say what became of the release."""
@@ -422,6 +438,7 @@ class ActionModule(BoundedAction):
         with tempfile.TemporaryDirectory(prefix="slipway-", dir=constants.DEFAULT_LOCAL_TMP) as folder:
             try:
                 arguments = self._given(arguments, task_vars or {})
+                self._strategy = str(arguments.get("strategy") or "")
                 self._reports = self._may_report(arguments.pop("report", ""))
                 arguments = survey.understand(arguments, OPTIONS)
                 self._patience = time_limits.of(arguments)

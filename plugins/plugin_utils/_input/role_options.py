@@ -9,6 +9,7 @@ A template for each option of a task is compiled anew on each host. Most variabl
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -27,6 +28,20 @@ except ImportError:  # before 2.19, a template is whatever looks like one
 Variables = Mapping[str, Any]
 # The variable of each option, or those of its options.
 Table = Mapping[str, Any]
+
+
+PLAIN = (bool, int, float, datetime.date, type(None))
+
+
+def is_plain(value: Any) -> bool:
+    """Whether no template is anywhere in it. What is not known here, such as a value of Ansible Vault, may hold one."""
+    if isinstance(value, str):
+        return "{" not in value
+    if isinstance(value, Mapping):
+        return all(is_plain(one) for pair in value.items() for one in pair)
+    if isinstance(value, (list, tuple)):
+        return all(map(is_plain, value))
+    return isinstance(value, PLAIN)
 
 
 def trusted(default: Any) -> Any:
@@ -71,6 +86,8 @@ def reader(
     omit = variables.get("omit")
 
     def template(raw: Any) -> Any:
+        if is_plain(raw):  # which an Ansible before 2.19 could not template where it holds the dates of YAML
+            return raw
         return next(iter(with_these.template([raw])), None)  # an element that is omitted is none
 
     def value(name: str) -> Any:
