@@ -4,8 +4,8 @@ Usage: fleet.py [--hosts 1,5,10,25,50] [--rounds N] [--page FILE]
 
 Boots one lab host, brings a service to it with site.yml, and boots as many hosts as the largest fleet has from what
 that host is then. For each size, in turn: `ansible -m ping`, pyinfra, release.yml with a new release in one batch, and
-again with the one that is current by then; where the fleet is larger than Ansible's forks, up to 25 hosts, both once more
-with as many forks as hosts. Prints a table, writes .work/bench/fleet.json and with --page the page's tables.
+again with the one that is current by then; where the fleet is larger than Ansible's forks, up to 25 hosts, both once
+more with as many forks as hosts. Prints a table, writes .work/bench/fleet.json and with --page the page's tables.
 
 Processor time is the user and system time of everything that the command starts, SSH's master processes included. Each
 command opens its connections itself.
