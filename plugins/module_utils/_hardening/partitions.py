@@ -16,6 +16,7 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 _QUIET = ("nosuid", "nodev")
 # Packages run scripts in /var, operators run programs in /home, and services run in /opt and /srv. From a file system
 # with nosuid, SELinux would start a service in the domain of systemd unless its policy says otherwise.
+# Debian's policy does not, and dpkg is refused the scripts of packages in /var/lib/dpkg.
 OPTIONS: Mapping[str, Sequence[str]] = {
     "/boot": (*_QUIET, "noexec"),
     "/home": _QUIET,
@@ -28,6 +29,8 @@ OPTIONS: Mapping[str, Sequence[str]] = {
 }
 # A bind mount shows what another partition has, and those that are fetched may need a server that is away.
 DISKS = ("btrfs", "ext2", "ext3", "ext4", "f2fs", "xfs")
+_SELINUX = "selinuxfs"
+_SCRIPTS = "/var"
 _BINDS = ("bind", "rbind")
 # Of the attribute that holds a file's capabilities, which nosuid takes away.
 _CAPABILITIES = "security.capability"
@@ -61,9 +64,24 @@ def held(mounts: str, fstab: str) -> dict[str, set[str]]:
     return {path: set(now[path].options) & set(configured[path].options) for path in both}
 
 
+def wanted(path: str, mounts: str) -> list[str]:
+    """The options that a partition is to have on this host."""
+    quiet = path != _SCRIPTS or not _has_selinux(mounts)
+    return [one for one in OPTIONS[path] if quiet or one != "nosuid"]
+
+
+def _has_selinux(mounts: str) -> bool:
+    return any(line.split()[2:3] == [_SELINUX] for line in mounts.splitlines())
+
+
+def _stops_packages(mounts: str) -> bool:
+    row = rows(mounts).get(_SCRIPTS)
+    return row is not None and "nosuid" in row.options and _has_selinux(mounts)
+
+
 def lacking(mounts: str, fstab: str) -> dict[str, list[str]]:
     """The options that such a partition lacks, now or at the next boot."""
-    found = {path: [one for one in OPTIONS[path] if one not in has] for path, has in held(mounts, fstab).items()}
+    found = {path: [one for one in wanted(path, mounts) if one not in has] for path, has in held(mounts, fstab).items()}
     return {path: options for path, options in found.items() if options}
 
 
@@ -82,11 +100,13 @@ def _line(line: str, wanted: Mapping[str, Sequence[str]]) -> str:
     return head + ",".join([*kept, *wanted[path]]) + tail
 
 
-def survey(mounts: str, fstab: str, wanted: bool, needs: Optional[Needs] = None) -> dict[str, Any]:
+def survey(mounts: str, fstab: str, restrict: bool, needs: Optional[Needs] = None) -> dict[str, Any]:
     """What is to be restricted, with the fstab that does it, and what is left alone, with the reason."""
-    options = lacking(mounts, fstab) if wanted else {}
+    options = lacking(mounts, fstab) if restrict else {}
     found = {path: (needs or needs_more)(path) for path in options}
     left = {path: why for path, why in found.items() if why}
+    if restrict and _stops_packages(mounts):
+        left[_SCRIPTS] = "with its nosuid, SELinux refuses dpkg the scripts of packages there"
     restricted = {path: lacks for path, lacks in options.items() if path not in left}
     closed = [path for path, row in rows(mounts).items() if "noexec" in (*row.options, *restricted.get(path, ()))]
     return {

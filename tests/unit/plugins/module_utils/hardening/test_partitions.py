@@ -68,6 +68,25 @@ def test_the_last_mount_is_on_top() -> None:
     assert partitions.lacking(mounts, fstab) == {"/boot": ["nosuid", "nodev", "noexec"]}
 
 
+VAR = "/dev/vda5 /var ext4 rw,relatime 0 0\n"
+SELINUX = "selinuxfs /sys/fs/selinux selinuxfs rw,nosuid,noexec,relatime 0 0\n"
+
+
+@pytest.mark.parametrize(("mounts", "options"), [(VAR, ["nosuid", "nodev"]), (SELINUX + VAR, ["nodev"])])
+def test_selinux_lets_packages_run_their_scripts_only_without_nosuid(mounts: str, options: list[str]) -> None:
+    """dpkg ended with "Permission denied" on a machine whose /var had nosuid, with Debian's policy enforcing."""
+    assert partitions.lacking(mounts, VAR) == {"/var": options}
+    assert partitions.survey(mounts, VAR, True, nothing)["options"] == {"/var": options}
+
+
+@pytest.mark.parametrize(
+    ("mounts", "told"), [(VAR, False), (SELINUX + VAR, False), (SELINUX + VAR.replace("rw", "rw,nosuid"), True)]
+)
+def test_a_partition_whose_nosuid_stops_packages_is_told(mounts: str, told: bool) -> None:
+    assert ("/var" in partitions.survey(mounts, VAR, True, nothing)["left"]) is told
+    assert partitions.survey(mounts, VAR, False, nothing)["left"] == {}
+
+
 def test_a_partition_with_programs_that_need_more_is_left() -> None:
     def needs(path: str) -> str | None:
         return "/home/x/su runs as its owner" if path == "/home" else None
