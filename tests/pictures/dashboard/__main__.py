@@ -56,7 +56,8 @@ def main() -> int:
             problems = list(check.problems(dashboard, exported(), asked, now - day.HOURS * 3600, now))
             problems += check.rule_problems(asked.rules(), asked, now - day.HOURS * 3600, now)
             page = draw.page(dashboard, asked, now)
-            print(f"{sum(1 for _query in queries(dashboard))} queries, {len(asked.rules())} rules; fires: {', '.join(firing(asked))}")
+            asked_for, rules = list(queries(dashboard)), asked.rules()
+            print(f"{len(asked_for)} queries, {len(rules)} rules; fires: {', '.join(firing(asked))}")
         if options.page:
             options.page.write_text(page)
         if options.picture:
@@ -129,7 +130,15 @@ def photograph(page: str, size: tuple[int, int], picture: Path, folder: Path) ->
     source = folder / "page.html"
     source.write_text(page)
     taken = folder / "page.png"
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--screenshot={taken}"]
+    command = [
+        browser,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--disable-lcd-text",
+        f"--screenshot={taken}",
+    ]
     command += [f"--window-size={size[0]},{size[1]}", f"--user-data-dir={folder / 'browser'}", source.as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     if taken.stat().st_size > LIMIT:
