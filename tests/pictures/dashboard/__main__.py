@@ -23,14 +23,12 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "lab")]
+sys.path.insert(0, str(HERE.parents[1] / "lab"))
 
-import check
-import day
-import draw
 import prometheus
-from api import Prometheus
-from queries import queries
+from ansible_collections.slipway.go.tests.pictures.dashboard import check, day, draw
+from ansible_collections.slipway.go.tests.pictures.dashboard.api import Prometheus
+from ansible_collections.slipway.go.tests.pictures.dashboard.queries import queries
 from waiting import wait
 
 ROOT = HERE.parents[2]

@@ -7,8 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Protocol
 
-from api import Refused, Series
-from queries import Query, legend, metrics, one_of, panels, queries, step_of, substituted, times, without_fallback
+from ansible_collections.slipway.go.tests.pictures.dashboard.api import Refused, Series
+from ansible_collections.slipway.go.tests.pictures.dashboard.queries import (
+    Query,
+    legend,
+    metrics,
+    one_of,
+    panels,
+    queries,
+    step_of,
+    substituted,
+    times,
+    without_fallback,
+)
 
 STEP = 60
 

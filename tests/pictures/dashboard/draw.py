@@ -8,11 +8,10 @@ from datetime import datetime, timezone
 from html import escape
 from typing import Any, NamedTuple
 
-import fields
-import tables
-from api import Prometheus, Series
-from check import expanded
-from queries import legend, seconds_of, step_of
+from ansible_collections.slipway.go.tests.pictures.dashboard import fields, tables
+from ansible_collections.slipway.go.tests.pictures.dashboard.api import Prometheus, Series
+from ansible_collections.slipway.go.tests.pictures.dashboard.check import expanded
+from ansible_collections.slipway.go.tests.pictures.dashboard.queries import legend, seconds_of, step_of
 
 WIDTH, CELL, GAP, HEAD, TITLE, PAD = 1440, 30, 6, 58, 24, 8
 COLUMNS = 24

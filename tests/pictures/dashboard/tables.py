@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
-from api import Series
+from ansible_collections.slipway.go.tests.pictures.dashboard.api import Series
 
 Cell = Union[float, str]
 Row = dict[str, Cell]
