@@ -53,15 +53,17 @@ def main() -> int:
             now = time.time()
             problems = list(check.problems(dashboard, exported(), asked, now - day.HOURS * 3600, now))
             problems += check.rule_problems(asked.rules(), asked, now - day.HOURS * 3600, now)
-            page = draw.page(dashboard, asked, now)
             asked_for, rules = list(queries(dashboard)), asked.rules()
             print(f"{len(asked_for)} queries, {len(rules)} rules; fires: {', '.join(firing(asked))}")
+            print("\n".join(problems) or "nothing is wrong")
+            if problems:
+                return 1
+            page = draw.page(dashboard, asked, now)
         if options.page:
             options.page.write_text(page)
         if options.picture:
             photograph(page, draw.size(dashboard), options.picture, Path(folder))
-    print("\n".join(problems) or "nothing is wrong")
-    return 1 if problems else 0
+    return 0
 
 
 def exported() -> set[str]:

@@ -39,8 +39,9 @@ def problems(dashboard: Mapping[str, Any], reference: set[str], day: Day, begin:
     known = {name for name in sorted(reference | shown) if day.between(name, begin, end, STEP)}
     yield from (f"the day has no {name}" for name in sorted(reference - known))
     for query in queries(dashboard):
-        yield from _of_query(query, known, day, begin, end)
-        for chosen in choices(variables):
+        told = list(_of_query(query, known, day, begin, end))
+        yield from told
+        for chosen in [] if told else choices(variables):
             yield from _of_choice(query, chosen, day, begin, end)
     for panel in panels(dashboard):
         yield from _of_legends(panel, day, begin, end)
