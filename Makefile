@@ -105,6 +105,9 @@ faults-power: collections ## the same for power cuts, in a virtual machine (half
 alerts: ## the alert rules, played by promtool (package prometheus)
 	cd examples/monitoring && promtool check rules slipway.rules.yml && promtool test rules slipway.rules.test.yml
 
+dashboard: collections ## every query of the dashboard on a real Prometheus, and its picture in the guide (packages prometheus and chromium; two minutes)
+	$(BIN)/python tests/pictures/dashboard --picture docs/guide/pictures/dashboard.png
+
 PAGES ?= 200000
 fuzz-metrics: collections ## pages of counters against another parser of the format: make fuzz-metrics PAGES=200000
 	$(BIN)/python tests/unit/plugins/module_utils/health/kinds/metrics_fuzz.py $(PAGES)

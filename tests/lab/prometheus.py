@@ -17,14 +17,21 @@ from waiting import wait
 @contextmanager
 def watching(addresses: Mapping[str, str], port: int, interval: int, folder: Path) -> Iterator[str]:
     """Its address, while it runs; interval: seconds between two looks."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        listens = f"127.0.0.1:{free.getsockname()[1]}"
     groups = [{"targets": [f"{ip}:{port}"], "labels": {"instance": host}} for host, ip in addresses.items()]
     told = {
         "global": {"scrape_interval": f"{interval}s"},
         "scrape_configs": [{"job_name": "shop", "static_configs": groups}],
     }
+    with running(told, folder) as listens:
+        yield listens
+
+
+@contextmanager
+def running(told: Mapping[str, object], folder: Path) -> Iterator[str]:
+    """Its address, while it runs; told: its configuration. What is in tsdb of the folder stays and is known to it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        listens = f"127.0.0.1:{free.getsockname()[1]}"
     (folder / "prometheus.yml").write_text(json.dumps(told))
     argv = [shutil.which("prometheus") or "prometheus", f"--config.file={folder / 'prometheus.yml'}"]
     argv += [f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address={listens}"]

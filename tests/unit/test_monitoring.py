@@ -56,6 +56,37 @@ def test_every_panel_has_its_place() -> None:
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
 
 
+def test_a_number_of_now_is_asked_of_now() -> None:
+    """Of a range, Grafana shows the last value that there was: a deadline stays on the wall after it is gone."""
+    asked = {
+        (panel["title"], target["instant"], target["range"])
+        for panel in DASHBOARD["panels"]
+        if panel["type"] in ("stat", "table")
+        for target in panel["targets"]
+    }
+    assert [one for one in asked if one[1:] != (True, False)] == []
+
+
+def test_a_table_of_several_queries_is_one_table() -> None:
+    """Grafana shows the first of them otherwise, and a list to choose from."""
+    tables = [panel for panel in DASHBOARD["panels"] if panel["type"] == "table"]
+    assert [panel["title"] for panel in tables if panel["transformations"][0]["id"] != "merge"] == []
+
+
+@pytest.mark.parametrize("name", ["slipway.rules.yml", "dashboard.json"])
+def test_a_range_has_several_samples_where_a_scrape_comes_every_minute(name: str) -> None:
+    ranges = re.findall(r"\[(\d+)([mhd])\]", (FOLDER / name).read_text())
+    assert ranges
+    assert [one for one in ranges if int(one[0]) * {"m": 1, "h": 60, "d": 1440}[one[1]] < 5] == []
+
+
+def test_the_picture_of_the_dashboard_is_in_the_guide_with_its_origin() -> None:
+    page = (ROOT / "docs/guide/alerts.md").read_text()
+    assert "](pictures/dashboard.png)" in page
+    assert "not by Grafana" in page
+    assert (ROOT / "docs/guide/pictures/dashboard.png").stat().st_size < 400_000
+
+
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_an_alert_says_what_is_to_be_done(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("page", "ticket")

@@ -327,33 +327,30 @@ class Operator:
         """
         if not folder or not os.path.isdir(folder):
             return
-        from . import figures
+        from . import exported
         from . import metrics as textfile
 
-        name, now = self.settings.name, time.time()
-        history = self.store.journal.history()
-        last = figures.last_by_result(history)
+        name = self.settings.name
         manifest = self.layout.manifest(current) if current else {}
         info = {"release": current, "version": manifest.get("version"), "commit": manifest.get("commit")}
         damaged: list[str] = []
         swap = _whole(self.store.load, None, damaged)
         running, left = (swap, None) if at_work else (None, swap)
-        families = [
-            *(textfile.release(name, info, last.get("committed", {}).get("at")) if current else []),
-            textfile.up(name, seen.up),
-            *textfile.unit(name, seen.stopped, seen.restarts),
-            *textfile.health(name, [look.as_dict()] if look else self._unasked(seen.up), now),
-            *textfile.watch(name, decision.state),
-            textfile.swaps(name, figures.results(history)),
-            *textfile.last_swaps(name, last),
-            textfile.rollbacks(name, figures.rollbacks(history)),
-            textfile.unconfirmed(name, figures.unconfirmed(history)),
-            *textfile.unfinished(name, None if damaged else left is not None, left.deadline if left else None),
-            *textfile.at_work(name, running is not None, now),
-            *textfile.paused(name, running.paused.get("until") if running is not None else None),
-            textfile.bad(name, len(self.store.journal.bad())),
-        ]
-        textfile.write(textfile.path(folder, name), textfile.render(families))
+        known = exported.Known(
+            release=info if current else {},
+            up=seen.up,
+            stopped=seen.stopped,
+            restarts=seen.restarts,
+            checks=[look.as_dict()] if look else self._unasked(seen.up),
+            watch=decision.state,
+            history=self.store.journal.history(),
+            bad=len(self.store.journal.bad()),
+            unfinished=None if damaged else left is not None,
+            deadline=left.deadline if left else None,
+            running=running is not None,
+            paused_until=running.paused.get("until") if running is not None else None,
+        )
+        textfile.write(textfile.path(folder, name), textfile.render(exported.families(name, known, time.time())))
 
 
 def _is_changing(swap: Optional[Transaction], current: str) -> bool:
