@@ -413,8 +413,6 @@ class ActionModule(BoundedAction):
         of_service = declared_services.at_hand(task_vars, self._templar, self._loader)
         value = role_options.reader(of_service, self._templar, OPTIONAL, READ)
         found = role_options.complete(arguments, OF_ROLE, value)
-        if len(task_vars.get("ansible_play_hosts_all") or ()) < 2:
-            found["hold"] = 0
         if found["strategy"] == BEHIND_PROXY:
             found.setdefault("more_listen", more_ports(value("service_more_ports")))
         return found
