@@ -227,7 +227,7 @@ def test_within_the_budget_the_run_goes_on_and_the_release_stands(run, lost):
 class Prometheus(BaseHTTPRequestHandler):
     """Each answer tells of a hundred requests more on each host; on `ill`, half of them fail.
 
-    meanwhile: what happens to the hosts while they are compared, at the second look.
+    meanwhile: what happens to the hosts while they are compared, at the first look.
     """
 
     looks: ClassVar[dict[str, int]] = {}
@@ -237,7 +237,7 @@ class Prometheus(BaseHTTPRequestHandler):
     def do_GET(self):
         query = parse_qs(urlsplit(self.path).query)["query"][0]
         looks = self.looks[query] = self.looks.get(query, 0) + 1
-        if Prometheus.meanwhile is not None and looks == 2:
+        if Prometheus.meanwhile is not None and looks == 1:
             Prometheus.meanwhile()
         share = {"requests": 100, "failures": 50}[query]
         hosts = "abcd" if query == "requests" else self.ill
