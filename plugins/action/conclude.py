@@ -13,7 +13,7 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.plugin_utils._action import confirmation, lost_hosts
 from ansible_collections.slipway.go.plugins.plugin_utils._action.bounded import BoundedAction, limit
 from ansible_collections.slipway.go.plugins.plugin_utils._action.fresh import fresh
-from ansible_collections.slipway.go.plugins.plugin_utils._fleet import progress
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import progress, standing
 from ansible_collections.slipway.go.plugins.plugin_utils._run import authorship, lease_claim, time_limits
 
 ARGUMENTS = {
@@ -34,6 +34,7 @@ ARGUMENTS = {
         "default": {},
         "options": {"unconfirmed": {"type": "str"}, "current": {"type": "str"}, "previous": {"type": "str"}},
     },
+    "expects": {"type": "str"},
     "by": {"type": "raw"},
     "start_timeout": {"type": "raw"},
     "drain_timeout": {"type": "raw"},
@@ -50,6 +51,8 @@ class ActionModule(BoundedAction):
         variables = task_vars or {}
         _validated, arguments = self.validate_argument_spec(ARGUMENTS)
         try:
+            if arguments["expects"]:
+                return {**result, **self._look(arguments, variables)}
             by = authorship.complete(arguments["by"], variables)
             with self._shown(arguments, variables), self._answered_within(time_limits.of(arguments).release):
                 return {**result, **self._conclude(arguments, by, variables)}
@@ -67,12 +70,27 @@ class ActionModule(BoundedAction):
             went = self._ask("rollback", {"name": name, "by": by, "mark_bad": False, "claim": claim, **way}, variables)
         elif (arguments["confirm"] or {}).get("unconfirmed") and not self._task.check_mode:
             went = confirmation.confirm(self._command, name, {**arguments["confirm"], "changed": True})
-        about = {"name": name, "history": 0, **({"root": arguments["root"]} if arguments["root"] else {})}
-        told = self._ask("release_info", about, variables)
+        told = self._told(arguments, variables)
         if went.get("failed"):
             said: dict[str, Any] = {key: went[key] for key in ("msg", "code", "fix") if key in went}
             return {**told, **said, "failed": True, "changed": False}
         return {**told, "changed": bool(went.get("changed")), "left": went.get("previous") if way else None}
+
+    def _look(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Whether the release serves that this run has brought here; fails where it does not."""
+        about = progress.about("compared", str(arguments["name"]), "", variables)
+        with progress.watch(self, about, variables) as watch, self._answered_within(standing.WITHIN):
+            watch.enter(progress.CONCLUDES)
+            told = self._told(arguments, variables)
+            objection = None if told.get("failed") else standing.objection(arguments["expects"], told)
+            watch.failed = bool(told.get("failed")) or objection is not None
+        if objection is not None:
+            raise objection
+        return {**told, "changed": False}
+
+    def _told(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        about = {"name": arguments["name"], "history": 0, **({"root": arguments["root"]} if arguments["root"] else {})}
+        return self._ask("release_info", about, variables)
 
     def _shown(self, arguments: dict[str, Any], variables: dict[str, Any]) -> progress.Watch:
         """Lines of the run while this host goes back, or is asked."""

@@ -26,7 +26,8 @@ class ActionModule(ToldAction):
             arguments["by"] = authorship.complete(arguments.get("by"), variables)
         except SlipwayError as error:
             return {**result, "failed": True, "msg": str(error), "code": error.code, "fix": error.fix}
-        about = progress.about("rollback", str(arguments.get("name") or ""), "", variables)
+        targets = (variables.get("release_plan") or {}).get("targets") or ()
+        about = progress.about("rollback", str(arguments.get("name") or ""), "", variables, targets)
         with progress.watch(self, about, variables) as watch:
             watch.enter(progress.GOES_BACK)
             answer = self._run_and_tell("rollback", arguments, variables)

@@ -76,6 +76,12 @@ options:
         description:
           - The release that comes back where it is not confirmed.
         type: str
+  expects:
+    description:
+      - The release that the run has brought here, and that must serve. Nothing is taken back or confirmed then. The
+        host fails where it does not answer within 60 seconds, where it has another release, or where the release does
+        not run.
+    type: str
   start_timeout:
     description:
       - Seconds that a start of the service may take. With the next two, they say how long the answer is waited for.
@@ -99,6 +105,11 @@ EXAMPLES = r"""
     name: shop
     back: "{{ decision.back[inventory_hostname] | default({}) }}"
   register: answer
+
+- name: Ask whether the release still serves
+  slipway.go.conclude:
+    name: shop
+    expects: 2.0.0-3b1d8f00aa
 """
 
 RETURN = r"""

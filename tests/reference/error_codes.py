@@ -1684,11 +1684,23 @@ RELEASE = Section(
             "The fleet's confirmation proves that each host can be reached anew, which `release_confirm: 0` turns off.",
             "Set both above 0, or set `release_confirm_fleet` to 0.",
         ),
+        "fleet_down": ErrorCode(
+            "The new release did not run on this host any more when its batch had been compared with the hosts after "
+            "it. The host counts for `release_max_unavailable`.",
+            "The release crashed, somebody stopped it, or the host's record of the service is damaged.",
+            "Look at what the release logged on that host, then release again.",
+        ),
         "fleet_unclear": ErrorCode(
             "After `release_compare` had its time, nobody knows whether the new release is as good as the one before, "
             "and `release_inconclusive` is `refuse`. The message says what is missing.",
             "There was too little traffic, or Prometheus does not know the hosts by these names.",
             "Give `release_compare` more time, correct `release_compare_name`, or set `release_inconclusive: accept`.",
+        ),
+        "fleet_went_back": ErrorCode(
+            "The host had another release than the run has brought when its batch had been compared with the hosts "
+            "after it. It counts for `release_max_unavailable`.",
+            "The watch on the host or somebody took the release back, or nobody confirmed it before its deadline.",
+            "Look at `slipway history` on that host, then release again.",
         ),
         "fleet_worse": ErrorCode(
             "On the hosts of a batch, the new release failed more requests than the one before on the others, or was "

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -77,7 +79,8 @@ state = json.load(open(path))
 """
 INFO = """
 ids = [i for i in (state["current"],) if i]
-module.exit_json(changed=False, current=state["current"], good=ids, releases=ids, health="pass")
+told = {"health": state.get("health", "pass"), "message": state.get("message", "systemd says active (running)")}
+module.exit_json(changed=False, current=state["current"], good=ids, releases=ids, **told)
 """
 ROLLBACK = """
 if state.get("stays"):
@@ -108,7 +111,9 @@ def run(request, tmp_path):
     def run(hosts, *arguments, **variables):
         """What the run ends with, what it has said, and what each host runs then."""
         variables = {"service_name": "shop", "release_version": "2.0.0", **variables}
-        local = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
+        local = {"ansible_connection": "vanishing", "ansible_become": False, "vanishing_gone": str(tmp_path / "gone")}
+        local["ansible_python_interpreter"] = sys.executable
+        (tmp_path / "gone").write_text("")
         inventory = tmp_path / "inventory.yml"
         own = {name: {**local, "ansible_remote_tmp": str(tmp_path / "tmp" / name)} for name in hosts}
         inventory.write_text(json.dumps({"all": {"hosts": own, "vars": variables}}))
@@ -117,6 +122,7 @@ def run(request, tmp_path):
         argv = [python, "-m", "ansible.cli.playbook", "-i", str(inventory), "slipway.go.release", *arguments]
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"), "ANSIBLE_NOCOLOR": "1"}
         environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "SLIPWAY_PLAYED": str(tmp_path)}
+        environment["ANSIBLE_CONNECTION_PLUGINS"] = str(ROOT / "tests" / "unit" / "plays" / "connection_plugins")
         environment["ANSIBLE_SHOW_CUSTOM_STATS"] = "1"
         done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         states = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in hosts}
@@ -146,6 +152,12 @@ class Done:
         return [line for line in self.text.splitlines() if line.startswith(f"fatal: [{host}]: FAILED!")]
 
     @property
+    def asked(self):
+        """The hosts that have answered once more after a comparison, batch by batch."""
+        tasks = [one.partition("\nTASK [")[0] for one in self.text.split(ASKED)[1:]]
+        return list(filter(None, ("".join(sorted(re.findall(r"^ok: \[(\w)\]", one, re.M))) for one in tasks)))
+
+    @property
     def verdicts(self):
         return {host: row[3] for host, row in self.table.items()}
 
@@ -158,6 +170,7 @@ class Done:
         return self.told["outcome"], {host: one["verdict"] for host, one in self.told["hosts"].items()}
 
 
+ASKED = "Ask whether the release still serves"
 SERIAL = {"release_serial": "1,2,100%"}
 WELL, ILL, GONE = {}, {"fails": True}, {"gone": True}
 RELEASED = "released"
@@ -195,6 +208,7 @@ def test_all_is_well(run):
     assert done.verdicts == {"a": RELEASED, "b": RELEASED, "c": "unchanged"}
     assert done.stats == ("complete", done.verdicts)
     assert done.table["a"] == ["a", OLD, NEW, RELEASED, "1 of 50", "4.5 ms", NEW, "-"]
+    assert ASKED not in done.text, "what compares nothing costs not one task more"
 
 
 @pytest.mark.parametrize(("run", "lost"), [(sys.executable, ILL), *((one, GONE) for one in NEWEST)], indirect=["run"])
@@ -211,14 +225,20 @@ def test_within_the_budget_the_run_goes_on_and_the_release_stands(run, lost):
 
 
 class Prometheus(BaseHTTPRequestHandler):
-    """Each answer tells of a hundred requests more on each host; on `ill`, half of them fail."""
+    """Each answer tells of a hundred requests more on each host; on `ill`, half of them fail.
+
+    meanwhile: what happens to the hosts while they are compared, at the first look.
+    """
 
     looks: ClassVar[dict[str, int]] = {}
     ill: ClassVar[str] = ""
+    meanwhile: ClassVar[Callable[[], None] | None] = None
 
     def do_GET(self):
         query = parse_qs(urlsplit(self.path).query)["query"][0]
         looks = self.looks[query] = self.looks.get(query, 0) + 1
+        if Prometheus.meanwhile is not None and looks == 1:
+            Prometheus.meanwhile()
         share = {"requests": 100, "failures": 50}[query]
         hosts = "abcd" if query == "requests" else self.ill
         entries = [{"metric": {"instance": f"{host}:9"}, "value": [1, str(looks * share)]} for host in hosts]
@@ -234,7 +254,7 @@ class Prometheus(BaseHTTPRequestHandler):
 def compare():
     with ThreadingHTTPServer(("127.0.0.1", 0), Prometheus) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        Prometheus.looks, Prometheus.ill = {}, ""
+        Prometheus.looks, Prometheus.ill, Prometheus.meanwhile = {}, "", None
         url = f"http://127.0.0.1:{server.server_address[1]}"
         yield {"url": url, "requests": "requests", "failures": "failures", "time": 2, "interval": 1}
         server.shutdown()
@@ -253,6 +273,111 @@ def test_a_release_that_does_worse_than_the_one_before_goes_back_and_is_marked_b
     assert done.table["c"][-1] == "correct the cause, then release here"
 
 
+NOTHING_KNOWN = {"release_min_requests": 10**6, "release_inconclusive": "accept"}
+
+
+@pytest.fixture
+def meanwhile(compare, tmp_path):
+    """A comparison that says nothing, and what happens to hosts while it lasts."""
+
+    def becomes(gone="", **states):
+        def happen():
+            (tmp_path / "gone").write_text("".join(f"{host}\n" for host in gone))
+            for host, state in states.items():
+                path = tmp_path / f"{host}.json"
+                path.write_text(json.dumps({**json.loads(path.read_text()), **state}))
+
+        Prometheus.meanwhile, Prometheus.looks = staticmethod(happen), {}
+        return {"release_compare": compare, **NOTHING_KNOWN, **SERIAL}
+
+    return becomes
+
+
+@pytest.mark.parametrize("run", PYTHONS, indirect=True)
+def test_a_canary_that_is_gone_when_it_has_been_compared_stops_the_run(run, meanwhile):
+    done = run(dict.fromkeys("abcd", WELL), **meanwhile(gone="a"), release_report="reports")
+    assert "shop: inconclusive after" in done.said
+    assert (done.code, done.tried, done.failed) == (2, "a", "a"), done.text
+    assert "a failed or could not be reached, and the run stops. Not touched in this play: b, c, d." in done.said
+    assert done.verdicts == {"a": "not taken back", "b": "not touched", "c": "not touched", "d": "not touched"}
+    assert done.table["a"][-2:] == ["?", "see that it can be reached, then slipway rollback there"]
+    assert done.stats[0] == "stopped"
+    (report,) = done.reports
+    assert "the host became unreachable: nobody answers." in report
+
+
+@pytest.mark.parametrize("run", NEWEST, indirect=True)
+def test_within_the_budget_a_host_that_is_gone_when_it_has_been_compared_is_one_of_those(run, meanwhile):
+    done = run(dict.fromkeys("abcd", WELL), **meanwhile(gone="a"), release_max_unavailable=1)
+    assert (done.code, done.tried, done.failed) == (2, "abcd", "a"), done.text
+    assert done.verdicts == {"a": "unreachable", "b": RELEASED, "c": RELEASED, "d": RELEASED}
+    assert done.table["a"][-2:] == ["?", "see that it can be reached, then slipway status there"]
+    assert done.stats[0] == "incomplete"
+    done = run({"a": WELL, "b": GONE, "c": WELL, "d": WELL}, **meanwhile(gone="a"), release_max_unavailable=1)
+    assert (done.code, done.tried, done.failed) == (2, "ac", "ab"), done.text
+    assert "(release_max_unavailable allows 1), and the run stops. Not touched in this play: d." in done.said
+
+
+GONE_BACK = {"current": OLD}
+CRASHED = {"health": "fail", "message": "systemd says failed (exit-code)"}
+
+
+@pytest.mark.parametrize(
+    ("state", "says", "verdict"),
+    [
+        (GONE_BACK, f"after the comparison of its batch, {OLD} runs here instead of {NEW}.", "failed"),
+        (CRASHED, f"after the comparison of its batch, {NEW} does not run here: systemd says failed (exit-code).",
+         "taken back"),
+    ],
+)  # fmt: skip
+def test_one_whose_release_serves_no_more_when_it_has_been_compared_counts(run, meanwhile, state, says, verdict):
+    """Its watch has taken it back, or its deadline while the controller stood still; or it has crashed."""
+    done = run(dict.fromkeys("abcd", WELL), **meanwhile(a=state), release_max_unavailable=1)
+    assert (done.code, done.runs, done.tried, done.failed, done.marked) == (2, "1111", "a", "a", ""), done.text
+    assert "no host has the release yet" in done.said
+    assert done.table["a"][1:4] == [OLD, NEW, verdict]
+    assert done.table["a"][-2:] == [OLD, "correct the cause, then release here"]
+    assert says in done.said
+    done = run(
+        dict.fromkeys("abcd", WELL), **{**meanwhile(b=state), "release_serial": "2,100%"}, release_max_unavailable=1
+    )
+    assert (done.code, done.tried, done.failed) == (2, "abcd", "b"), done.text
+    assert done.verdicts == {"a": RELEASED, "b": "failed", "c": RELEASED, "d": RELEASED}
+
+
+@pytest.mark.parametrize(("ill", "asked"), [("", ["a", "bc"]), ("a", [])])
+def test_hosts_are_asked_once_more_only_where_they_were_compared_and_go_on(run, meanwhile, ill, asked):
+    """Not those of the last batch, which the end asks anyway, nor where a verdict stops the run."""
+    rules = {**meanwhile(), "release_min_requests": 10}
+    Prometheus.ill = ill
+    assert run(dict.fromkeys("abcd", WELL), **rules).asked == asked
+
+
+def test_with_steps_a_host_that_is_gone_gets_none_after_the_verdict(run, meanwhile, tmp_path):
+    say = {"name": "Say so", "delegate_to": "localhost"}
+    for name in ("verdict", "failure"):
+        text = f"echo {name} {{{{ inventory_hostname }}}} >> {tmp_path}/steps"
+        (tmp_path / f"{name}.yml").write_text(json.dumps([{**say, "ansible.builtin.shell": text}]))
+    ill = {"name": "Refuse", "ansible.builtin.fail": {"msg": "full."}, "when": "inventory_hostname == 'c'"}
+    (tmp_path / "before.yml").write_text(json.dumps([ill]))
+    steps = {"release_before_swap_tasks": "before.yml", "release_after_verdict_tasks": "verdict.yml"}
+    steps["release_on_failure_tasks"] = "failure.yml"
+    rules = {**meanwhile(gone="b"), "release_serial": "3,100%", "release_max_unavailable": 2}
+    done = run(dict.fromkeys("abcd", WELL), **rules, **steps)
+    assert (done.code, done.tried, done.failed, done.asked) == (2, "abd", "bc", ["a"]), done.text
+    told = (tmp_path / "steps").read_text().split("\n")
+    assert sorted(filter(None, told)) == ["failure a", "verdict a", "verdict d"]
+
+
+BOTH = {"shop": {}, "books": {"release_compare": {}}}
+
+
+def test_of_several_services_the_one_that_is_compared_counts(run, meanwhile):
+    done = run(dict.fromkeys("abcd", WELL), **meanwhile(a=GONE_BACK), slipway_services=BOTH, service_name="all")
+    assert (done.code, done.tried, done.failed) == (2, "a", "a"), done.text
+    assert "a failed or could not be reached, and the run stops. Not touched in this play: b, c, d." in done.said
+
+
 def test_what_is_not_known_takes_the_fleet_back_where_that_is_wanted(run, compare, tmp_path):
     rules = {"release_compare": json.dumps(compare), "release_min_requests": 10**6, "release_inconclusive": "refuse"}
     task = {"name": "Page somebody", "ansible.builtin.shell": f"echo {{{{ inventory_hostname }}}} >> {tmp_path}/paged"}
@@ -263,7 +388,7 @@ def test_what_is_not_known_takes_the_fleet_back_where_that_is_wanted(run, compar
     assert "nobody knows whether the new release is good" in done.said
     assert (tmp_path / "paged").read_text().split() == ["a"], "the steps after a failure are taken once"
     done = run(dict.fromkeys("abcd", WELL), "--check", **rules, **SERIAL)
-    assert (done.code, done.runs, "inconclusive" in done.said) == (0, "1111", False)
+    assert (done.code, done.runs, "inconclusive" in done.said, done.asked) == (0, "1111", False, [])
     assert (tmp_path / "paged").read_text().split() == ["a"]
 
 

@@ -42,6 +42,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.strategies.ver
 )
 from ansible_collections.slipway.go.plugins.module_utils._release.timeline import Evidence
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet.plans import count
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet.standing import WITHIN
 from ansible_collections.slipway.go.plugins.plugin_utils._input import survey
 
 WORSE = "fleet_worse"
@@ -113,9 +114,9 @@ class Comparison:
 
     @property
     def at_most(self) -> float:
-        """How long it takes, with every answer as late as it may be."""
+        """How long it takes, with every answer as late as it may be, also those of the hosts when it has ended."""
         looks = math.ceil(self.time / self.interval) + 2
-        return self.time + self.interval + looks * (len(self.haproxy) or 3) * TIMEOUT
+        return self.time + self.interval + looks * (len(self.haproxy) or 3) * TIMEOUT + WITHIN
 
 
 @dataclass

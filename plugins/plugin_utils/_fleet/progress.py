@@ -23,7 +23,7 @@ import os
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,9 +83,15 @@ class About(NamedTuple):
         return PAUSE / 2 + self.pause * place / self.together
 
 
-def about(kind: str, service: str, version: str, variables: Mapping[str, Any]) -> About:
-    """The same of a task with these variables, without the batch in words."""
-    hosts = tuple(variables.get("ansible_play_batch") or [str(variables.get("inventory_hostname"))])
+def about(kind: str, service: str, version: str, variables: Mapping[str, Any], among: Collection[str] = ()) -> About:
+    """The same of a task with these variables, without the batch in words.
+
+    among: the hosts that have the service, as far as that is known; else those that preflight has asked about it.
+    """
+    own = str(variables.get("inventory_hostname"))
+    batch = tuple(variables.get("ansible_play_batch") or [own])
+    known = among or (variables.get("release_previews") or {}).get(service) or ()
+    hosts = tuple(host for host in batch if host in known) if own in known else batch
     return About(kind, service, version, hosts, parallel=int(variables.get("ansible_forks") or 1))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, sentence
 from ansible_collections.slipway.go.plugins.module_utils._core.table import aligned
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import standing
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet.common_release import serving
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet.comparison import UNCLEAR, WORSE
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet.plans import count
@@ -33,8 +34,10 @@ JUDGED = {
     WORSE: "the new release does worse than the one before",
     UNCLEAR: "nobody knows whether the new release is good",
 }
-# What is left to do on a host that does not go back because this run may not change it any more, by the refusal's code.
-OVERTAKEN = {
+# What is left to do on a host that has not gone back, by the code of its answer: this run may not change it any more,
+# or cannot.
+HINDERED = {
+    UNREACHABLE: "see that it can be reached, then slipway rollback there",
     "leased": "see what the other run has released",
     "lease_lost": "see what the other run has released",
     "lease_ended": "see why it was ended",
@@ -390,11 +393,12 @@ def _row(run: Run, version: str, verdict: str, answer: Mapping[str, Any], decisi
     swaps = run.has_swapped or (not run.is_lost and result.get("action") in ("release", "confirm"))
     before = result.get("previous") if swaps else result.get("current")
     to = result.get("current") if swaps or verdict == UNCHANGED else result.get("failed_release") or version
-    left = LEFT_TO_DO.get(FAILED if decision.back.get(run.name, {}).get("mark_bad") else verdict, "")
+    is_ill = decision.back.get(run.name, {}).get("mark_bad") or (verdict == TAKEN_BACK and run.is_lost)
+    left = LEFT_TO_DO.get(FAILED if is_ill else verdict, "")
     if verdict == NOT_TOUCHED and now == to:  # another run has released it
         left = ""
     if verdict == KEPT:
-        left = OVERTAKEN.get(str(answer.get("code")), left)
+        left = HINDERED.get(str(answer.get("code")), left)
     if run.name in decision.first:
         left = "it was its first release: there is nothing to go back to"
     if answer.get("unsettled"):
@@ -464,12 +468,12 @@ def _where(hosts: int, everyone: int) -> str:
 def _runs(fleet: Mapping[str, Any]) -> list[Run]:
     results, failures, alive = fleet["results"], fleet["failures"], set(fleet["alive"])
     checked = bool(fleet.get("checked"))
-    about = set(fleet.get("about", fleet["hosts"]))
+    about, service = set(fleet.get("about", fleet["hosts"])), str(fleet["service"])
     others = {host for host, of_each in (fleet.get("of_each") or {}).items() if any((of_each or {}).values())}
     return [
         Run(
             host,
-            results.get(host) or {},
+            standing.as_it_turned_out(results.get(host) or {}, failures.get(host) or {}, service),
             failures.get(host) or {},
             host in alive,
             checked,

@@ -50,6 +50,7 @@ SMALL = {"release_serial": ["1", "2", "100%"]}
 FROZEN = {
     "release_freeze": [{"from": "2020-01-01T00:00:00+00:00", "to": "2099-01-01T00:00:00+00:00", "reason": "audit"}]
 }
+ONE_AND_REST = {"release_serial": ["1", "100%"]}
 TOGETHER = {"release_confirm_fleet": 150, "release_confirm": 10}
 
 
@@ -102,16 +103,20 @@ def paused_in(name: str, seconds: float, ends: Each, run: str, **more: Any) -> R
     return Row(f"paused-{name.lower()}-{seconds:g}", title, ends, run, at=phase(name), act=act, **more)
 
 
+def wait_until_taken_back(scene: Scene) -> None:
+    host = scene.bench.hosts[CANARY]
+    wait("the host has taken it back", lambda: not host.phase() and host.serves() != scene.version, 200, 1.0)
+    time.sleep(2)
+
+
 def late_in(name: str) -> Row:
     """The controller comes back when the host has taken back what nobody has confirmed."""
 
     def act(scene: Scene) -> None:
-        host = scene.bench.hosts[CANARY]
         scene.reach()
         with scene.run.standing_still():
             scene.go()
-            wait("the host has taken it back", lambda: not host.phase() and host.serves() != scene.version, 200, 1.0)
-            time.sleep(2)
+            wait_until_taken_back(scene)
 
     return Row(
         f"late-{name.lower()}", f"controller paused as {name} begins on the canary, until the host has taken it back",
@@ -137,9 +142,19 @@ def pause_at(text: str, seconds: float, times: int = 1) -> Any:
     return act
 
 
-def off_at(place: int, text: str, times: int = 1) -> Any:
+def late_at(text: str) -> Any:
+    def act(scene: Scene) -> None:
+        scene.until_said(text)
+        with scene.run.standing_still():
+            wait_until_taken_back(scene)
+
+    return act
+
+
+def off_at(place: int, text: str, times: int = 1, later: float = 0.0) -> Any:
     def act(scene: Scene) -> None:
         scene.until_said(text, times)
+        time.sleep(later)
         scene.bench.off(place)
 
     return act
@@ -317,6 +332,7 @@ DEFECTS = (
     defect("latency-10", "requests take ten times as long", 120, 80, APP_SLOW_MS="200"),
     defect("crash", "it crashes after 20 s", 120, 80, APP_CRASH_AFTER="20s"),
 )  # fmt: skip
+OFF_COMPARED = "the canary's plug is pulled while it is compared"
 GONE_CANARY = Each(NOT_TOUCHED, {CANARY: GONE})
 GONE_SECOND = Each(NOT_TOUCHED, {0: TAKEN_BACK, 1: TAKEN_BACK, 2: GONE})
 IN_SECOND = frozenset((2,))
@@ -343,6 +359,13 @@ POWER = (
     Row("off-second-after", "a plug of the second batch is pulled while the third releases", ALL_NEW, FAILS,
         RELEASED_ALL, IN_SECOND, lost=IN_SECOND, variables=SMALL, at=phase("SOAK", 5),
         act=lambda scene: (scene.reach(), scene.bench.off(2), scene.go())),
+    Row("off-canary-compared", f"{OFF_COMPARED}; release_inconclusive: accept", PARTLY, FAILS,
+        Each(NOT_TOUCHED, {CANARY: KEPT}), ONLY_CANARY, ("shop: inconclusive after", "and the run stops."),
+        lost=ONLY_CANARY, variables=ONE_AND_REST, compare=30, rate=80, act=off_at(CANARY, COMPARES, later=3)),
+    Row("off-canary-compared-budget", f"{OFF_COMPARED}, within release_max_unavailable: 1", ALL_NEW, FAILS,
+        Each(RELEASED, {CANARY: GONE}), ONLY_CANARY, ("which release_max_unavailable allows",), lost=ONLY_CANARY,
+        variables={**ONE_AND_REST, "release_max_unavailable": 1}, compare=30, rate=80,
+        act=off_at(CANARY, COMPARES, later=3)),
     Row("reboot-second", "a host of the second batch restarts in SOAK", ALL_OLD, FAILS, GONE_SECOND, IN_SECOND,
         lost=IN_SECOND, variables=SMALL, at=phase("SOAK", 2), act=reboot_in_phase),
 )  # fmt: skip
@@ -388,7 +411,10 @@ PAUSED = (
     Row("paused-between", "controller paused for 20 s between the canary and the second batch", ALL_NEW, SUCCEEDS,
         RELEASED_ALL, act=pause_at(BATCH, 20, 2)),
     Row("paused-compare", "controller paused for 20 s while it compares the canary", ALL_NEW, SUCCEEDS, RELEASED_ALL,
-        compare=30, rate=80, variables={"release_serial": ["1", "100%"]}, act=pause_at(COMPARES, 20)),
+        compare=30, rate=80, variables=ONE_AND_REST, act=pause_at(COMPARES, 20)),
+    Row("late-compare", "controller paused while it compares the canary, until the host has taken it back", ALL_OLD,
+        FAILS, STOPPED, ONLY_CANARY, ("runs here instead of",), compare=30, rate=80,
+        variables={**ONE_AND_REST, "release_confirm_fleet": 30}, act=late_at(COMPARES)),
     Row("paused-way-back", "controller paused for 20 s while the canary is taken back", ALL_OLD, FAILS,
         Each(NOT_TOUCHED, {0: TAKEN_BACK, 1: FAILED}), frozenset((1,)),
         variables={**ill(1), "release_serial": ["1", "1", "100%"]}, act=way_back(pause_run)),

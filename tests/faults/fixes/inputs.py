@@ -24,7 +24,7 @@ from ansible_collections.slipway.go.plugins.module_utils._release.state.layout i
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Once, validate_smoke
 from ansible_collections.slipway.go.plugins.module_utils._release.strategies.verdict import Rule
 from ansible_collections.slipway.go.plugins.plugin_utils._artefact import choice
-from ansible_collections.slipway.go.plugins.plugin_utils._fleet import comparison, way_back
+from ansible_collections.slipway.go.plugins.plugin_utils._fleet import comparison, standing, way_back
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet.balancers import Balancers
 from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services
 from ansible_collections.slipway.go.plugins.plugin_utils._notices import destinations
@@ -664,6 +664,34 @@ def _scene(_stage: Stage) -> None:
 def _scene(_stage: Stage) -> None:
     _stage.fails(lambda: _judged(_figures(0, 1), "refuse"))
     _stage.passes(lambda: _judged(_figures(0, 1), "accept"))
+
+
+def _standing(**answer: str) -> None:
+    against = standing.objection("2.0-b", {"current": "2.0-b", "health": "pass", **answer})
+    if against is not None:
+        raise against
+
+
+@SCENES.row(
+    "fleet_went_back",
+    "its watch takes the release back while its batch is compared",
+    literal("see slipway history there, then release again"),
+    "a run that is compared to its end",
+)
+def _scene(_stage: Stage) -> None:
+    _stage.fails(lambda: _standing(current="1.0-a"))
+    _stage.passes(_standing)
+
+
+@SCENES.row(
+    "fleet_down",
+    "the release ends for good while its batch is compared",
+    "see what the release logged there, then release again",
+    "a release without the defect",
+)
+def _scene(_stage: Stage) -> None:
+    _stage.fails(lambda: _standing(health="fail", message="systemd says failed (exit-code)"))
+    _stage.passes(_standing)
 
 
 BOTH = literal("give seconds above 0 for both, or set release_confirm_fleet to 0")

@@ -82,6 +82,26 @@ def test_it_is_one_line_whatever_the_name_of_a_host(capsys):
     assert capsys.readouterr().out == "shop: web   [2J1 in SOAK.\n"
 
 
+PREVIEWS = {"release_previews": {"shop": {"web3": {}, "web5": {}}, "books": {"web4": {}}}}
+
+
+@pytest.mark.parametrize(
+    ("more", "among", "hosts"),
+    [
+        ({}, (), ("web3", "web4", "web5")),
+        (PREVIEWS, (), ("web3", "web5")),
+        ({"release_previews": {"shop": {"web9": {}}}}, (), ("web3", "web4", "web5")),
+        (PREVIEWS, {"web3": {}, "web4": {}}, ("web3", "web4")),
+        ({"ansible_play_batch": []}, (), ("web3",)),
+    ],
+)
+def test_it_is_about_the_hosts_that_have_the_service(more, among, hosts):
+    play = {"inventory_hostname": "web3", "ansible_play_batch": ["web3", "web4", "web5"], "ansible_forks": 9, **more}
+    assert progress.about("release", "shop", "2.0.0", play, among) == About(
+        "release", "shop", "2.0.0", hosts, parallel=9
+    )
+
+
 @pytest.mark.parametrize(
     ("batch", "groups", "words"),
     [
