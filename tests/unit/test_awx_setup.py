@@ -185,15 +185,10 @@ def refused(**variables: Any) -> str:
     """What the playbook says of these variables before it asks AWX for anything."""
     given = {"awx_project_url": "git@host:x", "awx_image": "x", "awx_machine_credential": "x", **variables}
     given |= {"ansible_connection": "local"}
+    play = str(ROOT / "playbooks" / "awx_setup.yml")
     told = subprocess.run(
-        [sys.executable, "-m", "ansible.cli.playbook", str(ROOT / "playbooks" / "awx_setup.yml"), "-i", "localhost,"]
-        + ["-e", json.dumps(given)],
-        env={
-            **os.environ,
-            "ANSIBLE_NOCOLOR": "1",
-            "CONTROLLER_HOST": "http://127.0.0.1:9",
-            "CONTROLLER_VERIFY_SSL": "",
-        },
+        [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", "-e", json.dumps(given), play],
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "CONTROLLER_HOST": "http://127.0.0.1:9"},
         capture_output=True,
         text=True,
         check=False,
