@@ -45,10 +45,10 @@ NOT_CONFIRMED = "not confirmed"
 KEPT, FAILED, NOT_TOUCHED, PREDICTED = "not taken back", "failed", "not touched", "would be released"
 LEFT_TO_DO = {
     FAILED: "correct the cause, then release here",
-    UNREACHABLE: "see that it can be reached, then slipway status there",
+    UNREACHABLE: "see that it can be reached, then sudo slipway status there",
     NOT_TOUCHED: "release here",
-    NOT_CONFIRMED: "slipway status there, then release again",
-    KEPT: "slipway status there, then slipway rollback",
+    NOT_CONFIRMED: "sudo slipway status there, then release again",
+    KEPT: "sudo slipway status there, then sudo slipway rollback",
     TAKEN_BACK: "release again once the others can",
 }
 
