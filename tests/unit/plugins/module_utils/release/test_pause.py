@@ -18,7 +18,8 @@ from ansible_collections.slipway.go.plugins.module_utils._release import confirm
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import watch
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator, WatchOptions
-from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Probe, _Period, parse_plan
+from ansible_collections.slipway.go.plugins.module_utils._release.periods import BEFORE
+from ansible_collections.slipway.go.plugins.module_utils._release.probe import Probe, _Period, parse_plan
 from ansible_collections.slipway.go.plugins.module_utils._release.progress import Progress
 from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import Claim, Leases
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import LONGEST_PAUSE, Proxy
