@@ -132,7 +132,7 @@ class ActionModule(ActionBase):
         event, playbook = str(arguments["event"]), str(arguments["playbook"])
         hosts = list(map(str, variables.get("ansible_play_hosts_all") or [variables["inventory_hostname"]]))
         of_hosts = {host: self._of_host(host, variables) for host in hosts}
-        services = self._services(of_hosts)
+        services = self._services(of_hosts, variables)
         turn, batch, batches = self._turn(event, hosts, variables)
         by = authorship.complete({"reason": self._text("release_reason", variables)}, variables)
         if playbook == of_run.ROLLBACK:
@@ -167,12 +167,16 @@ class ActionModule(ActionBase):
             when=time.time(),
         )
 
-    def _services(self, of_hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    def _services(
+        self, of_hosts: Mapping[str, Mapping[str, Any]], variables: Mapping[str, Any]
+    ) -> dict[str, list[str]]:
         """Those of each host that the run is about; one whose variables cannot be read is left out."""
+        template = declared_services.template_with(self._templar)
         found: dict[str, list[str]] = {}
         for host, theirs in of_hosts.items():
             try:
-                found[host] = declared_services.chosen_if_any(theirs, declared_services.template_with(self._templar))
+                passed_over = declared_services.passed_over_there(host, variables, template, self._loader)
+                found[host] = declared_services.chosen_if_any(theirs, template, passed_over)
             except (AnsibleError, SlipwayError):
                 found[host] = []
         return found

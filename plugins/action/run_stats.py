@@ -59,7 +59,8 @@ class ActionModule(ActionBase):
             return {}
         for host, answer in answers.items():
             theirs = of_hosts[host]
-            templar = self._templar.copy_with_new_env(available_variables=theirs)
-            for name in declared_services.chosen_if_any(theirs, declared_services.template_with(templar), lambda: True):
+            template = declared_services.template_with(self._templar)
+            passed_over = declared_services.passed_over_there(host, variables, template, self._loader)
+            for name in declared_services.chosen_if_any(theirs, template, passed_over):
                 found.setdefault(name, {})[host] = answer
         return found

@@ -46,6 +46,7 @@ class ActionModule(ActionBase):
                 declared_services.check_choice(dict(self._services_by_host(_all_hosts(variables))))
             notices, warnings = self._notices(variables, arguments["notices"])
             warnings += self._left_out(variables)
+            warnings += [] if arguments["undeclared"] else self._passed_over(variables)
             unknown = self._unknown(variables)
             result["warnings"] = [*warnings, *self._judge(unknown, variables)]
         except SlipwayError as error:
@@ -121,6 +122,26 @@ class ActionModule(ActionBase):
         theirs = [(host, variables["hostvars"].raw_get(host)) for host in hosts]
         warning = declared_services.left_out(dict(self._services_by_host(theirs)))
         return [warning] if warning else []
+
+    def _passed_over(self, variables: Mapping[str, Any]) -> list[str]:
+        """Of a service that the command line names: every host would have it otherwise."""
+        template = declared_services.template_with(self._templar)
+        names = declared_services.wanted_names(load_extra_vars(self._loader).get(declared_services.NAME))
+        if len(names) != 1:
+            return []
+        hosts = [
+            host for host, _theirs in _all_hosts(variables) if self._is_without(host, names[0], variables, template)
+        ]
+        warning = declared_services.passed_over_hosts(hosts, names[0])
+        return [warning] if warning else []
+
+    def _is_without(
+        self, host: str, name: str, variables: Mapping[str, Any], template: declared_services.Template
+    ) -> bool:
+        theirs = variables["hostvars"].raw_get(host)
+        return not declared_services.declared(theirs, template) and declared_services.is_elsewhere(
+            host, name, variables, template, self._loader
+        )
 
     def _services_by_host(
         self, hosts: Iterable[tuple[str, Mapping[str, Any]]]

@@ -103,8 +103,8 @@ options:
         controller confirms over a connection that it opens anew for that, and so proves that the host can still be
         reached. What nobody confirms is taken back by the host itself, also when the controller is gone; it is not
         marked bad, for it was healthy.
-      - While a release waits, the same task run again confirms it, and so does C(slipway confirm NAME) on the host.
-        Another release, or a reboot, takes it back first.
+      - While a release waits, the same task run again confirms it, and so does C(sudo slipway confirm NAME) on the
+        host. Another release, or a reboot, takes it back first.
       - There is nothing to confirm in a first release, which has nothing to go back to, and in a rollback.
       - SSH connections are opened anew. For other connection plugins, the host is asked once more over the same one.
     type: float
@@ -177,8 +177,8 @@ options:
         description:
           - What follows where nothing but the durations of users' requests (O(proxy.max_latency_ratio)) speaks against
             the new release. V(rollback) goes back. V(pause) leaves users where they are and waits for a person, who
-            types C(slipway resume NAME) or C(slipway resume NAME --back) on the host. Anything else that goes wrong
-            meanwhile goes back at once.
+            types C(sudo slipway resume NAME) or C(sudo slipway resume NAME --back) on the host. Anything else that
+            goes wrong meanwhile goes back at once.
         type: str
         choices: [rollback, pause]
         default: rollback

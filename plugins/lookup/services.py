@@ -16,6 +16,8 @@ description:
   - Of a host that declares none, it returns C(service_name) where that is the name of one service. Otherwise it returns
     nothing if another host of the play has C(slipway_services) or a C(service_name) of its own, such as the web servers
     behind a load balancer, and fails if none has.
+  - It returns nothing also where C(service_name) is an extra variable, the inventory gives that service to another host
+    of the play, and gives this host neither C(service_name) nor any variable of a service.
 options:
   which:
     description:
@@ -76,45 +78,45 @@ class LookupModule(LookupBase):
         template = declared_services.template_with(self._templar)
         try:
             if among is not None:
-                return _among(among, given, template)
+                return self._among(among, given, template)
             if each is not None:
-                return [_chosen_by(host, given, template) for host in each]
-            return _of_own(which, given, template)
+                return [self._chosen_by(host, given, template) for host in each]
+            return self._of_own(which, given, template)
         except SlipwayError as error:
             raise AnsibleLookupError(str(error)) from None
 
+    def _of_own(self, which: str, variables: Variables, template: Template) -> list[str]:
+        """Those of the task's own host."""
+        if which == "declared":
+            return list(declared_services.declared(variables, template))
+        read = declared_services.all_names if which == "every" else declared_services.chosen
+        return read(variables, template, declared_services.passed_over(variables, template, self._loader))
 
-def _of_own(which: str, variables: Variables, template: Template) -> list[str]:
-    """Those of the task's own host."""
-    if which == "declared":
-        return list(declared_services.declared(variables, template))
-    read = declared_services.all_names if which == "every" else declared_services.chosen
-    return read(variables, template, lambda: declared_services.is_passed_over(variables, template))
+    def _among(self, hosts: Sequence[str], variables: Variables, template: Template) -> list[str]:
+        """Those where the run is about the service, too."""
+        service = variables.get(declared_services.CURRENT)
+        everywhere = [*hosts, *(variables.get("ansible_play_hosts_all") or [])]
+        if service is None or not _is_any_named(everywhere, variables, template):
+            return list(hosts)
+        return [host for host in hosts if service in self._chosen_by(host, variables, template)]
 
-
-def _among(hosts: Sequence[str], variables: Variables, template: Template) -> list[str]:
-    """Those where the run is about the service, too."""
-    service = variables.get(declared_services.CURRENT)
-    everywhere = [*hosts, *(variables.get("ansible_play_hosts_all") or [])]
-    if service is None or not _is_any_named(everywhere, variables, template):
-        return list(hosts)
-    return [host for host in hosts if service in _chosen_by(host, variables, template)]
+    def _chosen_by(self, host: str, variables: Variables, template: Template) -> list[str]:
+        theirs = variables["hostvars"].raw_get(host)
+        of_host = declared_services.passed_over_there(host, variables, template, self._loader)
+        found = declared_services.chosen_if_any(theirs, template, of_host)
+        if found or declared_services.names_any(theirs, template):
+            return found
+        of_play = declared_services.of_play(variables)
+        if of_play:
+            theirs = {**variables, declared_services.DECLARED: None, declared_services.NAME: None, **of_play}
+        others = declared_services.others(host, variables)
+        return declared_services.chosen_if_any(
+            theirs,
+            template,
+            lambda wanted: len(wanted) != 1 and declared_services.any_names(others, variables, template),
+        )
 
 
 def _is_any_named(hosts: Sequence[str], variables: Variables, template: Template) -> bool:
     """Whether a play or the inventory names services; else the playbooks' choice of one is all that is known."""
     return bool(declared_services.of_play(variables)) or declared_services.any_names(hosts, variables, template)
-
-
-def _chosen_by(host: str, variables: Variables, template: Template) -> list[str]:
-    theirs = variables["hostvars"].raw_get(host)
-    found = declared_services.chosen_if_any(theirs, template, lambda: True)
-    if found or declared_services.names_any(theirs, template):
-        return found
-    of_play = declared_services.of_play(variables)
-    if of_play:
-        theirs = {**variables, declared_services.DECLARED: None, declared_services.NAME: None, **of_play}
-    others = [one for one in variables.get("ansible_play_hosts_all") or [] if one != host]
-    return declared_services.chosen_if_any(
-        theirs, template, lambda: declared_services.any_names(others, variables, template)
-    )

@@ -93,9 +93,8 @@ class LookupModule(LookupBase):
 
     def _of_each_service(self, variables: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         template = declared_services.template_with(self._templar)
-        names = declared_services.all_names(
-            variables, template, lambda: declared_services.is_passed_over(variables, template)
-        )
+        passed_over = declared_services.passed_over(variables, template, self._loader)
+        names = declared_services.all_names(variables, template, passed_over)
         return [{**variables, declared_services.CURRENT: name} for name in names]
 
     def _value(self, name: str, variables: Mapping[str, Any], read: bool, defaults: bool, names: bool) -> Any:

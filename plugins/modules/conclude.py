@@ -132,5 +132,5 @@ fix:
   description: What to do about the failure.
   returned: failure
   type: str
-  sample: see that it can be reached again, then slipway status there
+  sample: see that it can be reached again, then sudo slipway status there
 """

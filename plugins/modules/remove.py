@@ -121,7 +121,7 @@ fix:
   description: What to do about the failure.
   returned: failure
   type: str
-  sample: run slipway confirm shop or slipway rollback shop on the host, then run again
+  sample: run sudo slipway confirm shop or sudo slipway rollback shop on the host, then run again
 """
 
 from dataclasses import replace

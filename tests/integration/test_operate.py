@@ -247,7 +247,7 @@ def test_one_damaged_service_hides_no_other_and_is_repaired(released: Any) -> No
     assert said.endswith("ended with 1")
     assert f"{SERVICE}: {good}" in said
     assert said.count("DAMAGED") == 2
-    assert f"slipway recover {SERVICE}" in said
+    assert f"sudo slipway recover {SERVICE}" in said
     recovered = host.run("sh", "-c", "slipway recover 2>&1; echo ended with $?")
     assert "broken/settings.json is not readable" in recovered
     host.run("rm", "-rf", "/var/lib/slipway/broken")

@@ -122,7 +122,7 @@ GENERAL = Section(
             "The connection to the host was lost during a release or a rollback.",
             "The host is down, or the network is. What the host had begun and nobody confirms, it reverts at its "
             "deadline.",
-            "Wait until the host can be reached, then look at `slipway status` on it.",
+            "Wait until the host can be reached, then look at `sudo slipway status` on it.",
         ),
     },
 )
@@ -1323,7 +1323,7 @@ RELEASE = Section(
         "damaged_state": ErrorCode(
             "The state of the transaction in flight cannot be read.",
             "The file was edited or damaged.",
-            "Run `slipway recover NAME` on the host, which rebuilds it from the journal.",
+            "Run `sudo slipway recover NAME` on the host, which rebuilds it from the journal.",
         ),
         "disk_full": ErrorCode(
             "The file system has less space, or fewer inodes, than the release or the download needs. The message has "
@@ -1354,7 +1354,7 @@ RELEASE = Section(
         "interrupted": ErrorCode(
             "A run was cut short in the phase that the message names, and what it began is not settled.",
             "The run was cancelled, its process was killed, or the host went down.",
-            "Run `slipway recover NAME` on the host, or release again.",
+            "Run `sudo slipway recover NAME` on the host, or release again.",
         ),
         "known_bad": ErrorCode(
             "The release is marked bad on this host: it failed there before. The message has the date and the reason.",
@@ -1379,14 +1379,14 @@ RELEASE = Section(
             "most, and why.",
             "Two runs were started, or one was killed that had the lease.",
             "Wait for that run to end. If it is dead, set `release_end_lease` to the id in the message, or run "
-            "`slipway lease SHOP --end` on the host. If it is paused, run `slipway resume SHOP`, or "
-            "`slipway resume SHOP --back`.",
+            "`sudo slipway lease SHOP --end` on the host. If it is paused, run `sudo slipway resume SHOP`, or "
+            "`sudo slipway resume SHOP --back`.",
         ),
         "locked": ErrorCode(
             "Another run releases the same service on the host, and held the lock for `release_lock_timeout` seconds.",
             "Two runs were started, or a timer of the host is at work.",
-            "Wait for that run to end, or raise `release_lock_timeout`. If it is paused, run `slipway resume SHOP`, or "
-            "`slipway resume SHOP --back`.",
+            "Wait for that run to end, or raise `release_lock_timeout`. If it is paused, run "
+            "`sudo slipway resume SHOP`, or `sudo slipway resume SHOP --back`.",
         ),
         "no_last_good": ErrorCode(
             "The host has no earlier good release of the service.",
@@ -1474,7 +1474,7 @@ RELEASE = Section(
             "`slipway resume` was run, and no release of the service waits for a person. The message says what is "
             "there.",
             "The release goes on already, has gone back, or was never paused.",
-            "See `slipway status NAME` and `slipway history NAME`.",
+            "See `sudo slipway status NAME` and `sudo slipway history NAME`.",
         ),
         "not_resumed": ErrorCode(
             "The release was paused because only the durations of users' requests spoke against it, nobody resumed it "
@@ -1772,7 +1772,7 @@ RELEASE = Section(
         "unknown_service": ErrorCode(
             "The service has never been released on the host.",
             "Its name is misspelt, or it is on another host.",
-            "Run `slipway status`, which lists the services of the host.",
+            "Run `sudo slipway status`, which lists the services of the host.",
         ),
         "wrong_architecture": ErrorCode(
             "`release_src` is built for another architecture than the host's.",
@@ -2088,7 +2088,7 @@ DIAGNOSIS = Section(
         "health_warns": ErrorCode(
             "The health check passes with a warning.",
             "The service calls itself degraded, or it is slow.",
-            "See `slipway status`.",
+            "See `sudo slipway status`.",
         ),
         "host_memory_low": ErrorCode(
             "Less than 2 % of the host's memory is left.",
@@ -2098,8 +2098,8 @@ DIAGNOSIS = Section(
         "in_flight": ErrorCode(
             "A release of the service is under way, was cut short, or waits to be confirmed.",
             "A run is at work, or one was interrupted.",
-            "Wait for the run that is at work, run `slipway confirm` or `slipway rollback` where it waits to be "
-            "confirmed, and `slipway recover` where it was cut short.",
+            "Wait for the run that is at work, run `sudo slipway confirm` or `sudo slipway rollback` where it waits to "
+            "be confirmed, and `sudo slipway recover` where it was cut short.",
         ),
         "no_descriptors": ErrorCode(
             "The service has as many files and connections open as it may.",

@@ -181,6 +181,54 @@ def test_a_job_that_releases_has_the_time_that_its_variables_allow(
     }
 
 
+def refused(**variables: Any) -> str:
+    """What the playbook says of these variables before it asks AWX for anything."""
+    given = {"awx_project_url": "git@host:x", "awx_image": "x", "awx_machine_credential": "x", **variables}
+    given |= {"ansible_connection": "local"}
+    play = str(ROOT / "playbooks" / "awx_setup.yml")
+    told = subprocess.run(
+        [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", "-e", json.dumps(given), play],
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "CONTROLLER_HOST": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = " ".join(told.stdout.split())
+    return said if "Create the organization" not in said else ""
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"awx_forks": "many"}, "awx_forks is many, which is no whole number. Fix: set awx_forks to how many"),
+        ({"awx_forks": True}, "awx_forks is True, which is no whole number."),
+        ({"awx_forks": "-1"}, "awx_forks is -1, which is no whole number."),
+        ({"awx_hosts": "ten"}, "awx_hosts is ten, which is no whole number. Fix: set awx_hosts to how many"),
+        ({"awx_timeout": "2h"}, "awx_timeout is 2h, which is no whole number. Fix: set awx_timeout to seconds"),
+        ({"awx_schedules": [{"template": "status"}]}, "awx_schedules is not a list of template and rrule. Fix:"),
+        ({"awx_schedules": "status"}, "awx_schedules is not a list of template and rrule. Fix:"),
+        ({"awx_teams": [{"team": "web", "may": "release"}]}, "awx_teams is not a list of team and may,"),
+        (
+            {"awx_teams": "web"},
+            "awx_teams is not a list of team and may, a list of some of release, approve and rollback",
+        ),
+    ],
+)
+def test_what_awx_could_not_use_is_refused_before_anything_is_made(given: dict[str, Any], says: str) -> None:
+    assert says in refused(**given)
+
+
+def test_variables_that_are_empty_or_text_are_as_good_as_numbers() -> None:
+    numbers = {"awx_forks": " 5 ", "awx_hosts": "", "awx_timeout": "7200"}
+    assert refused(**numbers, awx_schedules="", awx_teams="") == ""
+    teams = [{"team": "web", "may": ["release", "rollback"]}]
+    assert refused(awx_forks=5, awx_timeout="", awx_schedules=[], awx_teams=teams) == ""
+    forks = PLAY["module_defaults"]["awx.awx.job_template"]["forks"]
+    assert evaluated([forks], awx_forks=" 5 ") == [5]
+    assert evaluated([forks, "x"], awx_forks="  ")[-1] == "x"
+    assert len(evaluated(PLAY["vars"]["awx_setup_schedules"], awx_schedules="")) == 2
+
+
 def test_all_that_the_time_comes_from_is_read() -> None:
     assert sorted(PLAY["vars"]["awx_setup_timed"]) == sorted(job_time.VARIABLES)
 

@@ -114,7 +114,7 @@ FLOORS = {
     ],
     "_pull": ["settings waves branches accepted", "repository", "pull"],
     "_release": [
-        "phases by timeline build_host",
+        "phases periods by timeline build_host",
         "state artefact announce background_drain confirm_timer meant",
         "options configuration integrity gate conditions pause",
         "stage progress probe outcome",

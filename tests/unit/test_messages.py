@@ -105,3 +105,31 @@ def test_a_message_is_a_statement(message: str, path: str) -> None:
     assert message == message.strip(), f"{path}: {message}"
     if not path.startswith(QUOTING):
         assert message.endswith((".", failures.HOLE)), f"{path}: {message}"
+
+
+# A command of the tool that is not written as root runs it; one that is only named, in documentation, is C(slipway …).
+_BARE = re.compile(
+    r"(?<!sudo )(?<!C\()(?<![\w/.-])slipway "
+    r"(?:confirm|diagnose|drift|history|lease|metrics|pull|purge|recover|resume|rollback|status|verify|watch)\b"
+)
+
+
+def _bare_commands(source: str) -> Iterator[str]:
+    tree = ast.parse(source)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    notes = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, documented)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in notes:
+            yield from _BARE.findall(node.value)
+
+
+def test_a_command_of_the_tool_is_told_as_it_is_to_be_typed() -> None:
+    """Only root may run it."""
+    found = {
+        f"{path.relative_to(PLUGINS)}: {command}"
+        for path in PLUGINS.rglob("*.py")
+        for command in _bare_commands(path.read_text(encoding="utf-8"))
+    }
+    assert not found
+    assert list(_bare_commands('f"run slipway resume {name}"')) == ["slipway resume"]
+    assert not list(_bare_commands('"""slipway pull"""\nf"run sudo slipway resume {name}"'))

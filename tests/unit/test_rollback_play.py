@@ -56,8 +56,15 @@ def run(request, tmp_path):
         (collection / "plugins" / "modules" / f"{name}.py").write_text(PLAYED.format(options=options, act=act))
 
     def run(
-        told, *arguments, gone=(), without=(), playbook=str(ROOT / "tests" / "unit" / "plays" / "rollback.yml"), **more
+        told,
+        *arguments,
+        gone=(),
+        without=(),
+        named=None,
+        playbook=str(ROOT / "tests" / "unit" / "plays" / "rollback.yml"),
+        **more,
     ):
+        """without: hosts without a service; named: the service_name of hosts that declare none."""
         (tmp_path / "gone").write_text("".join(f"{name}\n" for name in gone))
         variables = {"ansible_python_interpreter": sys.executable, "ansible_connection": "vanishing"}
         variables |= {"vanishing_gone": str(tmp_path / "gone"), "service_name": "{{ inventory_hostname }}"}
@@ -65,6 +72,7 @@ def run(request, tmp_path):
         variables |= {"ansible_become": False, **more}
         bare = {name: value for name, value in variables.items() if not name.startswith(("service_", "slipway_"))}
         of_hosts = {**dict.fromkeys(without, bare), **dict.fromkeys(hosts, variables)}
+        of_hosts |= {host: {**bare, "service_name": name} for host, name in (named or {}).items()}
         (tmp_path / "inventory.yml").write_text(json.dumps({"all": {"hosts": of_hosts}}))
         for name, answer in told.items():
             (tmp_path / f"{name}.json").write_text(json.dumps(answer))
@@ -75,7 +83,7 @@ def run(request, tmp_path):
         done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         calls = {name: tmp_path / f"{name}.calls" for name in told}
         went = {name: path.read_text().split() for name, path in calls.items() if path.exists()}
-        return done.returncode, " ".join(done.stdout.split()), went
+        return done.returncode, " ".join((done.stderr + done.stdout).split()), went
 
     return run
 
@@ -145,12 +153,25 @@ def test_each_service_is_tried_whatever_becomes_of_the_others(run):
     assert "mailer: " not in said.rpartition("Fail each host on which a service was not rolled back")[2]
 
 
-@pytest.mark.parametrize("name", ["all", "shop,mailer"])
-def test_a_host_without_a_service_is_passed_over(run, name):
+@pytest.mark.parametrize(
+    ("name", "whose"), [("all", ["shop", "mailer"]), ("shop,mailer", ["shop", "mailer"]), ("shop", ["shop"])]
+)
+def test_a_host_without_a_service_is_passed_over(run, name, whose):
     """Whichever host is asked for all of them: the first one of the inventory."""
     told = {"shop": SERVES, "mailer": SERVES}
     about = {"slipway_services": {name: {} for name in told}, "hosts": ["a", "b"], "without": ["lb1"]}
     about |= {"playbook": "slipway.go.rollback", "ansible_connection": "local"}
     code, said, went = run(told, "-e", json.dumps({"service_name": name}), **about)
     assert code == 0, said
-    assert {name: sorted(calls) for name, calls in went.items()} == dict.fromkeys(told, sorted(BOTH * 2))
+    assert {name: sorted(calls) for name, calls in went.items()} == dict.fromkeys(whose, sorted(BOTH * 2))
+    assert ("lb1 is passed over" in said) == (name == "shop"), said
+
+
+@pytest.mark.parametrize("run", PYTHONS, indirect=True)
+def test_a_host_whose_own_service_name_the_command_line_hides_is_not_passed_over(run):
+    """Beside hosts that declare the service."""
+    about = {"slipway_services": {"shop": {}}, "hosts": ["a"], "without": ["lb1"], "named": {"old": "{{ its }}"}}
+    about |= {"playbook": "slipway.go.rollback", "ansible_connection": "local", "its": "shop"}
+    code, said, went = run({"shop": SERVES}, "-e", "service_name=shop", **about)
+    assert (code, sorted(went["shop"])) == (0, sorted(BOTH * 2)), said
+    assert "lb1 is passed over" in said

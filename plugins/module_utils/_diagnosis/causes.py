@@ -49,7 +49,7 @@ def _damaged(e: Evidence) -> Iterator[Finding]:
         yield Finding(_when_failing(e), e.damage)
     for damage in e.status["damaged"]:
         message, _separator, fix = str(damage).partition(" Fix: ")
-        yield _finding(Rank.SUSPECT, "damaged_state", sentence(message), fix or f"run slipway status {e.service}")
+        yield _finding(Rank.SUSPECT, "damaged_state", sentence(message), fix or f"run sudo slipway status {e.service}")
 
 
 def _not_started(e: Evidence) -> Iterator[Finding]:
@@ -206,12 +206,12 @@ def _in_flight(e: Evidence) -> Iterator[Finding]:
 def _settled_by(service: str, status: Mapping[str, Any]) -> str:
     swap = status.get("in_flight") or {}
     if swap.get("paused"):
-        return f"run slipway resume {service}, or slipway resume {service} --back"
+        return f"run sudo slipway resume {service}, or sudo slipway resume {service} --back"
     if status.get("at_work"):
-        return f"wait for the run that is at work on it, or see slipway status {service}"
+        return f"wait for the run that is at work on it, or see sudo slipway status {service}"
     if swap.get("phase") == Phase.PROBATION:
-        return f"run slipway confirm {service} to keep it, or slipway rollback {service}"
-    return f"run slipway recover {service}"
+        return f"run sudo slipway confirm {service} to keep it, or sudo slipway rollback {service}"
+    return f"run sudo slipway recover {service}"
 
 
 def _changed(e: Evidence) -> Iterator[Finding]:
@@ -247,7 +247,7 @@ def _ended(e: Evidence) -> Iterator[Finding]:
 
 def _end(name: str, ending: Ending, times: str) -> Problem:
     """Results are those of systemd.service(5), under $SERVICE_RESULT in systemd.exec(5)."""
-    fix = f"correct what its log complains of, or run slipway rollback {name}"
+    fix = f"correct what its log complains of, or run sudo slipway rollback {name}"
     status = f" (status {ending.status})" if ending.status else ""
     if ending.status in BEFORE_THE_PROGRAM:
         what = BEFORE_THE_PROGRAM[ending.status]
@@ -269,11 +269,11 @@ def _end(name: str, ending: Ending, times: str) -> Problem:
 def _unhealthy(e: Evidence) -> Iterator[Finding]:
     if e.running and e.status["health"] == "fail":
         message = sentence(f"the health check fails: {e.status['message']}")
-        fix = f"correct what the answer says, or run slipway rollback {e.service}"
+        fix = f"correct what the answer says, or run sudo slipway rollback {e.service}"
         yield _finding(Rank.SYMPTOM, "health_fails", message, fix, tuple(e.log))
     elif e.status["health"] == "warn":
         message = sentence(f"the health check warns: {e.status['message']}")
-        yield _finding(Rank.NOTE, "health_warns", message, f"see slipway status {e.service}")
+        yield _finding(Rank.NOTE, "health_warns", message, f"see sudo slipway status {e.service}")
 
 
 def _around(e: Evidence) -> Iterator[Finding]:

@@ -89,7 +89,7 @@ class Repository:
             raise SlipwayError(
                 "pull_not_fetched",
                 f"branch {branch} of {shown(url)} could not be fetched: {complaint}.",
-                "see that this host reaches that address and may read the repository, then run slipway pull",
+                "see that this host reaches that address and may read the repository, then run sudo slipway pull",
             )
         found = self._git("rev-parse", "--verify", f"{FETCHED}^{{commit}}")
         return _require(found, f"the newest commit of {branch}").text.strip()
@@ -182,7 +182,7 @@ def _require(done: command.Finished, what: str) -> command.Finished:
         raise SlipwayError(
             "command_failed",
             f"git could not read {what}: {_first_line(done.complaint)}.",
-            "see that the disk of this host is sound and has space, then run slipway pull",
+            "see that the disk of this host is sound and has space, then run sudo slipway pull",
         )
     return done
 

@@ -333,13 +333,13 @@ def damaged_release(layout: Layout, store: Store, release_id: str, changes: list
     other = usable(layout, store, release_id, layout.current_id())
     mend = remedy(layout)
     if mend:  # nothing else is of any use before
-        again = f"{mend}, then slipway verify {layout.name} {release_id}, which says whether that was all"
+        again = f"{mend}, then sudo slipway verify {layout.name} {release_id}, which says whether that was all"
         return SlipwayError("damaged_release", _message(release_id, changes), again, differences=changes, usable=None)
     again = "release another version, or this one with release_force: true once another serves"
     return SlipwayError(
         "damaged_release",
         _message(release_id, changes),
-        f"run slipway rollback {layout.name} {other}, or {again}" if other else again,
+        f"run sudo slipway rollback {layout.name} {other}, or {again}" if other else again,
         differences=changes,
         usable=other,
     )

@@ -58,7 +58,7 @@ def forget(layout: Layout) -> None:
 
 def what_to_type(service: str) -> str:
     """The two commands by which a person decides."""
-    return f"go on: slipway resume {service}; back now: slipway resume {service} --back"
+    return f"go on: sudo slipway resume {service}; back now: sudo slipway resume {service} --back"
 
 
 def describe_now(paused: Mapping[str, Any], service: str) -> str:

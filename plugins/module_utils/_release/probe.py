@@ -27,10 +27,9 @@ from .._health.runner import attempt
 from .._health.session import Session
 from .._health.spec.check import Check
 from .gate import PACE
+from .periods import AFTER, BEFORE, ROLLBACK, SINCE_THE_SWAP_BEGAN
 from .timeline import Requests
 
-BEFORE, DURING, PAUSED, AFTER, ROLLBACK = "before", "during", "paused", "after", "rollback"
-SINCE_THE_SWAP_BEGAN = (DURING, PAUSED, AFTER)
 RATE = 20.0
 MAX_RATE = 100.0
 MAX_FAILED_PERCENT = 5.0

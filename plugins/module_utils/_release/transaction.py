@@ -18,7 +18,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 from .._core.errors import SlipwayError, sentence
 from .._core.problems import Problem
 from .._host.systemd import UnitState
-from . import confirm_time, confirm_timer
+from . import confirm_time, confirm_timer, periods
 from . import probe as probing
 from . import progress as progressing
 from .context import Context
@@ -99,7 +99,7 @@ class Swap:
     def run(self) -> None:
         """Walk the strategy's phases; when one fails, restore `source` and raise what happened."""
         if self._has_users:
-            self._probe.start(probing.DURING)
+            self._probe.start(periods.DURING)
         for phase in self._plan:
             if phase == Phase.COMMIT and self.unconfirmed:
                 phase = Phase.PROBATION
@@ -176,7 +176,7 @@ class Swap:
 
     def _so_far(self) -> dict[str, Any]:
         """What requests say of the release by now."""
-        asked = self._probe.counted(*probing.SINCE_THE_SWAP_BEGAN)
+        asked = self._probe.counted(*periods.SINCE_THE_SWAP_BEGAN)
         traffic = progressing.of_traffic(self.traffic)
         paused = {"paused": dict(self._txn.paused)} if self._txn.paused else {}
         traffic.update({"verdict": FAIL} if traffic and paused else {})  # by all that has a say until a person decides
@@ -269,11 +269,11 @@ class Swap:
         self._end_span(phase)
         self._progress.enter(progressing.PAUSED, seconds)
         traffic.tolerate()
-        former = self._probe.mark(probing.PAUSED)
+        former = self._probe.mark(periods.PAUSED)
 
         def meanwhile() -> None:
             also()
-            self._raise(self._probe.objection(probing.PAUSED))
+            self._raise(self._probe.objection(periods.PAUSED))
 
         try:
             self._pause.hold(lambda most, over: self._soak_with(most, meanwhile, Early(0.0, over)))
@@ -320,11 +320,11 @@ class Swap:
             if self._traffic is not None:
                 self._traffic.end()
 
-        early = self._early(lambda: self._probe.objection(probing.AFTER, lasts()) is None)
-        self._probe.start(probing.AFTER)
+        early = self._early(lambda: self._probe.objection(periods.AFTER, lasts()) is None)
+        self._probe.start(periods.AFTER)
         self._stay(Phase.SOAK, seconds, lambda: self._judge_soak(seconds), end, early)
         self._probe.finish()
-        self._raise(self._probe.objection(probing.AFTER, lasts()))
+        self._raise(self._probe.objection(periods.AFTER, lasts()))
         if self._traffic is not None:
             self._traffic.decide()
         self._strategy.remember(self._txn.to)
@@ -343,13 +343,13 @@ class Swap:
     def _judge_soak(self, seconds: float) -> None:
         if self._traffic is not None:
             self._traffic.look()
-        self._raise(self._probe.objection(probing.AFTER, seconds))
+        self._raise(self._probe.objection(periods.AFTER, seconds))
         self._progress.look(self._so_far)
 
     def _judge(self, phase: Phase) -> None:
         """What is lost while nothing serves is no surprise, and is only told."""
         if not self._goes_down and phase in (Phase.OVERLAP, Phase.CANARY, Phase.START, Phase.FLIP, Phase.DRAIN):
-            self._raise(self._probe.objection(probing.DURING))
+            self._raise(self._probe.objection(periods.DURING))
 
     @property
     def _has_users(self) -> bool:
@@ -405,7 +405,7 @@ class Swap:
                 f"{self._txn.to} serves, but the last step failed: {reason}",
                 "run the same release again",
             )
-        self._probe.mark(probing.ROLLBACK)
+        self._probe.mark(periods.ROLLBACK)
         self._progress.enter(progressing.GOING_BACK)
         if self.downtime is not None:  # the new release has served meanwhile, and ends before the old one is back
             self._down_since = time.monotonic()

@@ -33,14 +33,14 @@ EPILOG = """\
 exit codes: 0 it is so or was done; 1 something is down, or could not be done; 2 wrong usage, or not root
 with --json, failures come as {"failed": true, "code": …, "msg": …, "fix": …}
 
-at 3 a.m.:  slipway status           what runs here, and is it healthy?
-            slipway diagnose SHOP    why does it fail? the likely cause first, each with its fix
-            slipway history SHOP     what happened?
-            slipway rollback SHOP    back to the last good release; nothing is lost, and it is safe to repeat
-            slipway confirm SHOP     keep the release that status calls WAITING; it goes back by itself otherwise
-            slipway resume SHOP      have the release go on that status calls PAUSED; --back takes it back now
-            journalctl -u 'SHOP*'    what does it say?
-            slipway drift            what has been changed by hand?
+at 3 a.m.:  sudo slipway status           what runs here, and is it healthy?
+            sudo slipway diagnose SHOP    why does it fail? the likely cause first, each with its fix
+            sudo slipway history SHOP     what happened?
+            sudo slipway rollback SHOP    back to the last good release; nothing is lost, and it is safe to repeat
+            sudo slipway confirm SHOP     keep the release that status calls WAITING; it goes back by itself otherwise
+            sudo slipway resume SHOP      have the release go on that status calls PAUSED; --back takes it back now
+            journalctl -u 'SHOP*'         what does it say?
+            sudo slipway drift            what has been changed by hand?
 """
 
 
@@ -247,7 +247,9 @@ def _status_text(found: dict[str, Any]) -> str:
         lines.append(f"  UNWATCHED {WATCHER} does not run: systemctl start {WATCHER}")
     lines += [f"  DAMAGED   {one}" for one in found["differences"]]
     if found["differences"]:
-        lines.append(f"            what serves is kept, and is not started again: slipway verify {found['service']}")
+        lines.append(
+            f"            what serves is kept, and is not started again: sudo slipway verify {found['service']}"
+        )
     lines += _in_flight(found["service"], found["in_flight"] or {}, found["at_work"])
     lines += [f"  draining  {one}: it ends when its users have left" for one in found["draining"]]
     lines += [f"  DAMAGED   {damage}" for damage in found["damaged"]]
@@ -286,13 +288,13 @@ def _in_flight(service: str, swap: dict[str, Any], at_work: bool) -> list[str]:
         return _paused(service, swap)
     if swap["phase"] != Phase.PROBATION:
         until = f"; unconfirmed until {_when(swap['deadline'])}" if swap.get("deadline") else ""
-        now = "a run is at work on it" if at_work else f"cut short; settle it: slipway recover {service}"
+        now = "a run is at work on it" if at_work else f"cut short; settle it: sudo slipway recover {service}"
         return [f"  IN FLIGHT {swap['phase']} to {swap['to']}{until}: {now}"]
     until = f"{_when(swap.get('deadline'))} ({max(0.0, float(swap.get('deadline') or 0) - time.time()):.0f}s left)"
     before = swap["source"] or "the former unit"
     return [
         f"  WAITING   for somebody to confirm {swap['to']} until {until}",
-        f"            keep it: slipway confirm {service}; back to {before}: slipway rollback {service}",
+        f"            keep it: sudo slipway confirm {service}; back to {before}: sudo slipway rollback {service}",
     ]
 
 
@@ -442,7 +444,7 @@ def _rollback(options: argparse.Namespace) -> int:
     else:
         _say(
             f"{options.service}: {outcome.current} serves already, for what came after it was refused or taken back; "
-            "name a release to go elsewhere (slipway status)"
+            "name a release to go elsewhere (sudo slipway status)"
         )
     return OK
 
@@ -472,7 +474,7 @@ def _resume(options: argparse.Namespace) -> int:
     elif said.heard:
         _say(f"{options.service}: {said.release} {does}")
     else:
-        _say(f"{options.service}: {said.release} {does} as soon as its run looks again (slipway status)")
+        _say(f"{options.service}: {said.release} {does} as soon as its run looks again (sudo slipway status)")
     return OK
 
 
@@ -538,7 +540,11 @@ def _recover(options: argparse.Namespace) -> int:
 
 def _nothing(name: str) -> str:
     left = operator(name).store.load()
-    waits = f"; {left.to} waits to be confirmed: slipway confirm {name}, or slipway rollback {name}" if left else ""
+    waits = (
+        f"; {left.to} waits to be confirmed: sudo slipway confirm {name}, or sudo slipway rollback {name}"
+        if left
+        else ""
+    )
     return f"nothing to recover{waits}"
 
 
@@ -665,7 +671,7 @@ def _purge(options: argparse.Namespace) -> int:
         raise SlipwayError(
             "unknown_release",
             f"release {options.release} of {options.service} is not on this host.",
-            f"choose one that slipway status {options.service} lists",
+            f"choose one that sudo slipway status {options.service} lists",
         )
     if options.json:
         _say(json.dumps({"changed": bool(purged), "purged": purged}, indent=2))
@@ -758,7 +764,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except OSError as error:
         return _fail(options, _system_error(error), code="os_error", fix="")
     except KeyboardInterrupt:
-        fix = "run slipway recover, which settles what had begun"
+        fix = "run sudo slipway recover, which settles what had begun"
         return _fail(options, f"interrupted. Fix: {fix}", code="interrupted", fix=fix)
 
 

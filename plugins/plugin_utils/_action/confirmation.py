@@ -22,8 +22,8 @@ PAUSE = 0.5
 WITHIN = 20.0
 LOOK = "see what keeps new connections from that host"
 AGAIN = f"{LOOK}, then release again; the release is not marked bad"
-STAYS = f"{LOOK}, and slipway history there; nothing is to be released again"
-DOWN = f"{LOOK}, and slipway status there, then release again"
+STAYS = f"{LOOK}, and sudo slipway history there; nothing is to be released again"
+DOWN = f"{LOOK}, and sudo slipway status there, then release again"
 
 # Runs a command on the host over a new connection (True) or the open one, and says how it ended: rc, stdout, stderr.
 Command = Callable[[str, bool], "dict[str, Any]"]

@@ -48,7 +48,7 @@ def explained(variables: Mapping[str, Any]) -> Iterator[None]:
 
 def unreachable(reason: object, variables: Mapping[str, Any]) -> dict[str, Any]:
     """The failed result of a release whose host cannot be reached any more."""
-    fix = login_fix(reason, variables) or "see that it can be reached again, then slipway status there"
+    fix = login_fix(reason, variables) or "see that it can be reached again, then sudo slipway status there"
     why = " ".join(str(reason).split()).partition(" Fix: ")[0]  # explain may have said it already
     return {
         "failed": True,

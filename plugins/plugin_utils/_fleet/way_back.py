@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, sentence
 from ansible_collections.slipway.go.plugins.module_utils._core.table import aligned
+from ansible_collections.slipway.go.plugins.module_utils._release import periods
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import standing
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet.common_release import serving
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet.comparison import UNCLEAR, WORSE
@@ -48,10 +49,10 @@ NOT_CONFIRMED = "not confirmed"
 KEPT, FAILED, NOT_TOUCHED, PREDICTED = "not taken back", "failed", "not touched", "would be released"
 LEFT_TO_DO = {
     FAILED: "correct the cause, then release here",
-    UNREACHABLE: "see that it can be reached, then slipway status there",
+    UNREACHABLE: "see that it can be reached, then sudo slipway status there",
     NOT_TOUCHED: "release here",
-    NOT_CONFIRMED: "slipway status there, then release again",
-    KEPT: "slipway status there, then slipway rollback",
+    NOT_CONFIRMED: "sudo slipway status there, then release again",
+    KEPT: "sudo slipway status there, then sudo slipway rollback",
     TAKEN_BACK: "release again once the others can",
 }
 
@@ -410,7 +411,7 @@ def probed(figures: Any) -> tuple[str, str]:
     """How many requests of the probe failed since the swap began, and the p99 of the soak."""
     if not isinstance(figures, Mapping):
         return "", ""
-    parts = [figures[name] for name in ("during", "paused", "after") if isinstance(figures.get(name), Mapping)]
+    parts = [figures[name] for name in periods.SINCE_THE_SWAP_BEGAN if isinstance(figures.get(name), Mapping)]
     sent, failed = (sum(int(part.get(key) or 0) for part in parts) for key in ("sent", "failed"))
     p99 = parts[-1].get("p99_ms") if parts else None
     return f"{failed} of {sent}" if sent else "", f"{p99:g} ms" if isinstance(p99, (int, float)) else ""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible.utils.vars import load_extra_vars
+from ansible.vars.manager import VariableManager
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import validate_name
 from ansible_collections.slipway.go.plugins.plugin_utils._input import known_variables, survey
@@ -22,6 +23,8 @@ DECLARED, CURRENT, NAME = "slipway_services", "slipway_service", "service_name"
 ALL = "all"
 # Whose variables one service may have for itself; what the others read is the whole host's.
 ROLES = ("balancer", "proxy", "release", "service")
+# Whose variables a host has where it has a service.
+OF_ITS_HOSTS = ("release", "service")
 # What a run goes by as a whole, whichever service has failed.
 OF_RUN = (
     "release_compare_name",
@@ -35,7 +38,8 @@ OF_RUN = (
 Variables = Mapping[str, Any]
 # What a value is with these variables.
 Template = Callable[[Any, Variables], Any]
-PassedOver = Callable[[], bool]
+# Whether a host that declares no service has none, given the names that service_name has there.
+PassedOver = Callable[[Sequence[str]], bool]
 
 
 def template_with(templar: Any) -> Template:
@@ -59,16 +63,17 @@ def _declaration(variables: Variables, template: Template) -> Mapping[Any, Any]:
     return given
 
 
-def chosen(variables: Variables, template: Template, passed_over: PassedOver = lambda: False) -> list[str]:
-    """The services of a host that the run is about, in the order in which they are declared.
+def never(_wanted: Sequence[str]) -> bool:
+    return False
 
-    passed_over: asked for a host that names no service: whether it has none, since other hosts name theirs.
-    """
+
+def chosen(variables: Variables, template: Template, passed_over: PassedOver = never) -> list[str]:
+    """The services of a host that the run is about, in the order in which they are declared."""
     names = list(declared(variables, template))
     wanted = _wanted(variables, template)
     if names:
         return [name for name in names if not wanted or name in wanted]
-    return [] if len(wanted) != 1 and passed_over() else [_only(wanted)]
+    return [] if passed_over(wanted) else [_only(wanted)]
 
 
 def _wanted(variables: Variables, template: Template) -> list[str]:
@@ -86,14 +91,14 @@ def _only(names: Sequence[str]) -> str:
     return names[0]
 
 
-def chosen_if_any(variables: Variables, template: Template, passed_over: PassedOver = lambda: False) -> list[str]:
+def chosen_if_any(variables: Variables, template: Template, passed_over: PassedOver = never) -> list[str]:
     """The same; none of a host that has no service at all, such as one that is only hardened."""
     if survey.is_empty(variables.get(NAME)) and not declared(variables, template):
         return []
     return chosen(variables, template, passed_over)
 
 
-def all_names(variables: Variables, template: Template, passed_over: PassedOver = lambda: False) -> list[str]:
+def all_names(variables: Variables, template: Template, passed_over: PassedOver = never) -> list[str]:
     """Every service that a host is known to have, whatever the run is about."""
     return list(declared(variables, template)) or chosen_if_any(variables, template, passed_over)
 
@@ -103,11 +108,60 @@ def names_any(variables: Variables, template: Template) -> bool:
     return bool(declared(variables, template)) or len(_wanted(variables, template)) == 1
 
 
-def is_passed_over(variables: Variables, template: Template) -> bool:
-    """Whether the inventory names services of other hosts of the play, and none of the task's own host."""
+def passed_over(variables: Variables, template: Template, loader: Any) -> PassedOver:
+    """Of the task's own host."""
     own = variables.get("inventory_hostname")
-    others = [host for host in variables.get("ansible_play_hosts_all") or [] if host != own]
-    return any_names(others, variables, template) and not (own and any_names([own], variables, template))
+
+    def is_passed_over(wanted: Sequence[str]) -> bool:
+        if len(wanted) == 1:
+            return is_elsewhere(own, wanted[0], variables, template, loader)
+        return any_names(others(own, variables), variables, template) and not (
+            own and any_names([own], variables, template)
+        )
+
+    return is_passed_over
+
+
+def passed_over_there(host: str, variables: Variables, template: Template, loader: Any) -> PassedOver:
+    """Of any host of the play, as far as its own variables say."""
+    return lambda wanted: len(wanted) != 1 or is_elsewhere(host, wanted[0], variables, template, loader)
+
+
+def is_elsewhere(host: Any, name: str, variables: Variables, template: Template, loader: Any) -> bool:
+    """Whether the command line alone says that a host has a service, and the inventory says so of another host.
+
+    A host with any variable of a service may be one that is named on the command line only. It is not passed over.
+    """
+    extra = load_extra_vars(loader)
+    inventory = getattr(variables.get("hostvars"), "_inventory", None)
+    if host is None or NAME not in extra or inventory is None:
+        return False
+    if any(one not in extra and _is_of_a_service(one) for one in variables["hostvars"].raw_get(host)):
+        return False
+    manager = VariableManager(loader=loader, inventory=inventory)
+    manager._extra_vars = {}  # they hide what the inventory says
+
+    def of_inventory(one: str) -> Variables:
+        found: Variables = manager.get_vars(host=inventory.get_host(one), include_hostvars=False)
+        return found
+
+    theirs = of_inventory(host)
+    if not survey.is_empty(theirs.get(NAME)) or any(map(_is_of_a_service, theirs)):
+        return False
+    return any(_has(name, of_inventory(other), template) for other in others(host, variables))
+
+
+def _is_of_a_service(variable: str) -> bool:
+    role = known_variables.roles_by_variable().get(variable)
+    return role in OF_ITS_HOSTS and variable != NAME and _may_differ(variable)
+
+
+def _has(name: str, variables: Variables, template: Template) -> bool:
+    return name in (list(declared(variables, template)) or _wanted(variables, template))
+
+
+def others(host: Any, variables: Variables) -> list[str]:
+    return [one for one in variables.get("ansible_play_hosts_all") or [] if one != host]
 
 
 def any_names(hosts: Iterable[str], variables: Variables, template: Template) -> bool:
@@ -160,6 +214,18 @@ def of_service(variables: Variables, template: Template, extra: Variables) -> Va
 def at_hand(variables: Variables, templar: Any, loader: Any) -> Variables:
     """The same, of a plugin's task."""
     return of_service(variables, template_with(templar), load_extra_vars(loader))
+
+
+def passed_over_hosts(names: Sequence[str], service: str) -> str:
+    """A warning where the command line names a service that the inventory gives to other hosts; else nothing."""
+    if not names:
+        return ""
+    verb, own = ("is", "its") if len(names) == 1 else ("are", "their")
+    return with_fix(
+        f"{', '.join(names)} {verb} passed over: {NAME} is {service} on the command line, other hosts have {service} "
+        f"in the inventory, and {own} variables have neither {NAME} nor any variable of a service.",
+        f"set {NAME} to {service} in the inventory for a host that is to have it",
+    )
 
 
 def check_choice(hosts: Mapping[str, tuple[Sequence[str], Any]]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import with_fix
+from ansible_collections.slipway.go.plugins.module_utils._release import periods
 from ansible_collections.slipway.go.plugins.module_utils._release.pause import describe as describe_pause
 from ansible_collections.slipway.go.plugins.plugin_utils._report import charts, style
 from ansible_collections.slipway.go.plugins.plugin_utils._report.html import Html, join, tag, text
@@ -455,11 +456,11 @@ def _periods(probe: Any) -> Html:
     if not isinstance(probe, Mapping):
         return Html()
     names = {
-        "before": "Before the swap",
-        "during": "During the swap",
-        "paused": "While it was paused",
-        "after": "In the soak",
-        "rollback": "Going back",
+        periods.BEFORE: "Before the swap",
+        periods.DURING: "During the swap",
+        periods.PAUSED: "While it was paused",
+        periods.AFTER: "In the soak",
+        periods.ROLLBACK: "Going back",
     }
     rows = []
     for key, name in names.items():

@@ -297,10 +297,10 @@ def test_a_slow_release_is_paused_and_goes_on_when_it_is_resumed(old: Host, tmp_
     assert users.counted()[FAILED] == 0
     assert set(shares.values()) == {50}
     assert "PAUSED" in text
-    assert f"slipway resume {SERVICE} --back" in text
+    assert f"sudo slipway resume {SERVICE} --back" in text
     assert "is paused until somebody decides" in other
     assert "Paused: " in log
-    assert f"slipway resume {SERVICE} --back" in log
+    assert f"sudo slipway resume {SERVICE} --back" in log
 
 
 def test_a_slow_release_goes_back_by_itself_where_nobody_answers(old: Host, tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_an_engine_that_is_killed_while_it_is_paused_goes_back_with_a_recovery(o
         said = old.sh(f"slipway resume {SERVICE} 2>&1 || true")
         old.sh(f"slipway recover {SERVICE}")
     record(row="paused, engine killed", failed=users.counted()[FAILED], said=said)
-    assert f"run slipway recover {SERVICE}" in said
+    assert f"run sudo slipway recover {SERVICE}" in said
     assert users.counted()[FAILED] == 0
     assert old.status()["in_flight"] is None
     assert old.last("rolled_back")["interrupted"] is True

@@ -116,7 +116,7 @@ def _scene(stage: Stage) -> None:
 @SCENES.row(
     "unreachable",
     "the network is cut during a release",
-    r"see that it can be reached again, then (?P<command>slipway status) there",
+    r"see that it can be reached again, then sudo (?P<command>slipway status) there",
     "the connection is there, and `slipway status` says which release serves",
 )
 def _scene(stage: Stage) -> None:

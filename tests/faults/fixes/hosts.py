@@ -261,7 +261,7 @@ def _scene(stage: Stage) -> None:
 @SCENES.row(
     "health_warns",
     "the service calls itself degraded",
-    r"see (?P<command>slipway status shop)",
+    r"see sudo (?P<command>slipway status shop)",
     "`slipway status` says why, and the service is mended",
 )
 def _scene(stage: Stage) -> None:

@@ -54,7 +54,7 @@ RECORD = f"/etc/slipway/services/{SERVICE}.json"
 # It stands for the five minutes in which an end of the service is still named.
 LATER = "journalctl --quiet --rotate --vacuum-time=1s"
 MENDED = f"rm {DROP_IN}; systemctl daemon-reload; systemctl restart {UNIT}; {WELL}; {LATER}"
-LOG = rf"correct what its log complains of, or run (?P<command>slipway rollback {SERVICE})"
+LOG = rf"correct what its log complains of, or run sudo (?P<command>slipway rollback {SERVICE})"
 ONCE = f"systemctl restart {UNIT}; systemctl kill --signal=KILL {UNIT}; {FAILED}"
 PAYMENTS = (
     "systemctl stop payments 2>/dev/null || true;"
@@ -162,7 +162,7 @@ ROWS = [
         "damaged_release",
         "the binary of the release that serves was replaced",
         Command(f'slipway verify {SERVICE} "$(basename $(readlink -f {ROOT}/current))" --json'),
-        rf"run (?P<command>slipway rollback {SERVICE} \S+), or release another version.*",
+        rf"run sudo (?P<command>slipway rollback {SERVICE} \S+), or release another version.*",
         f"cp /bin/false {BINARY}.new; mv {BINARY}.new {BINARY}",
         "<command>",
         alone=True,
@@ -224,7 +224,7 @@ DIAGNOSIS = [
     look(
         "damaged_release",
         "the binary was replaced and the service restarted",
-        rf"run (?P<command>slipway rollback {SERVICE} \S+), or release another version.*",
+        rf"run sudo (?P<command>slipway rollback {SERVICE} \S+), or release another version.*",
         f"cp /bin/false {BINARY}.new; mv {BINARY}.new {BINARY}; systemctl restart --no-block {UNIT}; sleep 2; {FAILED}",
         "<command>",
     ),
@@ -246,7 +246,7 @@ DIAGNOSIS = [
     look(
         "health_fails",
         "the health check fails",
-        rf"correct what the answer says, or run slipway rollback {SERVICE}",
+        rf"correct what the answer says, or run sudo slipway rollback {SERVICE}",
         directive("Environment=APP_UNHEALTHY_AFTER=0s", then=f"systemctl restart {UNIT}; sleep 2"),
         f"rm {DROP_IN}; systemctl daemon-reload; systemctl restart {UNIT}; {WELL}",
     ),
@@ -261,7 +261,7 @@ DIAGNOSIS = [
     look(
         "in_flight",
         "a swap was cut short",
-        rf"run (?P<command>slipway recover {SERVICE})",
+        rf"run sudo (?P<command>slipway recover {SERVICE})",
         'printf \'%s\' \'{"txn": "x", "phase": "OVERLAP", "strategy": "socket", "started": 1.0,'
         f' "source": null, "to": "\'"$(basename "$(readlink -f {ROOT}/current)")"\'"}}\' > {STATE}/state.json',
         "<command>",
@@ -270,7 +270,7 @@ DIAGNOSIS = [
     look(
         "damaged_state",
         "the state of a transaction was edited",
-        rf"run (?P<command>slipway recover {SERVICE}) on the host, which rebuilds it from the journal",
+        rf"run sudo (?P<command>slipway recover {SERVICE}) on the host, which rebuilds it from the journal",
         f"echo edited > {STATE}/state.json",
         "<command>",
         f"rm -f {STATE}/state.json",

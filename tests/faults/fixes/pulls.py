@@ -94,7 +94,7 @@ def _scene(stage: Stage) -> None:
 @SCENES.row(
     "pull_not_fetched",
     "the repository is not there",
-    literal("see that this host reaches that address and may read the repository, then run slipway pull"),
+    literal("see that this host reaches that address and may read the repository, then run sudo slipway pull"),
     "the repository is back",
 )
 def _scene(stage: Stage) -> None:
@@ -108,7 +108,7 @@ def _scene(stage: Stage) -> None:
 @SCENES.row(
     "command_failed",
     "git cannot write the files of the commit",
-    literal("see that the disk of this host is sound and has space, then run slipway pull"),
+    literal("see that the disk of this host is sound and has space, then run sudo slipway pull"),
     "git can write them",
 )
 def _scene(stage: Stage) -> None:

@@ -239,7 +239,7 @@ for how, applied in (("is released again", "`release_force: true`"), ("is left",
     @SCENES.row(
         "damaged_release",
         f"the release that serves was changed, and the same version {how}",
-        r"run slipway rollback shop (?P<id>\S+), then release this one again with release_force: true, or release"
+        r"run sudo slipway rollback shop (?P<id>\S+), then release this one again with release_force: true, or release"
         " another version",
         f"`slipway rollback`, and {applied}",
     )
@@ -272,7 +272,7 @@ def _scene(stage: Stage) -> None:
 @SCENES.row(
     "damaged_release",
     "others than root may write where the releases are",
-    r"run chmod go-w (?P<path>\S+), then slipway verify shop (?P<id>\S+), which says whether that was all",
+    r"run chmod go-w (?P<path>\S+), then sudo slipway verify shop (?P<id>\S+), which says whether that was all",
     "`chmod`, and `slipway verify`",
 )
 def _scene(stage: Stage) -> None:
@@ -339,7 +339,7 @@ def _scene(stage: Stage) -> None:
 @SCENES.row(
     "unknown_release",
     "a release is to be purged that this host does not have",
-    r"choose one that (?P<command>slipway status shop) lists",
+    r"choose one that sudo (?P<command>slipway status shop) lists",
     "a release that this host has",
 )
 def _scene(stage: Stage) -> None:

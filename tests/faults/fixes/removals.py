@@ -77,7 +77,7 @@ def asked(host: Released) -> Any:
 @SCENES.row(
     "release_in_flight",
     "a release waits to be confirmed",
-    r"run slipway confirm (?P<service>\w+) or slipway rollback (?P=service) on the host, then run again",
+    r"run sudo slipway confirm (?P<service>\w+) or sudo slipway rollback (?P=service) on the host, then run again",
     "`slipway confirm shop`, and the same run again",
 )
 def _scene(stage: Stage) -> None:
@@ -91,7 +91,7 @@ def _scene(stage: Stage) -> None:
 @SCENES.row(
     "release_in_flight",
     "a release waits to be confirmed, and is not wanted",
-    r"run slipway confirm (?P<service>\w+) or slipway rollback (?P=service) on the host, then run again",
+    r"run sudo slipway confirm (?P<service>\w+) or sudo slipway rollback (?P=service) on the host, then run again",
     "`slipway rollback shop`, and the same run again",
 )
 def _scene(stage: Stage) -> None:
@@ -105,7 +105,7 @@ def _scene(stage: Stage) -> None:
 @SCENES.row(
     "release_in_flight",
     "a release was cut short",
-    r"wait for it to end, or run slipway recover \w+ on the host, then run again",
+    r"wait for it to end, or run sudo slipway recover \w+ on the host, then run again",
     "`slipway recover shop`, and the same run again",
 )
 def _scene(stage: Stage) -> None:

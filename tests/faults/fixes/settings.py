@@ -218,7 +218,7 @@ ROWS = [
         "unknown_service",
         "a rollback names a service that is not there",
         Task("rollback", {"name": "nothing"}),
-        literal("choose a service that slipway status lists"),
+        literal("choose a service that sudo slipway status lists"),
         give={"name": SERVICE, "release": "@current"},
     ),
     Row(

@@ -487,7 +487,7 @@ def _scene(stage: Stage) -> None:
     stage.passes(lambda: host.release("v3"))
 
 
-@SCENES.row("not_paused", "nothing was paused", literal("see slipway history shop"), "a release that is paused")
+@SCENES.row("not_paused", "nothing was paused", literal("see sudo slipway history shop"), "a release that is paused")
 def _scene(stage: Stage) -> None:
     host = slow(stage)
     stage.fails(lambda: host.engine().resume())
@@ -498,7 +498,7 @@ def _scene(stage: Stage) -> None:
 @SCENES.row(
     "not_paused",
     "the release waits to be confirmed instead",
-    literal("run slipway confirm shop to keep it, or slipway rollback shop"),
+    literal("run sudo slipway confirm shop to keep it, or sudo slipway rollback shop"),
     "`slipway confirm shop`",
 )
 def _scene(stage: Stage) -> None:
@@ -509,7 +509,7 @@ def _scene(stage: Stage) -> None:
 
 
 @SCENES.row(
-    "not_paused", "the swap goes on by itself", literal("see slipway status shop"), "nothing: the status says so"
+    "not_paused", "the swap goes on by itself", literal("see sudo slipway status shop"), "nothing: the status says so"
 )
 def _scene(stage: Stage) -> None:
     host = slow(stage)
@@ -529,7 +529,7 @@ def _scene(stage: Stage) -> None:
 @SCENES.row(
     "interrupted",
     "the run that paused a release was killed",
-    literal("run slipway recover shop on the host, then release again"),
+    literal("run sudo slipway recover shop on the host, then release again"),
     "`slipway recover shop`, and the release again",
 )
 def _scene(stage: Stage) -> None:
@@ -577,7 +577,7 @@ def _scene(stage: Stage) -> None:
 @SCENES.row(
     "locked",
     "another release waits for a person",
-    literal("run slipway resume shop on the host to have it go on, or slipway resume shop --back"),
+    literal("run sudo slipway resume shop on the host to have it go on, or sudo slipway resume shop --back"),
     "`slipway resume shop --back`",
 )
 def _scene(stage: Stage) -> None:

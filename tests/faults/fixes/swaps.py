@@ -310,7 +310,7 @@ def killed(host: Host) -> str:
 @SCENES.row(
     "interrupted",
     "a run was killed, and its release is to be confirmed",
-    literal("run slipway recover shop on the host, or release again"),
+    literal("run sudo slipway recover shop on the host, or release again"),
     "`slipway recover shop`",
 )
 def _scene(stage: Stage) -> None:
@@ -325,7 +325,7 @@ def _scene(stage: Stage) -> None:
 @SCENES.row(
     "interrupted",
     "a run was killed, and the release is run again",
-    literal("run slipway recover shop on the host, or release again"),
+    literal("run sudo slipway recover shop on the host, or release again"),
     "the same release again",
 )
 def _scene(stage: Stage) -> None:

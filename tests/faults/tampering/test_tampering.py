@@ -158,7 +158,7 @@ def test_systemctl_restart(vault: Host, name: str, how: str) -> None:
     assert code != 0
     journal = vault.ok("journalctl -u SERVICE --no-pager -n 20")
     assert "is not on this host's disk as it was released" in journal
-    assert "Fix: run slipway rollback vault 1.0.0-" in journal
+    assert "Fix: run sudo slipway rollback vault 1.0.0-" in journal
     assert vault.sh("slipway rollback SERVICE")[0] == 0, "the way out that it names"
     assert vault.ok("readlink /opt/SERVICE/current").endswith(vault.release("1.0.0"))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional, Sequence
 
-from ..probe import ROLLBACK, SINCE_THE_SWAP_BEGAN
+from ..periods import ROLLBACK, SINCE_THE_SWAP_BEGAN
 from ..state.journal import OUTCOMES, WITHDRAWN, Event, is_number
 
 SWAPPED = ("committed", "rolled_back")

@@ -139,7 +139,7 @@ class Operator:
         for release_id in self.layout.staged():
             if not self.layout.manifest(release_id):
                 first = "release another one, then " if release_id == current else ""
-                fix = f"{first}slipway purge {self.settings.name} {release_id}"
+                fix = f"{first}sudo slipway purge {self.settings.name} {release_id}"
                 actions.append(f"{self.layout.release(release_id)}/release.json is not readable. Fix: {fix}")
         return actions
 

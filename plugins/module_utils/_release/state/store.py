@@ -170,7 +170,7 @@ class Store:
             raise SlipwayError(
                 "damaged_state",
                 f"{self._state} is not readable as a transaction: {why(error)}.",
-                f"run slipway recover {self.layout.name} on the host, which rebuilds it from the journal",
+                f"run sudo slipway recover {self.layout.name} on the host, which rebuilds it from the journal",
             ) from error
 
     def repair(self) -> None:
@@ -304,7 +304,7 @@ class Store:
 
 def how_to_decide(name: str) -> str:
     """The fix where a service is paused."""
-    return f"run slipway resume {name} on the host to have it go on, or slipway resume {name} --back"
+    return f"run sudo slipway resume {name} on the host to have it go on, or sudo slipway resume {name} --back"
 
 
 def _written(settings: Settings) -> dict[str, Any]:
@@ -330,7 +330,7 @@ def load_settings(name: str, state_root: str = STATE_ROOT) -> Settings:
         raise SlipwayError(
             "unknown_service",
             f"{name} has never been released on this host.",
-            "choose a service that slipway status lists",
+            "choose a service that sudo slipway status lists",
         ) from None
     except (ValueError, TypeError, AttributeError, RecursionError, OSError, SlipwayError) as error:
         raise SlipwayError(

@@ -110,7 +110,7 @@ def _too_late(context: Context, txn: Optional[str], in_flight: Optional[Transact
         raise SlipwayError(
             "interrupted",
             f"the swap to {in_flight.to} was cut short in {in_flight.phase} and cannot be confirmed.",
-            f"run slipway recover {context.layout.name} on the host, or release again",
+            f"run sudo slipway recover {context.layout.name} on the host, or release again",
         )
     if ended.get("event") == "committed" or (txn is None and ended.get("code") != "unconfirmed"):
         return unchanged(context.current_id())

@@ -189,7 +189,7 @@ def _require_whole(context: Context, serving: str) -> None:
     if damage is None:
         return
     usable = damage.details["usable"]
-    first = f"run slipway rollback {context.layout.name} {usable}" if usable else ""
+    first = f"run sudo slipway rollback {context.layout.name} {usable}" if usable else ""
     other = "release another version or configuration"
     raise SlipwayError(
         damage.code,

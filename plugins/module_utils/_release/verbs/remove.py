@@ -87,7 +87,7 @@ def _refuse(context: Context, parts: Parts) -> None:
         raise SlipwayError(
             "release_in_flight",
             f"{in_flight.to} of {name} waits to be confirmed. Nothing was changed.",
-            f"run slipway confirm {name} or slipway rollback {name} on the host, then run again",
+            f"run sudo slipway confirm {name} or sudo slipway rollback {name} on the host, then run again",
             phase=in_flight.phase,
         )
     if in_flight is not None:
@@ -95,7 +95,7 @@ def _refuse(context: Context, parts: Parts) -> None:
             "release_in_flight",
             f"a release of {name} to {in_flight.to} is under way, or was cut short ({in_flight.phase}). Nothing was "
             "changed.",
-            f"wait for it to end, or run slipway recover {name} on the host, then run again",
+            f"wait for it to end, or run sudo slipway recover {name} on the host, then run again",
             phase=in_flight.phase,
         )
     archive.check(parts)

@@ -46,7 +46,7 @@ def resume(context: Context, back: bool = False, check: bool = False) -> Said:
         raise SlipwayError(
             "interrupted",
             f"{waiting.to} was paused, and the run that paused it was cut short; nobody hears that it is to go on.",
-            f"run slipway recover {context.layout.name} on the host, then release again",
+            f"run sudo slipway recover {context.layout.name} on the host, then release again",
         )
     if check or not waiting.paused:
         return Said(waiting.to, waiting.source, word, bool(waiting.paused), True)
@@ -90,7 +90,7 @@ def _goes_on(context: Context, waiting: Transaction) -> SlipwayError:
     return SlipwayError(
         "too_late",
         f"{waiting.to} was resumed before this was heard: it goes on already.",
-        f"run slipway rollback {context.layout.name} on the host",
+        f"run sudo slipway rollback {context.layout.name} on the host",
     )
 
 
@@ -102,10 +102,10 @@ def _not_paused(context: Context, in_flight: Optional[Transaction]) -> SlipwayEr
         went = last.get("event") == "rolled_back" and isinstance(last.get("paused"), dict)
         there = f"{last.get('release')} has gone back: {pause.describe(last['paused'])}" if went else ""
         serves = f"{current} serves" if current else "no release serves"
-        text, fix = (f"{there}; {serves}" if there else serves), f"see slipway history {name}"
+        text, fix = (f"{there}; {serves}" if there else serves), f"see sudo slipway history {name}"
     elif in_flight.phase == Phase.PROBATION:
         text = f"{in_flight.to} serves and waits to be confirmed"
-        fix = f"run slipway confirm {name} to keep it, or slipway rollback {name}"
+        fix = f"run sudo slipway confirm {name} to keep it, or sudo slipway rollback {name}"
     else:
-        text, fix = f"a swap to {in_flight.to} is in {in_flight.phase}", f"see slipway status {name}"
+        text, fix = f"a swap to {in_flight.to} is in {in_flight.phase}", f"see sudo slipway status {name}"
     return SlipwayError("not_paused", f"no release of {name} is paused: {text}.", fix)

@@ -38,7 +38,7 @@ WELL = Evidence("shop", STATUS)
 ILL = replace(WELL, status={**STATUS, "health": "fail", "message": "/readyz answered 503"})
 DOWN = replace(WELL, status={**STATUS, "state": "failed (failed)", "health": "fail", "message": "no"}, running=False)
 STOPPED = replace(DOWN, status={**DOWN.status, "state": "inactive (dead)"}, umbrella="inactive")
-DAMAGE = Problem("damaged_release", "bin/shop has another content.", "run slipway rollback shop")
+DAMAGE = Problem("damaged_release", "bin/shop has another content.", "run sudo slipway rollback shop")
 BUSY = Problem("port_in_use", "port 8080 of service_listen is in use by nginx (pid 7).", "stop that process")
 CRASHED = replace(DOWN, endings=[Ending("exited", "1/FAILURE", "exit-code")], log=["panic: no database"])
 GIB = 1 << 30
@@ -199,10 +199,14 @@ def test_what_the_program_said_stands_under_its_end() -> None:
 @pytest.mark.parametrize(
     ("swap", "at_work", "fix"),
     [
-        ({"phase": "SOAK"}, False, "run slipway recover shop"),
-        ({"phase": "SOAK"}, True, "wait for the run that is at work on it, or see slipway status shop"),
-        ({"phase": "CANARY", "paused": {"since": 1.0}}, True, "run slipway resume shop, or slipway resume shop --back"),
-        ({"phase": "PROBATION"}, False, "run slipway confirm shop to keep it, or slipway rollback shop"),
+        ({"phase": "SOAK"}, False, "run sudo slipway recover shop"),
+        ({"phase": "SOAK"}, True, "wait for the run that is at work on it, or see sudo slipway status shop"),
+        (
+            {"phase": "CANARY", "paused": {"since": 1.0}},
+            True,
+            "run sudo slipway resume shop, or sudo slipway resume shop --back",
+        ),
+        ({"phase": "PROBATION"}, False, "run sudo slipway confirm shop to keep it, or sudo slipway rollback shop"),
     ],
 )
 def test_what_settles_a_swap_in_flight(swap: dict[str, Any], at_work: bool, fix: str) -> None:

@@ -270,7 +270,7 @@ def test_the_tool_says_what_differs_and_what_to_do(host, monkeypatch, capsys):
     assert cli.main(["verify", "shop", "--root", host.layout.root, "--json"]) == cli.FAILED
     told = json.loads(capsys.readouterr().out)
     assert (told["code"], told["differences"], told["usable"]) == ("damaged_release", ["environment is missing"], first)
-    assert told["fix"].startswith(f"run slipway rollback shop {first}, or ")
+    assert told["fix"].startswith(f"run sudo slipway rollback shop {first}, or ")
     assert cli.main(["verify", "shop", first, "--root", host.layout.root]) == cli.OK
     assert cli.main(["verify", "shop", "../../etc", "--root", host.layout.root]) == cli.FAILED
 

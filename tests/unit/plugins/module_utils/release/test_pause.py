@@ -18,7 +18,8 @@ from ansible_collections.slipway.go.plugins.module_utils._release import confirm
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import watch
 from ansible_collections.slipway.go.plugins.module_utils._release.operator.operator import Operator, WatchOptions
-from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Probe, _Period, parse_plan
+from ansible_collections.slipway.go.plugins.module_utils._release.periods import BEFORE
+from ansible_collections.slipway.go.plugins.module_utils._release.probe import Probe, _Period, parse_plan
 from ansible_collections.slipway.go.plugins.module_utils._release.progress import Progress
 from ansible_collections.slipway.go.plugins.module_utils._release.state.lease import Claim, Leases
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import LONGEST_PAUSE, Proxy
@@ -470,7 +471,7 @@ def test_a_word_to_go_back_that_comes_after_a_resume_is_too_late(host, monkeypat
     when_paused(host, monkeypatch, both)
     host.release("v2")
     assert "goes on already" in str(told[0])
-    assert "slipway rollback shop" in told[0].fix
+    assert "sudo slipway rollback shop" in told[0].fix
     assert host.settled() == host.id_of("v2")
 
 
@@ -490,7 +491,7 @@ def test_a_release_that_was_resumed_and_cut_short_does_not_go_on(host, monkeypat
     host.faults = Faults()
     assert (host.store.load().phase, host.store.load().paused) == ("CANARY", {})
     error = refused(lambda: host.engine().resume(), "interrupted")
-    assert "slipway recover shop" in error.fix
+    assert "sudo slipway recover shop" in error.fix
 
 
 def test_a_release_that_was_resumed_and_waits_to_be_confirmed_has_gone_on(host):
@@ -512,7 +513,7 @@ def test_where_nothing_is_paused_a_resume_is_refused_with_what_is_there(host, ba
     host.swap("v3")
     error = refused(lambda: host.engine().resume(back), "not_paused")
     assert "waits to be confirmed" in str(error)
-    assert "slipway confirm shop" in error.fix
+    assert "sudo slipway confirm shop" in error.fix
 
 
 def test_a_swap_that_goes_on_is_not_paused(host, monkeypatch):
@@ -619,7 +620,7 @@ def test_who_else_wants_the_service_is_told_that_it_is_paused(host, monkeypatch,
     when_paused(host, monkeypatch, lambda _waiting: told.append(refused(acts[act], "locked")))
     refused(lambda: host.release("v2"), "not_resumed")
     assert "is paused until somebody decides" in str(told[0])
-    assert "slipway resume shop --back" in told[0].fix
+    assert "sudo slipway resume shop --back" in told[0].fix
 
 
 @pytest.mark.parametrize("killed", [False, True])
@@ -642,7 +643,7 @@ def test_another_run_that_meets_the_lease_is_told_that_it_is_paused(host, monkey
     (error,) = told
     assert "alice, run r1" in str(error)
     assert ("it is paused until somebody decides." in str(error)) is not killed
-    assert ("slipway resume shop --back" in error.fix) is not killed
+    assert ("sudo slipway resume shop --back" in error.fix) is not killed
     assert ("release_end_lease" in error.fix) is killed
 
 
@@ -655,7 +656,13 @@ def test_the_status_says_since_when_why_until_when_and_what_to_type(host, monkey
     (status,) = told
     assert status["current"] == host.id_of("v1")
     assert status["in_flight"]["paused"]["until"] > status["in_flight"]["paused"]["since"]
-    for part in ("is paused since", "ms or longer", "it goes back at", "slipway resume shop;", "resume shop --back"):
+    for part in (
+        "is paused since",
+        "ms or longer",
+        "it goes back at",
+        "sudo slipway resume shop;",
+        "resume shop --back",
+    ):
         assert part in status["unsettled"], status["unsettled"]
 
 

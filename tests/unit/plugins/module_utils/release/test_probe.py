@@ -15,15 +15,8 @@ from ansible_collections.slipway.go.plugins.module_utils._core.errors import Sli
 from ansible_collections.slipway.go.plugins.module_utils._health.outcome import FAIL, PASS, Attempt
 from ansible_collections.slipway.go.plugins.module_utils._health.result import percentile
 from ansible_collections.slipway.go.plugins.module_utils._release import probe as module
-from ansible_collections.slipway.go.plugins.module_utils._release.probe import (
-    AFTER,
-    BEFORE,
-    DURING,
-    PAUSED,
-    Probe,
-    describe,
-    parse_plan,
-)
+from ansible_collections.slipway.go.plugins.module_utils._release.periods import AFTER, BEFORE, DURING, PAUSED
+from ansible_collections.slipway.go.plugins.module_utils._release.probe import Probe, describe, parse_plan
 from hypothesis import given
 from hypothesis import strategies as st
 

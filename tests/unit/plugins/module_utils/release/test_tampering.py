@@ -150,7 +150,7 @@ def rollback_to_a_name(host, damage):
     first, second, third = (host.release(v).current for v in ("v1", "v2", "v3"))
     damage(second)
     error = refused(lambda: host.rollback(second))
-    assert error.fix.startswith(f"run slipway rollback shop {first}")
+    assert error.fix.startswith(f"run sudo slipway rollback shop {first}")
     assert host.settled() == third
     assert host.rollback(first).current == first
 

@@ -45,7 +45,8 @@ from ansible_collections.slipway.go.plugins.module_utils._release import (
 )
 from ansible_collections.slipway.go.plugins.module_utils._release.engine import Engine
 from ansible_collections.slipway.go.plugins.module_utils._release.outcome import Outcome
-from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Probe, ProbePlan
+from ansible_collections.slipway.go.plugins.module_utils._release.periods import BEFORE
+from ansible_collections.slipway.go.plugins.module_utils._release.probe import Probe, ProbePlan
 from ansible_collections.slipway.go.plugins.module_utils._release.state import journal, store
 from ansible_collections.slipway.go.plugins.module_utils._release.state.layout import Layout
 from ansible_collections.slipway.go.plugins.module_utils._release.state.model import Artefact, Settings, Spec

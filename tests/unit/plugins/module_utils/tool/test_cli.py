@@ -128,7 +128,7 @@ def test_status_fails_when_a_service_is_down(monkeypatch: pytest.MonkeyPatch, ca
 
 
 @pytest.mark.parametrize(
-    ("at_work", "told"), [(False, "cut short; settle it: slipway recover shop"), (True, "a run is at work on it")]
+    ("at_work", "told"), [(False, "cut short; settle it: sudo slipway recover shop"), (True, "a run is at work on it")]
 )
 def test_a_swap_in_flight_is_shown_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: Any, at_work: bool, told: str
@@ -308,7 +308,7 @@ def test_a_release_that_waits_is_shown_with_both_ways_out(monkeypatch: pytest.Mo
     cli.main(["status"])
     said = capsys.readouterr().out
     assert "WAITING   for somebody to confirm 3.0.0-99887766ff until " in said
-    assert "slipway confirm shop; back to 2.0.0-0123456789: slipway rollback shop" in said
+    assert "sudo slipway confirm shop; back to 2.0.0-0123456789: sudo slipway rollback shop" in said
 
 
 def test_a_release_that_is_paused_is_shown_with_both_ways_out(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -322,7 +322,7 @@ def test_a_release_that_is_paused_is_shown_with_both_ways_out(monkeypatch: pytes
     assert "PAUSED    3.0.0-99887766ff in CANARY since 2" in said
     assert ": 9 of 9 requests took 20 ms or longer\n" in said
     assert "goes back to 2.0.0-0123456789 by itself at 2" in said
-    assert "go on: slipway resume shop; back now: slipway resume shop --back" in said
+    assert "go on: sudo slipway resume shop; back now: sudo slipway resume shop --back" in said
 
 
 class Resuming:
@@ -521,10 +521,10 @@ def test_one_damaged_service_hides_no_other(three: Path, capsys: Any, name: str,
 def test_a_service_that_serves_and_whose_record_is_damaged_is_not_all_well(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    serve(monkeypatch, damaged=["state.json is not readable. Fix: run slipway recover shop"])
+    serve(monkeypatch, damaged=["state.json is not readable. Fix: run sudo slipway recover shop"])
     assert cli.main(["status"]) == cli.FAILED
     said = capsys.readouterr().out
-    assert "DAMAGED   state.json is not readable. Fix: run slipway recover shop" in said
+    assert "DAMAGED   state.json is not readable. Fix: run sudo slipway recover shop" in said
     assert "health    pass" in said
     serve(monkeypatch, skipped_lines=1)
     assert cli.main(["status"]) == cli.OK

@@ -322,11 +322,13 @@ def test_what_failed_on_a_new_host_alone_takes_nothing_back():
 def test_a_host_whose_record_is_damaged_says_so_and_none_goes():
     hosts = fleet([V1, V2], [V1, V2])
     answers = {name: host.told() for name, host in hosts.items()}
-    answers["a"]["damaged"] = ["state.json is not readable as a transaction: x. Fix: run slipway recover shop"]
+    answers["a"]["damaged"] = ["state.json is not readable as a transaction: x. Fix: run sudo slipway recover shop"]
     found = rollback_plan(answers, "shop")
     assert found["targets"] == {}
-    assert "slipway recover" in found["reasons"]["a"]
-    answers["a"]["damaged"] = [f"/opt/shop/releases/{V9}/release.json is not readable. Fix: slipway purge shop {V9}"]
+    assert "sudo slipway recover" in found["reasons"]["a"]
+    answers["a"]["damaged"] = [
+        f"/opt/shop/releases/{V9}/release.json is not readable. Fix: sudo slipway purge shop {V9}"
+    ]
     assert set(rollback_plan(answers, "shop")["targets"]) == {"a", "b"}, "one release is not the record"
 
 

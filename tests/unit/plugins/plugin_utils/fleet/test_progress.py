@@ -64,7 +64,7 @@ def note(phase, since=0.0, **more):
                 "web4": note("SOAK"),
             },
             "shop 2.0.0, batch 2 of 5: web3 in PAUSED; web4 in SOAK; 3 to come. Paused: 9 of 9 took long. Goes back at "
-            "00:26:40 UTC. On web3, go on: slipway resume shop; back now: slipway resume shop --back.",
+            "00:26:40 UTC. On web3, go on: sudo slipway resume shop; back now: sudo slipway resume shop --back.",
         ),
         (
             BATCH,

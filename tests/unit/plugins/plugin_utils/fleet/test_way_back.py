@@ -14,6 +14,7 @@ from ansible_collections.slipway.go.plugins.filter.fleet_closing import fleet_cl
 from ansible_collections.slipway.go.plugins.filter.fleet_decision import fleet_decision
 from ansible_collections.slipway.go.plugins.filter.fleet_gate import fleet_gate
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
+from ansible_collections.slipway.go.plugins.module_utils._release import periods
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import way_back
 
 OLD, NEW = "1.0.0-1111111111", "2.0.0-2222222222"
@@ -335,3 +336,12 @@ def test_a_host_that_another_run_has_now_is_not_to_be_rolled_back(code, left):
     (row,) = (line for line in closing["text"].splitlines() if line.startswith("a "))
     assert "not taken back" in row
     assert row.endswith(left)
+
+
+def test_requests_of_every_period_since_the_swap_began_count() -> None:
+    figures = {name: {"sent": 10, "failed": 1, "p99_ms": 2.5} for name in periods.SINCE_THE_SWAP_BEGAN}
+    assert way_back.probed(figures) == ("3 of 30", "2.5 ms")
+    assert way_back.probed({periods.BEFORE: figures[periods.DURING], periods.ROLLBACK: figures[periods.DURING]}) == (
+        "",
+        "",
+    )

@@ -6,14 +6,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleLookupError
+from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from ansible.utils import vars as ansible_vars
+from ansible.vars.hostvars import HostVars as AnsiblesHostVars
+from ansible.vars.manager import VariableManager
 from ansible_collections.slipway.go.plugins.filter.of_host import of_host
 from ansible_collections.slipway.go.plugins.filter.port_rules import port_rules
 from ansible_collections.slipway.go.plugins.lookup import services, variable
@@ -274,6 +279,65 @@ def test_few_hosts_are_read_to_find_one_that_has_services() -> None:
     read.clear()
     assert asked("web0", hosts, {}) == ["shop", "mailer"]
     assert read == []
+
+
+NAMED = {"service_name": "{{ its }}", "its": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("web1", "lb1", "extra", "passed_over"),
+    [
+        ({"slipway_services": TWO}, {}, {}, True),
+        ({"slipway_services": TWO}, {"service_name": "", "slipway_services": {}}, {}, True),
+        ({"slipway_services": TWO}, {"release_until": "canary", "harden_ssh": True, "proxy_names": ["x"]}, {}, True),
+        ({"slipway_services": TWO}, {}, {"release_version": "2.0.0", "release_src": "x"}, True),
+        (NAMED, {}, {}, True),
+        ({"slipway_services": TWO}, NAMED, {}, False),
+        ({"slipway_services": TWO}, {"service_name": "mailer"}, {}, False),
+        ({"slipway_services": TWO}, {"release_src": "build/shop"}, {}, False),
+        ({"slipway_services": TWO}, {"release_version": "1.0.0"}, {"release_version": "2.0.0"}, False),
+        ({"slipway_services": TWO}, {"service_listen": ["8080"]}, {}, False),
+        ({"slipway_services": {"mailer": {}}}, {}, {}, False),
+        ({"service_name": "mailer"}, {}, {}, False),
+        ({}, {}, {}, False),
+        ({"release_src": "build/shop"}, {}, {}, False),
+    ],
+)
+def test_a_service_of_the_command_line_is_no_service_of_a_host_that_the_inventory_does_not_give_it_to(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    web1: Mapping[str, Any],
+    lb1: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    passed_over: bool,
+) -> None:
+    """Extra variables hide what the inventory says: service_name is shop on every host."""
+    (tmp_path / "inventory.yml").write_text(json.dumps({"all": {"hosts": {"lb1": lb1, "web1": web1}}}))
+    given = {**ONE, **extra}
+    monkeypatch.setattr(ansible_vars.load_extra_vars, "extra_vars", given, raising=False)
+    loader = DataLoader()
+    inventory = InventoryManager(loader=loader, sources=[str(tmp_path / "inventory.yml")])
+    hosts = AnsiblesHostVars(inventory, VariableManager(loader=loader, inventory=inventory), loader)
+    magic = {"hostvars": hosts, "ansible_play_hosts_all": ["lb1", "web1"]}
+    lookup = services.LookupModule(loader=loader, templar=Templar(loader))
+    of_lb1 = [] if passed_over else ["shop"]
+    own = {"lb1": of_lb1, "web1": [] if web1 == {"slipway_services": {"mailer": {}}} else ["shop"]}
+    for host in own:
+        about = {**hosts.raw_get(host), **magic, "inventory_hostname": host}
+        assert lookup.run([], variables=about) == own[host]
+        assert lookup.run([], variables=about, each=list(own)) == list(own.values())
+        about["slipway_service"] = "shop"
+        assert lookup.run([], variables=about, among=list(own)) == [one for one, its in own.items() if its]
+    about = {**hosts.raw_get("lb1"), **magic, "inventory_hostname": "lb1"}
+    of_each = variable.LookupModule(loader=loader, templar=Templar(loader, variables=about))
+    assert of_each.run(["service_user"], variables=about, every_service=True) == of_lb1
+
+
+def test_hosts_that_are_passed_over_are_told_with_their_names() -> None:
+    assert declared_services.passed_over_hosts([], "shop") == ""
+    told = declared_services.passed_over_hosts(["lb1", "lb2"], "shop")
+    assert told.startswith("lb1, lb2 are passed over: service_name is shop on the command line")
+    assert "Fix: set service_name to shop in the inventory" in told
 
 
 def test_variables_of_every_service_are_none_where_a_host_is_passed_over() -> None:

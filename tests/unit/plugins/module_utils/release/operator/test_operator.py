@@ -489,8 +489,8 @@ def test_status_names_releases_of_which_nothing_is_known(host):
         os.unlink(os.path.join(host.layout.release(release), "release.json"))
     told = operator(host).status()
     purge, wait = sorted(told["damaged"], key=len)
-    assert purge.endswith(f"{first}/release.json is not readable. Fix: slipway purge shop {first}")
-    assert wait.endswith(f"Fix: release another one, then slipway purge shop {second}")
+    assert purge.endswith(f"{first}/release.json is not readable. Fix: sudo slipway purge shop {first}")
+    assert wait.endswith(f"Fix: release another one, then sudo slipway purge shop {second}")
     assert told["health"] == "warn"
 
 

@@ -176,7 +176,7 @@ def test_a_damaged_state_file_is_named_and_not_guessed_at(layout, store, content
         store.load()
     assert caught.value.code == "damaged_state"
     assert path in str(caught.value)
-    assert "slipway recover shop" in caught.value.fix
+    assert "sudo slipway recover shop" in caught.value.fix
 
 
 def append(layout, data):

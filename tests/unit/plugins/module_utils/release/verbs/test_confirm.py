@@ -227,7 +227,7 @@ def test_a_swap_cut_short_cannot_be_confirmed(host):
     left = host.store.load()
     left.phase = "SOAK"
     host.store.save(left)
-    assert "slipway recover shop" in refused(lambda: host.engine().confirm(), "interrupted").fix
+    assert "sudo slipway recover shop" in refused(lambda: host.engine().confirm(), "interrupted").fix
 
 
 def test_a_first_release_and_a_rollback_count_at_once(host):

@@ -187,7 +187,7 @@ def in_flight(host, phase):
 
 @pytest.mark.parametrize(
     ("phase", "words"),
-    [("PROBATION", "slipway confirm shop or slipway rollback shop"), ("SOAK", "slipway recover shop")],
+    [("PROBATION", "sudo slipway confirm shop or sudo slipway rollback shop"), ("SOAK", "sudo slipway recover shop")],
 )
 def test_a_release_that_is_not_settled_is_refused(host, phase, words):
     in_flight(host, phase)
