@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,11 +65,15 @@ def server():
     server.server_close()
 
 
-def wait_for(probe, period, sent):
+def wait_until(condition):
     end = time.monotonic() + 30
-    while (probe.figures() or {}).get(period, {}).get("sent", 0) < sent:
-        assert time.monotonic() < end, probe.figures()
+    while not condition():
+        assert time.monotonic() < end
         time.sleep(0.005)
+
+
+def wait_for(probe, period, sent):
+    wait_until(lambda: (probe.figures() or {}).get(period, {}).get("sent", 0) >= sent)
 
 
 def test_it_asks_what_the_health_check_asks_unless_told_otherwise():
@@ -118,13 +123,23 @@ def test_mistakes_are_named(health, options, words):
 
 def test_it_asks_and_counts_in_each_period_and_leaves_no_thread(server):
     before = set(threading.enumerate())
-    probe = Probe(parse_plan({"url": server.url}, {"rate": 100}))
+    begun = collections.Counter()
+
+    def ask(session):
+        begun[threading.get_ident()] += 1
+        return module._attempt(session)
+
+    probe = Probe(parse_plan({"url": server.url, "timeout": 30}, {"rate": 100}), ask)
     probe.start()
     probe.start(DURING)
     wait_for(probe, DURING, 5)
     probe.mark(AFTER)
-    server.answer = lambda: 500  # after the mark: what is still asked before it has its answer
-    wait_for(probe, AFTER, 20)
+    # The first request that a worker begins from now on may still count for the former period; with its second one, the
+    # first has its answer.
+    marked = collections.Counter(begun)
+    wait_until(lambda: len(begun) == module.WORKERS and all(begun[w] >= marked[w] + 2 for w in list(begun)))
+    server.answer = lambda: 500
+    wait_until(lambda: probe.figures()[AFTER]["failed"] >= 5)
     found = probe.finish()
     left = [t for t in set(threading.enumerate()) - before if t in probe._workers]
     assert left == []
