@@ -300,7 +300,7 @@ def test_a_canary_that_is_gone_when_it_has_been_compared_stops_the_run(run, mean
     assert (done.code, done.tried, done.failed) == (2, "a", "a"), done.text
     assert "a failed or could not be reached, and the run stops. Not touched in this play: b, c, d." in done.said
     assert done.verdicts == {"a": "not taken back", "b": "not touched", "c": "not touched", "d": "not touched"}
-    assert done.table["a"][-2:] == ["?", "see that it can be reached, then slipway rollback there"]
+    assert done.table["a"][-2:] == ["?", "see that it can be reached, then sudo slipway rollback there"]
     assert done.stats[0] == "stopped"
     (report,) = done.reports
     assert "the host became unreachable: nobody answers." in report
@@ -311,7 +311,7 @@ def test_within_the_budget_a_host_that_is_gone_when_it_has_been_compared_is_one_
     done = run(dict.fromkeys("abcd", WELL), **meanwhile(gone="a"), release_max_unavailable=1)
     assert (done.code, done.tried, done.failed) == (2, "abcd", "a"), done.text
     assert done.verdicts == {"a": "unreachable", "b": RELEASED, "c": RELEASED, "d": RELEASED}
-    assert done.table["a"][-2:] == ["?", "see that it can be reached, then slipway status there"]
+    assert done.table["a"][-2:] == ["?", "see that it can be reached, then sudo slipway status there"]
     assert done.stats[0] == "incomplete"
     done = run({"a": WELL, "b": GONE, "c": WELL, "d": WELL}, **meanwhile(gone="a"), release_max_unavailable=1)
     assert (done.code, done.tried, done.failed) == (2, "ac", "ab"), done.text

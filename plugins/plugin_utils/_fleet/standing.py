@@ -25,7 +25,7 @@ def objection(expected: str, answer: Mapping[str, Any]) -> SlipwayError | None:
     current = answer.get("current")
     if current != expected:
         text = f"after the comparison of its batch, {current or 'nothing'} runs here instead of {expected}."
-        return SlipwayError(WENT_BACK, text, "see slipway history there, then release again")
+        return SlipwayError(WENT_BACK, text, "see sudo slipway history there, then release again")
     if answer.get("health") in ("fail", "unknown"):
         text = f"after the comparison of its batch, {expected} does not run here: {answer.get('message')}"
         return SlipwayError(DOWN, sentence(text), "see what the release logged there, then release again")

@@ -38,7 +38,7 @@ JUDGED = {
 # What is left to do on a host that has not gone back, by the code of its answer: this run may not change it any more,
 # or cannot.
 HINDERED = {
-    UNREACHABLE: "see that it can be reached, then slipway rollback there",
+    UNREACHABLE: "see that it can be reached, then sudo slipway rollback there",
     "leased": "see what the other run has released",
     "lease_lost": "see what the other run has released",
     "lease_ended": "see why it was ended",

@@ -675,7 +675,7 @@ def _standing(**answer: str) -> None:
 @SCENES.row(
     "fleet_went_back",
     "its watch takes the release back while its batch is compared",
-    literal("see slipway history there, then release again"),
+    literal("see sudo slipway history there, then release again"),
     "a run that is compared to its end",
 )
 def _scene(_stage: Stage) -> None:
