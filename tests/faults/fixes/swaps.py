@@ -14,7 +14,8 @@ from ansible_collections.slipway.go.plugins.module_utils._core.problems import P
 from ansible_collections.slipway.go.plugins.module_utils._health.outcome import Attempt
 from ansible_collections.slipway.go.plugins.module_utils._release import context, smoke
 from ansible_collections.slipway.go.plugins.module_utils._release import stage as staging
-from ansible_collections.slipway.go.plugins.module_utils._release.probe import BEFORE, Probe, ProbePlan, _Period
+from ansible_collections.slipway.go.plugins.module_utils._release.periods import BEFORE
+from ansible_collections.slipway.go.plugins.module_utils._release.probe import Probe, ProbePlan, _Period
 from ansible_collections.slipway.go.tests.faults.fixes.intake import literal
 from ansible_collections.slipway.go.tests.faults.fixes.scene import Scenes, Stage
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.go.plugins.module_utils._release.operator import metrics
-from ansible_collections.slipway.go.plugins.module_utils._release.probe import DURING
+from ansible_collections.slipway.go.plugins.module_utils._release.periods import DURING
 from ansible_collections.slipway.go.plugins.module_utils._release.removal.parts import Parts, Wish
 from ansible_collections.slipway.go.plugins.module_utils._release.state import store
 from ansible_collections.slipway.go.tests.unit.plugins.module_utils.release.world import Behaviour, Host
