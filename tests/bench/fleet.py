@@ -285,7 +285,7 @@ def row(name: str, costs: Mapping[str, Cost], count: int) -> str:
 
 def limits(bars: Mapping[str, float], costs: Mapping[str, Cost]) -> list[tuple[str, float]]:
     """Each bar, for Ansible's own forks and for as many as there are hosts."""
-    return [(name, limit) for bar, limit in bars.items() for name in (bar, f"{bar} wide") if name in costs]
+    return [(name, limit) for one, limit in bars.items() for name in (one, f"{one} wide") if name in costs]
 
 
 def bars(found: Mapping[int, Mapping[str, Cost]]) -> list[str]:
