@@ -130,13 +130,16 @@ def passed_over_there(host: str, variables: Variables, template: Template, loade
 def is_elsewhere(host: Any, name: str, variables: Variables, template: Template, loader: Any) -> bool:
     """Whether the command line alone says that a host has a service, and the inventory says so of another host.
 
-    A host with any variable of a service may be one that is named on the command line only. It is not passed over.
+    A host with any variable of a service may be one that is named on the command line only. It is not passed over. What
+    a play says counts for each of its hosts.
     """
     extra = load_extra_vars(loader)
     inventory = getattr(variables.get("hostvars"), "_inventory", None)
     if host is None or NAME not in extra or inventory is None:
         return False
     if any(one not in extra and _is_of_a_service(one) for one in variables["hostvars"].raw_get(host)):
+        return False
+    if _is_said_by_the_play(variables, extra):
         return False
     manager = VariableManager(loader=loader, inventory=inventory)
     manager._extra_vars = {}  # they hide what the inventory says
@@ -149,6 +152,17 @@ def is_elsewhere(host: Any, name: str, variables: Variables, template: Template,
     if not survey.is_empty(theirs.get(NAME)) or any(map(_is_of_a_service, theirs)):
         return False
     return any(_has(name, of_inventory(other), template) for other in others(host, variables))
+
+
+def _is_said_by_the_play(variables: Variables, extra: Variables) -> bool:
+    """Whether a task has a variable of a service that comes from neither its host, the command line nor a default."""
+    own = variables.get("inventory_hostname")
+    theirs = variables["hostvars"].raw_get(own) if own else {}
+    return any(
+        not survey.is_empty(given) and given != known_variables.default(one)
+        for one, given in variables.items()
+        if one not in extra and one not in theirs and _is_of_a_service(one)
+    )
 
 
 def _is_of_a_service(variable: str) -> bool:

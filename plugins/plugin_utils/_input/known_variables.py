@@ -214,6 +214,11 @@ def roles_by_variable() -> dict[str, str]:
     return {name: role for role in roles() for name in specification(role)}
 
 
+def default(name: str) -> Any:
+    """What its role says where nobody else does; None where the role does not."""
+    return defaults(roles_by_variable()[name]).get(name)
+
+
 def takes_empty(option: Option) -> bool:
     """Whether an empty text is a value of its own, which the variable's documentation then says."""
     if option.get("type", "str") != "str" or "choices" in option:

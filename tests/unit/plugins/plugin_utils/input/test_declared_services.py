@@ -23,7 +23,7 @@ from ansible_collections.slipway.go.plugins.filter.of_host import of_host
 from ansible_collections.slipway.go.plugins.filter.port_rules import port_rules
 from ansible_collections.slipway.go.plugins.lookup import services, variable
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError
-from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services
+from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services, known_variables
 
 LOOKUPS = {"services": services.LookupModule, "variable": variable.LookupModule}
 TWO = {"shop": {"service_listen": ["8080"]}, "mailer": None}
@@ -331,6 +331,33 @@ def test_a_service_of_the_command_line_is_no_service_of_a_host_that_the_inventor
     about = {**hosts.raw_get("lb1"), **magic, "inventory_hostname": "lb1"}
     of_each = variable.LookupModule(loader=loader, templar=Templar(loader, variables=about))
     assert of_each.run(["service_user"], variables=about, every_service=True) == of_lb1
+
+
+@pytest.mark.parametrize(
+    ("play", "passed_over"),
+    [
+        ({}, True),
+        (dict(known_variables.defaults("release")), True),
+        ({"release_src": "build/shop"}, False),
+        ({"service_listen": ["8080"]}, False),
+        ({"release_src": ""}, True),
+    ],
+)
+def test_what_a_play_says_of_the_service_is_said_of_each_of_its_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, play: Mapping[str, Any], passed_over: bool
+) -> None:
+    """The variables of a play are those of no host, and the defaults of a role are nobody's word."""
+    (tmp_path / "inventory.yml").write_text(json.dumps({"all": {"hosts": {"web1": {}, "web9": ONE}}}))
+    monkeypatch.setattr(ansible_vars.load_extra_vars, "extra_vars", {**ONE, "release_version": "2.0.0"}, raising=False)
+    loader = DataLoader()
+    inventory = InventoryManager(loader=loader, sources=[str(tmp_path / "inventory.yml")])
+    hosts = AnsiblesHostVars(inventory, VariableManager(loader=loader, inventory=inventory), loader)
+    magic = {"hostvars": hosts, "ansible_play_hosts_all": ["web1", "web9"]}
+    lookup = services.LookupModule(loader=loader, templar=Templar(loader))
+    for host in ("web1", "web9"):
+        about = {**play, **hosts.raw_get(host), **magic, "inventory_hostname": host}
+        assert lookup.run([], variables=about, each=["web1", "web9"]) == [[] if passed_over else ["shop"], ["shop"]]
+        assert lookup.run([], variables=about) == ([] if passed_over and host == "web1" else ["shop"])
 
 
 def test_hosts_that_are_passed_over_are_told_with_their_names() -> None:
