@@ -175,8 +175,7 @@ class ActionModule(ActionBase):
         found: dict[str, list[str]] = {}
         for host, theirs in of_hosts.items():
             try:
-                passed_over = declared_services.passed_over_there(host, variables, template, self._loader)
-                found[host] = declared_services.chosen_if_any(theirs, template, passed_over)
+                found[host] = declared_services.chosen_there(host, theirs, variables, template, self._loader)
             except (AnsibleError, SlipwayError):
                 found[host] = []
         return found

@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
@@ -42,6 +42,7 @@ from ansible_collections.slipway.go.plugins.plugin_utils._fleet import compariso
 from ansible_collections.slipway.go.plugins.plugin_utils._input import (
     configured,
     declared_services,
+    more_ports,
     role_options,
     survey,
 )
@@ -216,12 +217,6 @@ def objected(answer: dict[str, Any], objection: SlipwayError) -> dict[str, Any]:
         others = [Problem(str(answer.get("code") or "invalid_variable"), message, fix)]
     kept: dict[str, Any] = {name: answer[name] for name in KEPT if name in answer}
     return {**kept, **refusal([Problem.of(objection), *others])}
-
-
-def more_ports(entries: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """What HAProxy listens on for the entries of service_more_ports."""
-    of_each = [entry.get("listen") or [] for entry in entries]
-    return [one for found in of_each for one in (found if isinstance(found, list) else [found])]
 
 
 def wants_tool(arguments: Mapping[str, Any]) -> bool:
@@ -414,7 +409,7 @@ class ActionModule(BoundedAction):
         value = role_options.reader(of_service, self._templar, OPTIONAL, READ)
         found = role_options.complete(arguments, OF_ROLE, value)
         if found["strategy"] == BEHIND_PROXY:
-            found.setdefault("more_listen", more_ports(value("service_more_ports")))
+            found.setdefault("more_listen", more_ports.listened(value("service_more_ports")))
         return found
 
     def _runs_only_once(self) -> bool:

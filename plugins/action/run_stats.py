@@ -57,10 +57,8 @@ class ActionModule(ActionBase):
         of_hosts = {host: variables["hostvars"].raw_get(host) for host in answers}
         if all(survey.is_empty(theirs.get(declared_services.DECLARED)) for theirs in of_hosts.values()):
             return {}
-        for host, answer in answers.items():
-            theirs = of_hosts[host]
-            template = declared_services.template_with(self._templar)
-            passed_over = declared_services.passed_over_there(host, variables, template, self._loader)
-            for name in declared_services.chosen_if_any(theirs, template, passed_over):
-                found.setdefault(name, {})[host] = answer
+        template = declared_services.template_with(self._templar)
+        for host, theirs in of_hosts.items():
+            for name in declared_services.chosen_there(host, theirs, variables, template, self._loader):
+                found.setdefault(name, {})[host] = answers[host]
         return found

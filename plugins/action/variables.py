@@ -15,7 +15,12 @@ from ansible.plugins.loader import lookup_loader
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.slipway.go.plugins.action.notice import template_with
 from ansible_collections.slipway.go.plugins.module_utils._core.errors import SlipwayError, with_fix
-from ansible_collections.slipway.go.plugins.plugin_utils._input import declared_services, known_variables, survey
+from ansible_collections.slipway.go.plugins.plugin_utils._input import (
+    declared_services,
+    known_variables,
+    more_ports,
+    survey,
+)
 from ansible_collections.slipway.go.plugins.plugin_utils._notices import destinations
 
 IGNORE, WARN, REFUSE = "ignore", "warn", "refuse"
@@ -93,7 +98,7 @@ class ActionModule(ActionBase):
             (ports,) = more.run(["service_more_ports"], variables=dict(variables))
         except AnsibleError:
             return []
-        return [str(one) for port in ports for one in port["listen"]]
+        return list(map(str, more_ports.listened(ports)))
 
     def _refuse_hosts(self, variables: Mapping[str, Any]) -> None:
         """A play's hosts are templated before any host's variables are known: an inventory's pattern has no effect."""

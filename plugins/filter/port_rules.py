@@ -45,6 +45,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.slipway.go.plugins.module_utils._hardening.services import public_ports
+from ansible_collections.slipway.go.plugins.plugin_utils._input import more_ports
 
 
 def port_rules(listen: Iterable[Any], allow: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
@@ -56,7 +57,7 @@ def port_rules(listen: Iterable[Any], allow: Iterable[Mapping[str, Any]] = ()) -
 
 def _addresses(listen: Iterable[Any]) -> Iterator[str]:
     for one in listen:
-        yield from map(str, one["listen"]) if isinstance(one, Mapping) else [str(one)]
+        yield from map(str, more_ports.listened([one]) if isinstance(one, Mapping) else [one])
 
 
 class FilterModule:

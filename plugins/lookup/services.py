@@ -102,8 +102,7 @@ class LookupModule(LookupBase):
 
     def _chosen_by(self, host: str, variables: Variables, template: Template) -> list[str]:
         theirs = variables["hostvars"].raw_get(host)
-        of_host = declared_services.passed_over_there(host, variables, template, self._loader)
-        found = declared_services.chosen_if_any(theirs, template, of_host)
+        found = declared_services.chosen_there(host, theirs, variables, template, self._loader)
         if found or declared_services.names_any(theirs, template):
             return found
         of_play = declared_services.of_play(variables)

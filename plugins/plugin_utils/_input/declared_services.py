@@ -122,9 +122,16 @@ def passed_over(variables: Variables, template: Template, loader: Any) -> Passed
     return is_passed_over
 
 
-def passed_over_there(host: str, variables: Variables, template: Template, loader: Any) -> PassedOver:
-    """Of any host of the play, as far as its own variables say."""
-    return lambda wanted: len(wanted) != 1 or is_elsewhere(host, wanted[0], variables, template, loader)
+def chosen_there(host: str, theirs: Variables, variables: Variables, template: Template, loader: Any) -> list[str]:
+    """The services of any host of the play that the run is about, as far as its own variables say.
+
+    theirs: the host's. variables: the task's.
+    """
+    return chosen_if_any(
+        theirs,
+        template,
+        lambda wanted: len(wanted) != 1 or is_elsewhere(host, wanted[0], variables, template, loader),
+    )
 
 
 def is_elsewhere(host: Any, name: str, variables: Variables, template: Template, loader: Any) -> bool:

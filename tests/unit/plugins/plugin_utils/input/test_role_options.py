@@ -10,7 +10,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.slipway.go.plugins.action import release
-from ansible_collections.slipway.go.plugins.plugin_utils._input import known_variables, role_options
+from ansible_collections.slipway.go.plugins.plugin_utils._input import known_variables, more_ports, role_options
 
 DAY = datetime.date(2026, 12, 20)
 OF_ROLE = {**known_variables.defaults("release"), "service_name": "shop"}
@@ -62,4 +62,4 @@ def test_an_option_of_the_task_stays():
     ],
 )  # fmt: skip
 def test_more_ports_are_those_of_every_entry(entries, listen):
-    assert release.more_ports(entries) == listen
+    assert more_ports.listened(entries) == listen
