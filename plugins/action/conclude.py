@@ -51,7 +51,7 @@ class ActionModule(BoundedAction):
         variables = task_vars or {}
         _validated, arguments = self.validate_argument_spec(ARGUMENTS)
         try:
-            if arguments["expects"]:
+            if arguments["expects"] is not None:
                 return {**result, **self._look(arguments, variables)}
             by = authorship.complete(arguments["by"], variables)
             with self._shown(arguments, variables), self._answered_within(time_limits.of(arguments).release):

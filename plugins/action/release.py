@@ -408,7 +408,7 @@ class ActionModule(BoundedAction):
         of_service = declared_services.at_hand(task_vars, self._templar, self._loader)
         value = role_options.reader(of_service, self._templar, OPTIONAL, READ)
         found = role_options.complete(arguments, OF_ROLE, value)
-        if found["strategy"] == BEHIND_PROXY:
+        if found.get("strategy") == BEHIND_PROXY:
             found.setdefault("more_listen", more_ports.listened(value("service_more_ports")))
         return found
 

@@ -1700,7 +1700,7 @@ RELEASE = Section(
             "The host had another release than the run has brought when its batch had been compared with the hosts "
             "after it. It counts for `release_max_unavailable`.",
             "The watch on the host or somebody took the release back, or nobody confirmed it before its deadline.",
-            "Look at `slipway history` on that host, then release again.",
+            "Look at `sudo slipway history` on that host, then release again.",
         ),
         "fleet_worse": ErrorCode(
             "On the hosts of a batch, the new release failed more requests than the one before on the others, or was "

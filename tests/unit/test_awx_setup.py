@@ -226,7 +226,8 @@ def test_variables_that_are_empty_or_text_are_as_good_as_numbers() -> None:
     forks = PLAY["module_defaults"]["awx.awx.job_template"]["forks"]
     assert evaluated([forks], awx_forks=" 5 ") == [5]
     assert evaluated([forks, "x"], awx_forks="  ")[-1] == "x"
-    assert len(evaluated(PLAY["vars"]["awx_setup_schedules"], awx_schedules="")) == 2
+    for nothing in ("", None):
+        assert len(evaluated(PLAY["vars"]["awx_setup_schedules"], awx_schedules=nothing)) == 2
 
 
 def test_all_that_the_time_comes_from_is_read() -> None:

@@ -21,7 +21,9 @@ from unittest.mock import MagicMock
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
+from ansible.template import Templar
 from ansible_collections.slipway.go.plugins.action import release as plugin
 from ansible_collections.slipway.go.plugins.module_utils._linkage.host_profile import collect_host_profile
 from ansible_collections.slipway.go.plugins.module_utils._release.state import model
@@ -29,6 +31,7 @@ from ansible_collections.slipway.go.plugins.module_utils._tool import zipapp
 from ansible_collections.slipway.go.plugins.plugin_utils._action import confirmation, fresh
 from ansible_collections.slipway.go.plugins.plugin_utils._artefact import offer
 from ansible_collections.slipway.go.plugins.plugin_utils._fleet import progress
+from ansible_collections.slipway.go.plugins.plugin_utils._input import known_variables, role_options
 from ansible_collections.slipway.go.plugins.plugin_utils._report import notes
 from ansible_collections.slipway.go.plugins.plugin_utils._run import time_limits
 from ansible_collections.slipway.go.plugins.plugin_utils._run.time_limits import Patience
@@ -111,6 +114,23 @@ def act(binary, monkeypatch):
 def unsealed(action, number=0):
     """What only the controller's half tells the host, of the run with this number."""
     return json.loads(action.executed[number][1]["sealed"])
+
+
+def test_a_strategy_that_is_omitted_is_left_to_the_module(act, binary):
+    variables = {
+        **known_variables.defaults("release"),
+        "service_name": "shop",
+        "release_src": binary,
+        "omit": "__omit__",
+    }
+    trusted = {
+        name: role_options.trusted(value) for name, value in {**variables, "release_strategy": "{{ omit }}"}.items()
+    }
+    action = act([{"changed": False, "action": "none"}], role_variables=True)
+    action._templar = Templar(loader=DataLoader(), variables=trusted)
+    action.run(task_vars=trusted)
+    ((_module, told),) = action.executed
+    assert "strategy" not in told
 
 
 @pytest.mark.parametrize("name", ["uploaded", "digest", "sealed"])
