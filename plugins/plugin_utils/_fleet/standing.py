@@ -24,7 +24,9 @@ def objection(expected: str, answer: Mapping[str, Any]) -> SlipwayError | None:
     """Why the host counts as lost, by what slipway.go.release_info has answered there."""
     current = answer.get("current")
     if current != expected:
-        text = f"after the comparison of its batch, {current or 'nothing'} runs here instead of {expected or 'a release'}."
+        text = (
+            f"after the comparison of its batch, {current or 'nothing'} runs here instead of {expected or 'a release'}."
+        )
         return SlipwayError(WENT_BACK, text, "see sudo slipway history there, then release again")
     if answer.get("health") in ("fail", "unknown"):
         text = f"after the comparison of its batch, {expected} does not run here: {answer.get('message')}"
